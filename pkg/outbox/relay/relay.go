@@ -1,0 +1,40 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Store is all that a relay needs of the database.
+type Store interface {
+	Leases
+	Reader
+	Settler
+}
+
+// Relay carries events from a store to destinations. Make one for each run.
+type Relay struct {
+	store Store
+	cfg   Config
+}
+
+// New returns a relay. It names every fault of cfg at once.
+func New(store Store, cfg Config) (*Relay, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("relay config: %w", err)
+	}
+	return &Relay{store: store, cfg: cfg}, nil
+}
+
+// Run carries events until the time until, or until ctx ends, another relay
+// takes over, or nothing came for Config.IdleExit. It then finishes what is in
+// flight, settles it and gives its shards back, for at most
+// Config.ShutdownGrace longer, also when ctx was canceled. When it returns
+// nothing that it started is running. It returns at once, with the outcome
+// Standby, when enough other relays run.
+func (r *Relay) Run(ctx context.Context, until time.Time) (Summary, error) {
+	return Summary{}, errors.New("run: not implemented")
+}

@@ -1,0 +1,114 @@
+package relay
+
+import "time"
+
+// Outcome says why a run ended.
+type Outcome string
+
+// The outcomes of a run.
+const (
+	// Standby: enough other relays run, so this one never started.
+	Standby Outcome = "standby"
+	// Deadline: the time budget ended.
+	Deadline Outcome = "deadline"
+	// Superseded: younger relays took over.
+	Superseded Outcome = "superseded"
+	// Idle: nothing came for as long as Config.IdleExit.
+	Idle Outcome = "idle"
+	// LeaseLost: the lease lapsed and another relay took it over.
+	LeaseLost Outcome = "lease_lost"
+	// Canceled: the context ended.
+	Canceled Outcome = "canceled"
+)
+
+// Counts are what a relay did, as plain sums.
+type Counts struct {
+	// Fetched is the number of events read.
+	Fetched int64 `json:"fetched"`
+	// Published is the number of events that their destination accepted.
+	Published int64 `json:"published"`
+	// Settled is the number of events marked as sent.
+	Settled int64 `json:"settled"`
+	// Dead is the number of events moved to the dead letters, and Blocked how
+	// many of them put their lane on hold.
+	Dead    int64 `json:"dead"`
+	Blocked int64 `json:"blocked"`
+	// Transient, Throttled, Unknown and Unavailable count results of single
+	// events by class. Each event with an unknown outcome is sent again.
+	Transient   int64 `json:"transient"`
+	Throttled   int64 `json:"throttled"`
+	Unknown     int64 `json:"unknown"`
+	Unavailable int64 `json:"unavailable"`
+	// Batches is the number of calls to sinks, and BatchEntries the number of
+	// events in them.
+	Batches      int64 `json:"batches"`
+	BatchEntries int64 `json:"batch_entries"`
+	// Fetches and Settles count round trips to the database.
+	Fetches int64 `json:"fetches"`
+	Settles int64 `json:"settles"`
+	// FetchErrors, SettleErrors and RenewErrors count failed round trips.
+	FetchErrors  int64 `json:"fetch_errors"`
+	SettleErrors int64 `json:"settle_errors"`
+	RenewErrors  int64 `json:"renew_errors"`
+	// HandOvers is the number of shards given to another relay.
+	HandOvers int64 `json:"hand_overs"`
+	// Fenced is the number of events accepted by their destination whose
+	// settling was refused because the lease was lost.
+	Fenced int64 `json:"fenced"`
+	// Late is the number of events found in a gap, committed after a higher id
+	// had been read.
+	Late int64 `json:"late"`
+	// Withheld is the number of times that a call was not started because the
+	// lease was about to end.
+	Withheld int64 `json:"withheld"`
+	// NoDestination is the number of events read whose destination is not
+	// configured. They wait.
+	NoDestination int64 `json:"no_destination"`
+}
+
+// Report is what a relay did since the last report, and how it stands.
+type Report struct {
+	Counts
+	// Latencies are the times from insert to acceptance of events published
+	// since the last report, sampled when there are very many.
+	Latencies []time.Duration
+	// ByDestination has the counts that are known per destination.
+	ByDestination map[string]DestinationCounts
+	// Backlog is what waits behind the position.
+	Backlog Backlog
+	// Shards is the number of shards held.
+	Shards int
+	// Held is the number of events in memory, HeldBytes their size, InFlight
+	// the number of events in calls now.
+	Held      int
+	HeldBytes int
+	InFlight  int
+	// Gaps is the number of id ranges that may still be filled.
+	Gaps int
+	// Final marks the last report of a run.
+	Final bool
+}
+
+// DestinationCounts are counts of one destination.
+type DestinationCounts struct {
+	Published   int64 `json:"published"`
+	Dead        int64 `json:"dead"`
+	Throttled   int64 `json:"throttled"`
+	Unavailable int64 `json:"unavailable"`
+	// Concurrency is the number of calls allowed in flight now.
+	Concurrency int `json:"concurrency"`
+	// LastError is the newest failure of the whole destination, empty while it
+	// works.
+	LastError string `json:"last_error,omitempty"`
+}
+
+// Summary is what a whole run did.
+type Summary struct {
+	Outcome Outcome `json:"outcome"`
+	RelayID string  `json:"relay_id"`
+	// Seconds is how long the run took.
+	Seconds float64 `json:"seconds"`
+	Counts
+	// Destinations has the counts by destination.
+	Destinations map[string]DestinationCounts `json:"destinations,omitempty"`
+}
