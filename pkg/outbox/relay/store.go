@@ -130,6 +130,8 @@ type Fetch struct {
 	// They are read after everything else, so that what is found in them was
 	// visible at least as early as what the scans found.
 	Gaps []Range
+	// GapLimit is the most records that Fetched.Gaps may hold.
+	GapLimit int
 	// Shards are the shards held: rows of other shards come without a Record.
 	Shards []int
 	// Writers asks for the transactions that could still fill a gap. They are
@@ -146,22 +148,31 @@ type Scan struct {
 }
 
 // Backfill reads the unsent rows of a lane, or of a destination when the
-// aggregate is empty, with From <= id <= To. It also sees rows on hold.
+// aggregate is empty, with From <= id, and id <= To when To is not zero. For a
+// lane it also sees rows on hold.
 type Backfill struct {
 	Lane     outbox.Lane
 	From, To int64
 	Limit    int
 }
 
+// PreparedWriter names prepared transactions among Fetched.Writers: preparing
+// takes the name of a transaction away, so one may be any of those seen before.
+const PreparedWriter = "prepared"
+
 // Fetched answers a Fetch, index by index.
 type Fetched struct {
 	Scans     [][]Row
 	Backfills [][]outbox.Record
 	// Gaps are the unsent rows found in the gaps, in order of id. Seen are the
-	// ids of all rows found in them, of whatever shard and state.
-	Gaps []outbox.Record
-	Seen []int64
-	// Writers are the open transactions that have written to the outbox.
+	// ids of all rows found in them, of whatever shard and state. When there
+	// are more than GapLimit records, both end with the last record given and
+	// MoreGaps is set.
+	Gaps     []outbox.Record
+	Seen     []int64
+	MoreGaps bool
+	// Writers are the open transactions that have written to the outbox, or
+	// may be about to. PreparedWriter stands for every prepared transaction.
 	Writers []string
 }
 
