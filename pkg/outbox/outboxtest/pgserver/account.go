@@ -1,0 +1,86 @@
+//go:build unix
+
+package pgserver
+
+import (
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+)
+
+// account is the user that the server runs as: nil for the one we are.
+type account struct {
+	uid, gid int
+}
+
+// serverAccount returns an unprivileged user when we are root.
+func serverAccount() (*account, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil //nolint:nilnil // No account to change to is an answer.
+	}
+	for _, name := range []string{"postgres", "nobody"} {
+		u, err := user.Lookup(name)
+		if err != nil {
+			continue
+		}
+		uid, err := strconv.ParseUint(u.Uid, 10, 32)
+		if err != nil || uid == 0 {
+			continue
+		}
+		gid, err := strconv.ParseUint(u.Gid, 10, 32)
+		if err != nil {
+			continue
+		}
+		return &account{uid: int(uid), gid: int(gid)}, nil
+	}
+	return nil, fmt.Errorf("PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody")
+}
+
+func (a *account) attr() *syscall.SysProcAttr {
+	if a == nil {
+		return &syscall.SysProcAttr{}
+	}
+	//nolint:gosec // Both were parsed as 32 bit numbers.
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}}
+}
+
+func (a *account) chown(paths ...string) error {
+	if a == nil {
+		return nil
+	}
+	for _, p := range paths {
+		if err := os.Chown(p, a.uid, a.gid); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tempDir returns where temporary directories go: one that the account reaches.
+func (a *account) tempDir() string {
+	dir := os.TempDir()
+	if a != nil && !reachable(dir) {
+		return "/tmp"
+	}
+	return dir
+}
+
+// reachable reports whether everybody may pass through all of path.
+func reachable(path string) bool {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	for ; ; path = filepath.Dir(path) {
+		st, err := os.Stat(path)
+		if err != nil || st.Mode().Perm()&0o001 == 0 {
+			return false
+		}
+		if path == filepath.Dir(path) {
+			return true
+		}
+	}
+}

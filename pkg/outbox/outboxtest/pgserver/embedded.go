@@ -1,0 +1,93 @@
+//go:build unix
+
+package pgserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+)
+
+const embeddedVersion = embeddedpostgres.V18
+
+// embeddedBin returns the programs of the embedded server, fetching them when
+// they are not in the cache yet. One process fetches; others wait for it.
+func embeddedBin(ctx context.Context) (string, error) {
+	cache, err := cacheDir()
+	if err != nil {
+		return "", fmt.Errorf("embedded postgres: %w", err)
+	}
+	root := filepath.Join(cache, "postgres-"+string(embeddedVersion))
+	bin := filepath.Join(root, "bin")
+	if _, err := version(ctx, bin); err == nil {
+		return bin, nil
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return "", fmt.Errorf("embedded postgres: %w", err)
+	}
+	f, err := os.OpenFile(root+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("embedded postgres: %w", err)
+	}
+	defer f.Close()
+	if err := flock(f, syscall.LOCK_EX); err != nil {
+		return "", fmt.Errorf("embedded postgres: %w", err)
+	}
+	if _, err := version(ctx, bin); err == nil {
+		return bin, nil
+	}
+	if err := fetch(ctx, cache, root); err != nil {
+		return "", fmt.Errorf("embedded postgres: %w", err)
+	}
+	return bin, nil
+}
+
+// fetch downloads the archive from Maven Central and unpacks it to root. The
+// library does so only on its way to a server of its own, which is stopped
+// again; as root that one cannot start, and the programs are all we want of it.
+func fetch(ctx context.Context, cache, root string) error {
+	port, err := freePort(ctx)
+	if err != nil {
+		return err
+	}
+	scratch, err := os.MkdirTemp(cache, "unpack-")
+	if err != nil {
+		return err
+	}
+	db := embeddedpostgres.NewDatabase(embeddedpostgres.DefaultConfig().
+		Version(embeddedVersion).
+		Port(uint32(port)). //nolint:gosec // A port fits.
+		CachePath(cache).
+		BinariesPath(root).
+		RuntimePath(filepath.Join(scratch, "run")).
+		Logger(io.Discard))
+	startErr := db.Start()
+	var stopErr error
+	if startErr == nil {
+		stopErr = db.Stop()
+	}
+	removeErr := os.RemoveAll(scratch)
+	if _, err := version(ctx, filepath.Join(root, "bin")); err != nil {
+		return errors.Join(startErr, stopErr, removeErr, err)
+	}
+	return errors.Join(stopErr, removeErr)
+}
+
+// cacheDir returns a directory that the server's user can read: root's own is
+// closed to everybody else.
+func cacheDir() (string, error) {
+	if os.Geteuid() == 0 {
+		return "/var/cache/serverless-outbox", nil
+	}
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(dir, "serverless-outbox"), nil
+}

@@ -1,0 +1,119 @@
+//go:build unix
+
+package pgserver
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+)
+
+// oldest is the oldest major version that is used when it is found.
+const oldest = 15
+
+// ErrNotFound means that no PostgreSQL is installed and that none could be
+// fetched. Its text says how to install one.
+type ErrNotFound struct {
+	// Fetch is why the embedded server could not be had.
+	Fetch error
+}
+
+// Error says what to do.
+func (e *ErrNotFound) Error() string {
+	install := "apt-get install postgresql (Debian, Ubuntu) or dnf install postgresql-server (Fedora)"
+	if runtime.GOOS == "darwin" {
+		install = "brew install postgresql@18"
+	}
+	return fmt.Sprintf("no PostgreSQL %d or newer was found in $PG_BIN, /usr/lib/postgresql or PATH, and the embedded one could not be fetched (%v): "+
+		"run %s, or point DATABASE_URL at a running server", oldest, e.Fetch, install)
+}
+
+// Unwrap returns why the embedded server could not be had.
+func (e *ErrNotFound) Unwrap() error { return e.Fetch }
+
+// findBin returns the directory of initdb and postgres.
+func findBin(ctx context.Context, cfg Config) (string, error) {
+	if cfg.BinDir != "" {
+		if _, err := version(ctx, cfg.BinDir); err != nil {
+			return "", err
+		}
+		return filepath.Abs(cfg.BinDir)
+	}
+	if cfg.Embedded {
+		return embeddedBin(ctx)
+	}
+	if bin := os.Getenv("PG_BIN"); bin != "" {
+		if _, err := version(ctx, bin); err != nil {
+			return "", fmt.Errorf("$PG_BIN: %w", err)
+		}
+		return filepath.Abs(bin)
+	}
+	if bin := newest(ctx, candidates()); bin != "" {
+		return bin, nil
+	}
+	bin, err := embeddedBin(ctx)
+	if err != nil {
+		return "", &ErrNotFound{Fetch: err}
+	}
+	return bin, nil
+}
+
+// candidates lists where packages put the server programs, PATH last.
+func candidates() []string {
+	var dirs []string
+	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin"} {
+		found, err := filepath.Glob(pattern)
+		if err == nil {
+			dirs = append(dirs, found...)
+		}
+	}
+	if p, err := exec.LookPath("postgres"); err == nil {
+		dirs = append(dirs, filepath.Dir(p))
+	}
+	return dirs
+}
+
+// newest returns the directory with the newest server, the first of equals.
+func newest(ctx context.Context, dirs []string) string {
+	type server struct {
+		dir   string
+		major int
+	}
+	var found []server
+	for _, dir := range dirs {
+		if major, err := version(ctx, dir); err == nil && major >= oldest {
+			found = append(found, server{dir, major})
+		}
+	}
+	if len(found) == 0 {
+		return ""
+	}
+	slices.SortStableFunc(found, func(a, b server) int { return cmp.Compare(b.major, a.major) })
+	return found[0].dir
+}
+
+var versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
+
+// version returns the major version of the server in dir, which must have
+// initdb too.
+func version(ctx context.Context, dir string) (int, error) {
+	if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
+		return 0, err
+	}
+	out, err := exec.CommandContext(ctx, filepath.Join(dir, "postgres"), "--version").Output()
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", filepath.Join(dir, "postgres"), err)
+	}
+	m := versionPattern.FindSubmatch(out)
+	if m == nil {
+		return 0, fmt.Errorf("%s: unknown version %q", filepath.Join(dir, "postgres"), out)
+	}
+	return strconv.Atoi(string(m[1]))
+}

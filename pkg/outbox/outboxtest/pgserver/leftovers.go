@@ -1,0 +1,68 @@
+//go:build unix
+
+package pgserver
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// lockNew makes a file and locks it. The lock lasts until every process that
+// inherited the file has closed it.
+func lockNew(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		f.Close() //nolint:errcheck // The lock's error is the one to tell.
+		return nil, err
+	}
+	return f, nil
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		//nolint:gosec // A descriptor fits.
+		err := syscall.Flock(int(f.Fd()), how)
+		if err != syscall.EINTR { //nolint:errorlint // A system call returns its number bare.
+			if err != nil {
+				return fmt.Errorf("lock %s: %w", f.Name(), err)
+			}
+			return nil
+		}
+	}
+}
+
+// removeLeftovers ends and removes servers whose supervisor was killed: nobody
+// holds the lock of their directory. What it cannot remove it leaves.
+func removeLeftovers(ctx context.Context, bin string, acc *account) {
+	homes, err := filepath.Glob(filepath.Join(acc.tempDir(), homePrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, home := range homes {
+		removeLeftover(ctx, home, bin, acc)
+	}
+}
+
+func removeLeftover(ctx context.Context, home, bin string, acc *account) {
+	f, err := os.OpenFile(filepath.Join(home, lockFile), os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if flock(f, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return
+	}
+	c := &cluster{bin: bin, acc: acc, home: home, data: filepath.Join(home, "data")}
+	if _, err := os.Stat(filepath.Join(c.data, "postmaster.pid")); err == nil {
+		if c.command(ctx, "pg_ctl", "stop", "-D", c.data, "-m", "immediate", "-t", "10").Run() != nil {
+			return
+		}
+	}
+	c.remove()
+}
