@@ -1,0 +1,83 @@
+package hostmode
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/serverless-outbox/serverless-outbox/localstack"
+)
+
+// A candidate is a way to run a Python that may be the right one.
+type candidate struct {
+	argv []string
+	env  []string
+}
+
+// probe prints the path of the interpreter, or fails. It imports what creating
+// a virtual environment needs, which Debian packages apart.
+const probe = `import sys, venv, ensurepip
+assert "%d.%d" % sys.version_info[:2] == sys.argv[1]
+print(sys.executable)`
+
+// findPython returns the path of a Python of localstack.PythonVersion. It runs
+// every candidate, because a python3.13 on PATH may be a version manager's shim
+// that fails only when it is run.
+func findPython(ctx context.Context) (string, error) {
+	for _, c := range candidates(ctx) {
+		args := slices.Concat(c.argv[1:], []string{"-c", probe, localstack.PythonVersion})
+		cmd := exec.CommandContext(ctx, c.argv[0], args...)
+		cmd.Env = append(os.Environ(), c.env...)
+		out, err := cmd.Output()
+		if err != nil {
+			continue
+		}
+		if path := strings.TrimSpace(string(out)); path != "" {
+			return path, nil
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return "", fmt.Errorf("find python: %w", err)
+	}
+	return "", fmt.Errorf("%w: it needs Python %[2]s with venv, and none was found on PATH, in pyenv or in uv; "+
+		"install one with `uv python install %[2]s`, `pyenv install %[2]s` or `apt-get install python%[2]s-venv`",
+		ErrUnavailable, localstack.PythonVersion)
+}
+
+func candidates(ctx context.Context) []candidate {
+	name := "python" + localstack.PythonVersion
+	found := []candidate{{argv: []string{name}}}
+	for _, root := range pyenvRoots() {
+		paths, err := filepath.Glob(filepath.Join(root, "versions", localstack.PythonVersion+"*", "bin", "python"))
+		if err != nil {
+			continue
+		}
+		for _, path := range paths {
+			found = append(found, candidate{argv: []string{path}})
+		}
+	}
+	found = append(found, candidate{argv: []string{name}, env: []string{"PYENV_VERSION=" + localstack.PythonVersion + ".0"}})
+	if out, err := exec.CommandContext(ctx, "uv", "python", "find", localstack.PythonVersion).Output(); err == nil {
+		found = append(found, candidate{argv: []string{strings.TrimSpace(string(out))}})
+	}
+	return append(found,
+		candidate{argv: []string{"python3"}},
+		candidate{argv: []string{"python"}},
+		candidate{argv: []string{"py", "-" + localstack.PythonVersion}},
+	)
+}
+
+func pyenvRoots() []string {
+	var roots []string
+	if root := os.Getenv("PYENV_ROOT"); root != "" {
+		roots = append(roots, root)
+	}
+	if home, err := os.UserHomeDir(); err == nil {
+		roots = append(roots, filepath.Join(home, ".pyenv"))
+	}
+	return roots
+}
