@@ -2,7 +2,6 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -34,7 +33,25 @@ func New(store Store, cfg Config) (*Relay, error) {
 // flight, settles it and gives its shards back, for at most
 // Config.ShutdownGrace longer, also when ctx was canceled. When it returns
 // nothing that it started is running. It returns at once, with the outcome
-// Standby, when enough other relays run.
+// Standby, when enough other relays run. An error means that it could not
+// start; faults on the way are counted and tried again.
 func (r *Relay) Run(ctx context.Context, until time.Time) (Summary, error) {
-	return Summary{}, errors.New("run: not implemented")
+	started := time.Now()
+	admitted, err := r.store.Join(ctx, Join{
+		RelayID:    r.cfg.RelayID,
+		Name:       r.cfg.Name,
+		TTL:        r.cfg.LeaseTTL,
+		RunFor:     time.Until(until),
+		JoinWindow: r.cfg.JoinWindow,
+		Relays:     r.cfg.Relays,
+	})
+	if err != nil {
+		return Summary{}, fmt.Errorf("join: %w", err)
+	}
+	if !admitted {
+		return Summary{Outcome: Standby, RelayID: r.cfg.RelayID.String(), Seconds: time.Since(started).Seconds()}, nil
+	}
+	l := newLoop(ctx, r.store, r.cfg, until)
+	l.run(ctx)
+	return l.summary(started), nil
 }

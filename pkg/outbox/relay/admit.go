@@ -1,0 +1,119 @@
+package relay
+
+import (
+	"fmt"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// prepared is what a fetch found, made ready to send beside the loop.
+type prepared struct {
+	scans     [][]*item // nil where a row has no record for us
+	backfills [][]*item
+	gaps      []*item
+	rows      int
+	bytes     int
+}
+
+func prepare(got Fetched) prepared {
+	p := prepared{scans: make([][]*item, len(got.Scans)), backfills: make([][]*item, len(got.Backfills))}
+	for i, rows := range got.Scans {
+		p.scans[i] = make([]*item, len(rows))
+		for j := range rows {
+			if rows[j].Record != nil {
+				p.scans[i][j] = p.item(rows[j].Record)
+			}
+		}
+	}
+	for i := range got.Backfills {
+		p.backfills[i] = p.items(got.Backfills[i])
+	}
+	p.gaps = p.items(got.Gaps)
+	return p
+}
+
+func (p *prepared) items(recs []outbox.Record) []*item {
+	out := make([]*item, len(recs))
+	for i := range recs {
+		out[i] = p.item(&recs[i])
+	}
+	return out
+}
+
+func (p *prepared) item(rec *outbox.Record) *item {
+	it := &item{rec: rec}
+	it.msg, it.fault = outbox.Encode(rec)
+	if it.fault != nil {
+		it.msg.Size = len(rec.Payload)
+	}
+	p.rows++
+	p.bytes += it.msg.Size
+	return it
+}
+
+// source is where a row came from. Rows that were left in the table on purpose
+// come back only by the backfill that is for them.
+type source int
+
+const (
+	fromScan source = iota
+	fromGap
+	fromCatchUp
+	fromDestination
+	fromLane
+)
+
+// admit takes an event into memory, unless it is known, not ours, or has to
+// stay in the table for now.
+func (l *loop) admit(it *item, src source) {
+	rec := it.rec
+	if _, known := l.window.items[rec.ID]; known || !l.lease.works(rec.Shard) {
+		return
+	}
+	if (src == fromScan || src == fromGap) && l.reader.catchingUp(rec.Shard, rec.ID) {
+		return
+	}
+	d := l.dests[rec.Destination]
+	if d == nil {
+		l.unknownDestination(rec)
+		return
+	}
+	lane := l.window.lane(rec.Lane(), rec.Shard, d)
+	switch {
+	case lane.state == blocked:
+		return
+	case src != fromLane && lane.from != 0 && rec.ID >= lane.from:
+		return
+	case src != fromLane && src != fromDestination && d.from != 0 && rec.ID >= d.from:
+		l.window.forget(lane)
+		return
+	case src == fromGap:
+		// A row that committed late goes before those that follow it, so it is
+		// taken in even where there is no room. Fetch.GapLimit bounds them.
+	case len(lane.queue) >= l.cfg.LaneWindow, src == fromLane && d.full():
+		l.window.leave(lane, rec.ID)
+		return
+	case d.full():
+		d.leave(rec.ID)
+		l.window.forget(lane)
+		return
+	}
+	l.stats.now.Fetched++
+	if it.fault == nil && it.msg.Size > d.limits.MessageBytes {
+		it.fault = tooLarge{size: it.msg.Size, limit: d.limits.MessageBytes}
+	}
+	l.window.add(it, lane)
+	if lane.state == resting {
+		d.ready.push(lane)
+	}
+}
+
+// tooLarge is why an event can never be sent to its destination.
+type tooLarge struct{ size, limit int }
+
+func (e tooLarge) Error() string {
+	return fmt.Sprintf("message of %d bytes is above the destination's limit of %d", e.size, e.limit)
+}
+
+// Code returns the word for the dead letter.
+func (e tooLarge) Code() string { return "MessageTooLong" }

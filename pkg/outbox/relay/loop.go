@@ -1,0 +1,264 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// loop is a running relay. One goroutine owns all of it: calls to the store and
+// to sinks run in goroutines of their own and post what they learned back to it
+// as functions. So nothing here is locked, and nothing is decided on state that
+// changes under the decision.
+type loop struct {
+	store Store
+	cfg   Config
+	log   *slog.Logger
+	// io is the context of calls. It outlives the cancellation of the run, so
+	// that what was sent is also settled; each call has a timeout.
+	io     context.Context //nolint:containedctx // lives exactly as long as the loop
+	until  time.Time
+	spread func() float64
+
+	posted      chan func()
+	outstanding int // calls that have not posted yet
+
+	window  window
+	waiting waitingLanes
+	dests   map[string]*destination
+	names   []string // of dests, in a fixed order
+	unknown unknownDestinations
+
+	lease  lease
+	reader reader
+	settle settling
+	stats  stats
+
+	ending  bool
+	outcome Outcome
+	endBy   time.Time
+}
+
+func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loop {
+	now := time.Now()
+	l := &loop{
+		store:   store,
+		cfg:     cfg,
+		log:     cfg.Logger.With(slog.String("relay_id", cfg.RelayID.String())),
+		io:      context.WithoutCancel(ctx),
+		until:   until,
+		spread:  rand.Float64,
+		posted:  make(chan func(), 2*cfg.Concurrency),
+		window:  newWindow(),
+		lease:   newLease(now),
+		reader:  newReader(now, cfg),
+		unknown: unknownDestinations{logged: map[string]bool{}},
+		settle:  settling{every: cfg.SettleEvery, limit: cfg.SettleLimit},
+		stats:   newStats(now, cfg),
+	}
+	l.openDestinations()
+	return l
+}
+
+// run is the loop. It returns when everything it started has ended.
+func (l *loop) run(ctx context.Context) {
+	done := ctx.Done()
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		now := time.Now()
+		l.step(now)
+		if l.finished(now) {
+			break
+		}
+		timer.Reset(max(0, l.nextWake(now).Sub(time.Now())))
+		select {
+		case f := <-l.posted:
+			l.apply(f)
+			l.applyPosted()
+		case <-timer.C:
+		case <-done:
+			done = nil
+			l.end(Canceled, time.Now())
+		}
+	}
+	l.leave()
+}
+
+// call runs f beside the loop and then, in the loop, what f returned.
+func (l *loop) call(f func() func()) {
+	l.outstanding++
+	go func() { l.posted <- f() }()
+}
+
+func (l *loop) apply(f func()) {
+	l.outstanding--
+	f()
+}
+
+// applyPosted applies what else has been posted, without waiting.
+func (l *loop) applyPosted() {
+	for range cap(l.posted) {
+		select {
+		case f := <-l.posted:
+			l.apply(f)
+		default:
+			return
+		}
+	}
+}
+
+// step does everything that is due.
+func (l *loop) step(now time.Time) {
+	if !l.ending && !now.Before(l.until) {
+		l.end(Deadline, now)
+	}
+	if !l.ending && l.idleFor(now) {
+		l.end(Idle, now)
+	}
+	for w := l.waiting.due(now); w != nil; w = l.waiting.due(now) {
+		l.next(w)
+	}
+	for _, name := range l.names {
+		l.dispatch(l.dests[name], now)
+	}
+	l.maybeSettle(now)
+	l.maybeRenew(now)
+	l.maybeFetch(now)
+	l.maybeReport(now)
+}
+
+// nextWake returns when step has something to do again if nothing is posted.
+func (l *loop) nextWake(now time.Time) time.Time {
+	wake := now.Add(time.Second)
+	sooner := func(t time.Time) {
+		if t.Before(wake) {
+			wake = t
+		}
+	}
+	if l.ending {
+		if now.Before(l.endBy) {
+			sooner(l.endBy)
+		}
+	} else {
+		sooner(l.until)
+		sooner(l.stats.reportAt)
+	}
+	if len(l.waiting) > 0 {
+		sooner(l.waiting[0].retryAt)
+	}
+	for _, name := range l.names {
+		if d := l.dests[name]; now.Before(d.pausedUntil) {
+			sooner(d.pausedUntil)
+		}
+	}
+	if t, ok := l.settle.due(); ok {
+		sooner(t)
+	}
+	if !l.lease.renewing {
+		sooner(l.lease.renewAt)
+	}
+	if l.mayFetch() {
+		sooner(l.reader.nextFetch)
+	}
+	return wake
+}
+
+// end begins the end of the run: nothing more is read or sent, what is in
+// flight is awaited and settled, and shards go as soon as they are quiet.
+func (l *loop) end(why Outcome, now time.Time) {
+	if l.ending {
+		return
+	}
+	l.ending, l.outcome = true, why
+	l.endBy = now.Add(l.cfg.ShutdownGrace)
+	l.drain(slices.Collect(maps.Keys(l.lease.held))...)
+	if l.reader.fetching {
+		l.reader.cancel()
+	}
+	l.log.Info("relay ends", slog.String("outcome", string(why)))
+}
+
+func (l *loop) finished(now time.Time) bool {
+	if !l.ending || l.outstanding > 0 {
+		return false
+	}
+	return l.settle.empty() || l.outcome == LeaseLost || !now.Before(l.endBy)
+}
+
+// idleFor says whether nothing came for as long as Config.IdleExit.
+func (l *loop) idleFor(now time.Time) bool {
+	return l.cfg.IdleExit > 0 && len(l.window.items) == 0 && len(l.window.lanes) == 0 &&
+		len(l.reader.gaps.list) == 0 && len(l.reader.catchUps) == 0 &&
+		now.Sub(l.reader.active) >= l.cfg.IdleExit
+}
+
+// leave gives every shard back.
+func (l *loop) leave() {
+	if l.outcome == LeaseLost {
+		l.stats.now.Fenced += int64(len(l.settle.items))
+		l.stats.finish(l, Backlog{})
+		return
+	}
+	ctx, cancel := context.WithTimeout(l.io, l.cfg.ShutdownGrace)
+	defer cancel()
+	handed := int64(len(l.lease.held))
+	if err := l.store.Leave(ctx, l.cfg.RelayID, l.position()); err != nil {
+		l.log.Warn("could not leave: the lease has to lapse", slog.Any("error", err))
+		l.stats.now.RenewErrors++
+	} else {
+		l.stats.now.HandOvers += handed
+	}
+	backlog, err := l.store.Backlog(ctx, l.position().Low, backlogLimit)
+	if err != nil {
+		l.log.Warn("could not count the backlog", slog.Any("error", err))
+	}
+	l.stats.finish(l, backlog)
+}
+
+// position is where another relay would have to resume.
+func (l *loop) position() Position {
+	if !l.reader.started {
+		return Position{}
+	}
+	low := l.window.lowest(l.reader.head + 1)
+	for _, d := range l.dests {
+		if d.from != 0 {
+			low = min(low, d.from)
+		}
+	}
+	if l.unknown.from != 0 {
+		low = min(low, l.unknown.from)
+	}
+	low--
+	for _, c := range l.reader.catchUps {
+		low = min(low, c.after)
+	}
+	for _, pinned := range l.lease.draining {
+		low = min(low, pinned)
+	}
+	return Position{Low: low, Gaps: l.reader.gaps.upTo(low)}
+}
+
+// unknownDestinations are names that events carry and the configuration lacks.
+type unknownDestinations struct {
+	from   int64
+	logged map[string]bool
+}
+
+func (l *loop) unknownDestination(rec *outbox.Record) {
+	l.stats.now.NoDestination++
+	if l.unknown.from == 0 || rec.ID < l.unknown.from {
+		l.unknown.from = rec.ID
+	}
+	if name := rec.Destination; !l.unknown.logged[name] && len(l.unknown.logged) < 100 {
+		l.unknown.logged[name] = true
+		l.log.Error("events wait for a destination that is not configured: add it to the relay's destinations",
+			slog.String("destination", name), slog.Int64("first_id", rec.ID))
+	}
+}

@@ -1,0 +1,241 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// openDestinations makes the destinations and gives each its share of memory.
+func (l *loop) openDestinations() {
+	l.dests = make(map[string]*destination, len(l.cfg.Destinations))
+	n := len(l.cfg.Destinations)
+	for name, d := range l.cfg.Destinations {
+		l.names = append(l.names, name)
+		l.dests[name] = &destination{
+			name:     name,
+			sink:     d.Sink,
+			limits:   d.Sink.Limits(),
+			onReject: d.OnReject,
+			conc:     newConcurrency(l.cfg.Concurrency),
+			cap:      max(1, l.cfg.Window/n),
+			capBytes: max(1, l.cfg.WindowBytes/n),
+		}
+	}
+	slices.Sort(l.names)
+}
+
+// dispatch starts as many calls to d as it allows.
+func (l *loop) dispatch(d *destination, now time.Time) {
+	for d.slots(now) > 0 && d.ready.peek() != nil {
+		if !l.lease.allows(now, l.cfg.SendTimeout) {
+			l.stats.withhold()
+			return
+		}
+		batch, faulty := d.pack()
+		for _, it := range faulty {
+			l.kill(it, outbox.Result{Class: outbox.Rejected, Err: it.fault, Code: codeOf(it.fault)})
+		}
+		if len(batch) > 0 {
+			l.send(d, batch)
+		}
+	}
+}
+
+// send starts one call.
+func (l *loop) send(d *destination, batch []*item) {
+	d.inFlight++
+	l.stats.sent(len(batch))
+	msgs := make([]outbox.Message, len(batch))
+	for i, it := range batch {
+		it.state = inFlight
+		l.window.busy[it.lane.shard]++
+		msgs[i] = it.msg
+	}
+	l.call(func() func() {
+		// Looked at once more: this goroutine may have been frozen on its way.
+		if !l.lease.allows(time.Now(), l.cfg.SendTimeout) {
+			return func() { l.withheld(d, batch) }
+		}
+		ctx, cancel := context.WithTimeout(l.io, l.cfg.SendTimeout)
+		defer cancel()
+		results := d.sink.Publish(ctx, msgs)
+		at := time.Now()
+		return func() { l.published(d, batch, results, at) }
+	})
+}
+
+// withheld puts back a batch that was never sent.
+func (l *loop) withheld(d *destination, batch []*item) {
+	d.inFlight--
+	l.stats.withhold()
+	for _, it := range batch {
+		l.requeue(it)
+		l.next(it.lane)
+	}
+}
+
+// published takes in the results of one call.
+func (l *loop) published(d *destination, batch []*item, results []outbox.Result, at time.Time) {
+	d.inFlight--
+	var classes [outbox.Unavailable + 1]int
+	var first outbox.Result // the first that was not accepted
+	for i := range batch {
+		r := resultAt(results, i)
+		if classes[r.Class]++; r.Class != outbox.Accepted && first.Err == nil {
+			first = r
+		}
+	}
+	l.judge(d, classes, len(batch), first, at)
+	for i, it := range batch {
+		l.result(it, resultAt(results, i), at)
+	}
+}
+
+// resultAt returns the result of message i. An answer that says nothing about a
+// message, or something that does not exist, leaves its outcome unknown.
+func resultAt(results []outbox.Result, i int) outbox.Result {
+	if i >= len(results) {
+		return outbox.Result{Err: errors.New("the sink gave no result")}
+	}
+	if c := results[i].Class; c < outbox.Unknown || c > outbox.Unavailable {
+		return outbox.Result{Err: errors.New("the sink gave an invalid result")}
+	}
+	return results[i]
+}
+
+// judge learns from a call what holds for the whole destination.
+func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int, first outbox.Result, now time.Time) {
+	switch {
+	case classes[outbox.Accepted]+classes[outbox.Rejected] > 0:
+		if d.failures > 0 {
+			l.log.Info("destination works again", slog.String("destination", d.name), slog.Int("failures", d.failures))
+		}
+		d.recover()
+	case classes[outbox.Unavailable] == n:
+		l.pause(d, first, now)
+	case classes[outbox.Unknown] == n:
+		if d.lost++; d.lost >= lostInARow {
+			l.pause(d, first, now)
+		}
+	}
+	if classes[outbox.Throttled] > 0 || classes[outbox.Unknown] > 0 {
+		d.conc.throttled(now)
+	}
+	if classes[outbox.Accepted] == n {
+		d.conc.done(float64(n)/float64(d.limits.Entries), d.ready.peek() != nil)
+	}
+}
+
+func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
+	text := why.Code
+	if why.Err != nil {
+		text = why.Err.Error()
+	}
+	d.fail(now, l.cfg.RetryMin, l.cfg.RetryMax, l.spread(), text)
+	if d.failures == 1 {
+		l.log.Error("destination is unavailable: its events wait, and none is charged with an attempt",
+			slog.String("destination", d.name), slog.String("code", why.Code), slog.Any("error", why.Err))
+	}
+}
+
+// result takes in what became of one event.
+func (l *loop) result(it *item, r outbox.Result, at time.Time) {
+	lane, d := it.lane, it.lane.dest
+	l.stats.result(d, r.Class)
+	switch r.Class {
+	case outbox.Accepted:
+		it.state = unsettled
+		lane.pop()
+		lane.failures = 0
+		l.settle.accept(it, r, at)
+		l.stats.accepted(d, at.Add(l.lease.offset).Sub(it.rec.CreatedAt))
+		l.next(lane)
+		return
+	case outbox.Rejected:
+		l.requeue(it)
+		l.kill(it, r)
+		return
+	case outbox.Transient:
+		if it.attempts++; l.cfg.MaxAttempts > 0 && it.attempts >= l.cfg.MaxAttempts {
+			l.requeue(it)
+			l.kill(it, r)
+			return
+		}
+	case outbox.Unknown, outbox.Throttled, outbox.Unavailable:
+	}
+	l.requeue(it)
+	if !at.Before(d.pausedUntil) || r.Class == outbox.Throttled || r.Class == outbox.Transient {
+		lane.failures++
+		l.retry(lane, at)
+		return
+	}
+	// The destination is paused: that is wait enough.
+	l.next(lane)
+}
+
+// requeue notes that an event is no longer in flight.
+func (l *loop) requeue(it *item) {
+	it.state = queued
+	l.window.busy[it.lane.shard]--
+}
+
+// retry lets the lane wait. Its first event goes again before anything newer.
+func (l *loop) retry(lane *lane, now time.Time) {
+	lane.state = resting
+	if !l.lease.works(lane.shard) {
+		l.empty(lane)
+		return
+	}
+	l.waiting.wait(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.spread())))
+}
+
+// next decides what a lane does now.
+func (l *loop) next(lane *lane) {
+	lane.state = resting
+	switch {
+	case !l.lease.works(lane.shard):
+		l.empty(lane)
+	case len(lane.queue) > 0:
+		lane.dest.ready.push(lane)
+	default:
+		l.window.forget(lane)
+	}
+}
+
+// kill gives up an event that can never be published. Its lane goes on, or is
+// held, as the destination's policy says. The event is the lane's first.
+func (l *loop) kill(it *item, r outbox.Result) {
+	lane := it.lane
+	lane.pop()
+	lane.failures = 0
+	it.state = unsettled
+	l.window.busy[lane.shard]++
+	block := lane.dest.onReject == Block
+	it.blocks = block
+	l.settle.bury(it, r, block)
+	l.log.Error("event is dead: see outbox.dead_letters",
+		slog.String("event_id", it.rec.EventID.String()), slog.Int64("id", it.rec.ID),
+		slog.String("destination", lane.dest.name), slog.String("code", r.Code), slog.Any("error", r.Err), slog.Bool("blocks_lane", block))
+	if !block {
+		l.next(lane)
+		return
+	}
+	l.empty(lane)
+	lane.state = blocked
+}
+
+// codeOf returns the code that an error carries.
+func codeOf(err error) string {
+	if c, ok := errors.AsType[interface {
+		error
+		Code() string
+	}](err); ok {
+		return c.Code()
+	}
+	return "Invalid"
+}

@@ -1,0 +1,203 @@
+package relay
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+const (
+	// backlogLimit bounds what counting the backlog costs: about 20 ms.
+	backlogLimit = 100_000
+	// maxLatencies bounds the latencies kept for one report.
+	maxLatencies = 10_000
+)
+
+// stats is what the relay did: since the last report, and before it.
+type stats struct {
+	now       Counts
+	before    Counts
+	latencies []time.Duration
+	// every is the sampling of latencies: one in every.
+	every, skipped int
+	inFlight       int
+	reportAt       time.Time
+	reporting      bool
+	renewFailing   bool
+	withholding    bool
+}
+
+func newStats(now time.Time, cfg Config) stats {
+	return stats{every: 1, reportAt: now.Add(cfg.ReportEvery)}
+}
+
+func (s *stats) sent(n int) {
+	s.now.Batches++
+	s.now.BatchEntries += int64(n)
+	s.withholding = false
+}
+
+// withhold counts once for each time that sending stops.
+func (s *stats) withhold() {
+	if !s.withholding {
+		s.withholding = true
+		s.now.Withheld++
+	}
+}
+
+func (s *stats) result(d *destination, c outbox.Class) {
+	switch c {
+	case outbox.Accepted:
+		s.now.Published++
+		d.counts.Published++
+	case outbox.Transient:
+		s.now.Transient++
+	case outbox.Throttled:
+		s.now.Throttled++
+		d.counts.Throttled++
+	case outbox.Unknown:
+		s.now.Unknown++
+	case outbox.Unavailable:
+		s.now.Unavailable++
+		d.counts.Unavailable++
+	case outbox.Rejected:
+	}
+}
+
+// accepted keeps a latency. When there are too many for one report it drops
+// every second one and samples half as many from then on.
+func (s *stats) accepted(_ *destination, latency time.Duration) {
+	if s.skipped++; s.skipped < s.every {
+		return
+	}
+	s.skipped = 0
+	s.latencies = append(s.latencies, max(0, latency))
+	if len(s.latencies) < maxLatencies {
+		return
+	}
+	half := s.latencies[:0]
+	for i := 0; i < len(s.latencies); i += 2 {
+		half = append(half, s.latencies[i])
+	}
+	s.latencies = half
+	s.every *= 2
+}
+
+func (s *stats) dead(d *destination, block bool) {
+	s.now.Dead++
+	d.counts.Dead++
+	if block {
+		s.now.Blocked++
+	}
+}
+
+// maybeReport counts the backlog and then reports, when it is time.
+func (l *loop) maybeReport(now time.Time) {
+	if l.ending || l.stats.reporting || now.Before(l.stats.reportAt) {
+		return
+	}
+	l.stats.reportAt = now.Add(l.cfg.ReportEvery)
+	if l.cfg.Observer == nil {
+		return
+	}
+	l.stats.reporting = true
+	low := l.position().Low
+	l.call(func() func() {
+		ctx, cancel := context.WithTimeout(l.io, l.cfg.SendTimeout)
+		defer cancel()
+		backlog, err := l.store.Backlog(ctx, low, backlogLimit)
+		return func() {
+			l.stats.reporting = false
+			if err != nil {
+				l.log.Warn("could not count the backlog", slog.Any("error", err))
+			}
+			l.stats.report(l, backlog, false)
+		}
+	})
+}
+
+// report hands over what was counted since the last report.
+func (s *stats) report(l *loop, b Backlog, final bool) {
+	r := Report{
+		Counts:        s.now,
+		Latencies:     s.latencies,
+		ByDestination: make(map[string]DestinationCounts, len(l.dests)),
+		Backlog:       b,
+		Shards:        len(l.lease.held),
+		Held:          len(l.window.items),
+		HeldBytes:     l.window.bytes,
+		Gaps:          len(l.reader.gaps.list),
+		Final:         final,
+	}
+	for _, n := range l.window.busy {
+		r.InFlight += n
+	}
+	for name, d := range l.dests {
+		c := d.counts
+		c.Concurrency = d.conc.allowed()
+		c.LastError = d.lastError
+		r.ByDestination[name] = c
+		d.total.add(d.counts)
+		d.counts = DestinationCounts{}
+	}
+	s.before.add(s.now)
+	s.now = Counts{}
+	s.latencies = make([]time.Duration, 0, len(s.latencies))
+	s.every, s.skipped = 1, 0
+	if l.cfg.Observer != nil {
+		l.cfg.Observer.Observe(&r)
+	}
+}
+
+// finish makes the last report.
+func (s *stats) finish(l *loop, b Backlog) { s.report(l, b, true) }
+
+func (l *loop) summary(started time.Time) Summary {
+	sum := Summary{
+		Outcome:      l.outcome,
+		RelayID:      l.cfg.RelayID.String(),
+		Seconds:      time.Since(started).Seconds(),
+		Counts:       l.stats.before,
+		Destinations: make(map[string]DestinationCounts, len(l.dests)),
+	}
+	for name, d := range l.dests {
+		c := d.total
+		c.Concurrency = d.conc.allowed()
+		c.LastError = d.lastError
+		sum.Destinations[name] = c
+	}
+	return sum
+}
+
+func (c *DestinationCounts) add(o DestinationCounts) {
+	c.Published += o.Published
+	c.Dead += o.Dead
+	c.Throttled += o.Throttled
+	c.Unavailable += o.Unavailable
+}
+
+func (c *Counts) add(o Counts) {
+	c.Fetched += o.Fetched
+	c.Published += o.Published
+	c.Settled += o.Settled
+	c.Dead += o.Dead
+	c.Blocked += o.Blocked
+	c.Transient += o.Transient
+	c.Throttled += o.Throttled
+	c.Unknown += o.Unknown
+	c.Unavailable += o.Unavailable
+	c.Batches += o.Batches
+	c.BatchEntries += o.BatchEntries
+	c.Fetches += o.Fetches
+	c.Settles += o.Settles
+	c.FetchErrors += o.FetchErrors
+	c.SettleErrors += o.SettleErrors
+	c.RenewErrors += o.RenewErrors
+	c.HandOvers += o.HandOvers
+	c.Fenced += o.Fenced
+	c.Late += o.Late
+	c.Withheld += o.Withheld
+	c.NoDestination += o.NoDestination
+}
