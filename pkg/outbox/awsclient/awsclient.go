@@ -1,0 +1,53 @@
+// Package awsclient has the settings of AWS clients that the sinks need to be
+// fast and to tell the truth about what happened.
+package awsclient
+
+import (
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+)
+
+// Timeouts of a connection. Both are below the relay's send timeout, so that a
+// destination without a route is seen as one that cannot be reached, and not
+// as a call whose outcome is unknown.
+const (
+	DialTimeout         = time.Second
+	TLSHandshakeTimeout = 1500 * time.Millisecond
+)
+
+// HTTPClient returns a client for as many calls in flight to one host as
+// concurrency. The SDK keeps 10 idle connections per host by default: more
+// calls than that open and close a connection each, which costs a fifth of the
+// throughput. It has no timeout for a whole call: the context of the call is
+// its deadline.
+//
+// Call CloseIdleConnections on it after the process was frozen: the other end
+// has closed the connections, and the first calls would fail with an unknown
+// outcome.
+func HTTPClient(concurrency int) *http.Client {
+	built := awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout = DialTimeout }).
+		WithTransportOptions(func(t *http.Transport) {
+			t.MaxIdleConns = 0
+			t.MaxIdleConnsPerHost = concurrency
+			t.TLSHandshakeTimeout = TLSHandshakeTimeout
+			// Answers are a few hundred bytes a message; asking for gzip costs
+			// more than it saves.
+			t.DisableCompression = true
+		})
+	return &http.Client{
+		Transport:     built.GetTransport(),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// Retryer returns the retryer for a sink's client: none. A relay keeps order
+// within a lane and backs off by lane and by destination, so it must see each
+// failure at once. A retry inside the SDK would spend the call's deadline, hide
+// a throttle, and turn an unknown outcome into whatever the second attempt met;
+// the SDK's own first pause is up to a second long.
+func Retryer() aws.Retryer { return aws.NopRetryer{} }

@@ -1,0 +1,232 @@
+package awsbatch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// Codes of our own, for failures that the broker gave no code for.
+const (
+	CodeNoAnswer       = "NoAnswer"
+	CodeContradiction  = "ContradictoryAnswer"
+	CodeCanceled       = "Canceled"
+	CodeTimeout        = "Timeout"
+	CodeNoConnection   = "NoConnection"
+	CodeNotSigned      = "NotSigned"
+	CodeUnclear        = "UnclearAnswer"
+	CodeMessageTooLong = "MessageTooLong"
+	CodeBatchTooLarge  = "BatchTooLarge"
+	CodeWithheld       = "Withheld"
+)
+
+// Fault is what the failure of a whole call says about its messages.
+type Fault struct {
+	Class outbox.Class
+	Code  string
+	// Divisible means that the call was refused, that nothing of it was
+	// accepted, and that one of its messages may be why. Class and Code hold
+	// only for a call with one message.
+	Divisible bool
+}
+
+// kind is what an error code is about.
+type kind int
+
+const (
+	kindOther kind = iota
+	// kindMessage: something in a message, whatever the broker says about
+	// whose fault it is.
+	kindMessage
+	// kindBatch: the composition of the request.
+	kindBatch
+	kindThrottle
+	// kindRefused: the destination or our access to it.
+	kindRefused
+	// kindServer: the broker failed.
+	kindServer
+)
+
+// kindOf sorts a code. The names are those of the SQS and SNS API references
+// (SendMessageBatch, PublishBatch) and of the errors common to AWS services;
+// SQS gives some in two forms, depending on the x-amzn-query-error header.
+func kindOf(code string) kind {
+	code = strings.TrimPrefix(code, "AWS.SimpleQueueService.")
+	code = strings.TrimSuffix(code, "Exception")
+	if kms, ok := strings.CutPrefix(strings.ToUpper(code), "KMS"); ok {
+		// A key that is disabled, deleted or not allowed refuses everything.
+		if strings.Contains(kms, "THROTTL") {
+			return kindThrottle
+		}
+		return kindRefused
+	}
+	switch code {
+	case "Throttling", "Throttled", "RequestThrottled", "ThrottledRequest", "RequestThrottling", "TooManyRequests",
+		"RequestLimitExceeded", "LimitExceeded", "BandwidthLimitExceeded", "ProvisionedThroughputExceeded",
+		"SlowDown", "PriorRequestNotComplete", "OverLimit":
+		return kindThrottle
+	case "AccessDenied", "AuthorizationError", "NotAuthorized", "Forbidden", "UnauthorizedOperation",
+		"InvalidClientTokenId", "UnrecognizedClient", "InvalidAccessKeyId", "MissingAuthenticationToken",
+		"InvalidSecurity", "InvalidSecurityToken", "ExpiredToken",
+		"TokenRefreshRequired", "SignatureDoesNotMatch", "InvalidSignature",
+		"IncompleteSignature", "RequestExpired", "RequestTimeTooSkewed", "AuthFailure", "OptInRequired",
+		"SubscriptionRequired", "NotSignedUp", "AccountProblem", "PendingVerification",
+		"QueueDoesNotExist", "NonExistentQueue", "QueueDeletedRecently", "NotFound", "ResourceNotFound",
+		"NoSuchQueue", "InvalidAddress", "EndpointDisabled", "UnsupportedOperation", "InvalidAction",
+		"UnknownOperation", "InvalidHttpRequest":
+		return kindRefused
+	case "InternalError", "InternalFailure", "InternalServerError", "ServiceUnavailable", "Unavailable",
+		"RequestTimeout", "ServiceFailure":
+		return kindServer
+	case "BatchRequestTooLong", "TooManyEntriesInBatchRequest", "BatchEntryIdsNotDistinct", "EmptyBatchRequest",
+		"InvalidBatchEntryId", "RequestEntityTooLarge":
+		return kindBatch
+	case "InvalidMessageContents", "InvalidParameter", "InvalidParameterValue", "ParameterValueInvalid",
+		"InvalidParameterCombination", "MissingParameter", "Validation", "ValidationError",
+		"MessageTooLong", "InvalidAttributeValue", "InvalidAttributeName":
+		return kindMessage
+	}
+	return kindOther
+}
+
+// ClassifyEntry sorts the failure of one entry of a call that was answered. The
+// broker says senderFault, but a throttle or a refused key can carry it too,
+// and must not condemn the message.
+func ClassifyEntry(code string, senderFault bool) outbox.Class {
+	switch kindOf(code) {
+	case kindThrottle:
+		return outbox.Throttled
+	case kindRefused:
+		return outbox.Unavailable
+	case kindServer:
+		return outbox.Transient
+	case kindMessage, kindBatch, kindOther:
+	}
+	if senderFault {
+		return outbox.Rejected
+	}
+	return outbox.Transient
+}
+
+// Classify sorts the error of a whole call. What it does not know for certain
+// is Unknown, so that the same messages are sent again before anything newer.
+func Classify(err error) Fault {
+	if errors.Is(err, context.Canceled) {
+		return Fault{Class: outbox.Unknown, Code: CodeCanceled}
+	}
+	if inOtherCall(err) {
+		return Fault{Class: outbox.Unavailable, Code: CodeNotSigned}
+	}
+	status := 0
+	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		status = response.HTTPStatusCode()
+	}
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		return classifyCode(api, status)
+	}
+	if status != 0 {
+		return classifyStatus(status)
+	}
+	// Nothing has left this machine when the connection could not be made. A
+	// timeout while dialing also is context.DeadlineExceeded, so it comes first.
+	if neverConnected(err) {
+		return Fault{Class: outbox.Unavailable, Code: CodeNoConnection}
+	}
+	if neverSigned(err) {
+		return Fault{Class: outbox.Unavailable, Code: CodeNotSigned}
+	}
+	if isTimeout(err) {
+		return Fault{Class: outbox.Unknown, Code: CodeTimeout}
+	}
+	return Fault{Class: outbox.Unknown, Code: CodeUnclear}
+}
+
+func classifyCode(api smithy.APIError, status int) Fault {
+	code := api.ErrorCode()
+	kind := kindOf(code)
+	switch {
+	case kind == kindThrottle:
+		return Fault{Class: outbox.Throttled, Code: code}
+	case kind == kindRefused:
+		return Fault{Class: outbox.Unavailable, Code: code}
+	case kind == kindServer || status >= http.StatusInternalServerError || api.ErrorFault() == smithy.FaultServer:
+		return Fault{Class: outbox.Unknown, Code: code}
+	case kind == kindMessage || kind == kindBatch:
+		return Fault{Class: outbox.Rejected, Code: code, Divisible: true}
+	}
+	fault := classifyStatus(status)
+	fault.Code = code
+	if status == http.StatusBadRequest && code != "UnknownError" {
+		// Refused, for a reason we have no name for. Not enough to condemn a
+		// message, nor to stop the destination for good.
+		fault.Class, fault.Divisible = outbox.Transient, true
+	}
+	return fault
+}
+
+// classifyStatus sorts an answer without a code of the broker, as a proxy on
+// the way would give it.
+func classifyStatus(status int) Fault {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusProxyAuthRequired:
+		return Fault{Class: outbox.Unavailable, Code: CodeUnclear}
+	case http.StatusTooManyRequests:
+		return Fault{Class: outbox.Throttled, Code: CodeUnclear}
+	case http.StatusRequestEntityTooLarge:
+		return Fault{Class: outbox.Rejected, Code: CodeUnclear, Divisible: true}
+	}
+	return Fault{Class: outbox.Unknown, Code: CodeUnclear}
+}
+
+// inOtherCall is true when the call failed on another call to AWS that it needs
+// first, such as AssumeRole for its credentials. A code found there says nothing
+// about our messages, and nothing was sent.
+func inOtherCall(err error) bool {
+	outer, ok := errors.AsType[*smithy.OperationError](err)
+	if !ok {
+		return false
+	}
+	_, nested := errors.AsType[*smithy.OperationError](outer.Err)
+	return nested
+}
+
+func neverConnected(err error) bool {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op == "dial"
+	}
+	if _, ok := errors.AsType[*net.DNSError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+// neverSigned is true for failures before the request was sent: credentials
+// that could not be had, or a request that could not be built.
+func neverSigned(err error) bool {
+	if _, ok := errors.AsType[*v4.SigningError](err); ok {
+		return true
+	}
+	if _, ok := errors.AsType[*smithy.SerializationError](err); ok {
+		return true
+	}
+	_, ok := errors.AsType[*smithy.InvalidParamsError](err)
+	return ok
+}
+
+func isTimeout(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return true
+	}
+	timeout, ok := errors.AsType[net.Error](err)
+	return ok && timeout.Timeout()
+}
