@@ -34,6 +34,9 @@ type reader struct {
 	catchUps []*catchUp
 
 	fetching bool
+	// stale is set when a shard was gained after the fetch under way was
+	// planned: it would pass over rows that are ours now.
+	stale bool
 	// cancel ends the fetch under way.
 	cancel      context.CancelFunc
 	nextFetch   time.Time
@@ -66,6 +69,7 @@ func newReader(now time.Time, cfg Config) reader {
 
 // resume takes in where gained shards are to be resumed.
 func (r *reader) resume(shards []ShardLease, now time.Time) {
+	r.stale = r.fetching
 	if !r.started {
 		r.started = true
 		r.head = shards[0].Resume.Low
@@ -133,7 +137,7 @@ func (l *loop) maybeFetch(now time.Time) {
 		return
 	}
 	f := l.plan(now)
-	l.reader.fetching = true
+	l.reader.fetching, l.reader.stale = true, false
 	l.stats.now.Fetches++
 	ctx, cancel := context.WithTimeout(l.io, l.fetchTimeout())
 	l.reader.cancel = cancel
@@ -224,6 +228,8 @@ func (l *loop) fetched(f plannedFetch, got Fetched, p prepared, err error) {
 	l.reader.fetching = false
 	switch {
 	case l.ending:
+	case l.reader.stale:
+		l.reader.nextFetch = now
 	case err != nil:
 		l.fetchFailed(err, now)
 	default:

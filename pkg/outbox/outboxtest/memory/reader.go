@@ -1,0 +1,202 @@
+package memory
+
+import (
+	"context"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// Fetch implements relay.Reader. Each read sees what was committed when it
+// began, so a commit may fall between two reads of one fetch.
+func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
+	var out relay.Fetched
+	if err := s.before(ctx, "fetch"); err != nil {
+		return out, err
+	}
+	for _, scan := range f.Scans {
+		if err := s.before(ctx, "fetch.scan"); err != nil {
+			return out, err
+		}
+		out.Scans = append(out.Scans, s.scan(scan, f.Shards))
+	}
+	for _, b := range f.Backfills {
+		if err := s.before(ctx, "fetch.backfill"); err != nil {
+			return out, err
+		}
+		out.Backfills = append(out.Backfills, s.backfill(b, f.Shards))
+	}
+	if f.Writers {
+		if err := s.before(ctx, "fetch.writers"); err != nil {
+			return out, err
+		}
+		s.mu.Lock()
+		for w := range s.writers {
+			out.Writers = append(out.Writers, w)
+		}
+		s.mu.Unlock()
+	}
+	if err := s.before(ctx, "fetch.gaps"); err != nil {
+		return out, err
+	}
+	s.gaps(f, &out)
+	if err := s.after(ctx, "fetch"); err != nil {
+		return relay.Fetched{}, err
+	}
+	return out, nil
+}
+
+// from calls f with visible rows from id on, in order, until it returns false.
+func (s *Store) from(id int64, f func(*row) bool) {
+	at, _ := slices.BinarySearch(s.ids, id)
+	for _, id := range s.ids[at:] {
+		if r := s.rows[id]; r != nil && !f(r) {
+			return
+		}
+	}
+}
+
+func (s *Store) mine(r *row, shards []int) bool {
+	return r.sentAt.IsZero() && slices.Contains(shards, r.rec.Shard) && s.blocked[r.rec.Lane()] == nil
+}
+
+func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if scan.Shards != nil {
+		shards = scan.Shards
+	}
+	until := scan.Until
+	if until == 0 {
+		until = math.MaxInt64
+	}
+	var out []relay.Row
+	s.from(scan.After+1, func(r *row) bool {
+		if r.rec.ID > until || len(out) == scan.Limit {
+			return false
+		}
+		got := relay.Row{ID: r.rec.ID}
+		if s.mine(r, shards) {
+			rec := r.rec
+			got.Record = &rec
+		}
+		out = append(out, got)
+		return true
+	})
+	return out
+}
+
+func (s *Store) backfill(b relay.Backfill, shards []int) []outbox.Record {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	until := b.To
+	if until == 0 {
+		until = math.MaxInt64
+	}
+	wholeDestination := b.Lane.AggregateType == "" && b.Lane.AggregateID == ""
+	var out []outbox.Record
+	s.from(b.From, func(r *row) bool {
+		if r.rec.ID > until || len(out) == b.Limit {
+			return false
+		}
+		switch {
+		case !r.sentAt.IsZero() || !slices.Contains(shards, r.rec.Shard):
+		case wholeDestination && r.rec.Destination == b.Lane.Destination && s.blocked[r.rec.Lane()] == nil,
+			!wholeDestination && r.rec.Lane() == b.Lane:
+			out = append(out, r.rec)
+		}
+		return true
+	})
+	return out
+}
+
+func (s *Store) gaps(f relay.Fetch, out *relay.Fetched) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, g := range f.Gaps {
+		s.from(g.From, func(r *row) bool {
+			if r.rec.ID > g.To || out.MoreGaps {
+				return false
+			}
+			if s.mine(r, f.Shards) {
+				if len(out.Gaps) == f.GapLimit {
+					out.MoreGaps = true
+					return false
+				}
+				out.Gaps = append(out.Gaps, r.rec)
+			}
+			out.Seen = append(out.Seen, r.rec.ID)
+			return true
+		})
+	}
+	if out.MoreGaps {
+		last := out.Gaps[len(out.Gaps)-1].ID
+		out.Seen = slices.DeleteFunc(out.Seen, func(id int64) bool { return id > last })
+	}
+}
+
+// Backlog implements relay.Reader.
+func (s *Store) Backlog(ctx context.Context, low int64, limit int) (relay.Backlog, error) {
+	var b relay.Backlog
+	if err := s.before(ctx, "backlog"); err != nil {
+		return b, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.from(low+1, func(r *row) bool {
+		if r.sentAt.IsZero() {
+			b.Pending++
+			b.Oldest = max(b.Oldest, time.Since(r.rec.CreatedAt))
+		}
+		return b.Pending < limit
+	})
+	return b, nil
+}
+
+// Settle implements relay.Settler.
+func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, set relay.Settlement) (relay.Settled, error) {
+	if err := s.before(ctx, "settle"); err != nil {
+		return relay.Settled{}, err
+	}
+	got := s.settle(relayID, set)
+	if err := s.after(ctx, "settle"); err != nil {
+		return relay.Settled{}, err
+	}
+	return got, nil
+}
+
+func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.relays[relayID] == nil {
+		return relay.Settled{Fenced: true}
+	}
+	var got relay.Settled
+	for _, a := range set.Accepted {
+		if r := s.rows[a.ID]; r != nil && r.sentAt.IsZero() {
+			r.sentAt, r.sent = time.Now(), a
+			got.Accepted++
+		}
+	}
+	for _, d := range set.Dead {
+		r := s.rows[d.ID]
+		if r == nil || !r.sentAt.IsZero() {
+			continue
+		}
+		got.Dead++
+		delete(s.rows, d.ID)
+		if at, ok := slices.BinarySearch(s.ids, d.ID); ok {
+			s.ids = slices.Delete(s.ids, at, at+1)
+		}
+		s.dead[d.ID] = DeadLetter{Record: r.rec, Dead: d}
+		if lane := r.rec.Lane(); d.Block && s.blocked[lane] == nil {
+			s.blocked[lane] = &hold{shard: r.rec.Shard, firstID: d.ID}
+		}
+	}
+	return got
+}

@@ -1,0 +1,244 @@
+// Package memory has doubles of the database and of a broker that live in
+// memory: for tests of the relay in virtual time, and for users who test code
+// around it. They keep the contracts of the real ones, visibility and leases
+// included, and count time by the clock of the process.
+package memory
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// Store is an outbox in memory. It implements the relay's contracts. It is safe
+// for concurrent use.
+type Store struct {
+	// Before, when not nil, is called before each step of each operation, with
+	// names such as "fetch", "fetch.gaps", "settle", "renew", and without the
+	// store being locked. It may wait, write, or return an error that the
+	// operation then fails with.
+	Before func(ctx context.Context, step string) error
+	// After is called when an operation has taken effect. An error from it
+	// loses the answer.
+	After func(ctx context.Context, step string) error
+
+	mu      sync.Mutex
+	nextID  int64
+	nextTx  int64
+	rows    map[int64]*row
+	ids     []int64 // of visible rows, sorted
+	writers map[string]struct{}
+	relays  map[uuid.UUID]*relayRow
+	shards  [outbox.Shards]shardRow
+	blocked map[outbox.Lane]*hold
+	dead    map[int64]DeadLetter
+}
+
+type row struct {
+	rec    outbox.Record
+	sentAt time.Time
+	sent   relay.Accepted
+}
+
+type relayRow struct {
+	name                 string
+	started, until, live time.Time
+	position             relay.Position
+	seq                  int
+}
+
+type shardRow struct {
+	owner    uuid.UUID
+	epoch    int64
+	position relay.Position
+}
+
+type hold struct {
+	shard    int
+	firstID  int64
+	released bool
+}
+
+// DeadLetter is an event that was given up.
+type DeadLetter struct {
+	Record outbox.Record
+	Dead   relay.Dead
+}
+
+// NewStore returns an empty store.
+func NewStore() *Store {
+	return &Store{
+		rows:    map[int64]*row{},
+		writers: map[string]struct{}{},
+		relays:  map[uuid.UUID]*relayRow{},
+		blocked: map[outbox.Lane]*hold{},
+		dead:    map[int64]DeadLetter{},
+	}
+}
+
+func (s *Store) before(ctx context.Context, step string) error {
+	if s.Before != nil {
+		if err := s.Before(ctx, step); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *Store) after(ctx context.Context, step string) error {
+	if s.After != nil {
+		return s.After(ctx, step)
+	}
+	return nil
+}
+
+// Tx is an open transaction: what it enqueues has ids at once, and is visible
+// when it commits.
+type Tx struct {
+	s    *Store
+	name string
+	recs []outbox.Record
+}
+
+// Begin opens a transaction. It counts as a writer from its first event on.
+func (s *Store) Begin() *Tx {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nextTx++
+	return &Tx{s: s, name: fmt.Sprintf("tx/%d", s.nextTx)}
+}
+
+// Enqueue adds events and returns their records.
+func (t *Tx) Enqueue(events ...outbox.Event) []outbox.Record {
+	s := t.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writers[t.name] = struct{}{}
+	first := len(t.recs)
+	for _, e := range events {
+		s.nextID++
+		if e.EventID == uuid.Nil {
+			e.EventID = uuid.Must(uuid.NewV7())
+		}
+		if e.Destination == "" {
+			e.Destination = outbox.DefaultDestination
+		}
+		t.recs = append(t.recs, outbox.Record{Event: e, ID: s.nextID, Shard: shardOf(e), CreatedAt: time.Now()})
+	}
+	return slices.Clone(t.recs[first:])
+}
+
+// Commit makes the events visible.
+func (t *Tx) Commit() {
+	s := t.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.writers, t.name)
+	for _, rec := range t.recs {
+		s.rows[rec.ID] = &row{rec: rec}
+		at, _ := slices.BinarySearch(s.ids, rec.ID)
+		s.ids = slices.Insert(s.ids, at, rec.ID)
+	}
+	t.recs = nil
+}
+
+// Rollback drops the events. Their ids stay unused.
+func (t *Tx) Rollback() {
+	s := t.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.writers, t.name)
+	t.recs = nil
+}
+
+// Enqueue adds events in a transaction of their own.
+func (s *Store) Enqueue(events ...outbox.Event) []outbox.Record {
+	tx := s.Begin()
+	recs := tx.Enqueue(events...)
+	tx.Commit()
+	return recs
+}
+
+func shardOf(e outbox.Event) int {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d:%s%s", len(e.AggregateType), e.AggregateType, e.AggregateID)
+	return int(h.Sum64() % outbox.Shards)
+}
+
+// Pending returns the number of unsent events.
+func (s *Store) Pending() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := 0
+	for _, r := range s.rows {
+		if r.sentAt.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// Sent returns the events marked as sent, by row id.
+func (s *Store) Sent() map[int64]relay.Accepted {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[int64]relay.Accepted{}
+	for id, r := range s.rows {
+		if !r.sentAt.IsZero() {
+			out[id] = r.sent
+		}
+	}
+	return out
+}
+
+// Dead returns the dead letters, by row id.
+func (s *Store) Dead() map[int64]DeadLetter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[int64]DeadLetter{}
+	for id, d := range s.dead {
+		out[id] = d
+	}
+	return out
+}
+
+// Blocked returns the lanes on hold and the id of their first event.
+func (s *Store) Blocked() map[outbox.Lane]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[outbox.Lane]int64{}
+	for lane, h := range s.blocked {
+		out[lane] = h.firstID
+	}
+	return out
+}
+
+// Release ends the hold on a lane.
+func (s *Store) Release(lane outbox.Lane) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.blocked[lane]; h != nil {
+		h.released = true
+	}
+}
+
+// Holders returns the number of shards that each relay holds, by name.
+func (s *Store) Holders() map[string]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := map[string]int{}
+	for i := range s.shards {
+		if r := s.relays[s.shards[i].owner]; r != nil {
+			out[r.name]++
+		}
+	}
+	return out
+}
