@@ -25,8 +25,9 @@ func main() {
 	flag.StringVar(&cfg.DataDir, "data", "", "keep the cluster in this directory (default a temporary one)")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, cfg, flag.Args()))
+	code := run(ctx, cfg, flag.Args())
+	stop()
+	os.Exit(code)
 }
 
 func run(ctx context.Context, cfg pgserver.Config, command []string) int {

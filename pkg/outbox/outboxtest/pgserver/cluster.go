@@ -85,12 +85,7 @@ func (c *cluster) own(paths ...string) error {
 func (c *cluster) initdb(ctx context.Context) error {
 	kept := filepath.Join(c.data, passwordFile)
 	if _, err := os.Stat(filepath.Join(c.data, "PG_VERSION")); err == nil {
-		b, err := os.ReadFile(kept)
-		if err != nil {
-			return fmt.Errorf("a cluster that was not made by this package: %w", err)
-		}
-		c.password = strings.TrimSpace(string(b))
-		return nil
+		return c.readPassword(kept)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
@@ -113,18 +108,25 @@ func (c *cluster) initdb(ctx context.Context) error {
 	return os.Rename(aside, kept)
 }
 
+func (c *cluster) readPassword(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("a cluster that was not made by this package: %w", err)
+	}
+	c.password = strings.TrimSpace(string(b))
+	return nil
+}
+
 // remove deletes what makeHome made, when no supervisor will.
 func (c *cluster) remove() {
 	if c.home != "" {
-		//nolint:errcheck // The next start removes what could not be removed now.
-		_ = os.RemoveAll(c.home)
+		_ = os.RemoveAll(c.home) // The next start removes what could not be removed now.
 	}
 }
 
 // unlock leaves the lock to the supervisor, or to nobody.
 func (c *cluster) unlock() {
 	if c.lock != nil {
-		//nolint:errcheck // It was never written to.
-		_ = c.lock.Close()
+		_ = c.lock.Close() // It was never written to.
 	}
 }

@@ -25,24 +25,24 @@ func embeddedBin(ctx context.Context) (string, error) {
 	}
 	root := filepath.Join(cache, "postgres-"+string(embeddedVersion))
 	bin := filepath.Join(root, "bin")
-	if _, err := version(ctx, bin); err == nil {
+	if _, err = version(ctx, bin); err == nil {
 		return bin, nil
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
+	if err = os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("embedded postgres: %w", err)
 	}
 	f, err := os.OpenFile(root+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("embedded postgres: %w", err)
 	}
-	defer f.Close()
-	if err := flock(f, syscall.LOCK_EX); err != nil {
+	defer func() { _ = f.Close() }()
+	if err = flock(f, syscall.LOCK_EX); err != nil {
 		return "", fmt.Errorf("embedded postgres: %w", err)
 	}
-	if _, err := version(ctx, bin); err == nil {
+	if _, err = version(ctx, bin); err == nil {
 		return bin, nil
 	}
-	if err := fetch(ctx, cache, root); err != nil {
+	if err = fetch(ctx, cache, root); err != nil {
 		return "", fmt.Errorf("embedded postgres: %w", err)
 	}
 	return bin, nil

@@ -18,15 +18,15 @@ import (
 // oldest is the oldest major version that is used when it is found.
 const oldest = 15
 
-// ErrNotFound means that no PostgreSQL is installed and that none could be
+// NotFoundError means that no PostgreSQL is installed and that none could be
 // fetched. Its text says how to install one.
-type ErrNotFound struct {
+type NotFoundError struct {
 	// Fetch is why the embedded server could not be had.
 	Fetch error
 }
 
 // Error says what to do.
-func (e *ErrNotFound) Error() string {
+func (e *NotFoundError) Error() string {
 	install := "apt-get install postgresql (Debian, Ubuntu) or dnf install postgresql-server (Fedora)"
 	if runtime.GOOS == "darwin" {
 		install = "brew install postgresql@18"
@@ -36,7 +36,7 @@ func (e *ErrNotFound) Error() string {
 }
 
 // Unwrap returns why the embedded server could not be had.
-func (e *ErrNotFound) Unwrap() error { return e.Fetch }
+func (e *NotFoundError) Unwrap() error { return e.Fetch }
 
 // findBin returns the directory of initdb and postgres.
 func findBin(ctx context.Context, cfg Config) (string, error) {
@@ -60,7 +60,7 @@ func findBin(ctx context.Context, cfg Config) (string, error) {
 	}
 	bin, err := embeddedBin(ctx)
 	if err != nil {
-		return "", &ErrNotFound{Fetch: err}
+		return "", &NotFoundError{Fetch: err}
 	}
 	return bin, nil
 }

@@ -28,7 +28,7 @@ func flock(f *os.File, how int) error {
 	for {
 		//nolint:gosec // A descriptor fits.
 		err := syscall.Flock(int(f.Fd()), how)
-		if err != syscall.EINTR { //nolint:errorlint // A system call returns its number bare.
+		if err != syscall.EINTR {
 			if err != nil {
 				return fmt.Errorf("lock %s: %w", f.Name(), err)
 			}
@@ -54,7 +54,7 @@ func removeLeftover(ctx context.Context, home, bin string, acc *account) {
 	if err != nil {
 		return
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	if flock(f, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -58,7 +59,7 @@ const startAttempts = 5
 // Start starts a server and returns when it takes connections. ctx bounds the
 // start only: the server runs until [Server.Stop] or the end of the process.
 // Errors hold the end of the server's log. When no PostgreSQL can be found or
-// fetched, the error is an [ErrNotFound] that says how to install one.
+// fetched, the error is a [NotFoundError] that says how to install one.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	acc, err := serverAccount()
 	if err != nil {
@@ -147,9 +148,7 @@ func (c *cluster) arguments(port int, cfg Config) []string {
 		settings["fsync"] = "off"
 		settings["full_page_writes"] = "off"
 	}
-	for k, v := range cfg.Settings {
-		settings[k] = v
-	}
+	maps.Copy(settings, cfg.Settings)
 	args := []string{filepath.Join(c.bin, "postgres"), "-D", c.data, "-p", strconv.Itoa(port)}
 	for k, v := range settings {
 		args = append(args, "-c", k+"="+v)
@@ -166,7 +165,7 @@ func (s *Server) waitReady(ctx context.Context, c *cluster) error {
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }()
 	for {
 		conn, err := pgx.Connect(ctx, s.url)
 		if err == nil {

@@ -33,7 +33,6 @@ func supervise(c *cluster, args []string) (*supervisor, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
 	// A cluster that is kept is shut down cleanly; one that is thrown away need not be.
 	signal := "INT"
 	if c.home != "" {
@@ -43,7 +42,6 @@ func supervise(c *cluster, args []string) (*supervisor, error) {
 	if lock == nil {
 		lock = r
 	}
-	//nolint:noctx // It ends with the pipe, not with a context.
 	cmd := exec.Command("/bin/sh", append([]string{"-c", superviseScript, "sh"}, args...)...)
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LOG=" + c.log, "SIGNAL=" + signal, "REMOVE=" + c.home}
 	cmd.Dir = "/"
@@ -52,13 +50,15 @@ func supervise(c *cluster, args []string) (*supervisor, error) {
 	// Out of the terminal's process group: its interrupt reaches only us.
 	cmd.SysProcAttr.Setpgid = true
 	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(err, r.Close(), w.Close())
+	}
+	if err := r.Close(); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
 	s := &supervisor{hold: w, done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
-		//nolint:errcheck // The exit code of a server that was told to end says nothing.
-		_ = cmd.Wait()
+		_ = cmd.Wait() // The exit code of a server that was told to end says nothing.
 	}()
 	return s, nil
 }
