@@ -23,9 +23,10 @@ type Broker struct {
 	Most outbox.Limits
 	// Judge, when not nil, decides each message of a call before it is
 	// accepted: a result of another class than Accepted is returned as it is.
+	// It is called by one goroutine at a time.
 	Judge func(call int, msgs []outbox.Message, i int) outbox.Result
 	// Lose, when not nil, says whether the answer to a call is lost after its
-	// messages were accepted.
+	// messages were accepted. It is called by one goroutine at a time.
 	Lose func(call int, msgs []outbox.Message) bool
 
 	mu       sync.Mutex
@@ -76,7 +77,7 @@ func (b *Broker) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Re
 	for i := range msgs {
 		out[i] = b.accept(call, msgs, i)
 	}
-	if b.Lose != nil && b.Lose(call, msgs) {
+	if b.loses(call, msgs) {
 		return fail(fmt.Errorf("publish: connection reset"))
 	}
 	if err := wait(ctx, b.Delay); err != nil {
@@ -86,13 +87,13 @@ func (b *Broker) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Re
 }
 
 func (b *Broker) accept(call int, msgs []outbox.Message, i int) outbox.Result {
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.Judge != nil {
 		if r := b.Judge(call, msgs, i); r.Class != outbox.Accepted {
 			return r
 		}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	now, m := time.Now(), msgs[i]
 	key := m.GroupID + "\x00" + m.DeduplicationID
 	if before, known := b.seen[key]; known && now.Sub(before.at) < DedupWindow {
@@ -107,6 +108,12 @@ func (b *Broker) accept(call int, msgs []outbox.Message, i int) outbox.Result {
 	b.seen[key] = accepted{at: now, res: r}
 	b.log = append(b.log, Acceptance{At: now, Message: m, Result: r})
 	return r
+}
+
+func (b *Broker) loses(call int, msgs []outbox.Message) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Lose != nil && b.Lose(call, msgs)
 }
 
 // Log returns every acceptance so far, in order.

@@ -1,0 +1,414 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+func TestRunDeliversEveryLaneInOrderAndMarksIt(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		var names []string
+		for i := range 50 {
+			names = append(names, fmt.Sprint("a", i))
+		}
+		for n := range 20 {
+			for _, a := range names {
+				w.store.Enqueue(event(a, n))
+			}
+		}
+		w.start(w.Context(), "r", 5*time.Second)
+		sum := w.summary("r")
+		w.inOrder(w.broker(), 20, names...)
+		w.nothingPending()
+		if sum.Published != 1000 || sum.Settled != 1000 || sum.Outcome != relay.Deadline {
+			w.Errorf("summary: %+v", sum)
+		}
+		for id, a := range w.store.Sent() {
+			if a.MessageID == "" || a.SequenceNumber == "" {
+				w.Errorf("event %d is marked without the broker's ids: %+v", id, a)
+			}
+		}
+		if fill := float64(sum.BatchEntries) / float64(sum.Batches); fill < 5 {
+			w.Errorf("batches of %.1f events: lanes are not packed together", fill)
+		}
+	})
+}
+
+func TestEventThatCommitsLateIsDelivered(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.start(w.Context(), "r", 30*time.Second)
+		time.Sleep(100 * time.Millisecond)
+		late := w.store.Begin()
+		late.Enqueue(event("late", 0))
+		w.store.Enqueue(event("early", 0))
+		time.Sleep(20 * time.Second)
+		w.inOrder(w.broker(), 1, "early")
+		late.Commit()
+		committed := time.Now()
+		time.Sleep(250 * time.Millisecond)
+		w.inOrder(w.broker(), 1, "late")
+		for _, a := range w.broker().Log() {
+			if a.Message.GroupID == groupOf(w.T, "late") && a.At.Sub(committed) > 250*time.Millisecond {
+				w.Errorf("delivered %v after its commit", a.At.Sub(committed))
+			}
+		}
+	})
+}
+
+func TestFirstEventsOfAllCommittingLateAreDelivered(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		late := w.store.Begin()
+		late.Enqueue(event("late", 0), event("late", 1))
+		w.store.Enqueue(event("early", 0))
+		w.start(w.Context(), "r", 10*time.Second)
+		w.after(5*time.Second, late.Commit)
+		w.summary("r")
+		w.inOrder(w.broker(), 1, "early")
+		w.inOrder(w.broker(), 2, "late")
+		w.nothingPending()
+	})
+}
+
+func TestGapOfARollbackIsGivenUp(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.ReportEvery = time.Second
+		w.start(w.Context(), "r", 10*time.Second)
+		time.Sleep(100 * time.Millisecond)
+		tx := w.store.Begin()
+		tx.Enqueue(event("gone", 0))
+		w.store.Enqueue(event("a", 0))
+		time.Sleep(3 * time.Second)
+		w.mu.Lock()
+		if last := w.reports[len(w.reports)-1]; last.Gaps != 1 {
+			w.Errorf("%d gaps while the writer is open, want 1", last.Gaps)
+		}
+		w.mu.Unlock()
+		tx.Rollback()
+		time.Sleep(2 * time.Second)
+		w.mu.Lock()
+		if last := w.reports[len(w.reports)-1]; last.Gaps != 0 {
+			w.Errorf("%d gaps after the rollback, want 0", last.Gaps)
+		}
+		w.mu.Unlock()
+	})
+}
+
+func TestPartialFailureHoldsTheLaneAndNobodyElse(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		bad := groupOf(t, "bad")
+		failures := 0
+		w.broker().Judge = func(_ int, msgs []outbox.Message, i int) outbox.Result {
+			if msgs[i].GroupID == bad && failures < 5 {
+				failures++
+				return outbox.Result{Class: outbox.Transient, Err: errors.New("try later"), Code: "InternalError"}
+			}
+			return outbox.Result{Class: outbox.Accepted}
+		}
+		for n := range 5 {
+			w.store.Enqueue(event("bad", n), event("good", n))
+		}
+		w.start(w.Context(), "r", 10*time.Second)
+		time.Sleep(150 * time.Millisecond)
+		w.inOrder(w.broker(), 5, "good")
+		if sum := w.summary("r"); sum.Transient != 5 || sum.Dead != 0 {
+			w.Errorf("summary: %+v", sum)
+		}
+		w.inOrder(w.broker(), 5, "bad")
+		w.nothingPending()
+	})
+}
+
+func TestLostAnswerIsSentAgainUnderTheSameIDBeforeAnythingNewer(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.broker().Lose = func(call int, _ []outbox.Message) bool { return call == 1 }
+		for n := range 3 {
+			w.store.Enqueue(event("a", n))
+		}
+		w.start(w.Context(), "r", 5*time.Second)
+		sum := w.summary("r")
+		log := w.broker().Log()
+		if len(log) != 4 || !log[1].Suppressed || log[0].Message.DeduplicationID != log[1].Message.DeduplicationID {
+			w.Errorf("accepted: %+v", log)
+		}
+		w.inOrder(w.broker(), 3, "a")
+		w.nothingPending()
+		if sum.Unknown != 1 {
+			w.Errorf("%d unknown outcomes, want 1", sum.Unknown)
+		}
+	})
+}
+
+func reject(group string) func(int, []outbox.Message, int) outbox.Result {
+	return func(_ int, msgs []outbox.Message, i int) outbox.Result {
+		if msgs[i].GroupID == group && strings.Contains(msgs[i].Body, `"n":1}`) {
+			return outbox.Result{Class: outbox.Rejected, Err: errors.New("bad character"), Code: "InvalidMessageContents"}
+		}
+		return outbox.Result{Class: outbox.Accepted}
+	}
+}
+
+func TestRejectedEventIsDeadAndTheLaneGoesOn(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.broker().Judge = reject(groupOf(t, "a"))
+		for n := range 3 {
+			w.store.Enqueue(event("a", n))
+		}
+		w.start(w.Context(), "r", 5*time.Second)
+		sum := w.summary("r")
+		got := groups(w.broker())[groupOf(t, "a")]
+		if fmt.Sprint(got) != `[{"n":0} {"n":2}]` {
+			w.Errorf("accepted %v", got)
+		}
+		dead := w.store.Dead()
+		if len(dead) != 1 || dead[2].Dead.Code != "InvalidMessageContents" || dead[2].Dead.Reason != "bad character" {
+			w.Errorf("dead letters: %+v", dead)
+		}
+		w.nothingPending()
+		if sum.Dead != 1 || sum.Blocked != 0 {
+			w.Errorf("summary: %+v", sum)
+		}
+	})
+}
+
+func TestRejectedEventHoldsTheLaneUntilItIsReleased(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.Destinations = map[string]relay.Destination{outbox.DefaultDestination: {OnReject: relay.Block}}
+		w.broker().Judge = reject(groupOf(t, "a"))
+		for n := range 3 {
+			w.store.Enqueue(event("a", n), event("b", n))
+		}
+		w.start(w.Context(), "r", 40*time.Second)
+		time.Sleep(5 * time.Second)
+		w.store.Enqueue(event("a", 3))
+		time.Sleep(5 * time.Second)
+		w.inOrder(w.broker(), 1, "a")
+		w.inOrder(w.broker(), 3, "b")
+		lane := outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: "t", AggregateID: "a"}
+		if held := w.store.Blocked(); len(held) != 1 || held[lane] == 0 {
+			w.Fatalf("blocked: %v", held)
+		}
+		w.store.Release(lane)
+		time.Sleep(3 * time.Second)
+		w.store.Enqueue(event("a", 4))
+		time.Sleep(3 * time.Second)
+		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":0} {"n":2} {"n":3} {"n":4}]` {
+			w.Errorf("accepted %v", got)
+		}
+		if held := w.store.Blocked(); len(held) != 0 {
+			w.Errorf("still blocked: %v", held)
+		}
+		w.nothingPending()
+	})
+}
+
+func TestHotLaneLeavesRoomAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.Window, w.cfg.LaneWindow, w.cfg.FetchLimit = 200, 10, 50
+		for n := range 300 {
+			w.store.Enqueue(event("hot", n))
+		}
+		w.store.Enqueue(event("quiet", 0))
+		w.start(w.Context(), "r", 20*time.Second)
+		time.Sleep(300 * time.Millisecond)
+		w.inOrder(w.broker(), 1, "quiet")
+		for n := range 50 {
+			w.store.Enqueue(event("hot", 300+n))
+			time.Sleep(10 * time.Millisecond)
+		}
+		w.summary("r")
+		w.inOrder(w.broker(), 350, "hot")
+		w.nothingPending()
+	})
+}
+
+func TestUnavailableDestinationDoesNotStopTheOthers(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.Window, w.cfg.FetchLimit = 100, 20
+		var up atomic.Bool
+		w.brokers["down"] = &memory.Broker{Delay: 5 * time.Millisecond, Judge: func(int, []outbox.Message, int) outbox.Result {
+			if !up.Load() {
+				return outbox.Result{Class: outbox.Unavailable, Err: errors.New("no such queue"), Code: "QueueDoesNotExist"}
+			}
+			return outbox.Result{Class: outbox.Accepted}
+		}}
+		for n := range 500 {
+			e := event("x", n)
+			e.Destination = "down"
+			w.store.Enqueue(e)
+		}
+		w.start(w.Context(), "r", 60*time.Second)
+		for n := range 300 {
+			w.store.Enqueue(event("y", n))
+		}
+		time.Sleep(10 * time.Second)
+		w.inOrder(w.broker(), 300, "y")
+		if n := w.brokers["down"].Calls(); n > 30 {
+			w.Errorf("%d calls to a destination that is down in 10 s: no back-off", n)
+		}
+		up.Store(true)
+		sum := w.summary("r")
+		w.inOrder(w.brokers["down"], 500, "x")
+		w.nothingPending()
+		if sum.Dead != 0 {
+			w.Errorf("%d dead: an outage was charged to single events", sum.Dead)
+		}
+	})
+}
+
+func TestUnknownDestinationWaitsUntilItIsConfigured(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		e := event("x", 0)
+		e.Destination = "other"
+		w.store.Enqueue(e)
+		w.store.Enqueue(event("y", 0))
+		w.start(w.Context(), "r", 5*time.Second)
+		if sum := w.summary("r"); sum.NoDestination == 0 || sum.Dead != 0 {
+			w.Errorf("summary: %+v", sum)
+		}
+		w.inOrder(w.broker(), 1, "y")
+		w.brokers["other"] = &memory.Broker{}
+		w.start(w.Context(), "r2", 5*time.Second)
+		w.summary("r2")
+		w.inOrder(w.brokers["other"], 1, "x")
+		w.nothingPending()
+	})
+}
+
+func TestHandOverKeepsOrderAndIsQuick(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.JoinWindow = 8 * time.Second
+		w.start(w.Context(), "old", 20*time.Second)
+		w.after(13*time.Second, func() { w.start(w.Context(), "new", 20*time.Second) })
+		for n := range 2500 {
+			w.store.Enqueue(event("a", n), event("b", n))
+			time.Sleep(10 * time.Millisecond)
+		}
+		old, young := w.summary("old"), w.summary("new")
+		if old.Outcome != relay.Superseded || old.HandOvers != outbox.Shards {
+			w.Errorf("old: %+v", old)
+		}
+		w.inOrder(w.broker(), 2500, "a", "b")
+		w.nothingPending()
+		if n := len(w.broker().Log()); n != 5000 {
+			w.Errorf("%d sends of 5000 events", n)
+		}
+		var last time.Time
+		for _, a := range w.broker().Log() {
+			if gap := a.At.Sub(last); !last.IsZero() && gap > 250*time.Millisecond {
+				w.Errorf("nothing was delivered for %v", gap)
+			}
+			last = a.At
+		}
+		if young.Published == 0 {
+			w.Error("the new relay published nothing")
+		}
+	})
+}
+
+func TestTwoRelaysShareTheShards(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.Relays = 2
+		var names []string
+		for i := range 40 {
+			names = append(names, fmt.Sprint("a", i))
+		}
+		w.start(w.Context(), "one", 60*time.Second)
+		w.after(5*time.Second, func() { w.start(w.Context(), "two", 20*time.Second) })
+		for n := range 300 {
+			for _, a := range names {
+				w.store.Enqueue(event(a, n))
+			}
+			time.Sleep(100 * time.Millisecond)
+			if n == 150 {
+				if h := w.store.Holders(); h["one"] != 32 || h["two"] != 32 {
+					w.Errorf("holders: %v", h)
+				}
+			}
+		}
+		one, two := w.summary("one"), w.summary("two")
+		if one.Published == 0 || two.Published == 0 {
+			w.Errorf("published %d and %d", one.Published, two.Published)
+		}
+		w.inOrder(w.broker(), 300, names...)
+		w.nothingPending()
+		if n := len(w.broker().Log()); n != 300*len(names) {
+			w.Errorf("%d sends of %d events", n, 300*len(names))
+		}
+	})
+}
+
+func TestNewcomerLeavesAtOnceWhenEnoughRelaysRun(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.JoinWindow = 5 * time.Second
+		w.start(w.Context(), "one", 20*time.Second)
+		time.Sleep(time.Second)
+		began := time.Now()
+		w.start(w.Context(), "two", 20*time.Second)
+		time.Sleep(time.Second)
+		w.mu.Lock()
+		sum, ended := w.summaries["two"]
+		w.mu.Unlock()
+		if !ended || sum.Outcome != relay.Standby || sum.Seconds > 0.1 {
+			w.Errorf("after %v: ended %v, %+v", time.Since(began), ended, sum)
+		}
+	})
+}
+
+func TestIdleExitLeavesWhenNothingComes(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.IdleExit = 3 * time.Second
+		w.store.Enqueue(event("a", 0))
+		began := time.Now()
+		w.start(w.Context(), "r", time.Hour)
+		if sum := w.summary("r"); sum.Outcome != relay.Idle || sum.Published != 1 {
+			w.Errorf("summary: %+v", sum)
+		}
+		if d := time.Since(began); d < 3*time.Second || d > 4*time.Second {
+			w.Errorf("left after %v", d)
+		}
+	})
+}
+
+func TestCancelSettlesWhatWasAccepted(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.broker().Delay = 500 * time.Millisecond
+		w.store.Enqueue(event("a", 0), event("a", 1))
+		ctx, cancel := context.WithCancel(w.Context())
+		w.start(ctx, "r", time.Hour)
+		w.after(700*time.Millisecond, cancel) // accepted, not answered yet
+		if sum := w.summary("r"); sum.Outcome != relay.Canceled || sum.Settled != 1 {
+			w.Errorf("summary: %+v", sum)
+		}
+		if n := w.store.Pending(); n != 1 {
+			w.Errorf("%d pending, want 1", n)
+		}
+		if h := w.store.Holders(); len(h) != 0 {
+			w.Errorf("shards are still held: %v", h)
+		}
+	})
+}
