@@ -63,7 +63,6 @@ func TestDatabaseOutageStopsSendingWhenTheLeaseLapsesAndLosesNothing(t *testing.
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		v := &view{Store: w.store}
-		w.startOn(w.Context(), v, "r", 60*time.Second)
 		for n := range 100 {
 			w.store.Enqueue(event("a", n))
 		}
@@ -74,6 +73,7 @@ func TestDatabaseOutageStopsSendingWhenTheLeaseLapsesAndLosesNothing(t *testing.
 			}
 			return outbox.Result{Class: outbox.Throttled, Code: "RequestThrottled"}
 		}
+		w.startOn(w.Context(), v, "r", 60*time.Second)
 		time.Sleep(time.Second)
 		v.cut.Store(true)
 		time.Sleep(8 * time.Second) // past the lease
