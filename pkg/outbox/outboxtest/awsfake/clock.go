@@ -1,0 +1,122 @@
+package awsfake
+
+import (
+	"container/heap"
+	"sync"
+	"time"
+)
+
+// Clock tells and waits for time. Visibility timeouts, deduplication windows,
+// delays and long polls go by it.
+type Clock interface {
+	Now() time.Time
+	// AfterFunc calls f in a goroutine of its own once d has passed. The
+	// function it returns prevents that, and reports whether it did.
+	AfterFunc(d time.Duration, f func()) (stop func() bool)
+}
+
+// ShiftClock is a clock that runs at the normal pace and can be moved forward.
+// Timers that become due by a move fire at once. It is safe for concurrent use.
+type ShiftClock struct {
+	mu     sync.Mutex
+	offset time.Duration
+	timers timerHeap
+	real   *time.Timer
+}
+
+// NewShiftClock returns a clock that starts at the present time.
+func NewShiftClock() *ShiftClock { return &ShiftClock{} }
+
+// Now returns the shifted time.
+func (c *ShiftClock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now()
+}
+
+func (c *ShiftClock) now() time.Time { return time.Now().Add(c.offset) }
+
+// Advance moves the clock forward by d. A negative d is ignored: the time of
+// AWS does not go back.
+func (c *ShiftClock) Advance(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d > 0 {
+		c.offset += d
+		c.fire()
+	}
+}
+
+// AfterFunc implements [Clock].
+func (c *ShiftClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := &timer{at: c.now().Add(d), f: f}
+	heap.Push(&c.timers, t)
+	if t.index == 0 {
+		c.arm()
+	}
+	return func() bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if t.index < 0 {
+			return false
+		}
+		heap.Remove(&c.timers, t.index)
+		return true
+	}
+}
+
+// fire starts what is due and arms the timer for what is next. c.mu is held.
+func (c *ShiftClock) fire() {
+	now := c.now()
+	for len(c.timers) > 0 && !c.timers[0].at.After(now) {
+		t, _ := heap.Pop(&c.timers).(*timer) //nolint:errcheck // only timers are pushed
+		go t.f()
+	}
+	c.arm()
+}
+
+func (c *ShiftClock) arm() {
+	if c.real != nil {
+		c.real.Stop()
+		c.real = nil
+	}
+	if len(c.timers) > 0 {
+		c.real = time.AfterFunc(c.timers[0].at.Sub(c.now()), func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.fire()
+		})
+	}
+}
+
+type timer struct {
+	at    time.Time
+	f     func()
+	index int
+}
+
+type timerHeap []*timer
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h timerHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *timerHeap) Push(x any) {
+	t, _ := x.(*timer) //nolint:errcheck // only timers are pushed
+	t.index = len(*h)
+	*h = append(*h, t)
+}
+
+func (h *timerHeap) Pop() any {
+	old := *h
+	t := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	t.index = -1
+	return t
+}

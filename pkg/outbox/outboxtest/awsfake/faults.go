@@ -1,0 +1,294 @@
+package awsfake
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// FaultKind names what a fault does.
+type FaultKind string
+
+// The kinds of faults.
+const (
+	// FailEntry refuses an entry: it comes back in Failed with Code and
+	// SenderFault. The other entries are accepted.
+	FailEntry FaultKind = "fail_entry"
+	// OmitEntry leaves an entry out of both lists of the answer. The message
+	// is accepted all the same when Accepted is set.
+	OmitEntry FaultKind = "omit_entry"
+	// WrongMD5 answers an accepted entry with a wrong checksum. SQS only.
+	WrongMD5 FaultKind = "wrong_md5"
+	// FailCall refuses the whole request with Status and Code.
+	FailCall FaultKind = "fail_call"
+	// LoseResponse carries the request out and then loses the answer, as Mode says.
+	LoseResponse FaultKind = "lose_response"
+	// DropConnection closes the connection without carrying the request out.
+	DropConnection FaultKind = "drop_connection"
+	// Delay answers later: by Delay, and by Tail with TailProbability.
+	Delay FaultKind = "delay"
+	// DeliveryLag holds messages back by Delay between a topic and its queues.
+	// Resource is the topic's or the queue's name.
+	DeliveryLag FaultKind = "delivery_lag"
+)
+
+// LossMode says how [LoseResponse] loses an answer.
+type LossMode string
+
+// The ways to lose an answer.
+const (
+	LossClose    LossMode = "close"    // the connection is closed
+	LossReset    LossMode = "reset"    // the connection is reset
+	LossTruncate LossMode = "truncate" // half of the body is sent
+	LossHang     LossMode = "hang"     // nothing is sent until the client gives up
+)
+
+// Fault is a planned fault. The zero value of every matching field matches
+// everything.
+type Fault struct {
+	Kind FaultKind `json:"kind"`
+
+	// Operation is the name of an API call, such as "SendMessageBatch".
+	Operation string `json:"operation,omitempty"`
+	// Resource is the name of a queue or topic.
+	Resource string `json:"resource,omitempty"`
+	// GroupID picks the entries of one message group, or the requests that
+	// hold one.
+	GroupID string `json:"group_id,omitempty"`
+	// Entry picks one entry of a batch by its place, counted from 1.
+	Entry int `json:"entry,omitempty"`
+
+	// After lets that many matches pass first.
+	After int `json:"after,omitempty"`
+	// Count is how often the fault happens before it is spent. Defaults to
+	// no limit.
+	Count int `json:"count,omitempty"`
+	// Probability of each match, drawn with Seed. Defaults to always.
+	Probability float64 `json:"probability,omitempty"`
+	Seed        uint64  `json:"seed,omitempty"`
+
+	// Code, Message, SenderFault and Status describe the error. Code defaults
+	// to InternalError, Status to 500 when the sender is not at fault and 400
+	// when it is.
+	Code        string `json:"code,omitempty"`
+	Message     string `json:"message,omitempty"`
+	SenderFault bool   `json:"sender_fault,omitempty"`
+	Status      int    `json:"status,omitempty"`
+	// Accepted applies to OmitEntry.
+	Accepted bool `json:"accepted,omitempty"`
+	// Mode applies to LoseResponse. Defaults to LossClose.
+	Mode LossMode `json:"mode,omitempty"`
+	// Delay, Tail and TailProbability apply to Delay and DeliveryLag, in
+	// nanoseconds when written as JSON.
+	Delay           time.Duration `json:"delay,omitempty"`
+	Tail            time.Duration `json:"tail,omitempty"`
+	TailProbability float64       `json:"tail_probability,omitempty"`
+}
+
+// FaultStatus is a planned fault and how often it happened.
+type FaultStatus struct {
+	ID string `json:"id"`
+	Fault
+	Applied int `json:"applied"`
+}
+
+// AppliedFault is one time that a fault happened.
+type AppliedFault struct {
+	At        time.Time `json:"at"`
+	FaultID   string    `json:"fault_id"`
+	Kind      FaultKind `json:"kind"`
+	Operation string    `json:"operation"`
+	Resource  string    `json:"resource"`
+	// Entry is the place in the batch from 1 on, 0 for a whole request.
+	Entry   int    `json:"entry,omitempty"`
+	GroupID string `json:"group_id,omitempty"`
+}
+
+// maxApplied bounds the record of applied faults; the oldest go first.
+const maxApplied = 100_000
+
+type faults struct {
+	clock   Clock
+	mu      sync.Mutex
+	nextID  int
+	rules   []*rule
+	applied []AppliedFault
+}
+
+type rule struct {
+	FaultStatus
+	seen int
+	rng  *rand.Rand
+}
+
+// AddFault plans a fault and returns its id.
+func (s *Server) AddFault(f Fault) (string, error) {
+	var errs []error
+	switch f.Kind {
+	case FailEntry, OmitEntry, WrongMD5, FailCall, LoseResponse, DropConnection, Delay, DeliveryLag:
+	default:
+		errs = append(errs, errors.New("kind: unknown"))
+	}
+	switch f.Mode {
+	case "", LossClose, LossReset, LossTruncate, LossHang:
+	default:
+		errs = append(errs, errors.New("mode: unknown"))
+	}
+	if f.Probability < 0 || f.Probability > 1 || f.TailProbability < 0 || f.TailProbability > 1 {
+		errs = append(errs, errors.New("probability: not between 0 and 1"))
+	}
+	if f.After < 0 || f.Count < 0 || f.Entry < 0 || f.Delay < 0 || f.Tail < 0 {
+		errs = append(errs, errors.New("after, count, entry, delay, tail: negative"))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return "", err
+	}
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.nextID++
+	r := &rule{rng: rand.New(rand.NewPCG(f.Seed, 0x9e3779b97f4a7c15))} //nolint:gosec // repeatable on purpose
+	r.Fault, r.ID = f, "fault-"+strconv.Itoa(s.faults.nextID)
+	s.faults.rules = append(s.faults.rules, r)
+	return r.ID, nil
+}
+
+// RemoveFault takes a fault back and reports whether it was planned.
+func (s *Server) RemoveFault(id string) bool {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	before := len(s.faults.rules)
+	s.faults.rules = slices.DeleteFunc(s.faults.rules, func(r *rule) bool { return r.ID == id })
+	return len(s.faults.rules) < before
+}
+
+// ClearFaults takes all faults back. The record of what happened stays.
+func (s *Server) ClearFaults() {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	s.faults.rules = nil
+}
+
+// Faults returns the planned faults, spent ones too.
+func (s *Server) Faults() []FaultStatus {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	out := make([]FaultStatus, len(s.faults.rules))
+	for i, r := range s.faults.rules {
+		out[i] = r.FaultStatus
+	}
+	return out
+}
+
+// AppliedFaults returns what happened, in order.
+func (s *Server) AppliedFaults() []AppliedFault {
+	s.faults.mu.Lock()
+	defer s.faults.mu.Unlock()
+	return slices.Clone(s.faults.applied)
+}
+
+// plan is what the faults do to one request.
+type plan struct {
+	delay   time.Duration
+	call    *Fault
+	entries map[int]*Fault
+}
+
+// plan decides on a request before it is carried out.
+func (f *faults) plan(operation, resource string, groups []string) plan {
+	var p plan
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, r := range f.rules {
+		if r.Operation != "" && r.Operation != operation || r.Resource != "" && r.Resource != resource {
+			continue
+		}
+		switch r.Kind {
+		case DeliveryLag:
+		case FailEntry, OmitEntry, WrongMD5:
+			for i, g := range groups {
+				if _, taken := p.entries[i]; !taken && r.wants(i, g) && r.hit() {
+					f.record(r, operation, resource, i+1, g)
+					if p.entries == nil {
+						p.entries = map[int]*Fault{}
+					}
+					p.entries[i] = &r.Fault
+				}
+			}
+		case Delay:
+			if r.wantsAny(groups) && r.hit() {
+				f.record(r, operation, resource, 0, r.GroupID)
+				p.delay += r.draw()
+			}
+		case FailCall, LoseResponse, DropConnection:
+			if p.call == nil && r.wantsAny(groups) && r.hit() {
+				f.record(r, operation, resource, 0, r.GroupID)
+				p.call = &r.Fault
+			}
+		}
+	}
+	return p
+}
+
+// lag returns how long a delivery from a topic to a queue is held back.
+func (f *faults) lag(topic, queue string) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var d time.Duration
+	for _, r := range f.rules {
+		if r.Kind == DeliveryLag && (r.Resource == "" || r.Resource == topic || r.Resource == queue) && r.hit() {
+			f.record(r, "", queue, 0, "")
+			d += r.draw()
+		}
+	}
+	return d
+}
+
+func (f *faults) record(r *rule, operation, resource string, entry int, group string) {
+	if len(f.applied) == maxApplied {
+		f.applied = slices.Delete(f.applied, 0, maxApplied/2)
+	}
+	f.applied = append(f.applied, AppliedFault{
+		At: f.clock.Now(), FaultID: r.ID, Kind: r.Kind, Operation: operation, Resource: resource, Entry: entry, GroupID: group,
+	})
+}
+
+func (r *rule) wants(i int, group string) bool {
+	return (r.Entry == 0 || r.Entry == i+1) && (r.GroupID == "" || r.GroupID == group)
+}
+
+func (r *rule) wantsAny(groups []string) bool {
+	if r.Entry == 0 && r.GroupID == "" {
+		return true
+	}
+	for i, g := range groups {
+		if r.wants(i, g) {
+			return true
+		}
+	}
+	return false
+}
+
+// hit decides whether this match is one of those that fail.
+func (r *rule) hit() bool {
+	if r.Count > 0 && r.Applied >= r.Count {
+		return false
+	}
+	if r.seen++; r.seen <= r.After {
+		return false
+	}
+	if r.Probability > 0 && r.rng.Float64() >= r.Probability {
+		return false
+	}
+	r.Applied++
+	return true
+}
+
+func (r *rule) draw() time.Duration {
+	if r.Tail > 0 && r.rng.Float64() < r.TailProbability {
+		return r.Delay + r.Tail
+	}
+	return r.Delay
+}

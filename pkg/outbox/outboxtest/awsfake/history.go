@@ -1,0 +1,217 @@
+package awsfake
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"iter"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
+)
+
+// HistoryMode says how much the server remembers of what it accepted.
+type HistoryMode int
+
+const (
+	// HistoryFull keeps every acceptance with its body.
+	HistoryFull HistoryMode = iota
+	// HistoryHashes keeps every acceptance without its body and attributes.
+	HistoryHashes
+	// HistoryCounts keeps only counts and one small record per group, so that
+	// a benchmark of any length fits into memory.
+	HistoryCounts
+)
+
+// Accepted is a message that a queue or topic answered with success. A message
+// that a topic hands to a queue is accepted twice: by the topic and by the queue.
+type Accepted struct {
+	// Offset is the position in the history, from 0 on without gaps.
+	Offset int64     `json:"offset"`
+	At     time.Time `json:"at"`
+	// Kind is "queue" or "topic", and Name the name of it.
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// Source is who sent it: "client", "topic", "dead_letter" or "move_task".
+	Source          string `json:"source"`
+	GroupID         string `json:"group_id,omitempty"`
+	DeduplicationID string `json:"deduplication_id,omitempty"`
+	// MessageID and SequenceNumber are what the sender was told: those of the
+	// first message when this one was suppressed.
+	MessageID      string `json:"message_id"`
+	SequenceNumber string `json:"sequence_number,omitempty"`
+	// Suppressed says that the deduplication id was used before in the window:
+	// the sender was told of a success and nothing was delivered.
+	Suppressed bool              `json:"suppressed"`
+	Attributes map[string]string `json:"attributes,omitempty"`
+	Body       string            `json:"body,omitempty"`
+	BodySHA256 string            `json:"body_sha256,omitempty"`
+}
+
+// Tally counts the acceptances of one queue or topic.
+type Tally struct {
+	Kind string `json:"kind"`
+	Name string `json:"name"`
+	// Accepted counts the messages that were not suppressed.
+	Accepted   int64 `json:"accepted"`
+	Suppressed int64 `json:"suppressed"`
+	Groups     int   `json:"groups"`
+	// OutOfOrder counts accepted messages whose order attribute was lower than
+	// an earlier one of the group, and Repeated those where it was the same as
+	// the last one: a duplicate that deduplication did not stop.
+	OutOfOrder int64     `json:"out_of_order"`
+	Repeated   int64     `json:"repeated"`
+	First      time.Time `json:"first"`
+	Last       time.Time `json:"last"`
+}
+
+type history struct {
+	mode      HistoryMode
+	attribute string
+	hook      func(Accepted)
+
+	mu      sync.Mutex
+	next    int64
+	log     []Accepted
+	tallies map[[2]string]*tally
+}
+
+type tally struct {
+	Tally
+	last map[string]int64
+}
+
+func newHistory(c Config) *history {
+	return &history{mode: c.History, attribute: c.OrderAttribute, hook: c.OnAccepted, tallies: map[[2]string]*tally{}}
+}
+
+func (h *history) reset() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.next, h.log, h.tallies = 0, nil, map[[2]string]*tally{}
+}
+
+func (h *history) observe(a broker.Acceptance) {
+	r := Accepted{
+		At: a.At, Kind: a.Kind, Name: a.Name, Source: a.Source, GroupID: a.GroupID, DeduplicationID: a.DeduplicationID,
+		MessageID: a.MessageID, SequenceNumber: a.SequenceNumber, Suppressed: a.Suppressed,
+	}
+	if h.mode == HistoryFull || h.hook != nil {
+		r.Body = a.Body
+		r.Attributes = make(map[string]string, len(a.Attributes))
+		for i := range a.Attributes {
+			r.Attributes[a.Attributes[i].Name] = a.Attributes[i].Value
+		}
+	}
+	if h.mode == HistoryHashes {
+		sum := sha256.Sum256([]byte(a.Body))
+		r.BodySHA256 = hex.EncodeToString(sum[:])
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.count(&a)
+	r.Offset = h.next
+	h.next++
+	if h.hook != nil {
+		h.hook(r)
+	}
+	if h.mode == HistoryCounts {
+		return
+	}
+	if h.mode == HistoryHashes {
+		r.Body, r.Attributes = "", nil
+	}
+	h.log = append(h.log, r)
+}
+
+func (h *history) count(a *broker.Acceptance) {
+	t := h.tallies[[2]string{a.Kind, a.Name}]
+	if t == nil {
+		t = &tally{Tally: Tally{Kind: a.Kind, Name: a.Name, First: a.At}, last: map[string]int64{}}
+		h.tallies[[2]string{a.Kind, a.Name}] = t
+	}
+	t.Last = a.At
+	if a.Suppressed {
+		t.Suppressed++
+		return
+	}
+	t.Accepted++
+	last, known := t.last[a.GroupID]
+	position := last
+	if n, ok := orderOf(a.Attributes, h.attribute); ok {
+		switch {
+		case known && n < last:
+			t.OutOfOrder++
+		case known && n == last:
+			t.Repeated++
+		}
+		position = max(n, last)
+		if !known {
+			position = n
+		}
+	}
+	t.last[a.GroupID] = position
+	t.Groups = len(t.last)
+}
+
+func orderOf(attributes []broker.Attribute, name string) (int64, bool) {
+	for i := range attributes {
+		if attributes[i].Name == name {
+			n, err := strconv.ParseInt(attributes[i].Value, 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+// slice returns up to limit records from offset on, and the next offset.
+func (h *history) slice(offset int64, limit int) ([]Accepted, int64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	from := min(max(offset, 0), int64(len(h.log)))
+	to := min(from+int64(limit), int64(len(h.log)))
+	return h.log[from:to:to], to
+}
+
+// History yields what was accepted so far, in the order of acceptance. It is
+// empty with [HistoryCounts].
+func (s *Server) History() iter.Seq[Accepted] {
+	return func(yield func(Accepted) bool) {
+		for offset := int64(0); ; {
+			part, next := s.history.slice(offset, 1024)
+			if len(part) == 0 {
+				return
+			}
+			for _, a := range part {
+				if !yield(a) {
+					return
+				}
+			}
+			offset = next
+		}
+	}
+}
+
+// Tally returns the counts of the queue or topic called name; they are zero
+// when it accepted nothing.
+func (s *Server) Tally(name string) Tally {
+	for _, t := range s.Tallies() {
+		if t.Name == name {
+			return t
+		}
+	}
+	return Tally{Name: name}
+}
+
+// Tallies returns the counts of every queue and topic that accepted anything.
+func (s *Server) Tallies() []Tally {
+	s.history.mu.Lock()
+	defer s.history.mu.Unlock()
+	out := make([]Tally, 0, len(s.history.tallies))
+	for _, t := range s.history.tallies {
+		out = append(out, t.Tally)
+	}
+	sortTallies(out)
+	return out
+}

@@ -1,0 +1,75 @@
+package broker
+
+import "fmt"
+
+// Error is what a caller is told when a request, or an entry of one, is
+// refused.
+type Error struct {
+	// Code is the error code of the Query protocol, which is also the code of
+	// a failed batch entry.
+	Code string
+	// Type is the error's shape in the JSON protocol.
+	Type    string
+	Message string
+	// Status is the HTTP status.
+	Status int
+	// Sender says that the caller is to blame.
+	Sender bool
+}
+
+func (e *Error) Error() string { return e.Code + ": " + e.Message }
+
+// Fault returns a sender fault with status 400.
+func Fault(code, shape, format string, args ...any) *Error {
+	return &Error{Code: code, Type: shape, Message: fmt.Sprintf(format, args...), Status: 400, Sender: true}
+}
+
+// Modelled returns an error whose Query code is its shape with the prefix that
+// SQS used before it spoke JSON.
+func Modelled(shape, format string, args ...any) *Error {
+	return Fault("AWS.SimpleQueueService."+shape, "com.amazonaws.sqs#"+shape, format, args...)
+}
+
+// InvalidParameterValue is the answer of SQS to most bad values.
+func InvalidParameterValue(format string, args ...any) *Error {
+	return Fault("InvalidParameterValue", "com.amazon.coral.service#InvalidParameterValueException", format, args...)
+}
+
+// MissingParameter is the answer of SQS to a required parameter left out.
+func MissingParameter(name string) *Error {
+	return Fault("MissingParameter", "com.amazon.coral.service#MissingRequiredParameterException",
+		"The request must contain the parameter %s.", name)
+}
+
+// InvalidAttributeValue refuses the value of a queue attribute.
+func InvalidAttributeValue(format string, args ...any) *Error {
+	return Fault("InvalidAttributeValue", "com.amazonaws.sqs#InvalidAttributeValue", format, args...)
+}
+
+// InvalidAttributeName refuses the name of a queue attribute.
+func InvalidAttributeName(format string, args ...any) *Error {
+	return Fault("InvalidAttributeName", "com.amazonaws.sqs#InvalidAttributeName", format, args...)
+}
+
+// InvalidParameter is the answer of SNS to most bad values.
+func InvalidParameter(format string, args ...any) *Error {
+	return Fault("InvalidParameter", "", "Invalid parameter: "+format, args...)
+}
+
+// NotFound is the answer of SNS to a name it does not know.
+func NotFound(format string, args ...any) *Error {
+	e := Fault("NotFound", "", format, args...)
+	e.Status = 404
+	return e
+}
+
+func errQueueDoesNotExist() *Error {
+	return Fault("AWS.SimpleQueueService.NonExistentQueue", "com.amazonaws.sqs#QueueDoesNotExist",
+		"The specified queue does not exist.")
+}
+
+func errTaskNotFound(format string, args ...any) *Error {
+	e := Fault("ResourceNotFoundException", "com.amazonaws.sqs#ResourceNotFoundException", format, args...)
+	e.Status = 404
+	return e
+}

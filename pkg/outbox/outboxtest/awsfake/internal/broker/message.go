@@ -1,0 +1,136 @@
+package broker
+
+import (
+	"crypto/md5" //nolint:gosec // the protocol's checksum, not a secret
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"sort"
+	"time"
+)
+
+// Attribute is a message attribute. Binary types use Binary, all others Value.
+type Attribute struct {
+	Name   string
+	Type   string
+	Value  string
+	Binary []byte
+}
+
+func (a *Attribute) isBinary() bool { return len(a.Type) >= 6 && a.Type[:6] == "Binary" }
+
+func (a *Attribute) size() int { return len(a.Name) + len(a.Type) + len(a.Value) + len(a.Binary) }
+
+// message is one message in a queue. The queue's lock guards it.
+type message struct {
+	id          [16]byte
+	sequence    uint64
+	md5         [16]byte
+	body        string
+	attributes  []Attribute
+	groupID     string
+	dedupID     string
+	traceHeader string
+	// source is the ARN of the queue that dead-lettered the message.
+	source string
+
+	sentAt          int64
+	firstReceivedAt int64
+	receives        int
+	// hidden messages are in flight or delayed, until visibleAt.
+	hidden    bool
+	delayed   bool
+	visibleAt int64
+
+	group      *group
+	prev, next *message
+	timedIndex int
+}
+
+// Received is a message as a consumer gets it.
+type Received struct {
+	MessageID        string
+	ReceiptHandle    string
+	Body             string
+	MD5              string
+	Attributes       []Attribute
+	GroupID          string
+	DeduplicationID  string
+	SequenceNumber   string
+	TraceHeader      string
+	DeadLetterSource string
+	SentAt           time.Time
+	FirstReceivedAt  time.Time
+	Receives         int
+}
+
+func (q *Queue) received(m *message) Received {
+	r := Received{
+		MessageID: formatID(m.id), ReceiptHandle: q.handle(m), Body: m.body, MD5: hex.EncodeToString(m.md5[:]),
+		Attributes: m.attributes, GroupID: m.groupID, TraceHeader: m.traceHeader, DeadLetterSource: m.source,
+		SentAt: time.Unix(0, m.sentAt), FirstReceivedAt: time.Unix(0, m.firstReceivedAt), Receives: m.receives,
+	}
+	if q.fifo {
+		r.DeduplicationID, r.SequenceNumber = m.dedupID, queueSequence(m.sequence)
+	}
+	return r
+}
+
+func formatID(id [16]byte) string {
+	var b [36]byte
+	hex.Encode(b[0:8], id[0:4])
+	hex.Encode(b[9:13], id[4:6])
+	hex.Encode(b[14:18], id[6:8])
+	hex.Encode(b[19:23], id[8:10])
+	hex.Encode(b[24:36], id[10:16])
+	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
+	return string(b[:])
+}
+
+// Real sequence numbers have 20 digits. Those of queues and topics start
+// differently so that nobody can take one for the other.
+func queueSequence(n uint64) string { return sequenceDigits("188", n) }
+func topicSequence(n uint64) string { return sequenceDigits("100", n) }
+
+func sequenceDigits(prefix string, n uint64) string {
+	b := []byte("00000000000000000000")
+	copy(b, prefix)
+	for i := 19; i >= 3 && n > 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+	return string(b)
+}
+
+// AttributesMD5 returns the checksum that SQS gives over message attributes,
+// empty when there are none. See "Calculating the MD5 message digest for
+// message attributes" in the SQS developer guide.
+func AttributesMD5(attributes []Attribute) string {
+	if len(attributes) == 0 {
+		return ""
+	}
+	sorted := attributes
+	byName := func(i, j int) bool { return sorted[i].Name < sorted[j].Name }
+	if !sort.SliceIsSorted(sorted, byName) {
+		sorted = append([]Attribute(nil), attributes...)
+		sort.Slice(sorted, byName)
+	}
+	var buf []byte
+	field := func(s string) {
+		buf = binary.BigEndian.AppendUint32(buf, uint32(len(s)))
+		buf = append(buf, s...)
+	}
+	for i := range sorted {
+		a := &sorted[i]
+		field(a.Name)
+		field(a.Type)
+		if a.isBinary() {
+			buf = append(buf, 2)
+			field(string(a.Binary))
+		} else {
+			buf = append(buf, 1)
+			field(a.Value)
+		}
+	}
+	return fmt.Sprintf("%x", md5.Sum(buf))
+}

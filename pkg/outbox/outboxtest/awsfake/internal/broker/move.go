@@ -1,0 +1,266 @@
+package broker
+
+import (
+	"encoding/base64"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// MoveTask moves the messages of a dead-letter queue on.
+type MoveTask struct {
+	b           *Broker
+	source      *Queue
+	destination string
+	perSecond   int
+	started     time.Time
+	id          [16]byte
+
+	mu     sync.Mutex
+	status string
+	reason string
+	moved  int
+	toMove int
+	stop   func() bool
+}
+
+// MoveStatus is what ListMessageMoveTasks says about a task.
+type MoveStatus struct {
+	Handle, Status, SourceARN, DestinationARN, FailureReason string
+	PerSecond, Moved, ToMove                                 int
+	Started                                                  time.Time
+}
+
+const (
+	moveRunning   = "RUNNING"
+	moveCompleted = "COMPLETED"
+	moveCancelled = "CANCELLED"
+	moveFailed    = "FAILED"
+)
+
+// StartMove begins to move the messages of the queue sourceARN to
+// destinationARN, or each to the queue it came from when that is empty.
+func (b *Broker) StartMove(sourceARN, destinationARN string, perSecond int) (string, error) {
+	source, err := b.Queue(sourceARN)
+	if err != nil || source.arn != sourceARN {
+		return "", errTaskNotFound("The resource that you specified for the SourceArn parameter doesn't exist.")
+	}
+	if perSecond < 0 || perSecond > 500 {
+		return "", InvalidParameterValue("Value %d for parameter MaxNumberOfMessagesPerSecond is invalid. Reason: Must be between 1 and 500.", perSecond)
+	}
+	if len(b.DeadLetterSources(sourceARN)) == 0 {
+		return "", InvalidParameterValue("Source queue must be configured as a Dead Letter Queue.")
+	}
+	if destinationARN != "" {
+		d, err := b.Queue(destinationARN)
+		if err != nil || d.arn != destinationARN {
+			return "", errTaskNotFound("The resource that you specified for the DestinationArn parameter doesn't exist.")
+		}
+		if d == source {
+			return "", InvalidParameterValue("Source queue arn and destination queue arn cannot be the same.")
+		}
+		if d.fifo != source.fifo {
+			return "", InvalidParameterValue("Source and destination queues must be of the same type.")
+		}
+	}
+	b.mu.Lock()
+	for _, t := range b.tasks {
+		if t.source == source && t.Status().Status == moveRunning {
+			b.mu.Unlock()
+			return "", Modelled("UnsupportedOperation", "There is already a task running. Only one active task is allowed for a source queue arn at a given time.")
+		}
+	}
+	t := &MoveTask{
+		b: b, source: source, destination: destinationARN, perSecond: perSecond,
+		started: b.cfg.Clock.Now(), id: newID(), status: moveRunning, toMove: source.Counts().Visible,
+	}
+	b.tasks = append(b.tasks, t)
+	b.mu.Unlock()
+	t.schedule(0)
+	return t.handle(), nil
+}
+
+// DeadLetterSources returns the queues whose dead-letter queue is arn.
+func (b *Broker) DeadLetterSources(arn string) []*Queue {
+	var out []*Queue
+	for _, q := range b.Queues() {
+		if q.DeadLetterTarget() == arn {
+			out = append(out, q)
+		}
+	}
+	return out
+}
+
+// Moves returns the tasks of a source queue, the newest first.
+func (b *Broker) Moves(sourceARN string) ([]MoveStatus, error) {
+	source, err := b.Queue(sourceARN)
+	if err != nil || source.arn != sourceARN {
+		return nil, errTaskNotFound("The resource that you specified for the SourceArn parameter doesn't exist.")
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	var out []MoveStatus
+	for i := len(b.tasks) - 1; i >= 0; i-- {
+		if b.tasks[i].source == source {
+			out = append(out, b.tasks[i].Status())
+		}
+	}
+	return out, nil
+}
+
+// CancelMove stops a task and returns how many messages it had moved.
+func (b *Broker) CancelMove(handle string) (int, error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	for _, t := range b.tasks {
+		if t.handle() != handle {
+			continue
+		}
+		if !t.cancel() {
+			return 0, Modelled("UnsupportedOperation", "Only active tasks can be cancelled.")
+		}
+		return t.Status().Moved, nil
+	}
+	return 0, errTaskNotFound("The task does not exist.")
+}
+
+func (t *MoveTask) handle() string {
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":"%s","sourceArn":"%s"}`, formatID(t.id), t.source.arn))
+}
+
+// Status returns how far the task is.
+func (t *MoveTask) Status() MoveStatus {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := MoveStatus{
+		Status: t.status, SourceARN: t.source.arn, DestinationARN: t.destination, FailureReason: t.reason,
+		PerSecond: t.perSecond, Moved: t.moved, ToMove: t.toMove, Started: t.started,
+	}
+	if t.status == moveRunning {
+		s.Handle = t.handle()
+	}
+	return s
+}
+
+func (t *MoveTask) cancel() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.status != moveRunning {
+		return false
+	}
+	t.status = moveCancelled
+	if t.stop != nil {
+		t.stop()
+	}
+	return true
+}
+
+func (t *MoveTask) schedule(d time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.status == moveRunning {
+		t.stop = t.b.cfg.Clock.AfterFunc(d, t.step)
+	}
+}
+
+// step moves one message, or all when no rate was given.
+func (t *MoveTask) step() {
+	for {
+		t.mu.Lock()
+		running := t.status == moveRunning
+		t.mu.Unlock()
+		if !running {
+			return
+		}
+		m := t.source.takeForMove()
+		if m == nil {
+			t.end(moveCompleted, "")
+			return
+		}
+		target := t.destination
+		if target == "" {
+			target = m.source
+		}
+		if target == "" {
+			t.source.putBack(m)
+			t.end(moveFailed, "CouldNotDetermineMessageSource")
+			return
+		}
+		q, err := t.b.Queue(target)
+		if err != nil {
+			t.source.putBack(m)
+			t.end(moveFailed, "AWS.SimpleQueueService.NonExistentQueue")
+			return
+		}
+		q.receiveMoved(m)
+		t.mu.Lock()
+		t.moved++
+		t.mu.Unlock()
+		if t.perSecond > 0 {
+			t.schedule(time.Second / time.Duration(t.perSecond))
+			return
+		}
+	}
+}
+
+func (t *MoveTask) end(status, reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.status == moveRunning {
+		t.status, t.reason = status, reason
+	}
+}
+
+// takeForMove removes the oldest message that can be received.
+func (q *Queue) takeForMove() *message {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.expire(q.b.now())
+	if q.deleted || len(q.ready) == 0 {
+		return nil
+	}
+	m := q.ready[0].head
+	g := m.group
+	q.remove(m)
+	q.refresh(g)
+	return m
+}
+
+// putBack returns a message to the front of its group.
+func (q *Queue) putBack(m *message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	key := m.groupID
+	if !q.fifo {
+		key = string(m.id[:])
+	}
+	g := q.groups[key]
+	if g == nil {
+		g = &group{key: key, readyIndex: -1}
+		q.groups[key] = g
+	}
+	m.group, m.prev, m.next = g, nil, g.head
+	if g.head == nil {
+		g.tail = m
+	} else {
+		g.head.prev = m
+	}
+	g.head = m
+	q.count++
+	if m.receives > 0 {
+		q.seen[m.id] = m
+	}
+	q.refresh(g)
+}
+
+// receiveMoved accepts a message from a move task: it gets a new id and a new
+// enqueue time, and keeps its group and deduplication id.
+func (q *Queue) receiveMoved(m *message) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	c := &message{
+		id: newID(), md5: m.md5, body: m.body, attributes: m.attributes,
+		groupID: m.groupID, dedupID: m.dedupID, traceHeader: m.traceHeader,
+	}
+	q.accept(q.b.now(), c, q.settings.delay, SourceMoveTask)
+}

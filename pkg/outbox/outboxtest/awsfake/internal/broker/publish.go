@@ -1,0 +1,307 @@
+package broker
+
+import (
+	"crypto/md5" //nolint:gosec // the protocol's checksum, not a secret
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// CheckRequired returns the error of a request that lacks a group or a
+// deduplication id.
+func (t *Topic) CheckRequired(e *Entry) *Error {
+	if !t.fifo {
+		return nil
+	}
+	if e.GroupID == "" {
+		return InvalidParameter("The MessageGroupId parameter is required for FIFO topics")
+	}
+	t.mu.Lock()
+	content := t.contentDedup
+	t.mu.Unlock()
+	if e.DedupID == "" && !content {
+		return InvalidParameter("The topic should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly")
+	}
+	return nil
+}
+
+// MaxBytes is the limit of one message.
+func (t *Topic) MaxBytes() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.maxBytes
+}
+
+func (t *Topic) check(e *Entry, maxBytes int) *Error {
+	switch {
+	case e.Refuse != nil:
+		return e.Refuse
+	case e.Body == "":
+		return Fault("InvalidParameter", "", "Empty message")
+	case e.Size() > maxBytes:
+		return InvalidParameter("Message too long")
+	case e.GroupID != "" && !validIdentifier(e.GroupID):
+		return InvalidParameter("The MessageGroupId can only include alphanumeric and punctuation characters and be at most 128 in length: %s", e.GroupID)
+	case e.DedupID != "" && !validIdentifier(e.DedupID):
+		return InvalidParameter("The MessageDeduplicationId can only include alphanumeric and punctuation characters and be at most 128 in length: %s", e.DedupID)
+	case !t.fifo && e.DedupID != "":
+		return InvalidParameter("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter that is not valid for this topic type")
+	case len(e.Subject) > 100:
+		return InvalidParameter("Subject")
+	case e.Structure != "" && e.Structure != "json":
+		return InvalidParameter("Message Structure - invalid value %s", e.Structure)
+	}
+	for i := range e.Attributes {
+		a := &e.Attributes[i]
+		problem := attributeProblem(a)
+		if problem == "" && a.empty() {
+			problem = "must contain non-empty message attribute value for message attribute type '" + a.Type + "'"
+		}
+		if problem != "" {
+			return Fault("ParameterValueInvalid", "", "The message attribute '%s' %s.", a.Name, problem)
+		}
+	}
+	if e.Structure == "json" {
+		if _, ok := structured(e.Body); !ok {
+			return InvalidParameter("Message Structure - No default entry in JSON message body")
+		}
+	}
+	return nil
+}
+
+// structured picks the body for SQS out of a message with one per protocol.
+func structured(body string) (string, bool) {
+	var m map[string]json.RawMessage
+	var s string
+	if json.Unmarshal([]byte(body), &m) != nil || m["default"] == nil {
+		return "", false
+	}
+	for _, k := range []string{"default", "sqs"} {
+		if raw, ok := m[k]; ok && json.Unmarshal(raw, &s) != nil {
+			return "", false
+		}
+	}
+	return s, true
+}
+
+// delivery is a published message on its way to a subscriber.
+type delivery struct {
+	at         int64
+	due        int64
+	id         [16]byte
+	sequence   uint64
+	body       string
+	subject    string
+	groupID    string
+	dedupID    string
+	attributes []Attribute
+}
+
+// Publish accepts entries in their order and delivers them, or says for each
+// why not.
+func (t *Topic) Publish(entries []Entry) []Sent {
+	maxBytes := t.MaxBytes()
+	out := make([]Sent, len(entries))
+	for i := range entries {
+		out[i].Err = t.check(&entries[i], maxBytes)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := t.b.now()
+	var fresh []delivery
+	for i := range entries {
+		if out[i].Err == nil {
+			if d, ok := t.accept(now, &entries[i], &out[i]); ok {
+				fresh = append(fresh, d)
+			}
+		}
+	}
+	if len(fresh) > 0 {
+		for _, s := range t.subs {
+			s.deliver(now, fresh)
+		}
+	}
+	return out
+}
+
+// accept deduplicates an entry and gives it its ids. t.mu is held.
+func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
+	d := delivery{
+		at: now, id: newID(), body: e.Body, subject: e.Subject,
+		groupID: e.GroupID, dedupID: e.DedupID, attributes: e.Attributes,
+	}
+	if e.Structure == "json" {
+		d.body, _ = structured(e.Body)
+	}
+	if t.fifo {
+		if d.dedupID == "" {
+			sum := sha256.Sum256([]byte(e.Body))
+			d.dedupID = hex.EncodeToString(sum[:])
+		}
+		scope := ""
+		if t.groupScope {
+			scope = e.GroupID
+		}
+		key := t.dedup.key(scope, d.dedupID)
+		if first, ok := t.dedup.first(now, key); ok {
+			out.MessageID, out.SequenceNumber, out.Suppressed = formatID(first.id), topicSequence(first.sequence), true
+		} else {
+			d.sequence = t.b.nextSequence()
+			t.dedup.remember(now, key, dedupEntry{id: d.id, sequence: d.sequence})
+			out.SequenceNumber = topicSequence(d.sequence)
+		}
+	}
+	if !out.Suppressed {
+		out.MessageID = formatID(d.id)
+	}
+	t.b.cfg.Observe(Acceptance{
+		At: time.Unix(0, now), Kind: KindTopic, Name: t.name, Source: SourceClient, GroupID: d.groupID, DeduplicationID: d.dedupID,
+		MessageID: out.MessageID, SequenceNumber: out.SequenceNumber, Suppressed: out.Suppressed,
+		Attributes: d.attributes, Body: d.body,
+	})
+	return d, !out.Suppressed
+}
+
+// deliver hands messages to the subscriber, in order, at once or after the
+// lag in force. The topic's lock is held.
+func (s *Subscription) deliver(now int64, ds []delivery) {
+	if s.protocol != "sqs" {
+		return
+	}
+	name := s.endpoint[strings.LastIndexByte(s.endpoint, ':')+1:]
+	lag := s.topic.b.cfg.Lag(s.topic.name, name)
+	for i := range ds {
+		if !s.matches(&ds[i]) {
+			continue
+		}
+		if lag <= 0 && len(s.pending) == 0 {
+			s.put(&ds[i])
+			continue
+		}
+		d := ds[i]
+		d.due = now + int64(lag)
+		s.pending = append(s.pending, d)
+	}
+	s.schedule(now)
+}
+
+// schedule sets the timer for the first pending delivery. A delivery never
+// overtakes an earlier one.
+func (s *Subscription) schedule(now int64) {
+	if s.active || len(s.pending) == 0 {
+		return
+	}
+	s.active = true
+	s.topic.b.cfg.Clock.AfterFunc(time.Duration(max(0, s.pending[0].due-now)), func() {
+		s.topic.mu.Lock()
+		defer s.topic.mu.Unlock()
+		s.active = false
+		at := s.topic.b.now()
+		for len(s.pending) > 0 && s.pending[0].due <= at {
+			s.put(&s.pending[0])
+			s.pending[0] = delivery{}
+			s.pending = s.pending[1:]
+		}
+		s.schedule(at)
+	})
+}
+
+// put writes one message into the subscribed queue, or into the subscription's
+// dead-letter queue when that is impossible.
+func (s *Subscription) put(d *delivery) {
+	b := s.topic.b
+	m := s.message(d)
+	// "If you use raw message delivery with more than 10 message attributes,
+	// the message is discarded as a client-side error": SNS developer guide,
+	// Message attributes.
+	discard := s.raw && len(d.attributes) > MaxAttributes
+	if q, err := b.Queue(s.endpoint); err == nil && !discard && q.receiveDelivery(m) {
+		return
+	}
+	if s.dlq != "" {
+		if q, err := b.Queue(s.dlq); err == nil && q.receiveDelivery(s.message(d)) {
+			return
+		}
+	}
+	b.undelivered.Add(1)
+}
+
+func (s *Subscription) message(d *delivery) *message {
+	m := &message{id: newID(), groupID: d.groupID, dedupID: d.dedupID}
+	if s.raw {
+		m.body, m.attributes = d.body, d.attributes
+	} else {
+		m.body = s.envelope(d)
+	}
+	m.md5 = md5.Sum([]byte(m.body))
+	return m
+}
+
+// receiveDelivery accepts a message from a topic.
+func (q *Queue) receiveDelivery(m *message) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.deleted {
+		return false
+	}
+	if q.fifo != (m.groupID != "") {
+		if q.fifo {
+			return false
+		}
+		// Groups are not passed on to standard queues: SNS developer guide,
+		// Message grouping for FIFO topics.
+		m.groupID, m.dedupID = "", ""
+	}
+	q.accept(q.b.now(), m, q.settings.delay, SourceTopic)
+	return true
+}
+
+// envelope wraps a message as SNS does without raw delivery. What comes from a
+// FIFO topic has a SequenceNumber and is not signed.
+func (s *Subscription) envelope(d *delivery) string {
+	type value struct{ Type, Value string }
+	type signature struct {
+		SignatureVersion, Signature, SigningCertURL string
+	}
+	e := struct {
+		Type           string
+		MessageID      string `json:"MessageId"`
+		SequenceNumber string `json:",omitempty"`
+		TopicArn       string
+		Subject        string `json:",omitempty"`
+		Message        string
+		Timestamp      string
+		*signature
+		UnsubscribeURL    string
+		MessageAttributes map[string]value `json:",omitempty"`
+	}{
+		Type: "Notification", MessageID: formatID(d.id), TopicArn: s.topic.arn, Subject: d.subject, Message: d.body,
+		Timestamp:      time.Unix(0, d.at).UTC().Format("2006-01-02T15:04:05.000Z"),
+		UnsubscribeURL: s.topic.b.cfg.URL() + "/?Action=Unsubscribe&SubscriptionArn=" + s.arn,
+	}
+	if s.topic.fifo {
+		e.SequenceNumber = topicSequence(d.sequence)
+	} else {
+		e.signature = &signature{SignatureVersion: "1", Signature: "UNSIGNED", SigningCertURL: s.topic.b.cfg.URL() + "/_fake/unsigned.pem"}
+	}
+	for i := range d.attributes {
+		a := &d.attributes[i]
+		if e.MessageAttributes == nil {
+			e.MessageAttributes = map[string]value{}
+		}
+		v := value{Type: a.Type, Value: a.Value}
+		if a.isBinary() {
+			v.Value = encodeBinary(a.Binary)
+		}
+		e.MessageAttributes[a.Name] = v
+	}
+	var sb strings.Builder
+	enc := json.NewEncoder(&sb)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(e); err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(sb.String(), "\n")
+}

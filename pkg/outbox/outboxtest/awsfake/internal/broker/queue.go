@@ -1,0 +1,259 @@
+package broker
+
+import (
+	"container/heap"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"maps"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// Queue is one queue with its messages. All methods are safe for concurrent use.
+type Queue struct {
+	b         *Broker
+	name, arn string
+	fifo      bool
+	tag       [8]byte
+	closed    chan struct{}
+
+	mu       sync.Mutex
+	deleted  bool
+	attrs    map[string]string
+	tags     map[string]string
+	settings settings
+	created  int64
+	modified int64
+	purgedAt int64
+
+	groups map[string]*group
+	ready  readyGroups
+	timed  timedMessages
+	// seen holds the messages that were received at least once, by id.
+	seen     map[[16]byte]*message
+	count    int
+	delayed  int
+	dedup    dedupTable
+	attempts map[string]attempt
+	// wake is closed when a group becomes ready, if anyone waits.
+	wake chan struct{}
+}
+
+// Name returns the queue's name.
+func (q *Queue) Name() string { return q.name }
+
+// ARN returns the queue's ARN.
+func (q *Queue) ARN() string { return q.arn }
+
+// URL returns the queue's URL.
+func (q *Queue) URL() string { return q.b.QueueURL(q.name) }
+
+// FIFO reports whether it is a FIFO queue.
+func (q *Queue) FIFO() bool { return q.fifo }
+
+// CreateQueue makes a queue, or returns the one of that name if every given
+// attribute has the same value there.
+func (b *Broker) CreateQueue(name string, attrs, tags map[string]string) (*Queue, error) {
+	fifo := attrs["FifoQueue"] == "true"
+	if _, given := attrs["FifoQueue"]; given && !fifo {
+		return nil, InvalidAttributeName("Unknown Attribute FifoQueue.")
+	}
+	if !validName(name, fifo, 80) {
+		if fifo {
+			return nil, InvalidParameterValue("The name of a FIFO queue can only include alphanumeric characters, hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length.")
+		}
+		return nil, InvalidParameterValue("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
+	}
+	merged := defaultAttributes(fifo)
+	maps.Copy(merged, attrs)
+	parsed, err := b.parseSettings(name, fifo, merged, attrs)
+	if err != nil {
+		return nil, err
+	}
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := b.queues[name]; q != nil {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		for k, v := range attrs {
+			if !sameAttribute(k, q.attrs[k], v) {
+				return nil, Fault("QueueAlreadyExists", "com.amazonaws.sqs#QueueNameExists",
+					"A queue already exists with the same name and a different value for attribute %s", k)
+			}
+		}
+		return q, nil
+	}
+	now := b.now()
+	q := &Queue{
+		b: b, name: name, arn: b.QueueARN(name), fifo: fifo, closed: make(chan struct{}),
+		attrs: merged, tags: maps.Clone(tags), settings: parsed, created: now, modified: now,
+		groups: map[string]*group{}, seen: map[[16]byte]*message{}, attempts: map[string]attempt{},
+		dedup: newDedupTable(b.cfg.DedupWindow),
+	}
+	sum := sha256.Sum256([]byte(q.arn + strconv.FormatInt(now, 10)))
+	copy(q.tag[:], sum[:])
+	b.queues[name] = q
+	return q, nil
+}
+
+func (q *Queue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.deleted {
+		q.deleted = true
+		close(q.closed)
+	}
+}
+
+// insert adds m at the end of its group. q.mu is held.
+func (q *Queue) insert(now int64, m *message, delay time.Duration) {
+	key := m.groupID
+	if !q.fifo {
+		key = string(m.id[:])
+	}
+	g := q.groups[key]
+	if g == nil {
+		g = &group{key: key, readyIndex: -1}
+		q.groups[key] = g
+	}
+	g.append(m)
+	q.count++
+	m.timedIndex = -1
+	if delay > 0 {
+		m.delayed = true
+		q.delayed++
+		q.hide(m, now+int64(delay))
+	}
+	if g.head == m {
+		q.refresh(g)
+	}
+}
+
+// remove takes m out of the queue. q.mu is held; the group is not refreshed.
+func (q *Queue) remove(m *message) {
+	if m.hidden {
+		heap.Remove(&q.timed, m.timedIndex)
+	}
+	if m.delayed {
+		q.delayed--
+	}
+	delete(q.seen, m.id)
+	m.group.remove(m)
+	q.count--
+}
+
+func (q *Queue) hide(m *message, until int64) {
+	m.visibleAt = until
+	if m.hidden {
+		heap.Fix(&q.timed, m.timedIndex)
+		return
+	}
+	m.hidden = true
+	heap.Push(&q.timed, m)
+}
+
+func (q *Queue) show(m *message) {
+	heap.Remove(&q.timed, m.timedIndex)
+	q.appear(m)
+}
+
+func (q *Queue) appear(m *message) {
+	m.hidden = false
+	if m.delayed {
+		m.delayed = false
+		q.delayed--
+	}
+	if m.group.head == m {
+		q.refresh(m.group)
+	}
+}
+
+// expire shows the messages whose time has come. q.mu is held.
+func (q *Queue) expire(now int64) {
+	for len(q.timed) > 0 && q.timed[0].visibleAt <= now {
+		m, _ := heap.Pop(&q.timed).(*message) //nolint:errcheck // only messages are pushed
+		q.appear(m)
+	}
+}
+
+// Purge removes every message. SQS allows it once in 60 seconds.
+func (q *Queue) Purge() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.b.now()
+	if q.purgedAt != 0 && now-q.purgedAt < int64(time.Minute) {
+		e := Modelled("PurgeQueueInProgress", "Only one PurgeQueue operation on %s is allowed every 60 seconds.", q.name)
+		e.Status = 403
+		return e
+	}
+	q.purgedAt = now
+	q.groups, q.seen, q.attempts = map[string]*group{}, map[[16]byte]*message{}, map[string]attempt{}
+	q.ready, q.timed, q.count, q.delayed = nil, nil, 0, 0
+	return nil
+}
+
+// Counts are the numbers of messages in a queue.
+type Counts struct {
+	Visible  int `json:"visible"`
+	InFlight int `json:"in_flight"`
+	Delayed  int `json:"delayed"`
+}
+
+// Counts returns how many messages the queue holds.
+func (q *Queue) Counts() Counts {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.counts()
+}
+
+func (q *Queue) counts() Counts {
+	q.expire(q.b.now())
+	return Counts{Visible: q.count - len(q.timed), InFlight: len(q.timed) - q.delayed, Delayed: q.delayed}
+}
+
+// handle names one receipt of m: the queue, the message and the count.
+func (q *Queue) handle(m *message) string {
+	var b [28]byte
+	copy(b[:8], q.tag[:])
+	copy(b[8:24], m.id[:])
+	binary.BigEndian.PutUint32(b[24:], uint32(m.receives))
+	return base64.StdEncoding.EncodeToString(b[:])
+}
+
+func (q *Queue) parseHandle(s string) (id [16]byte, receives int, err error) {
+	b, decodeErr := base64.StdEncoding.DecodeString(s)
+	if decodeErr != nil || len(b) != 28 || [8]byte(b[:8]) != q.tag {
+		e := Fault("ReceiptHandleIsInvalid", "com.amazonaws.sqs#ReceiptHandleIsInvalid",
+			"The input receipt handle \"%s\" is not a valid receipt handle.", s)
+		e.Status = 404
+		return id, 0, e
+	}
+	return [16]byte(b[8:24]), int(binary.BigEndian.Uint32(b[24:])), nil
+}
+
+// wait blocks until a group may have become ready, until the deadline, or
+// until ctx ends. It is called with q.mu held and returns without it.
+func (q *Queue) wait(ctx context.Context, now, deadline int64) {
+	if q.wake == nil {
+		q.wake = make(chan struct{})
+	}
+	wake := q.wake
+	until := deadline
+	if len(q.timed) > 0 {
+		until = min(until, q.timed[0].visibleAt)
+	}
+	q.mu.Unlock()
+	due := make(chan struct{})
+	stop := q.b.cfg.Clock.AfterFunc(time.Duration(until-now), func() { close(due) })
+	defer stop()
+	select {
+	case <-wake:
+	case <-due:
+	case <-q.closed:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,230 @@
+package broker
+
+import (
+	"context"
+	"time"
+)
+
+// Receive asks for messages.
+type Receive struct {
+	Max int
+	// Visibility and Wait replace the queue's own values when not nil.
+	Visibility *int
+	Wait       *int
+	// AttemptID makes a repeated receive return the same messages.
+	AttemptID string
+}
+
+// attempt is what a receive with an attempt id returned.
+type attempt struct {
+	at       int64
+	messages []*message
+	receives []int
+}
+
+// attemptWindow is how long a receive can be repeated by its attempt id.
+const attemptWindow = 5 * time.Minute
+
+// Receive hides and returns up to r.Max messages, as many as possible of one
+// group, and waits for some when there are none.
+func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
+	if r.Max < 1 || r.Max > MaxEntries {
+		return nil, InvalidParameterValue("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.", r.Max)
+	}
+	if r.Visibility != nil && (*r.Visibility < 0 || *r.Visibility > 43200) {
+		return nil, badVisibility(*r.Visibility)
+	}
+	if r.Wait != nil && (*r.Wait < 0 || *r.Wait > 20) {
+		return nil, InvalidParameterValue("Value %d for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided.", *r.Wait)
+	}
+	if r.AttemptID != "" && !validIdentifier(r.AttemptID) {
+		return nil, InvalidParameterValue("Value %s for parameter ReceiveRequestAttemptId is invalid. Reason: ReceiveRequestAttemptId can only include alphanumeric and punctuation characters. 1 to 128 in length.", r.AttemptID)
+	}
+	var deadline int64
+	for {
+		q.mu.Lock()
+		if q.deleted {
+			q.mu.Unlock()
+			return nil, errQueueDoesNotExist()
+		}
+		now := q.b.now()
+		visibility, wait := q.settings.visibility, q.settings.wait
+		if r.Visibility != nil {
+			visibility = time.Duration(*r.Visibility) * time.Second
+		}
+		if r.Wait != nil {
+			wait = time.Duration(*r.Wait) * time.Second
+		}
+		if deadline == 0 {
+			deadline = now + int64(wait)
+		}
+		messages, dead := q.take(now, r, visibility)
+		out := make([]Received, len(messages))
+		for i, m := range messages {
+			out[i] = q.received(m)
+		}
+		if len(dead) > 0 {
+			target := q.settings.redrive.target
+			q.mu.Unlock()
+			q.b.deadLetter(q.arn, target, dead)
+		} else if len(out) == 0 && now < deadline && ctx.Err() == nil {
+			q.wait(ctx, now, deadline)
+			continue
+		} else {
+			q.mu.Unlock()
+		}
+		if len(out) > 0 || now >= deadline || ctx.Err() != nil {
+			return out, nil
+		}
+	}
+}
+
+func badVisibility(seconds int) *Error {
+	return InvalidParameterValue("Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200.", seconds)
+}
+
+// take hides messages for a receive, and removes those that were received too
+// often. q.mu is held.
+func (q *Queue) take(now int64, r Receive, visibility time.Duration) (out, dead []*message) {
+	q.expire(now)
+	if q.fifo && r.AttemptID != "" {
+		if again := q.repeat(now, r.AttemptID, visibility); again != nil {
+			return again, nil
+		}
+	}
+	for len(out) < r.Max && len(q.ready) > 0 {
+		g := q.ready[0]
+		for m := g.head; m != nil && !m.hidden && len(out) < r.Max; {
+			next := m.next
+			switch {
+			case now-m.sentAt >= int64(q.settings.retention):
+				q.remove(m)
+			case q.settings.redrive != nil && m.receives >= q.settings.redrive.max:
+				q.remove(m)
+				dead = append(dead, m)
+			default:
+				m.receives++
+				if m.firstReceivedAt == 0 {
+					m.firstReceivedAt = now
+				}
+				q.hide(m, now+int64(visibility))
+				q.seen[m.id] = m
+				out = append(out, m)
+			}
+			m = next
+		}
+		q.refresh(g)
+	}
+	if q.fifo && r.AttemptID != "" && len(out) > 0 {
+		a := attempt{at: now, messages: out}
+		for _, m := range out {
+			a.receives = append(a.receives, m.receives)
+		}
+		q.attempts[r.AttemptID] = a
+	}
+	return out, dead
+}
+
+// repeat returns the messages of an earlier attempt, hidden anew, if all of
+// them are still in flight from it.
+func (q *Queue) repeat(now int64, id string, visibility time.Duration) []*message {
+	for k, a := range q.attempts {
+		if now-a.at >= int64(attemptWindow) {
+			delete(q.attempts, k)
+		}
+	}
+	a, ok := q.attempts[id]
+	if !ok {
+		return nil
+	}
+	for i, m := range a.messages {
+		if q.seen[m.id] != m || !m.hidden || m.receives != a.receives[i] {
+			delete(q.attempts, id)
+			return nil
+		}
+	}
+	for _, m := range a.messages {
+		q.hide(m, now+int64(visibility))
+	}
+	return a.messages
+}
+
+// Delete removes a received message. Deleting it again is no error.
+func (q *Queue) Delete(handle string) error {
+	id, receives, err := q.parseHandle(handle)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.expire(q.b.now())
+	m := q.seen[id]
+	if m == nil {
+		return nil
+	}
+	if q.fifo && (!m.hidden || m.receives != receives) {
+		return InvalidParameterValue("Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", handle)
+	}
+	g := m.group
+	q.remove(m)
+	q.refresh(g)
+	return nil
+}
+
+// ChangeVisibility hides a message in flight for so many seconds from now; 0
+// makes it visible.
+func (q *Queue) ChangeVisibility(handle string, seconds int) error {
+	if seconds < 0 || seconds > 43200 {
+		return badVisibility(seconds)
+	}
+	id, receives, err := q.parseHandle(handle)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.b.now()
+	q.expire(now)
+	m := q.seen[id]
+	switch {
+	case m == nil, q.fifo && (!m.hidden || m.receives != receives):
+		return InvalidParameterValue("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", handle)
+	case !m.hidden:
+		return Modelled("MessageNotInflight", "The message referred to isn't in flight.")
+	case seconds == 0:
+		q.show(m)
+	default:
+		q.hide(m, now+int64(seconds)*int64(time.Second))
+		if q.wake != nil {
+			// Waiters look again at when the next message appears.
+			close(q.wake)
+			q.wake = nil
+		}
+	}
+	return nil
+}
+
+// deadLetter puts messages into the dead-letter queue target. If that is gone
+// they are lost, as they would be in SQS.
+func (b *Broker) deadLetter(source, target string, dead []*message) {
+	q, err := b.Queue(target)
+	if err != nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := b.now()
+	for _, m := range dead {
+		c := &message{
+			id: m.id, md5: m.md5, body: m.body, attributes: m.attributes, groupID: m.groupID, traceHeader: m.traceHeader,
+			source: source, sentAt: m.sentAt, firstReceivedAt: m.firstReceivedAt, receives: m.receives,
+		}
+		if q.fifo {
+			// "The original message's deduplication ID will be replaced with the
+			// original message's ID": SQS developer guide, Configuring a
+			// dead-letter queue redrive.
+			c.dedupID = formatID(m.id)
+		}
+		q.accept(now, c, 0, SourceDeadLetter)
+	}
+}

@@ -1,0 +1,185 @@
+package broker
+
+import (
+	"encoding/json"
+	"maps"
+	"strings"
+)
+
+// Subscription carries the messages of a topic to a queue.
+type Subscription struct {
+	topic    *Topic
+	arn      string
+	protocol string
+	endpoint string
+
+	// The topic's lock guards the rest.
+	attrs      map[string]string
+	raw        bool
+	filter     filter
+	filterBody bool
+	dlq        string
+	pending    []delivery
+	active     bool
+}
+
+// SubscriptionInfo describes a subscription.
+type SubscriptionInfo struct {
+	ARN, TopicARN, Protocol, Endpoint string
+}
+
+// Info describes s.
+func (s *Subscription) Info() SubscriptionInfo {
+	return SubscriptionInfo{ARN: s.arn, TopicARN: s.topic.arn, Protocol: s.protocol, Endpoint: s.endpoint}
+}
+
+// Subscribe adds a subscription, or returns the one that the endpoint has.
+func (t *Topic) Subscribe(protocol, endpoint string, attrs map[string]string) (*Subscription, error) {
+	switch protocol {
+	case "sqs":
+		if !strings.HasPrefix(endpoint, "arn:") || strings.Count(endpoint, ":") != 5 {
+			return nil, InvalidParameter("SQS endpoint ARN")
+		}
+		if strings.HasSuffix(endpoint, ".fifo") && !t.fifo {
+			return nil, InvalidParameter("Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed to standard SNS topics")
+		}
+	case "http", "https", "email", "email-json", "sms", "application", "lambda", "firehose":
+		if t.fifo {
+			return nil, InvalidParameter("Invalid parameter: Endpoint Reason: FIFO SNS topics can only have SQS queues as subscribers, not %s", protocol)
+		}
+	default:
+		return nil, InvalidParameter("Amazon SNS does not support this protocol string: %s", protocol)
+	}
+	s := &Subscription{topic: t, protocol: protocol, endpoint: endpoint}
+	if err := s.apply(attrs); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, have := range t.subs {
+		if have.protocol != protocol || have.endpoint != endpoint {
+			continue
+		}
+		for k, v := range attrs {
+			if !sameAttribute(k, have.attrs[k], v) {
+				return nil, InvalidParameter("Attributes Reason: Subscription already exists with different attributes")
+			}
+		}
+		return have, nil
+	}
+	s.arn = t.arn + ":" + formatID(newID())
+	t.subs = append(t.subs, s)
+	return s, nil
+}
+
+// apply checks attributes and takes them over.
+func (s *Subscription) apply(attrs map[string]string) error {
+	next := Subscription{attrs: maps.Clone(attrs)}
+	if next.attrs == nil {
+		next.attrs = map[string]string{}
+	}
+	for k, v := range attrs {
+		switch k {
+		case "RawMessageDelivery":
+			if v != "true" && v != "false" {
+				return InvalidParameter("Attributes Reason: RawMessageDelivery: Invalid value [%s]. Must be true or false.", v)
+			}
+			next.raw = v == "true"
+		case "FilterPolicy":
+			if v == "" || v == "{}" {
+				continue
+			}
+			f, err := parseFilter(v)
+			if err != nil {
+				return InvalidParameter("FilterPolicy: %s", err)
+			}
+			next.filter = f
+		case "FilterPolicyScope":
+			if v != "MessageAttributes" && v != "MessageBody" {
+				return InvalidParameter("FilterPolicyScope: Invalid value [%s]. Please use either MessageBody or MessageAttributes", v)
+			}
+			next.filterBody = v == "MessageBody"
+		case "RedrivePolicy":
+			if v == "" || v == "{}" {
+				continue
+			}
+			var p struct {
+				Target string `json:"deadLetterTargetArn"`
+			}
+			if json.Unmarshal([]byte(v), &p) != nil || !strings.HasPrefix(p.Target, "arn:") {
+				return InvalidParameter("RedrivePolicy: deadLetterTargetArn is an invalid arn")
+			}
+			if s.topic.fifo && strings.HasSuffix(s.endpoint, ".fifo") && !strings.HasSuffix(p.Target, ".fifo") {
+				return InvalidParameter("RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic.")
+			}
+			next.dlq = p.Target
+		case "DeliveryPolicy", "SubscriptionRoleArn", "ReplayPolicy", "ReplayStatus":
+		default:
+			return InvalidParameter("AttributeName")
+		}
+	}
+	s.attrs, s.raw, s.filter, s.filterBody, s.dlq = next.attrs, next.raw, next.filter, next.filterBody, next.dlq
+	return nil
+}
+
+// Subscription finds a subscription by ARN.
+func (b *Broker) Subscription(arn string) (*Subscription, error) {
+	cut := strings.LastIndexByte(arn, ':')
+	if cut < 0 || strings.Count(arn, ":") != 6 {
+		return nil, InvalidParameter("SubscriptionArn Reason: An ARN must have at least 6 elements, not %d", strings.Count(arn, ":")+1)
+	}
+	if t, err := b.Topic(arn[:cut]); err == nil {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		for _, s := range t.subs {
+			if s.arn == arn {
+				return s, nil
+			}
+		}
+	}
+	return nil, NotFound("Subscription does not exist")
+}
+
+// Unsubscribe ends the subscription.
+func (s *Subscription) Unsubscribe() {
+	s.topic.mu.Lock()
+	defer s.topic.mu.Unlock()
+	for i, have := range s.topic.subs {
+		if have == s {
+			s.topic.subs = append(s.topic.subs[:i:i], s.topic.subs[i+1:]...)
+			return
+		}
+	}
+}
+
+// SetAttribute changes one attribute; an empty value removes a policy.
+func (s *Subscription) SetAttribute(name, value string) error {
+	s.topic.mu.Lock()
+	defer s.topic.mu.Unlock()
+	attrs := maps.Clone(s.attrs)
+	attrs[name] = value
+	return s.apply(attrs)
+}
+
+// Attributes returns all attributes of the subscription.
+func (s *Subscription) Attributes() map[string]string {
+	s.topic.mu.Lock()
+	defer s.topic.mu.Unlock()
+	all := map[string]string{
+		"SubscriptionArn": s.arn, "TopicArn": s.topic.arn, "Protocol": s.protocol, "Endpoint": s.endpoint,
+		"Owner": s.topic.b.cfg.Account, "RawMessageDelivery": "false", "PendingConfirmation": "false",
+		"ConfirmationWasAuthenticated": "true", "SubscriptionPrincipal": "arn:aws:iam::" + s.topic.b.cfg.Account + ":root",
+	}
+	maps.Copy(all, s.attrs)
+	if s.filter != nil && all["FilterPolicyScope"] == "" {
+		all["FilterPolicyScope"] = "MessageAttributes"
+	}
+	return all
+}
+
+// Subscriptions returns the topic's subscriptions in the order of their making.
+func (t *Topic) Subscriptions() []*Subscription {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return append([]*Subscription(nil), t.subs...)
+}

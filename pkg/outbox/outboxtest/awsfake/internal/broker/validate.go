@@ -1,0 +1,117 @@
+package broker
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits of one request, from the SQS and SNS quota pages.
+const (
+	MaxEntries      = 10
+	MaxAttributes   = 10
+	MaxQueueBytes   = 1 << 20
+	MaxTopicBytes   = 256 << 10
+	maxIdentifier   = 128
+	maxEntryID      = 80
+	maxAttributeLen = 256
+)
+
+// validIdentifier reports whether s may be a message group id, a message
+// deduplication id or a receive request attempt id: 1 to 128 ASCII letters,
+// digits and punctuation.
+func validIdentifier(s string) bool {
+	if s == "" || len(s) > maxIdentifier {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// ValidEntryID reports whether s may name an entry of a batch.
+func ValidEntryID(s string) bool {
+	return s != "" && len(s) <= maxEntryID && onlyNameChars(s)
+}
+
+func onlyNameChars(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
+			return false
+		}
+	}
+	return true
+}
+
+// validName reports whether s may name a queue (max 80) or a topic (max 256).
+func validName(s string, fifo bool, longest int) bool {
+	if len(s) > longest {
+		return false
+	}
+	if fifo {
+		var ok bool
+		if s, ok = strings.CutSuffix(s, ".fifo"); !ok {
+			return false
+		}
+	}
+	return s != "" && onlyNameChars(s)
+}
+
+// validContents reports whether SQS takes s as a body: #x9 | #xA | #xD | #x20
+// to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
+func validContents(s string) bool {
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+				return false
+			}
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRuneInString(s[i:])
+		if (r == utf8.RuneError && n == 1) || r == 0xfffe || r == 0xffff {
+			return false
+		}
+		i += n
+	}
+	return true
+}
+
+// attributeProblem says what is wrong with a's name or type, "" when nothing is.
+func attributeProblem(a *Attribute) string {
+	base, label, _ := strings.Cut(a.Type, ".")
+	switch {
+	case a.Name == "":
+		return "must have a non-empty name"
+	case len(a.Name) > maxAttributeLen:
+		return "has a name longer than 256"
+	case !onlyNameChars(strings.ReplaceAll(a.Name, ".", "")), strings.HasPrefix(a.Name, "."),
+		strings.HasSuffix(a.Name, "."), strings.Contains(a.Name, ".."):
+		return "has a name with characters that are not allowed"
+	case reservedPrefix(a.Name):
+		return "has a name that starts with a reserved prefix"
+	case a.Type == "":
+		return "must contain non-empty message attribute type"
+	case base != "String" && base != "Number" && base != "Binary":
+		return "has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String"
+	case len(a.Type) > maxAttributeLen || strings.HasSuffix(a.Type, ".") || label == "" && strings.Contains(a.Type, "."):
+		return "has a bad type label"
+	}
+	return ""
+}
+
+func reservedPrefix(name string) bool {
+	lower := strings.ToLower(name)
+	return strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon.")
+}
+
+func (a *Attribute) empty() bool {
+	if a.isBinary() {
+		return len(a.Binary) == 0
+	}
+	return a.Value == ""
+}

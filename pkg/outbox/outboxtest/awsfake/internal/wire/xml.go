@@ -1,0 +1,39 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/xml"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// AppendElement appends <name>text</name>.
+func AppendElement(dst []byte, name, text string) []byte {
+	dst = append(append(append(dst, '<'), name...), '>')
+	if strings.IndexFunc(text, needsEscape) < 0 {
+		dst = append(dst, text...)
+	} else {
+		var buf bytes.Buffer
+		if xml.EscapeText(&buf, []byte(text)) == nil {
+			dst = append(dst, buf.Bytes()...)
+		}
+	}
+	return append(append(append(dst, '<', '/'), name...), '>')
+}
+
+func needsEscape(r rune) bool {
+	return r < ' ' || r > '~' || r == '<' || r == '>' || r == '&' || r == '"' || r == '\''
+}
+
+// AppendMap appends <name> with an <entry> of <key> and <value> for each
+// member of m.
+func AppendMap(dst []byte, name string, m map[string]string) []byte {
+	dst = append(append(append(dst, '<'), name...), '>')
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		dst = append(dst, `<entry>`...)
+		dst = AppendElement(AppendElement(dst, "key", k), "value", m[k])
+		dst = append(dst, `</entry>`...)
+	}
+	return append(append(append(dst, '<', '/'), name...), '>')
+}

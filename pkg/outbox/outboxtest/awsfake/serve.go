@@ -1,0 +1,208 @@
+package awsfake
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/wire"
+)
+
+// maxRequest bounds a request body: a full batch, form-encoded, with room.
+const maxRequest = 8 << 20
+
+// answer is an HTTP answer before it is written, so that a fault can lose it.
+type answer struct {
+	status     int
+	mediaType  string
+	queryError string
+	body       []byte
+	lose       LossMode
+	drop       bool
+}
+
+// calls counts requests by operation.
+type calls struct {
+	mu sync.Mutex
+	by map[string]int64
+}
+
+func (c *calls) add(operation string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by == nil {
+		c.by = map[string]int64{}
+	}
+	c.by[operation]++
+}
+
+func (c *calls) counts() map[string]int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := make(map[string]int64, len(c.by))
+	for k, v := range c.by {
+		out[k] = v
+	}
+	return out
+}
+
+// Calls returns how many requests came in for each operation.
+func (s *Server) Calls() map[string]int64 { return s.calls.counts() }
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	if strings.HasPrefix(r.URL.Path, "/_fake/") {
+		s.admin(w, r)
+		return
+	}
+	body, err := readBody(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	s.write(w, r, s.route(r, body))
+}
+
+func readBody(r *http.Request) (string, error) {
+	var in io.Reader = http.MaxBytesReader(nil, r.Body, maxRequest)
+	if r.Header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return "", errors.New("bad gzip")
+		}
+		in = io.LimitReader(z, maxRequest)
+	}
+	var sb strings.Builder
+	if n := r.ContentLength; n > 0 && n <= maxRequest {
+		sb.Grow(int(n))
+	}
+	if _, err := io.Copy(&sb, in); err != nil {
+		return "", errors.New("body cannot be read")
+	}
+	return sb.String(), nil
+}
+
+// route tells the services apart: by target for the JSON protocols, by action
+// for Query.
+func (s *Server) route(r *http.Request, body string) answer {
+	if target := r.Header.Get("X-Amz-Target"); target != "" {
+		service, operation, _ := strings.Cut(target, ".")
+		s.calls.add(operation)
+		switch service {
+		case "AmazonSQS":
+			return s.sqs(r.Context(), operation, body)
+		case "secretsmanager":
+			return s.secretsManager(operation, body)
+		}
+		return jsonError(broker.Fault("InvalidAction", "com.amazon.coral.service#UnknownOperationException", "%s is not a service of this fake", service))
+	}
+	query := body
+	if query == "" {
+		query = r.URL.RawQuery
+	}
+	operation := wire.PeekAction(query)
+	s.calls.add(operation)
+	switch {
+	case operation == "":
+		return answer{status: http.StatusNotFound, mediaType: "text/plain", body: []byte("This is a fake of SNS and SQS. See /_fake/health.\n")}
+	case operation == "GetCallerIdentity":
+		return s.callerIdentity()
+	}
+	return s.sns(r.Context(), operation, query)
+}
+
+// before applies the faults that come ahead of the work. It returns the answer
+// when there is nothing left to do.
+func (s *Server) before(ctx context.Context, p plan, fail func(*broker.Error) answer) (answer, bool) {
+	s.pause(ctx, p.delay)
+	if p.call == nil {
+		return answer{}, false
+	}
+	switch p.call.Kind {
+	case FailCall:
+		return fail(p.call.brokerError()), true
+	case DropConnection:
+		return answer{drop: true}, true
+	}
+	return answer{}, false
+}
+
+// after marks the answer as lost if it is to be.
+func (p plan) after(a answer) answer {
+	if p.call != nil && p.call.Kind == LoseResponse {
+		a.lose = p.call.Mode
+		if a.lose == "" {
+			a.lose = LossClose
+		}
+	}
+	return a
+}
+
+func (f *Fault) brokerError() *broker.Error {
+	e := &broker.Error{Code: f.Code, Message: f.Message, Status: f.Status, Sender: f.SenderFault}
+	if e.Code == "" {
+		e.Code = "InternalError"
+	}
+	if e.Message == "" {
+		e.Message = "planned fault"
+	}
+	if e.Status == 0 {
+		e.Status = http.StatusInternalServerError
+		if e.Sender {
+			e.Status = http.StatusBadRequest
+		}
+	}
+	e.Type = "com.amazonaws.sqs#" + e.Code[strings.LastIndexByte(e.Code, '.')+1:]
+	return e
+}
+
+func (s *Server) write(w http.ResponseWriter, r *http.Request, a answer) {
+	switch {
+	case a.drop, a.lose == LossClose:
+		panic(http.ErrAbortHandler)
+	case a.lose == LossReset:
+		resetConnection(w)
+		return
+	case a.lose == LossHang:
+		select {
+		case <-r.Context().Done():
+		case <-s.closed:
+		}
+		panic(http.ErrAbortHandler)
+	}
+	h := w.Header()
+	h.Set("Content-Type", a.mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	h.Set("X-Amzn-Requestid", requestID)
+	if a.queryError != "" {
+		h.Set("X-Amzn-Query-Error", a.queryError)
+	}
+	w.WriteHeader(a.status)
+	if a.lose == LossTruncate {
+		_, _ = w.Write(a.body[:len(a.body)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	_, _ = io.Copy(w, bytes.NewReader(a.body))
+}
+
+// requestID is the same for every answer: nothing here is looked up by it.
+const requestID = "00000000-0000-4000-8000-000000000000"
+
+func resetConnection(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}

@@ -1,0 +1,201 @@
+package awsfake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
+)
+
+// Config sets up a Server. The zero value is ready to use.
+type Config struct {
+	// Clock is the server's time. Defaults to a new [ShiftClock].
+	Clock Clock
+	// Region and Account appear in ARNs and queue URLs. They default to
+	// "us-east-1" and "000000000000".
+	Region  string
+	Account string
+	// DeduplicationWindow is how long a deduplication id is remembered.
+	// Defaults to the 5 minutes of AWS.
+	DeduplicationWindow time.Duration
+	// History says how much is remembered of what was accepted. Defaults to
+	// HistoryFull.
+	History HistoryMode
+	// Discard keeps no message for consumers: a queue accepts, deduplicates
+	// and stays empty. Defaults to false.
+	Discard bool
+	// OrderAttribute is the message attribute whose number must not fall
+	// within a group, for [Tally]. Defaults to "sequence".
+	OrderAttribute string
+	// OnAccepted is called for each acceptance, in order, one call at a time.
+	// It must be quick and must not call the server. Defaults to nothing.
+	OnAccepted func(Accepted)
+}
+
+// Server is the fake. Its methods are safe for concurrent use.
+type Server struct {
+	cfg     Config
+	broker  *broker.Broker
+	history *history
+	faults  *faults
+	secrets *secrets
+	http    *http.Server
+	calls   calls
+
+	mu       sync.Mutex
+	listener net.Listener
+	url      string
+	done     chan struct{}
+	closed   chan struct{}
+	serveErr error
+}
+
+// New returns a server that does not listen yet.
+func New(c Config) *Server {
+	if c.Clock == nil {
+		c.Clock = NewShiftClock()
+	}
+	if c.Region == "" {
+		c.Region = "us-east-1"
+	}
+	if c.Account == "" {
+		c.Account = "000000000000"
+	}
+	if c.DeduplicationWindow == 0 {
+		c.DeduplicationWindow = 5 * time.Minute
+	}
+	if c.OrderAttribute == "" {
+		c.OrderAttribute = "sequence"
+	}
+	s := &Server{
+		cfg: c, history: newHistory(c), faults: &faults{clock: c.Clock}, secrets: newSecrets(),
+		closed: make(chan struct{}),
+	}
+	s.broker = broker.New(broker.Config{
+		Clock: c.Clock, Region: c.Region, Account: c.Account, DedupWindow: c.DeduplicationWindow,
+		Discard: c.Discard, Observe: s.history.observe, Lag: s.faults.lag, URL: s.URL,
+	})
+	s.http = &http.Server{Handler: http.HandlerFunc(s.serve), ReadHeaderTimeout: 30 * time.Second}
+	return s
+}
+
+// Start listens on addr, such as "127.0.0.1:0", and serves until Close.
+func (s *Server) Start(addr string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener != nil {
+		return errors.New("start: already started")
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	s.listener, s.done = l, make(chan struct{})
+	s.url = "http://" + l.Addr().String()
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			s.mu.Lock()
+			s.serveErr = err
+			s.mu.Unlock()
+		}
+	}()
+	return nil
+}
+
+// URL returns the server's address, such as "http://127.0.0.1:4566", for the
+// BaseEndpoint of an SDK client. It is empty before Start.
+func (s *Server) URL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.url
+}
+
+// Region returns the region that ARNs name.
+func (s *Server) Region() string { return s.cfg.Region }
+
+// Clock returns the server's clock.
+func (s *Server) Clock() Clock { return s.cfg.Clock }
+
+// Advance moves the clock forward. It panics when Config.Clock is not a
+// [ShiftClock].
+func (s *Server) Advance(d time.Duration) {
+	c, ok := s.cfg.Clock.(*ShiftClock)
+	if !ok {
+		panic("awsfake: Advance needs a ShiftClock")
+	}
+	c.Advance(d)
+}
+
+// Reset forgets everything: queues, topics, secrets, faults and history.
+func (s *Server) Reset() {
+	s.broker.Reset()
+	s.secrets.reset()
+	s.ClearFaults()
+	s.faults.mu.Lock()
+	s.faults.applied = nil
+	s.faults.mu.Unlock()
+	s.history.reset()
+}
+
+// Close ends waiting requests, closes every connection and returns when the
+// server has stopped.
+func (s *Server) Close() error {
+	s.mu.Lock()
+	done := s.done
+	select {
+	case <-s.closed:
+	default:
+		close(s.closed)
+	}
+	s.mu.Unlock()
+	s.broker.Close()
+	if done == nil {
+		return nil
+	}
+	err := s.http.Close()
+	<-done
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(err, s.serveErr)
+}
+
+// Shutdown stops listening and waits for the requests at work until ctx ends.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.broker.Close()
+	if err := s.http.Shutdown(ctx); err != nil {
+		return fmt.Errorf("shutdown: %w", err)
+	}
+	return s.Close()
+}
+
+// pause waits for d on the server's clock, or until the request ends.
+func (s *Server) pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	due := make(chan struct{})
+	stop := s.cfg.Clock.AfterFunc(d, func() { close(due) })
+	defer stop()
+	select {
+	case <-due:
+	case <-ctx.Done():
+	case <-s.closed:
+	}
+}
+
+func sortTallies(list []Tally) {
+	slices.SortFunc(list, func(a, b Tally) int {
+		if c := strings.Compare(a.Kind, b.Kind); c != 0 {
+			return c
+		}
+		return strings.Compare(a.Name, b.Name)
+	})
+}

@@ -1,0 +1,144 @@
+package awsfake
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/wire"
+)
+
+// sns carries out one call of the SNS API.
+func (s *Server) sns(ctx context.Context, operation, body string) answer {
+	switch operation {
+	case "Publish", "PublishBatch":
+		return s.snsPublish(ctx, operation, body)
+	}
+	f, err := wire.DecodeForm(body)
+	if err != nil {
+		return xmlError(snsFault("MalformedQueryString", err.Error()))
+	}
+	resource := resourceName(f["TopicArn"])
+	if resource == "" {
+		resource = f["Name"]
+	}
+	p := s.faults.plan(operation, resource, nil)
+	if a, done := s.before(ctx, p, func(e *broker.Error) answer { return xmlError(e) }); done {
+		return a
+	}
+	result, err := s.snsCall(operation, f)
+	if err != nil {
+		return xmlError(err)
+	}
+	return p.after(xmlAnswer(snsNamespace, operation, result))
+}
+
+func (s *Server) snsCall(operation string, f wire.Form) ([]byte, error) {
+	switch operation {
+	case "CreateTopic":
+		t, err := s.broker.CreateTopic(f["Name"], f.Map("Attributes.entry", "key", "value"), f.Map("Tags.member", "Key", "Value"))
+		if err != nil {
+			return nil, err
+		}
+		return wire.AppendElement(nil, "TopicArn", t.ARN()), nil
+	case "DeleteTopic":
+		s.broker.DeleteTopic(f["TopicArn"])
+		return nil, nil
+	case "ListTopics":
+		out := []byte(`<Topics>`)
+		for _, t := range s.broker.Topics() {
+			out = append(wire.AppendElement(append(out, `<member>`...), "TopicArn", t.ARN()), `</member>`...)
+		}
+		return append(out, `</Topics>`...), nil
+	case "ListSubscriptions":
+		var all []*broker.Subscription
+		for _, t := range s.broker.Topics() {
+			all = append(all, t.Subscriptions()...)
+		}
+		return s.subscriptionList(all), nil
+	case "Unsubscribe", "GetSubscriptionAttributes", "SetSubscriptionAttributes":
+		return s.subscriptionCall(operation, f)
+	case "TagResource", "UntagResource", "ListTagsForResource":
+		return s.topicTags(operation, f)
+	}
+	return s.topicCall(operation, f)
+}
+
+func (s *Server) topicCall(operation string, f wire.Form) ([]byte, error) {
+	switch operation {
+	case "GetTopicAttributes", "SetTopicAttributes", "Subscribe", "ListSubscriptionsByTopic":
+	default:
+		return nil, snsFault("InvalidAction", "The action "+operation+" is not valid for this endpoint.")
+	}
+	t, err := s.broker.Topic(f["TopicArn"])
+	if err != nil {
+		return nil, err
+	}
+	switch operation {
+	case "GetTopicAttributes":
+		return wire.AppendMap(nil, "Attributes", t.Attributes()), nil
+	case "SetTopicAttributes":
+		return nil, t.SetAttribute(f["AttributeName"], f["AttributeValue"])
+	case "Subscribe":
+		sub, err := t.Subscribe(f["Protocol"], f["Endpoint"], f.Map("Attributes.entry", "key", "value"))
+		if err != nil {
+			return nil, err
+		}
+		return wire.AppendElement(nil, "SubscriptionArn", sub.Info().ARN), nil
+	}
+	return s.subscriptionList(t.Subscriptions()), nil
+}
+
+func (s *Server) subscriptionList(list []*broker.Subscription) []byte {
+	out := []byte(`<Subscriptions>`)
+	for _, sub := range list {
+		info := sub.Info()
+		out = wire.AppendElement(append(out, `<member>`...), "SubscriptionArn", info.ARN)
+		out = wire.AppendElement(out, "Owner", s.cfg.Account)
+		out = wire.AppendElement(out, "Protocol", info.Protocol)
+		out = wire.AppendElement(out, "Endpoint", info.Endpoint)
+		out = append(wire.AppendElement(out, "TopicArn", info.TopicARN), `</member>`...)
+	}
+	return append(out, `</Subscriptions>`...)
+}
+
+func (s *Server) subscriptionCall(operation string, f wire.Form) ([]byte, error) {
+	sub, err := s.broker.Subscription(f["SubscriptionArn"])
+	if err != nil {
+		if operation == "Unsubscribe" && asBrokerError(err).Code == "NotFound" {
+			return nil, nil
+		}
+		return nil, err
+	}
+	switch operation {
+	case "GetSubscriptionAttributes":
+		return wire.AppendMap(nil, "Attributes", sub.Attributes()), nil
+	case "SetSubscriptionAttributes":
+		return nil, sub.SetAttribute(f["AttributeName"], f["AttributeValue"])
+	}
+	sub.Unsubscribe()
+	return nil, nil
+}
+
+func (s *Server) topicTags(operation string, f wire.Form) ([]byte, error) {
+	t, err := s.broker.Topic(f["ResourceArn"])
+	if err != nil {
+		return nil, snsFault("ResourceNotFound", "Resource does not exist")
+	}
+	switch operation {
+	case "TagResource":
+		t.Tag(f.Map("Tags.member", "Key", "Value"), nil)
+		return nil, nil
+	case "UntagResource":
+		t.Tag(nil, f.List("TagKeys.member"))
+		return nil, nil
+	}
+	tags := t.Tags()
+	out := []byte(`<Tags>`)
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		out = wire.AppendElement(append(out, `<member>`...), "Key", k)
+		out = append(wire.AppendElement(out, "Value", tags[k]), `</member>`...)
+	}
+	return append(out, `</Tags>`...), nil
+}

@@ -1,0 +1,144 @@
+package awsfake
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/wire"
+)
+
+const (
+	xmlType      = "text/xml"
+	snsNamespace = "http://sns.amazonaws.com/doc/2010-03-31/"
+	metadata     = `<ResponseMetadata><RequestId>` + requestID + `</RequestId></ResponseMetadata>`
+)
+
+// xmlAnswer wraps result, which is XML, as the Query protocol does.
+func xmlAnswer(namespace, operation string, result []byte) answer {
+	out := make([]byte, 0, len(result)+256)
+	out = append(append(append(out, '<'), operation...), `Response xmlns="`...)
+	out = append(append(out, namespace...), `"><`...)
+	out = append(append(out, operation...), `Result>`...)
+	out = append(append(append(out, result...), `</`...), operation...)
+	out = append(append(append(out, `Result>`...), metadata...), `</`...)
+	out = append(append(out, operation...), `Response>`...)
+	return answer{status: http.StatusOK, mediaType: xmlType, body: out}
+}
+
+func xmlError(err error) answer {
+	e := asBrokerError(err)
+	who := "Receiver"
+	if e.Sender {
+		who = "Sender"
+	}
+	out := append([]byte(`<ErrorResponse xmlns="`+snsNamespace+`"><Error><Type>`), who...)
+	out = wire.AppendElement(append(out, `</Type>`...), "Code", e.Code)
+	out = wire.AppendElement(out, "Message", e.Message)
+	out = append(out, `</Error><RequestId>`+requestID+`</RequestId></ErrorResponse>`...)
+	return answer{status: e.Status, mediaType: xmlType, body: out}
+}
+
+// snsFault is an error of SNS whose code has no prefix.
+func snsFault(code, message string) *broker.Error { return broker.Fault(code, "", "%s", message) }
+
+func checkPublishBatch(t *broker.Topic, entries []wire.BatchEntry) *broker.Error {
+	ids := make([]string, len(entries))
+	total := 0
+	for i := range entries {
+		ids[i] = entries[i].ID
+		total += entries[i].Size()
+	}
+	if e := checkBatch(ids, "PublishBatchRequest"); e != nil {
+		switch code := resourceCode(e.Code); code {
+		case "EmptyBatchRequest":
+			return snsFault(code, "The batch request doesn't contain any entries.")
+		case "TooManyEntriesInBatchRequest":
+			return snsFault(code, "The batch request contains more entries than permissible.")
+		case "BatchEntryIdsNotDistinct":
+			return snsFault(code, "Two or more batch entries in the request have the same Id.")
+		default:
+			return snsFault(code, "The Id of a batch entry in a batch request doesn't abide by the specification.")
+		}
+	}
+	// The total may be as large as one message of the topic, and never less
+	// than the 256 KiB of a topic without MaximumMessageSize.
+	if total > max(t.MaxBytes(), broker.MaxTopicBytes) {
+		return snsFault("BatchRequestTooLong", "The length of all the messages put together is more than the limit.")
+	}
+	return nil
+}
+
+func resourceCode(code string) string {
+	const prefix = "AWS.SimpleQueueService."
+	if len(code) > len(prefix) && code[:len(prefix)] == prefix {
+		return code[len(prefix):]
+	}
+	return code
+}
+
+func (s *Server) snsPublish(ctx context.Context, operation, body string) answer {
+	isBatch := operation == "PublishBatch"
+	b, err := wire.DecodePublish(body, isBatch)
+	if err != nil {
+		return xmlError(snsFault("MalformedQueryString", err.Error()))
+	}
+	p := s.faults.plan(operation, resourceName(b.Resource), groupsOf(b.Entries))
+	if a, done := s.before(ctx, p, func(e *broker.Error) answer { return xmlError(e) }); done {
+		return a
+	}
+	t, err := s.broker.Topic(b.Resource)
+	if err != nil {
+		return xmlError(err)
+	}
+	if isBatch {
+		if refused := checkPublishBatch(t, b.Entries); refused != nil {
+			return xmlError(refused)
+		}
+	}
+	for i := range b.Entries {
+		if refused := t.CheckRequired(&b.Entries[i].Entry); refused != nil {
+			return xmlError(refused)
+		}
+	}
+	sent := t.Publish(p.refuse(b.Entries))
+	if !isBatch {
+		if sent[0].Err != nil {
+			return xmlError(sent[0].Err)
+		}
+		return p.after(xmlAnswer(snsNamespace, operation, appendPublished(nil, &sent[0])))
+	}
+	return p.after(xmlAnswer(snsNamespace, operation, p.publishBatchBody(b.Entries, sent)))
+}
+
+func (p plan) publishBatchBody(entries []wire.BatchEntry, sent []broker.Sent) []byte {
+	out := append(make([]byte, 0, 256*len(sent)), `<Successful>`...)
+	for i := range sent {
+		if f := p.entries[i]; sent[i].Err != nil || f != nil && f.Kind == OmitEntry {
+			continue
+		}
+		out = wire.AppendElement(append(out, `<member>`...), "Id", entries[i].ID)
+		out = append(appendPublished(out, &sent[i]), `</member>`...)
+	}
+	out = append(out, `</Successful><Failed>`...)
+	for i := range sent {
+		if f := p.entries[i]; sent[i].Err == nil || f != nil && f.Kind == OmitEntry {
+			continue
+		}
+		out = wire.AppendElement(append(out, `<member>`...), "Id", entries[i].ID)
+		out = wire.AppendElement(out, "Code", sent[i].Err.Code)
+		out = wire.AppendElement(out, "Message", sent[i].Err.Message)
+		out = wire.AppendElement(out, "SenderFault", strconv.FormatBool(sent[i].Err.Sender))
+		out = append(out, `</member>`...)
+	}
+	return append(out, `</Failed>`...)
+}
+
+func appendPublished(out []byte, s *broker.Sent) []byte {
+	out = wire.AppendElement(out, "MessageId", s.MessageID)
+	if s.SequenceNumber != "" {
+		out = wire.AppendElement(out, "SequenceNumber", s.SequenceNumber)
+	}
+	return out
+}
