@@ -225,8 +225,9 @@ func TestLateCommitOfMoreThanOneFetchKeepsOrder(t *testing.T) {
 func TestEveryFailureSubsetOfABatchKeepsOrderAndLosesNothing(t *testing.T) {
 	t.Parallel()
 	classes := []outbox.Class{outbox.Transient, outbox.Throttled, outbox.Unknown, outbox.Unavailable}
-	for subset := 1; subset < 1<<10; subset += 1 {
+	for subset := 1; subset < 1<<10; subset++ {
 		inWorld(t, func(w *world) {
+			w.cfg.IdleExit = 300 * time.Millisecond
 			var names []string
 			group := map[string]int{}
 			for i := range 10 {
