@@ -1,0 +1,157 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-builtin-rules
+
+GOLANGCI_VERSION := v2.12.2
+GOTESTSUM_VERSION := v1.13.0
+CFN_LINT_VERSION := 1.58.0
+
+FUNCTIONS := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
+ARCHS := arm64 amd64
+
+# How the functions are built: static, without the RPC mode that only the
+# retired go1.x runtime used, and the same bytes from the same source.
+GO_BUILD = CGO_ENABLED=0 GOOS=linux go build -trimpath -buildvcs=false -tags lambda.norpc -ldflags='-s -w'
+
+# Run a command with one PostgreSQL (DATABASE_URL) and one LocalStack
+# (OUTBOX_TEST_LOCALSTACK_URL) for all test packages.
+WITH_POSTGRES = go run ./localstack/postgres --
+WITH_LOCALSTACK = go run ./localstack/localstack -optional --
+
+# FORMAT=standard-verbose prints every test, standard-quiet a line per package.
+FORMAT ?= standard-quiet
+GOTESTSUM = go run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format $(FORMAT) --
+
+.PHONY: help
+help: ## print this help
+	@grep -hE '^[a-z][a-zA-Z0-9_-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+##@ Test
+
+.PHONY: test
+test: ## run the whole suite: race detector, PostgreSQL and LocalStack
+	$(WITH_POSTGRES) $(WITH_LOCALSTACK) $(GOTESTSUM) -race ./...
+
+.PHONY: test-short
+test-short: ## run the suite without LocalStack; its tests are listed as skipped
+	$(WITH_POSTGRES) $(GOTESTSUM) -race ./...
+
+.PHONY: test-localstack
+test-localstack: ## run only the packages that test against LocalStack
+	$(WITH_POSTGRES) go run ./localstack/localstack -- $(GOTESTSUM) -race \
+	  $$(grep -rl --include='*_test.go' OUTBOX_TEST_LOCALSTACK_URL . | xargs -n1 dirname | sort -u)
+
+.PHONY: fuzz
+FUZZTIME ?= 30s
+fuzz: ## fuzz each target for FUZZTIME (30s)
+	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]+' . | sed 's/:func / /' | sort | while read -r file target; do \
+	  echo "== $$target ($$(dirname "$$file"))"; \
+	  go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")" </dev/null; \
+	done
+
+.PHONY: schema
+schema: ## write the golden dump of the schema again
+	$(WITH_POSTGRES) go test ./pkg/outbox/pgstore -run Schema -count=1 -update
+
+##@ Check
+
+.PHONY: ci
+ci: ## run what CI runs
+	.ci/run
+
+.PHONY: lint
+lint: ## run golangci-lint
+	@if [[ "$$(golangci-lint version --short 2>/dev/null)" == "$(GOLANGCI_VERSION:v%=%)" ]]; then \
+	  golangci-lint run ./...; \
+	else \
+	  $(MAKE) --no-print-directory .cache/bin/golangci-lint-$(GOLANGCI_VERSION); \
+	  .cache/bin/golangci-lint-$(GOLANGCI_VERSION) run ./...; \
+	fi
+
+.PHONY: fmt
+fmt: ## format the Go code
+	@if [[ "$$(golangci-lint version --short 2>/dev/null)" == "$(GOLANGCI_VERSION:v%=%)" ]]; then \
+	  golangci-lint fmt ./...; \
+	else \
+	  $(MAKE) --no-print-directory .cache/bin/golangci-lint-$(GOLANGCI_VERSION); \
+	  .cache/bin/golangci-lint-$(GOLANGCI_VERSION) fmt ./...; \
+	fi
+
+# Outside go.mod: the linter's dependencies are not ours.
+.cache/bin/golangci-lint-$(GOLANGCI_VERSION):
+	GOFLAGS= GOBIN=$(CURDIR)/.cache/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	mv .cache/bin/golangci-lint $@
+
+.PHONY: lint-template
+CFN_VENV ?= $${XDG_CACHE_HOME:-$$HOME/.cache}/serverless-outbox/cfn-lint-$(CFN_LINT_VERSION)
+lint-template: ## run cfn-lint on template.yaml (needs Python 3)
+	@venv="$(CFN_VENV)"; \
+	[[ -x "$$venv/bin/cfn-lint" ]] || { python3 -m venv "$$venv" && "$$venv/bin/pip" install -q --disable-pip-version-check cfn-lint==$(CFN_LINT_VERSION); }; \
+	"$$venv/bin/cfn-lint" -t template.yaml --regions us-east-1 eu-west-1
+
+.PHONY: tidy-check
+tidy-check: ## fail when go.mod or go.sum is not tidy
+	go mod tidy -diff
+
+##@ Build
+
+.PHONY: build
+build: ## build the functions for arm64 and amd64 and check that they are static
+	@for arch in $(ARCHS); do for function in $(FUNCTIONS); do \
+	  echo "build/$$arch/$$function/bootstrap"; \
+	  GOARCH=$$arch $(GO_BUILD) -o "build/$$arch/$$function/bootstrap" "./functions/$$function"; \
+	done; done
+	go build ./...
+	go run ./localstack/elfcheck build
+
+# `sam build` calls build-<LogicalId>. LAMBDA_GOARCH follows the template's
+# Architecture parameter: arm64, or amd64 for x86_64.
+LAMBDA_GOARCH ?= arm64
+
+.PHONY: build-RelayFunction
+build-RelayFunction:
+	GOARCH=$(LAMBDA_GOARCH) $(GO_BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/relay
+
+.PHONY: clean
+clean: ## remove what was built here
+	rm -rf build .aws-sam .cache
+
+##@ Run
+
+.PHONY: demo
+demo: ## show the outbox at work on this machine
+	go run ./localstack/demo
+
+.PHONY: demo-kill
+demo-kill: ## the demo, with relays killed while they work
+	go run ./localstack/demo -kill
+
+.PHONY: bench
+bench: ## measure throughput and latency
+	go run ./bench
+
+.PHONY: postgres
+postgres: ## run a PostgreSQL until interrupted and print its URL
+	go run ./localstack/postgres
+
+.PHONY: fake
+fake: ## run the AWS fake until interrupted and print its URL
+	go run ./localstack/awsfake
+
+.PHONY: localstack-up
+localstack-up: ## run LocalStack at 127.0.0.1:4566 until interrupted, without Docker
+	go run ./localstack/localstack -port 4566
+
+.PHONY: resources
+ENDPOINT ?= http://127.0.0.1:4566
+resources: ## create the topic and queues of template.yaml at ENDPOINT
+	go run ./localstack/resources/cmd -endpoint $(ENDPOINT)
+
+.PHONY: compose-up
+compose-up: ## start PostgreSQL and LocalStack in Docker
+	docker compose -f localstack/compose.yaml up --wait
+
+.PHONY: compose-down
+compose-down: ## stop them and forget their data
+	docker compose -f localstack/compose.yaml down --volumes
