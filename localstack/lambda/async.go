@@ -1,0 +1,73 @@
+//go:build unix
+
+package lambdalocal
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// InvokeAsync queues an event and returns its request id at once. What happens
+// to it goes to Config.Done: a failed attempt is retried Config.Retries times,
+// a throttled one until Config.MaxEventAge, and then [ErrExpired] is told. When
+// ctx ends, an event that waits is dropped; a running attempt goes on.
+func (f *Function) InvokeAsync(ctx context.Context, payload []byte) (requestID string, err error) {
+	if err := f.enter(); err != nil {
+		return "", err
+	}
+	requestID = uuid.NewString()
+	go func() {
+		defer f.pending.Done()
+		f.deliver(ctx, requestID, payload)
+	}()
+	return requestID, nil
+}
+
+// deliver makes the attempts of one event.
+func (f *Function) deliver(ctx context.Context, requestID string, payload []byte) {
+	expires := time.Now().Add(f.cfg.MaxEventAge)
+	failed, throttled := 0, 0
+	for {
+		r, err := f.attempt(requestID, payload)
+		f.cfg.Done(r, err)
+		var wait time.Duration
+		switch {
+		case err == nil:
+			return
+		case errors.Is(err, ErrThrottled):
+			throttled++
+			wait = f.cfg.ThrottleDelay(throttled)
+		default:
+			failed++
+			if failed > f.cfg.Retries {
+				return
+			}
+			wait = f.cfg.RetryDelay(failed)
+		}
+		if time.Now().Add(wait).After(expires) {
+			f.cfg.Done(Response{RequestID: requestID}, ErrExpired)
+			return
+		}
+		if err := f.sleep(ctx, wait); err != nil {
+			f.cfg.Done(Response{RequestID: requestID}, err)
+			return
+		}
+	}
+}
+
+// sleep waits, and returns early when ctx ends or the function is closed.
+func (f *Function) sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-f.closing:
+		return ErrClosed
+	}
+}

@@ -1,0 +1,165 @@
+//go:build unix
+
+package lambdalocal
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"strconv"
+	"time"
+)
+
+// Config describes a function.
+type Config struct {
+	// Name is the function's name. Defaults to the name of the folder that
+	// holds the binary.
+	Name string
+	// Binary is the path of the program, usually called bootstrap. Required.
+	Binary string
+	// Env are the function's variables. They win over the ones that Lambda
+	// sets. Nothing else of this process's environment reaches the function.
+	Env map[string]string
+	// Region is the AWS region. Defaults to "us-east-1".
+	Region string
+	// Timeout is how long an invocation may take. Defaults to 3 s, as in Lambda.
+	Timeout time.Duration
+	// InitTimeout is how long a process may take to its first request for an
+	// invocation. Defaults to 10 s, as in Lambda.
+	InitTimeout time.Duration
+	// Memory is what the function is told it has, in MiB. Defaults to 128.
+	Memory int
+	// MaxConcurrency is how many environments there are at most. Defaults to 10.
+	MaxConcurrency int
+	// KeepRunning leaves idle environments running, which Lambda does not.
+	// Defaults to false.
+	KeepRunning bool
+	// MaxEventAge is how long an asynchronous event may wait for its last
+	// attempt. Defaults to 6 h, as in Lambda.
+	MaxEventAge time.Duration
+	// Retries is how often an asynchronous event whose invocation failed is
+	// tried again, at most 2. Defaults to 0 (Lambda's own default is 2).
+	Retries int
+	// RetryDelay returns the wait before retry n, from 1. Defaults to n minutes,
+	// as in Lambda.
+	RetryDelay func(n int) time.Duration
+	// ThrottleDelay returns the wait before an asynchronous event that was
+	// throttled n times is tried again. Defaults to 1 s, doubled each time, at
+	// most 5 min, as in Lambda.
+	ThrottleDelay func(n int) time.Duration
+	// Output gets each line that a process writes. Calls for one environment
+	// come in order; different environments call concurrently. Defaults to
+	// dropping them.
+	Output func(Line)
+	// Done is told of every attempt that ended and of every event that was
+	// dropped, before the caller of Invoke is. It may be called concurrently.
+	// Defaults to nobody.
+	Done func(Response, error)
+}
+
+// Line is a line that a function wrote.
+type Line struct {
+	// Environment numbers the process, from 1.
+	Environment int
+	// RequestID is the invocation that the process had; empty during its start.
+	RequestID string
+	// Stderr tells standard error from standard output.
+	Stderr bool
+	Text   string
+}
+
+// Validate names every field that cannot be used.
+func (c *Config) Validate() error {
+	var errs []error
+	if c.Binary == "" {
+		errs = append(errs, fmt.Errorf("%s is required", "Binary"))
+	}
+	for name, d := range map[string]time.Duration{"Timeout": c.Timeout, "InitTimeout": c.InitTimeout, "MaxEventAge": c.MaxEventAge} {
+		if d < 0 {
+			errs = append(errs, fmt.Errorf("%s is negative: %s", name, d))
+		}
+	}
+	if c.MaxConcurrency < 0 {
+		errs = append(errs, fmt.Errorf("%s is negative: %d", "MaxConcurrency", c.MaxConcurrency))
+	}
+	if c.Retries < 0 || c.Retries > 2 {
+		errs = append(errs, fmt.Errorf("%s is not in 0-2: %d", "Retries", c.Retries))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *Config) setDefaults() error {
+	binary, err := filepath.Abs(c.Binary)
+	if err != nil {
+		return err
+	}
+	c.Binary = binary
+	if c.Name == "" {
+		c.Name = filepath.Base(filepath.Dir(c.Binary))
+	}
+	if c.Region == "" {
+		c.Region = "us-east-1"
+	}
+	setDefault(&c.Timeout, 3*time.Second)
+	setDefault(&c.InitTimeout, 10*time.Second)
+	setDefault(&c.MaxEventAge, 6*time.Hour)
+	setDefault(&c.Memory, 128)
+	setDefault(&c.MaxConcurrency, 10)
+	if c.RetryDelay == nil {
+		c.RetryDelay = func(n int) time.Duration { return time.Duration(n) * time.Minute }
+	}
+	if c.ThrottleDelay == nil {
+		c.ThrottleDelay = func(n int) time.Duration { return min(time.Second<<min(n-1, 10), 5*time.Minute) }
+	}
+	if c.Output == nil {
+		c.Output = func(Line) {}
+	}
+	if c.Done == nil {
+		c.Done = func(Response, error) {}
+	}
+	return nil
+}
+
+func setDefault[T int | time.Duration](v *T, to T) {
+	if *v == 0 {
+		*v = to
+	}
+}
+
+// arn is the function's name as callers and the function itself see it.
+func (c *Config) arn() string {
+	return "arn:aws:lambda:" + c.Region + ":000000000000:function:" + c.Name
+}
+
+// environ returns the variables of a process, as
+// https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html lists them.
+func (c *Config) environ(api string, id int) []string {
+	vars := map[string]string{
+		"_HANDLER":                        "bootstrap",
+		"AWS_ACCESS_KEY_ID":               "local",
+		"AWS_SECRET_ACCESS_KEY":           "local",
+		"AWS_DEFAULT_REGION":              c.Region,
+		"AWS_EXECUTION_ENV":               "AWS_Lambda_provided.al2023",
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.Itoa(c.Memory),
+		"AWS_LAMBDA_FUNCTION_NAME":        c.Name,
+		"AWS_LAMBDA_FUNCTION_VERSION":     "$LATEST",
+		"AWS_LAMBDA_INITIALIZATION_TYPE":  "on-demand",
+		"AWS_LAMBDA_LOG_FORMAT":           "JSON",
+		"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + c.Name,
+		"AWS_LAMBDA_LOG_STREAM_NAME":      "local/[$LATEST]" + strconv.Itoa(id),
+		"AWS_LAMBDA_RUNTIME_API":          api,
+		"AWS_REGION":                      c.Region,
+		"LAMBDA_RUNTIME_DIR":              "/var/runtime",
+		"LAMBDA_TASK_ROOT":                filepath.Dir(c.Binary),
+		"LANG":                            "en_US.UTF-8",
+		"PATH":                            "/usr/local/bin:/usr/bin:/bin",
+		"TZ":                              ":UTC",
+	}
+	maps.Copy(vars, c.Env)
+	env := make([]string, 0, len(vars))
+	for k, v := range vars {
+		env = append(env, k+"="+v)
+	}
+	return env
+}

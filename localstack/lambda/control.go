@@ -1,0 +1,49 @@
+//go:build unix
+
+package lambdalocal
+
+import (
+	"syscall"
+	"time"
+)
+
+// Running is an invocation that a process works on.
+type Running struct {
+	RequestID   string
+	Environment int
+	PID         int
+	Deadline    time.Time
+}
+
+// Running returns the invocations that run now, by environment.
+func (f *Function) Running() []Running {
+	var all []Running
+	for _, e := range f.environments() {
+		e.mu.Lock()
+		if inv := e.current; inv != nil {
+			all = append(all, Running{RequestID: inv.id, Environment: e.id, PID: e.cmd.Process.Pid, Deadline: inv.deadline})
+		}
+		e.mu.Unlock()
+	}
+	return all
+}
+
+// Kill ends the process that runs the invocation with SIGKILL. The invocation
+// fails with TypeExit. It returns [ErrNotRunning] when none runs it.
+func (f *Function) Kill(requestID string) error { return f.signal(requestID, syscall.SIGKILL) }
+
+// Pause stops the process that runs the invocation where it is, as a host
+// without processor time would. The deadline goes on.
+func (f *Function) Pause(requestID string) error { return f.signal(requestID, syscall.SIGSTOP) }
+
+// Resume lets a paused process go on.
+func (f *Function) Resume(requestID string) error { return f.signal(requestID, syscall.SIGCONT) }
+
+func (f *Function) signal(requestID string, s syscall.Signal) error {
+	for _, e := range f.environments() {
+		if requestID != "" && e.requestID() == requestID && !e.gone() {
+			return e.signal(s)
+		}
+	}
+	return ErrNotRunning
+}

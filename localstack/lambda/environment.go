@@ -1,0 +1,243 @@
+//go:build unix
+
+package lambdalocal
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// environment is one process and the Runtime API that it talks to. Between
+// acquire and release it belongs to one goroutine.
+type environment struct {
+	cfg     *Config
+	id      int
+	cmd     *exec.Cmd
+	server  *http.Server
+	started time.Time
+	exited  chan struct{}
+	exitErr error // valid once exited is closed
+
+	polls      chan poll // requests for the next invocation
+	waiting    *poll     // the one that waits for its answer
+	registered atomic.Bool
+
+	mu      sync.Mutex
+	current *invocation
+	initErr *FunctionError
+}
+
+// poll is a request of the process for its next invocation.
+type poll struct {
+	at      time.Time
+	deliver chan *invocation
+}
+
+// invocation is one run of the handler.
+type invocation struct {
+	id       string
+	payload  []byte
+	deadline time.Time
+	// The answer, guarded by environment.mu: at most one of the two.
+	response []byte
+	failure  *FunctionError
+}
+
+// shutdownGrace is what a process with an internal extension gets after
+// SIGTERM (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html).
+const shutdownGrace = 500 * time.Millisecond
+
+// pipeGrace bounds the wait for output that children of a dead process hold open.
+const pipeGrace = time.Second
+
+func startEnvironment(cfg *Config, id int) (*environment, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It listens for as long as the process runs.
+	if err != nil {
+		return nil, err
+	}
+	e := &environment{cfg: cfg, id: id, exited: make(chan struct{}), polls: make(chan poll, 1)}
+	e.server = &http.Server{Handler: e.handler(), ReadHeaderTimeout: time.Minute}
+	stdout, stderr := e.writer(false), e.writer(true)
+	//nolint:gosec,noctx // Running the caller's program is the purpose; it ends by Close.
+	e.cmd = exec.Command(cfg.Binary)
+	e.cmd.Dir = filepath.Dir(cfg.Binary)
+	e.cmd.Env = cfg.environ(l.Addr().String(), id)
+	e.cmd.Stdout, e.cmd.Stderr = stdout, stderr
+	e.cmd.WaitDelay = pipeGrace
+	// A group of its own: signals reach its children too, the terminal's
+	// interrupt does not reach it, and the system ends it, even frozen, when
+	// this process dies, because its group is then orphaned.
+	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	e.started = time.Now()
+	if err := e.cmd.Start(); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	go e.server.Serve(l) //nolint:errcheck // It ends when the process has.
+	go func() {
+		e.exitErr = e.cmd.Wait()
+		stdout.flush()
+		stderr.flush()
+		close(e.exited)
+		_ = e.server.Close() // Nobody is left to talk to.
+	}()
+	return e, nil
+}
+
+func (e *environment) gone() bool {
+	select {
+	case <-e.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// invoke gives the invocation to the process and waits for the end of both the
+// answer and the handler, which is when the process asks for the next one.
+func (e *environment) invoke(inv *invocation, r *Response) error {
+	if e.waiting == nil {
+		if err := e.waitInit(inv.id, r); err != nil {
+			return err
+		}
+	} else if err := e.thaw(); err != nil {
+		return err
+	}
+	start := time.Now()
+	inv.deadline = start.Add(e.cfg.Timeout)
+	e.setCurrent(inv)
+	defer e.setCurrent(nil)
+	timer := time.NewTimer(e.cfg.Timeout)
+	defer timer.Stop()
+	select {
+	case e.waiting.deliver <- inv:
+	case <-e.exited:
+		return exitError(inv.id, e.exitErr)
+	case <-timer.C:
+		return e.timeout(inv.id)
+	}
+	e.waiting = nil
+	select {
+	case p := <-e.polls:
+		e.waiting = &p
+		r.Duration = p.at.Sub(start)
+	case <-e.exited:
+		r.Duration = time.Since(start)
+		if err := e.answer(inv, r); err != nil {
+			return err
+		}
+		if r.Payload != nil {
+			return nil
+		}
+		return exitError(inv.id, e.exitErr)
+	case <-timer.C:
+		r.Duration = time.Since(start)
+		return e.timeout(inv.id)
+	}
+	err := e.answer(inv, r)
+	if ferr := e.freeze(); ferr != nil && !e.gone() {
+		return errors.Join(err, ferr)
+	}
+	return err
+}
+
+// answer returns what the process said to the invocation, if anything.
+func (e *environment) answer(inv *invocation, r *Response) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if inv.failure != nil {
+		return inv.failure
+	}
+	r.Payload = inv.response
+	return nil
+}
+
+// waitInit waits for the first request of a new process.
+func (e *environment) waitInit(requestID string, r *Response) error {
+	timer := time.NewTimer(e.cfg.InitTimeout)
+	defer timer.Stop()
+	select {
+	case p := <-e.polls:
+		e.waiting = &p
+		r.ColdStart = p.at.Sub(e.started)
+		return nil
+	case <-e.exited:
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.initErr != nil {
+			e.initErr.RequestID = requestID
+			return e.initErr
+		}
+		return exitError(requestID, e.exitErr)
+	case <-timer.C:
+		err := e.kill()
+		<-e.exited
+		return errors.Join(timeoutError(requestID, e.cfg.InitTimeout), err)
+	}
+}
+
+func (e *environment) timeout(requestID string) error {
+	err := e.kill()
+	<-e.exited
+	return errors.Join(timeoutError(requestID, e.cfg.Timeout), err)
+}
+
+func (e *environment) setCurrent(inv *invocation) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.current = inv
+}
+
+// requestID returns the invocation that runs, or nothing.
+func (e *environment) requestID() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.current == nil {
+		return ""
+	}
+	return e.current.id
+}
+
+func (e *environment) freeze() error {
+	if e.cfg.KeepRunning {
+		return nil
+	}
+	return e.signal(syscall.SIGSTOP)
+}
+
+func (e *environment) thaw() error { return e.signal(syscall.SIGCONT) }
+
+func (e *environment) kill() error { return e.signal(syscall.SIGKILL) }
+
+// signal reaches the process and its children. A process that is gone is no error.
+func (e *environment) signal(s syscall.Signal) error {
+	if e.gone() {
+		return nil
+	}
+	if err := syscall.Kill(-e.cmd.Process.Pid, s); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("signal %v to environment %d: %w", s, e.id, err)
+	}
+	return nil
+}
+
+// shutdown ends an idle process and waits for it.
+func (e *environment) shutdown() {
+	if e.registered.Load() && e.thaw() == nil && e.signal(syscall.SIGTERM) == nil {
+		timer := time.NewTimer(shutdownGrace)
+		defer timer.Stop()
+		select {
+		case <-e.exited:
+			return
+		case <-timer.C:
+		}
+	}
+	_ = e.kill() // It fails only for a process that is gone.
+	<-e.exited
+}

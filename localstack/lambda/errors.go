@@ -1,0 +1,68 @@
+//go:build unix
+
+package lambdalocal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+)
+
+var (
+	// ErrThrottled means that all environments are busy. Nothing was run.
+	ErrThrottled = errors.New("rate exceeded")
+	// ErrClosed means that the function was closed. Nothing was run.
+	ErrClosed = errors.New("function is closed")
+	// ErrExpired means that an asynchronous event was dropped because of its age.
+	ErrExpired = errors.New("event is too old")
+	// ErrNotRunning means that no environment has the invocation.
+	ErrNotRunning = errors.New("invocation is not running")
+)
+
+// The types of error that Lambda itself makes, beside those of the function.
+const (
+	// TypeTimeout: the invocation was killed at its deadline.
+	TypeTimeout = "Sandbox.Timedout"
+	// TypeExit: the process ended before it answered.
+	TypeExit = "Runtime.ExitError"
+)
+
+// FunctionError is an invocation that ran and failed. The environment is gone
+// after a timeout, an exit or a panic, and stays after an error that the
+// handler returned.
+type FunctionError struct {
+	RequestID string
+	// Type is TypeTimeout, TypeExit, or the type that the function reported.
+	Type    string
+	Message string
+}
+
+// Error returns the type and the message.
+func (e *FunctionError) Error() string { return e.Type + ": " + e.Message }
+
+func timeoutError(requestID string, timeout time.Duration) *FunctionError {
+	return &FunctionError{
+		RequestID: requestID, Type: TypeTimeout,
+		Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", requestID, timeout.Seconds()),
+	}
+}
+
+func exitError(requestID string, cause error) *FunctionError {
+	return &FunctionError{
+		RequestID: requestID, Type: TypeExit,
+		Message: fmt.Sprintf("RequestId: %s Error: Runtime exited with error: %v", requestID, cause),
+	}
+}
+
+// reportedError reads what the runtime posted.
+func reportedError(requestID string, body []byte) *FunctionError {
+	var report struct {
+		Type    string `json:"errorType"`
+		Message string `json:"errorMessage"`
+	}
+	if err := json.Unmarshal(body, &report); err != nil {
+		return &FunctionError{RequestID: requestID, Type: "Runtime.Unknown", Message: string(body)}
+	}
+	return &FunctionError{RequestID: requestID, Type: report.Type, Message: report.Message}
+}

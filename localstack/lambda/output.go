@@ -1,0 +1,46 @@
+//go:build unix
+
+package lambdalocal
+
+import (
+	"bytes"
+	"sync"
+)
+
+// lineWriter cuts what a process writes into lines.
+type lineWriter struct {
+	mu   sync.Mutex
+	rest []byte
+	emit func(text string)
+}
+
+func (e *environment) writer(stderr bool) *lineWriter {
+	return &lineWriter{emit: func(text string) {
+		e.cfg.Output(Line{Environment: e.id, RequestID: e.requestID(), Stderr: stderr, Text: text})
+	}}
+}
+
+// Write never fails.
+func (w *lineWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.rest = append(w.rest, p...)
+	for {
+		line, rest, found := bytes.Cut(w.rest, []byte("\n"))
+		if !found {
+			return len(p), nil
+		}
+		w.emit(string(line))
+		w.rest = rest
+	}
+}
+
+// flush emits a last line that has no end.
+func (w *lineWriter) flush() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.rest) > 0 {
+		w.emit(string(w.rest))
+		w.rest = nil
+	}
+}

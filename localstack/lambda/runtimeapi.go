@@ -1,0 +1,94 @@
+//go:build unix
+
+package lambdalocal
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// handler is the Runtime API, and as much of the Extensions API as a runtime
+// needs that wants SIGTERM.
+func (e *environment) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", e.handleNext)
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/response", e.handleAnswer(func(inv *invocation, body []byte) {
+		inv.response = body
+	}))
+	mux.HandleFunc("POST /2018-06-01/runtime/invocation/{id}/error", e.handleAnswer(func(inv *invocation, body []byte) {
+		inv.failure = reportedError(inv.id, body)
+	}))
+	mux.HandleFunc("POST /2018-06-01/runtime/init/error", e.handleInitError)
+	mux.HandleFunc("POST /2020-01-01/extension/register", func(w http.ResponseWriter, _ *http.Request) {
+		e.registered.Store(true)
+		w.Header().Set("Lambda-Extension-Identifier", uuid.NewString())
+		w.WriteHeader(http.StatusOK)
+	})
+	// An internal extension without events waits here for ever.
+	mux.HandleFunc("GET /2020-01-01/extension/event/next", func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+	})
+	return mux
+}
+
+func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
+	p := poll{at: time.Now(), deliver: make(chan *invocation)}
+	select {
+	case e.polls <- p:
+	case <-r.Context().Done():
+		return
+	}
+	select {
+	case inv := <-p.deliver:
+		h := w.Header()
+		h.Set("Content-Type", "application/json")
+		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
+		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
+		h.Set("Lambda-Runtime-Invoked-Function-Arn", e.cfg.arn())
+		h.Set("Lambda-Runtime-Trace-Id", traceID(inv))
+		_, _ = w.Write(inv.payload) // A process that is gone is noticed by its exit.
+	case <-r.Context().Done():
+	}
+}
+
+// traceID is the X-Ray header of an invocation that is not sampled.
+func traceID(inv *invocation) string {
+	id := uuid.NewString()
+	return "Root=1-" + strconv.FormatInt(inv.deadline.Unix(), 16) + "-" + id[:8] + id[9:13] + id[14:18] + id[19:23] + id[24:28] + ";Sampled=0"
+}
+
+// handleAnswer keeps the first answer to the invocation that runs.
+func (e *environment) handleAnswer(keep func(*invocation, []byte)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		inv := e.current
+		if inv == nil || inv.id != r.PathValue("id") || inv.response != nil || inv.failure != nil {
+			http.Error(w, `{"errorType":"InvalidRequestID"}`, http.StatusBadRequest)
+			return
+		}
+		keep(inv, append([]byte{}, body...))
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+func (e *environment) handleInitError(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.initErr = reportedError("", body)
+	w.WriteHeader(http.StatusAccepted)
+}
