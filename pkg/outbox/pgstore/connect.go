@@ -1,0 +1,128 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Config says how to connect. Only URL is required.
+type Config struct {
+	// URL is a PostgreSQL connection string, as a URL or in keyword form. With
+	// Password set it needs none itself.
+	URL string
+	// MaxConns bounds the pool. A relay uses one connection to read, one to
+	// settle and one to renew. Defaults to 4.
+	MaxConns int
+	// ExecMode is how statements are sent. The default never leaves a named
+	// statement behind, so that no plan made for an empty table outlives it and
+	// poolers in transaction mode work. Defaults to
+	// [pgx.QueryExecModeCacheDescribe].
+	ExecMode pgx.QueryExecMode
+	// ConnectTimeout bounds one attempt to connect. Defaults to 5 s.
+	ConnectTimeout time.Duration
+	// PingTimeout bounds the check of a connection that was idle. Defaults to 1 s.
+	PingTimeout time.Duration
+	// MaxConnLifetime closes connections of this age, so that a fleet spreads
+	// over the nodes again; a tenth of it is added at random. Defaults to 20 min.
+	MaxConnLifetime time.Duration
+	// Password, when set, gives the password of each new connection: an IAM
+	// token, or a secret from a cache. It must be safe for concurrent use.
+	Password func(ctx context.Context, host string, port uint16, user string) (string, error)
+	// OnAuthFailure, when set, is called when a password was refused, before
+	// it is asked for again. A cache drops its secret here.
+	OnAuthFailure func()
+}
+
+func (c Config) validate() error {
+	var faults []error
+	if c.URL == "" {
+		faults = append(faults, errors.New("URL: is required"))
+	}
+	if c.MaxConns < 0 || c.MaxConns > 1000 {
+		faults = append(faults, fmt.Errorf("MaxConns: must be 0 to 1000, is %d", c.MaxConns))
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"ConnectTimeout", c.ConnectTimeout},
+		{"PingTimeout", c.PingTimeout},
+		{"MaxConnLifetime", c.MaxConnLifetime},
+	} {
+		if d.value < 0 {
+			faults = append(faults, fmt.Errorf("%s: must not be negative, is %v", d.name, d.value))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// Connect opens a pool and makes sure that it leads to a database. The caller
+// closes the pool. Errors wrap [ErrUnreachable] or [ErrDenied].
+//
+// Connections set nothing in their session, because RDS Proxy would pin it:
+// give the login a statement_timeout with ALTER ROLE ... SET. The isolation
+// level must be read committed, which is PostgreSQL's default.
+func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	config, err := c.pool()
+	if err != nil {
+		return nil, fmt.Errorf("config: URL: %w", err)
+	}
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, translate("connect", err)
+	}
+	err = pool.Ping(ctx)
+	if isAuthFailure(err) && c.Password != nil {
+		err = pool.Ping(ctx)
+	}
+	if err != nil {
+		pool.Close()
+		return nil, translate("connect", err)
+	}
+	return pool, nil
+}
+
+func (c Config) pool() (*pgxpool.Config, error) {
+	config, err := pgxpool.ParseConfig(c.URL)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // named by the caller; pgx leaves the password out
+	}
+	config.MaxConns = int32(cmp.Or(c.MaxConns, 4)) //nolint:gosec // validated
+	config.PingTimeout = cmp.Or(c.PingTimeout, time.Second)
+	config.MaxConnLifetime = cmp.Or(c.MaxConnLifetime, 20*time.Minute)
+	config.MaxConnLifetimeJitter = config.MaxConnLifetime / 10
+	config.ConnConfig.ConnectTimeout = cmp.Or(c.ConnectTimeout, 5*time.Second)
+	config.ConnConfig.DefaultQueryExecMode = cmp.Or(c.ExecMode, pgx.QueryExecModeCacheDescribe)
+	if c.Password != nil {
+		config.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {
+			password, err := c.Password(ctx, conn.Host, conn.Port, conn.User)
+			if err != nil {
+				return fmt.Errorf("password: %w", err)
+			}
+			conn.Password = password
+			return nil
+		}
+	}
+	closesOn := config.ConnConfig.OnPgError
+	config.ConnConfig.OnPgError = func(conn *pgconn.PgConn, pgErr *pgconn.PgError) bool {
+		if isAuthFailure(pgErr) && c.OnAuthFailure != nil {
+			c.OnAuthFailure()
+		}
+		// A node that became a replica would refuse every settlement to come.
+		if pgErr.Code == "25006" {
+			return false
+		}
+		return closesOn(conn, pgErr)
+	}
+	return config, nil
+}

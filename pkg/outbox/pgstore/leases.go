@@ -1,0 +1,172 @@
+package pgstore
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+var (
+	//go:embed sql/join.sql
+	joinSQL string
+	//go:embed sql/renew.sql
+	renewSQL string
+	//go:embed sql/leave.sql
+	leaveSQL string
+)
+
+// Join implements [relay.Leases]. Asked again with the same id, it answers the
+// same.
+func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
+	var joined bool
+	err := s.do(ctx, "join", func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, joinSQL,
+			j.RelayID.String(), clean(j.Name),
+			j.TTL.Microseconds(), j.RunFor.Microseconds(), j.JoinWindow.Microseconds(), int32(j.Relays), //nolint:gosec // a handful
+		).Scan(&joined)
+	})
+	return joined, err
+}
+
+// Renew implements [relay.Leases].
+//
+// A position counts only for shards that an earlier answer named. A relay that
+// never got the answer in which it was given a shard cannot have allowed for
+// it in its position, so until then the shard keeps the one it was given with.
+func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
+	shards, epochs := s.told(r.RelayID)
+	from, to := ends(r.Position.Gaps)
+	destinations, types, ids := lanes(r.Resumed)
+	var answer *string
+	err := s.do(ctx, "renew", func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, renewSQL,
+			r.RelayID.String(), r.TTL.Microseconds(), int32(r.Relays), r.Leaving, //nolint:gosec // a handful
+			shards, epochs, smallints(r.Release),
+			r.Position.Low, from, to,
+			destinations, types, ids,
+		).Scan(&answer)
+	})
+	if err != nil {
+		return relay.Lease{}, err
+	}
+	if answer == nil {
+		s.tell(r.RelayID, nil)
+		return relay.Lease{}, fmt.Errorf("renew: %w", relay.ErrLeaseLost)
+	}
+	lease, err := parseLease(*answer)
+	if err != nil {
+		return relay.Lease{}, fmt.Errorf("renew: %w", err)
+	}
+	s.tell(r.RelayID, lease.Shards)
+	return lease, nil
+}
+
+// Leave implements [relay.Leases].
+func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
+	shards, epochs := s.told(relayID)
+	from, to := ends(p.Gaps)
+	err := s.do(ctx, "leave", func(conn *pgxpool.Conn) error {
+		_, err := conn.Exec(ctx, leaveSQL, relayID.String(), shards, epochs, p.Low, from, to)
+		return err //nolint:wrapcheck // translated by do
+	})
+	if err == nil {
+		s.tell(relayID, nil)
+	}
+	return err
+}
+
+// told returns the shards that the relay was told it holds.
+func (s *Store) told(relayID uuid.UUID) ([]int16, []int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := s.known[relayID]
+	shards, epochs := make([]int16, 0, len(held)), make([]int64, 0, len(held))
+	for _, l := range held {
+		shards = append(shards, int16(l.Shard)) //nolint:gosec // 0 to 63
+		epochs = append(epochs, l.Epoch)
+	}
+	return shards, epochs
+}
+
+func (s *Store) tell(relayID uuid.UUID, held []relay.ShardLease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if held == nil {
+		delete(s.known, relayID)
+		return
+	}
+	s.known[relayID] = slices.Clone(held)
+}
+
+// parseLease reads the answer of outbox.renew_relay.
+func parseLease(answer string) (relay.Lease, error) {
+	var a struct {
+		Now    time.Time `json:"now"`
+		Target int       `json:"target"`
+		Shards []struct {
+			Shard int        `json:"shard"`
+			Epoch int64      `json:"epoch"`
+			Low   int64      `json:"low"`
+			Gaps  [][2]int64 `json:"gaps"`
+		} `json:"shards"`
+		Released []struct {
+			Destination   string `json:"destination"`
+			AggregateType string `json:"aggregate_type"`
+			AggregateID   string `json:"aggregate_id"`
+			Shard         int    `json:"shard"`
+			FirstID       int64  `json:"first_id"`
+		} `json:"released"`
+	}
+	if err := json.Unmarshal([]byte(answer), &a); err != nil {
+		return relay.Lease{}, fmt.Errorf("parse answer: %w", err)
+	}
+	lease := relay.Lease{Now: a.Now, Target: a.Target, Shards: make([]relay.ShardLease, 0, len(a.Shards))}
+	for _, s := range a.Shards {
+		l := relay.ShardLease{Shard: s.Shard, Epoch: s.Epoch, Resume: relay.Position{Low: s.Low}}
+		for _, g := range s.Gaps {
+			l.Resume.Gaps = append(l.Resume.Gaps, relay.Range{From: g[0], To: g[1]})
+		}
+		lease.Shards = append(lease.Shards, l)
+	}
+	for _, r := range a.Released {
+		lease.Released = append(lease.Released, relay.ReleasedLane{
+			Lane:    outbox.Lane{Destination: r.Destination, AggregateType: r.AggregateType, AggregateID: r.AggregateID},
+			Shard:   r.Shard,
+			FirstID: r.FirstID,
+		})
+	}
+	return lease, nil
+}
+
+func ends(ranges []relay.Range) (from, to []int64) {
+	from, to = make([]int64, 0, len(ranges)), make([]int64, 0, len(ranges))
+	for _, r := range ranges {
+		from, to = append(from, r.From), append(to, r.To)
+	}
+	return from, to
+}
+
+func lanes(ls []outbox.Lane) (destinations, types, ids []string) {
+	destinations, types, ids = make([]string, 0, len(ls)), make([]string, 0, len(ls)), make([]string, 0, len(ls))
+	for _, l := range ls {
+		destinations, types, ids = append(destinations, l.Destination), append(types, l.AggregateType), append(ids, l.AggregateID)
+	}
+	return destinations, types, ids
+}
+
+func smallints(ns []int) []int16 {
+	out := make([]int16, 0, len(ns))
+	for _, n := range ns {
+		out = append(out, int16(n)) //nolint:gosec // shards, 0 to 63
+	}
+	return out
+}

@@ -1,0 +1,553 @@
+-- +goose Up
+-- +goose StatementBegin
+do $$
+begin
+    if current_setting('server_version_num')::int < 150000 then
+        raise exception 'the outbox needs PostgreSQL 15 or later, this is %', current_setting('server_version');
+    end if;
+    -- The character checks name code points of Unicode.
+    if getdatabaseencoding() <> 'UTF8' then
+        raise exception 'the outbox needs a database in the encoding UTF8, this one is %', getdatabaseencoding();
+    end if;
+end
+$$;
+-- +goose StatementEnd
+
+create schema if not exists outbox;
+
+-- A UUID of version 7: 48 bits of milliseconds, the rest random. PostgreSQL
+-- has one of its own only from version 18 on.
+create function outbox.uuidv7() returns uuid
+language sql volatile parallel safe
+return encode(
+    set_bit(set_bit(
+        overlay(
+            uuid_send(gen_random_uuid())
+            placing substring(int8send(floor(extract(epoch from clock_timestamp()) * 1000)::bigint) from 3)
+            from 1 for 6),
+        52, 1), 53, 1),
+    'hex')::uuid;
+
+-- Columns of fixed width come first, widest first, so that no row is padded.
+-- The shard hashes type and id one after the other: the first hash seeds the
+-- second, so no separator can be forged.
+create table outbox.events (
+    id              bigint generated always as identity,
+    created_at      timestamptz not null default clock_timestamp(),
+    sent_at         timestamptz,
+    event_id        uuid not null default outbox.uuidv7(),
+    replays         integer not null default 0,
+    shard           smallint not null generated always as
+                        ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) & 63)::smallint) stored,
+    aggregate_type  text not null,
+    aggregate_id    text not null,
+    event_type      text not null,
+    destination     text not null default 'default',
+    payload         json not null,
+    headers         json,
+    message_id      text,
+    sequence_number text,
+
+    constraint events_pkey primary key (id),
+
+    constraint aggregate_type_has_1_to_256_characters check (char_length(aggregate_type) between 1 and 256),
+    constraint aggregate_id_has_1_to_1024_characters  check (char_length(aggregate_id) between 1 and 1024),
+    constraint event_type_has_1_to_256_characters     check (char_length(event_type) between 1 and 256),
+    constraint destination_has_1_to_256_characters    check (char_length(destination) between 1 and 256),
+
+    -- SQS and SNS take #x9 #xA #xD, #x20-#xD7FF, #xE000-#xFFFD and
+    -- #x10000-#x10FFFF. PostgreSQL stores neither NUL nor surrogates.
+    constraint aggregate_type_has_only_characters_that_sqs_takes
+        check (aggregate_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'),
+    constraint aggregate_id_has_only_characters_that_sqs_takes
+        check (aggregate_id !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'),
+    constraint event_type_has_only_characters_that_sqs_takes
+        check (event_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'),
+    constraint destination_has_only_characters_that_sqs_takes
+        check (destination !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'),
+    -- JSON text holds no raw control characters, so two code points are left.
+    constraint payload_has_only_characters_that_sqs_takes
+        check (strpos(payload::text, U&'\FFFE') = 0 and strpos(payload::text, U&'\FFFF') = 0),
+    constraint headers_have_only_characters_that_sqs_takes
+        check (strpos(headers::text, U&'\FFFE') = 0 and strpos(headers::text, U&'\FFFF') = 0),
+
+    -- A message may have 1,048,576 bytes, attributes and envelope included.
+    constraint payload_is_at_most_1_mib_less_32_kib check (octet_length(payload::text) <= 1015808),
+    constraint headers_are_at_most_8_kib check (octet_length(headers::text) <= 8192),
+    constraint headers_are_a_json_object check (json_typeof(headers) = 'object'),
+
+    constraint replays_are_not_negative check (replays >= 0),
+    constraint sent_events_have_a_message_id check ((sent_at is null) = (message_id is null))
+) partition by range (id);
+
+create index events_unsent_idx on outbox.events (id) where sent_at is null;
+create index events_event_id_idx on outbox.events (event_id);
+
+-- The net under partitions that were not made in time.
+create table outbox.events_default partition of outbox.events default
+with (
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 20000,
+    autovacuum_vacuum_cost_delay = 0,
+    autovacuum_vacuum_insert_scale_factor = 0,
+    autovacuum_vacuum_insert_threshold = 1000000,
+    autovacuum_analyze_scale_factor = 0,
+    autovacuum_analyze_threshold = 2000000
+);
+
+-- The sent events of partitions that are closed. sent_at is not null here, so
+-- that the database itself refuses to archive what was not sent. Whoever
+-- attaches a partition sets the column to not null first.
+create table outbox.archive (
+    id              bigint not null,
+    created_at      timestamptz not null,
+    sent_at         timestamptz not null,
+    event_id        uuid not null,
+    replays         integer not null,
+    shard           smallint not null generated always as
+                        ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) & 63)::smallint) stored,
+    aggregate_type  text not null,
+    aggregate_id    text not null,
+    event_type      text not null,
+    destination     text not null,
+    payload         json not null,
+    headers         json,
+    message_id      text,
+    sequence_number text,
+    constraint archive_pkey primary key (id)
+) partition by range (id);
+
+create index archive_event_id_idx on outbox.archive (event_id);
+
+create table outbox.archive_default partition of outbox.archive default;
+
+-- Events that cannot be published as they are. An event is here or in
+-- outbox.events, never in both.
+create table outbox.dead_letters (
+    id             bigint not null,
+    created_at     timestamptz not null,
+    dead_at        timestamptz not null default clock_timestamp(),
+    event_id       uuid not null,
+    replays        integer not null,
+    attempts       integer not null,
+    shard          smallint not null,
+    aggregate_type text not null,
+    aggregate_id   text not null,
+    event_type     text not null,
+    destination    text not null,
+    payload        json not null,
+    headers        json,
+    code           text not null,
+    reason         text not null,
+    constraint dead_letters_pkey primary key (id)
+);
+
+create index dead_letters_event_id_idx on outbox.dead_letters (event_id);
+
+-- Lanes on hold. With released_at the hold is over, and the holder of the
+-- shard reads the lane again from first_id on.
+create table outbox.blocked (
+    first_id       bigint not null,
+    blocked_at     timestamptz not null default clock_timestamp(),
+    released_at    timestamptz,
+    event_id       uuid not null,
+    shard          smallint not null,
+    destination    text not null,
+    aggregate_type text not null,
+    aggregate_id   text not null,
+    reason         text not null,
+    constraint blocked_pkey primary key (destination, aggregate_type, aggregate_id)
+);
+
+create index blocked_released_idx on outbox.blocked (shard) where released_at is not null;
+
+-- One row for each relay that lives, written once a renewal. low and gaps say
+-- where its shards that are covered would resume.
+create table outbox.relays (
+    started_at  timestamptz not null,
+    run_until   timestamptz not null,
+    lease_until timestamptz not null,
+    low         bigint not null default 0,
+    relay_id    uuid not null,
+    leaving     boolean not null default false,
+    gaps        int8multirange not null default '{}',
+    name        text not null,
+    constraint relays_pkey primary key (relay_id)
+) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- Written only when a shard changes hands. covered says that the owner knows
+-- that it holds the shard, so that its own position counts for it; until then
+-- low and gaps of this row do.
+create table outbox.shards (
+    epoch       bigint not null default 0,
+    low         bigint not null default 0,
+    acquired_at timestamptz,
+    owner       uuid,
+    shard       smallint not null,
+    covered     boolean not null default false,
+    gaps        int8multirange not null default '{}',
+    constraint shards_pkey primary key (shard),
+    constraint shard_is_0_to_63 check (shard between 0 and 63)
+) with (fillfactor = 50);
+
+insert into outbox.shards (shard) select generate_series(0, 63);
+
+-- The contract for writers in any language. It returns the event id.
+-- +goose StatementBegin
+create function outbox.enqueue(
+    aggregate_type text,
+    aggregate_id   text,
+    event_type     text,
+    payload        json,
+    destination    text default 'default',
+    headers        json default null,
+    event_id       uuid default null
+) returns uuid
+language plpgsql volatile
+as $$
+declare
+    assigned uuid := coalesce(enqueue.event_id, outbox.uuidv7());
+begin
+    insert into outbox.events (event_id, aggregate_type, aggregate_id, event_type, destination, payload, headers)
+    values (
+        assigned, enqueue.aggregate_type, enqueue.aggregate_id, enqueue.event_type,
+        coalesce(enqueue.destination, 'default'), enqueue.payload, enqueue.headers);
+    return assigned;
+end
+$$;
+-- +goose StatementEnd
+
+-- Makes writers of one aggregate wait for each other until the end of their
+-- transactions, so that the order of id is the order of commit.
+-- +goose StatementBegin
+create function outbox.lock_aggregate(aggregate_type text, aggregate_id text) returns void
+language sql volatile
+begin atomic
+    select pg_advisory_xact_lock(hashtextextended(aggregate_id, hashtextextended(aggregate_type, 7)));
+end;
+-- +goose StatementEnd
+
+-- Makes the partition that the next id falls into and as many more as ahead
+-- says, each for 1,000,000 ids. It returns how many were made. A range of
+-- which the default partition already holds rows is left to it.
+-- +goose StatementBegin
+create function outbox.make_partitions(ahead integer) returns integer
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    size   constant bigint := 1000000;
+    made   integer := 0;
+    number bigint;
+    child  text;
+    strays boolean;
+begin
+    if ahead not between 0 and 1000 then
+        raise exception 'make_partitions: ahead must be 0 to 1000, is %', ahead;
+    end if;
+    perform pg_advisory_xact_lock(1869968504, 2);
+    for number in
+        select generate_series(s.last_value / size, s.last_value / size + ahead) from outbox.events_id_seq s
+    loop
+        child := format('events_p%s', lpad(number::text, 6, '0'));
+        continue when to_regclass(format('outbox.%I', child)) is not null
+                   or to_regclass(format('outbox.%I', replace(child, 'events', 'archive'))) is not null;
+        select exists (
+            select from outbox.events_default d
+            where d.id >= number * size and d.id < (number + 1) * size) into strays;
+        if strays then
+            raise notice 'outbox.events_default holds ids from % on, so that % cannot be made', number * size, child;
+            continue;
+        end if;
+        -- Made aside and attached: that holds no lock that writers wait for,
+        -- as CREATE TABLE ... PARTITION OF would.
+        execute format(
+            'create table outbox.%I (like outbox.events including defaults including generated including constraints'
+            ' including storage including compression) with ('
+            'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0, '
+            'autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 1000000, '
+            'autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 2000000)', child);
+        execute format(
+            'alter table outbox.events attach partition outbox.%I for values from (%s) to (%s)',
+            child, number * size, (number + 1) * size);
+        made := made + 1;
+    end loop;
+    return made;
+end
+$$;
+-- +goose StatementEnd
+
+select outbox.make_partitions(3);
+
+-- Join, renew and leave are serialised by one advisory lock of the
+-- transaction. Under it they lock rows of relays, then of shards, then of
+-- blocked. A settlement locks its relay's row, then rows of events, and never
+-- takes the advisory lock, so no two of them wait for each other in a circle.
+
+-- +goose StatementBegin
+create function outbox.join_relay(
+    p_relay uuid, p_name text, p_ttl interval, p_run_for interval, p_window interval, p_relays integer
+) returns boolean
+language plpgsql volatile
+as $$
+declare
+    at timestamptz;
+begin
+    if current_setting('transaction_isolation') <> 'read committed' then
+        raise exception 'the relay needs the isolation level read committed, the session has %',
+            current_setting('transaction_isolation')
+            using errcode = 'object_not_in_prerequisite_state',
+                  hint = 'alter role <the relay''s login> set default_transaction_isolation = ''read committed''';
+    end if;
+    perform pg_advisory_xact_lock(1869968504, 1);
+    at := clock_timestamp();
+    if (select count(*) from outbox.relays r
+        where r.relay_id <> p_relay and not r.leaving
+          and r.lease_until > at and r.run_until > at + p_window) >= p_relays then
+        return false;
+    end if;
+    -- Asked again after an answer that got lost, it answers the same.
+    insert into outbox.relays (relay_id, name, started_at, run_until, lease_until)
+    values (p_relay, p_name, at, at + p_run_for, at + p_ttl)
+    on conflict (relay_id) do update set lease_until = excluded.lease_until;
+    return true;
+end
+$$;
+-- +goose StatementEnd
+
+-- It answers null when the lease is lost. p_known_shards and p_known_epochs
+-- are the leases that the relay has had an answer about: only for those does
+-- its position count, because it may not have heard of the others.
+-- +goose StatementBegin
+create function outbox.renew_relay(
+    p_relay        uuid,
+    p_ttl          interval,
+    p_relays       integer,
+    p_leaving      boolean,
+    p_known_shards smallint[],
+    p_known_epochs bigint[],
+    p_release      smallint[],
+    p_low          bigint,
+    p_gap_from     bigint[],
+    p_gap_to       bigint[],
+    p_destinations text[],
+    p_types        text[],
+    p_ids          text[]
+) returns json
+language plpgsql volatile
+as $$
+declare
+    at       timestamptz;
+    pos      int8multirange;
+    leaves   boolean;
+    active   integer;
+    rank     integer;
+    held     integer;
+    target   integer := 0;
+begin
+    pos := coalesce(
+        (select range_agg(int8range(g.a, g.b, '[]')) from unnest(p_gap_from, p_gap_to) as g (a, b)), '{}');
+    perform pg_advisory_xact_lock(1869968504, 1);
+    at := clock_timestamp();
+
+    update outbox.relays r
+    set lease_until = at + p_ttl, low = p_low, gaps = pos, leaving = r.leaving or p_leaving
+    where r.relay_id = p_relay
+    returning r.leaving into leaves;
+    if not found then
+        return null;
+    end if;
+
+    update outbox.shards s
+    set covered = true
+    from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
+    where s.owner = p_relay and not s.covered and s.shard = k.shard and s.epoch = k.epoch;
+
+    -- A relay whose row is locked is settling or renewing: it is left alone
+    -- until the next time.
+    with lapsed as materialized (
+        select r.relay_id from outbox.relays r
+        where r.lease_until < at and r.relay_id <> p_relay
+        order by r.relay_id
+        for update skip locked
+    ), gone as (
+        delete from outbox.relays r using lapsed l where r.relay_id = l.relay_id
+        returning r.relay_id, r.low, r.gaps
+    )
+    update outbox.shards s
+    set owner = null,
+        covered = false,
+        low = case when s.covered then g.low else s.low end,
+        gaps = case when s.covered then g.gaps else s.gaps end
+    from gone g
+    where s.owner = g.relay_id;
+
+    if cardinality(p_release) > 0 then
+        update outbox.shards s
+        set owner = null, covered = false, low = p_low, gaps = pos
+        from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
+        where s.owner = p_relay and s.shard = k.shard and s.epoch = k.epoch and s.shard = any (p_release);
+    end if;
+
+    -- The youngest relays share the work, as many as p_relays says.
+    select count(*), count(*) filter (where (r.started_at, r.relay_id) >= (me.started_at, me.relay_id))
+    into active, rank
+    from outbox.relays r, (select m.started_at, m.relay_id from outbox.relays m where m.relay_id = p_relay) as me
+    where r.lease_until >= at and not r.leaving;
+    if not leaves and rank <= p_relays then
+        target := ceil(64.0 / least(active, p_relays));
+    end if;
+
+    select count(*) into held from outbox.shards s where s.owner = p_relay;
+    if held < target then
+        with free as materialized (
+            select s.shard from outbox.shards s
+            where s.owner is null or not exists (select from outbox.relays r where r.relay_id = s.owner)
+            order by s.shard
+            limit target - held
+            for update skip locked
+        )
+        update outbox.shards s
+        set owner = p_relay, epoch = s.epoch + 1, covered = false, acquired_at = at
+        from free f
+        where s.shard = f.shard;
+    end if;
+
+    if cardinality(p_ids) > 0 then
+        with resumed as materialized (
+            select b.destination, b.aggregate_type, b.aggregate_id
+            from outbox.blocked b
+            join unnest(p_destinations, p_types, p_ids) as l (destination, aggregate_type, aggregate_id)
+                on (l.destination, l.aggregate_type, l.aggregate_id) = (b.destination, b.aggregate_type, b.aggregate_id)
+            join outbox.shards s on s.shard = b.shard and s.owner = p_relay
+            where b.released_at is not null
+            order by b.destination, b.aggregate_type, b.aggregate_id
+            for update of b skip locked
+        )
+        delete from outbox.blocked b
+        using resumed r
+        where (b.destination, b.aggregate_type, b.aggregate_id) = (r.destination, r.aggregate_type, r.aggregate_id);
+    end if;
+
+    return json_build_object(
+        'now', at,
+        'target', target,
+        'shards', (
+            select coalesce(json_agg(json_build_object(
+                'shard', s.shard, 'epoch', s.epoch, 'low', s.low,
+                'gaps', (
+                    select coalesce(json_agg(json_build_array(lower(g), upper(g) - 1) order by g), '[]')
+                    from unnest(s.gaps) as g)
+            ) order by s.shard), '[]')
+            from outbox.shards s where s.owner = p_relay),
+        'released', (
+            select coalesce(json_agg(json_build_object(
+                'destination', l.destination, 'aggregate_type', l.aggregate_type, 'aggregate_id', l.aggregate_id,
+                'shard', l.shard, 'first_id', l.first_id) order by l.first_id), '[]')
+            from (
+                select b.* from outbox.blocked b
+                join outbox.shards s on s.shard = b.shard and s.owner = p_relay
+                where b.released_at is not null
+                order by b.first_id limit 100
+            ) as l));
+end
+$$;
+-- +goose StatementEnd
+
+-- It answers whether there was a lease to leave.
+-- +goose StatementBegin
+create function outbox.leave_relay(
+    p_relay        uuid,
+    p_known_shards smallint[],
+    p_known_epochs bigint[],
+    p_low          bigint,
+    p_gap_from     bigint[],
+    p_gap_to       bigint[]
+) returns boolean
+language plpgsql volatile
+as $$
+declare
+    pos      int8multirange;
+    last     outbox.relays;
+begin
+    pos := coalesce(
+        (select range_agg(int8range(g.a, g.b, '[]')) from unnest(p_gap_from, p_gap_to) as g (a, b)), '{}');
+    perform pg_advisory_xact_lock(1869968504, 1);
+    delete from outbox.relays r where r.relay_id = p_relay returning r.* into last;
+    if not found then
+        return false;
+    end if;
+    with known as (
+        select k.shard, k.epoch from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
+    )
+    update outbox.shards s
+    set owner = null,
+        covered = false,
+        low = case when k.shard is not null then p_low when s.covered then last.low else s.low end,
+        gaps = case when k.shard is not null then pos when s.covered then last.gaps else s.gaps end
+    from outbox.shards o
+    left join known k on k.shard = o.shard and k.epoch = o.epoch
+    where s.shard = o.shard and s.owner = p_relay;
+    return true;
+end
+$$;
+-- +goose StatementEnd
+
+-- Makes the roles where it may, and grants them what they need. A migration
+-- calls it; run it again after making by hand the roles it could not make.
+-- +goose StatementBegin
+create function outbox.grant_roles() returns void
+language plpgsql volatile
+as $$
+declare
+    wanted text;
+begin
+    foreach wanted in array array['outbox_writer', 'outbox_relay', 'outbox_janitor'] loop
+        if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
+            begin
+                execute format('create role %I nologin', wanted);
+            exception
+                when duplicate_object or unique_violation then
+                    null; -- another database of the cluster was faster
+                when insufficient_privilege then
+                    raise notice 'role % is missing and % may not create it; as an administrator run: create role % nologin; then as the owner of the schema: select outbox.grant_roles()',
+                        wanted, current_user, wanted;
+            end;
+        end if;
+    end loop;
+
+    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_writer') then
+        grant usage on schema outbox to outbox_writer;
+        grant insert (event_id, aggregate_type, aggregate_id, event_type, destination, payload, headers)
+            on outbox.events to outbox_writer;
+        grant execute on function outbox.uuidv7(), outbox.lock_aggregate(text, text),
+            outbox.enqueue(text, text, text, json, text, json, uuid) to outbox_writer;
+    end if;
+
+    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
+        grant usage on schema outbox to outbox_relay;
+        grant select, delete, update (sent_at, message_id, sequence_number) on outbox.events to outbox_relay;
+        grant select, insert, update, delete on outbox.dead_letters, outbox.blocked, outbox.relays to outbox_relay;
+        grant select, update on outbox.shards to outbox_relay;
+        grant select on outbox.archive, outbox.migrations, outbox.events_id_seq to outbox_relay;
+        grant execute on function
+            outbox.join_relay(uuid, text, interval, interval, interval, integer),
+            outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[]),
+            outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[])
+            to outbox_relay;
+    end if;
+
+    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_janitor') then
+        grant usage on schema outbox to outbox_janitor;
+        grant select, delete on outbox.events to outbox_janitor;
+        grant select, insert, delete on outbox.archive, outbox.dead_letters to outbox_janitor;
+        grant select on outbox.blocked, outbox.relays, outbox.shards, outbox.migrations, outbox.events_id_seq to outbox_janitor;
+        grant execute on function outbox.make_partitions(integer) to outbox_janitor;
+    end if;
+end
+$$;
+-- +goose StatementEnd
+
+revoke all on all functions in schema outbox from public;
+
+select outbox.grant_roles();

@@ -1,0 +1,259 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+var (
+	//go:embed sql/scan.sql
+	scanSQL string
+	//go:embed sql/backfill_lane.sql
+	backfillLaneSQL string
+	//go:embed sql/backfill_destination.sql
+	backfillDestinationSQL string
+	//go:embed sql/writers.sql
+	writersSQL string
+	//go:embed sql/gaps.sql
+	gapsSQL string
+	//go:embed sql/backlog.sql
+	backlogSQL string
+)
+
+// Fetch implements [relay.Reader]. The statements go to the server as one
+// batch: scans, backfills, writers, gaps. Each takes a snapshot of its own,
+// later than the one before it, as long as the isolation level is read
+// committed, which [Store.Join] makes sure of.
+func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
+	var got relay.Fetched
+	batch := fetchBatch(f)
+	if batch.Len() == 0 {
+		return got, nil
+	}
+	err := s.do(ctx, "fetch", func(conn *pgxpool.Conn) error {
+		results := conn.SendBatch(ctx, batch)
+		err := s.readBatch(results, f, &got)
+		return cmp.Or(err, results.Close())
+	})
+	if err != nil {
+		return relay.Fetched{}, err
+	}
+	return got, nil
+}
+
+func fetchBatch(f relay.Fetch) *pgx.Batch {
+	var batch pgx.Batch
+	shards := smallints(f.Shards)
+	for _, scan := range f.Scans {
+		of := shards
+		if scan.Shards != nil {
+			of = smallints(scan.Shards)
+		}
+		batch.Queue(scanSQL, scan.After, cmp.Or(scan.Until, math.MaxInt64), of, rowLimit(scan.Limit))
+	}
+	for _, b := range f.Backfills {
+		if b.Lane.AggregateType == "" && b.Lane.AggregateID == "" {
+			batch.Queue(backfillDestinationSQL, b.From, b.To, shards, rowLimit(b.Limit), b.Lane.Destination)
+			continue
+		}
+		batch.Queue(backfillLaneSQL, b.From, b.To, shards, rowLimit(b.Limit),
+			b.Lane.Destination, b.Lane.AggregateType, b.Lane.AggregateID)
+	}
+	if f.Writers {
+		batch.Queue(writersSQL)
+	}
+	if len(f.Gaps) > 0 {
+		from, to := ends(f.Gaps)
+		first, last, width := from[0], to[0], int64(1)
+		for i := range from {
+			first, last, width = min(first, from[i]), max(last, to[i]), max(width, to[i]-from[i]+1)
+		}
+		batch.Queue(gapsSQL, from, to, first, last, shards, width)
+	}
+	return &batch
+}
+
+func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fetched) error {
+	scanner := newRecordScanner()
+	for _, scan := range f.Scans {
+		rows, _ := results.Query() //nolint:errcheck // rows.Err has it
+		found, err := scanner.collect(rows, scan.Limit)
+		if err != nil {
+			return fmt.Errorf("scan: %w", err)
+		}
+		got.Scans = append(got.Scans, found)
+	}
+	for range f.Backfills {
+		rows, _ := results.Query() //nolint:errcheck // rows.Err has it
+		found, err := scanner.collect(rows, 0)
+		if err != nil {
+			return fmt.Errorf("backfill: %w", err)
+		}
+		got.Backfills = append(got.Backfills, records(found))
+	}
+	if f.Writers {
+		rows, _ := results.Query() //nolint:errcheck // rows.Err has it
+		writers, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			return fmt.Errorf("writers: %w", err)
+		}
+		got.Writers = s.writers.see(writers)
+	}
+	if len(f.Gaps) > 0 {
+		rows, _ := results.Query() //nolint:errcheck // rows.Err has it
+		found, err := scanner.collect(rows, 0)
+		if err != nil {
+			return fmt.Errorf("gaps: %w", err)
+		}
+		got.Gaps = records(found)
+		for _, r := range found {
+			got.Seen = append(got.Seen, r.ID)
+		}
+	}
+	return nil
+}
+
+// Backlog implements [relay.Reader].
+func (s *Store) Backlog(ctx context.Context, low int64, limit int) (relay.Backlog, error) {
+	var b relay.Backlog
+	var oldest float64
+	err := s.do(ctx, "backlog", func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, backlogSQL, low, rowLimit(limit)).Scan(&b.Pending, &oldest)
+	})
+	b.Oldest = max(0, time.Duration(oldest*float64(time.Second)))
+	return b, err
+}
+
+func rowLimit(n int) int32 {
+	return int32(min(max(n, 0), math.MaxInt32)) //nolint:gosec // bounded here
+}
+
+func records(rows []relay.Row) []outbox.Record {
+	var out []outbox.Record
+	for _, r := range rows {
+		if r.Record != nil {
+			out = append(out, *r.Record)
+		}
+	}
+	return out
+}
+
+// recordScanner reads rows of events. Types and destinations are few and
+// repeat, so one string of each is kept.
+type recordScanner struct {
+	id                       int64
+	createdAt                pgtype.Timestamptz
+	eventID                  pgtype.UUID
+	replays                  pgtype.Int4
+	shard                    pgtype.Int2
+	aggregateType, typ, dest internedText
+	aggregateID              pgtype.Text
+	payload, headers         []byte
+	targets                  []any
+}
+
+func newRecordScanner() *recordScanner {
+	seen := make(map[string]string)
+	s := &recordScanner{}
+	s.aggregateType.seen, s.typ.seen, s.dest.seen = seen, seen, seen
+	s.targets = []any{
+		&s.id, &s.createdAt, &s.eventID, &s.replays, &s.shard,
+		&s.aggregateType, &s.aggregateID, &s.typ, &s.dest, &s.payload, &s.headers,
+	}
+	return s
+}
+
+// collect reads all rows and closes them.
+func (s *recordScanner) collect(rows pgx.Rows, capacity int) ([]relay.Row, error) {
+	defer rows.Close()
+	out := make([]relay.Row, 0, min(capacity, 64))
+	for rows.Next() {
+		if err := rows.Scan(s.targets...); err != nil {
+			return nil, err //nolint:wrapcheck // named by the caller
+		}
+		row := relay.Row{ID: s.id}
+		if s.eventID.Valid {
+			record, err := s.record()
+			if err != nil {
+				return nil, err
+			}
+			row.Record = record
+		}
+		out = append(out, row)
+	}
+	return out, rows.Err() //nolint:wrapcheck // named by the caller
+}
+
+func (s *recordScanner) record() (*outbox.Record, error) {
+	r := &outbox.Record{
+		Event: outbox.Event{
+			EventID:       s.eventID.Bytes,
+			AggregateType: s.aggregateType.text,
+			AggregateID:   s.aggregateID.String,
+			Type:          s.typ.text,
+			Destination:   s.dest.text,
+			Payload:       s.payload,
+		},
+		ID:        s.id,
+		Shard:     int(s.shard.Int16),
+		CreatedAt: s.createdAt.Time,
+		Replays:   int(s.replays.Int32),
+	}
+	s.payload = nil
+	if s.headers != nil {
+		headers, err := parseHeaders(s.headers)
+		if err != nil {
+			return nil, fmt.Errorf("headers of event %d: %w", s.id, err)
+		}
+		r.Headers = headers
+	}
+	return r, nil
+}
+
+// parseHeaders reads a JSON object. A value that is no string, which a writer
+// in another language may have put there, is kept as its JSON text: one odd
+// header must not stop the reading of all events.
+func parseHeaders(text []byte) (map[string]string, error) {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(text, &raw); err != nil {
+		return nil, err //nolint:wrapcheck // named by the caller
+	}
+	headers := make(map[string]string, len(raw))
+	for key, value := range raw {
+		var s string
+		if len(value) == 0 || value[0] != '"' || json.Unmarshal(value, &s) != nil {
+			s = string(value)
+		}
+		headers[key] = s
+	}
+	return headers, nil
+}
+
+// internedText scans text without a copy when it was seen before.
+type internedText struct {
+	seen map[string]string
+	text string
+}
+
+// ScanBytes implements [pgtype.BytesScanner].
+func (t *internedText) ScanBytes(src []byte) error {
+	if text, ok := t.seen[string(src)]; ok {
+		t.text = text
+		return nil
+	}
+	t.text = string(src)
+	t.seen[t.text] = t.text
+	return nil
+}

@@ -1,0 +1,96 @@
+package pgstore
+
+import (
+	"cmp"
+	"context"
+	_ "embed"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+//go:embed sql/settle.sql
+var settleSQL string
+
+// Settle implements [relay.Settler], in one statement. An event named twice is
+// settled once; one named as accepted and as dead is accepted.
+func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settlement) (relay.Settled, error) {
+	p := settleParams(st)
+	if len(p.ids) == 0 {
+		return relay.Settled{}, nil
+	}
+	var fence int
+	var settled relay.Settled
+	err := s.do(ctx, "settle", func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, settleSQL,
+			relayID.String(), p.ids, p.ids[0], p.ids[len(p.ids)-1],
+			p.accepted, p.messageIDs, p.sequenceNumbers,
+			p.dead, p.attempts, p.codes, p.reasons, p.block,
+		).Scan(&fence, &settled.Accepted, &settled.Dead)
+	})
+	if err != nil {
+		return relay.Settled{}, err
+	}
+	settled.Fenced = fence == 0
+	return settled, nil
+}
+
+type settlementParams struct {
+	ids             []int64 // of all, ascending
+	accepted        []int64
+	messageIDs      []string
+	sequenceNumbers []string
+	dead            []int64
+	attempts        []int32
+	codes, reasons  []string
+	block           []bool
+}
+
+func settleParams(st relay.Settlement) settlementParams {
+	accepted := slices.SortedStableFunc(slices.Values(st.Accepted), func(a, b relay.Accepted) int { return cmp.Compare(a.ID, b.ID) })
+	accepted = slices.CompactFunc(accepted, func(a, b relay.Accepted) bool { return a.ID == b.ID })
+	dead := slices.SortedStableFunc(slices.Values(st.Dead), func(a, b relay.Dead) int { return cmp.Compare(a.ID, b.ID) })
+	dead = slices.CompactFunc(dead, func(a, b relay.Dead) bool { return a.ID == b.ID })
+
+	p := settlementParams{
+		ids:             make([]int64, 0, len(accepted)+len(dead)),
+		accepted:        make([]int64, 0, len(accepted)),
+		messageIDs:      make([]string, 0, len(accepted)),
+		sequenceNumbers: make([]string, 0, len(accepted)),
+		dead:            make([]int64, 0, len(dead)),
+		attempts:        make([]int32, 0, len(dead)),
+		codes:           make([]string, 0, len(dead)),
+		reasons:         make([]string, 0, len(dead)),
+		block:           make([]bool, 0, len(dead)),
+	}
+	for _, a := range accepted {
+		p.ids = append(p.ids, a.ID)
+		p.accepted = append(p.accepted, a.ID)
+		p.messageIDs = append(p.messageIDs, clean(a.MessageID))
+		p.sequenceNumbers = append(p.sequenceNumbers, clean(a.SequenceNumber))
+	}
+	for _, d := range dead {
+		if _, found := slices.BinarySearch(p.accepted, d.ID); found {
+			continue
+		}
+		p.ids = append(p.ids, d.ID)
+		p.dead = append(p.dead, d.ID)
+		p.attempts = append(p.attempts, int32(d.Attempts)) //nolint:gosec // a small count
+		p.codes = append(p.codes, clean(d.Code))
+		p.reasons = append(p.reasons, clean(d.Reason))
+		p.block = append(p.block, d.Block)
+	}
+	slices.Sort(p.ids)
+	return p
+}
+
+// clean makes text that a broker or a caller gave storable: PostgreSQL takes
+// neither NUL nor broken UTF-8, and one such reason must not undo a whole
+// settlement.
+func clean(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}

@@ -1,0 +1,50 @@
+package pgstore
+
+import (
+	"context"
+	"sync"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// Store is the outbox in one PostgreSQL database. It implements
+// [relay.Leases], [relay.Reader] and [relay.Settler], and is safe for
+// concurrent use. One process should use one Store: it remembers what its
+// relays were told and which transactions it saw.
+type Store struct {
+	pool    *pgxpool.Pool
+	writers writerTracker
+
+	mu    sync.Mutex
+	known map[uuid.UUID][]relay.ShardLease
+}
+
+var (
+	_ relay.Leases  = (*Store)(nil)
+	_ relay.Reader  = (*Store)(nil)
+	_ relay.Settler = (*Store)(nil)
+)
+
+// New returns the outbox that pool connects to. The caller keeps the pool and
+// closes it; [Connect] makes one with settings that suit.
+func New(pool *pgxpool.Pool) *Store {
+	return &Store{pool: pool, known: make(map[uuid.UUID][]relay.ShardLease)}
+}
+
+// do runs f with a connection of the pool. Where the password was refused it
+// connects once more, because [Config.OnAuthFailure] may have dropped an old
+// one.
+func (s *Store) do(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
+	conn, err := s.pool.Acquire(ctx)
+	if isAuthFailure(err) {
+		conn, err = s.pool.Acquire(ctx)
+	}
+	if err != nil {
+		return translate(op, err)
+	}
+	defer conn.Release()
+	return translate(op, f(conn))
+}

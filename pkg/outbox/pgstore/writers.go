@@ -1,0 +1,66 @@
+package pgstore
+
+import (
+	"slices"
+	"strings"
+	"sync"
+)
+
+// writerTracker keeps the name of a writing transaction stable when it is
+// prepared for two-phase commit.
+//
+// PREPARE TRANSACTION hands the transaction's locks from its virtual
+// transaction id, such as 3/1234, to a name made of its transaction id, such
+// as -1/740. A gap that waits for 3/1234 would expire at that moment although
+// the transaction may still commit. The database does not tell which became
+// which, so a virtual id that disappears while prepared transactions appear is
+// reported until all of those have ended.
+type writerTracker struct {
+	mu       sync.Mutex
+	open     []string
+	prepared []string
+	renamed  map[string][]string // a virtual id that is gone: the prepared ones it may have become
+}
+
+// see takes what the database lists and returns what gaps are to wait for.
+func (t *writerTracker) see(listed []string) []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+
+	var open, prepared []string
+	for _, w := range listed {
+		if strings.HasPrefix(w, "-1/") {
+			prepared = append(prepared, w)
+		} else {
+			open = append(open, w)
+		}
+	}
+	var appeared []string
+	for _, p := range prepared {
+		if !slices.Contains(t.prepared, p) {
+			appeared = append(appeared, p)
+		}
+	}
+	if len(appeared) > 0 {
+		for _, w := range t.open {
+			if !slices.Contains(open, w) {
+				if t.renamed == nil {
+					t.renamed = make(map[string][]string)
+				}
+				t.renamed[w] = appeared
+			}
+		}
+	}
+	t.open, t.prepared = open, prepared
+
+	out := slices.Clone(listed)
+	for w, became := range t.renamed {
+		if slices.ContainsFunc(became, func(p string) bool { return slices.Contains(prepared, p) }) {
+			out = append(out, w)
+		} else {
+			delete(t.renamed, w)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
