@@ -1,0 +1,35 @@
+// Package history judges what an outbox did from a record of what happened.
+//
+// While a test, the demo or a benchmark runs, a [Recorder] is told what the
+// writers committed and rolled back, which faults were injected, what the
+// broker accepted and what consumers received. When everything has come to
+// rest it is told the state of every row, and [Recorder.Check] answers with a
+// [Verdict]: whether anything was lost, reordered, sent twice without a cause,
+// marked wrongly or made up, with the shortest witness of each fault.
+//
+//	rec := history.New()
+//	// writers:   began := time.Now(); tx.Commit(ctx); rec.Committed(history.Commit{Began: began, Done: time.Now()}, events...)
+//	// the fake:  rec.Accepted(history.Acceptance{...})
+//	// at rest:   rec.Final(history.Final{...}) for every row
+//	if v := rec.Check(history.Config{}); !v.OK() {
+//		t.Fatal(v)
+//	}
+//
+// # What counts as out of order
+//
+// Two events a and b of one lane, a with the smaller row id, are out of order
+// when b was first accepted before a and either
+//
+//   - a was visible before the transaction of b began to commit, or
+//   - a had been visible for longer than [Config.ReadAhead] when b was accepted.
+//
+// A row that commits later than a row with a greater id is nobody's fault, and
+// a relay that has read b already cannot know of it: hence ReadAhead.
+//
+// # What counts as a duplicate with a cause
+//
+// A second send of one event under one deduplication id, suppressed by the
+// broker or not, needs a [Cause] of its own: an unknown outcome of that event,
+// or a relay that ended between the two sends. A cause explains one resend of
+// an event, not two.
+package history

@@ -1,0 +1,150 @@
+package history
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// lanes judges the order of first acceptances within each lane.
+func (j *judge) lanes() {
+	accepted := make([]int32, 0, j.verdict.Accepted)
+	for i := range j.events {
+		// An event that was replayed before it was ever accepted was dead:
+		// its lane went on without it, which the dead letter recorded.
+		first := j.firstSend[i]
+		if first != 0 && j.sends[first-1].generation == 0 {
+			accepted = append(accepted, int32(i))
+		}
+	}
+	slices.SortFunc(accepted, func(a, b int32) int {
+		return cmp.Or(cmp.Compare(j.events[a].lane, j.events[b].lane), cmp.Compare(a, b))
+	})
+	for from := 0; from < len(accepted); {
+		to := from + 1
+		for to < len(accepted) && j.events[accepted[to]].lane == j.events[accepted[from]].lane {
+			to++
+		}
+		j.lane(accepted[from:to])
+		from = to
+	}
+}
+
+func (j *judge) first(i int32) *send { return &j.sends[j.firstSend[i]-1] }
+
+// arrange sorts the events of a lane by the broker's order.
+func (j *judge) arrange(events []int32) {
+	numbered := !slices.ContainsFunc(events, func(i int32) bool { return !j.first(i).numbered() })
+	slices.SortFunc(events, func(x, y int32) int {
+		a, b := j.first(x), j.first(y)
+		if numbered {
+			return cmp.Or(a.compareSequence(b), cmp.Compare(j.firstSend[x], j.firstSend[y]))
+		}
+		return cmp.Or(cmp.Compare(a.at, b.at), cmp.Compare(j.firstSend[x], j.firstSend[y]))
+	})
+}
+
+// lane walks the acceptances of a lane in the broker's order. For an event
+// that comes after a greater row it looks back for one that it should have
+// preceded, no further than rows or times could make it so. That keeps the
+// walk linear unless late rows are many and far apart.
+func (j *judge) lane(events []int32) {
+	if len(events) < 2 {
+		return
+	}
+	j.arrange(events)
+	// rows[k] and times[k] are the greatest of events[:k+1].
+	rows := make([]int64, len(events))
+	times := make([]int64, len(events))
+	for k, i := range events {
+		e, s := &j.events[i], j.first(i)
+		rows[k], times[k] = e.row, max(s.at, e.began)
+		if k == 0 {
+			continue
+		}
+		for back := k - 1; back >= 0 && rows[back] > e.row && times[back] >= e.done; back-- {
+			b := &j.events[events[back]]
+			if b.row <= e.row || !j.due(e, b, j.first(events[back])) {
+				continue
+			}
+			j.fail(Reordered, fmt.Sprintf("in lane %v row %d (event %s, visible by %s) was accepted at %s after row %d (event %s, commit began %s, accepted at %s)",
+				j.laneKeys[e.lane], e.row, e.id, stamp(e.done), stamp(s.at), b.row, b.id, stamp(b.began), stamp(j.first(events[back]).at)), e.id, b.id)
+			break
+		}
+		rows[k], times[k] = max(rows[k], rows[k-1]), max(times[k], times[k-1])
+	}
+}
+
+// due says whether a, the smaller row, had to be accepted before b.
+func (j *judge) due(a, b *event, accepted *send) bool {
+	return a.done <= b.began || a.done+int64(j.config.ReadAhead) < accepted.at
+}
+
+// receipts judges what consumers received.
+func (j *judge) receipts() {
+	keys := slices.SortedFunc(maps.Keys(j.consumers), func(a, b consumerKey) int {
+		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.destination, b.destination))
+	})
+	if len(keys) == 0 {
+		return
+	}
+	position := j.positions()
+	for _, key := range keys {
+		j.consumed(key, *j.consumers[key], position)
+	}
+}
+
+// positions numbers the first acceptances of each lane in the broker's order.
+func (j *judge) positions() []int32 {
+	position := make([]int32, len(j.events))
+	byLane := make([][]int32, len(j.laneKeys))
+	for i := range j.events {
+		if j.firstSend[i] != 0 {
+			lane := j.events[i].lane
+			byLane[lane] = append(byLane[lane], int32(i))
+		}
+	}
+	for _, events := range byLane {
+		j.arrange(events)
+		for k, i := range events {
+			position[i] = int32(k)
+		}
+	}
+	return position
+}
+
+func (j *judge) consumed(key consumerKey, list []receipt, position []int32) {
+	got := make([]bool, len(j.events))
+	latest := make(map[int32]int32, len(j.laneKeys))
+	for _, c := range list {
+		e := &j.events[c.event]
+		j.verdict.Received++
+		if j.firstSend[c.event] == 0 {
+			j.fail(Phantom, fmt.Sprintf("consumer %s received event %s, which no broker accepted", key.name, e.id), e.id)
+			continue
+		}
+		if c.sum != 0 && e.sum != 0 && c.sum != e.sum {
+			j.fail(Altered, fmt.Sprintf("consumer %s received event %s with another body than its payload", key.name, e.id), e.id)
+		}
+		if got[c.event] {
+			j.verdict.Redelivered++
+			continue
+		}
+		got[c.event] = true
+		if before, ok := latest[e.lane]; ok && position[before] > position[c.event] {
+			b := &j.events[before]
+			j.fail(ReceivedOutOfOrder, fmt.Sprintf("consumer %s received row %d (event %s) of lane %v after row %d (event %s), which was accepted later",
+				key.name, e.row, e.id, j.laneKeys[e.lane], b.row, b.id), e.id, b.id)
+			continue
+		}
+		latest[e.lane] = c.event
+	}
+	for i := range j.events {
+		if j.firstSend[i] != 0 && !got[i] && j.laneKeys[j.events[i].lane].Destination == key.destination {
+			e := &j.events[i]
+			j.fail(NotReceived, fmt.Sprintf("consumer %s never received event %s (row %d of %v), accepted at %s",
+				key.name, e.id, e.row, j.laneKeys[e.lane], stamp(j.first(int32(i)).at)), e.id)
+		}
+	}
+}

@@ -1,0 +1,145 @@
+package history
+
+import (
+	"hash/fnv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// Event is a row that a writer inserted.
+type Event struct {
+	EventID uuid.UUID
+	// Row is the id of the row, which order follows.
+	Row  int64
+	Lane outbox.Lane
+	// Group is the group id that every send must carry. When it is empty only
+	// the rule that lanes and groups of a destination match one to one is kept.
+	Group string
+	// Sum is the [Sum] of the payload, 0 when the body is not to be compared.
+	Sum uint64
+}
+
+// Commit says when a transaction became visible: not before Began, when the
+// writer asked for the commit, and at the latest at Done, when the answer came.
+// A zero Done is the time of the call, a zero Began is Done.
+type Commit struct {
+	Began time.Time
+	Done  time.Time
+}
+
+// CauseKind is a reason for which an event may be sent again.
+type CauseKind string
+
+const (
+	// Crash: a relay ended, or froze, without settling what it had sent.
+	Crash CauseKind = "crash"
+	// UnknownOutcome: the answer to a send was lost, late or unusable.
+	UnknownOutcome CauseKind = "unknown_outcome"
+	// LeaseLost: a relay lost its lease before it could settle.
+	LeaseLost CauseKind = "lease_lost"
+	// SettleFailed: the database refused or lost a settlement.
+	SettleFailed CauseKind = "settle_failed"
+	// Replay: an operator asked for the events to be sent again, each under
+	// the deduplication id of its next generation. It needs Events.
+	Replay CauseKind = "replay"
+)
+
+// Cause is an injected fault, or an operator's wish.
+type Cause struct {
+	Kind CauseKind
+	// At is when it happened. Zero is the time of the call.
+	At time.Time
+	// Relay limits the cause to what that relay had sent, for acceptances that
+	// say which relay it was. Empty means any.
+	Relay string
+	// Events limits the cause to these events. Empty means all.
+	Events []uuid.UUID
+}
+
+// Acceptance is a send that the broker took, whether it kept the message or
+// suppressed it as a duplicate.
+type Acceptance struct {
+	EventID         uuid.UUID
+	DeduplicationID string
+	Destination     string
+	Group           string
+	// MessageID is compared with the mark on the row. Empty is not compared.
+	MessageID string
+	// SequenceNumber is the broker's decimal number. When all messages of a
+	// lane have one it decides their order; otherwise At and the order of the
+	// calls do.
+	SequenceNumber string
+	// At is when the broker accepted it. Zero is the time of the call.
+	At time.Time
+	// Suppressed: the broker knew the deduplication id and delivers nothing. A
+	// broker that does not tell leaves it false.
+	Suppressed bool
+	// Relay says who sent it, if that is known.
+	Relay string
+	// Sum is the [Sum] of the body, 0 when it is not to be compared.
+	Sum uint64
+}
+
+// Receipt is a message that a consumer received.
+type Receipt struct {
+	Consumer    string
+	Destination string
+	EventID     uuid.UUID
+	// Sum is the [Sum] of the body, 0 when it is not to be compared.
+	Sum uint64
+}
+
+// State is where an event ended.
+type State int
+
+const (
+	// Absent: the row is nowhere. It is never recorded: it is what the rows
+	// are that Final was not told of.
+	Absent State = iota
+	// Pending: the row waits to be sent.
+	Pending
+	// Sent: the row is marked as sent, in the outbox or in the archive.
+	Sent
+	// Dead: the event is a dead letter.
+	Dead
+	// Blocked: the event waits behind a dead letter of its lane.
+	Blocked
+)
+
+// String returns the word for the state.
+func (s State) String() string {
+	switch s {
+	case Absent:
+		return "absent"
+	case Pending:
+		return "pending"
+	case Sent:
+		return "sent"
+	case Dead:
+		return "dead"
+	case Blocked:
+		return "blocked"
+	}
+	return "invalid"
+}
+
+// Final is the state of a row when everything has come to rest.
+type Final struct {
+	EventID uuid.UUID
+	State   State
+	// MessageID is the mark of a row that was sent. Empty is not compared.
+	MessageID string
+	// Reason says why a row is dead or blocked.
+	Reason string
+}
+
+// Sum is the checksum that tells whether a body is the payload as written. It
+// is the same in every process.
+func Sum(body []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(body)
+	return h.Sum64()
+}

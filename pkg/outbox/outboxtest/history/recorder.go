@@ -1,0 +1,309 @@
+package history
+
+import (
+	"math/bits"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// Recorder collects a history. All methods may be called concurrently and in
+// any order: an acceptance may be recorded before the commit it follows. It
+// keeps about 250 bytes per event.
+type Recorder struct {
+	mu   sync.Mutex
+	base time.Time
+
+	byID   map[uuid.UUID]int32
+	events []event
+	sends  []send
+	causes []cause
+	// replays counts the generations that each event may be sent under.
+	replays   map[int32]int32
+	consumers map[consumerKey]*[]receipt
+	texts     map[string]int32
+	words     []string
+	lanes     map[outbox.Lane]int32
+	laneKeys  []outbox.Lane
+	malformed []string
+}
+
+type origin uint8
+
+const (
+	unwritten origin = iota
+	committed
+	inDoubt
+	rolledBack
+)
+
+type event struct {
+	id          uuid.UUID
+	messageID   string
+	row         int64
+	began, done int64
+	sum         uint64
+	lane, group int32
+	origin      origin
+	state       State
+	reasoned    bool
+}
+
+// unreadable is the generation of a deduplication id that is not the event's.
+const unreadable = -1
+
+type send struct {
+	messageID          string
+	seqHigh, seqLow    uint64
+	at                 int64
+	sum                uint64
+	event, destination int32
+	group, relay       int32
+	dedup              int32
+	generation         int32
+	suppressed         bool
+}
+
+type cause struct {
+	kind  CauseKind
+	at    int64
+	relay int32
+	// event is -1 for a cause of all events.
+	event int32
+}
+
+type consumerKey struct {
+	name, destination string
+}
+
+type receipt struct {
+	event int32
+	sum   uint64
+}
+
+// New returns an empty Recorder.
+func New() *Recorder {
+	r := &Recorder{
+		base:      time.Now(),
+		byID:      map[uuid.UUID]int32{},
+		replays:   map[int32]int32{},
+		consumers: map[consumerKey]*[]receipt{},
+		texts:     map[string]int32{"": 0},
+		words:     []string{""},
+		lanes:     map[outbox.Lane]int32{},
+	}
+	return r
+}
+
+// Committed records the events of a transaction whose commit succeeded.
+func (r *Recorder) Committed(c Commit, events ...Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	done := r.clock(c.Done)
+	began := done
+	if !c.Began.IsZero() {
+		began = min(done, r.clock(c.Began))
+	}
+	for i := range events {
+		r.write(&events[i], committed, began, done)
+	}
+}
+
+// InDoubt records the events of a transaction whose commit got no answer. They
+// are judged as committed if Final finds them, and as rolled back if not.
+func (r *Recorder) InDoubt(c Commit, events ...Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	done := r.clock(c.Done)
+	began := done
+	if !c.Began.IsZero() {
+		began = min(done, r.clock(c.Began))
+	}
+	for i := range events {
+		r.write(&events[i], inDoubt, began, done)
+	}
+}
+
+// RolledBack records events that must never be seen.
+func (r *Recorder) RolledBack(events ...Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range events {
+		r.write(&events[i], rolledBack, 0, 0)
+	}
+}
+
+// Cause records a reason for which events may be sent again.
+func (r *Recorder) Cause(c Cause) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	at, relay := r.clock(c.At), r.text(c.Relay)
+	if c.Kind == Replay {
+		if len(c.Events) == 0 {
+			r.malformed = append(r.malformed, "a replay was recorded without its events")
+		}
+		for _, id := range c.Events {
+			r.replays[r.index(id)]++
+		}
+		return
+	}
+	if len(c.Events) == 0 {
+		r.causes = append(r.causes, cause{kind: c.Kind, at: at, relay: relay, event: -1})
+	}
+	for _, id := range c.Events {
+		r.causes = append(r.causes, cause{kind: c.Kind, at: at, relay: relay, event: r.index(id)})
+	}
+}
+
+// Accepted records a send that the broker took. A fake broker calls it under
+// the lock that orders the group.
+func (r *Recorder) Accepted(a Acceptance) {
+	high, low := sequence(a.SequenceNumber)
+	generation, dedup := generation(a.EventID, a.DeduplicationID), ""
+	if generation == unreadable {
+		dedup = a.DeduplicationID
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sends = append(r.sends, send{
+		messageID:   a.MessageID,
+		seqHigh:     high,
+		seqLow:      low,
+		at:          r.clock(a.At),
+		sum:         a.Sum,
+		event:       r.index(a.EventID),
+		destination: r.text(a.Destination),
+		group:       r.text(a.Group),
+		relay:       r.text(a.Relay),
+		dedup:       r.text(dedup),
+		generation:  generation,
+		suppressed:  a.Suppressed,
+	})
+}
+
+// Consumer declares a consumer that must receive everything that destination
+// accepts. One that receives something is declared by that.
+func (r *Recorder) Consumer(name, destination string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.consumer(name, destination)
+}
+
+// Received records a message that a consumer got. The calls of one consumer
+// are in the order of its receipts within a group.
+func (r *Recorder) Received(c Receipt) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	list := r.consumer(c.Consumer, c.Destination)
+	*list = append(*list, receipt{event: r.index(c.EventID), sum: c.Sum})
+}
+
+// Final records where a row ended. The last call for an event counts.
+func (r *Recorder) Final(f Final) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e := &r.events[r.index(f.EventID)]
+	e.state, e.messageID, e.reasoned = f.State, f.MessageID, f.Reason != ""
+}
+
+func (r *Recorder) write(e *Event, o origin, began, done int64) {
+	i := r.index(e.EventID)
+	if r.events[i].origin != unwritten {
+		r.malformed = append(r.malformed, "event "+e.EventID.String()+" was written twice")
+		return
+	}
+	lane, ok := r.lanes[e.Lane]
+	if !ok {
+		lane = int32(len(r.laneKeys))
+		r.laneKeys = append(r.laneKeys, e.Lane)
+		r.lanes[e.Lane] = lane
+	}
+	v := &r.events[i]
+	v.origin, v.row, v.lane, v.group, v.sum = o, e.Row, lane, r.text(e.Group), e.Sum
+	v.began, v.done = began, done
+}
+
+func (r *Recorder) index(id uuid.UUID) int32 {
+	i, ok := r.byID[id]
+	if !ok {
+		i = int32(len(r.events))
+		r.byID[id] = i
+		r.events = append(r.events, event{id: id, lane: -1})
+	}
+	return i
+}
+
+func (r *Recorder) text(s string) int32 {
+	i, ok := r.texts[s]
+	if !ok {
+		// A clone, because s may be a part of something large.
+		s = strings.Clone(s)
+		i = int32(len(r.words))
+		r.words = append(r.words, s)
+		r.texts[s] = i
+	}
+	return i
+}
+
+func (r *Recorder) consumer(name, destination string) *[]receipt {
+	key := consumerKey{name: name, destination: destination}
+	list, ok := r.consumers[key]
+	if !ok {
+		list = new([]receipt)
+		r.consumers[key] = list
+	}
+	return list
+}
+
+// clock keeps the monotonic reading of times that have one.
+func (r *Recorder) clock(t time.Time) int64 {
+	if t.IsZero() {
+		return int64(time.Since(r.base))
+	}
+	return int64(t.Sub(r.base))
+}
+
+// generation reads <event id> and <event id>#r<n>.
+func generation(id uuid.UUID, dedup string) int32 {
+	rest, ok := strings.CutPrefix(dedup, id.String())
+	if !ok {
+		return unreadable
+	}
+	if rest == "" {
+		return 0
+	}
+	digits, ok := strings.CutPrefix(rest, "#r")
+	if !ok {
+		return unreadable
+	}
+	n, err := strconv.ParseInt(digits, 10, 32)
+	if err != nil || n < 1 || strconv.FormatInt(n, 10) != digits {
+		return unreadable
+	}
+	return int32(n)
+}
+
+// sequence reads a decimal number of up to 128 bits. Anything else is 0, none.
+func sequence(s string) (high, low uint64) {
+	for i := range len(s) {
+		d := s[i]
+		if d < '0' || d > '9' {
+			return 0, 0
+		}
+		overflow, h := bits.Mul64(high, 10)
+		carryHigh, l := bits.Mul64(low, 10)
+		h, c1 := bits.Add64(h, carryHigh, 0)
+		l, c2 := bits.Add64(l, uint64(d-'0'), 0)
+		h, c3 := bits.Add64(h, 0, c2)
+		if overflow != 0 || c1 != 0 || c3 != 0 {
+			return 0, 0
+		}
+		high, low = h, l
+	}
+	return high, low
+}
