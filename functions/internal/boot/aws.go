@@ -1,0 +1,83 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/snssink"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/sqssink"
+)
+
+// AWS is what the functions need to call AWS.
+type AWS struct {
+	// Config is for everything but the sinks: it retries as the SDK does.
+	Config aws.Config
+	// HTTP is shared by all clients.
+	HTTP *http.Client
+}
+
+// LoadAWS reads region, credentials and endpoints the way all AWS tools do.
+// Connections is how many calls may be in flight to one host.
+func LoadAWS(ctx context.Context, connections int) (*AWS, error) {
+	client := awsclient.HTTPClient(connections)
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client))
+	if err != nil {
+		return nil, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	return &AWS{Config: cfg, HTTP: client}, nil
+}
+
+// SQS returns a client for queues in region, without retries. An empty region
+// is the function's own.
+func (a *AWS) SQS(region string, checksums bool) *sqs.Client {
+	return sqs.NewFromConfig(a.Config, func(o *sqs.Options) {
+		o.Retryer = awsclient.Retryer()
+		o.DisableMessageChecksumValidation = !checksums
+		if region != "" {
+			o.Region = region
+		}
+	})
+}
+
+// SNS returns a client for topics in region, without retries. An empty region
+// is the function's own.
+func (a *AWS) SNS(region string) *sns.Client {
+	return sns.NewFromConfig(a.Config, func(o *sns.Options) {
+		o.Retryer = awsclient.Retryer()
+		if region != "" {
+			o.Region = region
+		}
+	})
+}
+
+// Sinks makes the sinks of the destinations.
+func (a *AWS) Sinks(destinations Destinations, checksums bool) (map[string]relay.Destination, error) {
+	made := make(map[string]relay.Destination, len(destinations))
+	var faults []error
+	for name, d := range destinations {
+		sink, err := a.sink(d, checksums)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("OUTBOX_DESTINATIONS: %q: %w", name, err))
+			continue
+		}
+		made[name] = relay.Destination{Sink: sink, OnReject: d.OnReject}
+	}
+	return made, errors.Join(faults...)
+}
+
+func (a *AWS) sink(d Destination, checksums bool) (outbox.Sink, error) {
+	if d.TopicARN != "" {
+		return snssink.New(a.SNS(d.Region), snssink.Config{TopicARN: d.TopicARN, MaxMessageBytes: d.MaxMessageBytes})
+	}
+	return sqssink.New(a.SQS(d.Region, checksums), sqssink.Config{QueueURL: d.QueueURL, MaxMessageBytes: d.MaxMessageBytes})
+}

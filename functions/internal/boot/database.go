@@ -1,0 +1,158 @@
+package boot
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/feature/rds/auth"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+// SecretReader is the part of the Secrets Manager client that is needed.
+type SecretReader interface {
+	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+}
+
+// Connect opens a pool. The password comes from the URL, from an IAM token that
+// is made for each new connection (RDS takes it for 15 minutes), or from a
+// secret that is read again after SecretTTL and after a refused password.
+func (d *Database) Connect(ctx context.Context, cfg aws.Config) (*pgxpool.Pool, error) {
+	return d.connect(ctx, cfg, secretsmanager.NewFromConfig(cfg))
+}
+
+func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretReader) (*pgxpool.Pool, error) {
+	config := pgstore.Config{
+		URL:            d.URL,
+		MaxConns:       d.MaxConns,
+		ConnectTimeout: d.ConnectTimeout,
+		ExecMode:       pgx.QueryExecMode(d.ExecMode),
+	}
+	switch {
+	case d.Auth == AuthIAM:
+		config.Password = func(ctx context.Context, host string, port uint16, user string) (string, error) {
+			endpoint := net.JoinHostPort(host, strconv.Itoa(int(port)))
+			token, err := auth.BuildAuthToken(ctx, endpoint, cfg.Region, user, cfg.Credentials)
+			if err != nil {
+				return "", fmt.Errorf("build IAM token: %w", err)
+			}
+			return token, nil
+		}
+	case d.SecretARN != "":
+		cache := &secretCache{reader: secrets, arn: d.SecretARN, ttl: d.SecretTTL, now: time.Now}
+		s, err := cache.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if config.URL, err = s.url(d.URL); err != nil {
+			return nil, err
+		}
+		config.Password = cache.password
+		config.OnAuthFailure = cache.drop
+	}
+	pool, err := pgstore.Connect(ctx, config)
+	if err != nil {
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return pool, nil
+}
+
+// secret is the JSON that RDS and Secrets Manager keep for a database login. A
+// password that RDS manages comes with username and password only.
+type secret struct {
+	Host     string      `json:"host"`
+	Port     json.Number `json:"port"`
+	DBName   string      `json:"dbname"`
+	Username string      `json:"username"`
+	Password string      `json:"password"`
+}
+
+// url returns base with the user of the secret, or the whole of it from the
+// secret when base is empty. The password is left out.
+func (s *secret) url(base string) (string, error) {
+	if base == "" {
+		if s.Host == "" {
+			return "", errors.New("OUTBOX_DATABASE_SECRET_ARN: the secret has no host: set OUTBOX_DATABASE_URL to host, port and database")
+		}
+		return (&url.URL{
+			Scheme:   "postgres",
+			User:     url.User(s.Username),
+			Host:     net.JoinHostPort(s.Host, cmp.Or(s.Port.String(), "5432")),
+			Path:     "/" + cmp.Or(s.DBName, "postgres"),
+			RawQuery: "sslmode=require",
+		}).String(), nil
+	}
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" {
+		return "", errors.New("OUTBOX_DATABASE_URL: with a secret it must be a URL: postgres://host:5432/app")
+	}
+	u.User = url.User(s.Username)
+	return u.String(), nil
+}
+
+// secretCache keeps a secret for a while. It is safe for concurrent use.
+type secretCache struct {
+	reader SecretReader
+	arn    string
+	ttl    time.Duration
+	now    func() time.Time
+
+	mu      sync.Mutex
+	held    *secret
+	expires time.Time
+}
+
+func (c *secretCache) get(ctx context.Context) (*secret, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.held != nil && c.now().Before(c.expires) {
+		return c.held, nil
+	}
+	out, err := c.reader.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &c.arn})
+	if err != nil {
+		return nil, fmt.Errorf("OUTBOX_DATABASE_SECRET_ARN: read the secret: %w", err)
+	}
+	var s secret
+	if err := json.Unmarshal([]byte(aws.ToString(out.SecretString)), &s); err != nil {
+		// The decoder's error may quote the secret.
+		return nil, errors.New("OUTBOX_DATABASE_SECRET_ARN: the secret is not JSON with username and password")
+	}
+	if s.Username == "" || s.Password == "" {
+		return nil, errors.New("OUTBOX_DATABASE_SECRET_ARN: the secret has no username or no password")
+	}
+	c.held, c.expires = &s, c.now().Add(c.ttl)
+	return c.held, nil
+}
+
+// errUserChanged: rotation by alternating users renamed the login. The pool
+// was made for the old one.
+var errUserChanged = errors.New("the secret names another user now: the next run connects as that one")
+
+func (c *secretCache) password(ctx context.Context, _ string, _ uint16, user string) (string, error) {
+	s, err := c.get(ctx)
+	if err != nil {
+		return "", err
+	}
+	if s.Username != user {
+		return "", errUserChanged
+	}
+	return s.Password, nil
+}
+
+func (c *secretCache) drop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = nil
+}

@@ -1,0 +1,204 @@
+package boot
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// Destinations are destinations by name.
+type Destinations map[string]Destination
+
+// Destination is one destination as it is configured.
+type Destination struct {
+	// TopicARN is set for a topic, QueueURL for a queue.
+	TopicARN string
+	QueueURL string
+	// Region is the destination's, empty for the function's own.
+	Region          string
+	OnReject        relay.OnReject
+	MaxMessageBytes int
+}
+
+// UnmarshalText reads the JSON of OUTBOX_DESTINATIONS. It names every fault at
+// once.
+func (d *Destinations) UnmarshalText(text []byte) error {
+	entries, err := objectEntries(text)
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		return errors.New("no destination is named")
+	}
+	parsed := make(Destinations, len(entries))
+	var faults []error
+	for _, e := range entries {
+		destination, err := parseDestination(e.value)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%q: %w", e.name, err))
+			continue
+		}
+		if e.name == "" {
+			faults = append(faults, errors.New("a destination has no name"))
+		}
+		if _, twice := parsed[e.name]; twice {
+			faults = append(faults, fmt.Errorf("%q: is named twice", e.name))
+		}
+		parsed[e.name] = destination
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	*d = parsed
+	return nil
+}
+
+type objectEntry struct {
+	name  string
+	value json.RawMessage
+}
+
+// objectEntries keeps names that come twice, which a map would hide.
+func objectEntries(text []byte) ([]objectEntry, error) {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	if t, err := decoder.Token(); err != nil || t != json.Delim('{') {
+		return nil, errors.New("is not a JSON object")
+	}
+	var entries []objectEntry
+	for decoder.More() {
+		t, err := decoder.Token()
+		if err != nil {
+			return nil, fmt.Errorf("is not a JSON object: %w", err)
+		}
+		name, ok := t.(string)
+		if !ok {
+			return nil, errors.New("is not a JSON object")
+		}
+		e := objectEntry{name: name}
+		if err := decoder.Decode(&e.value); err != nil {
+			return nil, fmt.Errorf("is not a JSON object: %w", err)
+		}
+		entries = append(entries, e)
+	}
+	if _, err := decoder.Token(); err != nil {
+		return nil, fmt.Errorf("is not a JSON object: %w", err)
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("has more behind the JSON object")
+	}
+	return entries, nil
+}
+
+func parseDestination(value json.RawMessage) (Destination, error) {
+	var long struct {
+		ARN             string `json:"arn"`
+		OnReject        string `json:"on_reject"`
+		MaxMessageBytes int    `json:"max_message_bytes"`
+	}
+	if err := json.Unmarshal(value, &long.ARN); err != nil {
+		decoder := json.NewDecoder(bytes.NewReader(value))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&long); err != nil {
+			return Destination{}, fmt.Errorf("is neither an ARN nor an object with arn, on_reject and max_message_bytes: %w", err)
+		}
+	}
+	d, err := parseTarget(long.ARN)
+	if err != nil {
+		return Destination{}, err
+	}
+	switch long.OnReject {
+	case "", "skip":
+		d.OnReject = relay.Skip
+	case "block":
+		d.OnReject = relay.Block
+	default:
+		return Destination{}, fmt.Errorf("on_reject: %q is neither skip nor block", long.OnReject)
+	}
+	if long.MaxMessageBytes < 0 {
+		return Destination{}, fmt.Errorf("max_message_bytes: %d is negative", long.MaxMessageBytes)
+	}
+	d.MaxMessageBytes = long.MaxMessageBytes
+	return d, nil
+}
+
+// fifoName is the form of FIFO names (CreateQueue; CreateTopic allows more
+// characters).
+var fifoName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,251}\.fifo$`) //nolint:gochecknoglobals // compiled once, never changed
+
+var (
+	errNotFIFO = errors.New("is not FIFO: only FIFO topics and queues, whose names end in .fifo, keep order")
+	errTarget  = errors.New("is not the ARN of an SNS topic or an SQS queue, nor a queue URL")
+)
+
+func parseTarget(target string) (Destination, error) {
+	if strings.HasPrefix(target, "https://") || strings.HasPrefix(target, "http://") {
+		return parseQueueURL(target)
+	}
+	a, err := arn.Parse(target)
+	if err != nil || a.Region == "" || a.AccountID == "" || strings.Contains(a.AccountID, "/") {
+		return Destination{}, fmt.Errorf("%q: %w", target, errTarget)
+	}
+	switch a.Service {
+	case "sns", "sqs":
+		if !fifoName.MatchString(a.Resource) {
+			return Destination{}, fmt.Errorf("%q: %w", target, errNotFIFO)
+		}
+	default:
+		return Destination{}, fmt.Errorf("%q: %w", target, errTarget)
+	}
+	if a.Service == "sns" {
+		return Destination{TopicARN: target, Region: a.Region}, nil
+	}
+	suffix, err := dnsSuffix(a.Partition)
+	if err != nil {
+		return Destination{}, fmt.Errorf("%q: %w", target, err)
+	}
+	queue := url.URL{Scheme: "https", Host: "sqs." + a.Region + "." + suffix, Path: "/" + a.AccountID + "/" + a.Resource}
+	return Destination{QueueURL: queue.String(), Region: a.Region}, nil
+}
+
+func parseQueueURL(target string) (Destination, error) {
+	u, err := url.Parse(target)
+	if err != nil || u.Host == "" {
+		return Destination{}, fmt.Errorf("%q: %w", target, errTarget)
+	}
+	if !fifoName.MatchString(path.Base(u.Path)) {
+		return Destination{}, fmt.Errorf("%q: %w", target, errNotFIFO)
+	}
+	d := Destination{QueueURL: target}
+	if host := strings.Split(u.Hostname(), "."); len(host) > 2 && host[0] == "sqs" && strings.Count(host[1], "-") >= 2 {
+		d.Region = host[1]
+	}
+	return d, nil
+}
+
+// dnsSuffix returns the domain of a partition (endpoint rulesets of the SDK).
+func dnsSuffix(partition string) (string, error) {
+	switch partition {
+	case "aws", "aws-us-gov":
+		return "amazonaws.com", nil
+	case "aws-cn":
+		return "amazonaws.com.cn", nil
+	case "aws-eusc":
+		return "amazonaws.eu", nil
+	case "aws-iso":
+		return "c2s.ic.gov", nil
+	case "aws-iso-b":
+		return "sc2s.sgov.gov", nil
+	case "aws-iso-e":
+		return "cloud.adc-e.uk", nil
+	case "aws-iso-f":
+		return "csp.hci.ic.gov", nil
+	}
+	return "", fmt.Errorf("the partition %q is not known: give the queue URL instead", partition)
+}

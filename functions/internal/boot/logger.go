@@ -1,0 +1,40 @@
+package boot
+
+import (
+	"context"
+	"io"
+	"log/slog"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+// Logger returns a logger that writes JSON lines in the form of Lambda's own,
+// with the request id of the invocation that a record belongs to.
+func (p *Process) Logger(w io.Writer) *slog.Logger {
+	level := p.LambdaLogLevel.Level
+	if p.LogLevel.set {
+		level = p.LogLevel.Level
+	}
+	return slog.New(requestHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{
+		Level:       level,
+		ReplaceAttr: lambdacontext.ReplaceAttr,
+	})})
+}
+
+// requestHandler adds the request id found in the context.
+type requestHandler struct{ slog.Handler }
+
+func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		r.AddAttrs(slog.String("requestId", lc.AwsRequestID))
+	}
+	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // a wrapper of the same interface
+}
+
+func (h requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return requestHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h requestHandler) WithGroup(name string) slog.Handler {
+	return requestHandler{h.Handler.WithGroup(name)}
+}

@@ -1,0 +1,69 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// probeTimeout bounds all probes together, which run side by side.
+const probeTimeout = 2 * time.Second
+
+// Probe asks for each destination once and logs what is wrong with it. It
+// returns no error: the events of a broken destination wait, and the others
+// go on. It needs sns:GetTopicAttributes and sqs:GetQueueAttributes.
+func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	var probes sync.WaitGroup
+	for name, d := range destinations {
+		probes.Go(func() {
+			target, err := d.TopicARN, error(nil)
+			if d.TopicARN != "" {
+				_, err = a.SNS(d.Region).GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &d.TopicARN})
+			} else {
+				target = d.QueueURL
+				_, err = a.SQS(d.Region, true).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+					QueueUrl:       &d.QueueURL,
+					AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn},
+				})
+			}
+			if err != nil {
+				logger.LogAttrs(ctx, slog.LevelError, advice(err),
+					slog.String("destination", name), slog.String("target", target), slog.Any("error", err))
+			}
+		})
+	}
+	probes.Wait()
+}
+
+// advice says what to do about the failure of a probe.
+func advice(err error) string {
+	status := 0
+	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
+		status = response.HTTPStatusCode()
+	}
+	code := ""
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
+		code = api.ErrorCode()
+	}
+	switch {
+	case status == http.StatusNotFound || code == "NotFound" || code == "QueueDoesNotExist" ||
+		code == "AWS.SimpleQueueService.NonExistentQueue":
+		return "destination does not exist: create it or correct OUTBOX_DESTINATIONS; its events wait"
+	case status == http.StatusForbidden || code == "AccessDenied" || code == "AccessDeniedException":
+		return "destination could not be checked, access denied: allow the function sns:GetTopicAttributes or sqs:GetQueueAttributes, and make sure that it may send"
+	case status == 0:
+		return "destination cannot be reached: check the function's network, and in a VPC its NAT gateway or endpoint for SNS or SQS; its events wait"
+	}
+	return "destination could not be checked"
+}

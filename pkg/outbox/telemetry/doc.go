@@ -1,0 +1,2 @@
+// Package telemetry writes what a relay did as CloudWatch metrics.
+package telemetry

@@ -1,0 +1,154 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+const (
+	// maxValues is the most values of one metric in a line (CloudWatch embedded
+	// metric format specification).
+	maxValues = 100
+	// maxDimensions is the specification's 30 keys, less Destination.
+	maxDimensions = 29
+	// maxErrorText keeps a line short.
+	maxErrorText = 500
+
+	destinationKey = "Destination"
+)
+
+// EMF writes reports as lines in CloudWatch's embedded metric format. Lambda
+// takes them from the standard output. It is a [relay.Observer].
+type EMF struct {
+	w          io.Writer
+	namespace  string
+	dimensions map[string]string
+	keys       []string
+	now        func() time.Time
+}
+
+var _ relay.Observer = (*EMF)(nil)
+
+// NewEMF returns an EMF that writes each line to w with one call of Write. Each
+// combination of dimensions is a set of metrics that CloudWatch bills, so they
+// must not hold ids. It panics on more than 29 dimensions.
+func NewEMF(w io.Writer, namespace string, dimensions map[string]string) *EMF {
+	if len(dimensions) > maxDimensions {
+		panic("telemetry: more than 29 dimensions")
+	}
+	return &EMF{
+		w:          w,
+		namespace:  namespace,
+		dimensions: maps.Clone(dimensions),
+		keys:       slices.Sorted(maps.Keys(dimensions)),
+		now:        time.Now,
+	}
+}
+
+// Observe implements [relay.Observer]: one line for the relay, and one for each
+// destination. A line that cannot be written is lost.
+func (e *EMF) Observe(r *relay.Report) {
+	now := e.now()
+	whole := e.line(now, e.keys)
+	add(whole, relayMetrics(), r)
+	if len(r.Latencies) > 0 {
+		whole.add(latency(), spread(r.Latencies))
+	}
+	whole.set("Final", r.Final)
+	e.write(whole)
+
+	for _, name := range slices.Sorted(maps.Keys(r.ByDestination)) {
+		d := r.ByDestination[name]
+		line := e.line(now, append(slices.Clone(e.keys), destinationKey))
+		line.set(destinationKey, name)
+		add(line, destinationMetrics(), &d)
+		if d.LastError != "" {
+			line.set("LastError", d.LastError[:min(len(d.LastError), maxErrorText)])
+		}
+		e.write(line)
+	}
+}
+
+func (e *EMF) write(l *line) {
+	encoded, err := json.Marshal(l)
+	if err != nil {
+		return
+	}
+	// Nothing can be done about it, and the relay must not stop for a metric.
+	_, _ = e.w.Write(append(encoded, '\n'))
+}
+
+// line is one line of the embedded metric format.
+type line struct {
+	directive directive
+	timestamp int64
+	members   map[string]any
+}
+
+type directive struct {
+	Namespace  string       `json:"Namespace"`
+	Dimensions [][]string   `json:"Dimensions"`
+	Metrics    []definition `json:"Metrics"`
+}
+
+type definition struct {
+	Name string `json:"Name"`
+	Unit string `json:"Unit"`
+}
+
+func (e *EMF) line(now time.Time, keys []string) *line {
+	l := &line{
+		directive: directive{Namespace: e.namespace, Dimensions: [][]string{keys}, Metrics: []definition{}},
+		timestamp: now.UnixMilli(),
+		members:   map[string]any{},
+	}
+	for k, v := range e.dimensions {
+		l.set(k, v)
+	}
+	return l
+}
+
+func (l *line) set(name string, value any) { l.members[name] = value }
+
+func (l *line) add(m Metric, value any) {
+	l.directive.Metrics = append(l.directive.Metrics, definition{Name: m.Name, Unit: m.Unit})
+	l.set(m.Name, value)
+}
+
+func add[T any](l *line, metrics []metric[T], from *T) {
+	for _, m := range metrics {
+		if v := m.value(from); v != 0 || m.Always {
+			l.add(m.Metric, v)
+		}
+	}
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (l *line) MarshalJSON() ([]byte, error) {
+	l.members["_aws"] = map[string]any{
+		"Timestamp":         l.timestamp,
+		"CloudWatchMetrics": []directive{l.directive},
+	}
+	return json.Marshal(l.members)
+}
+
+// spread returns at most maxValues of the values in milliseconds, evenly
+// spaced in their order, the least and the greatest among them.
+func spread(values []time.Duration) []float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := min(len(sorted), maxValues)
+	picked := make([]float64, n)
+	for i := range picked {
+		at := i
+		if n > 1 {
+			at = i * (len(sorted) - 1) / (n - 1)
+		}
+		picked[i] = milliseconds(sorted[at])
+	}
+	return picked
+}

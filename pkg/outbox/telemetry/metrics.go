@@ -1,0 +1,111 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// Metric describes a metric. The units are CloudWatch's.
+type Metric struct {
+	Name    string
+	Unit    string
+	Meaning string
+	// Always is false for metrics that are left out while they are zero, since
+	// CloudWatch bills each metric that was written in an hour.
+	Always bool
+}
+
+// metric is a Metric with its value in a T.
+type metric[T any] struct {
+	Metric
+	value func(*T) float64
+}
+
+func count[T any](name, meaning string, value func(*T) int64) metric[T] {
+	return metric[T]{Metric{Name: name, Unit: "Count", Meaning: meaning}, func(r *T) float64 { return float64(value(r)) }}
+}
+
+func always[T any](m metric[T]) metric[T] {
+	m.Always = true
+	return m
+}
+
+func gauge[T any](name, unit, meaning string, value func(*T) float64) metric[T] {
+	return metric[T]{Metric{Name: name, Unit: unit, Meaning: meaning, Always: true}, value}
+}
+
+// latency is the one metric with many values.
+func latency() Metric {
+	return Metric{Name: "Latency", Unit: "Milliseconds", Meaning: "time from insert to acceptance, as up to 100 values spread evenly over all of them, so that percentiles hold and the number of samples does not"}
+}
+
+// relayMetrics are the metrics of a relay. All are sums since the last line,
+// but for the gauges.
+func relayMetrics() []metric[relay.Report] {
+	type r = relay.Report
+	return []metric[r]{
+		gauge("Heartbeat", "Count", "1 in every line: alarm on its absence", func(*r) float64 { return 1 }),
+		gauge("Backlog", "Count", "unsent events behind the position, counted up to a limit", func(r *r) float64 { return float64(r.Backlog.Pending) }),
+		gauge("OldestAge", "Seconds", "age of the oldest unsent event", func(r *r) float64 { return r.Backlog.Oldest.Seconds() }),
+		gauge("Shards", "Count", "shards held by this relay", func(r *r) float64 { return float64(r.Shards) }),
+		gauge("Held", "Count", "events in memory", func(r *r) float64 { return float64(r.Held) }),
+		gauge("HeldBytes", "Bytes", "size of the events in memory", func(r *r) float64 { return float64(r.HeldBytes) }),
+		gauge("InFlight", "Count", "events in calls at the time of the line", func(r *r) float64 { return float64(r.InFlight) }),
+		gauge("Gaps", "Count", "id ranges that a late commit may still fill", func(r *r) float64 { return float64(r.Gaps) }),
+		always(count("Fetched", "events read", func(r *r) int64 { return r.Fetched })),
+		always(count("Published", "events that their destination accepted", func(r *r) int64 { return r.Published })),
+		always(count("Settled", "events marked as sent", func(r *r) int64 { return r.Settled })),
+		always(count("Batches", "calls to destinations", func(r *r) int64 { return r.Batches })),
+		{
+			Metric{Name: "BatchFill", Unit: "None", Meaning: "events per call to a destination"},
+			func(r *r) float64 { return float64(r.BatchEntries) / float64(max(1, r.Batches)) },
+		},
+		count("Dead", "events moved to the dead letters", func(r *r) int64 { return r.Dead }),
+		count("Blocked", "dead letters that put their lane on hold", func(r *r) int64 { return r.Blocked }),
+		count("Transient", "results of class transient: refused now, sent again later", func(r *r) int64 { return r.Transient }),
+		count("Throttled", "results of class throttled", func(r *r) int64 { return r.Throttled }),
+		count("Unknown", "results of class unknown: each event is sent again with the same deduplication id", func(r *r) int64 { return r.Unknown }),
+		count("Unavailable", "results of class unavailable: the destination refused everything", func(r *r) int64 { return r.Unavailable }),
+		count("NoDestination", "events read whose destination is not configured; they wait", func(r *r) int64 { return r.NoDestination }),
+		count("HandOvers", "shards given to another relay", func(r *r) int64 { return r.HandOvers }),
+		count("Fenced", "accepted events that could not be settled because the lease was lost", func(r *r) int64 { return r.Fenced }),
+		count("Late", "events found in a gap, committed after a higher id had been read", func(r *r) int64 { return r.Late }),
+		count("Withheld", "calls not started because the lease was about to end", func(r *r) int64 { return r.Withheld }),
+		count("FetchErrors", "failed reads of events", func(r *r) int64 { return r.FetchErrors }),
+		count("SettleErrors", "failed settlements", func(r *r) int64 { return r.SettleErrors }),
+		count("RenewErrors", "failed renewals of the lease", func(r *r) int64 { return r.RenewErrors }),
+	}
+}
+
+// destinationMetrics have the further dimension Destination.
+func destinationMetrics() []metric[relay.DestinationCounts] {
+	type d = relay.DestinationCounts
+	return []metric[d]{
+		always(count("Published", "events that the destination accepted", func(d *d) int64 { return d.Published })),
+		gauge("Concurrency", "Count", "calls allowed in flight", func(d *d) float64 { return float64(d.Concurrency) }),
+		count("Dead", "events moved to the dead letters", func(d *d) int64 { return d.Dead }),
+		count("Throttled", "results of class throttled", func(d *d) int64 { return d.Throttled }),
+		count("Unavailable", "results of class unavailable", func(d *d) int64 { return d.Unavailable }),
+	}
+}
+
+// Relay lists the metrics of a relay.
+func Relay() []Metric {
+	return append(described(relayMetrics()), latency())
+}
+
+// Destination lists the metrics that are written for each destination.
+func Destination() []Metric { return described(destinationMetrics()) }
+
+func described[T any](metrics []metric[T]) []Metric {
+	all := make([]Metric, 0, len(metrics)+1)
+	for _, m := range metrics {
+		all = append(all, m.Metric)
+	}
+	return all
+}
+
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Microseconds()) / 1000
+}
