@@ -1,5 +1,50 @@
 package outbox
 
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+const (
+	// MaxMessageBytes is the most that SQS takes for a message, attributes
+	// included (SendMessage reference). SNS takes as much where the topic says
+	// so, and 262,144 bytes where it does not.
+	MaxMessageBytes = 1 << 20
+	// MaxAttributes is the most attributes that [Encode] gives a message. SNS
+	// with raw delivery drops messages that have more than 10, so two are left
+	// to those who carry them on.
+	MaxAttributes = 8
+	// MaxGroupIDLength is the most that brokers take for a group id.
+	MaxGroupIDLength = 128
+)
+
+// Names of the attributes of a message.
+const (
+	AttributeAggregateID   = "aggregate_id"
+	AttributeAggregateType = "aggregate_type"
+	AttributeCreatedAt     = "created_at"
+	AttributeEventID       = "event_id"
+	AttributeEventType     = "event_type"
+	AttributeHeaders       = "headers"
+	AttributeSequence      = "sequence"
+	AttributeTraceparent   = "traceparent"
+)
+
+// Keys of Headers that carry the W3C trace context.
+const (
+	HeaderTraceparent = "traceparent"
+	HeaderTracestate  = "tracestate"
+)
+
+// attributeType is the type of all attributes; it counts towards the size.
+const attributeType = "String"
+
 // Message is an event in the form that brokers take: what is common to SNS and
 // SQS FIFO. [Encode] makes it.
 type Message struct {
@@ -22,4 +67,182 @@ type Message struct {
 type Attribute struct {
 	Name  string
 	Value string
+}
+
+// Encode makes the message of an event. The same record always gives the same
+// message. An error means that no attempt can ever succeed; it is a
+// [*FieldError], whose Code goes with the dead letter.
+//
+// Attributes, all of type String and never empty, sorted by name:
+// aggregate_id, aggregate_type, created_at (RFC 3339, UTC, nanoseconds),
+// event_id, event_type, headers (a JSON object, when there are any but
+// traceparent), sequence (the row id, decimal) and traceparent (when the event
+// has one).
+//
+// It does not parse the payload: the json column has done so.
+func Encode(rec *Record) (Message, error) {
+	if err := encodable(rec); err != nil {
+		return Message{}, err
+	}
+	traceparent := rec.Headers[HeaderTraceparent]
+	headers := attributeHeaders(rec.Headers)
+
+	// All short texts are parts of one string: one allocation.
+	var scratch [256]byte
+	b := scratch[:0]
+	b = appendUUID(b, rec.EventID)
+	idEnd := len(b)
+	if rec.Replays > 0 {
+		b = append(b, "#r"...)
+		b = strconv.AppendInt(b, int64(rec.Replays), 10)
+	}
+	dedupEnd := len(b)
+	b = appendGroupID(b, rec.AggregateType, rec.AggregateID)
+	groupEnd := len(b)
+	b = strconv.AppendInt(b, rec.ID, 10)
+	sequenceEnd := len(b)
+	b = rec.CreatedAt.UTC().AppendFormat(b, time.RFC3339Nano)
+	texts := string(b)
+
+	n := 6
+	if headers != "" {
+		n++
+	}
+	if traceparent != "" {
+		n++
+	}
+	attributes := append(make([]Attribute, 0, n),
+		Attribute{Name: AttributeAggregateID, Value: rec.AggregateID},
+		Attribute{Name: AttributeAggregateType, Value: rec.AggregateType},
+		Attribute{Name: AttributeCreatedAt, Value: texts[sequenceEnd:]},
+		Attribute{Name: AttributeEventID, Value: texts[:idEnd]},
+		Attribute{Name: AttributeEventType, Value: rec.Type},
+	)
+	if headers != "" {
+		attributes = append(attributes, Attribute{Name: AttributeHeaders, Value: headers})
+	}
+	attributes = append(attributes, Attribute{Name: AttributeSequence, Value: texts[groupEnd:sequenceEnd]})
+	if traceparent != "" {
+		attributes = append(attributes, Attribute{Name: AttributeTraceparent, Value: traceparent})
+	}
+
+	size := len(rec.Payload)
+	for i := range attributes {
+		size += len(attributes[i].Name) + len(attributeType) + len(attributes[i].Value)
+	}
+	if size > MaxMessageBytes {
+		return Message{}, &FieldError{Field: "Message", Problem: fmt.Sprintf("has %d bytes with its attributes: use at most %d", size, MaxMessageBytes), code: codeTooLong}
+	}
+	return Message{
+		GroupID:         texts[dedupEnd:groupEnd],
+		DeduplicationID: texts[:dedupEnd],
+		Body:            string(rec.Payload),
+		Attributes:      attributes,
+		Size:            size,
+	}, nil
+}
+
+// encodable refuses what a broker would, so that one event never fails a batch.
+func encodable(rec *Record) error {
+	if rec.EventID == uuid.Nil {
+		return &FieldError{Field: "EventID", Problem: "is zero: assign one", code: codeInvalid}
+	}
+	if len(rec.Payload) == 0 {
+		return &FieldError{Field: "Payload", Problem: "is empty: brokers take no empty body", code: codeInvalid}
+	}
+	if at := badCharacter(rec.Payload); at >= 0 {
+		return characterError("Payload", rec.Payload, at)
+	}
+	for _, f := range [...]struct{ name, value string }{
+		{"AggregateType", rec.AggregateType},
+		{"AggregateID", rec.AggregateID},
+		{"Type", rec.Type},
+	} {
+		if f.value == "" {
+			return &FieldError{Field: f.name, Problem: "is empty: brokers take no empty attribute", code: codeInvalid}
+		}
+		if at := badCharacter(f.value); at >= 0 {
+			return characterError(f.name, f.value, at)
+		}
+	}
+	for k, v := range rec.Headers {
+		if at := badCharacter(k); at >= 0 {
+			return characterError("Headers", k, at)
+		}
+		if at := badCharacter(v); at >= 0 {
+			return characterError("Headers", v, at)
+		}
+	}
+	return nil
+}
+
+// attributeHeaders is the value of the attribute headers: all but traceparent.
+func attributeHeaders(headers map[string]string) string {
+	_, own := headers[HeaderTraceparent]
+	switch {
+	case len(headers) == 0, own && len(headers) == 1:
+		return ""
+	case !own:
+		return string(marshalHeaders(headers))
+	}
+	rest := make(map[string]string, len(headers)-1)
+	for k, v := range headers {
+		if k != HeaderTraceparent {
+			rest[k] = v
+		}
+	}
+	return string(marshalHeaders(rest))
+}
+
+// GroupID is the message group of an aggregate. Two aggregates never share
+// one. It is "<type>:<id>" when the type has no colon and does not begin with
+// #, and brokers take the whole: at most 128 ASCII letters, digits and
+// punctuation (SendMessage reference, MessageGroupId). Otherwise it is # and
+// the SHA-256 of both in hexadecimal.
+func GroupID(aggregateType, aggregateID string) string {
+	return string(appendGroupID(make([]byte, 0, MaxGroupIDLength), aggregateType, aggregateID))
+}
+
+func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
+	if plainGroup(aggregateType, aggregateID) {
+		b = append(b, aggregateType...)
+		b = append(b, ':')
+		return append(b, aggregateID...)
+	}
+	// The length in front keeps ("ab", "c") and ("a", "bc") apart.
+	in := make([]byte, 8, 8+len(aggregateType)+len(aggregateID))
+	binary.BigEndian.PutUint64(in, uint64(len(aggregateType)))
+	in = append(in, aggregateType...)
+	in = append(in, aggregateID...)
+	sum := sha256.Sum256(in)
+	return hex.AppendEncode(append(b, '#'), sum[:])
+}
+
+func plainGroup(aggregateType, aggregateID string) bool {
+	if len(aggregateType)+1+len(aggregateID) > MaxGroupIDLength || aggregateType == "" || aggregateType[0] == '#' {
+		return false
+	}
+	for i := range len(aggregateType) {
+		if c := aggregateType[i]; c <= ' ' || c > '~' || c == ':' {
+			return false
+		}
+	}
+	for i := range len(aggregateID) {
+		if c := aggregateID[i]; c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func appendUUID(b []byte, id uuid.UUID) []byte {
+	b = hex.AppendEncode(b, id[0:4])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, id[4:6])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, id[6:8])
+	b = append(b, '-')
+	b = hex.AppendEncode(b, id[8:10])
+	b = append(b, '-')
+	return hex.AppendEncode(b, id[10:16])
 }

@@ -1,0 +1,202 @@
+package outbox
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// Limits of an event. The table has the same ones as CHECK constraints, for
+// writers in other languages. They are chosen so that a valid event always
+// fits into [MaxMessageBytes].
+const (
+	// MaxAggregateIDLength is in characters. Ids that brokers refuse in a
+	// group id (long ones, spaces, non-ASCII) are hashed there: see [GroupID].
+	MaxAggregateIDLength = 1024
+	// MaxNameLength bounds, in characters, the aggregate type, the event type
+	// and the destination.
+	MaxNameLength = 256
+	// MaxPayloadBytes is MaxMessageBytes less 32 KiB for the attributes.
+	MaxPayloadBytes = MaxMessageBytes - 32<<10
+	// MaxHeaderBytes bounds the headers, encoded as a JSON object.
+	MaxHeaderBytes = 8 << 10
+)
+
+// ErrInvalid is matched by every error that is the fault of the event itself:
+// the same event will never be taken. [FieldError] says what to do about it.
+var ErrInvalid = errors.New("invalid event")
+
+// FieldError is one fault of one field of an event. It matches [ErrInvalid].
+type FieldError struct {
+	// Field is the field of [Event], such as "AggregateID", or "Message" when
+	// it is the encoded whole.
+	Field string
+	// Problem says what is wrong and what to do.
+	Problem string
+
+	code string
+}
+
+// Error returns the field and the problem.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
+
+// Is matches [ErrInvalid].
+func (e *FieldError) Is(target error) bool { return target == ErrInvalid }
+
+// Code is the word that dead letters carry for the fault: InvalidEvent,
+// InvalidMessageContents or MessageTooLong.
+func (e *FieldError) Code() string { return e.code }
+
+const (
+	codeInvalid  = "InvalidEvent"
+	codeContents = "InvalidMessageContents"
+	codeTooLong  = "MessageTooLong"
+)
+
+// EventError says which of several events an error is about.
+type EventError struct {
+	// Index is the position among the events given.
+	Index int
+	// Err is the cause, such as one or more [FieldError].
+	Err error
+}
+
+// Error returns the index and the cause.
+func (e *EventError) Error() string { return fmt.Sprintf("event %d: %s", e.Index, e.Err) }
+
+// Unwrap returns the cause.
+func (e *EventError) Unwrap() error { return e.Err }
+
+// Validate says whether the event can be stored and published. It returns all
+// faults at once, joined, each a [*FieldError]. An EventID and a Destination
+// may be missing: Enqueue assigns them.
+//
+// The characters that a message may hold are those of the SQS SendMessage
+// reference: #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD and #x10000 to
+// #x10FFFF, in UTF-8.
+func (e *Event) Validate() error {
+	_, err := e.validate()
+	return err
+}
+
+// validate also returns the headers as they are stored, nil when there are none.
+func (e *Event) validate() ([]byte, error) {
+	var faults []error
+	add := func(err *FieldError) {
+		if err != nil {
+			faults = append(faults, err)
+		}
+	}
+	add(checkText("AggregateType", e.AggregateType, MaxNameLength, true))
+	add(checkText("AggregateID", e.AggregateID, MaxAggregateIDLength, true))
+	add(checkText("Type", e.Type, MaxNameLength, true))
+	add(checkText("Destination", e.Destination, MaxNameLength, false))
+	add(checkPayload(e.Payload))
+	headers, faulty := encodeHeaders(e.Headers)
+	for _, fault := range faulty {
+		add(fault)
+	}
+	return headers, errors.Join(faults...)
+}
+
+func checkText(field, s string, longest int, required bool) *FieldError {
+	if s == "" {
+		if required {
+			return &FieldError{Field: field, Problem: "is required: set it", code: codeInvalid}
+		}
+		return nil
+	}
+	if at := badCharacter(s); at >= 0 {
+		return characterError(field, s, at)
+	}
+	if n := utf8.RuneCountInString(s); n > longest {
+		return &FieldError{Field: field, Problem: fmt.Sprintf("has %d characters: use at most %d", n, longest), code: codeInvalid}
+	}
+	return nil
+}
+
+func checkPayload(p json.RawMessage) *FieldError {
+	const field = "Payload"
+	switch {
+	case len(p) == 0:
+		return &FieldError{Field: field, Problem: "is required: set it to one JSON value", code: codeInvalid}
+	case len(p) > MaxPayloadBytes:
+		return &FieldError{Field: field, Problem: fmt.Sprintf("has %d bytes: use at most %d, or store it elsewhere and send a reference", len(p), MaxPayloadBytes), code: codeTooLong}
+	case !json.Valid(p):
+		return &FieldError{Field: field, Problem: "is not one valid JSON value: marshal it with encoding/json", code: codeInvalid}
+	}
+	if at := badCharacter(p); at >= 0 {
+		return characterError(field, p, at)
+	}
+	return nil
+}
+
+// encodeHeaders returns headers as a JSON object with sorted keys, nil when
+// there are none.
+func encodeHeaders(headers map[string]string) ([]byte, []*FieldError) {
+	if len(headers) == 0 {
+		return nil, nil
+	}
+	var faults []*FieldError
+	for k, v := range headers {
+		if k == "" {
+			faults = append(faults, &FieldError{Field: "Headers", Problem: "has an empty key: name it", code: codeInvalid})
+		}
+		if at := badCharacter(k); at >= 0 {
+			faults = append(faults, characterError("Headers", k, at))
+		}
+		if at := badCharacter(v); at >= 0 {
+			faults = append(faults, characterError(fmt.Sprintf("Headers[%q]", k), v, at))
+		}
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	text := marshalHeaders(headers)
+	if len(text) > MaxHeaderBytes {
+		return nil, []*FieldError{{Field: "Headers", Problem: fmt.Sprintf("have %d bytes as JSON: use at most %d", len(text), MaxHeaderBytes), code: codeTooLong}}
+	}
+	return text, nil
+}
+
+// marshalHeaders writes <, > and & as they are: escaping would only cost size.
+func marshalHeaders(headers map[string]string) []byte {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	// A map of strings always marshals.
+	_ = enc.Encode(headers)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+func characterError[T string | ~[]byte](field string, s T, at int) *FieldError {
+	r, size := utf8.DecodeRuneInString(string(s[at:min(at+utf8.UTFMax, len(s))]))
+	problem := fmt.Sprintf("has the character %U at byte %d, which SQS refuses: remove it or encode the value as base64", r, at)
+	if r == utf8.RuneError && size <= 1 {
+		problem = fmt.Sprintf("is not UTF-8 at byte %d: convert it or encode it as base64", at)
+	}
+	return &FieldError{Field: field, Problem: problem, code: codeContents}
+}
+
+// badCharacter returns the index of the first byte of s that starts something
+// no message may hold, or -1.
+func badCharacter[T string | ~[]byte](s T) int {
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c < utf8.RuneSelf {
+			if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+				return i
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+		if r == utf8.RuneError && size == 1 || r == 0xFFFE || r == 0xFFFF {
+			return i
+		}
+		i += size
+	}
+	return -1
+}
