@@ -1,0 +1,125 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Tx is an open transaction. A [pgx.Tx] is one; [SQL] makes one of a [sql.Tx].
+//
+// Commit and Rollback are never called. They are here so that a pool or a bare
+// connection does not compile: an event that is not written in the transaction
+// of the change it tells of can get lost, or tell of what never happened.
+type Tx interface {
+	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
+	Commit(ctx context.Context) error
+	Rollback(ctx context.Context) error
+}
+
+var _ Tx = pgx.Tx(nil)
+
+var (
+	// ErrNilTx means that there was no transaction.
+	ErrNilTx = errors.New("transaction is nil")
+	// ErrTxClosed means that the transaction is over: nothing was written.
+	ErrTxClosed = errors.New("transaction is closed: enqueue before commit or rollback")
+	// ErrNoSchema means that the database has no outbox, or too old a one.
+	ErrNoSchema = errors.New("schema outbox is missing: run outbox migrate")
+)
+
+// SQL makes a [Tx] of a transaction of database/sql, with any PostgreSQL
+// driver that takes $1 parameters (pgx/stdlib and lib/pq are tested).
+func SQL(tx *sql.Tx) Tx { return sqlTx{tx: tx} }
+
+type sqlTx struct{ tx *sql.Tx }
+
+func (t sqlTx) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
+	if t.tx == nil {
+		return pgconn.CommandTag{}, ErrNilTx
+	}
+	for i, arg := range args {
+		if texts, ok := arg.([]string); ok {
+			args[i] = arrayLiteral(texts)
+		}
+	}
+	res, err := t.tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return pgconn.CommandTag{}, err //nolint:wrapcheck // translate wraps it
+	}
+	n, err := res.RowsAffected()
+	return pgconn.NewCommandTag(fmt.Sprintf("INSERT 0 %d", n)), err
+}
+
+func (t sqlTx) Commit(context.Context) error {
+	if t.tx == nil {
+		return ErrNilTx
+	}
+	return t.tx.Commit() //nolint:wrapcheck // it stands for the call itself
+}
+
+func (t sqlTx) Rollback(context.Context) error {
+	if t.tx == nil {
+		return ErrNilTx
+	}
+	return t.tx.Rollback() //nolint:wrapcheck // it stands for the call itself
+}
+
+// arrayLiteral is a text[] as PostgreSQL reads it from text, the one form that
+// all drivers of database/sql can pass.
+func arrayLiteral(texts []string) string {
+	n := 2
+	for _, s := range texts {
+		n += len(s) + 3 + strings.Count(s, `"`) + strings.Count(s, `\`)
+	}
+	b := make([]byte, 0, n)
+	b = append(b, '{')
+	for i, s := range texts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		for j := range len(s) {
+			if s[j] == '"' || s[j] == '\\' {
+				b = append(b, '\\')
+			}
+			b = append(b, s[j])
+		}
+		b = append(b, '"')
+	}
+	return string(append(b, '}'))
+}
+
+// translate sorts a driver's error by what the caller can do.
+func translate(err error) error {
+	if errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, sql.ErrTxDone) {
+		return fmt.Errorf("%w (%w)", ErrTxClosed, err)
+	}
+	// Both pgconn.PgError and pq.Error have SQLState.
+	var state interface {
+		error
+		SQLState() string
+	}
+	if !errors.As(err, &state) {
+		return err
+	}
+	switch state.SQLState() {
+	case "23514", // check_violation
+		"22P02", // invalid_text_representation
+		"22P05", // untranslatable_character
+		"22021", // character_not_in_repertoire
+		"54001": // statement_too_complex: JSON nested too deeply
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	case "42P01", // undefined_table
+		"3F000", // invalid_schema_name
+		"42883", // undefined_function
+		"42703": // undefined_column
+		return fmt.Errorf("%w (%w)", ErrNoSchema, err)
+	}
+	return err
+}
