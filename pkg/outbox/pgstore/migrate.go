@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -30,38 +29,44 @@ const versionTable = "outbox.migrations"
 // versions it applied: none when there was nothing to do. Many may call it at
 // once; they take turns under an advisory lock of the session, so the pool must
 // lead to the server itself and not through a pooler in transaction mode or
-// RDS Proxy. Each migration is one transaction.
+// RDS Proxy. One connection more than the pool's holds the lock. Each migration
+// is one transaction.
 //
 // The caller must own the schema outbox or be allowed to create it. Where it
 // may not create roles, it is told how in a notice, and the grants wait for
 // outbox.grant_roles().
-func Migrate(ctx context.Context, pool *pgxpool.Pool) (applied []int64, err error) {
+func Migrate(ctx context.Context, pool *pgxpool.Pool) ([]int64, error) {
+	applied, err := migrate(ctx, pool)
+	return applied, translate("migrate", err)
+}
+
+func migrate(ctx context.Context, pool *pgxpool.Pool) (applied []int64, err error) {
+	unlock, err := lockSchema(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { err = errors.Join(err, db.Close()) }()
-
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return nil, fmt.Errorf("migrate: %w", err)
+		return nil, fmt.Errorf("read migrations: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
 		goose.WithTableName(versionTable),
-		goose.WithSessionLocker(sessionLock{}),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithLogger(goose.NopLogger()),
 	)
 	if err != nil {
-		return nil, translate("migrate", err)
+		return nil, fmt.Errorf("read migrations: %w", err)
 	}
 	results, err := provider.Up(ctx)
 	for _, r := range results {
 		applied = append(applied, r.Source.Version)
 	}
-	return applied, translate("migrate", err)
+	return applied, err //nolint:wrapcheck // goose names the migration
 }
-
-// sessionLock lets migrations of one database take turns. goose's own lock
-// polls once a second.
-type sessionLock struct{}
 
 // The class of the outbox's advisory locks is 'outb' in ASCII. 1 is for leases
 // and 2 for partitions, both in the migrations.
@@ -70,35 +75,46 @@ const (
 	lockMigrate = 3
 )
 
-// SessionLock also makes the schema that the version table lives in.
-func (sessionLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
-	if _, err := conn.ExecContext(ctx, "select pg_advisory_lock($1, $2)", lockClass, lockMigrate); err != nil {
-		return fmt.Errorf("lock: %w", err)
+// lockSchema makes migrations of one database take turns, and makes the schema
+// that the version table lives in. goose's own lock comes after that table and
+// polls once a second. The connection is not the pool's: those who wait for the
+// lock could take all of them away from the one who holds it.
+func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, err error) {
+	config := pool.Config()
+	if config.BeforeConnect != nil {
+		if err := config.BeforeConnect(ctx, config.ConnConfig); err != nil {
+			return nil, fmt.Errorf("lock: %w", err)
+		}
 	}
-	var exists bool
-	err := conn.QueryRowContext(ctx, "select exists (select from pg_catalog.pg_namespace where nspname = 'outbox')").Scan(&exists)
+	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
 	if err != nil {
-		return fmt.Errorf("find schema: %w", err)
+		return nil, fmt.Errorf("lock: %w", err)
 	}
-	if exists {
+	unlock = func() (err error) {
+		ctx := context.WithoutCancel(ctx)
+		defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+		var held bool
+		err = conn.QueryRow(ctx, "select pg_advisory_unlock($1::integer, $2::integer)", lockClass, lockMigrate).Scan(&held)
+		if err != nil {
+			return fmt.Errorf("unlock: %w", err)
+		}
+		if !held {
+			return errors.New("unlock: the session was swapped: migrate through a direct connection, not a pooler or RDS Proxy")
+		}
 		return nil
 	}
-	if _, err := conn.ExecContext(ctx, "create schema outbox"); err != nil {
-		return fmt.Errorf("create schema: %w", err)
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1::integer, $2::integer)", lockClass, lockMigrate); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock: %w", err), conn.Close(context.WithoutCancel(ctx)))
 	}
-	return nil
-}
-
-// SessionUnlock fails where a pooler gave the session to somebody else.
-func (sessionLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
-	var held bool
-	if err := conn.QueryRowContext(ctx, "select pg_advisory_unlock($1, $2)", lockClass, lockMigrate).Scan(&held); err != nil {
-		return fmt.Errorf("unlock: %w", err)
+	var exists bool
+	err = conn.QueryRow(ctx, "select exists (select from pg_catalog.pg_namespace where nspname = 'outbox')").Scan(&exists)
+	if err == nil && !exists {
+		_, err = conn.Exec(ctx, "create schema outbox")
 	}
-	if !held {
-		return errors.New("unlock: the session was swapped: migrate through a direct connection, not a pooler or RDS Proxy")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("create schema: %w", err), unlock())
 	}
-	return nil
+	return unlock, nil
 }
 
 // Version is the version of the schema that this package needs.

@@ -279,6 +279,11 @@ $$;
 
 select outbox.make_partitions(3);
 
+-- Ranges of ids, both ends included.
+create function outbox.ranges(p_from bigint[], p_to bigint[]) returns int8multirange
+language sql immutable
+return (select coalesce(range_agg(int8range(g.a, g.b, '[]')), '{}') from unnest(p_from, p_to) as g (a, b));
+
 -- Join, renew and leave are serialised by one advisory lock of the
 -- transaction. Under it they lock rows of relays, then of shards, then of
 -- blocked. A settlement locks its relay's row, then rows of events, and never
@@ -317,7 +322,8 @@ $$;
 
 -- It answers null when the lease is lost. p_known_shards and p_known_epochs
 -- are the leases that the relay has had an answer about: only for those does
--- its position count, because it may not have heard of the others.
+-- its position count, because it may not have heard of the others. A position
+-- of nothing is that of a relay that has not read yet: then the last one stays.
 -- +goose StatementBegin
 create function outbox.renew_relay(
     p_relay        uuid,
@@ -338,22 +344,23 @@ language plpgsql volatile
 as $$
 declare
     at       timestamptz;
-    pos      int8multirange;
-    leaves   boolean;
+    mine     outbox.relays;
+    placed   boolean := p_low <> 0 or cardinality(p_gap_from) > 0 or cardinality(p_ids) > 0;
     active   integer;
     rank     integer;
     held     integer;
     target   integer := 0;
 begin
-    pos := coalesce(
-        (select range_agg(int8range(g.a, g.b, '[]')) from unnest(p_gap_from, p_gap_to) as g (a, b)), '{}');
     perform pg_advisory_xact_lock(1869968504, 1);
     at := clock_timestamp();
 
     update outbox.relays r
-    set lease_until = at + p_ttl, low = p_low, gaps = pos, leaving = r.leaving or p_leaving
+    set lease_until = at + p_ttl,
+        leaving = r.leaving or p_leaving,
+        low = case when placed then p_low else r.low end,
+        gaps = case when placed then outbox.ranges(p_gap_from, p_gap_to) else r.gaps end
     where r.relay_id = p_relay
-    returning r.leaving into leaves;
+    returning r.* into mine;
     if not found then
         return null;
     end if;
@@ -361,7 +368,7 @@ begin
     update outbox.shards s
     set covered = true
     from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
-    where s.owner = p_relay and not s.covered and s.shard = k.shard and s.epoch = k.epoch;
+    where placed and s.owner = p_relay and not s.covered and s.shard = k.shard and s.epoch = k.epoch;
 
     -- A relay whose row is locked is settling or renewing: it is left alone
     -- until the next time.
@@ -384,7 +391,10 @@ begin
 
     if cardinality(p_release) > 0 then
         update outbox.shards s
-        set owner = null, covered = false, low = p_low, gaps = pos
+        set owner = null,
+            covered = false,
+            low = case when s.covered then mine.low else s.low end,
+            gaps = case when s.covered then mine.gaps else s.gaps end
         from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
         where s.owner = p_relay and s.shard = k.shard and s.epoch = k.epoch and s.shard = any (p_release);
     end if;
@@ -394,7 +404,7 @@ begin
     into active, rank
     from outbox.relays r, (select m.started_at, m.relay_id from outbox.relays m where m.relay_id = p_relay) as me
     where r.lease_until >= at and not r.leaving;
-    if not leaves and rank <= p_relays then
+    if not mine.leaving and rank <= p_relays then
         target := ceil(64.0 / least(active, p_relays));
     end if;
 
@@ -467,27 +477,33 @@ create function outbox.leave_relay(
 language plpgsql volatile
 as $$
 declare
-    pos      int8multirange;
-    last     outbox.relays;
+    last   outbox.relays;
+    placed boolean := p_low <> 0 or cardinality(p_gap_from) > 0;
 begin
-    pos := coalesce(
-        (select range_agg(int8range(g.a, g.b, '[]')) from unnest(p_gap_from, p_gap_to) as g (a, b)), '{}');
     perform pg_advisory_xact_lock(1869968504, 1);
     delete from outbox.relays r where r.relay_id = p_relay returning r.* into last;
     if not found then
         return false;
     end if;
-    with known as (
-        select k.shard, k.epoch from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
+    if placed then
+        last.low := p_low;
+        last.gaps := outbox.ranges(p_gap_from, p_gap_to);
+    end if;
+    with held as (
+        select s.shard,
+               s.covered or placed and exists (
+                   select from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
+                   where k.shard = s.shard and k.epoch = s.epoch) as covered
+        from outbox.shards s
+        where s.owner = p_relay
     )
     update outbox.shards s
     set owner = null,
         covered = false,
-        low = case when k.shard is not null then p_low when s.covered then last.low else s.low end,
-        gaps = case when k.shard is not null then pos when s.covered then last.gaps else s.gaps end
-    from outbox.shards o
-    left join known k on k.shard = o.shard and k.epoch = o.epoch
-    where s.shard = o.shard and s.owner = p_relay;
+        low = case when h.covered then last.low else s.low end,
+        gaps = case when h.covered then last.gaps else s.gaps end
+    from held h
+    where s.shard = h.shard;
     return true;
 end
 $$;
@@ -531,6 +547,7 @@ begin
         grant select, update on outbox.shards to outbox_relay;
         grant select on outbox.archive, outbox.migrations, outbox.events_id_seq to outbox_relay;
         grant execute on function
+            outbox.ranges(bigint[], bigint[]),
             outbox.join_relay(uuid, text, interval, interval, interval, integer),
             outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[]),
             outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[])

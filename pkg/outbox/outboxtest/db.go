@@ -1,0 +1,195 @@
+package outboxtest
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+// DBOption changes what [DB] and [URL] give.
+type DBOption func(*dbOptions)
+
+type dbOptions struct {
+	unmigrated bool
+	mode       pgx.QueryExecMode
+	maxConns   int
+}
+
+// Unmigrated gives an empty database.
+func Unmigrated() DBOption { return func(o *dbOptions) { o.unmigrated = true } }
+
+// ExecMode says how the pool of [DB] sends statements.
+func ExecMode(mode pgx.QueryExecMode) DBOption { return func(o *dbOptions) { o.mode = mode } }
+
+// MaxConns bounds the pool of [DB]. Defaults to 8.
+func MaxConns(n int) DBOption { return func(o *dbOptions) { o.maxConns = n } }
+
+// DB gives the test a database of its own with the outbox in it, on the server
+// of [pgserver.Shared], and drops it when the test ends.
+func DB(tb testing.TB, opts ...DBOption) *pgxpool.Pool {
+	tb.Helper()
+	o := dbOptions{maxConns: 8}
+	for _, opt := range opts {
+		opt(&o)
+	}
+	pool, err := pgstore.Connect(tb.Context(), pgstore.Config{URL: URL(tb, opts...), ExecMode: o.mode, MaxConns: o.maxConns})
+	if err != nil {
+		tb.Fatalf("connect to the test's database: %v", err)
+	}
+	tb.Cleanup(pool.Close)
+	return pool
+}
+
+// URL is [DB] for tests that connect by themselves.
+func URL(tb testing.TB, opts ...DBOption) string {
+	tb.Helper()
+	var o dbOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	ctx := tb.Context()
+	server, err := pgserver.Shared(ctx)
+	if err != nil {
+		tb.Fatalf("a PostgreSQL for tests: %v", err)
+	}
+	template := ""
+	if !o.unmigrated {
+		if template, err = makeTemplate(ctx, server); err != nil {
+			tb.Fatalf("make the template database: %v", err)
+		}
+	}
+	name := "outbox_test_" + strings.ToLower(rand.Text())
+	create := "create database " + name
+	if template != "" {
+		create += " template " + template
+	}
+	if err := execOn(ctx, server, create); err != nil {
+		tb.Fatalf("create the test's database: %v", err)
+	}
+	tb.Cleanup(func() {
+		// The test's own context has ended by now.
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := execOn(ctx, server, "drop database if exists "+name+" with (force)"); err != nil {
+			tb.Errorf("drop the test's database: %v", err)
+		}
+	})
+	database, err := inDatabase(server, name)
+	if err != nil {
+		tb.Fatalf("url of the test's database: %v", err)
+	}
+	return database
+}
+
+// makeTemplate returns a migrated database to clone, which it makes when the
+// cluster has none of these migrations. It is renamed only when it is whole, so
+// that a test that dies half-way leaves nothing that another would trust.
+func makeTemplate(ctx context.Context, server string) (name string, err error) {
+	var text strings.Builder
+	if err := pgstore.MigrationSQL(&text); err != nil {
+		return "", fmt.Errorf("migrations: %w", err)
+	}
+	sum := sha256.Sum256([]byte(text.String()))
+	name = "outbox_template_" + hex.EncodeToString(sum[:8])
+
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return "", fmt.Errorf("connect: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	exists, err := databaseExists(ctx, conn, name)
+	if err != nil || exists {
+		return name, err
+	}
+	// 'outb' in ASCII, and a number that no migration uses. The lock ends with
+	// the connection.
+	if _, err := conn.Exec(ctx, "select pg_advisory_lock(1869968504, 100)"); err != nil {
+		return "", fmt.Errorf("lock: %w", err)
+	}
+	exists, err = databaseExists(ctx, conn, name)
+	if err != nil || exists {
+		return name, err
+	}
+	if _, err := conn.Exec(ctx, "drop database if exists "+name+"_new with (force)"); err != nil {
+		return "", fmt.Errorf("drop remains: %w", err)
+	}
+	if _, err := conn.Exec(ctx, "create database "+name+"_new"); err != nil {
+		return "", fmt.Errorf("create: %w", err)
+	}
+	if err := migrateDatabase(ctx, server, name+"_new"); err != nil {
+		return "", err
+	}
+	if _, err := conn.Exec(ctx, "alter database "+name+"_new rename to "+name); err != nil {
+		return "", fmt.Errorf("rename: %w", err)
+	}
+	return name, nil
+}
+
+func databaseExists(ctx context.Context, conn *pgx.Conn, name string) (bool, error) {
+	var exists bool
+	err := conn.QueryRow(ctx, "select exists (select from pg_catalog.pg_database where datname = $1)", name).Scan(&exists)
+	if err != nil {
+		return false, fmt.Errorf("find the template: %w", err)
+	}
+	return exists, nil
+}
+
+func migrateDatabase(ctx context.Context, server, name string) error {
+	database, err := inDatabase(server, name)
+	if err != nil {
+		return err
+	}
+	pool, err := pgstore.Connect(ctx, pgstore.Config{URL: database})
+	if err != nil {
+		return fmt.Errorf("template: %w", err)
+	}
+	defer pool.Close()
+	if _, err := pgstore.Migrate(ctx, pool); err != nil {
+		return fmt.Errorf("template: %w", err)
+	}
+	return nil
+}
+
+// inDatabase returns the server's URL with another database in it.
+func inDatabase(server, name string) (string, error) {
+	u, err := url.Parse(server)
+	if err != nil || u.Scheme == "" {
+		return "", errors.New("the server's address must be a URL, such as postgres://user@host:5432/postgres")
+	}
+	u.Path = "/" + name
+	return u.String(), nil
+}
+
+// execOn runs one statement on the server. A template that another test is
+// cloning at this moment is busy only for that long, so it tries again.
+func execOn(ctx context.Context, server, statement string) (err error) {
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	for range 50 {
+		_, err = conn.Exec(ctx, statement)
+		if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.Code != "55006" { // object_in_use
+			break
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", strings.Fields(statement)[0], err)
+	}
+	return nil
+}

@@ -1,0 +1,218 @@
+package pgstore_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+const ttl = time.Minute
+
+// modes are all ways that pgx can send a statement.
+func modes() []pgx.QueryExecMode {
+	return []pgx.QueryExecMode{
+		pgx.QueryExecModeCacheDescribe,
+		pgx.QueryExecModeCacheStatement,
+		pgx.QueryExecModeDescribeExec,
+		pgx.QueryExecModeExec,
+		pgx.QueryExecModeSimpleProtocol,
+	}
+}
+
+func inEachMode(t *testing.T, f func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store)) {
+	t.Helper()
+	for _, mode := range modes() {
+		t.Run(strings.ReplaceAll(mode.String(), " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			pool := outboxtest.DB(t, outboxtest.ExecMode(mode))
+			f(t, pool, pgstore.New(pool))
+		})
+	}
+}
+
+func allShards() []int {
+	shards := make([]int, outbox.Shards)
+	for i := range shards {
+		shards[i] = i
+	}
+	return shards
+}
+
+type execer interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// insert writes an event and returns its id.
+func insert(t *testing.T, db execer, aggregate string) int64 {
+	t.Helper()
+	return insertTo(t, db, "default", aggregate)
+}
+
+func insertTo(t *testing.T, db execer, destination, aggregate string) int64 {
+	t.Helper()
+	var id int64
+	err := db.QueryRow(t.Context(), `
+		insert into outbox.events (aggregate_type, aggregate_id, event_type, destination, payload, headers)
+		values ('order', $1::text, 'order.placed', $2::text, '{"b": 1, "a":2}', '{"k": "v"}') returning id`,
+		aggregate, destination).Scan(&id)
+	if err != nil {
+		t.Fatalf("insert: %v", err)
+	}
+	return id
+}
+
+func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
+	t.Helper()
+	if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+func query[T any](t *testing.T, db execer, sql string, args ...any) T {
+	t.Helper()
+	var v T
+	if err := db.QueryRow(t.Context(), sql, args...).Scan(&v); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+func begin(t *testing.T, pool *pgxpool.Pool) pgx.Tx {
+	t.Helper()
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatalf("begin: %v", err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
+	return tx
+}
+
+func fetch(t *testing.T, store *pgstore.Store, f relay.Fetch) relay.Fetched {
+	t.Helper()
+	got, err := store.Fetch(t.Context(), f)
+	if err != nil {
+		t.Fatalf("fetch: %v", err)
+	}
+	return got
+}
+
+func join(t *testing.T, store *pgstore.Store) uuid.UUID {
+	t.Helper()
+	id := uuid.New()
+	ok, err := store.Join(t.Context(), relay.Join{RelayID: id, Name: "test", TTL: ttl, RunFor: time.Hour, Relays: 1000})
+	if err != nil || !ok {
+		t.Fatalf("join = %v, %v", ok, err)
+	}
+	return id
+}
+
+func renew(t *testing.T, store *pgstore.Store, r relay.Renewal) relay.Lease {
+	t.Helper()
+	if r.TTL == 0 {
+		r.TTL = ttl
+	}
+	if r.Relays == 0 {
+		r.Relays = 1
+	}
+	lease, err := store.Renew(t.Context(), r)
+	if err != nil {
+		t.Fatalf("renew: %v", err)
+	}
+	return lease
+}
+
+// lapse ends the lease as if its time had passed.
+func lapse(t *testing.T, pool *pgxpool.Pool, id uuid.UUID) {
+	t.Helper()
+	exec(t, pool, "update outbox.relays set lease_until = now() - interval '1 second' where relay_id = $1::uuid", id.String())
+}
+
+func settle(t *testing.T, store *pgstore.Store, id uuid.UUID, s relay.Settlement) relay.Settled {
+	t.Helper()
+	got, err := store.Settle(t.Context(), id, s)
+	if err != nil {
+		t.Fatalf("settle: %v", err)
+	}
+	return got
+}
+
+func accept(ids ...int64) relay.Settlement {
+	var s relay.Settlement
+	for _, id := range ids {
+		s.Accepted = append(s.Accepted, relay.Accepted{ID: id, MessageID: "m" + strconv.FormatInt(id, 10), SequenceNumber: "s"})
+	}
+	return s
+}
+
+func rowIDs(rows []relay.Row) (all, mine []int64) {
+	for _, r := range rows {
+		all = append(all, r.ID)
+		if r.Record != nil {
+			mine = append(mine, r.ID)
+		}
+	}
+	return all, mine
+}
+
+func recordIDs(records []outbox.Record) (ids []int64) {
+	for _, r := range records {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+func wantIDs(t *testing.T, what string, got []int64, want ...int64) {
+	t.Helper()
+	if !slices.Equal(got, want) {
+		t.Errorf("%s = %v, want %v", what, got, want)
+	}
+}
+
+func shardsOf(lease relay.Lease) []int {
+	shards := make([]int, 0, len(lease.Shards))
+	for _, s := range lease.Shards {
+		shards = append(shards, s.Shard)
+	}
+	return shards
+}
+
+// waitBlocked returns when n backends of the database wait for a lock.
+func waitBlocked(t *testing.T, pool *pgxpool.Pool, n int) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		got := query[int](t, pool, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+		if got >= n {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal(fmt.Errorf("nothing waits for a lock: %w", t.Context().Err()))
+		}
+	}
+}
+
+func statement(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("sql/" + name + ".sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

@@ -1,0 +1,439 @@
+package pgstore_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+func TestFetchAnswersEveryReadInOneBatch(t *testing.T) {
+	t.Parallel()
+	inEachMode(t, func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store) {
+		a, b := insert(t, pool, "a"), insert(t, pool, "b")
+		c, d := insertTo(t, pool, "other", "a"), insert(t, pool, "é 'quoted' \\")
+		exec(t, pool, "update outbox.events set sent_at = now(), message_id = 'm' where id = $1::bigint", b)
+		shard := query[int](t, pool, "select shard from outbox.events where id = $1::bigint", a)
+
+		got := fetch(t, store, relay.Fetch{
+			Scans: []relay.Scan{
+				{After: 0, Limit: 100},
+				{After: a, Until: c, Limit: 100},
+				{After: 0, Limit: 2},
+				{After: 0, Limit: 100, Shards: []int{}},
+				{After: 0, Limit: 1, Shards: []int{shard}},
+			},
+			Backfills: []relay.Backfill{
+				{Lane: outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: "a"}, From: 1, To: 100, Limit: 10},
+				{Lane: outbox.Lane{Destination: "default"}, From: 1, To: 100, Limit: 10},
+				{Lane: outbox.Lane{Destination: "default"}, From: a + 1, To: 100, Limit: 10},
+				{Lane: outbox.Lane{Destination: "other"}, From: 1, To: 100, Limit: 10},
+			},
+			Gaps:    []relay.Range{{From: b, To: b}, {From: d, To: d + 1000}},
+			Shards:  allShards(),
+			Writers: true,
+		})
+
+		all, mine := rowIDs(got.Scans[0])
+		wantIDs(t, "scan", all, a, b, c, d)
+		wantIDs(t, "unsent of the scan", mine, a, c, d)
+		all, mine = rowIDs(got.Scans[1])
+		wantIDs(t, "scan of a range", all, b, c)
+		wantIDs(t, "unsent of a range", mine, c)
+		all, _ = rowIDs(got.Scans[2])
+		wantIDs(t, "limited scan", all, a, b)
+		all, mine = rowIDs(got.Scans[3])
+		wantIDs(t, "scan for no shard", all, a, b, c, d)
+		wantIDs(t, "records for no shard", mine)
+		_, mine = rowIDs(got.Scans[4])
+		wantIDs(t, "scan for one shard", mine, a)
+		wantIDs(t, "backfill of a lane", recordIDs(got.Backfills[0]), a)
+		wantIDs(t, "backfill of a destination", recordIDs(got.Backfills[1]), a, d)
+		wantIDs(t, "backfill from a position", recordIDs(got.Backfills[2]), d)
+		wantIDs(t, "backfill of the other destination", recordIDs(got.Backfills[3]), c)
+		wantIDs(t, "seen in gaps", got.Seen, b, d)
+		wantIDs(t, "unsent in gaps", recordIDs(got.Gaps), d)
+		if len(got.Writers) != 0 {
+			t.Errorf("writers = %v, want none", got.Writers)
+		}
+
+		r := got.Scans[0][3].Record
+		if r.AggregateType != "order" || r.AggregateID != "é 'quoted' \\" || r.Type != "order.placed" || r.Destination != "default" {
+			t.Errorf("record = %+v", r)
+		}
+		if string(r.Payload) != `{"b": 1, "a":2}` {
+			t.Errorf("payload = %s, want the bytes as written", r.Payload)
+		}
+		if len(r.Headers) != 1 || r.Headers["k"] != "v" {
+			t.Errorf("headers = %v", r.Headers)
+		}
+		if r.EventID.Version() != 7 || r.CreatedAt.IsZero() || r.Replays != 0 {
+			t.Errorf("event id, created at, replays = %v, %v, %d", r.EventID, r.CreatedAt, r.Replays)
+		}
+		if want := query[int](t, pool, "select shard from outbox.events where id = $1::bigint", d); r.Shard != want {
+			t.Errorf("shard = %d, want %d", r.Shard, want)
+		}
+		if string(got.Scans[0][0].Record.Payload) != string(r.Payload) {
+			t.Error("records share a buffer")
+		}
+	})
+}
+
+func TestScanLeavesOutLanesOnHold(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	store := pgstore.New(pool)
+	held, free := insert(t, pool, "held"), insert(t, pool, "free")
+	elsewhere := insertTo(t, pool, "other", "held")
+	exec(t, pool, `insert into outbox.blocked (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason)
+		select id, event_id, shard, destination, aggregate_type, aggregate_id, '' from outbox.events where id = $1::bigint`, held)
+	got := fetch(t, store, relay.Fetch{
+		Scans: []relay.Scan{{Limit: 10}},
+		Backfills: []relay.Backfill{
+			{Lane: outbox.Lane{Destination: "default"}, From: 1, To: 100, Limit: 10},
+			{Lane: outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: "held"}, From: 1, To: 100, Limit: 10},
+		},
+		Gaps:   []relay.Range{{From: held, To: elsewhere}},
+		Shards: allShards(),
+	})
+	all, mine := rowIDs(got.Scans[0])
+	wantIDs(t, "scan", all, held, free, elsewhere)
+	wantIDs(t, "records of the scan", mine, free, elsewhere)
+	wantIDs(t, "backfill of the destination", recordIDs(got.Backfills[0]), free)
+	wantIDs(t, "backfill of the lane", recordIDs(got.Backfills[1]), held)
+	wantIDs(t, "seen in gaps", got.Seen, held, free, elsewhere)
+	wantIDs(t, "records in gaps", recordIDs(got.Gaps), free, elsewhere)
+}
+
+// Each statement of the batch must see what was committed before it began, also
+// when that was after the batch was sent: the writers of a gap may end between
+// the scan and the second look.
+func TestEachReadHasALaterSnapshot(t *testing.T) {
+	t.Parallel()
+	inEachMode(t, func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store) {
+		// A warm pool: describing a statement must not wait for the lock below.
+		insert(t, pool, "before")
+		f := relay.Fetch{
+			Scans:     []relay.Scan{{Limit: 10}},
+			Backfills: []relay.Backfill{{Lane: outbox.Lane{Destination: "gate"}, From: 1, To: 100, Limit: 10}},
+			Gaps:      []relay.Range{{From: 1, To: 100}},
+			Shards:    allShards(),
+		}
+		fetch(t, store, f)
+
+		// The backfill of a destination reads outbox.blocked, as the scan does,
+		// but a trigger-free way to stop between two statements is a row whose
+		// evaluation waits: an advisory lock inside a view over blocked.
+		exec(t, pool, `alter table outbox.blocked rename to blocked_rows`)
+		exec(t, pool, `create function outbox.gate() returns boolean language plpgsql volatile as $$
+			begin perform pg_advisory_xact_lock(42); return true; end $$`)
+		exec(t, pool, `create view outbox.blocked as select * from outbox.blocked_rows where outbox.gate() offset 0`)
+		gate := begin(t, pool)
+		if _, err := gate.Exec(t.Context(), "select pg_advisory_xact_lock(42)"); err != nil {
+			t.Fatal(err)
+		}
+		exec(t, pool, "insert into outbox.blocked_rows (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason) values (1, gen_random_uuid(), 1, 'x', 'x', 'x', '')")
+
+		fetched := make(chan relay.Fetched, 1)
+		go func() {
+			got, err := store.Fetch(t.Context(), f)
+			if err != nil {
+				t.Errorf("fetch: %v", err)
+			}
+			fetched <- got
+		}()
+		waitBlocked(t, pool, 1) // in the scan, whose snapshot is taken
+		late := insert(t, pool, "late")
+		if err := gate.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := <-fetched
+		if len(got.Scans) == 0 {
+			t.Fatal("no answer")
+		}
+		all, _ := rowIDs(got.Scans[0])
+		if slices.Contains(all, late) {
+			t.Fatal("the scan saw the late row: the test stopped nothing")
+		}
+		if !slices.Contains(got.Seen, late) {
+			t.Errorf("the gaps were read with the scan's snapshot: saw %v, want %d in it", got.Seen, late)
+		}
+	})
+}
+
+func TestLateCommitIsFoundInItsGap(t *testing.T) {
+	t.Parallel()
+	inEachMode(t, func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store) {
+		tx := begin(t, pool)
+		late := insert(t, tx, "a")
+		early := insert(t, pool, "b")
+		all := fetch(t, store, relay.Fetch{Scans: []relay.Scan{{Limit: 10}}, Shards: allShards(), Writers: true})
+		ids, _ := rowIDs(all.Scans[0])
+		wantIDs(t, "scan", ids, early)
+		if len(all.Writers) != 1 {
+			t.Fatalf("writers = %v, want the open transaction", all.Writers)
+		}
+		gaps := relay.Fetch{Gaps: []relay.Range{{From: late, To: late}}, Shards: allShards(), Writers: true}
+		if got := fetch(t, store, gaps); len(got.Seen) != 0 || !slices.Equal(got.Writers, all.Writers) {
+			t.Fatalf("before the commit: seen %v, writers %v", got.Seen, got.Writers)
+		}
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		got := fetch(t, store, gaps)
+		wantIDs(t, "in the gap", recordIDs(got.Gaps), late)
+		if len(got.Writers) != 0 {
+			t.Errorf("writers after the commit = %v", got.Writers)
+		}
+	})
+}
+
+func TestGapOfARollbackLosesItsWriter(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	store := pgstore.New(pool)
+	tx := begin(t, pool)
+	gone := insert(t, tx, "a")
+	f := relay.Fetch{Gaps: []relay.Range{{From: gone, To: gone}}, Shards: allShards(), Writers: true}
+	if got := fetch(t, store, f); len(got.Writers) != 1 {
+		t.Fatalf("writers = %v, want one", got.Writers)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := fetch(t, store, f); len(got.Writers) != 0 || len(got.Seen) != 0 {
+		t.Errorf("after the rollback: writers %v, seen %v, want none", got.Writers, got.Seen)
+	}
+}
+
+func TestOnlyTransactionsThatWriteEventsAreWriters(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	store := pgstore.New(pool)
+	exec(t, pool, "create table public.business (n int)")
+	unrelated := begin(t, pool)
+	for _, sql := range []string{"insert into public.business values (1)", "select count(*) from outbox.events"} {
+		if _, err := unrelated.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := fetch(t, store, relay.Fetch{Writers: true}); len(got.Writers) != 0 {
+		t.Errorf("writers = %v, want none", got.Writers)
+	}
+}
+
+// The argument for gaps rests on this: the lock comes before the first id.
+func TestWritersAreListedBeforeTheyDrawAnID(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	store := pgstore.New(pool)
+	exec(t, pool, `create function public.gate() returns text language plpgsql volatile as $$
+		begin perform pg_advisory_xact_lock(42); return 'a'; end $$`)
+	for name, write := range map[string]func(tx pgx.Tx) error{
+		"insert ... select": func(tx pgx.Tx) error {
+			_, err := tx.Exec(t.Context(), `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
+				select 'order', public.gate(), 'x', '{}'`)
+			return err
+		},
+		"prepared insert": func(tx pgx.Tx) error {
+			if _, err := tx.Exec(t.Context(), `prepare w as insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
+				select 'order', public.gate(), 'x', '{}'`); err != nil {
+				return err
+			}
+			_, err := tx.Exec(t.Context(), "execute w")
+			return err
+		},
+		"copy": func(tx pgx.Tx) error {
+			_, err := tx.Conn().CopyFrom(t.Context(), pgx.Identifier{"outbox", "events"},
+				[]string{"aggregate_type", "aggregate_id", "event_type", "payload"},
+				pgx.CopyFromFunc(func() ([]any, error) {
+					// The server has begun the COPY and waits for its first row.
+					got := fetch(t, store, relay.Fetch{Writers: true})
+					if len(got.Writers) != 1 {
+						return nil, fmt.Errorf("writers = %v during the copy, want one", got.Writers)
+					}
+					return nil, nil
+				}))
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) { //nolint:paralleltest // they share the gate
+			before := query[string](t, pool, "select last_value || ' ' || is_called from outbox.events_id_seq")
+			gate, tx := begin(t, pool), begin(t, pool)
+			if _, err := gate.Exec(t.Context(), "select pg_advisory_xact_lock(42)"); err != nil {
+				t.Fatal(err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- write(tx) }()
+			if name != "copy" {
+				waitBlocked(t, pool, 1)
+				if got := fetch(t, store, relay.Fetch{Writers: true}); len(got.Writers) != 1 {
+					t.Errorf("writers = %v, want the one that waits", got.Writers)
+				}
+				if now := query[string](t, pool, "select last_value || ' ' || is_called from outbox.events_id_seq"); now != before {
+					t.Errorf("the writer had drawn an id: the test proves nothing")
+				}
+			}
+			if err := gate.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := <-done; err != nil {
+				t.Fatal(err)
+			}
+			if err := tx.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestPreparedTransactionStaysAWriter(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	store := pgstore.New(pool)
+	if query[int](t, pool, "select current_setting('max_prepared_transactions')::int") == 0 {
+		t.Skip("the server has max_prepared_transactions = 0, so nothing can be prepared")
+	}
+	gid := "outbox-" + strings.ToLower(t.Name()) + query[string](t, pool, "select current_database()")
+	conn, err := pool.Acquire(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Release()
+	mustExec := func(sql string) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+	mustExec("begin")
+	id := insert(t, conn, "a")
+	f := relay.Fetch{Gaps: []relay.Range{{From: id, To: id}}, Shards: allShards(), Writers: true}
+	before := fetch(t, store, f).Writers
+	if len(before) != 1 {
+		t.Fatalf("writers = %v, want one", before)
+	}
+	mustExec("prepare transaction '" + gid + "'")
+	for range 3 {
+		if after := fetch(t, store, f).Writers; !slices.Contains(after, before[0]) {
+			t.Fatalf("writers after prepare = %v, want %s still in it", after, before[0])
+		}
+	}
+	mustExec("commit prepared '" + gid + "'")
+	got := fetch(t, store, f)
+	wantIDs(t, "in the gap", recordIDs(got.Gaps), id)
+	if len(got.Writers) != 0 {
+		t.Errorf("writers after the commit = %v, want none", got.Writers)
+	}
+}
+
+func TestBacklogIsBounded(t *testing.T) {
+	t.Parallel()
+	inEachMode(t, func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store) {
+		exec(t, pool, `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload, created_at)
+			select 'order', i::text, 'x', '{}', now() - interval '1 hour' from generate_series(1, 20) i`)
+		for _, c := range []struct {
+			low   int64
+			limit int
+			want  int
+		}{{0, 100, 20}, {5, 100, 15}, {0, 7, 7}, {20, 7, 0}} {
+			got, err := store.Backlog(t.Context(), c.low, c.limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.Pending != c.want {
+				t.Errorf("pending above %d, limit %d = %d, want %d", c.low, c.limit, got.Pending, c.want)
+			}
+			if (got.Oldest >= 3600e9) != (c.want > 0) {
+				t.Errorf("oldest above %d = %v", c.low, got.Oldest)
+			}
+		}
+	})
+}
+
+// A bulk load into an empty outbox leaves no statistics behind. Every statement
+// of the relay must still go through an index.
+func TestPlansOfAnUnanalysedBacklogUseIndexes(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	exec(t, pool, `alter table outbox.events_p000000 set (autovacuum_enabled = false)`)
+	exec(t, pool, `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
+		select 'order', (i % 5000)::text, 'x', '{}' from generate_series(1, 100000) i`)
+	all := allShards()
+	shards := make([]int16, len(all))
+	ids, texts := make([]int64, 500), make([]string, 500)
+	for i := range all {
+		shards[i] = int16(i) //nolint:gosec // 0 to 63
+	}
+	for i := range ids {
+		ids[i] = int64(20000 + 4*i)
+	}
+	const end = int64(1) << 62
+	for name, args := range map[string][]any{
+		"scan":                 {int64(50000), end, shards, 1000},
+		"backfill_lane":        {int64(1), end, shards, 100, "default", "order", "7"},
+		"backfill_destination": {int64(1), end, shards, 100, "default"},
+		"gaps":                 {[]int64{7, 60000}, []int64{9, 60010}, int64(7), int64(60010), shards, int64(11)},
+		"backlog":              {int64(0), 1000},
+		"settle": {
+			"00000000-0000-0000-0000-000000000000", ids, ids[0], ids[499], ids, texts, texts,
+			[]int64{}, []int32{}, []string{}, []string{}, []bool{},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			plan := query[[]byte](t, pool, "explain (format json) "+statement(t, name), args...)
+			walkPlan(t, plan, func(node map[string]any) {
+				relation, _ := node["Relation Name"].(string)
+				if node["Node Type"] == "Seq Scan" && relation == "events_p000000" {
+					t.Errorf("reads the whole partition:\n%s", plan)
+				}
+				if name != "backfill_lane" && node["Node Type"] == "Bitmap Heap Scan" && relation == "events_p000000" && strings.HasPrefix(name, "back") {
+					t.Errorf("reads the whole backlog before the limit:\n%s", plan)
+				}
+			})
+			if strings.Contains(string(plan), `"JIT"`) {
+				t.Errorf("would be compiled:\n%s", plan)
+			}
+		})
+	}
+}
+
+func walkPlan(t *testing.T, plan []byte, visit func(node map[string]any)) {
+	t.Helper()
+	var root any
+	if err := json.Unmarshal(plan, &root); err != nil {
+		t.Fatal(err)
+	}
+	nodes := 0
+	var walk func(v any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if v["Node Type"] != nil {
+				nodes++
+				visit(v)
+			}
+			for _, child := range v {
+				walk(child)
+			}
+		case []any:
+			for _, child := range v {
+				walk(child)
+			}
+		}
+	}
+	walk(root)
+	if nodes == 0 {
+		t.Fatal("an empty plan")
+	}
+}
