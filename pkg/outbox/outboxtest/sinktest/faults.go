@@ -1,0 +1,131 @@
+package sinktest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// FaultKind is what a broker does wrong.
+type FaultKind int
+
+const (
+	// EntryInvalid fails an entry for good, with the sender at fault.
+	EntryInvalid FaultKind = iota
+	// EntryFails fails an entry now, with the broker at fault.
+	EntryFails
+	// EntryThrottled fails an entry because too much was sent.
+	EntryThrottled
+	// EntryKeyDenied fails an entry because the encryption key is refused, with
+	// the sender at fault.
+	EntryKeyDenied
+	// EntryOmitted accepts an entry and leaves it out of the answer.
+	EntryOmitted
+	// CallThrottled refuses a request because too much was sent.
+	CallThrottled
+	// CallDenied refuses a request for lack of a permission.
+	CallDenied
+	// CallNoDestination refuses a request because there is no such destination.
+	CallNoDestination
+	// CallFails answers 500 and does nothing.
+	CallFails
+	// CallInvalid refuses any request that holds the message at Entry.
+	CallInvalid
+	// AnswerCut carries a request out and sends half of the answer.
+	AnswerCut
+	// AnswerReset carries a request out and resets the connection.
+	AnswerReset
+	// AnswerLost carries a request out and closes the connection.
+	AnswerLost
+	// AnswerHangs carries a request out and never answers.
+	AnswerHangs
+	// Dropped closes the connection and does nothing.
+	Dropped
+)
+
+// Fault is one fault to plan.
+type Fault struct {
+	Kind FaultKind
+	// Entry is the index of the message that is hit, for the faults of one
+	// entry and for CallInvalid. GroupID is the group of that message.
+	Entry   int
+	GroupID string
+}
+
+// RunFaults tests that each kind of failure is told apart, and that a message
+// is accepted or rejected only when that is certain. It needs Harness.Plan.
+func RunFaults(t *testing.T, open func(t *testing.T) Harness) {
+	t.Helper()
+	const hit = 1
+	for _, c := range []struct {
+		name  string
+		kind  FaultKind
+		hit   outbox.Class // of the message hit
+		other outbox.Class // of its neighbors
+		held  int          // by the destination, of three, before the second attempt
+		// lasts: a second attempt does not make it good.
+		lasts bool
+	}{
+		{"an invalid entry is rejected alone", EntryInvalid, outbox.Rejected, outbox.Accepted, 2, false},
+		{"a failed entry is transient alone", EntryFails, outbox.Transient, outbox.Accepted, 2, false},
+		{"a throttled entry is throttled alone", EntryThrottled, outbox.Throttled, outbox.Accepted, 2, false},
+		{"a refused key condemns no entry", EntryKeyDenied, outbox.Unavailable, outbox.Accepted, 2, false},
+		{"an entry that is not answered is unknown alone", EntryOmitted, outbox.Unknown, outbox.Accepted, 3, false},
+		{"a throttled call throttles all", CallThrottled, outbox.Throttled, outbox.Throttled, 0, false},
+		{"a denied call is an unavailable destination", CallDenied, outbox.Unavailable, outbox.Unavailable, 0, false},
+		{"no destination is an unavailable destination", CallNoDestination, outbox.Unavailable, outbox.Unavailable, 0, false},
+		{"a failed call is unknown", CallFails, outbox.Unknown, outbox.Unknown, 0, false},
+		{"an invalid call condemns only the message to blame", CallInvalid, outbox.Rejected, outbox.Accepted, 2, true},
+		{"half an answer is unknown", AnswerCut, outbox.Unknown, outbox.Unknown, 3, false},
+		{"a reset is unknown", AnswerReset, outbox.Unknown, outbox.Unknown, 3, false},
+		{"a lost answer is unknown", AnswerLost, outbox.Unknown, outbox.Unknown, 3, false},
+		{"a dropped connection is unknown", Dropped, outbox.Unknown, outbox.Unknown, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			h := open(t)
+			msgs := Messages(3)
+			h.Plan(t, Fault{Kind: c.kind, Entry: hit, GroupID: msgs[hit].GroupID})
+			results := h.Sink.Publish(t.Context(), msgs)
+			expectClasses(t, msgs, results, func(i int) outbox.Class {
+				if i == hit {
+					return c.hit
+				}
+				return c.other
+			})
+			if got := len(h.Accepted(t)); got != c.held {
+				t.Errorf("the destination holds %d messages, want %d", got, c.held)
+			}
+			if !c.lasts {
+				mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
+				expectHeld(t, h, msgs)
+			}
+		})
+	}
+	t.Run("a call without an answer ends with its context, unknown", func(t *testing.T) {
+		t.Parallel()
+		h := open(t)
+		h.Plan(t, Fault{Kind: AnswerHangs})
+		ctx, cancel := context.WithCancel(t.Context())
+		msgs := Messages(3)
+		done := make(chan []outbox.Result)
+		go func() { done <- h.Sink.Publish(ctx, msgs) }()
+		look := time.NewTicker(time.Millisecond)
+		defer look.Stop()
+		for len(h.Accepted(t)) < len(msgs) { // the request has been carried out
+			select {
+			case <-done:
+				t.Fatal("the call ended by itself")
+			case <-t.Context().Done():
+				t.Fatal("the request never arrived")
+			case <-look.C:
+			}
+		}
+		cancel()
+		expectClasses(t, msgs, <-done, func(int) outbox.Class { return outbox.Unknown })
+		mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
+		expectHeld(t, h, msgs)
+	})
+}

@@ -1,0 +1,291 @@
+package sqssink_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/sinktest"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/sqssink"
+)
+
+func client(url string) *sqs.Client {
+	return sqs.New(sqs.Options{
+		BaseEndpoint: &url,
+		Region:       "us-east-1",
+		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
+		HTTPClient:   awsclient.HTTPClient(16),
+		Retryer:      awsclient.Retryer(),
+	})
+}
+
+func start(tb testing.TB, c awsfake.Config) *awsfake.Server {
+	tb.Helper()
+	fake := awsfake.New(c)
+	if err := fake.Start("127.0.0.1:0"); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = fake.Close() })
+	return fake
+}
+
+func sink(tb testing.TB, fake *awsfake.Server, cfg sqssink.Config, attributes ...string) *sqssink.Sink {
+	tb.Helper()
+	c := client(fake.URL())
+	set := map[string]string{"FifoQueue": "true"}
+	for i := 0; i < len(attributes); i += 2 {
+		set[attributes[i]] = attributes[i+1]
+	}
+	out, err := c.CreateQueue(tb.Context(), &sqs.CreateQueueInput{QueueName: aws.String("orders.fifo"), Attributes: set})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cfg.QueueURL = aws.ToString(out.QueueUrl)
+	s, err := sqssink.New(c, cfg)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+type answersAll struct{}
+
+func (answersAll) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+	out := &sqs.SendMessageBatchOutput{Successful: make([]types.SendMessageBatchResultEntry, len(in.Entries))}
+	for i := range in.Entries {
+		id := in.Entries[i].Id
+		out.Successful[i] = types.SendMessageBatchResultEntry{Id: id, MessageId: id, SequenceNumber: id}
+	}
+	return out, nil
+}
+
+func open(t *testing.T) sinktest.Harness {
+	t.Helper()
+	fake := start(t, awsfake.Config{})
+	return sinktest.Harness{
+		Sink:     sink(t, fake, sqssink.Config{}),
+		Accepted: func(*testing.T) []sinktest.Accepted { return held(fake) },
+		Plan:     func(t *testing.T, f sinktest.Fault) { t.Helper(); plan(t, fake, f) },
+	}
+}
+
+func held(fake *awsfake.Server) []sinktest.Accepted {
+	var all []sinktest.Accepted
+	for a := range fake.History() {
+		if a.Kind != "queue" || a.Suppressed {
+			continue
+		}
+		all = append(all, sinktest.Accepted{
+			GroupID: a.GroupID, DeduplicationID: a.DeduplicationID, Body: a.Body,
+			Attributes: a.Attributes, MessageID: a.MessageID, SequenceNumber: a.SequenceNumber,
+		})
+	}
+	return all
+}
+
+// plan makes every fault happen once, but for a request that can never pass.
+func plan(t *testing.T, fake *awsfake.Server, f sinktest.Fault) {
+	t.Helper()
+	entry := awsfake.Fault{Operation: "SendMessageBatch", Entry: f.Entry + 1, Count: 1}
+	call := awsfake.Fault{Operation: "SendMessageBatch", Count: 1}
+	var fault awsfake.Fault
+	switch f.Kind {
+	case sinktest.EntryInvalid:
+		fault = entry
+		fault.Kind, fault.Code, fault.SenderFault = awsfake.FailEntry, "InvalidMessageContents", true
+	case sinktest.EntryFails:
+		fault = entry
+		fault.Kind, fault.Code = awsfake.FailEntry, "InternalError"
+	case sinktest.EntryThrottled:
+		fault = entry
+		fault.Kind, fault.Code, fault.SenderFault = awsfake.FailEntry, "ThrottlingException", true
+	case sinktest.EntryKeyDenied:
+		fault = entry
+		fault.Kind, fault.Code, fault.SenderFault = awsfake.FailEntry, "KMS.AccessDeniedException", true
+	case sinktest.EntryOmitted:
+		fault = entry
+		fault.Kind, fault.Accepted = awsfake.OmitEntry, true
+	case sinktest.CallThrottled:
+		fault = call
+		fault.Kind, fault.Code, fault.SenderFault, fault.Status = awsfake.FailCall, "RequestThrottled", true, 403
+	case sinktest.CallDenied:
+		fault = call
+		fault.Kind, fault.Code, fault.SenderFault, fault.Status = awsfake.FailCall, "AccessDenied", true, 403
+	case sinktest.CallNoDestination:
+		fault = call
+		fault.Kind, fault.Code, fault.SenderFault, fault.Status = awsfake.FailCall, "AWS.SimpleQueueService.NonExistentQueue", true, 400
+	case sinktest.CallFails:
+		fault = call
+		fault.Kind = awsfake.FailCall
+	case sinktest.CallInvalid:
+		fault = awsfake.Fault{Operation: "SendMessageBatch", GroupID: f.GroupID}
+		fault.Kind, fault.Code, fault.SenderFault, fault.Status = awsfake.FailCall, "InvalidParameterValue", true, 400
+	case sinktest.AnswerCut:
+		fault = call
+		fault.Kind, fault.Mode = awsfake.LoseResponse, awsfake.LossTruncate
+	case sinktest.AnswerReset:
+		fault = call
+		fault.Kind, fault.Mode = awsfake.LoseResponse, awsfake.LossReset
+	case sinktest.AnswerLost:
+		fault = call
+		fault.Kind, fault.Mode = awsfake.LoseResponse, awsfake.LossClose
+	case sinktest.AnswerHangs:
+		fault = call
+		fault.Kind, fault.Mode = awsfake.LoseResponse, awsfake.LossHang
+	case sinktest.Dropped:
+		fault = call
+		fault.Kind = awsfake.DropConnection
+	}
+	if _, err := fake.AddFault(fault); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	sinktest.Run(t, open)
+}
+
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	sinktest.RunFaults(t, open)
+}
+
+func TestMissingDestinationIsUnavailable(t *testing.T) {
+	t.Parallel()
+	fake := start(t, awsfake.Config{})
+	s, err := sqssink.New(client(fake.URL()), sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Publish(t.Context(), sinktest.Messages(2)) {
+		if r.Class != outbox.Unavailable {
+			t.Errorf("%v (%s, %v)", r.Class, r.Code, r.Err)
+		}
+	}
+}
+
+func TestRefusedConnectionIsUnavailable(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := sqssink.New(client(url), sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Publish(t.Context(), sinktest.Messages(2)) {
+		if r.Class != outbox.Unavailable {
+			t.Errorf("%v (%s, %v)", r.Class, r.Code, r.Err)
+		}
+	}
+}
+
+func TestMissingCredentialsAreUnavailable(t *testing.T) {
+	t.Parallel()
+	none := aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		return aws.Credentials{}, errors.New("no credentials")
+	})
+	c := sqs.New(sqs.Options{Region: "us-east-1", Credentials: none, Retryer: awsclient.Retryer()})
+	s, err := sqssink.New(c, sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range s.Publish(t.Context(), sinktest.Messages(2)) {
+		if r.Class != outbox.Unknown && r.Class != outbox.Unavailable {
+			t.Errorf("%v (%s, %v)", r.Class, r.Code, r.Err)
+		}
+	}
+}
+
+func TestConfigNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	_, err := sqssink.New(nil, sqssink.Config{MaxMessageBytes: 2 << 20})
+	for _, want := range []string{"client", "QueueURL", "MaxMessageBytes"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v does not name %s", err, want)
+		}
+	}
+}
+
+func TestWrongChecksumIsUnknownThoughAccepted(t *testing.T) {
+	t.Parallel()
+	fake := start(t, awsfake.Config{})
+	s := sink(t, fake, sqssink.Config{})
+	if _, err := fake.AddFault(awsfake.Fault{Kind: awsfake.WrongMD5, Entry: 2, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	msgs := sinktest.Messages(3)
+	for i, r := range s.Publish(t.Context(), msgs) {
+		if r.Class != outbox.Unknown {
+			t.Errorf("message %d: %v", i, r.Class)
+		}
+	}
+	if n := len(held(fake)); n != 3 {
+		t.Errorf("the queue holds %d messages", n)
+	}
+}
+
+// A queue made before 2025-08 takes 256 KiB, whatever the sink was told.
+func TestQueueWithALowerLimitRejectsOnlyWhatIsTooLong(t *testing.T) {
+	t.Parallel()
+	fake := start(t, awsfake.Config{})
+	s := sink(t, fake, sqssink.Config{}, "MaximumMessageSize", "1024")
+	msgs := sinktest.Messages(10)
+	msgs[4].Body = strings.Repeat("x", 2000)
+	msgs[4].Size += 2000
+	for i, r := range s.Publish(t.Context(), msgs) {
+		want := outbox.Accepted
+		if i == 4 {
+			want = outbox.Rejected
+		}
+		if r.Class != want {
+			t.Errorf("message %d: %v (%s, %v), want %v", i, r.Class, r.Code, r.Err, want)
+		}
+	}
+}
+
+// One event of ten per call; the allocations are the client's, the fake's are
+// in this process too.
+func BenchmarkPublish(b *testing.B) {
+	fake := start(b, awsfake.Config{History: awsfake.HistoryCounts, Discard: true})
+	s := sink(b, fake, sqssink.Config{})
+	ids := sinktest.Messages(b.N + 10)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += 10 {
+		for _, r := range s.Publish(b.Context(), ids[n:n+10]) {
+			if r.Class != outbox.Accepted {
+				b.Fatal(r.Err)
+			}
+		}
+	}
+}
+
+// Without the SDK: what the sink itself costs per event.
+func BenchmarkPublishWithoutSDK(b *testing.B) {
+	s, err := sqssink.New(answersAll{}, sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	msgs := sinktest.Messages(10)
+	b.ReportAllocs()
+	for n := 0; n < b.N; n += 10 {
+		s.Publish(b.Context(), msgs)
+	}
+}
