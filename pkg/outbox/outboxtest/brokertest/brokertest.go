@@ -1,0 +1,185 @@
+// Package brokertest is a conformance suite for servers that claim to be SNS
+// and SQS with FIFO topics and queues. It speaks to them only through
+// aws-sdk-go-v2. Every rule is a subtest with a name of its own, such as
+// "sqs.dedup-holds-after-delete".
+//
+// The rules come from the SNS and SQS developer guides and API references, and
+// from answers of AWS itself that LocalStack's public snapshot tests recorded.
+// Where neither says anything, no rule is made up.
+package brokertest
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// Target is the server under test.
+type Target struct {
+	// Endpoint is its URL, and Region the region its ARNs name.
+	Endpoint string
+	Region   string
+	// Advance moves the server's clock forward. Without it the suite waits for
+	// short timeouts, and skips the checks that would take minutes.
+	Advance func(time.Duration)
+	// KnownGaps declares checks that the target fails, with the reason. Such a
+	// check is skipped if it fails, and fails if it passes, so that the list
+	// stays true.
+	KnownGaps map[string]string
+}
+
+// check is one rule.
+type check struct {
+	name string
+	run  func(*c)
+	// timed checks let time pass, long ones more of it than anybody waits for.
+	timed, long bool
+}
+
+func checks() []check {
+	return slices.Concat(
+		orderChecks(), receiptChecks(), receiveChecks(), dedupChecks(), sendChecks(), batchChecks(), queueChecks(), deadLetterChecks(),
+		publishChecks(), publishBatchChecks(), topicDedupChecks(), deliveryChecks(), subscriptionChecks(),
+	)
+}
+
+// Names returns the names of all checks, in order.
+func Names() []string {
+	var names []string
+	for _, ck := range checks() {
+		names = append(names, ck.name)
+	}
+	return names
+}
+
+// Run runs every check against the target. Checks use queues and topics of
+// their own and run in parallel, except that those which move the clock run
+// one after the other, when nothing else does.
+func Run(t *testing.T, target Target) {
+	t.Helper()
+	known := Names()
+	for name := range target.KnownGaps {
+		if !slices.Contains(known, name) {
+			t.Errorf("known gap %q is the name of no check", name)
+		}
+	}
+	t.Run("rules", func(t *testing.T) {
+		for _, ck := range checks() {
+			if !ck.timed || target.Advance == nil {
+				t.Run(ck.name, func(t *testing.T) {
+					t.Parallel()
+					runOne(t, target, ck)
+				})
+			}
+		}
+	})
+	if target.Advance == nil {
+		return
+	}
+	t.Run("clock", func(t *testing.T) { //nolint:paralleltest // the clock is everybody's
+		for _, ck := range checks() {
+			if ck.timed {
+				t.Run(ck.name, func(t *testing.T) { runOne(t, target, ck) }) //nolint:paralleltest // likewise
+			}
+		}
+	})
+}
+
+func runOne(t *testing.T, target Target, ck check) {
+	t.Helper()
+	if ck.long && target.Advance == nil {
+		t.Skip("NOT CHECKED: needs a clock that can be moved")
+	}
+	failures := outcome(t.Context(), t.Name(), target, ck)
+	reason, gap := target.KnownGaps[ck.name]
+	switch {
+	case gap && len(failures) > 0:
+		t.Skipf("KNOWN GAP: %s\nseen: %s", reason, strings.Join(failures, "\n"))
+	case gap:
+		t.Errorf("no longer a gap: remove it from the list (%s)", reason)
+	case len(failures) > 0:
+		t.Error(strings.Join(failures, "\n"))
+	}
+}
+
+// outcome runs a check in a goroutine that it may end early, and returns what
+// was wrong.
+func outcome(ctx context.Context, name string, target Target, ck check) []string {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	creds := credentials.NewStaticCredentialsProvider("test", "test", "")
+	cc := &c{
+		ctx: ctx, target: target, name: name,
+		sqs: sqs.New(sqs.Options{BaseEndpoint: &target.Endpoint, Region: target.Region, Credentials: creds, RetryMaxAttempts: 1}),
+		sns: sns.New(sns.Options{BaseEndpoint: &target.Endpoint, Region: target.Region, Credentials: creds, RetryMaxAttempts: 1}),
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				cc.errorf("panic: %v", p)
+			}
+		}()
+		ck.run(cc)
+	}()
+	<-done
+	return cc.failures
+}
+
+// c is what a check works with.
+type c struct {
+	ctx    context.Context //nolint:containedctx // lives as long as one check
+	target Target
+	name   string
+	sqs    *sqs.Client
+	sns    *sns.Client
+
+	mu       sync.Mutex
+	failures []string
+}
+
+func (c *c) errorf(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failures = append(c.failures, fmt.Sprintf(format, args...))
+}
+
+// fatalf ends the check. It must be called from the check's goroutine.
+func (c *c) fatalf(format string, args ...any) {
+	c.errorf(format, args...)
+	runtime.Goexit()
+}
+
+func (c *c) must(err error) {
+	if err != nil {
+		c.fatalf("%v", err)
+	}
+}
+
+// pass lets time go by.
+func (c *c) pass(d time.Duration) {
+	if c.target.Advance != nil {
+		c.target.Advance(d)
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.ctx.Done():
+		c.fatalf("%v", c.ctx.Err())
+	}
+}
+
+func str(s string) *string { return aws.String(s) }
