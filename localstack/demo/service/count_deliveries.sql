@@ -1,0 +1,2 @@
+select (select coalesce(sum(deliveries), 0) from demo.repositories)::bigint,
+       (select coalesce(sum(deliveries), 0) from demo.work_items)::bigint;
