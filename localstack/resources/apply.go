@@ -1,0 +1,201 @@
+package resources
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// Options say how the template is read.
+type Options struct {
+	// StackName is the value of AWS::StackName, and so the beginning of all
+	// names. Defaults to "outbox".
+	StackName string
+	// AccountID is the value of AWS::AccountId. Defaults to 000000000000, the
+	// account of the emulators.
+	AccountID string
+	// Parameters override the defaults of the template's parameters.
+	Parameters map[string]string
+}
+
+// Outputs are what Apply created or found.
+type Outputs struct {
+	// Resources holds the created resources by logical id.
+	Resources map[string]Created
+	// Destinations maps the destination names of the relay to ARNs: its
+	// OUTBOX_DESTINATIONS.
+	Destinations map[string]string
+
+	resolver *resolver
+}
+
+// Created is a resource that exists now.
+type Created struct {
+	Type string
+	// ARN is empty for a queue policy, which has none.
+	ARN string
+	// URL is set for queues.
+	URL string
+}
+
+// relayFunction is the logical id of the relay in the template.
+const relayFunction = "RelayFunction"
+
+// left reports whether a type is deliberately left to CloudFormation: compute,
+// logs and alarms mean nothing to SNS and SQS.
+func left(kind string) bool {
+	switch kind {
+	case "AWS::Serverless::Function", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
+		"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::S3::Bucket":
+		return true
+	}
+	return false
+}
+
+// Apply creates the messaging resources of the template in the order of their
+// dependencies. Doing it again changes nothing, except that attributes of
+// queues follow the template. A resource type or property that it does not know
+// is an error that names it, and nothing is created then.
+func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs, error) {
+	t, err := Load(path)
+	if err != nil {
+		return Outputs{}, err
+	}
+	if o.StackName == "" {
+		o.StackName = "outbox"
+	}
+	if o.AccountID == "" {
+		o.AccountID = "000000000000"
+	}
+	r, err := newResolver(t, o, cfg.Region)
+	if err != nil {
+		return Outputs{}, fmt.Errorf("apply %s: %w", path, err)
+	}
+	order, err := plan(t, r)
+	if err != nil {
+		return Outputs{}, fmt.Errorf("apply %s: %w", path, err)
+	}
+	c := &creator{sns: sns.NewFromConfig(cfg), sqs: sqs.NewFromConfig(cfg)}
+	out := Outputs{Resources: map[string]Created{}, resolver: r}
+	for _, id := range order {
+		created, attributes, createErr := c.create(ctx, r, t.Resources[id])
+		if createErr != nil {
+			return Outputs{}, fmt.Errorf("apply %s: %s: %w", path, id, createErr)
+		}
+		out.Resources[id] = created
+		r.created[id] = attributes
+	}
+	if _, ok := t.Resources[relayFunction]; ok {
+		if out.Destinations, err = out.destinations(); err != nil {
+			return Outputs{}, fmt.Errorf("apply %s: %w", path, err)
+		}
+	}
+	return out, nil
+}
+
+// Environment returns the environment variables that the template gives to a
+// function. Values that name resources which are not created here are an error.
+func (o *Outputs) Environment(function string) (map[string]string, error) {
+	resource, ok := o.resolver.template.Resources[function]
+	if !ok {
+		return nil, fmt.Errorf("environment: the template has no %s", function)
+	}
+	environment, err := mapping(resource.Properties, "Environment")
+	if err != nil {
+		return nil, fmt.Errorf("environment of %s: %w", function, err)
+	}
+	resolved, err := o.resolver.resolve(environment["Variables"])
+	if err != nil {
+		return nil, fmt.Errorf("environment of %s: %w", function, err)
+	}
+	variables, ok := resolved.(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("environment of %s: it has no variables", function)
+	}
+	env := make(map[string]string, len(variables))
+	for name, value := range variables {
+		env[name] = text(value)
+	}
+	return env, nil
+}
+
+func (o *Outputs) destinations() (map[string]string, error) {
+	env, err := o.Environment(relayFunction)
+	if err != nil {
+		return nil, err
+	}
+	var destinations map[string]string
+	if err := json.Unmarshal([]byte(env["OUTBOX_DESTINATIONS"]), &destinations); err != nil {
+		return nil, fmt.Errorf("OUTBOX_DESTINATIONS: %w", err)
+	}
+	return destinations, nil
+}
+
+// plan returns the logical ids to create, each after what it refers to, and
+// refuses what cannot be created.
+func plan(t *Template, r *resolver) ([]string, error) {
+	var faults []error
+	wanted := map[string]bool{}
+	for id, resource := range t.Resources {
+		if left(resource.Type) {
+			continue
+		}
+		if err := known(resource); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", id, err))
+		}
+		yes := true
+		if resource.Condition != "" {
+			var err error
+			if yes, err = r.condition(resource.Condition); err != nil {
+				faults = append(faults, fmt.Errorf("%s: %w", id, err))
+			}
+		}
+		wanted[id] = yes
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	v := visitor{t: t, wanted: wanted, state: map[string]int{}}
+	for _, id := range slices.Sorted(maps.Keys(wanted)) {
+		if err := v.visit(id, nil); err != nil {
+			return nil, err
+		}
+	}
+	return v.order, nil
+}
+
+// visitor sorts resources by dependency, depth first.
+type visitor struct {
+	t      *Template
+	wanted map[string]bool
+	state  map[string]int // 0 new, 1 on the path, 2 done
+	order  []string
+}
+
+func (v *visitor) visit(id string, path []string) error {
+	if !v.wanted[id] || v.state[id] == 2 {
+		return nil
+	}
+	path = append(path, id)
+	if v.state[id] == 1 {
+		return fmt.Errorf("circular dependency: %s", strings.Join(path, " -> "))
+	}
+	v.state[id] = 1
+	resource := v.t.Resources[id]
+	for _, next := range slices.Concat(v.t.references(resource.Properties), resource.DependsOn) {
+		if err := v.visit(next, path); err != nil {
+			return err
+		}
+	}
+	v.state[id] = 2
+	v.order = append(v.order, id)
+	return nil
+}

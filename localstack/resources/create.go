@@ -1,0 +1,200 @@
+package resources
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+type creator struct {
+	sns *sns.Client
+	sqs *sqs.Client
+}
+
+// properties are what is supported of a resource type. An attribute is handed to
+// the API under its own name; an argument is named in the code.
+type properties struct {
+	arguments  []string
+	attributes []string
+}
+
+func supported(kind string) (properties, bool) {
+	switch kind {
+	case "AWS::SNS::Topic":
+		return properties{
+			arguments:  []string{"TopicName"},
+			attributes: []string{"FifoTopic", "ContentBasedDeduplication", "FifoThroughputScope", "KmsMasterKeyId"},
+		}, true
+	case "AWS::SQS::Queue":
+		return properties{
+			arguments: []string{"QueueName"},
+			attributes: []string{
+				"FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit",
+				"SqsManagedSseEnabled", "KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "VisibilityTimeout", "DelaySeconds",
+				"MaximumMessageSize", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds", "RedrivePolicy", "RedriveAllowPolicy",
+			},
+		}, true
+	case "AWS::SQS::QueuePolicy":
+		return properties{arguments: []string{"Queues", "PolicyDocument"}}, true
+	case "AWS::SNS::Subscription":
+		return properties{
+			arguments:  []string{"TopicArn", "Protocol", "Endpoint"},
+			attributes: []string{"RawMessageDelivery", "RedrivePolicy", "FilterPolicy", "FilterPolicyScope"},
+		}, true
+	}
+	return properties{}, false
+}
+
+// known refuses a resource that would not be created as the template says.
+func known(resource Resource) error {
+	p, ok := supported(resource.Type)
+	if !ok {
+		return fmt.Errorf("unsupported type %s", resource.Type)
+	}
+	var faults []error
+	for _, name := range slices.Sorted(maps.Keys(resource.Properties)) {
+		if !slices.Contains(p.arguments, name) && !slices.Contains(p.attributes, name) {
+			faults = append(faults, fmt.Errorf("unsupported property %s of %s", name, resource.Type))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// create returns the resource and the values of its !Ref and !GetAtt.
+func (c *creator) create(ctx context.Context, r *resolver, resource Resource) (Created, map[string]string, error) {
+	resolved, err := r.resolve(resource.Properties)
+	if err != nil {
+		return Created{}, nil, err
+	}
+	values, ok := resolved.(map[string]any)
+	if !ok {
+		return Created{}, nil, errors.New("its properties are not a mapping")
+	}
+	p, _ := supported(resource.Type)
+	attributes := map[string]string{}
+	for _, name := range p.attributes {
+		value, ok := values[name]
+		if !ok {
+			continue
+		}
+		if attributes[name], err = attribute(value); err != nil {
+			return Created{}, nil, fmt.Errorf("property %s: %w", name, err)
+		}
+	}
+	created := Created{Type: resource.Type}
+	switch resource.Type {
+	case "AWS::SNS::Topic":
+		created.ARN, err = c.topic(ctx, text(values["TopicName"]), attributes)
+		return created, map[string]string{
+			"Ref": created.ARN, "TopicArn": created.ARN, "TopicName": text(values["TopicName"]),
+		}, err
+	case "AWS::SQS::Queue":
+		created.URL, created.ARN, err = c.queue(ctx, text(values["QueueName"]), attributes)
+		return created, map[string]string{
+			"Ref": created.URL, "Arn": created.ARN, "QueueUrl": created.URL, "QueueName": text(values["QueueName"]),
+		}, err
+	case "AWS::SQS::QueuePolicy":
+		return created, map[string]string{}, c.policy(ctx, values["Queues"], values["PolicyDocument"])
+	case "AWS::SNS::Subscription":
+		created.ARN, err = c.subscription(ctx, values, attributes)
+		return created, map[string]string{"Ref": created.ARN, "Arn": created.ARN}, err
+	}
+	return Created{}, nil, fmt.Errorf("unsupported type %s", resource.Type)
+}
+
+func (c *creator) topic(ctx context.Context, name string, attributes map[string]string) (string, error) {
+	out, err := c.sns.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(name), Attributes: attributes})
+	if err != nil {
+		return "", fmt.Errorf("create topic %s: %w", name, err)
+	}
+	return aws.ToString(out.TopicArn), nil
+}
+
+func (c *creator) queue(ctx context.Context, name string, attributes map[string]string) (url, arn string, err error) {
+	out, err := c.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
+	var exists *sqstypes.QueueNameExists
+	switch {
+	case err == nil:
+		url = aws.ToString(out.QueueUrl)
+	case errors.As(err, &exists):
+		if url, err = c.update(ctx, name, attributes); err != nil {
+			return "", "", fmt.Errorf("update queue %s: %w", name, err)
+		}
+	default:
+		return "", "", fmt.Errorf("create queue %s: %w", name, err)
+	}
+	got, err := c.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: aws.String(url), AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn},
+	})
+	if err != nil {
+		return "", "", fmt.Errorf("get the ARN of queue %s: %w", name, err)
+	}
+	return url, got.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], nil
+}
+
+// update makes the queue of that name follow the attributes.
+func (c *creator) update(ctx context.Context, name string, attributes map[string]string) (string, error) {
+	found, err := c.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
+	if err != nil {
+		return "", err
+	}
+	changeable := maps.Clone(attributes)
+	// It is fixed at creation, and a request that names it is refused.
+	delete(changeable, string(sqstypes.QueueAttributeNameFifoQueue))
+	_, err = c.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: found.QueueUrl, Attributes: changeable})
+	return aws.ToString(found.QueueUrl), err
+}
+
+func (c *creator) policy(ctx context.Context, queues, document any) error {
+	urls, err := names(queues)
+	if err != nil {
+		return fmt.Errorf("property Queues: %w", err)
+	}
+	policy, err := attribute(document)
+	if err != nil {
+		return fmt.Errorf("property PolicyDocument: %w", err)
+	}
+	for _, url := range urls {
+		if _, err := c.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{
+			QueueUrl: aws.String(url), Attributes: map[string]string{string(sqstypes.QueueAttributeNamePolicy): policy},
+		}); err != nil {
+			return fmt.Errorf("set the policy of %s: %w", url, err)
+		}
+	}
+	return nil
+}
+
+func (c *creator) subscription(ctx context.Context, values map[string]any, attributes map[string]string) (string, error) {
+	out, err := c.sns.Subscribe(ctx, &sns.SubscribeInput{
+		TopicArn: aws.String(text(values["TopicArn"])), Protocol: aws.String(text(values["Protocol"])),
+		Endpoint: aws.String(text(values["Endpoint"])), Attributes: attributes, ReturnSubscriptionArn: true,
+	})
+	if err != nil {
+		return "", fmt.Errorf("subscribe %s: %w", text(values["Endpoint"]), err)
+	}
+	return aws.ToString(out.SubscriptionArn), nil
+}
+
+// attribute is a value in the form that the APIs take: a string, or JSON in one.
+func attribute(v any) (string, error) {
+	switch v.(type) {
+	case map[string]any, []any:
+		var b strings.Builder
+		encoder := json.NewEncoder(&b)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(v); err != nil {
+			return "", fmt.Errorf("encode: %w", err)
+		}
+		return strings.TrimSpace(b.String()), nil
+	}
+	return text(v), nil
+}
