@@ -30,26 +30,50 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	if staying >= j.Relays {
 		return false, nil
 	}
-	s.relays[j.RelayID] = &relayRow{name: j.Name, started: now, until: now.Add(j.RunFor), live: now.Add(j.TTL), seq: len(s.relays)}
+	s.relays[j.RelayID] = &relayRow{name: j.Name, started: now, until: now.Add(j.RunFor), live: now.Add(j.TTL), seq: s.joins}
+	s.joins++
 	return true, s.after(ctx, "join")
 }
 
-// Renew implements relay.Leases.
+// Renew implements relay.Leases. A position counts only for shards that an
+// answer named which reached the relay before it asked.
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
+	told := s.told(r.RelayID)
 	if err := s.before(ctx, "renew"); err != nil {
 		return relay.Lease{}, err
 	}
-	lease, err := s.renew(r)
+	lease, err := s.renew(r, told)
 	if err != nil {
 		return relay.Lease{}, err
 	}
 	if err := s.after(ctx, "renew"); err != nil {
 		return relay.Lease{}, err
 	}
+	s.tell(r.RelayID, lease.Shards)
 	return lease, nil
 }
 
-func (s *Store) renew(r relay.Renewal) (relay.Lease, error) {
+func (s *Store) told(id uuid.UUID) map[int]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.relays[id]; r != nil {
+		return r.told
+	}
+	return nil
+}
+
+func (s *Store) tell(id uuid.UUID, shards []relay.ShardLease) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.relays[id]; r != nil {
+		r.told = make(map[int]int64, len(shards))
+		for _, l := range shards {
+			r.told[l.Shard] = l.Epoch
+		}
+	}
+}
+
+func (s *Store) renew(r relay.Renewal, told map[int]int64) (relay.Lease, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -58,20 +82,19 @@ func (s *Store) renew(r relay.Renewal) (relay.Lease, error) {
 		return relay.Lease{}, relay.ErrLeaseLost
 	}
 	me.live = now.Add(r.TTL)
-	me.position = r.Position
+	me.leaving = me.leaving || r.Leaving
+	s.place(r.RelayID, r.Position, len(r.Resumed) > 0, told)
 	for id, other := range s.relays {
 		if other.live.Before(now) {
-			s.freeAll(id, other.position)
-			delete(s.relays, id)
+			s.remove(id)
 		}
 	}
 	for _, n := range r.Release {
-		if s.shards[n].owner == r.RelayID {
-			s.shards[n].owner = uuid.Nil
-			s.shards[n].position = r.Position
+		if s.shards[n].owner == r.RelayID && s.shards[n].epoch == told[n] {
+			s.free(n, me)
 		}
 	}
-	target := s.target(r)
+	target := s.target(r, now)
 	held := 0
 	for n := range s.shards {
 		if s.shards[n].owner == r.RelayID {
@@ -83,17 +106,46 @@ func (s *Store) renew(r relay.Renewal) (relay.Lease, error) {
 			sh.owner = r.RelayID
 			sh.epoch++
 			held++
-			// Until the relay reports a position that knows this shard, the
-			// stored one must not be above where the shard is to be resumed.
-			me.position = lower(me.position, sh.position)
 		}
 	}
 	for _, lane := range r.Resumed {
-		if h := s.blocked[lane]; h != nil && h.released {
+		if h := s.blocked[lane]; h != nil && h.released && s.shards[h.shard].owner == r.RelayID {
 			delete(s.blocked, lane)
 		}
 	}
 	return s.leaseOf(r.RelayID, target, now), nil
+}
+
+// place stores the position of a relay. One without any says nothing.
+func (s *Store) place(id uuid.UUID, p relay.Position, resumed bool, told map[int]int64) {
+	if p.Low == 0 && len(p.Gaps) == 0 && !resumed {
+		return
+	}
+	s.relays[id].position = p
+	for n, epoch := range told {
+		if sh := &s.shards[n]; sh.owner == id && sh.epoch == epoch {
+			sh.covered = true
+		}
+	}
+}
+
+// free takes a shard from its owner.
+func (s *Store) free(n int, owner *relayRow) {
+	sh := &s.shards[n]
+	if sh.covered {
+		sh.position = owner.position
+	}
+	sh.owner, sh.covered = uuid.Nil, false
+}
+
+// remove ends a lease.
+func (s *Store) remove(id uuid.UUID) {
+	for n := range s.shards {
+		if s.shards[n].owner == id {
+			s.free(n, s.relays[id])
+		}
+	}
+	delete(s.relays, id)
 }
 
 func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
@@ -108,16 +160,19 @@ func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
 			lease.Released = append(lease.Released, relay.ReleasedLane{Lane: lane, Shard: h.shard, FirstID: h.firstID})
 		}
 	}
+	slices.SortFunc(lease.Released, func(a, b relay.ReleasedLane) int { return cmp.Compare(a.FirstID, b.FirstID) })
 	return lease
 }
 
-func (s *Store) target(r relay.Renewal) int {
-	if r.Leaving {
+func (s *Store) target(r relay.Renewal, now time.Time) int {
+	if s.relays[r.RelayID].leaving {
 		return 0
 	}
 	var ids []uuid.UUID
-	for id := range s.relays {
-		ids = append(ids, id)
+	for id, other := range s.relays {
+		if !other.leaving && !other.live.Before(now) {
+			ids = append(ids, id)
+		}
 	}
 	slices.SortFunc(ids, func(a, b uuid.UUID) int {
 		if c := s.relays[b].started.Compare(s.relays[a].started); c != 0 {
@@ -132,27 +187,17 @@ func (s *Store) target(r relay.Renewal) int {
 	return (outbox.Shards + n - 1) / n
 }
 
-func lower(a, b relay.Position) relay.Position {
-	return relay.Position{Low: min(a.Low, b.Low), Gaps: append(slices.Clone(a.Gaps), b.Gaps...)}
-}
-
-func (s *Store) freeAll(id uuid.UUID, p relay.Position) {
-	for n := range s.shards {
-		if s.shards[n].owner == id {
-			s.shards[n].owner = uuid.Nil
-			s.shards[n].position = p
-		}
-	}
-}
-
 // Leave implements relay.Leases.
 func (s *Store) Leave(ctx context.Context, id uuid.UUID, p relay.Position) error {
+	told := s.told(id)
 	if err := s.before(ctx, "leave"); err != nil {
 		return err
 	}
 	s.mu.Lock()
-	s.freeAll(id, p)
-	delete(s.relays, id)
+	if s.relays[id] != nil {
+		s.place(id, p, false, told)
+		s.remove(id)
+	}
 	s.mu.Unlock()
 	return s.after(ctx, "leave")
 }

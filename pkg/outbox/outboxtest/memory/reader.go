@@ -40,6 +40,7 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 			out.Writers = append(out.Writers, w)
 		}
 		s.mu.Unlock()
+		slices.Sort(out.Writers)
 	}
 	if err := s.before(ctx, "fetch.gaps"); err != nil {
 		return out, err
@@ -194,9 +195,20 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 			s.ids = slices.Delete(s.ids, at, at+1)
 		}
 		s.dead[d.ID] = DeadLetter{Record: r.rec, Dead: d}
-		if lane := r.rec.Lane(); d.Block && s.blocked[lane] == nil {
-			s.blocked[lane] = &hold{shard: r.rec.Shard, firstID: d.ID}
+		if d.Block {
+			s.hold(&r.rec)
 		}
 	}
 	return got
+}
+
+// hold puts a lane on hold, again if its hold was released before.
+func (s *Store) hold(rec *outbox.Record) {
+	h := s.blocked[rec.Lane()]
+	if h == nil {
+		h = &hold{shard: rec.Shard, firstID: rec.ID}
+		s.blocked[rec.Lane()] = h
+	}
+	h.firstID = min(h.firstID, rec.ID)
+	h.released = false
 }

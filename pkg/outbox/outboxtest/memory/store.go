@@ -37,6 +37,7 @@ type Store struct {
 	ids     []int64 // of visible rows, sorted
 	writers map[string]struct{}
 	relays  map[uuid.UUID]*relayRow
+	joins   int
 	shards  [outbox.Shards]shardRow
 	blocked map[outbox.Lane]*hold
 	dead    map[int64]DeadLetter
@@ -53,12 +54,19 @@ type relayRow struct {
 	started, until, live time.Time
 	position             relay.Position
 	seq                  int
+	leaving              bool
+	// told are the shards, with their epochs, of the newest answer that reached
+	// the relay.
+	told map[int]int64
 }
 
 type shardRow struct {
 	owner    uuid.UUID
 	epoch    int64
 	position relay.Position
+	// covered is set when the owner has reported a position that allows for
+	// the shard. Until then it resumes where it was given.
+	covered bool
 }
 
 type hold struct {
@@ -135,6 +143,12 @@ func (t *Tx) Enqueue(events ...outbox.Event) []outbox.Record {
 	}
 	return slices.Clone(t.recs[first:])
 }
+
+// Savepoint returns a mark for RollbackTo.
+func (t *Tx) Savepoint() int { return len(t.recs) }
+
+// RollbackTo drops the events since the savepoint. Their ids stay unused.
+func (t *Tx) RollbackTo(savepoint int) { t.recs = t.recs[:savepoint] }
 
 // Commit makes the events visible.
 func (t *Tx) Commit() {
@@ -228,6 +242,34 @@ func (s *Store) Release(lane outbox.Lane) {
 	if h := s.blocked[lane]; h != nil {
 		h.released = true
 	}
+}
+
+// Holder returns the relay that holds a shard and until when its lease lasts,
+// uuid.Nil when there is none.
+func (s *Store) Holder(shard int) (uuid.UUID, time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	id := s.shards[shard].owner
+	if r := s.relays[id]; r != nil {
+		return id, r.live
+	}
+	return uuid.Nil, time.Time{}
+}
+
+// IsSent says whether the event is marked as sent.
+func (s *Store) IsSent(id int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.rows[id]
+	return r != nil && !r.sentAt.IsZero()
+}
+
+// OnHold says whether the lane is on hold and not released.
+func (s *Store) OnHold(lane outbox.Lane) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.blocked[lane]
+	return h != nil && !h.released
 }
 
 // Holders returns the number of shards that each relay holds, by name.
