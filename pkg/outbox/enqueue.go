@@ -115,6 +115,8 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 	defer stop()
 	trace := traceContext(ctx)
 	index := 0
+	// The server's answer to a copy that was given up has only the text of it.
+	var fault *EventError
 	n, err := tx.CopyFrom(ctx, pgx.Identifier{"outbox", "events"},
 		[]string{"event_id", "aggregate_type", "aggregate_id", "event_type", "destination", "payload", "headers"},
 		pgx.CopyFromFunc(func() ([]any, error) {
@@ -124,12 +126,16 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 			}
 			var r row
 			if err := r.fill(e, trace); err != nil {
-				return nil, &EventError{Index: index, Err: err}
+				fault = &EventError{Index: index, Err: err}
+				return nil, fault
 			}
 			index++
 			return r.values(), nil
 		}))
-	if err != nil {
+	switch {
+	case fault != nil:
+		return 0, fmt.Errorf("enqueue copy: %w", fault)
+	case err != nil:
 		return 0, fmt.Errorf("enqueue copy: %w", translate(err))
 	}
 	return n, nil

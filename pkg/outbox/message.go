@@ -81,7 +81,8 @@ type Attribute struct {
 //
 // It does not parse the payload: the json column has done so.
 func Encode(rec *Record) (Message, error) {
-	if err := encodable(rec); err != nil {
+	body := string(rec.Payload)
+	if err := encodable(rec, body); err != nil {
 		return Message{}, err
 	}
 	traceparent := rec.Headers[HeaderTraceparent]
@@ -126,7 +127,7 @@ func Encode(rec *Record) (Message, error) {
 		attributes = append(attributes, Attribute{Name: AttributeTraceparent, Value: traceparent})
 	}
 
-	size := len(rec.Payload)
+	size := len(body)
 	for i := range attributes {
 		size += len(attributes[i].Name) + len(attributeType) + len(attributes[i].Value)
 	}
@@ -136,22 +137,22 @@ func Encode(rec *Record) (Message, error) {
 	return Message{
 		GroupID:         texts[dedupEnd:groupEnd],
 		DeduplicationID: texts[:dedupEnd],
-		Body:            string(rec.Payload),
+		Body:            body,
 		Attributes:      attributes,
 		Size:            size,
 	}, nil
 }
 
 // encodable refuses what a broker would, so that one event never fails a batch.
-func encodable(rec *Record) error {
+func encodable(rec *Record, body string) error {
 	if rec.EventID == uuid.Nil {
 		return &FieldError{Field: "EventID", Problem: "is zero: assign one", code: codeInvalid}
 	}
-	if len(rec.Payload) == 0 {
+	if body == "" {
 		return &FieldError{Field: "Payload", Problem: "is empty: brokers take no empty body", code: codeInvalid}
 	}
-	if at := badCharacter(rec.Payload); at >= 0 {
-		return characterError("Payload", rec.Payload, at)
+	if at := badCharacter(body); at >= 0 {
+		return characterError("Payload", body, at)
 	}
 	for _, f := range [...]struct{ name, value string }{
 		{"AggregateType", rec.AggregateType},

@@ -127,8 +127,9 @@ func checkPayload(p json.RawMessage) *FieldError {
 	case !json.Valid(p):
 		return &FieldError{Field: field, Problem: "is not one valid JSON value: marshal it with encoding/json", code: codeInvalid}
 	}
-	if at := badCharacter(p); at >= 0 {
-		return characterError(field, p, at)
+	text := string(p)
+	if at := badCharacter(text); at >= 0 {
+		return characterError(field, text, at)
 	}
 	return nil
 }
@@ -171,8 +172,8 @@ func marshalHeaders(headers map[string]string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-func characterError[T string | ~[]byte](field string, s T, at int) *FieldError {
-	r, size := utf8.DecodeRuneInString(string(s[at:min(at+utf8.UTFMax, len(s))]))
+func characterError(field, s string, at int) *FieldError {
+	r, size := utf8.DecodeRuneInString(s[at:])
 	problem := fmt.Sprintf("has the character %U at byte %d, which SQS refuses: remove it or encode the value as base64", r, at)
 	if r == utf8.RuneError && size <= 1 {
 		problem = fmt.Sprintf("is not UTF-8 at byte %d: convert it or encode it as base64", at)
@@ -182,7 +183,7 @@ func characterError[T string | ~[]byte](field string, s T, at int) *FieldError {
 
 // badCharacter returns the index of the first byte of s that starts something
 // no message may hold, or -1.
-func badCharacter[T string | ~[]byte](s T) int {
+func badCharacter(s string) int {
 	for i := 0; i < len(s); {
 		c := s[i]
 		if c < utf8.RuneSelf {
@@ -192,7 +193,7 @@ func badCharacter[T string | ~[]byte](s T) int {
 			i++
 			continue
 		}
-		r, size := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+		r, size := utf8.DecodeRuneInString(s[i:])
 		if r == utf8.RuneError && size == 1 || r == 0xFFFE || r == 0xFFFF {
 			return i
 		}
