@@ -203,7 +203,9 @@ func (j *judge) perSend() {
 		if first := j.firstSend[s.event]; first == 0 || j.precedes(s, &j.sends[first-1]) {
 			j.firstSend[s.event] = n + 1
 		}
-		if s.generation == j.replays[s.event] && j.latestFirst[s.event] == 0 {
+		// A wrong deduplication id is a fault of its own, not also a loss.
+		current := s.generation == j.replays[s.event] || s.generation == unreadable
+		if current && j.latestFirst[s.event] == 0 {
 			j.latestFirst[s.event] = n + 1
 		}
 	}

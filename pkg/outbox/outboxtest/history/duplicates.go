@@ -52,6 +52,9 @@ func (j *judge) chain(e *event, chain []int32, everyone, own []cause) {
 	spent := map[int]bool{}
 	for _, n := range chain {
 		s := &j.sends[n]
+		if j.words[s.destination] != j.laneKeys[e.lane].Destination {
+			continue
+		}
 		before := last[s.generation]
 		last[s.generation] = s
 		if before == nil {
