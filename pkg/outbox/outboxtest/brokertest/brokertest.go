@@ -62,9 +62,13 @@ func Names() []string {
 	return names
 }
 
-// Run runs every check against the target. Checks use queues and topics of
-// their own and run in parallel, except that those which move the clock run
-// one after the other, when nothing else does.
+// atOnce is how many checks run at the same time. Most of them wait, so this is
+// more than the processors that go test would allow.
+const atOnce = 16
+
+// Run runs every check against the target, each in a subtest. Checks use
+// queues and topics of their own and run at the same time, except that those
+// which move the clock run one after the other, when nothing else does.
 func Run(t *testing.T, target Target) {
 	t.Helper()
 	known := Names()
@@ -73,34 +77,41 @@ func Run(t *testing.T, target Target) {
 			t.Errorf("known gap %q is the name of no check", name)
 		}
 	}
-	t.Run("rules", func(t *testing.T) {
-		for _, ck := range checks() {
-			if !ck.timed || target.Advance == nil {
-				t.Run(ck.name, func(t *testing.T) {
-					t.Parallel()
-					runOne(t, target, ck)
-				})
-			}
+	results := map[string]chan []string{}
+	slots := make(chan struct{}, atOnce)
+	var together sync.WaitGroup
+	for _, ck := range checks() {
+		if ck.long && target.Advance == nil || ck.timed && target.Advance != nil {
+			continue
 		}
-	})
-	if target.Advance == nil {
-		return
+		result := make(chan []string, 1)
+		results[ck.name] = result
+		together.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			result <- outcome(t.Context(), target, ck)
+		})
 	}
-	t.Run("clock", func(t *testing.T) { //nolint:paralleltest // the clock is everybody's
-		for _, ck := range checks() {
-			if ck.timed {
-				t.Run(ck.name, func(t *testing.T) { runOne(t, target, ck) }) //nolint:paralleltest // likewise
-			}
+	for _, ck := range checks() {
+		result, started := results[ck.name]
+		switch {
+		case started:
+			t.Run(ck.name, func(t *testing.T) { report(t, target, ck, <-result) })
+		case target.Advance == nil:
+			t.Run(ck.name, func(t *testing.T) { t.Skip("NOT CHECKED: needs a clock that can be moved") })
 		}
-	})
+	}
+	together.Wait()
+	for _, ck := range checks() {
+		if ck.timed && target.Advance != nil {
+			t.Run(ck.name, func(t *testing.T) { report(t, target, ck, outcome(t.Context(), target, ck)) })
+		}
+	}
 }
 
-func runOne(t *testing.T, target Target, ck check) {
+// report turns what was wrong into the result of a subtest.
+func report(t *testing.T, target Target, ck check, failures []string) {
 	t.Helper()
-	if ck.long && target.Advance == nil {
-		t.Skip("NOT CHECKED: needs a clock that can be moved")
-	}
-	failures := outcome(t.Context(), t.Name(), target, ck)
 	reason, gap := target.KnownGaps[ck.name]
 	switch {
 	case gap && len(failures) > 0:
@@ -114,12 +125,12 @@ func runOne(t *testing.T, target Target, ck check) {
 
 // outcome runs a check in a goroutine that it may end early, and returns what
 // was wrong.
-func outcome(ctx context.Context, name string, target Target, ck check) []string {
+func outcome(ctx context.Context, target Target, ck check) []string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	creds := credentials.NewStaticCredentialsProvider("test", "test", "")
 	cc := &c{
-		ctx: ctx, target: target, name: name,
+		ctx: ctx, target: target,
 		sqs: sqs.New(sqs.Options{BaseEndpoint: &target.Endpoint, Region: target.Region, Credentials: creds, RetryMaxAttempts: 1}),
 		sns: sns.New(sns.Options{BaseEndpoint: &target.Endpoint, Region: target.Region, Credentials: creds, RetryMaxAttempts: 1}),
 	}
@@ -141,7 +152,6 @@ func outcome(ctx context.Context, name string, target Target, ck check) []string
 type c struct {
 	ctx    context.Context //nolint:containedctx // lives as long as one check
 	target Target
-	name   string
 	sqs    *sqs.Client
 	sns    *sns.Client
 

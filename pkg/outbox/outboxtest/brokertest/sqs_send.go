@@ -120,8 +120,8 @@ func batchChecks() []check {
 			url := c.queue(queue)
 			out, err := c.sendBatch(url, entry("1", "g", "1", "one"), bad, entry("3", "g", "3", "three"))
 			c.must(err)
-			if len(out.Successful) != 2 || len(out.Failed) != 1 || *out.Failed[0].Id != *bad.Id || !out.Failed[0].SenderFault {
-				c.fatalf("got %d successful, failed %+v", len(out.Successful), out.Failed)
+			if len(out.Successful) != 2 || len(out.Failed) != 1 || *out.Failed[0].Id != *bad.Id {
+				c.fatalf("got %d successful and %d failed, want the second entry to fail alone", len(out.Successful), len(out.Failed))
 			}
 			if got := strings.TrimSuffix(*out.Failed[0].Code, "Exception"); got != code {
 				c.errorf("code %q, want %q", got, code)
@@ -164,5 +164,12 @@ func batchChecks() []check {
 		{name: "sqs.batch-one-entry-invalid-characters", run: partly(nil, entry("bad", "g", "bad", "a\x00b"), "InvalidMessageContents")},
 		{name: "sqs.batch-one-oversize-entry-leaves-a-hole", run: partly(
 			attrs{"MaximumMessageSize": "1024"}, entry("bad", "g", "bad", strings.Repeat("x", 1025)), "InvalidParameterValue")},
+		{name: "sqs.batch-invalid-characters-are-the-senders-fault", run: func(c *c) {
+			out, err := c.sendBatch(c.queue(nil), entry("bad", "g", "bad", "a\x00b"))
+			c.must(err)
+			if len(out.Failed) != 1 || !out.Failed[0].SenderFault {
+				c.fatalf("%d failed, want one with SenderFault", len(out.Failed))
+			}
+		}},
 	}
 }
