@@ -30,7 +30,7 @@ type Database struct {
 	SecretTTL      time.Duration `env:"OUTBOX_DATABASE_SECRET_TTL" envDefault:"5m" help:"How long the secret is kept. A refused password drops it at once"`
 	MaxConns       int           `env:"OUTBOX_DATABASE_MAX_CONNS" envDefault:"4" help:"The most connections of one function instance"`
 	ConnectTimeout time.Duration `env:"OUTBOX_DATABASE_CONNECT_TIMEOUT" envDefault:"5s" help:"The longest attempt to connect"`
-	ExecMode       ExecMode      `env:"OUTBOX_EXEC_MODE" envDefault:"cache_describe" help:"How statements are sent: cache_describe works everywhere, exec saves the description of each statement behind a pooler, cache_statement is for direct connections only"`
+	ExecMode       ExecMode      `env:"OUTBOX_EXEC_MODE" envDefault:"cache_describe" help:"How statements are sent: cache_describe leaves no named statement behind, exec also keeps no descriptions, cache_statement is for direct connections only"`
 }
 
 // Relay is the configuration of the relay function.
