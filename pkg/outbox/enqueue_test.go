@@ -42,9 +42,9 @@ func stored(t *testing.T, pool *pgxpool.Pool) []storedRow {
 	out, err := pgx.CollectRows(rows, func(r pgx.CollectableRow) (storedRow, error) {
 		var s storedRow
 		var payload string
-		err := r.Scan(&s.id, &s.eventID, &s.event.AggregateType, &s.event.AggregateID, &s.event.Type, &s.event.Destination, &payload, &s.headers)
+		scanErr := r.Scan(&s.id, &s.eventID, &s.event.AggregateType, &s.event.AggregateID, &s.event.Type, &s.event.Destination, &payload, &s.headers)
 		s.event.Payload = json.RawMessage(payload)
-		return s, err
+		return s, scanErr
 	})
 	if err != nil {
 		t.Fatal(err)
