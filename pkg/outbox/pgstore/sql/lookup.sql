@@ -1,0 +1,36 @@
+select l.found::text
+from (
+    select e.id, json_strip_nulls(json_build_object(
+        'state', case when e.sent_at is not null then 'sent' when b.first_id is not null then 'blocked' else 'pending' end,
+        'id', e.id, 'event_id', e.event_id, 'destination', e.destination, 'aggregate_type', e.aggregate_type,
+        'aggregate_id', e.aggregate_id, 'event_type', e.event_type, 'shard', e.shard, 'replays', e.replays,
+        'created_at', e.created_at, 'sent_at', e.sent_at, 'message_id', e.message_id,
+        'sequence_number', e.sequence_number, 'holder', r.name,
+        'block_reason', b.reason, 'released_at', b.released_at)) as found
+    from outbox.events e
+    left join outbox.shards s on s.shard = e.shard and e.sent_at is null
+    left join outbox.relays r on r.relay_id = s.owner
+    left join outbox.blocked b
+        on e.sent_at is null
+        and (b.destination, b.aggregate_type, b.aggregate_id) = (e.destination, e.aggregate_type, e.aggregate_id)
+    where e.event_id = $1::uuid
+    union all
+    select d.id, json_strip_nulls(json_build_object(
+        'state', 'dead',
+        'id', d.id, 'event_id', d.event_id, 'destination', d.destination, 'aggregate_type', d.aggregate_type,
+        'aggregate_id', d.aggregate_id, 'event_type', d.event_type, 'shard', d.shard, 'replays', d.replays,
+        'created_at', d.created_at, 'dead_at', d.dead_at, 'attempts', d.attempts, 'code', d.code, 'reason', d.reason))
+    from outbox.dead_letters d
+    where d.event_id = $1::uuid
+    union all
+    select a.id, json_strip_nulls(json_build_object(
+        'state', 'archived',
+        'id', a.id, 'event_id', a.event_id, 'destination', a.destination, 'aggregate_type', a.aggregate_type,
+        'aggregate_id', a.aggregate_id, 'event_type', a.event_type, 'shard', a.shard, 'replays', a.replays,
+        'created_at', a.created_at, 'sent_at', a.sent_at, 'message_id', a.message_id,
+        'sequence_number', a.sequence_number))
+    from outbox.archive a
+    where a.event_id = $1::uuid
+) as l
+order by l.id desc
+limit 1
