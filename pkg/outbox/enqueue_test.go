@@ -373,7 +373,7 @@ func TestLockedAggregateGetsIDsInCommitOrder(t *testing.T) {
 		}
 		done <- err
 	}()
-	waitForLock(t, pool)
+	waitForLock(t, pool, done)
 	// Had the second drawn ids already, these would be greater than its own.
 	if _, err := writer.Enqueue(t.Context(), first, placed("b")); err != nil {
 		t.Fatal(err)
@@ -398,9 +398,14 @@ func TestLockedAggregateGetsIDsInCommitOrder(t *testing.T) {
 	}
 }
 
-func waitForLock(t *testing.T, pool *pgxpool.Pool) {
+func waitForLock(t *testing.T, pool *pgxpool.Pool, done <-chan error) {
 	t.Helper()
 	for {
+		select {
+		case err := <-done:
+			t.Fatalf("the second writer did not wait: %v", err)
+		default:
+		}
 		var waiting bool
 		err := pool.QueryRow(t.Context(), `select exists (select from pg_locks l join pg_database d on d.oid = l.database
 			where l.locktype = 'advisory' and not l.granted and d.datname = current_database())`).Scan(&waiting)
