@@ -24,7 +24,9 @@
 //   - a had been visible for longer than [Config.ReadAhead] when b was accepted.
 //
 // A row that commits later than a row with a greater id is nobody's fault, and
-// a relay that has read b already cannot know of it: hence ReadAhead.
+// a relay that has read b already cannot know of it: hence ReadAhead. An event
+// that was first accepted in a replay is not judged: it had been dead, and its
+// lane may have gone on without it.
 //
 // # What counts as a duplicate with a cause
 //
