@@ -45,6 +45,16 @@ type Load struct {
 	Seed uint64
 }
 
+// Journal is told of every transaction. [history.Recorder] is one.
+type Journal interface {
+	// Committed tells of events whose transaction committed.
+	Committed(c history.Commit, events ...history.Event)
+	// RolledBack tells of events that must never be seen.
+	RolledBack(events ...history.Event)
+	// InDoubt tells of events whose commit got no answer.
+	InDoubt(c history.Commit, events ...history.Event)
+}
+
 // Progress counts events as they are written. It may be read at any time.
 type Progress struct {
 	Committed, RolledBack, Late atomic.Int64
@@ -54,7 +64,7 @@ type Progress struct {
 
 // Run writes the deliveries and tells rec of every transaction. It returns when
 // all are written, or at the first error.
-func (s *Service) Run(ctx context.Context, deliveries iter.Seq[source.Delivery], l Load, rec *history.Recorder, p *Progress) error {
+func (s *Service) Run(ctx context.Context, deliveries iter.Seq[source.Delivery], l Load, rec Journal, p *Progress) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	inputs := make([]chan source.Delivery, 1)
@@ -127,7 +137,7 @@ func waitUntil(ctx context.Context, at time.Time) bool {
 type writer struct {
 	s      *Service
 	load   Load
-	rec    *history.Recorder
+	rec    Journal
 	p      *Progress
 	random *rand.Rand
 }

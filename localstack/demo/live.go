@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// live shows how it goes: one line that is written over on a terminal, a line
+// every two seconds elsewhere.
+type live struct {
+	out      io.Writer
+	terminal bool
+	start    time.Time
+}
+
+func newLive(out *os.File) *live {
+	return &live{out: out, terminal: term.IsTerminal(int(out.Fd())), start: time.Now()}
+}
+
+// say prints a line that stays.
+func (l *live) say(format string, args ...any) {
+	if l.terminal {
+		fmt.Fprint(l.out, "\r\x1b[K")
+	}
+	fmt.Fprintf(l.out, "%5.1fs  %s\n", time.Since(l.start).Seconds(), fmt.Sprintf(format, args...))
+}
+
+// watch shows what line returns until ctx ends.
+func (l *live) watch(ctx context.Context, line func(ctx context.Context) string) {
+	every := 2 * time.Second
+	if l.terminal {
+		every = 250 * time.Millisecond
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			if l.terminal {
+				fmt.Fprint(l.out, "\r\x1b[K")
+			}
+			return
+		}
+		text := line(ctx)
+		if l.terminal {
+			fmt.Fprintf(l.out, "\r\x1b[K%5.1fs  %s", time.Since(l.start).Seconds(), text)
+		} else {
+			l.say("%s", text)
+		}
+	}
+}

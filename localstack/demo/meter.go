@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
+)
+
+//go:embed finals.sql
+var finalsSQL string
+
+// journal records the history, and measures as it goes for the live line.
+type journal struct {
+	*history.Recorder
+
+	mu sync.Mutex
+	// destinations are the names by topic and queue, once they exist.
+	destinations map[string]string
+	// open holds the first of the two times of each event until the other comes.
+	open     map[uuid.UUID]time.Time
+	accepted int64
+	latency  *hdrhistogram.Histogram // microseconds since the last line
+}
+
+func newJournal() *journal {
+	return &journal{
+		Recorder: history.New(), destinations: map[string]string{},
+		open: map[uuid.UUID]time.Time{}, latency: hdrhistogram.New(1, time.Hour.Microseconds(), 3),
+	}
+}
+
+// setDestinations says which ARN a destination is.
+func (j *journal) setDestinations(arns map[string]string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for name, arn := range arns {
+		j.destinations[arn[strings.LastIndexByte(arn, ':')+1:]] = name
+	}
+}
+
+// Committed implements service.Journal.
+func (j *journal) Committed(c history.Commit, events ...history.Event) {
+	j.Recorder.Committed(c, events...)
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i := range events {
+		j.pair(events[i].EventID, c.Began, -1)
+	}
+}
+
+// onAccepted is told by the fake. What a topic hands to its queues is not a
+// send of the relay.
+func (j *journal) onAccepted(a awsfake.Accepted) {
+	if a.Source != "client" {
+		return
+	}
+	id, err := uuid.Parse(a.Attributes[outbox.AttributeEventID])
+	if err != nil {
+		id = uuid.Nil // The checker reports an event that nobody wrote.
+	}
+	j.mu.Lock()
+	destination := j.destinations[a.Name]
+	if !a.Suppressed {
+		j.accepted++
+		j.pair(id, a.At, 1)
+	}
+	j.mu.Unlock()
+	j.Accepted(history.Acceptance{
+		EventID: id, DeduplicationID: a.DeduplicationID, Destination: destination, Group: a.GroupID,
+		MessageID: a.MessageID, SequenceNumber: a.SequenceNumber, At: a.At, Suppressed: a.Suppressed,
+		Sum: history.Sum([]byte(a.Body)),
+	})
+}
+
+// pair measures an event when both its times are known. sign is 1 when t is
+// the later of the two by its meaning.
+func (j *journal) pair(id uuid.UUID, t time.Time, sign time.Duration) {
+	other, known := j.open[id]
+	if !known {
+		j.open[id] = t
+		return
+	}
+	delete(j.open, id)
+	took := min(max(sign*t.Sub(other), time.Microsecond), time.Hour)
+	_ = j.latency.RecordValue(took.Microseconds()) // It is within the bounds.
+}
+
+// take returns how many were accepted so far, and the p99 since the last call
+// and how many events it is of.
+func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	p99 = time.Duration(j.latency.ValueAtQuantile(99)) * time.Microsecond
+	of = j.latency.TotalCount()
+	j.latency.Reset()
+	return j.accepted, p99, of
+}
+
+// finish tells the recorder the state of every row. Where nobody watched the
+// broker, the marks on the rows stand for its acceptances.
+func (j *journal) finish(ctx context.Context, pool *pgxpool.Pool, watched bool) error {
+	rows, err := pool.Query(ctx, finalsSQL)
+	if err != nil {
+		return fmt.Errorf("read the final states: %w", err)
+	}
+	states := map[string]history.State{"sent": history.Sent, "pending": history.Pending, "blocked": history.Blocked, "dead": history.Dead}
+	var id uuid.UUID
+	var destination, kind, name, state, messageID, sequence, reason string
+	var sentAt *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&id, &destination, &kind, &name, &state, &messageID, &sequence, &sentAt, &reason}, func() error {
+		j.Final(history.Final{EventID: id, State: states[state], MessageID: messageID, Reason: reason})
+		if !watched && sentAt != nil {
+			j.Accepted(history.Acceptance{
+				EventID: id, DeduplicationID: id.String(), Destination: destination, Group: outbox.GroupID(kind, name), MessageID: messageID, SequenceNumber: sequence, At: *sentAt,
+			})
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the final states: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+//go:embed owners.sql
+var ownersSQL string
+
+// fleet is the relay function and what became of its invocations.
+type fleet struct {
+	fn *lambdalocal.Function
+
+	mu    sync.Mutex
+	stats fleetStats
+}
+
+// fleetStats count invocations by how they ended.
+type fleetStats struct {
+	Invocations int `json:"invocations"`
+	// Standby ones found another relay at work and left at once.
+	Standby int `json:"standby"`
+	// Relays are the ones that carried events, HandOvers those of them that
+	// gave their shards to a successor while they ran.
+	Relays    int `json:"relays"`
+	HandOvers int `json:"hand_overs"`
+	// Killed ones were killed by the demo, Failed ones failed by themselves.
+	Killed int `json:"killed"`
+	Failed int `json:"failed"`
+	// ColdStarts are new processes, ColdStartMs the slowest.
+	ColdStarts  int     `json:"cold_starts"`
+	ColdStartMs float64 `json:"slowest_cold_start_ms"`
+	// Resent counts events whose outcome was unknown and that were sent again.
+	Resent  int64  `json:"resent"`
+	Failure string `json:"failure,omitempty"`
+}
+
+// buildRelay compiles the function as it is deployed, for this machine.
+func buildRelay(ctx context.Context, root, dir string) (string, error) {
+	binary := filepath.Join(dir, "relay", "bootstrap")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", binary, "./functions/relay")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the relay: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// newFleet returns the function as template.yaml describes it, but with short
+// runs, so that hand-overs can be watched.
+func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*fleet, error) {
+	env, err := s.outputs.Environment("RelayFunction")
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{
+		"AWS_ACCESS_KEY_ID":     "test",
+		"AWS_SECRET_ACCESS_KEY": "test",
+		"OUTBOX_MARGIN":         relayMargin.String(),
+		"OUTBOX_SHUTDOWN_GRACE": "2s",
+		// The newcomer of the next tick finds less than this left.
+		"OUTBOX_JOIN_WINDOW": (relayTimeout - relayMargin - tick/2).String(),
+		"OUTBOX_LEASE_TTL":   "4s",
+		"OUTBOX_IDLE_EXIT":   "3s",
+	} {
+		env[name] = value
+	}
+	f := &fleet{}
+	f.fn, err = lambdalocal.New(lambdalocal.Config{
+		Name: "relay", Binary: binary, Env: env, Region: region, Timeout: relayTimeout, Memory: 512,
+		MaxConcurrency: 6, MaxEventAge: time.Minute, Done: f.done,
+		Output: func(l lambdalocal.Line) {
+			fmt.Fprintf(log, "relay %d: %s\n", l.Environment, l.Text)
+		},
+	})
+	return f, err
+}
+
+// done counts an invocation.
+func (f *fleet) done(r lambdalocal.Response, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	st := &f.stats
+	st.Invocations++
+	if r.ColdStart > 0 {
+		st.ColdStarts++
+		st.ColdStartMs = max(st.ColdStartMs, milliseconds(r.ColdStart))
+	}
+	var summary relay.Summary
+	if err == nil {
+		err = json.Unmarshal(r.Payload, &summary)
+	}
+	if err != nil {
+		var failure *lambdalocal.FunctionError
+		if errors.As(err, &failure) && failure.Type == lambdalocal.TypeExit && strings.Contains(failure.Message, "killed") {
+			st.Killed++
+			return
+		}
+		st.Failed++
+		st.Failure = err.Error()
+		return
+	}
+	st.Resent += summary.Unknown
+	switch {
+	case summary.Outcome == relay.Standby:
+		st.Standby++
+	case summary.HandOvers > 0:
+		st.HandOvers++
+		st.Relays++
+	default:
+		st.Relays++
+	}
+}
+
+func (f *fleet) snapshot() fleetStats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stats
+}
+
+// killOwner kills the process that holds the shards, after telling of it. It
+// reports whether there was one.
+func (f *fleet) killOwner(ctx context.Context, pool *pgxpool.Pool, tell func()) (bool, error) {
+	rows, err := pool.Query(ctx, ownersSQL)
+	if err != nil {
+		return false, fmt.Errorf("find the relay: %w", err)
+	}
+	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return false, fmt.Errorf("find the relay: %w", err)
+	}
+	for _, name := range names {
+		for _, r := range f.fn.Running() {
+			if r.RequestID == name {
+				tell()
+				return true, f.fn.Kill(name)
+			}
+		}
+	}
+	return false, nil
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
+)
+
+// report is what the demo ends with.
+type report struct {
+	Source     string `json:"source"`
+	Emulator   string `json:"emulator"`
+	PostgreSQL string `json:"postgresql"`
+	// Seconds is from the first write to the last receipt.
+	Seconds float64 `json:"seconds"`
+	// Written counts committed events, Late those whose transaction was held
+	// open, RolledBack those that must never be seen.
+	Written    int64 `json:"written"`
+	Late       int64 `json:"late"`
+	RolledBack int64 `json:"rolled_back"`
+	// ReadModel counts the changes that the service's own tables know of.
+	ReadModel int64 `json:"read_model"`
+	// Delivered counts the events that each consumer received, each once.
+	Delivered map[string]int   `json:"delivered"`
+	Relay     fleetStats       `json:"relay"`
+	Verdict   *history.Verdict `json:"verdict"`
+	// Faults are what the demo itself finds wrong.
+	Faults []string `json:"faults"`
+	OK     bool     `json:"ok"`
+}
+
+// judge sums up.
+func (r *report) judge() {
+	if r.ReadModel != r.Written {
+		r.Faults = append(r.Faults, fmt.Sprintf("the read model has %d changes, but %d events were written", r.ReadModel, r.Written))
+	}
+	if int64(r.Verdict.Committed) != r.Written || int64(r.Verdict.RolledBack) != r.RolledBack {
+		r.Faults = append(r.Faults, fmt.Sprintf("the history has %d committed and %d rolled back, the writers %d and %d",
+			r.Verdict.Committed, r.Verdict.RolledBack, r.Written, r.RolledBack))
+	}
+	if r.Relay.Failed > 0 {
+		r.Faults = append(r.Faults, fmt.Sprintf("%d invocations of the relay failed: %s", r.Relay.Failed, r.Relay.Failure))
+	}
+	r.OK = r.Verdict.OK() && len(r.Faults) == 0
+}
+
+func (r *report) writeJSON(out io.Writer) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	if err := enc.Encode(r); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+func (r *report) writeText(out io.Writer) {
+	v := r.Verdict
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(out, "  %-22s %s\n", name, fmt.Sprintf(format, args...))
+	}
+	fmt.Fprintf(out, "\n%s\n\n", r.Source)
+	row("written", "%d events in %.1f s, %d of them in transactions held open", r.Written, r.Seconds, r.Late)
+	row("rolled back", "%d events, none of which was seen", r.RolledBack)
+	row("accepted", "%d events in %d sends", v.Accepted, v.Sends)
+	for _, name := range slices.Sorted(maps.Keys(r.Delivered)) {
+		row("delivered to "+name, "%d", r.Delivered[name])
+	}
+	row("sent again", "%d with a cause, %d without; the broker suppressed %d", v.DuplicatesWithCause, v.Violations[history.Duplicated], v.Suppressed)
+	for _, name := range slices.Sorted(maps.Keys(v.Latency)) {
+		l := v.Latency[name]
+		row("latency to "+name, "p50 %.0f ms, p99 %.0f ms from commit to acceptance", l.P50, l.P99)
+	}
+	f := r.Relay
+	row("relay", "%d invocations: %d carried events, %d stood by, %d handed over at work, %d killed", f.Invocations, f.Relays, f.Standby, f.HandOvers, f.Killed)
+	row("cold start", "%.0f ms at most, of %d", f.ColdStartMs, f.ColdStarts)
+	fmt.Fprintln(out)
+	for _, fault := range r.Faults {
+		fmt.Fprintf(out, "FAULT: %s\n", fault)
+	}
+	if !v.OK() {
+		fmt.Fprintln(out, v)
+	}
+	if r.OK {
+		fmt.Fprintln(out, "OK: every committed event was delivered, in order, and nothing else was.")
+	} else {
+		fmt.Fprintln(out, "NOT OK")
+	}
+}
+
+// since is the time in seconds.
+func since(t time.Time) float64 { return time.Since(t).Seconds() }

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/localstack/hostmode"
+	"github.com/serverless-outbox/serverless-outbox/localstack/resources"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+// stack is everything that the relay and the service need.
+type stack struct {
+	databaseURL string
+	pool        *pgxpool.Pool
+	endpoint    string
+	aws         aws.Config
+	outputs     resources.Outputs
+	// postgres is the server's version.
+	postgres string
+	closers  []func() error
+}
+
+const region = "us-east-1"
+
+// openStack starts all of it. onAccepted is told of what the fake accepts.
+func openStack(ctx context.Context, c *config, root string, say func(string, ...any), onAccepted func(awsfake.Accepted)) (_ *stack, err error) {
+	s := &stack{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err = s.openDatabase(ctx, c); err != nil {
+		return nil, err
+	}
+	say("PostgreSQL %s, durable commits", s.postgres)
+	if s.endpoint, err = s.openEmulator(ctx, c, onAccepted); err != nil {
+		return nil, err
+	}
+	say("SNS and SQS: %s at %s", c.emulator, s.endpoint)
+	s.aws = aws.Config{
+		Region: region, BaseEndpoint: &s.endpoint,
+		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+	}
+	s.outputs, err = resources.Apply(ctx, s.aws, filepath.Join(root, "template.yaml"), resources.Options{
+		StackName:  "demo",
+		Parameters: map[string]string{"DatabaseUrl": s.databaseURL, "EndpointUrl": s.endpoint},
+	})
+	if err != nil {
+		return nil, err
+	}
+	say("%d topics, queues, policies and subscriptions of template.yaml", len(s.outputs.Resources))
+	return s, nil
+}
+
+func (s *stack) openDatabase(ctx context.Context, c *config) error {
+	server, err := pgserver.Start(ctx, pgserver.Config{Fsync: true, Embedded: c.embedded})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, server.Stop)
+	s.databaseURL = server.URL()
+	s.pool, err = pgstore.Connect(ctx, pgstore.Config{URL: s.databaseURL, MaxConns: c.writers + 4})
+	if err != nil {
+		return err
+	}
+	s.closers = append(s.closers, func() error { s.pool.Close(); return nil })
+	if err := s.pool.QueryRow(ctx, "show server_version").Scan(&s.postgres); err != nil {
+		return fmt.Errorf("ask for the version: %w", err)
+	}
+	if _, err := pgstore.Migrate(ctx, s.pool); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (s *stack) openEmulator(ctx context.Context, c *config, onAccepted func(awsfake.Accepted)) (endpoint string, err error) {
+	switch c.emulator {
+	case "fake":
+		fake := awsfake.New(awsfake.Config{Region: region, History: awsfake.HistoryCounts, OnAccepted: onAccepted})
+		if err := fake.Start("127.0.0.1:0"); err != nil {
+			return "", err
+		}
+		s.closers = append(s.closers, fake.Close)
+		return fake.URL(), nil
+	case "localstack":
+		server, err := hostmode.Start(ctx, hostmode.Config{StartTimeout: time.Minute, Progress: io.Discard})
+		if err != nil {
+			return "", err
+		}
+		s.closers = append(s.closers, server.Stop)
+		return server.URL(), nil
+	}
+	return c.emulator, nil
+}
+
+// close ends what was started, the newest first.
+func (s *stack) close() error {
+	var err error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		err = errors.Join(err, s.closers[i]())
+	}
+	s.closers = nil
+	return err
+}
