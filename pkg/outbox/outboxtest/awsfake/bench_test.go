@@ -21,7 +21,7 @@ import (
 func BenchmarkSendMessageBatch(b *testing.B) {
 	s := start(b, awsfake.Config{History: awsfake.HistoryCounts, Discard: true})
 	q, _ := clients(s)
-	url := createQueue(b, q, "q.fifo", nil)
+	url := createQueue(b, q, "q.fifo")
 	body := strings.Repeat("x", 512)
 	var n atomic.Int64
 	b.SetParallelism(4)
@@ -47,7 +47,7 @@ func BenchmarkSendMessageBatch(b *testing.B) {
 func BenchmarkPublishBatch(b *testing.B) {
 	s := start(b, awsfake.Config{History: awsfake.HistoryCounts, Discard: true})
 	q, t := clients(s)
-	createQueue(b, q, "q.fifo", nil)
+	createQueue(b, q, "q.fifo")
 	topic, err := t.CreateTopic(b.Context(), &sns.CreateTopicInput{Name: aws.String("t.fifo"), Attributes: map[string]string{"FifoTopic": "true"}})
 	if err != nil {
 		b.Fatal(err)

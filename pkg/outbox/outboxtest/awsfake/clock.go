@@ -71,7 +71,7 @@ func (c *ShiftClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 func (c *ShiftClock) fire() {
 	now := c.now()
 	for len(c.timers) > 0 && !c.timers[0].at.After(now) {
-		t, _ := heap.Pop(&c.timers).(*timer) //nolint:errcheck // only timers are pushed
+		t, _ := heap.Pop(&c.timers).(*timer)
 		go t.f()
 	}
 	c.arm()
@@ -107,7 +107,7 @@ func (h timerHeap) Swap(i, j int) {
 }
 
 func (h *timerHeap) Push(x any) {
-	t, _ := x.(*timer) //nolint:errcheck // only timers are pushed
+	t, _ := x.(*timer)
 	t.index = len(*h)
 	*h = append(*h, t)
 }

@@ -46,7 +46,7 @@ func TestFailedEntryLeavesItsNeighboursAccepted(t *testing.T) {
 	t.Parallel()
 	s := start(t, awsfake.Config{})
 	q, _ := clients(s)
-	url := createQueue(t, q, "q.fifo", nil)
+	url := createQueue(t, q, "q.fifo")
 	addFault(t, s, awsfake.Fault{Kind: awsfake.FailEntry, Operation: "SendMessageBatch", Entry: 2, Count: 1, Code: "ThrottlingException"})
 	out, err := q.SendMessageBatch(t.Context(), batch(url, "1", "2", "3"))
 	if err != nil {
@@ -73,7 +73,7 @@ func TestOmittedEntryIsInNeitherList(t *testing.T) {
 			t.Parallel()
 			s := start(t, awsfake.Config{})
 			q, _ := clients(s)
-			url := createQueue(t, q, "q.fifo", nil)
+			url := createQueue(t, q, "q.fifo")
 			addFault(t, s, awsfake.Fault{Kind: awsfake.OmitEntry, Entry: 1, Accepted: taken})
 			out, err := q.SendMessageBatch(t.Context(), batch(url, "1", "2"))
 			if err != nil {
@@ -93,7 +93,7 @@ func TestRefusedCallHasTheTypedErrorAndAcceptsNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t, awsfake.Config{})
 	q, _ := clients(s)
-	url := createQueue(t, q, "q.fifo", nil)
+	url := createQueue(t, q, "q.fifo")
 	addFault(t, s, awsfake.Fault{Kind: awsfake.FailCall, Resource: "q.fifo", Code: "RequestThrottled", SenderFault: true, Status: 403})
 	_, err := q.SendMessageBatch(t.Context(), batch(url, "1"))
 	var throttled *sqstypes.RequestThrottled
@@ -119,7 +119,7 @@ func TestLostResponseIsAnErrorAlthoughAccepted(t *testing.T) {
 			t.Parallel()
 			s := start(t, awsfake.Config{})
 			q, _ := clients(s)
-			url := createQueue(t, q, "q.fifo", nil)
+			url := createQueue(t, q, "q.fifo")
 			addFault(t, s, awsfake.Fault{Kind: awsfake.LoseResponse, Operation: "SendMessageBatch", Mode: mode, Count: 1})
 			ctx := t.Context()
 			if mode == awsfake.LossHang {
@@ -149,7 +149,7 @@ func TestDroppedConnectionAcceptsNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t, awsfake.Config{})
 	q, _ := clients(s)
-	url := createQueue(t, q, "q.fifo", nil)
+	url := createQueue(t, q, "q.fifo")
 	addFault(t, s, awsfake.Fault{Kind: awsfake.DropConnection, Operation: "SendMessageBatch"})
 	if _, err := q.SendMessageBatch(t.Context(), batch(url, "1")); err == nil {
 		t.Fatal("answered")
@@ -163,7 +163,7 @@ func TestWrongChecksumFailsTheCallAlthoughAccepted(t *testing.T) {
 	t.Parallel()
 	s := start(t, awsfake.Config{})
 	q, _ := clients(s)
-	url := createQueue(t, q, "q.fifo", nil)
+	url := createQueue(t, q, "q.fifo")
 	addFault(t, s, awsfake.Fault{Kind: awsfake.WrongMD5, Entry: 1})
 	if _, err := q.SendMessageBatch(t.Context(), batch(url, "1", "2")); err == nil {
 		t.Fatal("the SDK took the wrong checksum")
@@ -178,7 +178,7 @@ func TestFaultsByCountAndProbabilityRepeatWithTheirSeed(t *testing.T) {
 	pattern := func() (failed []int) {
 		s := start(t, awsfake.Config{})
 		q, _ := clients(s)
-		url := createQueue(t, q, "q.fifo", nil)
+		url := createQueue(t, q, "q.fifo")
 		addFault(t, s, awsfake.Fault{Kind: awsfake.FailEntry, After: 2, Probability: 0.5, Seed: 7, Count: 5})
 		for i := range 20 {
 			out, err := q.SendMessageBatch(t.Context(), batch(url, "x"))
@@ -201,7 +201,7 @@ func TestTallySeesDisorderAndRepeats(t *testing.T) {
 	t.Parallel()
 	s := start(t, awsfake.Config{History: awsfake.HistoryCounts, Discard: true})
 	q, _ := clients(s)
-	url := createQueue(t, q, "q.fifo", nil)
+	url := createQueue(t, q, "q.fifo")
 	for i, position := range []string{"1", "2", "2", "1", "3"} {
 		in := batch(url, string(rune('a'+i)))
 		in.Entries[0].MessageAttributes = map[string]sqstypes.MessageAttributeValue{"sequence": {DataType: aws.String("String"), StringValue: aws.String(position)}}

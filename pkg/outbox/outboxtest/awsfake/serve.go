@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -47,11 +48,7 @@ func (c *calls) add(operation string) {
 func (c *calls) counts() map[string]int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := make(map[string]int64, len(c.by))
-	for k, v := range c.by {
-		out[k] = v
-	}
-	return out
+	return maps.Clone(c.by)
 }
 
 // Calls returns how many requests came in for each operation.
@@ -109,10 +106,10 @@ func (s *Server) route(r *http.Request, body string) answer {
 	}
 	operation := wire.PeekAction(query)
 	s.calls.add(operation)
-	switch {
-	case operation == "":
+	switch operation {
+	case "":
 		return answer{status: http.StatusNotFound, mediaType: "text/plain", body: []byte("This is a fake of SNS and SQS. See /_fake/health.\n")}
-	case operation == "GetCallerIdentity":
+	case "GetCallerIdentity":
 		return s.callerIdentity()
 	}
 	return s.sns(r.Context(), operation, query)
@@ -125,13 +122,11 @@ func (s *Server) before(ctx context.Context, p plan, fail func(*broker.Error) an
 	if p.call == nil {
 		return answer{}, false
 	}
-	switch p.call.Kind {
-	case FailCall:
+	if p.call.Kind == FailCall {
 		return fail(p.call.brokerError()), true
-	case DropConnection:
-		return answer{drop: true}, true
 	}
-	return answer{}, false
+	drop := p.call.Kind == DropConnection
+	return answer{drop: drop}, drop
 }
 
 // after marks the answer as lost if it is to be.

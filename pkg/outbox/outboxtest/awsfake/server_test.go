@@ -34,13 +34,9 @@ func clients(s *awsfake.Server) (*sqs.Client, *sns.Client) {
 		sns.New(sns.Options{BaseEndpoint: &url, Region: "us-east-1", Credentials: creds, RetryMaxAttempts: 1})
 }
 
-func createQueue(tb testing.TB, q *sqs.Client, name string, more map[string]string) string {
+func createQueue(tb testing.TB, q *sqs.Client, name string) string {
 	tb.Helper()
-	attrs := map[string]string{"FifoQueue": "true"}
-	for k, v := range more {
-		attrs[k] = v
-	}
-	out, err := q.CreateQueue(tb.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attrs})
+	out, err := q.CreateQueue(tb.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"FifoQueue": "true"}})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -51,7 +47,7 @@ func TestPublishedBatchReachesTheSubscribedQueueInOrder(t *testing.T) {
 	t.Parallel()
 	s := start(t, awsfake.Config{})
 	q, n := clients(s)
-	url := createQueue(t, q, "a.fifo", nil)
+	url := createQueue(t, q, "a.fifo")
 	topic, err := n.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String("t.fifo"), Attributes: map[string]string{"FifoTopic": "true"}})
 	if err != nil {
 		t.Fatal(err)

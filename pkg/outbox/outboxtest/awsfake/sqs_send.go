@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -54,10 +55,8 @@ func checkBatch(ids []string, request string) *broker.Error {
 		if !broker.ValidEntryID(id) {
 			return broker.Modelled("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")
 		}
-		for _, earlier := range ids[:i] {
-			if earlier == id {
-				return broker.Modelled("BatchEntryIdsNotDistinct", "Id %s repeated.", id)
-			}
+		if slices.Contains(ids[:i], id) {
+			return broker.Modelled("BatchEntryIdsNotDistinct", "Id %s repeated.", id)
 		}
 	}
 	return nil

@@ -38,7 +38,7 @@ func readGaps(t *testing.T, path string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	t.Cleanup(func() { _ = f.Close() })
 	gaps := map[string]string{}
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {

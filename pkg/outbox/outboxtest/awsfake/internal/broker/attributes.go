@@ -41,7 +41,7 @@ func defaultAttributes(fifo bool) map[string]string {
 // have, given those that the request names.
 func (b *Broker) parseSettings(name string, fifo bool, all, given map[string]string) (s settings, err error) {
 	for k := range given {
-		if err := checkAttributeName(k, fifo); err != nil {
+		if err = checkAttributeName(k, fifo); err != nil {
 			return s, err
 		}
 	}
@@ -64,7 +64,7 @@ func (b *Broker) parseSettings(name string, fifo bool, all, given map[string]str
 		return s, err
 	}
 	if fifo {
-		if err := s.parseFIFO(all); err != nil {
+		if err = s.parseFIFO(all); err != nil {
 			return s, err
 		}
 	}

@@ -68,8 +68,8 @@ func errQueueDoesNotExist() *Error {
 		"The specified queue does not exist.")
 }
 
-func errTaskNotFound(format string, args ...any) *Error {
-	e := Fault("ResourceNotFoundException", "com.amazonaws.sqs#ResourceNotFoundException", format, args...)
+func errTaskNotFound(reason string) *Error {
+	e := Fault("ResourceNotFoundException", "com.amazonaws.sqs#ResourceNotFoundException", "%s", reason)
 	e.Status = 404
 	return e
 }

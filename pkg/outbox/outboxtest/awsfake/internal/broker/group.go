@@ -74,7 +74,7 @@ func (h readyGroups) Swap(i, j int) {
 }
 
 func (h *readyGroups) Push(x any) {
-	g, _ := x.(*group) //nolint:errcheck // only groups are pushed
+	g, _ := x.(*group)
 	g.readyIndex = len(*h)
 	*h = append(*h, g)
 }
@@ -99,7 +99,7 @@ func (h timedMessages) Swap(i, j int) {
 }
 
 func (h *timedMessages) Push(x any) {
-	m, _ := x.(*message) //nolint:errcheck // only messages are pushed
+	m, _ := x.(*message)
 	m.timedIndex = len(*h)
 	*h = append(*h, m)
 }

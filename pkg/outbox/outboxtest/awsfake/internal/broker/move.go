@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -100,9 +101,9 @@ func (b *Broker) Moves(sourceARN string) ([]MoveStatus, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	var out []MoveStatus
-	for i := len(b.tasks) - 1; i >= 0; i-- {
-		if b.tasks[i].source == source {
-			out = append(out, b.tasks[i].Status())
+	for _, t := range slices.Backward(b.tasks) {
+		if t.source == source {
+			out = append(out, t.Status())
 		}
 	}
 	return out, nil

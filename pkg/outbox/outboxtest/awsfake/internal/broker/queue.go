@@ -175,7 +175,7 @@ func (q *Queue) appear(m *message) {
 // expire shows the messages whose time has come. q.mu is held.
 func (q *Queue) expire(now int64) {
 	for len(q.timed) > 0 && q.timed[0].visibleAt <= now {
-		m, _ := heap.Pop(&q.timed).(*message) //nolint:errcheck // only messages are pushed
+		m, _ := heap.Pop(&q.timed).(*message)
 		q.appear(m)
 	}
 }

@@ -63,21 +63,25 @@ func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
 		for i, m := range messages {
 			out[i] = q.received(m)
 		}
-		if len(dead) > 0 {
+		over := len(out) > 0 || now >= deadline || ended(ctx)
+		switch {
+		case len(dead) > 0:
 			target := q.settings.redrive.target
 			q.mu.Unlock()
 			q.b.deadLetter(q.arn, target, dead)
-		} else if len(out) == 0 && now < deadline && ctx.Err() == nil {
-			q.wait(ctx, now, deadline)
-			continue
-		} else {
+		case over:
 			q.mu.Unlock()
+		default:
+			q.wait(ctx, now, deadline)
 		}
-		if len(out) > 0 || now >= deadline || ctx.Err() != nil {
+		if over {
 			return out, nil
 		}
 	}
 }
+
+// ended reports whether the caller has gone; it then gets an empty answer.
+func ended(ctx context.Context) bool { return ctx.Err() != nil }
 
 func badVisibility(seconds int) *Error {
 	return InvalidParameterValue("Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200.", seconds)
