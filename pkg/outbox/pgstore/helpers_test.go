@@ -112,6 +112,12 @@ func fetch(t *testing.T, store *pgstore.Store, f relay.Fetch) relay.Fetched {
 
 func join(t *testing.T, store *pgstore.Store) uuid.UUID {
 	t.Helper()
+	return relayOf(t, store)
+}
+
+// relayOf enters a relay, whatever others there are.
+func relayOf(t testing.TB, store *pgstore.Store) uuid.UUID {
+	t.Helper()
 	id := uuid.New()
 	ok, err := store.Join(t.Context(), relay.Join{RelayID: id, Name: "test", TTL: ttl, RunFor: time.Hour, Relays: 1000})
 	if err != nil || !ok {

@@ -37,6 +37,9 @@ type Status struct {
 	Blocked     int `json:"blocked"`
 	// Now is the database's clock.
 	Now time.Time `json:"now"`
+	// SchemaVersion is the newest migration that was applied. [Version] is
+	// what this package needs.
+	SchemaVersion int64 `json:"schema_version"`
 }
 
 // DestinationStatus is what waits for one destination.
@@ -113,8 +116,9 @@ type Location struct {
 	Replays       int       `json:"replays"`
 	CreatedAt     time.Time `json:"created_at"`
 	// Of an event that waits: the name of the relay that holds its shard, and
-	// why its lane is on hold.
+	// which dead event its lane is on hold behind, and why.
 	Holder      string     `json:"holder,omitempty"`
+	BlockedBy   *uuid.UUID `json:"blocked_by,omitempty"`
 	BlockReason string     `json:"block_reason,omitempty"`
 	ReleasedAt  *time.Time `json:"released_at,omitempty"`
 	// Of an event that was sent or archived.

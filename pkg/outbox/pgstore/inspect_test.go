@@ -47,6 +47,9 @@ func TestStatusAndLookup(t *testing.T) {
 				got.Holder != want.Holder || got.BlockReason != want.BlockReason {
 				t.Errorf("location = %+v, want %+v", got, want)
 			}
+			if (got.BlockedBy != nil) != (want.State == pgstore.Blocked) || got.BlockedBy != nil && *got.BlockedBy != eventIDs[dead] {
+				t.Errorf("the %s event is blocked by %v", want.State, got.BlockedBy)
+			}
 			if (got.SentAt != nil) != (want.State == pgstore.Sent || want.State == pgstore.Archived) || (got.DeadAt != nil) != (want.State == pgstore.Dead) {
 				t.Errorf("times of the %s event: sent %v, dead %v", want.State, got.SentAt, got.DeadAt)
 			}
@@ -64,6 +67,9 @@ func TestStatusAndLookup(t *testing.T) {
 		}
 		if st.DeadLetters != 1 || st.Blocked != 1 || st.Now.IsZero() {
 			t.Errorf("dead letters, blocked, now = %d, %d, %v", st.DeadLetters, st.Blocked, st.Now)
+		}
+		if st.SchemaVersion != pgstore.Version() {
+			t.Errorf("schema version = %d, want %d", st.SchemaVersion, pgstore.Version())
 		}
 		if len(st.Relays) != 1 || st.Relays[0].RelayID != id || st.Relays[0].Shards != 64 || st.Relays[0].Name != "test" {
 			t.Errorf("relays = %+v", st.Relays)

@@ -6,7 +6,7 @@ from (
         'aggregate_id', e.aggregate_id, 'event_type', e.event_type, 'shard', e.shard, 'replays', e.replays,
         'created_at', e.created_at, 'sent_at', e.sent_at, 'message_id', e.message_id,
         'sequence_number', e.sequence_number, 'holder', r.name,
-        'block_reason', b.reason, 'released_at', b.released_at)) as found
+        'blocked_by', b.event_id, 'block_reason', b.reason, 'released_at', b.released_at)) as found
     from outbox.events e
     left join outbox.shards s on s.shard = e.shard and e.sent_at is null
     left join outbox.relays r on r.relay_id = s.owner

@@ -15,6 +15,7 @@ with pending as materialized (
 )
 select json_build_object(
     'now', clock_timestamp(),
+    'schema_version', (select coalesce(max(m.version_id), 0) from outbox.migrations m where m.is_applied),
     'pending', (select count(*) from pending),
     'destinations', (select coalesce(json_agg(d order by d.destination), '[]') from destinations d),
     'relays', (select coalesce(json_agg(r order by r.started_at desc, r.relay_id desc), '[]') from relays r),
