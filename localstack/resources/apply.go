@@ -132,9 +132,22 @@ func (o *Outputs) destinations() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var destinations map[string]string
-	if err := json.Unmarshal([]byte(env["OUTBOX_DESTINATIONS"]), &destinations); err != nil {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(env["OUTBOX_DESTINATIONS"]), &raw); err != nil {
 		return nil, fmt.Errorf("OUTBOX_DESTINATIONS: %w", err)
+	}
+	destinations := make(map[string]string, len(raw))
+	for name, value := range raw {
+		// A destination is an ARN, or an object with an arn and settings.
+		var object struct {
+			ARN string `json:"arn"`
+		}
+		if json.Unmarshal(value, &object.ARN) != nil {
+			if err := json.Unmarshal(value, &object); err != nil {
+				return nil, fmt.Errorf("OUTBOX_DESTINATIONS: %s: %w", name, err)
+			}
+		}
+		destinations[name] = object.ARN
 	}
 	return destinations, nil
 }

@@ -184,7 +184,8 @@ func TestAChangedTemplateUpdatesTheQueues(t *testing.T) {
 func TestExistingDestinationsCreateNothing(t *testing.T) {
 	t.Parallel()
 	out, err := Apply(t.Context(), fake(t), templatePath, Options{Parameters: map[string]string{
-		"Destinations": `{"default":"arn:aws:sns:eu-west-1:111122223333:mine.fifo"}`,
+		"Destinations": `{"default":"arn:aws:sns:eu-west-1:111122223333:mine.fifo",` +
+			`"audit":{"arn":"arn:aws:sqs:eu-west-1:111122223333:mine.fifo","on_reject":"block"}}`,
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +193,10 @@ func TestExistingDestinationsCreateNothing(t *testing.T) {
 	if len(out.Resources) != 0 {
 		t.Errorf("created %v", out.Resources)
 	}
-	if want := map[string]string{"default": "arn:aws:sns:eu-west-1:111122223333:mine.fifo"}; !reflect.DeepEqual(out.Destinations, want) {
+	want := map[string]string{
+		"default": "arn:aws:sns:eu-west-1:111122223333:mine.fifo", "audit": "arn:aws:sqs:eu-west-1:111122223333:mine.fifo",
+	}
+	if !reflect.DeepEqual(out.Destinations, want) {
 		t.Errorf("destinations = %v, want %v", out.Destinations, want)
 	}
 }

@@ -3,6 +3,8 @@ package resources
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -165,6 +167,52 @@ Resources:
 				t.Errorf("found %q, want %d", found, want)
 			}
 		})
+	}
+}
+
+func TestTheFunctionsReadEveryVariableOfTheTemplate(t *testing.T) {
+	t.Parallel()
+	template, err := Load(templatePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths, err := filepath.Glob("../../functions/internal/boot/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var source strings.Builder
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Write(data)
+	}
+	checked := 0
+	for id, r := range template.Resources {
+		if r.Type != "AWS::Serverless::Function" {
+			continue
+		}
+		environment, err := mapping(r.Properties, "Environment")
+		if err != nil {
+			t.Fatal(err)
+		}
+		variables, err := mapping(environment, "Variables")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name := range variables {
+			if !strings.HasPrefix(name, "OUTBOX_") {
+				continue
+			}
+			checked++
+			if !regexp.MustCompile(`env:"` + name + `[",]`).MatchString(source.String()) {
+				t.Errorf("%s sets %s, which no function reads", id, name)
+			}
+		}
+	}
+	if checked == 0 {
+		t.Error("the template sets no variable")
 	}
 }
 
