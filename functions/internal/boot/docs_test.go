@@ -17,6 +17,9 @@ var update = flag.Bool("update", false, "write the generated part of docs/config
 func settings(c relay.Config) map[string]string {
 	found := map[string]string{}
 	for f, v := range reflect.ValueOf(c).Fields() {
+		if !f.IsExported() {
+			continue
+		}
 		switch f.Name {
 		case "RelayID", "Name", "Destinations", "Observer", "Logger":
 		default:
