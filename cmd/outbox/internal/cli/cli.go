@@ -1,0 +1,140 @@
+// Package cli is the outbox command without its process: what it reads and
+// writes is given to it.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+// Outbox is what the commands look at.
+type Outbox interface {
+	// Status reads the state of the outbox and counts at most limit events.
+	Status(ctx context.Context, limit int) (pgstore.Status, error)
+	// Lookup finds an event, or returns pgstore.ErrNotFound.
+	Lookup(ctx context.Context, eventID uuid.UUID) (pgstore.Location, error)
+	// Check returns what makes the database unsafe to use.
+	Check(ctx context.Context) error
+}
+
+// Database is an open database.
+type Database struct {
+	Outbox Outbox
+	// Migrate brings the schema up to date and returns the versions it applied.
+	Migrate func(ctx context.Context) ([]int64, error)
+	Close   func()
+}
+
+// Program is the command. All fields are required.
+type Program struct {
+	Out, Err io.Writer
+	Getenv   func(name string) string
+	// Color is for Out.
+	Color bool
+	Now   func() time.Time
+	Open  func(ctx context.Context, url string) (Database, error)
+}
+
+// The exit codes.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+	exitNo      = 3
+)
+
+const about = `outbox looks after the transactional outbox in a PostgreSQL database: it
+migrates its schema and shows where events are.
+
+Exit codes:
+  0  all is well
+  1  the command failed: no connection, no schema, a refused privilege
+  2  the command line or the database URL is wrong
+  3  the answer is no: show found no such event, status --check found a limit
+     exceeded`
+
+// globals are the flags of every command.
+type globals struct {
+	databaseURL string
+	timeout     time.Duration
+}
+
+// Run executes the command line and returns the exit code of the process.
+func (p *Program) Run(ctx context.Context, args []string) int {
+	root := p.root()
+	root.SetArgs(args)
+	root.SetOut(p.Out)
+	root.SetErr(p.Err)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err == nil {
+		return 0
+	}
+	code := exitUsage
+	if f, ok := errors.AsType[*failure](err); ok {
+		code, err = f.code, f.err
+	}
+	if err != nil {
+		_, _ = fmt.Fprintf(p.Err, "%s: %v\n", cmd.CommandPath(), err)
+	}
+	if code == exitUsage {
+		_, _ = fmt.Fprintf(p.Err, "Run %s --help for usage.\n", cmd.CommandPath())
+	}
+	return code
+}
+
+func (p *Program) root() *cobra.Command {
+	var g globals
+	root := &cobra.Command{
+		Use:           "outbox",
+		Short:         "Look after the transactional outbox",
+		Long:          about,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	flags := root.PersistentFlags()
+	flags.StringVar(&g.databaseURL, "database-url", "",
+		"PostgreSQL URL (default $OUTBOX_DATABASE_URL, else $DATABASE_URL)")
+	flags.DurationVar(&g.timeout, "timeout", 0, "give up after this long (default 30s, 10m for migrate)")
+	root.AddCommand(p.migrate(&g), p.status(&g), p.show(&g), p.version())
+	return root
+}
+
+// with opens the database and runs f within the time limit. Errors of f and its
+// own are failures.
+func (p *Program) with(ctx context.Context, g *globals, limit time.Duration, f func(ctx context.Context, db Database) error) error {
+	if g.timeout < 0 {
+		return usagef("--timeout: must not be negative, is %v", g.timeout)
+	}
+	if g.timeout > 0 {
+		limit = g.timeout
+	}
+	url, err := p.databaseURL(g)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	db, err := p.Open(ctx, url)
+	if err != nil {
+		return failed(explain(err, limit))
+	}
+	defer db.Close()
+	if err := f(ctx, db); err != nil {
+		if _, ok := errors.AsType[*failure](err); ok {
+			return err
+		}
+		return failed(explain(err, limit))
+	}
+	return nil
+}
+
+func (p *Program) style() view.Style { return view.Style{Color: p.Color} }

@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+func (p *Program) status(g *globals) *cobra.Command {
+	var (
+		asJSON, check bool
+		limit         int
+		limits        view.Limits
+	)
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show the backlog, the relays and what is wrong",
+		Long: `Shows what waits for each destination, the relays with the shards they hold, how
+long their leases last without a renewal and how long they will run, dead
+letters and aggregates on hold, and hints about what is wrong.
+
+With --json the fields are: now, schema_version, pending, pending_capped (true
+when --limit was reached), oldest_seconds, dead_letters, blocked_aggregates,
+destinations (destination, pending, oldest_seconds), relays (relay_id, name,
+state, shards, started_at, lease_seconds, run_seconds), shards_without_owner and
+problems (code, message). A state is running, leaving or lapsed.
+
+With --check it exits with 3 when a limit is exceeded. A negative limit allows
+anything.`,
+		Example: `  outbox status
+  outbox status --json | jq .oldest_seconds
+  outbox status --check --max-age 2m --max-dead 10`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if limit < 1 {
+				return usagef("--limit: must be above 0, is %d", limit)
+			}
+			for _, name := range []string{"max-age", "max-dead", "max-blocked", "max-pending"} {
+				if !check && cmd.Flags().Changed(name) {
+					return usagef("--%s: is for --check: add --check", name)
+				}
+			}
+			if check && limits.Pending >= limit {
+				return usagef("--max-pending: must be below --limit (%d), is %d: raise --limit", limit, limits.Pending)
+			}
+			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
+				st, err := readStatus(ctx, db.Outbox, limit)
+				if err != nil {
+					return err
+				}
+				ok := !check || st.Check(limits)
+				if asJSON {
+					err = st.JSON(p.Out)
+				} else {
+					err = st.Text(p.Out, p.style())
+				}
+				if err == nil && !ok {
+					err = &failure{code: exitNo}
+				}
+				return err
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&asJSON, "json", false, "write one JSON object")
+	flags.IntVar(&limit, "limit", 100_000, "look at this many pending events at most")
+	flags.BoolVar(&check, "check", false, "exit with 3 when a limit is exceeded")
+	flags.DurationVar(&limits.Age, "max-age", 5*time.Minute, "with --check: the oldest pending event")
+	flags.IntVar(&limits.Dead, "max-dead", 0, "with --check: dead letters")
+	flags.IntVar(&limits.Blocked, "max-blocked", 0, "with --check: aggregates on hold")
+	flags.IntVar(&limits.Pending, "max-pending", -1, "with --check: pending events")
+	return cmd
+}
+
+func readStatus(ctx context.Context, o Outbox, limit int) (view.Status, error) {
+	raw, err := o.Status(ctx, limit)
+	if err != nil {
+		return view.Status{}, err //nolint:wrapcheck // the store names the operation
+	}
+	st := view.NewStatus(&raw)
+	switch err := o.Check(ctx); {
+	case err == nil, errors.Is(err, pgstore.ErrReadOnly): // looking is all that is done here
+	case errors.Is(err, pgstore.ErrSchema), errors.Is(err, pgstore.ErrSettings):
+		st.Warn("database", err.Error())
+	default:
+		return view.Status{}, err //nolint:wrapcheck // the store names the operation
+	}
+	return st, nil
+}

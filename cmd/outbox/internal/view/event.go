@@ -1,0 +1,113 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+// NotFound is the state of an event that is nowhere.
+const NotFound = "not_found"
+
+// EventJSON writes where an event is as one JSON object, with the field names
+// of [pgstore.Location].
+func EventJSON(w io.Writer, l *pgstore.Location) error { return writeJSON(w, l) }
+
+// NotFoundJSON writes that there is no such event.
+func NotFoundJSON(w io.Writer, id uuid.UUID) error {
+	return writeJSON(w, struct {
+		State   string    `json:"state"`
+		EventID uuid.UUID `json:"event_id"`
+	}{NotFound, id})
+}
+
+// EventText writes where an event is, for people. now is the time that ages
+// count from.
+func EventText(w io.Writer, style Style, l *pgstore.Location, now time.Time) error {
+	p := &printer{w: w}
+	field := func(name, value string) {
+		if value != "" {
+			p.line(style.paint(faint, fmt.Sprintf("%-17s", name)), value)
+		}
+	}
+	at := func(name string, t *time.Time) {
+		if t != nil {
+			field(name, moment(*t)+" ("+Duration(max(0, now.Sub(*t)))+" ago)")
+		}
+	}
+	p.line(style.paint(bold, "event "+l.EventID.String()))
+	field("state", style.paint(stateShade(l.State), string(l.State))+explain(l))
+	field("event type", Printable(l.EventType))
+	field("aggregate", Printable(l.AggregateType)+" "+Printable(l.AggregateID))
+	field("destination", Printable(l.Destination))
+	field("id", strconv.FormatInt(l.ID, 10))
+	field("shard", strconv.Itoa(l.Shard)+heldBy(l))
+	if l.Replays > 0 {
+		field("replays", strconv.Itoa(l.Replays))
+	}
+	at("created", &l.CreatedAt)
+	at("sent", l.SentAt)
+	field("message id", Printable(l.MessageID))
+	field("sequence number", Printable(l.SequenceNumber))
+	at("dead", l.DeadAt)
+	if l.State == pgstore.Dead {
+		field("attempts", strconv.Itoa(l.Attempts))
+	}
+	field("code", Printable(l.Code))
+	field("reason", Printable(l.Reason))
+	if l.BlockedBy != nil {
+		field("blocked by", "event "+l.BlockedBy.String())
+	}
+	field("block reason", Printable(l.BlockReason))
+	at("released", l.ReleasedAt)
+	if p.err != nil {
+		return fmt.Errorf("write: %w", p.err)
+	}
+	return nil
+}
+
+func stateShade(s pgstore.State) shade {
+	switch s {
+	case pgstore.Sent, pgstore.Archived:
+		return green
+	case pgstore.Pending:
+		return yellow
+	case pgstore.Dead, pgstore.Blocked:
+		return red
+	}
+	return plain
+}
+
+func explain(l *pgstore.Location) string {
+	switch l.State {
+	case pgstore.Pending:
+		return ": waits for its turn"
+	case pgstore.Blocked:
+		if l.ReleasedAt != nil {
+			return ": its aggregate was released and goes on when a relay sees it"
+		}
+		return ": its aggregate is on hold behind a dead event"
+	case pgstore.Sent:
+		return ": its destination accepted it"
+	case pgstore.Archived:
+		return ": sent, and moved out of the hot table"
+	case pgstore.Dead:
+		return ": it cannot be published as it is"
+	}
+	return ""
+}
+
+func heldBy(l *pgstore.Location) string {
+	if l.State != pgstore.Pending && l.State != pgstore.Blocked {
+		return ""
+	}
+	if l.Holder == "" {
+		return ", held by no relay: see outbox status"
+	}
+	return ", held by relay " + Printable(l.Holder)
+}

@@ -1,0 +1,132 @@
+package view
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+// stall is how long events may wait before somebody should look: the schedule
+// starts a relay each minute.
+const stall = time.Minute
+
+// Problem is something that an operator should know, with what to do about it.
+type Problem struct {
+	// Code is a stable word.
+	Code    string `json:"code"`
+	Message string `json:"message"`
+
+	severity severity
+}
+
+type severity int
+
+const (
+	hint severity = iota
+	warning
+	failed
+)
+
+// String returns the word that the problem starts with in text.
+func (s severity) String() string {
+	switch s {
+	case warning:
+		return "warning"
+	case failed:
+		return "check failed"
+	case hint:
+	}
+	return "note"
+}
+
+func (s severity) shade() shade {
+	switch s {
+	case warning:
+		return yellow
+	case failed:
+		return red
+	case hint:
+	}
+	return faint
+}
+
+func (s *Status) add(severity severity, code, format string, args ...any) {
+	s.Problems = append(s.Problems, Problem{Code: code, Message: fmt.Sprintf(format, args...), severity: severity})
+}
+
+// Warn adds what was found elsewhere.
+func (s *Status) Warn(code, message string) { s.add(warning, code, "%s", message) }
+
+func (s *Status) findProblems() {
+	if known := pgstore.Version(); s.SchemaVersion > known {
+		s.add(warning, "schema_newer", "the schema has version %d, newer than the %d that this program knows: upgrade the outbox command", s.SchemaVersion, known)
+	}
+	live, oldestRelay := 0, time.Duration(0)
+	for i := range s.Relays {
+		if r := &s.Relays[i]; r.State != lapsed {
+			live++
+			oldestRelay = max(oldestRelay, r.age)
+		} else {
+			s.add(warning, "relay_lapsed", "relay %s stopped renewing its lease %s ago; the next relay takes its shards over", Printable(r.Name), Duration(-r.lease))
+		}
+	}
+	switch {
+	case live == 0 && s.Pending > 0:
+		s.add(warning, "no_relay", "no relay is running and events wait: the schedule starts one each minute; "+
+			"if none comes, check that the schedule is enabled, and the log of the relay function")
+	case live == 0:
+		s.add(hint, "no_relay", "no relay is running: that is normal between two ticks when OUTBOX_IDLE_EXIT is set, else check the schedule")
+	case len(s.ShardsWithoutOwner) > 0:
+		slices.Sort(s.ShardsWithoutOwner)
+		s.add(hint, "shards_without_owner", "shards %s have no relay at this moment: running relays take them within seconds; look again", Ranges(s.ShardsWithoutOwner))
+	}
+	for _, d := range s.Destinations {
+		if oldestRelay > stall && d.oldest > stall {
+			s.add(warning, "destination_waits", "events for %s have waited for %s though a relay runs: "+
+				"the name may be missing from OUTBOX_DESTINATIONS, the destination may refuse or throttle, or their aggregates are on hold; the log of the relay says which",
+				quoted(d.Destination), Duration(d.oldest))
+		}
+	}
+	if s.DeadLetters > 0 {
+		s.add(warning, "dead_letters", "%s: see why with: select event_id, destination, code, reason from outbox.dead_letters order by dead_at desc",
+			plural(int64(s.DeadLetters), "dead letter", "dead letters"))
+	}
+	if s.BlockedAggregates > 0 {
+		s.add(warning, "blocked_aggregates", "%s: see which with: select * from outbox.blocked; release one with: "+
+			"update outbox.blocked set released_at = now() where (destination, aggregate_type, aggregate_id) = (...)",
+			plural(int64(s.BlockedAggregates), "aggregate is on hold behind a dead event", "aggregates are on hold behind dead events"))
+	}
+	if s.PendingCapped {
+		s.add(hint, "pending_capped", "only the first %s pending events were looked at: raise --limit to count more", Count(int64(s.Pending)))
+	}
+}
+
+// Limits are what a check allows. A negative one allows anything.
+type Limits struct {
+	Age                    time.Duration
+	Dead, Blocked, Pending int
+}
+
+// Check adds a problem for each limit that is exceeded, and reports whether
+// none was.
+func (s *Status) Check(l Limits) bool {
+	before := len(s.Problems)
+	if l.Age >= 0 && s.oldest > l.Age {
+		s.add(failed, "max_age", "the oldest pending event is %s old, more than %s", Duration(s.oldest), Duration(l.Age))
+	}
+	for _, limit := range []struct {
+		code, one, many string
+		got, allowed    int
+	}{
+		{"max_dead", "dead letter", "dead letters", s.DeadLetters, l.Dead},
+		{"max_blocked", "aggregate on hold", "aggregates on hold", s.BlockedAggregates, l.Blocked},
+		{"max_pending", "pending event", "pending events", s.Pending, l.Pending},
+	} {
+		if limit.allowed >= 0 && limit.got > limit.allowed {
+			s.add(failed, limit.code, "%s, more than %s", plural(int64(limit.got), limit.one, limit.many), Count(int64(limit.allowed)))
+		}
+	}
+	return len(s.Problems) == before
+}

@@ -1,0 +1,224 @@
+package view
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+// Status is the state of an outbox as it is shown. The names of its JSON fields
+// are stable.
+type Status struct {
+	Now                time.Time     `json:"now"`
+	SchemaVersion      int64         `json:"schema_version"`
+	Pending            int           `json:"pending"`
+	PendingCapped      bool          `json:"pending_capped"`
+	OldestSeconds      float64       `json:"oldest_seconds"`
+	DeadLetters        int           `json:"dead_letters"`
+	BlockedAggregates  int           `json:"blocked_aggregates"`
+	Destinations       []Destination `json:"destinations"`
+	Relays             []Relay       `json:"relays"`
+	ShardsWithoutOwner []int         `json:"shards_without_owner"`
+	Problems           []Problem     `json:"problems"`
+
+	oldest time.Duration
+}
+
+// Destination is what waits for one destination.
+type Destination struct {
+	Destination   string  `json:"destination"`
+	Pending       int     `json:"pending"`
+	OldestSeconds float64 `json:"oldest_seconds"`
+
+	oldest time.Duration
+}
+
+// Relay is a relay and what it holds.
+type Relay struct {
+	RelayID uuid.UUID `json:"relay_id"`
+	Name    string    `json:"name"`
+	// State is running, leaving, or lapsed: a lease that ended and that nobody
+	// took over yet.
+	State        string    `json:"state"`
+	Shards       []int     `json:"shards"`
+	StartedAt    time.Time `json:"started_at"`
+	LeaseSeconds float64   `json:"lease_seconds"`
+	RunSeconds   float64   `json:"run_seconds"`
+
+	age, lease, run time.Duration
+}
+
+// The states of a relay.
+const (
+	running = "running"
+	leaving = "leaving"
+	lapsed  = "lapsed"
+)
+
+// NewStatus prepares st for showing and looks for problems.
+func NewStatus(st *pgstore.Status) Status {
+	s := Status{
+		Now:                st.Now.UTC(),
+		SchemaVersion:      st.SchemaVersion,
+		Pending:            st.Pending,
+		PendingCapped:      st.Pending >= st.PendingLimit,
+		DeadLetters:        st.DeadLetters,
+		BlockedAggregates:  st.Blocked,
+		Destinations:       make([]Destination, 0, len(st.Destinations)),
+		Relays:             make([]Relay, 0, len(st.Relays)),
+		ShardsWithoutOwner: []int{},
+		Problems:           []Problem{},
+	}
+	for _, d := range st.Destinations {
+		age := st.Now.Sub(d.Oldest)
+		s.Destinations = append(s.Destinations, Destination{
+			Destination: d.Destination, Pending: d.Pending, OldestSeconds: seconds(age), oldest: age,
+		})
+		s.oldest = max(s.oldest, age)
+	}
+	s.OldestSeconds = seconds(s.oldest)
+
+	held := make(map[uuid.UUID][]int)
+	for _, shard := range st.Shards {
+		if shard.Owner != nil {
+			held[*shard.Owner] = append(held[*shard.Owner], shard.Shard)
+		} else {
+			s.ShardsWithoutOwner = append(s.ShardsWithoutOwner, shard.Shard)
+		}
+	}
+	for _, r := range st.Relays {
+		relay := Relay{
+			RelayID: r.RelayID, Name: r.Name, State: running, Shards: held[r.RelayID], StartedAt: r.StartedAt.UTC(),
+			age: st.Now.Sub(r.StartedAt), lease: r.LeaseUntil.Sub(st.Now), run: r.RunUntil.Sub(st.Now),
+		}
+		switch {
+		case relay.lease <= 0:
+			relay.State = lapsed
+		case r.Leaving:
+			relay.State = leaving
+		}
+		if relay.Shards == nil {
+			relay.Shards = []int{}
+		}
+		relay.LeaseSeconds, relay.RunSeconds = seconds(relay.lease), seconds(relay.run)
+		s.Relays = append(s.Relays, relay)
+		delete(held, r.RelayID)
+	}
+	// A shard whose owner has no row any more is as free as one without.
+	for _, shards := range held {
+		s.ShardsWithoutOwner = append(s.ShardsWithoutOwner, shards...)
+	}
+	s.findProblems()
+	return s
+}
+
+// JSON writes the status as one JSON object.
+func (s *Status) JSON(w io.Writer) error { return writeJSON(w, s) }
+
+func writeJSON(w io.Writer, v any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(v); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// Text writes the status for people.
+func (s *Status) Text(w io.Writer, style Style) error {
+	p := &printer{w: w}
+	atLeast := ""
+	if s.PendingCapped {
+		atLeast = "at least "
+	}
+	p.line(style.paint(bold, atLeast+Count(int64(s.Pending))+" pending"), oldestOf(s), ", ",
+		style.count(s.DeadLetters, "dead letter", "dead letters"), ", ",
+		style.count(s.BlockedAggregates, "aggregate on hold", "aggregates on hold"))
+
+	if len(s.Destinations) > 0 {
+		p.line()
+		rows := make([][]cell, 0, len(s.Destinations))
+		for _, d := range s.Destinations {
+			rows = append(rows, []cell{
+				{text: Printable(d.Destination)}, {text: Count(int64(d.Pending))}, {text: Duration(d.oldest), shade: ageShade(d.oldest)},
+			})
+		}
+		style.table(p, []column{{"DESTINATION", false}, {"PENDING", true}, {"OLDEST", true}}, rows)
+	}
+
+	p.line()
+	rows := make([][]cell, 0, len(s.Relays)+1)
+	for i := range s.Relays {
+		rows = append(rows, s.Relays[i].row())
+	}
+	if len(s.ShardsWithoutOwner) > 0 {
+		rows = append(rows, []cell{
+			{text: "(no relay)", shade: faint}, {text: "-"}, {text: Ranges(s.ShardsWithoutOwner)}, {text: "-"}, {text: "-"}, {text: "-"},
+		})
+	}
+	style.table(p, []column{{"RELAY", false}, {"STATE", false}, {"SHARDS", false}, {"LEASE LEFT", true}, {"RUNS FOR", true}, {"RUN LEFT", true}}, rows)
+
+	if len(s.Problems) > 0 {
+		p.line()
+	}
+	for _, problem := range s.Problems {
+		p.line(style.paint(problem.severity.shade(), problem.severity.String()+":"), " ", problem.Message)
+	}
+	if p.err != nil {
+		return fmt.Errorf("write: %w", p.err)
+	}
+	return nil
+}
+
+func oldestOf(s *Status) string {
+	if s.Pending == 0 {
+		return ""
+	}
+	return ", oldest " + Duration(s.oldest)
+}
+
+func (r *Relay) row() []cell {
+	state := cell{text: r.State, shade: green}
+	switch r.State {
+	case lapsed:
+		state.shade = red
+	case leaving:
+		state.shade = yellow
+	}
+	shards := Ranges(r.Shards)
+	if shards == "" {
+		shards = "none"
+	}
+	return []cell{
+		{text: Printable(r.Name)}, state, {text: shards},
+		{text: left(r.lease)}, {text: Duration(r.age)}, {text: left(r.run)},
+	}
+}
+
+func left(d time.Duration) string {
+	if d <= 0 {
+		return "over"
+	}
+	return Duration(d)
+}
+
+func (s Style) count(n int, one, many string) string {
+	c := plain
+	if n > 0 {
+		c = red
+	}
+	return s.paint(c, plural(int64(n), one, many))
+}
+
+func ageShade(age time.Duration) shade {
+	if age > stall {
+		return yellow
+	}
+	return plain
+}

@@ -1,0 +1,41 @@
+package view
+
+import "io"
+
+// Style writes text with or without colour.
+type Style struct {
+	// Color marks text with the escape codes of ECMA-48, for terminals.
+	Color bool
+}
+
+type shade string
+
+const (
+	plain  shade = ""
+	bold   shade = "1"
+	faint  shade = "2"
+	red    shade = "31"
+	green  shade = "32"
+	yellow shade = "33"
+)
+
+func (s Style) paint(c shade, text string) string {
+	if !s.Color || c == plain || text == "" {
+		return text
+	}
+	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
+}
+
+// printer keeps the first error of many writes.
+type printer struct {
+	w   io.Writer
+	err error
+}
+
+func (p *printer) line(parts ...string) {
+	for _, part := range append(parts, "\n") {
+		if p.err == nil {
+			_, p.err = io.WriteString(p.w, part)
+		}
+	}
+}

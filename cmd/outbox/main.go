@@ -1,0 +1,44 @@
+// Command outbox looks after the transactional outbox in a PostgreSQL database:
+// it migrates the schema and shows where events are.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/cli"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	program := cli.Program{
+		Out:    os.Stdout,
+		Err:    os.Stderr,
+		Getenv: os.Getenv,
+		// https://no-color.org
+		Color: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(os.Stdout.Fd())),
+		Now:   time.Now,
+		Open:  open,
+	}
+	code := program.Run(ctx, os.Args[1:])
+	stop()
+	os.Exit(code)
+}
+
+func open(ctx context.Context, url string) (cli.Database, error) {
+	pool, err := pgstore.Connect(ctx, pgstore.Config{URL: url})
+	if err != nil {
+		return cli.Database{}, err //nolint:wrapcheck // says what it did
+	}
+	return cli.Database{
+		Outbox:  pgstore.New(pool),
+		Migrate: func(ctx context.Context) ([]int64, error) { return pgstore.Migrate(ctx, pool) },
+		Close:   pool.Close,
+	}, nil
+}
