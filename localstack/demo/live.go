@@ -22,12 +22,12 @@ func newLive(out *os.File) *live {
 	return &live{out: out, terminal: term.IsTerminal(int(out.Fd())), start: time.Now()}
 }
 
-// say prints a line that stays.
+// say prints a line that stays. Nothing can be done about a screen that is gone.
 func (l *live) say(format string, args ...any) {
 	if l.terminal {
-		fmt.Fprint(l.out, "\r\x1b[K")
+		_, _ = fmt.Fprint(l.out, "\r\x1b[K")
 	}
-	fmt.Fprintf(l.out, "%5.1fs  %s\n", time.Since(l.start).Seconds(), fmt.Sprintf(format, args...))
+	_, _ = fmt.Fprintf(l.out, "%5.1fs  %s\n", time.Since(l.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
 // watch shows what line returns until ctx ends.
@@ -43,13 +43,13 @@ func (l *live) watch(ctx context.Context, line func(ctx context.Context) string)
 		case <-ticker.C:
 		case <-ctx.Done():
 			if l.terminal {
-				fmt.Fprint(l.out, "\r\x1b[K")
+				_, _ = fmt.Fprint(l.out, "\r\x1b[K")
 			}
 			return
 		}
 		text := line(ctx)
 		if l.terminal {
-			fmt.Fprintf(l.out, "\r\x1b[K%5.1fs  %s", time.Since(l.start).Seconds(), text)
+			_, _ = fmt.Fprintf(l.out, "\r\x1b[K%5.1fs  %s", time.Since(l.start).Seconds(), text)
 		} else {
 			l.say("%s", text)
 		}

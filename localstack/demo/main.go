@@ -47,12 +47,12 @@ func command(ctx context.Context, args []string) int {
 		return 1
 	}
 	if cfg.json {
-		if err := r.writeJSON(os.Stdout); err != nil {
+		if err = r.writeJSON(os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 	} else {
-		r.writeText(os.Stdout)
+		fmt.Print(r.text())
 	}
 	if !r.OK {
 		return 1

@@ -56,7 +56,7 @@ func (j *journal) Committed(c history.Commit, events ...history.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for i := range events {
-		j.pair(events[i].EventID, c.Began, -1)
+		j.pair(events[i].EventID, c.Began, false)
 	}
 }
 
@@ -74,7 +74,7 @@ func (j *journal) onAccepted(a awsfake.Accepted) {
 	destination := j.destinations[a.Name]
 	if !a.Suppressed {
 		j.accepted++
-		j.pair(id, a.At, 1)
+		j.pair(id, a.At, true)
 	}
 	j.mu.Unlock()
 	j.Accepted(history.Acceptance{
@@ -84,16 +84,20 @@ func (j *journal) onAccepted(a awsfake.Accepted) {
 	})
 }
 
-// pair measures an event when both its times are known. sign is 1 when t is
-// the later of the two by its meaning.
-func (j *journal) pair(id uuid.UUID, t time.Time, sign time.Duration) {
+// pair measures an event when both its times are known: that of the commit,
+// and that of the acceptance, which may be told first.
+func (j *journal) pair(id uuid.UUID, t time.Time, isAcceptance bool) {
 	other, known := j.open[id]
 	if !known {
 		j.open[id] = t
 		return
 	}
 	delete(j.open, id)
-	took := min(max(sign*t.Sub(other), time.Microsecond), time.Hour)
+	took := other.Sub(t)
+	if isAcceptance {
+		took = t.Sub(other)
+	}
+	took = min(max(took, time.Microsecond), time.Hour)
 	_ = j.latency.RecordValue(took.Microseconds()) // It is within the bounds.
 }
 

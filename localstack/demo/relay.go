@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,7 +72,7 @@ func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*flee
 	if err != nil {
 		return nil, err
 	}
-	for name, value := range map[string]string{
+	maps.Copy(env, map[string]string{
 		"AWS_ACCESS_KEY_ID":     "test",
 		"AWS_SECRET_ACCESS_KEY": "test",
 		"OUTBOX_MARGIN":         relayMargin.String(),
@@ -80,15 +81,13 @@ func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*flee
 		"OUTBOX_JOIN_WINDOW": (relayTimeout - relayMargin - tick/2).String(),
 		"OUTBOX_LEASE_TTL":   "4s",
 		"OUTBOX_IDLE_EXIT":   "3s",
-	} {
-		env[name] = value
-	}
+	})
 	f := &fleet{}
 	f.fn, err = lambdalocal.New(lambdalocal.Config{
 		Name: "relay", Binary: binary, Env: env, Region: region, Timeout: relayTimeout, Memory: 512,
 		MaxConcurrency: 6, MaxEventAge: time.Minute, Done: f.done,
 		Output: func(l lambdalocal.Line) {
-			fmt.Fprintf(log, "relay %d: %s\n", l.Environment, l.Text)
+			_, _ = fmt.Fprintf(log, "relay %d: %s\n", l.Environment, l.Text)
 		},
 	})
 	return f, err
@@ -122,7 +121,7 @@ func (f *fleet) done(r lambdalocal.Response, err error) {
 	switch {
 	case summary.Outcome == relay.Standby:
 		st.Standby++
-	case summary.HandOvers > 0:
+	case summary.HandOvers > 0 && summary.Outcome != relay.Idle:
 		st.HandOvers++
 		st.Relays++
 	default:

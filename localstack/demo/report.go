@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
@@ -13,8 +14,11 @@ import (
 
 // report is what the demo ends with.
 type report struct {
-	Source     string `json:"source"`
-	Emulator   string `json:"emulator"`
+	Source   string `json:"source"`
+	Emulator string `json:"emulator"`
+	// Watched says that the broker told of every send. Without it acceptances
+	// are read from the marks on the rows, and second sends cannot be seen.
+	Watched    bool   `json:"watched"`
 	PostgreSQL string `json:"postgresql"`
 	// Seconds is from the first write to the last receipt.
 	Seconds float64 `json:"seconds"`
@@ -58,7 +62,9 @@ func (r *report) writeJSON(out io.Writer) error {
 	return nil
 }
 
-func (r *report) writeText(out io.Writer) {
+// text is the report for people.
+func (r *report) text() string {
+	out := &strings.Builder{}
 	v := r.Verdict
 	row := func(name, format string, args ...any) {
 		fmt.Fprintf(out, "  %-22s %s\n", name, fmt.Sprintf(format, args...))
@@ -70,7 +76,12 @@ func (r *report) writeText(out io.Writer) {
 	for _, name := range slices.Sorted(maps.Keys(r.Delivered)) {
 		row("delivered to "+name, "%d", r.Delivered[name])
 	}
-	row("sent again", "%d with a cause, %d without; the broker suppressed %d", v.DuplicatesWithCause, v.Violations[history.Duplicated], v.Suppressed)
+	if r.Watched {
+		row("sent again", "%d with a cause, %d without; the broker suppressed %d", v.DuplicatesWithCause, v.Violations[history.Duplicated], v.Suppressed)
+	} else {
+		row("sent again", "cannot be seen at this endpoint; acceptances are read from the rows' marks")
+	}
+	row("received again", "%d", v.Redelivered)
 	for _, name := range slices.Sorted(maps.Keys(v.Latency)) {
 		l := v.Latency[name]
 		row("latency to "+name, "p50 %.0f ms, p99 %.0f ms from commit to acceptance", l.P50, l.P99)
@@ -90,6 +101,7 @@ func (r *report) writeText(out io.Writer) {
 	} else {
 		fmt.Fprintln(out, "NOT OK")
 	}
+	return out.String()
 }
 
 // since is the time in seconds.

@@ -82,12 +82,12 @@ func (d *demo) prepare(ctx context.Context, dir string) (iter.Seq[source.Deliver
 	if err = d.service.Migrate(ctx); err != nil {
 		return nil, err
 	}
+	d.live.say("building functions/relay: up to a minute the first time")
 	binary, err := buildRelay(ctx, root, dir)
 	if err != nil {
 		return nil, err
 	}
-	d.live.say("built functions/relay")
-	var log io.Writer = io.Discard
+	log := io.Discard
 	if d.cfg.verbose {
 		log = os.Stderr
 	}
@@ -264,7 +264,7 @@ func (d *demo) report(ctx context.Context, seconds float64) (*report, error) {
 	r := &report{
 		Source: d.cfg.source.String(), Emulator: d.cfg.emulator, PostgreSQL: d.stack.postgres, Seconds: seconds,
 		Written: d.progress.Committed.Load(), Late: d.progress.Late.Load(), RolledBack: d.progress.RolledBack.Load(),
-		ReadModel: all, Delivered: map[string]int{}, Relay: d.fleet.snapshot(),
+		ReadModel: all, Watched: d.cfg.emulator == "fake", Faults: []string{}, Delivered: map[string]int{}, Relay: d.fleet.snapshot(),
 		Verdict: d.journal.Check(history.Config{}),
 	}
 	for _, c := range d.consumers {

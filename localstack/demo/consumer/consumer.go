@@ -102,7 +102,7 @@ func (c *Consumer) receive(ctx context.Context) error {
 	}
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(out.Messages))
 	for i, m := range out.Messages {
-		if err := c.take(m); err != nil {
+		if err = c.take(m); err != nil {
 			return err
 		}
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}

@@ -7,8 +7,9 @@ import (
 )
 
 // Replay yields n deliveries made from base. Each round goes through base once,
-// shuffled by seed, as if it came from other repositories, of which there are
-// enough for the number of aggregates. The first round keeps the names.
+// shuffled by seed, as if the documents came from other repositories, of which
+// there are enough for the number of aggregates. Neighbours come from different
+// ones.
 func Replay(base []Delivery, n, aggregates int, seed uint64) iter.Seq[Delivery] {
 	scopes := copies(base, aggregates)
 	return func(yield func(Delivery) bool) {
@@ -17,7 +18,7 @@ func Replay(base []Delivery, n, aggregates int, seed uint64) iter.Seq[Delivery] 
 			order := random.Perm(len(base))
 			for _, i := range order[:min(n, len(order))] {
 				d := base[i]
-				if number := round % scopes; number > 0 {
+				if number := (round + i) % scopes; number > 0 {
 					d = d.inScope(fmt.Sprintf("%s-%d", d.Scope, number))
 				}
 				if !yield(d) {
