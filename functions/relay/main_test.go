@@ -46,18 +46,18 @@ func TestTheProgramCarriesEventsInOrder(t *testing.T) {
 	pool := outboxtest.DB(t)
 	const aggregates, each = 10, 20
 	for n := range each {
-		tx, err := pool.Begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
+		tx, failed := pool.Begin(t.Context())
+		if failed != nil {
+			t.Fatal(failed)
 		}
 		for a := range aggregates {
-			if _, err := outbox.Enqueue(t.Context(), tx, outbox.Event{
+			if _, err = outbox.Enqueue(t.Context(), tx, outbox.Event{
 				AggregateType: "order", AggregateID: fmt.Sprint(a), Type: "order.changed", Payload: json.RawMessage(fmt.Sprint(n)),
 			}); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := tx.Commit(t.Context()); err != nil {
+		if err = tx.Commit(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -68,7 +68,7 @@ func TestTheProgramCarriesEventsInOrder(t *testing.T) {
 		t.Fatalf("%v\n%s", err, output())
 	}
 	var summary relay.Summary
-	if err := json.Unmarshal(response.Payload, &summary); err != nil {
+	if err = json.Unmarshal(response.Payload, &summary); err != nil {
 		t.Fatal(err)
 	}
 	if summary.Outcome != relay.Idle || summary.Published != aggregates*each || summary.Settled != aggregates*each {
@@ -85,7 +85,7 @@ func TestTheProgramCarriesEventsInOrder(t *testing.T) {
 		t.Errorf("%d groups", len(next))
 	}
 	var unsent int
-	if err := pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox.events WHERE sent_at IS NULL`).Scan(&unsent); err != nil || unsent != 0 {
+	if err = pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox.events WHERE sent_at IS NULL`).Scan(&unsent); err != nil || unsent != 0 {
 		t.Errorf("%d unsent, error %v", unsent, err)
 	}
 	if !strings.Contains(output(), `"CloudWatchMetrics"`) {

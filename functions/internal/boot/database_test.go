@@ -102,14 +102,14 @@ func TestConnectsWithASecretAndSurvivesItsRotation(t *testing.T) {
 	user := fmt.Sprintf("boot_%d", time.Now().UnixNano())
 	exec := func(sql string) {
 		t.Helper()
-		if _, err := admin.Exec(t.Context(), sql); err != nil {
-			t.Fatal(err)
+		if _, failed := admin.Exec(t.Context(), sql); failed != nil {
+			t.Fatal(failed)
 		}
 	}
 	exec(fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD 'one'`, user))
 	t.Cleanup(func() {
-		if _, err := admin.Exec(context.Background(), "DROP ROLE "+user); err != nil {
-			t.Errorf("drop role: %v", err)
+		if _, failed := admin.Exec(context.Background(), "DROP ROLE "+user); failed != nil {
+			t.Errorf("drop role: %v", failed)
 		}
 	})
 	base.User = nil

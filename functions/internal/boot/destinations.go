@@ -133,7 +133,7 @@ func parseDestination(value json.RawMessage) (Destination, error) {
 
 // fifoName is the form of FIFO names (CreateQueue; CreateTopic allows more
 // characters).
-var fifoName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,251}\.fifo$`) //nolint:gochecknoglobals // compiled once, never changed
+var fifoName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,251}\.fifo$`)
 
 var (
 	errNotFIFO = errors.New("is not FIFO: only FIFO topics and queues, whose names end in .fifo, keep order")

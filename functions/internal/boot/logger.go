@@ -26,7 +26,7 @@ type requestHandler struct{ slog.Handler }
 
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
-		r.AddAttrs(slog.String("requestId", lc.AwsRequestID))
+		r.AddAttrs(slog.String("requestId", lc.AwsRequestID)) //nolint:sloglint // the key of Lambda's own records
 	}
 	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // a wrapper of the same interface
 }

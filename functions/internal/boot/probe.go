@@ -38,8 +38,8 @@ func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog
 				})
 			}
 			if err != nil {
-				logger.LogAttrs(ctx, slog.LevelError, advice(err),
-					slog.String("destination", name), slog.String("target", target), slog.Any("error", err))
+				logger.LogAttrs(ctx, slog.LevelError, "destination check failed",
+					slog.String("advice", advice(err)), slog.String("destination", name), slog.String("target", target), slog.Any("error", err))
 			}
 		})
 	}

@@ -39,7 +39,7 @@ func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer
 		return nil, err
 	}
 	// A trial, so that wrong settings are named before anything is done.
-	if _, err := relay.New(nil, cfg); err != nil {
+	if _, err = relay.New(nil, cfg); err != nil {
 		return nil, fmt.Errorf("%w (each is the variable OUTBOX_ and its name, such as OUTBOX_LEASE_TTL for LeaseTTL)", err)
 	}
 	pool, err := r.Connect(ctx, a.Config)

@@ -181,7 +181,7 @@ func TestRefusedConnectionIsUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
+	if err = l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s, err := snssink.New(client(url), snssink.Config{TopicARN: "arn:aws:sns:us-east-1:000000000000:nowhere.fifo"})

@@ -39,7 +39,7 @@ func start(tb testing.TB, c awsfake.Config) *awsfake.Server {
 	return fake
 }
 
-func sink(tb testing.TB, fake *awsfake.Server, cfg sqssink.Config, attributes ...string) *sqssink.Sink {
+func sink(tb testing.TB, fake *awsfake.Server, attributes ...string) *sqssink.Sink {
 	tb.Helper()
 	c := client(fake.URL())
 	set := map[string]string{"FifoQueue": "true"}
@@ -50,8 +50,7 @@ func sink(tb testing.TB, fake *awsfake.Server, cfg sqssink.Config, attributes ..
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cfg.QueueURL = aws.ToString(out.QueueUrl)
-	s, err := sqssink.New(c, cfg)
+	s, err := sqssink.New(c, sqssink.Config{QueueURL: aws.ToString(out.QueueUrl)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -73,7 +72,7 @@ func open(t *testing.T) sinktest.Harness {
 	t.Helper()
 	fake := start(t, awsfake.Config{})
 	return sinktest.Harness{
-		Sink:     sink(t, fake, sqssink.Config{}),
+		Sink:     sink(t, fake),
 		Accepted: func(*testing.T) []sinktest.Accepted { return held(fake) },
 		Plan:     func(t *testing.T, f sinktest.Fault) { t.Helper(); plan(t, fake, f) },
 	}
@@ -182,7 +181,7 @@ func TestRefusedConnectionIsUnavailable(t *testing.T) {
 		t.Fatal(err)
 	}
 	url := "http://" + l.Addr().String()
-	if err := l.Close(); err != nil {
+	if err = l.Close(); err != nil {
 		t.Fatal(err)
 	}
 	s, err := sqssink.New(client(url), sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
@@ -226,7 +225,7 @@ func TestConfigNamesEveryFault(t *testing.T) {
 func TestWrongChecksumIsUnknownThoughAccepted(t *testing.T) {
 	t.Parallel()
 	fake := start(t, awsfake.Config{})
-	s := sink(t, fake, sqssink.Config{})
+	s := sink(t, fake)
 	if _, err := fake.AddFault(awsfake.Fault{Kind: awsfake.WrongMD5, Entry: 2, Count: 1}); err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +244,7 @@ func TestWrongChecksumIsUnknownThoughAccepted(t *testing.T) {
 func TestQueueWithALowerLimitRejectsOnlyWhatIsTooLong(t *testing.T) {
 	t.Parallel()
 	fake := start(t, awsfake.Config{})
-	s := sink(t, fake, sqssink.Config{}, "MaximumMessageSize", "1024")
+	s := sink(t, fake, "MaximumMessageSize", "1024")
 	msgs := sinktest.Messages(10)
 	msgs[4].Body = strings.Repeat("x", 2000)
 	msgs[4].Size += 2000
@@ -264,7 +263,7 @@ func TestQueueWithALowerLimitRejectsOnlyWhatIsTooLong(t *testing.T) {
 // in this process too.
 func BenchmarkPublish(b *testing.B) {
 	fake := start(b, awsfake.Config{History: awsfake.HistoryCounts, Discard: true})
-	s := sink(b, fake, sqssink.Config{})
+	s := sink(b, fake)
 	ids := sinktest.Messages(b.N + 10)
 	b.ReportAllocs()
 	b.ResetTimer()

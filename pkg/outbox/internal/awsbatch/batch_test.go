@@ -76,7 +76,8 @@ func TestAnswersAreMatchedById(t *testing.T) {
 			{ID: "9", Accepted: true, MessageID: "x"},
 			{ID: "03", Accepted: true, MessageID: "x"},
 			{ID: "-1", Accepted: true, MessageID: "x"},
-			accept(4), {ID: "4", Code: "InternalError"},
+			accept(4),
+			{ID: "4", Code: "InternalError"},
 			accept(5), accept(5),
 			{ID: "6", Accepted: true},
 		}, nil
