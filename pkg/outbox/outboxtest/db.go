@@ -77,14 +77,14 @@ func URL(tb testing.TB, opts ...DBOption) string {
 	if template != "" {
 		create += " template " + template
 	}
-	if err := execOn(ctx, server, create); err != nil {
+	if err = execOn(ctx, server, create); err != nil {
 		tb.Fatalf("create the test's database: %v", err)
 	}
 	tb.Cleanup(func() {
 		// The test's own context has ended by now.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := execOn(ctx, server, "drop database if exists "+name+" with (force)"); err != nil {
+		if err = execOn(ctx, server, "drop database if exists "+name+" with (force)"); err != nil {
 			tb.Errorf("drop the test's database: %v", err)
 		}
 	})
@@ -100,7 +100,7 @@ func URL(tb testing.TB, opts ...DBOption) string {
 // that a test that dies half-way leaves nothing that another would trust.
 func makeTemplate(ctx context.Context, server string) (name string, err error) {
 	var text strings.Builder
-	if err := pgstore.MigrationSQL(&text); err != nil {
+	if err = pgstore.MigrationSQL(&text); err != nil {
 		return "", fmt.Errorf("migrations: %w", err)
 	}
 	sum := sha256.Sum256([]byte(text.String()))
@@ -117,7 +117,7 @@ func makeTemplate(ctx context.Context, server string) (name string, err error) {
 	}
 	// 'outb' in ASCII, and a number that no migration uses. The lock ends with
 	// the connection.
-	if _, err := conn.Exec(ctx, "select pg_advisory_lock(1869968504, 100)"); err != nil {
+	if _, err = conn.Exec(ctx, "select pg_advisory_lock(1869968504, 100)"); err != nil {
 		return "", fmt.Errorf("lock: %w", err)
 	}
 	exists, err = databaseExists(ctx, conn, name)

@@ -51,7 +51,7 @@ func TestExecModeIsThePools(t *testing.T) {
 func TestDatabaseIsDroppedAtTheEnd(t *testing.T) {
 	t.Parallel()
 	var name string
-	t.Run("a test", func(t *testing.T) { //nolint:paralleltest // it must end before the check
+	t.Run("a test", func(t *testing.T) {
 		pool := outboxtest.DB(t)
 		name = pool.Config().ConnConfig.Database
 		// A connection that is never given back does not keep the database.

@@ -6,7 +6,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -23,25 +22,20 @@ import (
 const ttl = time.Minute
 
 // modes are all ways that pgx can send a statement.
-func modes() []pgx.QueryExecMode {
-	return []pgx.QueryExecMode{
-		pgx.QueryExecModeCacheDescribe,
-		pgx.QueryExecModeCacheStatement,
-		pgx.QueryExecModeDescribeExec,
-		pgx.QueryExecModeExec,
-		pgx.QueryExecModeSimpleProtocol,
+func modes() map[string]pgx.QueryExecMode {
+	return map[string]pgx.QueryExecMode{
+		"cache_describe":  pgx.QueryExecModeCacheDescribe,
+		"cache_statement": pgx.QueryExecModeCacheStatement,
+		"describe_exec":   pgx.QueryExecModeDescribeExec,
+		"exec":            pgx.QueryExecModeExec,
+		"simple_protocol": pgx.QueryExecModeSimpleProtocol,
 	}
 }
 
-func inEachMode(t *testing.T, f func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store)) {
+func open(t *testing.T, mode pgx.QueryExecMode) (*pgxpool.Pool, *pgstore.Store) {
 	t.Helper()
-	for _, mode := range modes() {
-		t.Run(strings.ReplaceAll(mode.String(), " ", "_"), func(t *testing.T) {
-			t.Parallel()
-			pool := outboxtest.DB(t, outboxtest.ExecMode(mode))
-			f(t, pool, pgstore.New(pool))
-		})
-	}
+	pool := outboxtest.DB(t, outboxtest.ExecMode(mode))
+	return pool, pgstore.New(pool)
 }
 
 func allShards() []int {
@@ -196,14 +190,14 @@ func shardsOf(lease relay.Lease) []int {
 	return shards
 }
 
-// waitBlocked returns when n backends of the database wait for a lock.
-func waitBlocked(t *testing.T, pool *pgxpool.Pool, n int) {
+// waitBlocked returns when a backend of the database waits for a lock.
+func waitBlocked(t *testing.T, pool *pgxpool.Pool) {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
 	for {
 		got := query[int](t, pool, "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
-		if got >= n {
+		if got > 0 {
 			return
 		}
 		select {

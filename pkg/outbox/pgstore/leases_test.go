@@ -20,46 +20,50 @@ import (
 
 func TestLeaseOverItsWholeLife(t *testing.T) {
 	t.Parallel()
-	inEachMode(t, func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store) {
-		first := join(t, store)
-		lease := renew(t, store, relay.Renewal{RelayID: first})
-		if len(lease.Shards) != outbox.Shards || lease.Target != outbox.Shards || lease.Shards[5].Epoch != 1 || lease.Now.IsZero() {
-			t.Fatalf("first lease = %+v", lease)
-		}
-		at := relay.Position{Low: 100, Gaps: []relay.Range{{From: 7, To: 7}, {From: 20, To: 30}}}
-		renew(t, store, relay.Renewal{RelayID: first, Position: at})
+	for name, mode := range modes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, store := open(t, mode)
+			first := join(t, store)
+			lease := renew(t, store, relay.Renewal{RelayID: first})
+			if len(lease.Shards) != outbox.Shards || lease.Target != outbox.Shards || lease.Shards[5].Epoch != 1 || lease.Now.IsZero() {
+				t.Fatalf("first lease = %+v", lease)
+			}
+			at := relay.Position{Low: 100, Gaps: []relay.Range{{From: 7, To: 7}, {From: 20, To: 30}}}
+			renew(t, store, relay.Renewal{RelayID: first, Position: at})
 
-		second := join(t, store)
-		if got := renew(t, store, relay.Renewal{RelayID: second, Relays: 2}); len(got.Shards) != 0 || got.Target != 32 {
-			t.Fatalf("second lease = %+v, want no shard yet and a target of 32", got)
-		}
-		lease = renew(t, store, relay.Renewal{RelayID: first, Relays: 2, Position: at, Release: allShards()[:32]})
-		if len(lease.Shards) != 32 || lease.Target != 32 {
-			t.Fatalf("after the release the first has %d shards, target %d", len(lease.Shards), lease.Target)
-		}
-		lease = renew(t, store, relay.Renewal{RelayID: second, Relays: 2})
-		if !slices.Equal(shardsOf(lease), allShards()[:32]) {
-			t.Fatalf("the second has %v", shardsOf(lease))
-		}
-		if got := lease.Shards[0]; got.Epoch != 2 || !reflect.DeepEqual(got.Resume, at) {
-			t.Errorf("shard handed over = %+v, want epoch 2 and to resume at %+v", got, at)
-		}
-		at.Low = 200
-		if err := store.Leave(t.Context(), first, at); err != nil {
-			t.Fatal(err)
-		}
-		if err := store.Leave(t.Context(), first, relay.Position{Low: 999}); err != nil {
-			t.Errorf("leaving twice: %v", err)
-		}
-		lease = renew(t, store, relay.Renewal{RelayID: second, Relays: 2})
-		if len(lease.Shards) != outbox.Shards || !reflect.DeepEqual(lease.Shards[63].Resume, at) {
-			t.Errorf("after the first left: %d shards, resume %+v", len(lease.Shards), lease.Shards[63].Resume)
-		}
-		_, err := store.Renew(t.Context(), relay.Renewal{RelayID: first, TTL: ttl, Relays: 2})
-		if !errors.Is(err, relay.ErrLeaseLost) {
-			t.Errorf("renewing after leaving = %v, want ErrLeaseLost", err)
-		}
-	})
+			second := join(t, store)
+			if got := renew(t, store, relay.Renewal{RelayID: second, Relays: 2}); len(got.Shards) != 0 || got.Target != 32 {
+				t.Fatalf("second lease = %+v, want no shard yet and a target of 32", got)
+			}
+			lease = renew(t, store, relay.Renewal{RelayID: first, Relays: 2, Position: at, Release: allShards()[:32]})
+			if len(lease.Shards) != 32 || lease.Target != 32 {
+				t.Fatalf("after the release the first has %d shards, target %d", len(lease.Shards), lease.Target)
+			}
+			lease = renew(t, store, relay.Renewal{RelayID: second, Relays: 2})
+			if !slices.Equal(shardsOf(lease), allShards()[:32]) {
+				t.Fatalf("the second has %v", shardsOf(lease))
+			}
+			if got := lease.Shards[0]; got.Epoch != 2 || !reflect.DeepEqual(got.Resume, at) {
+				t.Errorf("shard handed over = %+v, want epoch 2 and to resume at %+v", got, at)
+			}
+			at.Low = 200
+			if err := store.Leave(t.Context(), first, at); err != nil {
+				t.Fatal(err)
+			}
+			if err := store.Leave(t.Context(), first, relay.Position{Low: 999}); err != nil {
+				t.Errorf("leaving twice: %v", err)
+			}
+			lease = renew(t, store, relay.Renewal{RelayID: second, Relays: 2})
+			if len(lease.Shards) != outbox.Shards || !reflect.DeepEqual(lease.Shards[63].Resume, at) {
+				t.Errorf("after the first left: %d shards, resume %+v", len(lease.Shards), lease.Shards[63].Resume)
+			}
+			_, err := store.Renew(t.Context(), relay.Renewal{RelayID: first, TTL: ttl, Relays: 2})
+			if !errors.Is(err, relay.ErrLeaseLost) {
+				t.Errorf("renewing after leaving = %v, want ErrLeaseLost", err)
+			}
+		})
+	}
 }
 
 func TestJoinAdmitsAsManyAsShareTheWork(t *testing.T) {
@@ -259,7 +263,7 @@ func TestTakeoverDoesNotOvertakeARenewal(t *testing.T) {
 		}
 		done <- lease
 	}()
-	waitBlocked(t, pool, 1)
+	waitBlocked(t, pool)
 	if err := renewal.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -272,25 +276,29 @@ func TestTakeoverDoesNotOvertakeARenewal(t *testing.T) {
 
 func TestReleasedLanesAreToldUntilTheirHoldIsDeleted(t *testing.T) {
 	t.Parallel()
-	inEachMode(t, func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store) {
-		exec(t, pool, `insert into outbox.blocked (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason, released_at)
+	for name, mode := range modes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool, store := open(t, mode)
+			exec(t, pool, `insert into outbox.blocked (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason, released_at)
 			values (7, gen_random_uuid(), 3, 'd', 't', 'released', '', now()), (8, gen_random_uuid(), 3, 'd', 't', 'held', '', null)`)
-		id := join(t, store)
-		want := []relay.ReleasedLane{{Lane: outbox.Lane{Destination: "d", AggregateType: "t", AggregateID: "released"}, Shard: 3, FirstID: 7}}
-		for range 2 {
-			if got := renew(t, store, relay.Renewal{RelayID: id}); !reflect.DeepEqual(got.Released, want) {
-				t.Errorf("released = %+v, want %+v", got.Released, want)
+			id := join(t, store)
+			want := []relay.ReleasedLane{{Lane: outbox.Lane{Destination: "d", AggregateType: "t", AggregateID: "released"}, Shard: 3, FirstID: 7}}
+			for range 2 {
+				if got := renew(t, store, relay.Renewal{RelayID: id}); !reflect.DeepEqual(got.Released, want) {
+					t.Errorf("released = %+v, want %+v", got.Released, want)
+				}
 			}
-		}
-		held := outbox.Lane{Destination: "d", AggregateType: "t", AggregateID: "held"}
-		got := renew(t, store, relay.Renewal{RelayID: id, Resumed: []outbox.Lane{want[0].Lane, held}})
-		if len(got.Released) != 0 {
-			t.Errorf("still released: %+v", got.Released)
-		}
-		if left := query[string](t, pool, "select string_agg(aggregate_id, ',') from outbox.blocked"); left != "held" {
-			t.Errorf("holds left = %q, want the one that nobody released", left)
-		}
-	})
+			held := outbox.Lane{Destination: "d", AggregateType: "t", AggregateID: "held"}
+			got := renew(t, store, relay.Renewal{RelayID: id, Resumed: []outbox.Lane{want[0].Lane, held}})
+			if len(got.Released) != 0 {
+				t.Errorf("still released: %+v", got.Released)
+			}
+			if left := query[string](t, pool, "select string_agg(aggregate_id, ',') from outbox.blocked"); left != "held" {
+				t.Errorf("holds left = %q, want the one that nobody released", left)
+			}
+		})
+	}
 }
 
 // Five relays join, renew, stall, lapse and leave at random and at once.

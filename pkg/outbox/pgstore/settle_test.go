@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
@@ -15,37 +14,41 @@ import (
 
 func TestSettleMarksBuriesAndHolds(t *testing.T) {
 	t.Parallel()
-	inEachMode(t, func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store) {
-		id := join(t, store)
-		sent, skipped, held, held2 := insert(t, pool, "a"), insert(t, pool, "b"), insert(t, pool, "c"), insert(t, pool, "c")
-		waiting := insert(t, pool, "c")
-		s := accept(sent, 999)
-		s.Dead = []relay.Dead{
-			{ID: held2, Attempts: 1, Code: "c2", Reason: "r2", Block: true},
-			{ID: held, Attempts: 3, Code: "c", Reason: "broken \xff and \x00", Block: true},
-			{ID: skipped, Attempts: 2, Code: "InvalidParameter", Reason: "refused"},
-		}
-		if got := settle(t, store, id, s); got != (relay.Settled{Accepted: 1, Dead: 3}) {
-			t.Errorf("settled = %+v, want 1 accepted and 3 dead", got)
-		}
-		if got := settle(t, store, id, s); got != (relay.Settled{}) {
-			t.Errorf("settled again = %+v, want nothing", got)
-		}
-		if got := query[string](t, pool, "select message_id || sequence_number from outbox.events where sent_at is not null and id = $1::bigint", sent); got != fmt.Sprintf("m%ds", sent) {
-			t.Errorf("sent row = %q", got)
-		}
-		if got := query[string](t, pool, "select string_agg(id::text, ',' order by id) from outbox.events where sent_at is null"); got != fmt.Sprint(waiting) {
-			t.Errorf("unsent rows = %s, want %d", got, waiting)
-		}
-		if got := query[string](t, pool, "select string_agg(id || ' ' || attempts || ' ' || code || ' ' || (payload->>'a'), ',' order by id) from outbox.dead_letters"); got !=
-			fmt.Sprintf("%d 2 InvalidParameter 2,%d 3 c 2,%d 1 c2 2", skipped, held, held2) {
-			t.Errorf("dead letters = %s", got)
-		}
-		if got := query[string](t, pool, "select string_agg(first_id || ' ' || aggregate_id || ' ' || (released_at is null), ',') from outbox.blocked"); got !=
-			fmt.Sprintf("%d c true", held) {
-			t.Errorf("blocked = %s", got)
-		}
-	})
+	for name, mode := range modes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool, store := open(t, mode)
+			id := join(t, store)
+			sent, skipped, held, held2 := insert(t, pool, "a"), insert(t, pool, "b"), insert(t, pool, "c"), insert(t, pool, "c")
+			waiting := insert(t, pool, "c")
+			s := accept(sent, 999)
+			s.Dead = []relay.Dead{
+				{ID: held2, Attempts: 1, Code: "c2", Reason: "r2", Block: true},
+				{ID: held, Attempts: 3, Code: "c", Reason: "broken \xff and \x00", Block: true},
+				{ID: skipped, Attempts: 2, Code: "InvalidParameter", Reason: "refused"},
+			}
+			if got := settle(t, store, id, s); got != (relay.Settled{Accepted: 1, Dead: 3}) {
+				t.Errorf("settled = %+v, want 1 accepted and 3 dead", got)
+			}
+			if got := settle(t, store, id, s); got != (relay.Settled{}) {
+				t.Errorf("settled again = %+v, want nothing", got)
+			}
+			if got := query[string](t, pool, "select message_id || sequence_number from outbox.events where sent_at is not null and id = $1::bigint", sent); got != fmt.Sprintf("m%ds", sent) {
+				t.Errorf("sent row = %q", got)
+			}
+			if got := query[string](t, pool, "select string_agg(id::text, ',' order by id) from outbox.events where sent_at is null"); got != fmt.Sprint(waiting) {
+				t.Errorf("unsent rows = %s, want %d", got, waiting)
+			}
+			if got := query[string](t, pool, "select string_agg(id || ' ' || attempts || ' ' || code || ' ' || (payload->>'a'), ',' order by id) from outbox.dead_letters"); got !=
+				fmt.Sprintf("%d 2 InvalidParameter 2,%d 3 c 2,%d 1 c2 2", skipped, held, held2) {
+				t.Errorf("dead letters = %s", got)
+			}
+			if got := query[string](t, pool, "select string_agg(first_id || ' ' || aggregate_id || ' ' || (released_at is null), ',') from outbox.blocked"); got !=
+				fmt.Sprintf("%d c true", held) {
+				t.Errorf("blocked = %s", got)
+			}
+		})
+	}
 }
 
 func TestHoldKeepsItsLeastEventAndStartsAgain(t *testing.T) {
@@ -64,24 +67,28 @@ func TestHoldKeepsItsLeastEventAndStartsAgain(t *testing.T) {
 
 func TestSettleAfterATakeoverIsFenced(t *testing.T) {
 	t.Parallel()
-	inEachMode(t, func(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store) {
-		zombie := join(t, store)
-		renew(t, store, relay.Renewal{RelayID: zombie})
-		a, b := insert(t, pool, "a"), insert(t, pool, "b")
-		lapse(t, pool, zombie)
-		renew(t, store, relay.Renewal{RelayID: join(t, store)})
-		s := accept(a)
-		s.Dead = []relay.Dead{{ID: b, Block: true}}
-		if got := settle(t, store, zombie, s); got != (relay.Settled{Fenced: true}) {
-			t.Errorf("settled = %+v, want only fenced", got)
-		}
-		if n := query[int](t, pool, "select count(*) from outbox.events where sent_at is null"); n != 2 {
-			t.Errorf("%d rows are unsent, want both", n)
-		}
-		if n := query[int](t, pool, "select (select count(*) from outbox.blocked) + (select count(*) from outbox.dead_letters)"); n != 0 {
-			t.Errorf("%d dead letters and holds, want none", n)
-		}
-	})
+	for name, mode := range modes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool, store := open(t, mode)
+			zombie := join(t, store)
+			renew(t, store, relay.Renewal{RelayID: zombie})
+			a, b := insert(t, pool, "a"), insert(t, pool, "b")
+			lapse(t, pool, zombie)
+			renew(t, store, relay.Renewal{RelayID: join(t, store)})
+			s := accept(a)
+			s.Dead = []relay.Dead{{ID: b, Block: true}}
+			if got := settle(t, store, zombie, s); got != (relay.Settled{Fenced: true}) {
+				t.Errorf("settled = %+v, want only fenced", got)
+			}
+			if n := query[int](t, pool, "select count(*) from outbox.events where sent_at is null"); n != 2 {
+				t.Errorf("%d rows are unsent, want both", n)
+			}
+			if n := query[int](t, pool, "select (select count(*) from outbox.blocked) + (select count(*) from outbox.dead_letters)"); n != 0 {
+				t.Errorf("%d dead letters and holds, want none", n)
+			}
+		})
+	}
 }
 
 // Either the settlement comes first and all of it counts, or the takeover does
@@ -142,7 +149,7 @@ func TestFenceWaitsForTheTakeover(t *testing.T) {
 		}
 		done <- got
 	}()
-	waitBlocked(t, pool, 1)
+	waitBlocked(t, pool)
 	if err := takeover.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
