@@ -68,7 +68,7 @@ func TestPasswordIsAskedForEachConnection(t *testing.T) {
 	}
 	defer pool.Close()
 	pool.Reset()
-	if err := pool.Ping(t.Context()); err != nil {
+	if err = pool.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := asked.Load(); got != 2 {

@@ -110,12 +110,12 @@ func join(t *testing.T, store *pgstore.Store) uuid.UUID {
 }
 
 // relayOf enters a relay, whatever others there are.
-func relayOf(t testing.TB, store *pgstore.Store) uuid.UUID {
-	t.Helper()
+func relayOf(tb testing.TB, store *pgstore.Store) uuid.UUID {
+	tb.Helper()
 	id := uuid.New()
-	ok, err := store.Join(t.Context(), relay.Join{RelayID: id, Name: "test", TTL: ttl, RunFor: time.Hour, Relays: 1000})
+	ok, err := store.Join(tb.Context(), relay.Join{RelayID: id, Name: "test", TTL: ttl, RunFor: time.Hour, Relays: 1000})
 	if err != nil || !ok {
-		t.Fatalf("join = %v, %v", ok, err)
+		tb.Fatalf("join = %v, %v", ok, err)
 	}
 	return id
 }

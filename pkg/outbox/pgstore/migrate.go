@@ -82,7 +82,7 @@ const (
 func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, err error) {
 	config := pool.Config()
 	if config.BeforeConnect != nil {
-		if err := config.BeforeConnect(ctx, config.ConnConfig); err != nil {
+		if err = config.BeforeConnect(ctx, config.ConnConfig); err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
 		}
 	}
@@ -91,10 +91,10 @@ func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, e
 		return nil, fmt.Errorf("lock: %w", err)
 	}
 	unlock = func() (err error) {
-		ctx := context.WithoutCancel(ctx)
-		defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+		uncancelled := context.WithoutCancel(ctx)
+		defer func() { err = errors.Join(err, conn.Close(uncancelled)) }()
 		var held bool
-		err = conn.QueryRow(ctx, "select pg_advisory_unlock($1::integer, $2::integer)", lockClass, lockMigrate).Scan(&held)
+		err = conn.QueryRow(uncancelled, "select pg_advisory_unlock($1::integer, $2::integer)", lockClass, lockMigrate).Scan(&held)
 		if err != nil {
 			return fmt.Errorf("unlock: %w", err)
 		}
@@ -103,7 +103,7 @@ func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, e
 		}
 		return nil
 	}
-	if _, err := conn.Exec(ctx, "select pg_advisory_lock($1::integer, $2::integer)", lockClass, lockMigrate); err != nil {
+	if _, err = conn.Exec(ctx, "select pg_advisory_lock($1::integer, $2::integer)", lockClass, lockMigrate); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), conn.Close(context.WithoutCancel(ctx)))
 	}
 	var exists bool

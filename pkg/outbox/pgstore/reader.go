@@ -88,7 +88,7 @@ func fetchBatch(f relay.Fetch) *pgx.Batch {
 func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fetched) error {
 	scanner := newRecordScanner()
 	for _, scan := range f.Scans {
-		rows, _ := results.Query() //nolint:errcheck // rows.Err has it
+		rows, _ := results.Query()
 		found, err := scanner.collect(rows, scan.Limit)
 		if err != nil {
 			return fmt.Errorf("scan: %w", err)
@@ -96,7 +96,7 @@ func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fe
 		got.Scans = append(got.Scans, found)
 	}
 	for range f.Backfills {
-		rows, _ := results.Query() //nolint:errcheck // rows.Err has it
+		rows, _ := results.Query()
 		found, err := scanner.collect(rows, 0)
 		if err != nil {
 			return fmt.Errorf("backfill: %w", err)
@@ -104,7 +104,7 @@ func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fe
 		got.Backfills = append(got.Backfills, records(found))
 	}
 	if f.Writers {
-		rows, _ := results.Query() //nolint:errcheck // rows.Err has it
+		rows, _ := results.Query()
 		writers, err := pgx.CollectRows(rows, pgx.RowTo[string])
 		if err != nil {
 			return fmt.Errorf("writers: %w", err)
@@ -112,7 +112,7 @@ func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fe
 		got.Writers = s.writers.see(writers)
 	}
 	if len(f.Gaps) > 0 {
-		rows, _ := results.Query() //nolint:errcheck // rows.Err has it
+		rows, _ := results.Query()
 		found, err := scanner.collect(rows, 0)
 		if err != nil {
 			return fmt.Errorf("gaps: %w", err)

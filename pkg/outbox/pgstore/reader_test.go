@@ -277,7 +277,7 @@ func TestWritersAreListedBeforeTheyDrawAnID(t *testing.T) {
 			return err
 		},
 	} {
-		t.Run(name, func(t *testing.T) { //nolint:paralleltest // they share the gate
+		t.Run(name, func(t *testing.T) {
 			before := query[string](t, pool, "select last_value || ' ' || is_called from outbox.events_id_seq")
 			gate, tx := begin(t, pool), begin(t, pool)
 			if _, err := gate.Exec(t.Context(), "select pg_advisory_xact_lock(42)"); err != nil {
@@ -401,7 +401,11 @@ func TestPlansOfAnUnanalysedBacklogUseIndexes(t *testing.T) {
 		"backlog":              {int64(0), 100},
 		"settle": {
 			"00000000-0000-0000-0000-000000000000", ids, ids[0], ids[499], ids, texts, texts,
-			[]int64{}, []int32{}, []string{}, []string{}, []bool{},
+			[]int64{},
+			[]int32{},
+			[]string{},
+			[]string{},
+			[]bool{},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
