@@ -38,16 +38,18 @@ func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog
 				})
 			}
 			if err != nil {
-				logger.LogAttrs(ctx, slog.LevelError, "destination check failed",
-					slog.String("advice", advice(err)), slog.String("destination", name), slog.String("target", target), slog.Any("error", err))
+				level, text := advice(err)
+				logger.LogAttrs(ctx, level, "destination check failed",
+					slog.String("advice", text), slog.String("destination", name), slog.String("target", target), slog.Any("error", err))
 			}
 		})
 	}
 	probes.Wait()
 }
 
-// advice says what to do about the failure of a probe.
-func advice(err error) string {
+// advice says what to do about the failure of a probe, and how sure it is that
+// something is wrong: a function may be allowed to send and not to ask.
+func advice(err error) (slog.Level, string) {
 	status := 0
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		status = response.HTTPStatusCode()
@@ -59,11 +61,11 @@ func advice(err error) string {
 	switch {
 	case status == http.StatusNotFound || code == "NotFound" || code == "QueueDoesNotExist" ||
 		code == "AWS.SimpleQueueService.NonExistentQueue":
-		return "destination does not exist: create it or correct OUTBOX_DESTINATIONS; its events wait"
+		return slog.LevelError, "destination does not exist: create it or correct OUTBOX_DESTINATIONS; its events wait"
 	case status == http.StatusForbidden || code == "AccessDenied" || code == "AccessDeniedException":
-		return "destination could not be checked, access denied: allow the function sns:GetTopicAttributes or sqs:GetQueueAttributes, and make sure that it may send"
+		return slog.LevelWarn, "destination could not be checked, access denied: allow the function sns:GetTopicAttributes or sqs:GetQueueAttributes, and make sure that it may send"
 	case status == 0:
-		return "destination cannot be reached: check the function's network, and in a VPC its NAT gateway or endpoint for SNS or SQS; its events wait"
+		return slog.LevelError, "destination cannot be reached: check the function's network, and in a VPC its NAT gateway or endpoint for SNS or SQS; its events wait"
 	}
-	return "destination could not be checked"
+	return slog.LevelWarn, "destination could not be checked"
 }
