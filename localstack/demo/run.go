@@ -44,12 +44,7 @@ func run(ctx context.Context, cfg config, out *os.File) (_ *report, err error) {
 	d := &demo{cfg: cfg, live: newLive(out), journal: newJournal()}
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.timeout, fmt.Errorf("not done after %s", cfg.timeout))
 	defer cancel()
-	dir, err := os.MkdirTemp("", "outbox-demo-")
-	if err != nil {
-		return nil, fmt.Errorf("demo: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	deliveries, err := d.prepare(ctx, dir)
+	deliveries, err := d.prepare(ctx)
 	if d.stack != nil {
 		defer func() { err = errors.Join(err, d.stack.close()) }()
 	}
@@ -64,7 +59,7 @@ func run(ctx context.Context, cfg config, out *os.File) (_ *report, err error) {
 }
 
 // prepare gets everything ready.
-func (d *demo) prepare(ctx context.Context, dir string) (iter.Seq[source.Delivery], error) {
+func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	base, err := d.cfg.source.Deliveries(ctx)
 	if err != nil {
 		return nil, err
@@ -83,7 +78,7 @@ func (d *demo) prepare(ctx context.Context, dir string) (iter.Seq[source.Deliver
 		return nil, err
 	}
 	d.live.say("building functions/relay: up to a minute the first time")
-	binary, err := buildRelay(ctx, root, dir)
+	binary, err := buildRelay(ctx, root)
 	if err != nil {
 		return nil, err
 	}
