@@ -81,6 +81,7 @@ func (r *report) text() string {
 	} else {
 		row("sent again", "cannot be seen at this endpoint; acceptances are read from the rows' marks")
 	}
+	row("unknown outcomes", "%d, as the relay saw it: answers that did not come in time", r.Relay.Resent)
 	row("received again", "%d", v.Redelivered)
 	for _, name := range slices.Sorted(maps.Keys(v.Latency)) {
 		l := v.Latency[name]

@@ -4,6 +4,7 @@ package pgserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,15 +12,18 @@ import (
 )
 
 // lockNew makes a file and locks it. The lock lasts until every process that
-// inherited the file has closed it.
+// inherited the file has closed it. The file gets its name once it is locked,
+// so that nobody takes the directory for a leftover in between.
 func lockNew(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		f.Close() //nolint:errcheck // The lock's error is the one to tell.
-		return nil, err
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }
