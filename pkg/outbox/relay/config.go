@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"time"
 
 	"github.com/google/uuid"
@@ -128,6 +129,9 @@ type Config struct {
 	Observer Observer
 	// Logger receives what a person should know. Defaults to slog.Default().
 	Logger *slog.Logger
+
+	// spread spreads back-offs, from 0 to 1. Defaults to rand.Float64.
+	spread func() float64
 }
 
 // Observer receives what a relay did.
@@ -163,6 +167,9 @@ func (c Config) withDefaults() Config {
 	c.ReportEvery = cmp.Or(c.ReportEvery, DefaultReportEvery)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
+	}
+	if c.spread == nil {
+		c.spread = rand.Float64
 	}
 	return c
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -54,7 +55,7 @@ func (l *lease) allows(now time.Time, need time.Duration) bool {
 	return end.Before(*valid) && end.Round(0).Before(valid.Round(0))
 }
 
-// working returns the shards to read: held and not draining.
+// working returns the shards to read: held and not draining, in order.
 func (l *lease) working() []int {
 	out := make([]int, 0, len(l.held))
 	for s := range l.held {
@@ -62,6 +63,7 @@ func (l *lease) working() []int {
 			out = append(out, s)
 		}
 	}
+	slices.Sort(out)
 	return out
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -52,7 +51,7 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 		log:     cfg.Logger.With(slog.String("relay_id", cfg.RelayID.String())),
 		io:      context.WithoutCancel(ctx),
 		until:   until,
-		spread:  rand.Float64,
+		spread:  cfg.spread,
 		posted:  make(chan func(), 2*cfg.Concurrency),
 		window:  newWindow(),
 		lease:   newLease(now),
@@ -147,7 +146,9 @@ func (l *loop) nextWake(now time.Time) time.Time {
 		}
 	} else {
 		sooner(l.until)
-		sooner(l.stats.reportAt)
+		if !l.stats.reporting {
+			sooner(l.stats.reportAt)
+		}
 	}
 	if len(l.waiting) > 0 {
 		sooner(l.waiting[0].retryAt)
@@ -157,10 +158,10 @@ func (l *loop) nextWake(now time.Time) time.Time {
 			sooner(d.pausedUntil)
 		}
 	}
-	if t, ok := l.settle.due(); ok {
+	if t, ok := l.settle.due(); ok && l.outcome != LeaseLost {
 		sooner(t)
 	}
-	if !l.lease.renewing {
+	if !l.lease.renewing && l.outcome != LeaseLost {
 		sooner(l.lease.renewAt)
 	}
 	if l.mayFetch() {

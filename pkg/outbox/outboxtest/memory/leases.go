@@ -18,6 +18,13 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	if err := s.before(ctx, "join"); err != nil {
 		return false, err
 	}
+	if !s.join(j) {
+		return false, nil
+	}
+	return true, s.after(ctx, "join")
+}
+
+func (s *Store) join(j relay.Join) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -28,11 +35,11 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 		}
 	}
 	if staying >= j.Relays {
-		return false, nil
+		return false
 	}
 	s.relays[j.RelayID] = &relayRow{name: j.Name, started: now, until: now.Add(j.RunFor), live: now.Add(j.TTL), seq: s.joins}
 	s.joins++
-	return true, s.after(ctx, "join")
+	return true
 }
 
 // Renew implements relay.Leases. A position counts only for shards that an

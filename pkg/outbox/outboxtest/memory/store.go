@@ -264,6 +264,14 @@ func (s *Store) IsSent(id int64) bool {
 	return r != nil && !r.sentAt.IsZero()
 }
 
+// IsDead says whether the event is among the dead letters.
+func (s *Store) IsDead(id int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, dead := s.dead[id]
+	return dead
+}
+
 // OnHold says whether the lane is on hold and not released.
 func (s *Store) OnHold(lane outbox.Lane) bool {
 	s.mu.Lock()

@@ -1,0 +1,7 @@
+package relay
+
+// WithSpread returns cfg with back-offs spread by f instead of by chance.
+func WithSpread(cfg Config, f func() float64) Config {
+	cfg.spread = f
+	return cfg
+}

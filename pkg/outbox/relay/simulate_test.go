@@ -1,0 +1,317 @@
+package relay_test
+
+import (
+	"flag"
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+var (
+	simulateN     = flag.Int("simulate.n", 300, "histories that TestSimulate makes")
+	simulateSeed  = flag.Uint64("simulate.seed", 1, "seed of the first history; the others follow it")
+	simulateTrace = flag.Bool("simulate.trace", false, "print a hash of each trace, and the whole trace of a failure")
+	simulateFails = flag.Int("simulate.fails", 3, "failing histories after which TestSimulate stops")
+)
+
+// TestSimulate makes random histories in virtual time and judges each. With
+// -cpu 1 a seed makes the same history again, but for the order of goroutines
+// that wake at the same moment.
+func TestSimulate(t *testing.T) {
+	t.Parallel()
+	var next, failed atomic.Int64
+	var mu sync.Mutex
+	faults := map[string]int{}
+	var histories, events int
+	var seeds []uint64
+	began := time.Now()
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for {
+				n := next.Add(1) - 1
+				if n >= int64(*simulateN) || failed.Load() >= int64(*simulateFails) {
+					return
+				}
+				s := simulate(t, *simulateSeed+uint64(n))
+				mu.Lock()
+				histories++
+				events += len(s.events)
+				for k, v := range s.faults {
+					faults[k] += v
+				}
+				if *simulateTrace {
+					t.Logf("seed %d: trace %016x of %d lines", s.seed, s.hash(), len(s.trace))
+				}
+				if len(s.violations) > 0 {
+					failed.Add(1)
+					seeds = append(seeds, s.seed)
+					if len(seeds) <= 3 {
+						t.Error(s.story())
+					}
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if len(seeds) > 0 {
+		slices.Sort(seeds)
+		t.Errorf("%d of %d histories failed: seeds %v", len(seeds), histories, seeds)
+	}
+	if histories == 0 {
+		t.Error("no history was made")
+	}
+	t.Logf("%d histories, %d events, %.0f histories/min", histories, events, float64(histories)/time.Since(began).Minutes())
+	for _, k := range slices.Sorted(maps.Keys(faults)) {
+		t.Logf("%8d %s", faults[k], k)
+	}
+}
+
+// simulate makes the history of a seed.
+func simulate(t *testing.T, seed uint64) *sim {
+	t.Helper()
+	s := &sim{
+		seed: seed, events: map[int64]*simEvent{}, byDedup: map[string]*simEvent{}, inFlight: map[outbox.Lane]*attempt{},
+		faults: map[string]int{}, outages: map[string][]span{}, brokers: map[string]*memory.Broker{"late": {}},
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			panic(fmt.Sprintf("seed %d: %v", seed, p))
+		}
+	}()
+	s.plan()
+	synctest.Test(t, func(t *testing.T) {
+		s.store = memory.NewStore()
+		s.store.Before, s.store.After = s.before, s.after
+		s.started = time.Now()
+		s.ctx = t.Context()
+		s.play()
+		s.wg.Wait()
+		s.check()
+	})
+	return s
+}
+
+// plan draws what holds for the whole history.
+func (s *sim) plan() {
+	r := s.stream("plan")
+	pick := func(xs ...float64) float64 { return xs[r.IntN(len(xs))] }
+	p := &s.p
+	p.chaos = between(r, time.Second, 4*time.Second)
+	p.relays = 1 + r.IntN(3)
+	p.writers = 1 + r.IntN(4)
+	p.actors = 1 + r.IntN(7)
+	p.destinations = 1 + r.IntN(3)
+	p.aggregates = 2 + r.IntN(12)
+	p.window = 6 + r.IntN(60)
+	p.laneWindow = 1 + r.IntN(8)
+	p.fetchLimit = 2 + r.IntN(20)
+	p.windowBytes = int(pick(64<<20, 64<<20, 64<<20, 20_000, 200_000))
+	p.maxAttempts = int(pick(20, 20, 4))
+	p.entries = 1 + r.IntN(10)
+	p.block = r.IntN(2) == 0
+	p.unknownDestination = r.IntN(6) == 0
+	p.joinWindow = pick(0.001, 0.3, 1, 3)
+	p.latency = pick(0.2, 1, 1, 4)
+	p.between = pick(0, 0.1, 0.5)
+	p.commitBetween = pick(0, 0.02, 0.1)
+	p.db = pick(0, 0, 0.01, 0.05, 0.2)
+	p.broker = pick(0, 0, 0.02, 0.1, 0.3)
+	p.kill = pick(0, 0, 0.4)
+	p.freeze = pick(0, 0, 0.5)
+	p.poison = pick(0, 0.02, 0.1)
+	p.operator = r.IntN(4) != 0
+	p.keeperAtEnd = r.IntN(2) == 0
+	p.concurrency = 1 + r.IntN(16)
+	p.manyGaps = r.IntN(100) == 0
+	for i := range p.destinations {
+		name := fmt.Sprint("d", i)
+		s.brokers[name] = &memory.Broker{}
+		if r.IntN(5) == 0 {
+			from := between(r, 0, p.chaos)
+			s.outages[name] = []span{{from, from + between(r, 0, 1500*time.Millisecond)}}
+		}
+	}
+	if r.IntN(8) == 0 {
+		from := between(r, 0, p.chaos)
+		s.outages["db"] = []span{{from, from + between(r, 0, 2*simTTL)}}
+	}
+}
+
+// play is the history: chaos, then faults stop and what runs must drain, then
+// a last relay takes over and finds nothing to do.
+func (s *sim) play() {
+	for i := range s.p.writers {
+		s.wg.Go(func() { s.writer(i) })
+	}
+	if s.p.manyGaps {
+		s.wg.Go(s.gapMaker)
+	}
+	s.wg.Go(s.operator)
+	var runs sync.WaitGroup
+	for i := range s.p.actors {
+		s.life(i, &runs)
+	}
+	time.Sleep(s.p.chaos)
+	s.mu.Lock()
+	s.healthy = true
+	s.note(outbox.Lane{}, "faults stop")
+	s.mu.Unlock()
+	s.drain(&runs)
+	s.mu.Lock()
+	for _, a := range s.actors {
+		if a.running {
+			a.cancel()
+		}
+	}
+	s.mu.Unlock()
+	runs.Wait()
+	last := s.newActor("last")
+	s.run(last, time.Minute, func(c *relay.Config) { c.IdleExit = 300 * time.Millisecond })
+	if last.outcome != relay.Idle {
+		s.mu.Lock()
+		s.violate(outbox.Lane{}, "the last relay never became idle: %s", last.outcome)
+		s.mu.Unlock()
+	}
+}
+
+// life plans the life of one relay.
+func (s *sim) life(i int, runs *sync.WaitGroup) {
+	r := s.stream("life", i)
+	name := fmt.Sprint("r", i)
+	start := between(r, 0, s.p.chaos)
+	if i == 0 {
+		start = between(r, 0, 50*time.Millisecond)
+	}
+	d := between(r, 300*time.Millisecond, 3*time.Second)
+	if r.IntN(4) == 0 {
+		d = time.Hour
+	}
+	idle := time.Duration(0)
+	if r.IntN(8) == 0 {
+		idle = between(r, 100*time.Millisecond, time.Second)
+	}
+	kill, killAt := r.Float64() < s.p.kill, between(r, time.Millisecond, min(d, 2*time.Second))
+	freeze, freezeAt := r.Float64() < s.p.freeze, between(r, time.Millisecond, min(d, 2*time.Second))
+	freezeFor, loop := between(r, 100*time.Millisecond, 4*time.Second), r.IntN(3) != 0
+	runs.Go(func() {
+		time.Sleep(start)
+		a := s.newActor(name)
+		if kill {
+			s.wg.Go(func() {
+				time.Sleep(killAt)
+				s.kill(a)
+			})
+		}
+		if freeze {
+			s.wg.Go(func() {
+				time.Sleep(freezeAt)
+				s.freeze(a, freezeFor, loop)
+			})
+		}
+		change := func(c *relay.Config) {
+			c.IdleExit = idle
+			delete(c.Destinations, "late")
+		}
+		s.run(a, d, change)
+	})
+}
+
+// drain waits until everything that can be delivered is, with the relays that
+// run. Where none does, one starts.
+func (s *sim) drain(runs *sync.WaitGroup) {
+	if s.p.keeperAtEnd {
+		s.keep(runs, 0)
+	}
+	for n := range 1200 {
+		s.mu.Lock()
+		quiet := len(s.open) == 0
+		anyone := slices.ContainsFunc(s.actors, func(a *actor) bool { return a.running && !a.killed })
+		s.mu.Unlock()
+		if n == 4 && s.p.operator {
+			r := s.stream("last releases")
+			for len(s.heldLanes()) > 0 && r.IntN(3) != 0 {
+				s.releaseOne(r)
+			}
+		}
+		if n > 8 && quiet && s.waiting(true) == 0 {
+			return
+		}
+		if !anyone {
+			s.keep(runs, n+1)
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.violate(outbox.Lane{}, "two minutes after the last fault there are still events that nobody sends")
+	for id, e := range s.events {
+		if e.visible != 0 && !s.store.IsSent(id) && !s.store.IsDead(id) && !s.store.OnHold(e.rec.Lane()) && e.rec.Destination != "late" {
+			s.violate(e.rec.Lane(), "event %d waits", id)
+			return
+		}
+	}
+}
+
+func (s *sim) keep(runs *sync.WaitGroup, n int) {
+	a := s.newActor(fmt.Sprint("keeper", n))
+	s.mu.Lock()
+	a.running = true
+	a.cancel = func() {}
+	s.mu.Unlock()
+	runs.Go(func() {
+		s.run(a, time.Hour, func(c *relay.Config) {
+			c.JoinWindow = 24 * time.Hour
+			delete(c.Destinations, "late")
+		})
+	})
+}
+
+func (s *sim) hash() uint64 {
+	h := fnv.New64a()
+	for _, l := range s.trace {
+		fmt.Fprintln(h, l.at, l.lane, l.text)
+	}
+	return h.Sum64()
+}
+
+// story tells what went wrong: the violations, and what happened to the first
+// guilty lane.
+func (s *sim) story() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %+v\n", s.seed, s.p)
+	for i, v := range s.violations {
+		if i == 5 {
+			fmt.Fprintf(&b, "... %d more\n", len(s.violations)-5)
+			break
+		}
+		fmt.Fprintln(&b, v)
+	}
+	at := slices.IndexFunc(s.trace, func(l traceLine) bool { return strings.HasPrefix(l.text, "VIOLATION") && l.lane != outbox.Lane{} })
+	var lines []string
+	for _, l := range s.trace {
+		if *simulateTrace || l.lane == (outbox.Lane{}) || at >= 0 && l.lane == s.trace[at].lane {
+			lines = append(lines, fmt.Sprintf("  %12v %s/%s %s", l.at, l.lane.Destination, l.lane.AggregateID, l.text))
+		}
+	}
+	if n := len(lines); n > 150 && !*simulateTrace {
+		lines = append(lines[:30], append([]string{"  ..."}, lines[n-120:]...)...)
+	}
+	b.WriteString(strings.Join(lines, "\n"))
+	return b.String()
+}
+
+
