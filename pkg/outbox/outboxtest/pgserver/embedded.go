@@ -42,6 +42,9 @@ func embeddedBin(ctx context.Context) (string, error) {
 	if _, err = version(ctx, bin); err == nil {
 		return bin, nil
 	}
+	if err = ctx.Err(); err != nil {
+		return "", fmt.Errorf("embedded postgres: %w", err)
+	}
 	if err = fetch(ctx, cache, root); err != nil {
 		return "", fmt.Errorf("embedded postgres: %w", err)
 	}

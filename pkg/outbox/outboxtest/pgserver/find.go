@@ -59,6 +59,9 @@ func findBin(ctx context.Context, cfg Config) (string, error) {
 		return bin, nil
 	}
 	bin, err := embeddedBin(ctx)
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
+	}
 	if err != nil {
 		return "", &NotFoundError{Fetch: err}
 	}
