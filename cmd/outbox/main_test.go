@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 func build(t *testing.T) string {
 	t.Helper()
 	binary.once.Do(func() {
-		dir, err := os.MkdirTemp("", "outbox-cli-")
+		dir, err := os.MkdirTemp("", "outbox-cli-") //nolint:usetesting // it outlives the test that is first
 		if err != nil {
 			binary.err = err
 			return
@@ -152,14 +152,14 @@ func TestStatusAndShowFollowAnEvent(t *testing.T) {
 	t.Cleanup(pool.Close)
 	var ids []uuid.UUID
 	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
-		var err error
-		ids, err = outbox.Enqueue(t.Context(), tx,
+		var txErr error
+		ids, txErr = outbox.Enqueue(t.Context(), tx,
 			outbox.Event{AggregateType: "order", AggregateID: "1", Type: "order.placed", Payload: json.RawMessage(`{}`)},
 			outbox.Event{AggregateType: "order", AggregateID: "2", Type: "order.placed", Payload: json.RawMessage(`{}`)},
 			outbox.Event{AggregateType: "order", AggregateID: "2", Type: "order.paid", Payload: json.RawMessage(`{}`)},
 			outbox.Event{AggregateType: "order", AggregateID: "3", Type: "order.placed", Payload: json.RawMessage(`{}`), Destination: "elsewhere"},
 		)
-		return err
+		return txErr
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -174,13 +174,13 @@ func TestStatusAndShowFollowAnEvent(t *testing.T) {
 	if err != nil || !joined {
 		t.Fatalf("join: %v, %v", joined, err)
 	}
-	if _, err := store.Renew(t.Context(), relay.Renewal{RelayID: relayID, TTL: relay.DefaultJoinWindow, Relays: 1}); err != nil {
+	if _, err = store.Renew(t.Context(), relay.Renewal{RelayID: relayID, TTL: relay.DefaultJoinWindow, Relays: 1}); err != nil {
 		t.Fatal(err)
 	}
 	rowOf := func(event uuid.UUID) int64 {
 		var id int64
-		if err := pool.QueryRow(t.Context(), "select id from outbox.events where event_id = $1", event).Scan(&id); err != nil {
-			t.Fatal(err)
+		if rowErr := pool.QueryRow(t.Context(), "select id from outbox.events where event_id = $1", event).Scan(&id); rowErr != nil {
+			t.Fatal(rowErr)
 		}
 		return id
 	}
@@ -283,7 +283,7 @@ func TestUnreachableDatabaseSaysWhatToCheck(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
+	if err = listener.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if code, _, errs := run(t, "postgres://u:hunter2@"+address+"/app", "status"); code != 1 ||

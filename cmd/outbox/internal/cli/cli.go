@@ -69,7 +69,7 @@ type globals struct {
 
 // Run executes the command line and returns the exit code of the process.
 func (p *Program) Run(ctx context.Context, args []string) int {
-	root := p.root()
+	root := p.root() //nolint:contextcheck // the commands take theirs from cobra, which is given it below
 	root.SetArgs(args)
 	root.SetOut(p.Out)
 	root.SetErr(p.Err)

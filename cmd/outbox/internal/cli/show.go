@@ -56,8 +56,8 @@ func (p *Program) runShow(ctx context.Context, o Outbox, id uuid.UUID, asJSON bo
 	switch {
 	case errors.Is(err, pgstore.ErrNotFound):
 		if asJSON {
-			if err := view.NotFoundJSON(p.Out, id); err != nil {
-				return err //nolint:wrapcheck // says what it did
+			if writeErr := view.NotFoundJSON(p.Out, id); writeErr != nil {
+				return writeErr //nolint:wrapcheck // says what it did
 			}
 			return &failure{code: exitNo}
 		}

@@ -196,8 +196,12 @@ func (r *Relay) row() []cell {
 		shards = "none"
 	}
 	return []cell{
-		{text: Printable(r.Name)}, state, {text: shards},
-		{text: left(r.lease)}, {text: Duration(r.age)}, {text: left(r.run)},
+		{text: Printable(r.Name)},
+		state,
+		{text: shards},
+		{text: left(r.lease)},
+		{text: Duration(r.age)},
+		{text: left(r.run)},
 	}
 }
 
