@@ -1,6 +1,7 @@
 package pgstore_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -97,6 +98,7 @@ func begin(t *testing.T, pool *pgxpool.Pool) pgx.Tx {
 
 func fetch(t *testing.T, store *pgstore.Store, f relay.Fetch) relay.Fetched {
 	t.Helper()
+	f.GapLimit = cmp.Or(f.GapLimit, 1000)
 	got, err := store.Fetch(t.Context(), f)
 	if err != nil {
 		t.Fatalf("fetch: %v", err)

@@ -5,8 +5,10 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,10 +22,8 @@ import (
 var (
 	//go:embed sql/scan.sql
 	scanSQL string
-	//go:embed sql/backfill_lane.sql
-	backfillLaneSQL string
-	//go:embed sql/backfill_destination.sql
-	backfillDestinationSQL string
+	//go:embed sql/backfill.sql
+	backfillSQL string
 	//go:embed sql/writers.sql
 	writersSQL string
 	//go:embed sql/gaps.sql
@@ -61,26 +61,19 @@ func fetchBatch(f relay.Fetch) *pgx.Batch {
 		if scan.Shards != nil {
 			of = smallints(scan.Shards)
 		}
-		batch.Queue(scanSQL, scan.After, cmp.Or(scan.Until, math.MaxInt64), of, rowLimit(scan.Limit))
+		batch.Queue(scanSQL, scan.After, of, rowLimit(scan.Limit))
 	}
 	for _, b := range f.Backfills {
-		if b.Lane.AggregateType == "" && b.Lane.AggregateID == "" {
-			batch.Queue(backfillDestinationSQL, b.From, b.To, shards, rowLimit(b.Limit), b.Lane.Destination)
-			continue
-		}
-		batch.Queue(backfillLaneSQL, b.From, b.To, shards, rowLimit(b.Limit),
-			b.Lane.Destination, b.Lane.AggregateType, b.Lane.AggregateID)
+		batch.Queue(backfillSQL, b.Lane.Destination, b.Lane.AggregateType, b.Lane.AggregateID, b.From, shards,
+			rowLimit(b.Examine), rowLimit(b.Limit))
 	}
 	if f.Writers {
 		batch.Queue(writersSQL)
 	}
 	if len(f.Gaps) > 0 {
+		// One more than the limit tells that there are more.
 		from, to := ends(f.Gaps)
-		first, last, width := from[0], to[0], int64(1)
-		for i := range from {
-			first, last, width = min(first, from[i]), max(last, to[i]), max(width, to[i]-from[i]+1)
-		}
-		batch.Queue(gapsSQL, from, to, first, last, shards, width)
+		batch.Queue(gapsSQL, from, to, shards, rowLimit(f.GapLimit+1))
 	}
 	return &batch
 }
@@ -95,13 +88,13 @@ func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fe
 		}
 		got.Scans = append(got.Scans, found)
 	}
-	for range f.Backfills {
+	for _, b := range f.Backfills {
 		rows, _ := results.Query()
-		found, err := scanner.collect(rows, 0)
+		found, err := scanner.backfilled(rows, b)
 		if err != nil {
 			return fmt.Errorf("backfill: %w", err)
 		}
-		got.Backfills = append(got.Backfills, records(found))
+		got.Backfills = append(got.Backfills, found)
 	}
 	if f.Writers {
 		rows, _ := results.Query()
@@ -117,8 +110,15 @@ func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fe
 		if err != nil {
 			return fmt.Errorf("gaps: %w", err)
 		}
+		if len(found) > f.GapLimit {
+			found = found[:f.GapLimit]
+			got.GapsThrough = found[f.GapLimit-1].ID
+		}
 		got.Gaps = records(found)
 		for _, r := range found {
+			if n := len(got.Seen); n > 0 && got.Seen[n-1] >= r.ID {
+				return errors.New("gaps: rows are not in the order of their ids")
+			}
 			got.Seen = append(got.Seen, r.ID)
 		}
 	}
@@ -192,6 +192,31 @@ func (s *recordScanner) collect(rows pgx.Rows, capacity int) ([]relay.Row, error
 			row.Record = record
 		}
 		out = append(out, row)
+	}
+	return out, rows.Err() //nolint:wrapcheck // named by the caller
+}
+
+// backfilled reads the answer to b.
+func (s *recordScanner) backfilled(rows pgx.Rows, b relay.Backfill) (relay.Backfilled, error) {
+	defer rows.Close()
+	var out relay.Backfilled
+	var place int64
+	n := 0
+	targets := append(slices.Clone(s.targets), &place)
+	for rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
+			return out, err //nolint:wrapcheck // named by the caller
+		}
+		if n++; s.eventID.Valid {
+			record, err := s.record()
+			if err != nil {
+				return out, err
+			}
+			out.Records = append(out.Records, *record)
+		}
+	}
+	if n > 0 && (n == b.Limit || place == int64(b.Examine)) {
+		out.Next = s.id + 1
 	}
 	return out, rows.Err() //nolint:wrapcheck // named by the caller
 }

@@ -240,7 +240,7 @@ func TestRelayRoleIsEnoughForARelay(t *testing.T) {
 	renew(t, store, relay.Renewal{RelayID: id})
 	fetch(t, store, relay.Fetch{
 		Scans:     []relay.Scan{{Limit: 10}},
-		Backfills: []relay.Backfill{{Lane: outbox.Lane{Destination: "default"}, To: 10, Limit: 10}},
+		Backfills: []relay.Backfill{{Lane: outbox.Lane{Destination: "default"}, Limit: 10, Examine: 10}},
 		Gaps:      []relay.Range{{From: 1, To: 2}},
 		Shards:    allShards(),
 		Writers:   true,
@@ -274,10 +274,10 @@ func TestMigratingWithoutTheRightToMakeRoles(t *testing.T) {
 	pool := outboxtest.DB(t, outboxtest.Unmigrated())
 	database := pool.Config().ConnConfig.Database
 	owner := "owner" + strings.TrimPrefix(database, "outbox_test")
-	exec(t, pool, "create role "+owner+" login")
+	exec(t, pool, "create role "+owner+" login password 'owner'")
 	exec(t, pool, "alter database "+database+" owner to "+owner)
 	config := pool.Config()
-	config.ConnConfig.User = owner
+	config.ConnConfig.User, config.ConnConfig.Password = owner, "owner"
 	var notices []string
 	config.ConnConfig.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { notices = append(notices, n.Message) }
 	own, err := pgxpool.NewWithConfig(t.Context(), config)

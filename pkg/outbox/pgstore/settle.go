@@ -8,39 +8,50 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-//go:embed sql/settle.sql
-var settleSQL string
+var (
+	//go:embed sql/settle.sql
+	settleSQL string
+	//go:embed sql/bury.sql
+	burySQL string
+)
 
-// Settle implements [relay.Settler], in one statement. An event named twice is
-// settled once; one named as accepted and as dead is accepted.
+// Settle implements [relay.Settler], in one round trip and one transaction. An
+// event named twice is settled once; one named as accepted and as dead is
+// accepted.
 func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settlement) (relay.Settled, error) {
 	p := settleParams(st)
-	if len(p.ids) == 0 {
-		return relay.Settled{}, nil
-	}
-	var fence int
+	var batch pgx.Batch
 	var settled relay.Settled
-	err := s.do(ctx, "settle", func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, settleSQL,
-			relayID.String(), p.ids, p.ids[0], p.ids[len(p.ids)-1],
-			p.accepted, p.messageIDs, p.sequenceNumbers,
-			p.dead, p.attempts, p.codes, p.reasons, p.block,
-		).Scan(&fence, &settled.Accepted, &settled.Dead)
-	})
+	fences := [2]int{1, 1}
+	id := relayID.String()
+	if n := len(p.accepted); n > 0 {
+		batch.Queue(settleSQL, id, p.accepted, p.messageIDs, p.sequenceNumbers, p.accepted[0], p.accepted[n-1]).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&fences[0], &settled.Accepted) })
+	}
+	if n := len(p.dead); n > 0 {
+		batch.Queue(burySQL, id, p.dead, p.dead[0], p.dead[n-1], p.attempts, p.codes, p.reasons, p.block).
+			QueryRow(func(row pgx.Row) error { return row.Scan(&fences[1], &settled.Dead) })
+	}
+	if batch.Len() == 0 {
+		return settled, nil
+	}
+	// A batch is one implicit transaction.
+	err := s.do(ctx, "settle", func(conn *pgxpool.Conn) error { return conn.SendBatch(ctx, &batch).Close() })
 	if err != nil {
 		return relay.Settled{}, err
 	}
-	settled.Fenced = fence == 0
+	settled.Fenced = fences[0] == 0 || fences[1] == 0
 	return settled, nil
 }
 
+// settlementParams are sorted by id and name each event once.
 type settlementParams struct {
-	ids             []int64 // of all, ascending
 	accepted        []int64
 	messageIDs      []string
 	sequenceNumbers []string
@@ -57,7 +68,6 @@ func settleParams(st relay.Settlement) settlementParams {
 	dead = slices.CompactFunc(dead, func(a, b relay.Dead) bool { return a.ID == b.ID })
 
 	p := settlementParams{
-		ids:             make([]int64, 0, len(accepted)+len(dead)),
 		accepted:        make([]int64, 0, len(accepted)),
 		messageIDs:      make([]string, 0, len(accepted)),
 		sequenceNumbers: make([]string, 0, len(accepted)),
@@ -68,7 +78,6 @@ func settleParams(st relay.Settlement) settlementParams {
 		block:           make([]bool, 0, len(dead)),
 	}
 	for _, a := range accepted {
-		p.ids = append(p.ids, a.ID)
 		p.accepted = append(p.accepted, a.ID)
 		p.messageIDs = append(p.messageIDs, clean(a.MessageID))
 		p.sequenceNumbers = append(p.sequenceNumbers, clean(a.SequenceNumber))
@@ -77,14 +86,12 @@ func settleParams(st relay.Settlement) settlementParams {
 		if _, found := slices.BinarySearch(p.accepted, d.ID); found {
 			continue
 		}
-		p.ids = append(p.ids, d.ID)
 		p.dead = append(p.dead, d.ID)
 		p.attempts = append(p.attempts, int32(d.Attempts)) //nolint:gosec // a small count
 		p.codes = append(p.codes, clean(d.Code))
 		p.reasons = append(p.reasons, clean(d.Reason))
 		p.block = append(p.block, d.Block)
 	}
-	slices.Sort(p.ids)
 	return p
 }
 

@@ -26,7 +26,7 @@ func prepare(got Fetched) prepared {
 		}
 	}
 	for i := range got.Backfills {
-		p.backfills[i] = p.items(got.Backfills[i])
+		p.backfills[i] = p.items(got.Backfills[i].Records)
 	}
 	p.gaps = p.items(got.Gaps)
 	return p
@@ -81,6 +81,9 @@ func (l *loop) admit(it *item, src source) {
 	lane := l.window.lane(rec.Lane(), rec.Shard, d)
 	switch {
 	case lane.state == blocked:
+		// Until the hold is known to be in the table the position has to allow
+		// for the row.
+		l.window.leave(lane, rec.ID)
 		return
 	case src != fromLane && lane.from != 0 && rec.ID >= lane.from:
 		return

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sort"
@@ -84,12 +85,11 @@ func (g *gaps) ended(writers []string) {
 	for _, w := range writers {
 		now[w] = struct{}{}
 	}
-	_, prepared := now[PreparedWriter]
 	done := map[*cohort]bool{}
 	g.list = slices.DeleteFunc(g.list, func(x gap) bool {
 		over, known := done[x.cohort]
 		if !known {
-			over = x.cohort.over(now) && !prepared
+			over = x.cohort.over(now)
 			done[x.cohort] = over
 		}
 		return over
@@ -126,6 +126,20 @@ func (g *gaps) upTo(id int64) []Range {
 			break
 		}
 		out = append(out, Range{x.From, min(x.To, id)})
+	}
+	return out
+}
+
+// joined sorts ranges and joins those that overlap.
+func joined(ranges []Range) []Range {
+	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
+	var out []Range
+	for _, r := range ranges {
+		if n := len(out); n > 0 && r.From <= out[n-1].To {
+			out[n-1].To = max(out[n-1].To, r.To)
+			continue
+		}
+		out = append(out, r)
 	}
 	return out
 }

@@ -14,6 +14,8 @@ const (
 	// writersEvery is the time between looks at who is writing. Gaps are looked
 	// at in every fetch; this only decides when they are given up.
 	writersEvery = 100 * time.Millisecond
+	// backfillExamine bounds the rows that one backfill looks at: about 5 ms.
+	backfillExamine = 5_000
 	// maxBackfills bounds the backfills in one fetch.
 	maxBackfills = 16
 	// firstRowBytes is taken for the size of a row before any was read.
@@ -161,12 +163,17 @@ type plannedFetch struct {
 	Fetch
 	catchUps  []*catchUp
 	backfills []backfillOf
+	// resuming is set when holds were about to be deleted: rows on hold are
+	// hidden from all but the backfills of their lanes.
+	resuming bool
 }
 
 // backfillOf says what a backfill is for: a lane, or a destination.
 type backfillOf struct {
 	lane *lane
 	dest *destination
+	// resume is the lane's when the backfill was planned.
+	resume bool
 }
 
 // plan decides what to read next: new rows, catch-ups, what was left in the
@@ -193,9 +200,10 @@ func (l *loop) plan(now time.Time) plannedFetch {
 			continue
 		}
 		f.backfills = append(f.backfills, backfillOf{dest: d})
-		f.Backfills = append(f.Backfills, Backfill{Lane: outbox.Lane{Destination: d.name}, From: d.from, Limit: min(limit, d.cap-d.held)})
+		f.Backfills = append(f.Backfills, Backfill{Lane: outbox.Lane{Destination: d.name}, From: d.from, Limit: min(limit, d.cap-d.held), Examine: backfillExamine})
 	}
 	l.planLanes(&f)
+	f.resuming = l.window.resuming()
 	return f
 }
 
@@ -203,9 +211,15 @@ func (l *loop) plan(now time.Time) plannedFetch {
 func (l *loop) planLanes(f *plannedFetch) {
 	var hungry []*lane
 	for lane := range l.window.left {
-		if len(lane.queue) <= l.cfg.LaneWindow/2 {
-			hungry = append(hungry, lane)
+		if lane.state == blocked || len(lane.queue) > l.cfg.LaneWindow/2 {
+			continue
 		}
+		// Rows of the lane may have been left with those of the destination.
+		// They go before what was left by the lane alone.
+		if from := lane.dest.from; from != 0 && from < lane.from {
+			lane.from = from
+		}
+		hungry = append(hungry, lane)
 	}
 	if len(hungry) == 0 {
 		return
@@ -214,8 +228,8 @@ func (l *loop) planLanes(f *plannedFetch) {
 	slices.SortFunc(hungry, func(a, b *lane) int { return cmp.Compare(a.from, b.from) })
 	for i := range min(len(hungry), maxBackfills) {
 		lane := hungry[(l.reader.turn+i)%len(hungry)]
-		f.backfills = append(f.backfills, backfillOf{lane: lane})
-		f.Backfills = append(f.Backfills, Backfill{Lane: lane.key, From: lane.from, Limit: l.cfg.LaneWindow - len(lane.queue)})
+		f.backfills = append(f.backfills, backfillOf{lane: lane, resume: lane.resume})
+		f.Backfills = append(f.Backfills, Backfill{Lane: lane.key, From: lane.from, Limit: l.cfg.LaneWindow - len(lane.queue), Examine: backfillExamine})
 	}
 	if len(hungry) > maxBackfills {
 		l.reader.turn += maxBackfills
@@ -262,22 +276,28 @@ func (l *loop) fetchWorks() {
 // takeIn admits what was read. Rows found in gaps come first: they were visible
 // at least as early as what the scans found, and have lower ids. When there are
 // more of them than one fetch may bring, reading goes back to where they end,
-// so that everything above is read again in order.
+// so that everything above is read again in order. A row on hold is seen
+// without its record: while a hold is about to go, its id stays a gap, so that
+// it is looked at again.
 func (l *loop) takeIn(f plannedFetch, got Fetched, p prepared, now time.Time) {
 	r := &l.reader
-	for _, id := range got.Seen {
-		r.gaps.seen(id)
+	frozen := f.resuming || l.window.resuming()
+	if !frozen {
+		for _, id := range got.Seen {
+			r.gaps.seen(id)
+		}
 	}
 	for _, it := range p.gaps {
 		l.stats.now.Late++
+		r.gaps.seen(it.rec.ID)
 		l.admit(it, fromGap)
 	}
-	if got.MoreGaps {
-		l.rewind(p.gaps[len(p.gaps)-1].rec.ID)
+	if got.GapsThrough != 0 {
+		l.rewind(got.GapsThrough)
 		r.nextFetch = now
 		return
 	}
-	if f.Writers {
+	if f.Writers && !frozen {
 		r.gaps.ended(got.Writers)
 	}
 	found := len(p.gaps)
@@ -290,8 +310,13 @@ func (l *loop) takeIn(f plannedFetch, got Fetched, p prepared, now time.Time) {
 	}
 	for i, b := range f.backfills {
 		found += len(p.backfills[i])
-		full = full || len(p.backfills[i]) == f.Backfills[i].Limit
-		l.takeBackfill(b, f.Backfills[i], p.backfills[i])
+		full = full || got.Backfills[i].Next != 0
+		l.takeBackfill(b, f.Backfills[i].From, got.Backfills[i].Next, p.backfills[i])
+	}
+	// The gaps were read after the backfills. A row that was left for one of
+	// them, which has ended without it, is not coming back by itself.
+	for _, it := range p.gaps {
+		l.admit(it, fromGap)
 	}
 	l.paceNext(p, found, full, now)
 }
@@ -334,40 +359,43 @@ func (l *loop) takeScan(f plannedFetch, i int, rows []Row, items []*item, fresh 
 	return len(rows)
 }
 
-// takeBackfill admits what a lane or a destination had left in the table. One
-// that comes back short has brought everything there was: later rows come with
-// later scans.
-func (l *loop) takeBackfill(b backfillOf, asked Backfill, items []*item) {
-	short := len(items) < asked.Limit
-	if b.lane != nil {
-		lane := b.lane
-		if l.window.lanes[lane.key] != lane || lane.from != asked.From {
-			return // given back, or moved meanwhile
+// takeBackfill admits what a lane or a destination had left in the table. When
+// nothing more is left, later rows come with later scans.
+func (l *loop) takeBackfill(b backfillOf, from, next int64, items []*item) {
+	if b.lane == nil {
+		if b.dest.from != from {
+			return // moved meanwhile
 		}
-		n := len(items)
-		switch {
-		case n > 0 && (!short || lane.resume):
-			lane.from = items[n-1].rec.ID + 1
-		case !lane.resume:
-			l.window.complete(lane)
-		}
+		b.dest.from = next
 		for _, it := range items {
-			l.admit(it, fromLane)
+			l.admit(it, fromDestination)
 		}
-		l.window.forget(lane)
 		return
 	}
-	d := b.dest
-	if d.from != asked.From {
-		return
+	lane := b.lane
+	if l.window.lanes[lane.key] != lane || lane.from != from {
+		return // given back, or moved meanwhile
 	}
-	d.from = 0
-	if n := len(items); !short {
-		d.from = items[n-1].rec.ID + 1
+	n := len(items)
+	if lane.search && (n > 0 || next == 0) {
+		lane.search = false
+		l.lease.resumed[lane.key] = true
+	}
+	switch {
+	case next != 0:
+		lane.from = next
+	case !lane.resume && !b.resume:
+		l.window.complete(lane)
+	case n == 0:
+		lane.from = max(lane.from, l.reader.head+1)
+	default:
+		// Scans do not show this lane yet, so there may be more at any time.
+		lane.from = items[n-1].rec.ID + 1
 	}
 	for _, it := range items {
-		l.admit(it, fromDestination)
+		l.admit(it, fromLane)
 	}
+	l.window.forget(lane)
 }
 
 // rewind goes back to reading everything above id.

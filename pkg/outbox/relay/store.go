@@ -130,7 +130,7 @@ type Fetch struct {
 	// They are read after everything else, so that what is found in them was
 	// visible at least as early as what the scans found.
 	Gaps []Range
-	// GapLimit is the most records that Fetched.Gaps may hold.
+	// GapLimit is the most rows to read in the gaps.
 	GapLimit int
 	// Shards are the shards held: rows of other shards come without a Record.
 	Shards []int
@@ -139,40 +139,43 @@ type Fetch struct {
 	Writers bool
 }
 
-// Scan reads all rows with After < id, and id <= Until when Until is not zero.
+// Scan reads all rows with After < id.
 type Scan struct {
-	After, Until int64
+	After int64
 	// Shards overrides Fetch.Shards when not nil.
 	Shards []int
 	Limit  int
 }
 
 // Backfill reads the unsent rows of a lane, or of a destination when the
-// aggregate is empty, with From <= id, and id <= To when To is not zero. For a
-// lane it also sees rows on hold.
+// aggregate is empty, with From <= id. For a lane it also sees rows on hold.
 type Backfill struct {
-	Lane     outbox.Lane
-	From, To int64
-	Limit    int
+	Lane outbox.Lane
+	From int64
+	// Limit is the most records to return, Examine the most unsent rows to look
+	// at on the way: what is looked for may be thinly spread over a backlog.
+	Limit, Examine int
 }
 
-// PreparedWriter names prepared transactions among Fetched.Writers: preparing
-// takes the name of a transaction away, so one may be any of those seen before.
-const PreparedWriter = "prepared"
+// Backfilled answers a Backfill.
+type Backfilled struct {
+	Records []outbox.Record
+	// Next is where to go on, 0 when there is nothing more.
+	Next int64
+}
 
 // Fetched answers a Fetch, index by index.
 type Fetched struct {
 	Scans     [][]Row
-	Backfills [][]outbox.Record
+	Backfills []Backfilled
 	// Gaps are the unsent rows found in the gaps, in order of id. Seen are the
-	// ids of all rows found in them, of whatever shard and state. When there
-	// are more than GapLimit records, both end with the last record given and
-	// MoreGaps is set.
-	Gaps     []outbox.Record
-	Seen     []int64
-	MoreGaps bool
+	// ids of all rows found in them, of whatever shard and state. GapsThrough is
+	// not 0 when there were more than GapLimit: then it is the last id read.
+	Gaps        []outbox.Record
+	Seen        []int64
+	GapsThrough int64
 	// Writers are the open transactions that have written to the outbox, or
-	// may be about to. PreparedWriter stands for every prepared transaction.
+	// may be about to. Each keeps its name for as long as it is open.
 	Writers []string
 }
 

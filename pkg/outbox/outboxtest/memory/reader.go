@@ -2,7 +2,6 @@ package memory
 
 import (
 	"context"
-	"math"
 	"slices"
 	"time"
 
@@ -72,13 +71,9 @@ func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	if scan.Shards != nil {
 		shards = scan.Shards
 	}
-	until := scan.Until
-	if until == 0 {
-		until = math.MaxInt64
-	}
 	var out []relay.Row
 	s.from(scan.After+1, func(r *row) bool {
-		if r.rec.ID > until || len(out) == scan.Limit {
+		if len(out) == scan.Limit {
 			return false
 		}
 		got := relay.Row{ID: r.rec.ID}
@@ -92,24 +87,26 @@ func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	return out
 }
 
-func (s *Store) backfill(b relay.Backfill, shards []int) []outbox.Record {
+func (s *Store) backfill(b relay.Backfill, shards []int) relay.Backfilled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	until := b.To
-	if until == 0 {
-		until = math.MaxInt64
-	}
 	wholeDestination := b.Lane.AggregateType == "" && b.Lane.AggregateID == ""
-	var out []outbox.Record
+	var out relay.Backfilled
+	examined := 0
 	s.from(b.From, func(r *row) bool {
-		if r.rec.ID > until || len(out) == b.Limit {
+		if !r.sentAt.IsZero() {
+			return true
+		}
+		if len(out.Records) == b.Limit || examined == b.Examine {
+			out.Next = r.rec.ID
 			return false
 		}
+		examined++
 		switch {
-		case !r.sentAt.IsZero() || !slices.Contains(shards, r.rec.Shard):
+		case !slices.Contains(shards, r.rec.Shard):
 		case wholeDestination && r.rec.Destination == b.Lane.Destination && s.blocked[r.rec.Lane()] == nil,
 			!wholeDestination && r.rec.Lane() == b.Lane:
-			out = append(out, r.rec)
+			out.Records = append(out.Records, r.rec)
 		}
 		return true
 	})
@@ -121,23 +118,19 @@ func (s *Store) gaps(f relay.Fetch, out *relay.Fetched) {
 	defer s.mu.Unlock()
 	for _, g := range f.Gaps {
 		s.from(g.From, func(r *row) bool {
-			if r.rec.ID > g.To || out.MoreGaps {
+			if r.rec.ID > g.To || out.GapsThrough != 0 {
+				return false
+			}
+			if len(out.Seen) == f.GapLimit {
+				out.GapsThrough = out.Seen[len(out.Seen)-1]
 				return false
 			}
 			if s.mine(r, f.Shards) {
-				if len(out.Gaps) == f.GapLimit {
-					out.MoreGaps = true
-					return false
-				}
 				out.Gaps = append(out.Gaps, r.rec)
 			}
 			out.Seen = append(out.Seen, r.rec.ID)
 			return true
 		})
-	}
-	if out.MoreGaps {
-		last := out.Gaps[len(out.Gaps)-1].ID
-		out.Seen = slices.DeleteFunc(out.Seen, func(id int64) bool { return id > last })
 	}
 }
 

@@ -509,6 +509,144 @@ end
 $$;
 -- +goose StatementEnd
 
+-- What a fetch reads besides the scan is in functions, because they carry
+-- settings for the planner: the order must come from an index, so that the
+-- limits stop the reading, whatever the statistics say. After a large COPY
+-- there are none, and a plan that sorts reads the whole backlog each time. As
+-- settings of the session they would pin it behind RDS Proxy.
+
+-- The rows in the gaps, of whatever shard and state, in the order of their ids,
+-- with what the relay needs of those that it may send.
+-- +goose StatementBegin
+create function outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer)
+returns table (
+    id bigint, created_at timestamptz, event_id uuid, replays integer, shard smallint,
+    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json
+)
+language plpgsql stable
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select r.id,
+           case when r.mine then r.created_at end,
+           case when r.mine then r.event_id end,
+           case when r.mine then r.replays end,
+           case when r.mine then r.shard end,
+           case when r.mine then r.aggregate_type end,
+           case when r.mine then r.aggregate_id end,
+           case when r.mine then r.event_type end,
+           case when r.mine then r.destination end,
+           case when r.mine then r.payload end,
+           case when r.mine then r.headers end
+    from unnest(p_from, p_to) as g (first, last)
+    cross join lateral (
+        select e.*,
+               e.sent_at is null
+               and e.shard = any (p_shards)
+               and not exists (
+                   select from outbox.blocked b
+                   where b.destination = e.destination
+                     and b.aggregate_type = e.aggregate_type
+                     and b.aggregate_id = e.aggregate_id
+               ) as mine
+        from outbox.events e
+        where e.id between g.first and g.last
+          and e.id between p_from[1] and p_to[cardinality(p_to)]
+        order by e.id
+        limit p_limit
+    ) as r
+    limit p_limit;
+end
+$$;
+-- +goose StatementEnd
+
+-- The unsent rows of a lane, or without an aggregate of a whole destination,
+-- from an id on. It looks at p_examine rows at most and returns p_limit at most;
+-- the last row that it looked at comes in any case, as an id alone if it is not
+-- one of them. place counts the rows that were looked at.
+-- +goose StatementBegin
+create function outbox.read_left(
+    p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer
+)
+returns table (
+    id bigint, created_at timestamptz, event_id uuid, replays integer, shard smallint,
+    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json,
+    place bigint
+)
+language plpgsql stable
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select r.id,
+           case when r.wanted then r.created_at end,
+           case when r.wanted then r.event_id end,
+           case when r.wanted then r.replays end,
+           case when r.wanted then r.shard end,
+           case when r.wanted then r.aggregate_type end,
+           case when r.wanted then r.aggregate_id end,
+           case when r.wanted then r.event_type end,
+           case when r.wanted then r.destination end,
+           case when r.wanted then r.payload end,
+           case when r.wanted then r.headers end,
+           r.place
+    from (
+        select e.*,
+               row_number() over () as place,
+               e.shard = any (p_shards)
+               and e.destination = p_destination
+               and case
+                   when p_id <> '' then e.aggregate_type = p_type and e.aggregate_id = p_id
+                   else not exists (
+                       select from outbox.blocked b
+                       where b.destination = e.destination
+                         and b.aggregate_type = e.aggregate_type
+                         and b.aggregate_id = e.aggregate_id)
+               end as wanted
+        from (
+            select * from outbox.events x
+            where x.sent_at is null and x.id >= p_from
+            order by x.id
+            limit p_examine
+        ) as e
+    ) as r
+    where r.wanted or r.place = p_examine
+    limit p_limit;
+end
+$$;
+-- +goose StatementEnd
+
+-- How many unsent rows there are above an id, p_limit at most, and the age of
+-- the oldest of them in seconds.
+-- +goose StatementBegin
+create function outbox.read_backlog(p_low bigint, p_limit integer)
+returns table (pending bigint, oldest double precision)
+language plpgsql stable
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+begin
+    return query
+    select count(*), coalesce(extract(epoch from clock_timestamp() - min(p.created_at)), 0)::double precision
+    from (
+        select e.created_at
+        from outbox.events e
+        where e.sent_at is null and e.id > p_low
+        order by e.id
+        limit p_limit
+    ) as p;
+end
+$$;
+-- +goose StatementEnd
+
 -- Makes the roles where it may, and grants them what they need. A migration
 -- calls it; run it again after making by hand the roles it could not make.
 -- +goose StatementBegin
@@ -550,7 +688,10 @@ begin
             outbox.ranges(bigint[], bigint[]),
             outbox.join_relay(uuid, text, interval, interval, interval, integer),
             outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[]),
-            outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[])
+            outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[]),
+            outbox.read_gaps(bigint[], bigint[], smallint[], integer),
+            outbox.read_left(text, text, text, bigint, smallint[], integer, integer),
+            outbox.read_backlog(bigint, integer)
             to outbox_relay;
     end if;
 

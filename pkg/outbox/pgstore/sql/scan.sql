@@ -12,7 +12,7 @@ select r.id,
 from (
     select e.*,
            e.sent_at is null
-           and e.shard = any ($3::smallint[])
+           and e.shard = any ($2::smallint[])
            and not exists (
                select from outbox.blocked b
                where b.destination = e.destination
@@ -20,8 +20,11 @@ from (
                  and b.aggregate_id = e.aggregate_id
            ) as mine
     from outbox.events e
-    where e.id > $1::bigint and e.id <= $2::bigint
+    -- One bound only: of a range with two the planner takes half a percent when
+    -- there are no statistics, and sorts what it takes for few rows. With one it
+    -- takes a third, and lets the limit stop the index scan.
+    where e.id > $1::bigint
     order by e.id
-    limit $4::integer
+    limit $3::integer
 ) as r
 order by r.id

@@ -346,7 +346,10 @@ begin
             outbox.ranges(bigint[], bigint[]),
             outbox.join_relay(uuid, text, interval, interval, interval, integer),
             outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[]),
-            outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[])
+            outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[]),
+            outbox.read_gaps(bigint[], bigint[], smallint[], integer),
+            outbox.read_left(text, text, text, bigint, smallint[], integer, integer),
+            outbox.read_backlog(bigint, integer)
             to outbox_relay;
     end if;
 
@@ -483,6 +486,118 @@ CREATE OR REPLACE FUNCTION outbox.ranges(p_from bigint[], p_to bigint[])
  LANGUAGE sql
  IMMUTABLE
 RETURN (SELECT COALESCE(range_agg(int8range(g.a, g.b, '[]'::text)), '{}'::int8multirange) AS "coalesce" FROM UNNEST(ranges.p_from, ranges.p_to) g(a, b))
+
+CREATE OR REPLACE FUNCTION outbox.read_backlog(p_low bigint, p_limit integer)
+ RETURNS TABLE(pending bigint, oldest double precision)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+begin
+    return query
+    select count(*), coalesce(extract(epoch from clock_timestamp() - min(p.created_at)), 0)::double precision
+    from (
+        select e.created_at
+        from outbox.events e
+        where e.sent_at is null and e.id > p_low
+        order by e.id
+        limit p_limit
+    ) as p;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+    return query
+    select r.id,
+           case when r.mine then r.created_at end,
+           case when r.mine then r.event_id end,
+           case when r.mine then r.replays end,
+           case when r.mine then r.shard end,
+           case when r.mine then r.aggregate_type end,
+           case when r.mine then r.aggregate_id end,
+           case when r.mine then r.event_type end,
+           case when r.mine then r.destination end,
+           case when r.mine then r.payload end,
+           case when r.mine then r.headers end
+    from unnest(p_from, p_to) as g (first, last)
+    cross join lateral (
+        select e.*,
+               e.sent_at is null
+               and e.shard = any (p_shards)
+               and not exists (
+                   select from outbox.blocked b
+                   where b.destination = e.destination
+                     and b.aggregate_type = e.aggregate_type
+                     and b.aggregate_id = e.aggregate_id
+               ) as mine
+        from outbox.events e
+        where e.id between g.first and g.last
+          and e.id between p_from[1] and p_to[cardinality(p_to)]
+        order by e.id
+        limit p_limit
+    ) as r
+    limit p_limit;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.read_left(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, place bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+    return query
+    select r.id,
+           case when r.wanted then r.created_at end,
+           case when r.wanted then r.event_id end,
+           case when r.wanted then r.replays end,
+           case when r.wanted then r.shard end,
+           case when r.wanted then r.aggregate_type end,
+           case when r.wanted then r.aggregate_id end,
+           case when r.wanted then r.event_type end,
+           case when r.wanted then r.destination end,
+           case when r.wanted then r.payload end,
+           case when r.wanted then r.headers end,
+           r.place
+    from (
+        select e.*,
+               row_number() over () as place,
+               e.shard = any (p_shards)
+               and e.destination = p_destination
+               and case
+                   when p_id <> '' then e.aggregate_type = p_type and e.aggregate_id = p_id
+                   else not exists (
+                       select from outbox.blocked b
+                       where b.destination = e.destination
+                         and b.aggregate_type = e.aggregate_type
+                         and b.aggregate_id = e.aggregate_id)
+               end as wanted
+        from (
+            select * from outbox.events x
+            where x.sent_at is null and x.id >= p_from
+            order by x.id
+            limit p_examine
+        ) as e
+    ) as r
+    where r.wanted or r.place = p_examine
+    limit p_limit;
+end
+$function$
 
 CREATE OR REPLACE FUNCTION outbox.renew_relay(p_relay uuid, p_ttl interval, p_relays integer, p_leaving boolean, p_known_shards smallint[], p_known_epochs bigint[], p_release smallint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_destinations text[], p_types text[], p_ids text[])
  RETURNS json
@@ -655,6 +770,9 @@ grant execute on make_partitions to outbox_janitor
 grant SELECT on migrations to outbox_janitor
 grant SELECT on migrations to outbox_relay
 grant execute on ranges to outbox_relay
+grant execute on read_backlog to outbox_relay
+grant execute on read_gaps to outbox_relay
+grant execute on read_left to outbox_relay
 grant SELECT on relays to outbox_janitor
 grant DELETE on relays to outbox_relay
 grant INSERT on relays to outbox_relay

@@ -1,0 +1,41 @@
+-- Moves dead events to the dead letters and puts lanes on hold. The fence is
+-- that of a settlement.
+with fence as materialized (
+    select r.relay_id from outbox.relays r where r.relay_id = $1::uuid for key share
+), removed as (
+    delete from outbox.events e
+    using unnest($2::bigint[]) as s (id)
+    where e.id = s.id
+      and e.id between $3::bigint and $4::bigint
+      and e.sent_at is null
+      and exists (select from fence)
+    returning e.*
+), dead as (
+    select r.*, s.attempts, s.code, s.reason, s.block
+    from removed r
+    join unnest($2::bigint[], $5::integer[], $6::text[], $7::text[], $8::boolean[])
+        as s (id, attempts, code, reason, block) on s.id = r.id
+), buried as (
+    insert into outbox.dead_letters as d (
+        id, created_at, event_id, replays, attempts, shard,
+        aggregate_type, aggregate_id, event_type, destination, payload, headers, code, reason)
+    select r.id, r.created_at, r.event_id, r.replays, r.attempts, r.shard,
+           r.aggregate_type, r.aggregate_id, r.event_type, r.destination, r.payload, r.headers, r.code, r.reason
+    from dead r
+    order by r.id
+    on conflict (id) do update
+    set dead_at = excluded.dead_at, replays = excluded.replays, attempts = excluded.attempts,
+        code = excluded.code, reason = excluded.reason
+), held as (
+    insert into outbox.blocked as b (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason)
+    select distinct on (r.destination, r.aggregate_type, r.aggregate_id)
+           r.id, r.event_id, r.shard, r.destination, r.aggregate_type, r.aggregate_id, r.reason
+    from dead r
+    where r.block
+    order by r.destination, r.aggregate_type, r.aggregate_id, r.id
+    on conflict (destination, aggregate_type, aggregate_id) do update
+    set first_id = least(b.first_id, excluded.first_id),
+        event_id = excluded.event_id, reason = excluded.reason,
+        blocked_at = excluded.blocked_at, released_at = null
+)
+select (select count(*) from fence), (select count(*) from dead)
