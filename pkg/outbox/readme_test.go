@@ -187,7 +187,7 @@ func TestDocumentsNameMakeTargetsThatExist(t *testing.T) {
 			commands = append(commands, makePattern.FindAllStringSubmatch(block, -1)...)
 		}
 		for _, m := range commands {
-			for _, target := range strings.Fields(m[1]) {
+			for target := range strings.FieldsSeq(m[1]) {
 				if strings.Contains(target, "=") {
 					continue
 				}
