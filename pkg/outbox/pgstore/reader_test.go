@@ -379,14 +379,15 @@ func TestBacklogIsBounded(t *testing.T) {
 
 // A bulk load into an empty outbox leaves no statistics behind. Every statement
 // of the relay must still read little more than what it returns: here the whole
-// backlog is more than a thousand blocks.
+// backlog is more than 1200 blocks, and its index more than 250.
 func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
+	relayID := join(t, pgstore.New(pool)).String()
 	exec(t, pool, `alter table outbox.events_p000000 set (autovacuum_enabled = false)`)
 	exec(t, pool, `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
 		select 'order', (i % 5000)::text, 'x', '{}' from generate_series(1, 100000) i`)
-	if blocks := query[int](t, pool, "select pg_relation_size('outbox.events_p000000') / 8192"); blocks < 1000 {
+	if blocks := query[int](t, pool, "select pg_relation_size('outbox.events_p000000') / 8192"); blocks < 1200 {
 		t.Fatalf("the backlog has %d blocks: too few to tell", blocks)
 	}
 	all := allShards()
@@ -396,7 +397,7 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 		shards[i] = int16(i) //nolint:gosec // 0 to 63
 	}
 	for i := range ids {
-		ids[i] = int64(20000 + 4*i)
+		ids[i] = int64(20000 + i)
 	}
 	for name, args := range map[string][]any{
 		"scan of many":            {"scan", int64(50000), shards, 2000},
@@ -407,7 +408,7 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 		"gaps":                    {"gaps", []int64{7, 60000}, []int64{9, 60010}, shards, 2001},
 		"wide gap":                {"gaps", []int64{7}, []int64{90000}, shards, 2001},
 		"backlog":                 {"backlog", int64(0), 1000},
-		"settle":                  {"settle", "00000000-0000-0000-0000-000000000000", ids, texts, texts, ids[0], ids[499]},
+		"settle":                  {"settle", relayID, ids, texts, texts, ids[0], ids[499]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -418,11 +419,19 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 					Read int `json:"Shared Read Blocks"`
 				}
 			}
-			text := query[[]byte](t, pool, "explain (analyze, buffers, format json) "+statement(t, file), args[1:]...)
+			tx := begin(t, pool)
+			text := query[[]byte](t, tx, "explain (analyze, buffers, format json) "+statement(t, file), args[1:]...)
+			if err := tx.Rollback(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 			if err := json.Unmarshal(text, &plan); err != nil {
 				t.Fatal(err)
 			}
-			if blocks := plan[0].Plan.Hit + plan[0].Plan.Read; blocks == 0 || blocks > 400 {
+			most := 1000
+			if file == "settle" {
+				most = 500 * 20 // each row is found, written, and put into three indexes
+			}
+			if blocks := plan[0].Plan.Hit + plan[0].Plan.Read; blocks == 0 || blocks > most {
 				t.Errorf("reads %d blocks:\n%s", blocks, text)
 			}
 		})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	_ "embed"
+	"iter"
 	"slices"
 	"strings"
 
@@ -21,22 +22,34 @@ var (
 	burySQL string
 )
 
+// nearby is how far apart two ids of one statement may lie. A statement of n
+// ids then reads at most n times as many entries of an index.
+const nearby = 64
+
 // Settle implements [relay.Settler], in one round trip and one transaction. An
 // event named twice is settled once; one named as accepted and as dead is
 // accepted.
 func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settlement) (relay.Settled, error) {
-	p := settleParams(st)
 	var batch pgx.Batch
 	var settled relay.Settled
-	fences := [2]int{1, 1}
-	id := relayID.String()
-	if n := len(p.accepted); n > 0 {
-		batch.Queue(settleSQL, id, p.accepted, p.messageIDs, p.sequenceNumbers, p.accepted[0], p.accepted[n-1]).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&fences[0], &settled.Accepted) })
+	into := func(total *int) func(pgx.Row) error {
+		return func(row pgx.Row) error {
+			var fenced bool
+			var n int
+			err := row.Scan(&fenced, &n)
+			settled.Fenced = settled.Fenced || fenced
+			*total += n
+			return err //nolint:wrapcheck // the batch returns it
+		}
 	}
-	if n := len(p.dead); n > 0 {
-		batch.Queue(burySQL, id, p.dead, p.dead[0], p.dead[n-1], p.attempts, p.codes, p.reasons, p.block).
-			QueryRow(func(row pgx.Row) error { return row.Scan(&fences[1], &settled.Dead) })
+	p, id := settleParams(st), relayID.String()
+	for from, to := range runs(p.accepted) {
+		batch.Queue(settleSQL, id, p.accepted[from:to], p.messageIDs[from:to], p.sequenceNumbers[from:to],
+			p.accepted[from], p.accepted[to-1]).QueryRow(into(&settled.Accepted))
+	}
+	for from, to := range runs(p.dead) {
+		batch.Queue(burySQL, id, p.dead[from:to], p.dead[from], p.dead[to-1],
+			p.attempts[from:to], p.codes[from:to], p.reasons[from:to], p.block[from:to]).QueryRow(into(&settled.Dead))
 	}
 	if batch.Len() == 0 {
 		return settled, nil
@@ -46,8 +59,23 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	if err != nil {
 		return relay.Settled{}, err
 	}
-	settled.Fenced = fences[0] == 0 || fences[1] == 0
 	return settled, nil
+}
+
+// runs cuts sorted ids where two are not nearby.
+func runs(ids []int64) iter.Seq2[int, int] {
+	return func(yield func(from, to int) bool) {
+		from := 0
+		for to := 1; to <= len(ids); to++ {
+			if to < len(ids) && ids[to]-ids[to-1] <= nearby {
+				continue
+			}
+			if !yield(from, to) {
+				return
+			}
+			from = to
+		}
+	}
 }
 
 // settlementParams are sorted by id and name each event once.

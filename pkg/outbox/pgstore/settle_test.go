@@ -228,3 +228,28 @@ func TestSettleOfNothingAsksNothing(t *testing.T) {
 		t.Errorf("settled = %+v", got)
 	}
 }
+
+// Ids that lie far apart are settled by statements of their own.
+func TestSettleOfIDsFarApart(t *testing.T) {
+	t.Parallel()
+	for name, mode := range modes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool, store := open(t, mode)
+			id := join(t, store)
+			exec(t, pool, `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
+				select 'order', i::text, 'x', '{}' from generate_series(1, 1000) i`)
+			st := accept(1, 2, 66, 131, 999)
+			st.Dead = []relay.Dead{{ID: 500, Attempts: 1, Code: "c"}, {ID: 900, Attempts: 1, Code: "c"}}
+			if got := settle(t, store, id, st); got.Accepted != 5 || got.Dead != 2 || got.Fenced {
+				t.Errorf("settled %+v", got)
+			}
+			if got := query[string](t, pool, "select string_agg(id::text, ' ' order by id) from outbox.events where sent_at is not null"); got != "1 2 66 131 999" {
+				t.Errorf("marked %s", got)
+			}
+			if got := query[string](t, pool, "select string_agg(id::text, ' ' order by id) from outbox.dead_letters"); got != "500 900" {
+				t.Errorf("dead letters %s", got)
+			}
+		})
+	}
+}

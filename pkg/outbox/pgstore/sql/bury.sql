@@ -38,4 +38,4 @@ with fence as materialized (
         event_id = excluded.event_id, reason = excluded.reason,
         blocked_at = excluded.blocked_at, released_at = null
 )
-select (select count(*) from fence), (select count(*) from dead)
+select (select count(*) from fence) = 0 as fenced, (select count(*) from dead) as buried

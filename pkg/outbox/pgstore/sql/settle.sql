@@ -1,3 +1,6 @@
+-- The planner may read every unsent row between the lowest id and the highest,
+-- so the ids of one statement lie close together.
+--
 -- The fence waits for a takeover that is deleting the relay's row, and holds
 -- up none of its renewals. The ids come sorted and are looked up one after the
 -- other, so that two settlements of the same events do not wait for each other
@@ -14,4 +17,4 @@ with fence as materialized (
       and exists (select from fence)
     returning e.id
 )
-select (select count(*) from fence), (select count(*) from accepted)
+select (select count(*) from fence) = 0 as fenced, (select count(*) from accepted) as settled
