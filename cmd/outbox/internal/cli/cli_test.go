@@ -123,7 +123,7 @@ func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
 		{"bad event id", local, []string{"show", "42"}, `"42" is not an event id`},
 		{"no database", nil, []string{"status"}, "set --database-url or OUTBOX_DATABASE_URL"},
 		{"unreadable url", map[string]string{"OUTBOX_DATABASE_URL": "postgres://u:hun%ter2@h:port/d"}, []string{"status"}, "OUTBOX_DATABASE_URL is not a PostgreSQL connection string"},
-		{"url without a colon", map[string]string{"DATABASE_URL": "postgres//u:hunter2@h/d"}, []string{"status"}, "DATABASE_URL is not a PostgreSQL connection string"},
+		{"unreadable keywords", map[string]string{"DATABASE_URL": "host=h password = hunter2 port=x"}, []string{"status"}, "DATABASE_URL is not a PostgreSQL connection string"},
 		{"negative timeout", local, []string{"status", "--timeout", "-1s"}, "--timeout"},
 		{"no limit", local, []string{"status", "--limit", "0"}, "--limit"},
 		{"limit of a check that is none", local, []string{"status", "--max-dead", "3"}, "add --check"},

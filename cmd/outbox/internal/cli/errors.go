@@ -47,8 +47,8 @@ func explain(err error, limit time.Duration) error {
 }
 
 // databaseURL returns the URL and makes sure that it can be read. The parser's
-// own error is left out, because it quotes a URL that it cannot read, password
-// included.
+// own error is left out: it quotes what it cannot read, and does not find the
+// password in all of it (password = x, with spaces).
 func (p *Program) databaseURL(g *globals) (string, error) {
 	for _, source := range []struct{ name, value string }{
 		{"--database-url", g.databaseURL},
