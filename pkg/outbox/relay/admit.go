@@ -70,7 +70,7 @@ func (l *loop) admit(it *item, src source) {
 	if _, known := l.window.items[rec.ID]; known || !l.lease.works(rec.Shard) {
 		return
 	}
-	if (src == fromScan || src == fromGap) && l.reader.catchingUp(rec.Shard, rec.ID) {
+	if src != fromCatchUp && src != fromLane && l.reader.catchingUp(rec.Shard, rec.ID) {
 		return
 	}
 	d := l.dests[rec.Destination]

@@ -23,7 +23,9 @@ const (
 // lease is what the relay holds, and until when it may send.
 type lease struct {
 	held     map[int]int64 // epoch by shard
-	draining map[int]int64 // by shard: the position when it began to drain
+	// draining has, by shard, the position when it began to drain. From then on
+	// late rows of the shard are seen and passed over, so it keeps its gaps.
+	draining map[int]Position
 	target   int
 	// valid is read by senders as well.
 	valid atomic.Pointer[time.Time]
@@ -40,7 +42,7 @@ type lease struct {
 }
 
 func newLease(now time.Time) lease {
-	return lease{held: map[int]int64{}, draining: map[int]int64{}, resumed: map[outbox.Lane]bool{}, renewAt: now, gained: now}
+	return lease{held: map[int]int64{}, draining: map[int]Position{}, resumed: map[outbox.Lane]bool{}, renewAt: now, gained: now}
 }
 
 // allows says whether a call that may take as long as need may start. The
@@ -188,7 +190,7 @@ func (l *loop) take(shards []ShardLease, now time.Time) {
 		l.lease.held[s.Shard] = s.Epoch
 		fresh = append(fresh, s)
 		if l.ending {
-			l.lease.draining[s.Shard] = s.Resume.Low
+			l.lease.draining[s.Shard] = s.Resume
 		}
 	}
 	if len(fresh) == 0 {
@@ -227,13 +229,13 @@ func (l *loop) rebalance(now time.Time) {
 // drain stops shards: what was not sent is forgotten, as another relay will
 // read it again, and what is in flight is awaited.
 func (l *loop) drain(shards ...int) {
-	low := l.position().Low
+	at := l.position()
 	drained := map[int]bool{}
 	for _, s := range shards {
 		if _, already := l.lease.draining[s]; already {
 			continue
 		}
-		l.lease.draining[s] = low
+		l.lease.draining[s] = at
 		drained[s] = true
 		l.reader.abandon(s)
 	}
@@ -251,7 +253,7 @@ func (l *loop) drain(shards ...int) {
 func (l *loop) empty(lane *lane) {
 	l.window.drop(lane)
 	l.window.complete(lane)
-	lane.resume = false
+	lane.resume, lane.search = false, false
 	delete(l.lease.resumed, lane.key)
 	l.waiting.end(lane)
 	if lane.state == ready || lane.state == waiting {
@@ -260,7 +262,10 @@ func (l *loop) empty(lane *lane) {
 	l.window.forget(lane)
 }
 
-// resumeLane takes up a lane whose hold an operator ended.
+// resumeLane takes up a lane whose hold an operator ended. Rows with lower ids
+// than the one that blocked it may have committed while it was on hold, so its
+// first backfill looks for the lowest of all. The hold stays until that came
+// back: only then does the position allow for the lane.
 func (l *loop) resumeLane(r ReleasedLane) {
 	d := l.dests[r.Lane.Destination]
 	if d == nil || !l.lease.works(r.Shard) {
@@ -270,9 +275,8 @@ func (l *loop) resumeLane(r ReleasedLane) {
 	if lane.resume || lane.state == blocked {
 		return
 	}
-	lane.resume = true
-	l.window.leave(lane, r.FirstID)
-	l.lease.resumed[r.Lane] = true
+	lane.resume, lane.search = true, true
+	l.window.leave(lane, 1)
 	l.log.Info("lane resumed", slog.String("destination", r.Lane.Destination),
 		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))
 }

@@ -241,9 +241,17 @@ func (l *loop) position() Position {
 		low = min(low, c.after)
 	}
 	for _, pinned := range l.lease.draining {
-		low = min(low, pinned)
+		low = min(low, pinned.Low)
 	}
-	return Position{Low: low, Gaps: l.reader.gaps.upTo(low)}
+	open := l.reader.gaps.upTo(low)
+	for _, pinned := range l.lease.draining {
+		for _, g := range pinned.Gaps {
+			if g.From <= low {
+				open = append(open, Range{g.From, min(g.To, low)})
+			}
+		}
+	}
+	return Position{Low: low, Gaps: joined(open)}
 }
 
 // unknownDestinations are names that events carry and the configuration lacks.

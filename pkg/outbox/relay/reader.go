@@ -172,8 +172,6 @@ type plannedFetch struct {
 type backfillOf struct {
 	lane *lane
 	dest *destination
-	// resume is the lane's when the backfill was planned.
-	resume bool
 }
 
 // plan decides what to read next: new rows, catch-ups, what was left in the
@@ -211,12 +209,12 @@ func (l *loop) plan(now time.Time) plannedFetch {
 func (l *loop) planLanes(f *plannedFetch) {
 	var hungry []*lane
 	for lane := range l.window.left {
-		if lane.state == blocked || len(lane.queue) > l.cfg.LaneWindow/2 {
+		if lane.state == blocked || lane.resume && !lane.search || len(lane.queue) > l.cfg.LaneWindow/2 {
 			continue
 		}
 		// Rows of the lane may have been left with those of the destination.
 		// They go before what was left by the lane alone.
-		if from := lane.dest.from; from != 0 && from < lane.from {
+		if from := lane.dest.from; from != 0 && from < lane.from && !lane.search {
 			lane.from = from
 		}
 		hungry = append(hungry, lane)
@@ -228,7 +226,7 @@ func (l *loop) planLanes(f *plannedFetch) {
 	slices.SortFunc(hungry, func(a, b *lane) int { return cmp.Compare(a.from, b.from) })
 	for i := range min(len(hungry), maxBackfills) {
 		lane := hungry[(l.reader.turn+i)%len(hungry)]
-		f.backfills = append(f.backfills, backfillOf{lane: lane, resume: lane.resume})
+		f.backfills = append(f.backfills, backfillOf{lane: lane})
 		f.Backfills = append(f.Backfills, Backfill{Lane: lane.key, From: lane.from, Limit: l.cfg.LaneWindow - len(lane.queue), Examine: backfillExamine})
 	}
 	if len(hungry) > maxBackfills {
@@ -376,26 +374,34 @@ func (l *loop) takeBackfill(b backfillOf, from, next int64, items []*item) {
 	if l.window.lanes[lane.key] != lane || lane.from != from {
 		return // given back, or moved meanwhile
 	}
-	n := len(items)
-	if lane.search && (n > 0 || next == 0) {
-		lane.search = false
-		l.lease.resumed[lane.key] = true
+	if lane.search {
+		l.searched(lane, next, items)
+		return
 	}
-	switch {
-	case next != 0:
-		lane.from = next
-	case !lane.resume && !b.resume:
+	if lane.from = next; next == 0 {
 		l.window.complete(lane)
-	case n == 0:
-		lane.from = max(lane.from, l.reader.head+1)
-	default:
-		// Scans do not show this lane yet, so there may be more at any time.
-		lane.from = items[n-1].rec.ID + 1
 	}
 	for _, it := range items {
 		l.admit(it, fromLane)
 	}
 	l.window.forget(lane)
+}
+
+// searched takes in where a lane to be resumed begins. Nothing of it is read
+// before its hold is deleted: late rows that a hold hides would be overtaken.
+func (l *loop) searched(lane *lane, next int64, items []*item) {
+	switch {
+	case len(items) > 0:
+		lane.from = items[0].rec.ID
+	case next != 0:
+		lane.from = next
+		return
+	default:
+		lane.from = l.reader.head + 1
+	}
+	lane.search = false
+	l.lease.resumed[lane.key] = true
+	l.lease.renewAt = time.Now()
 }
 
 // rewind goes back to reading everything above id.

@@ -37,7 +37,9 @@ func New(store Store, cfg Config) (*Relay, error) {
 // start; faults on the way are counted and tried again.
 func (r *Relay) Run(ctx context.Context, until time.Time) (Summary, error) {
 	started := time.Now()
-	admitted, err := r.store.Join(ctx, Join{
+	joining, cancel := context.WithTimeout(ctx, max(r.cfg.LeaseTTL, r.cfg.SendTimeout))
+	defer cancel()
+	admitted, err := r.store.Join(joining, Join{
 		RelayID:    r.cfg.RelayID,
 		Name:       r.cfg.Name,
 		TTL:        r.cfg.LeaseTTL,

@@ -225,8 +225,12 @@ func (l *loop) kill(it *item, r outbox.Result) {
 		l.next(lane)
 		return
 	}
+	first := lane.first()
 	l.empty(lane)
 	lane.state = blocked
+	if first != 0 {
+		l.window.leave(lane, first)
+	}
 }
 
 // codeOf returns the code that an error carries.

@@ -156,6 +156,7 @@ func (l *loop) forgetSettled(it *item) {
 	l.window.remove(it)
 	if it.blocks {
 		it.lane.state = resting
+		l.window.complete(it.lane)
 		l.window.forget(it.lane)
 	}
 }

@@ -58,7 +58,7 @@ func TestSimulate(t *testing.T) {
 				if len(s.violations) > 0 {
 					failed.Add(1)
 					seeds = append(seeds, s.seed)
-					if len(seeds) <= 3 {
+					if int64(len(seeds)) <= int64(*simulateFails) {
 						t.Error(s.story())
 					}
 				}
@@ -118,7 +118,7 @@ func (s *sim) plan() {
 	p.aggregates = 2 + r.IntN(12)
 	p.window = 6 + r.IntN(60)
 	p.laneWindow = 1 + r.IntN(8)
-	p.fetchLimit = 2 + r.IntN(20)
+	p.fetchLimit = 2 + r.IntN(14)
 	p.windowBytes = int(pick(64<<20, 64<<20, 64<<20, 20_000, 200_000))
 	p.maxAttempts = int(pick(20, 20, 4))
 	p.entries = 1 + r.IntN(10)

@@ -110,7 +110,7 @@ func (s *sim) rollBackTo(o *openTx, keep int) {
 // writer writes until the chaos ends.
 func (s *sim) writer(n int) {
 	r := s.stream("writer", n)
-	gap := between(r, 5*time.Millisecond, 120*time.Millisecond)
+	gap := between(r, 20*time.Millisecond, 250*time.Millisecond)
 	for {
 		time.Sleep(between(r, time.Microsecond, 2*gap))
 		if time.Since(s.started) > s.p.chaos {
@@ -150,7 +150,7 @@ func (s *sim) transaction(r *rand.Rand) {
 			s.write(inner, o, 1)
 		})
 	case k < 18: // large and late
-		later(func() { s.write(inner, o, s.p.fetchLimit*(1+inner.IntN(3))+1) })
+		later(func() { s.write(inner, o, s.p.fetchLimit*(1+inner.IntN(2))+1) })
 	default: // two that take turns
 		other := s.beginTx()
 		for range 2 + r.IntN(4) {

@@ -46,6 +46,8 @@ type lane struct {
 	// resume is set while the hold that an operator ended is still in the
 	// table: until it is deleted, scans do not show the rows of the lane.
 	resume bool
+	// search is set until the lowest row of a resumed lane is known.
+	search bool
 	// failures in a row, of whatever cause.
 	failures int
 	retryAt  time.Time
@@ -81,6 +83,18 @@ func (l *lane) insert(it *item) {
 		at = 1 // it became visible after the first was sent
 	}
 	l.queue = slices.Insert(l.queue, at, it)
+}
+
+// first returns the lowest id of the lane that was not sent, 0 when nothing of
+// it is known to wait.
+func (l *lane) first() int64 {
+	first := l.from
+	for _, it := range l.queue {
+		if first == 0 || it.rec.ID < first {
+			first = it.rec.ID
+		}
+	}
+	return first
 }
 
 // pop removes the first item.
@@ -175,7 +189,21 @@ func (w *window) lowest(ceiling int64) int64 {
 		low = min(low, id)
 	}
 	for l := range w.left {
-		low = min(low, l.from)
+		// While a lane is searched its hold is in the table, and whoever comes
+		// next searches again.
+		if !l.search {
+			low = min(low, l.from)
+		}
 	}
 	return low
+}
+
+// resuming says whether the hold of some lane is about to be deleted.
+func (w *window) resuming() bool {
+	for l := range w.left {
+		if l.resume {
+			return true
+		}
+	}
+	return false
 }
