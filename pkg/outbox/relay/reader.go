@@ -404,9 +404,19 @@ func (l *loop) searched(lane *lane, next int64, items []*item) {
 	l.lease.renewAt = time.Now()
 }
 
-// rewind goes back to reading everything above id.
+// rewind goes back to reading everything above id, in order: nothing that reads
+// on from a higher id may overtake the rows in between.
 func (l *loop) rewind(id int64) {
 	r := &l.reader
+	for _, c := range r.catchUps {
+		c.after = min(c.after, id)
+	}
+	for _, d := range l.dests {
+		d.from = min(d.from, id+1)
+	}
+	for lane := range l.window.left {
+		lane.from = min(lane.from, id+1)
+	}
 	r.head = min(r.head, id)
 	r.gaps = gaps{list: slices.DeleteFunc(r.gaps.list, func(g gap) bool { return g.From > id })}
 	if n := len(r.gaps.list); n > 0 {
