@@ -128,8 +128,8 @@ demo-kill: ## the demo, with relays killed while they work
 	go run ./localstack/demo -kill
 
 .PHONY: bench
-bench: ## measure throughput and latency
-	go run ./bench
+bench: ## run every Go benchmark, on a PostgreSQL that writes durably
+	go run ./localstack/postgres -fsync -- go test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: postgres
 postgres: ## run a PostgreSQL until interrupted and print its URL

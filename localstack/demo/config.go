@@ -44,7 +44,7 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (confi
 	flags.SetOutput(out)
 	flags.StringVar(&from, "source", or(getenv("SOURCE"), "webhooks"), "what to replay: webhooks, npm, or git:PATH (env SOURCE)")
 	flags.StringVar(&c.emulator, "emulator", or(getenv("EMULATOR"), "fake"), "SNS and SQS: fake, localstack, or the URL of an endpoint (env EMULATOR)")
-	flags.IntVar(&c.events, "events", 0, "how many events (default 20000, and 2000 with an emulator other than fake)")
+	flags.IntVar(&c.events, "events", 0, "how many events (default 21000, and 2000 with an emulator other than fake)")
 	flags.IntVar(&c.aggregates, "aggregates", 0, "over how many aggregates at least (default 1200, and 300 with an emulator other than fake)")
 	flags.Float64Var(&c.rate, "rate", 0, "events a second before the burst (default 500, and 50 with an emulator other than fake)")
 	flags.IntVar(&c.writers, "writers", 8, "writers side by side")
@@ -70,7 +70,7 @@ func parseFlags(args []string, getenv func(string) string, out io.Writer) (confi
 }
 
 func (c *config) setDefaults() {
-	events, aggregates, rate := 20_000, 1200, 500.0
+	events, aggregates, rate := 21_000, 1200, 500.0
 	if c.emulator != "fake" {
 		events, aggregates, rate = 2000, 300, 50
 	}

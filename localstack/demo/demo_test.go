@@ -95,7 +95,7 @@ func TestEnvironmentChoosesSourceAndEmulator(t *testing.T) {
 	if c.source.String() != "the history of /some/where" || c.emulator != env["EMULATOR"] || c.events != 2000 {
 		t.Errorf("config %+v", c)
 	}
-	if c := parseOK(t); c.events != 20_000 || c.emulator != "fake" {
+	if c := parseOK(t); c.events != 21_000 || c.emulator != "fake" {
 		t.Errorf("defaults %+v", c)
 	}
 }

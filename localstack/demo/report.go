@@ -27,6 +27,8 @@ type report struct {
 	Written    int64 `json:"written"`
 	Late       int64 `json:"late"`
 	RolledBack int64 `json:"rolled_back"`
+	// Aggregates counts the aggregates that the events are about.
+	Aggregates int64 `json:"aggregates"`
 	// ReadModel counts the changes that the service's own tables know of.
 	ReadModel int64 `json:"read_model"`
 	// Delivered counts the events that each consumer received, each once.
@@ -70,7 +72,7 @@ func (r *report) text() string {
 		fmt.Fprintf(out, "  %-22s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintf(out, "\n%s\n\n", r.Source)
-	row("written", "%d events in %.1f s, %d of them in transactions held open", r.Written, r.Seconds, r.Late)
+	row("written", "%d events of %d aggregates in %.1f s, %d of them in transactions held open", r.Written, r.Aggregates, r.Seconds, r.Late)
 	row("rolled back", "%d events, none of which was seen", r.RolledBack)
 	row("accepted", "%d events in %d sends", v.Accepted, v.Sends)
 	for _, name := range slices.Sorted(maps.Keys(r.Delivered)) {

@@ -27,6 +27,9 @@ import (
 //go:embed pending.sql
 var pendingSQL string
 
+//go:embed aggregates.sql
+var aggregatesSQL string
+
 // demo is one run.
 type demo struct {
 	cfg       config
@@ -256,8 +259,12 @@ func (d *demo) report(ctx context.Context, seconds float64) (*report, error) {
 	if err != nil {
 		return nil, err
 	}
+	var aggregates int64
+	if err := d.stack.pool.QueryRow(ctx, aggregatesSQL).Scan(&aggregates); err != nil {
+		return nil, fmt.Errorf("count aggregates: %w", err)
+	}
 	r := &report{
-		Source: d.cfg.source.String(), Emulator: d.cfg.emulator, PostgreSQL: d.stack.postgres, Seconds: seconds,
+		Source: d.cfg.source.String(), Aggregates: aggregates, Emulator: d.cfg.emulator, PostgreSQL: d.stack.postgres, Seconds: seconds,
 		Written: d.progress.Committed.Load(), Late: d.progress.Late.Load(), RolledBack: d.progress.RolledBack.Load(),
 		ReadModel: all, Watched: d.cfg.emulator == "fake", Faults: []string{}, Delivered: map[string]int{}, Relay: d.fleet.snapshot(),
 		Verdict: d.journal.Check(history.Config{}),
