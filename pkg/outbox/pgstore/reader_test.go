@@ -250,7 +250,7 @@ func TestWritersAreListedBeforeTheyDrawAnID(t *testing.T) {
 	store := pgstore.New(pool)
 	exec(t, pool, `create function public.gate() returns text language plpgsql volatile as $$
 		begin perform pg_advisory_xact_lock(42); return 'a'; end $$`)
-	for name, write := range map[string]func(tx pgx.Tx) error{
+	for name, write := range map[string]func(tx pgx.Tx) error{ //nolint:paralleltest // they share the gate
 		"insert ... select": func(tx pgx.Tx) error {
 			_, err := tx.Exec(t.Context(), `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
 				select 'order', public.gate(), 'x', '{}'`)
@@ -452,7 +452,7 @@ func TestBackfillGoesOnWhereItStopped(t *testing.T) {
 			for _, c := range []struct{ limit, examine int }{{100, 100}, {3, 100}, {100, 3}, {3, 4}, {1, 1}, {10, 20}} {
 				var got []int64
 				b := relay.Backfill{Lane: outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: "a"}, From: 1, Limit: c.limit, Examine: c.examine}
-				for calls := 0; calls < 50; calls++ {
+				for range 50 {
 					one := fetch(t, store, relay.Fetch{Backfills: []relay.Backfill{b}, Shards: allShards()}).Backfills[0]
 					if len(one.Records) > c.limit {
 						t.Errorf("%+v: %d records", c, len(one.Records))

@@ -103,7 +103,7 @@ func (l *loop) admit(it *item, src source) {
 	}
 	l.stats.now.Fetched++
 	if it.fault == nil && it.msg.Size > d.limits.MessageBytes {
-		it.fault = tooLarge{size: it.msg.Size, limit: d.limits.MessageBytes}
+		it.fault = tooLargeError{size: it.msg.Size, limit: d.limits.MessageBytes}
 	}
 	l.window.add(it, lane)
 	if lane.state == resting {
@@ -111,12 +111,12 @@ func (l *loop) admit(it *item, src source) {
 	}
 }
 
-// tooLarge is why an event can never be sent to its destination.
-type tooLarge struct{ size, limit int }
+// tooLargeError is why an event can never be sent to its destination.
+type tooLargeError struct{ size, limit int }
 
-func (e tooLarge) Error() string {
+func (e tooLargeError) Error() string {
 	return fmt.Sprintf("message of %d bytes is above the destination's limit of %d", e.size, e.limit)
 }
 
 // Code returns the word for the dead letter.
-func (e tooLarge) Code() string { return "MessageTooLong" }
+func (e tooLargeError) Code() string { return "MessageTooLong" }

@@ -74,11 +74,11 @@ func TestDatabaseOutageStopsSendingWhenTheLeaseLapsesAndLosesNothing(t *testing.
 			return outbox.Result{Class: outbox.Throttled, Code: "RequestThrottled"}
 		}
 		w.startOn(w.Context(), v, "r", 60*time.Second)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		v.cut.Store(true)
-		time.Sleep(8 * time.Second) // past the lease
+		pass(8 * time.Second) // past the lease
 		calls := w.broker().Calls()
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		if n := w.broker().Calls(); n != calls {
 			w.Errorf("%d calls after the lease had lapsed", n-calls)
 		}
@@ -103,10 +103,10 @@ func TestRelayThatLostItsLeaseSendsAndMarksNothingMore(t *testing.T) {
 		for n := range 300 {
 			w.store.Enqueue(event("a", n))
 		}
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		v.cut.Store(true)
 		w.start(w.Context(), "new", 60*time.Second)
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		v.cut.Store(false)
 		if sum := w.summary("old"); sum.Outcome != relay.LeaseLost {
 			w.Errorf("old: %+v", sum)
@@ -190,7 +190,7 @@ func TestRenewalWhoseAnswerIsLostKeepsTheShards(t *testing.T) {
 		w.start(w.Context(), "r", 30*time.Second)
 		for n := range 100 {
 			w.store.Enqueue(event("a", n))
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 		}
 		w.summary("r")
 		w.inOrder(w.broker(), 100, "a")
@@ -203,18 +203,18 @@ func TestLateCommitOfMoreThanOneFetchKeepsOrder(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.cfg.FetchLimit = 20
 		w.start(w.Context(), "r", 60*time.Second)
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		big := w.store.Begin()
 		for n := range 500 {
 			big.Enqueue(event("a", n), event("b", n))
 		}
 		w.store.Enqueue(event("other", 0))
-		time.Sleep(time.Second)
+		pass(time.Second)
 		// The writer of a and b goes on as soon as the large transaction is in.
 		big.Commit()
 		for n := range 50 {
 			w.store.Enqueue(event("a", 500+n), event("b", 500+n))
-			time.Sleep(3 * time.Millisecond)
+			pass(3 * time.Millisecond)
 		}
 		w.summary("r")
 		w.inOrder(w.broker(), 550, "a", "b")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"sync"
@@ -43,7 +42,7 @@ func inWorld(t *testing.T, f func(w *world)) {
 			store:     memory.NewStore(),
 			brokers:   map[string]*memory.Broker{outbox.DefaultDestination: {Delay: 5 * time.Millisecond}},
 			summaries: map[string]relay.Summary{},
-			cfg:       relay.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))},
+			cfg:       relay.Config{Logger: slog.New(slog.DiscardHandler)},
 		}
 		f(w)
 		w.wg.Wait()
@@ -155,10 +154,13 @@ func (w *world) nothingPending() {
 	}
 }
 
+// pass lets virtual time pass.
+func pass(d time.Duration) { <-time.After(d) }
+
 // after runs f once d has passed.
 func (w *world) after(d time.Duration, f func()) {
 	w.wg.Go(func() {
-		time.Sleep(d)
+		pass(d)
 		f()
 	})
 }

@@ -22,7 +22,7 @@ const (
 
 // lease is what the relay holds, and until when it may send.
 type lease struct {
-	held     map[int]int64 // epoch by shard
+	held map[int]int64 // epoch by shard
 	// draining has, by shard, the position when it began to drain. From then on
 	// late rows of the shard are seen and passed over, so it keeps its gaps.
 	draining map[int]Position

@@ -71,11 +71,11 @@ func (l *loop) run(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		now := time.Now()
-		l.step(now)
+		l.step(now) //nolint:contextcheck // calls outlive the cancellation of the run: see loop.io
 		if l.finished(now) {
 			break
 		}
-		timer.Reset(max(0, l.nextWake(now).Sub(time.Now())))
+		timer.Reset(max(0, time.Until(l.nextWake(now))))
 		select {
 		case f := <-l.posted:
 			l.apply(f)
@@ -86,7 +86,7 @@ func (l *loop) run(ctx context.Context) {
 			l.end(Canceled, time.Now())
 		}
 	}
-	l.leave()
+	l.leave() //nolint:contextcheck // as above
 }
 
 // call runs f beside the loop and then, in the loop, what f returned.

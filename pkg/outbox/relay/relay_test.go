@@ -48,15 +48,15 @@ func TestEventThatCommitsLateIsDelivered(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		w.start(w.Context(), "r", 30*time.Second)
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		late := w.store.Begin()
 		late.Enqueue(event("late", 0))
 		w.store.Enqueue(event("early", 0))
-		time.Sleep(20 * time.Second)
+		pass(20 * time.Second)
 		w.inOrder(w.broker(), 1, "early")
 		late.Commit()
 		committed := time.Now()
-		time.Sleep(250 * time.Millisecond)
+		pass(250 * time.Millisecond)
 		w.inOrder(w.broker(), 1, "late")
 		for _, a := range w.broker().Log() {
 			if a.Message.GroupID == groupOf(w.T, "late") && a.At.Sub(committed) > 250*time.Millisecond {
@@ -86,18 +86,18 @@ func TestGapOfARollbackIsGivenUp(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.cfg.ReportEvery = time.Second
 		w.start(w.Context(), "r", 10*time.Second)
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		tx := w.store.Begin()
 		tx.Enqueue(event("gone", 0))
 		w.store.Enqueue(event("a", 0))
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		w.mu.Lock()
 		if last := w.reports[len(w.reports)-1]; last.Gaps != 1 {
 			w.Errorf("%d gaps while the writer is open, want 1", last.Gaps)
 		}
 		w.mu.Unlock()
 		tx.Rollback()
-		time.Sleep(2 * time.Second)
+		pass(2 * time.Second)
 		w.mu.Lock()
 		if last := w.reports[len(w.reports)-1]; last.Gaps != 0 {
 			w.Errorf("%d gaps after the rollback, want 0", last.Gaps)
@@ -122,7 +122,7 @@ func TestPartialFailureHoldsTheLaneAndNobodyElse(t *testing.T) {
 			w.store.Enqueue(event("bad", n), event("good", n))
 		}
 		w.start(w.Context(), "r", 10*time.Second)
-		time.Sleep(150 * time.Millisecond)
+		pass(150 * time.Millisecond)
 		w.inOrder(w.broker(), 5, "good")
 		if sum := w.summary("r"); sum.Transient != 5 || sum.Dead != 0 {
 			w.Errorf("summary: %+v", sum)
@@ -195,9 +195,9 @@ func TestRejectedEventHoldsTheLaneUntilItIsReleased(t *testing.T) {
 			w.store.Enqueue(event("a", n), event("b", n))
 		}
 		w.start(w.Context(), "r", 40*time.Second)
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		w.store.Enqueue(event("a", 3))
-		time.Sleep(5 * time.Second)
+		pass(5 * time.Second)
 		w.inOrder(w.broker(), 1, "a")
 		w.inOrder(w.broker(), 3, "b")
 		lane := outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: "t", AggregateID: "a"}
@@ -205,9 +205,9 @@ func TestRejectedEventHoldsTheLaneUntilItIsReleased(t *testing.T) {
 			w.Fatalf("blocked: %v", held)
 		}
 		w.store.Release(lane)
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		w.store.Enqueue(event("a", 4))
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":0} {"n":2} {"n":3} {"n":4}]` {
 			w.Errorf("accepted %v", got)
 		}
@@ -227,11 +227,11 @@ func TestHotLaneLeavesRoomAndLosesNothing(t *testing.T) {
 		}
 		w.store.Enqueue(event("quiet", 0))
 		w.start(w.Context(), "r", 20*time.Second)
-		time.Sleep(300 * time.Millisecond)
+		pass(300 * time.Millisecond)
 		w.inOrder(w.broker(), 1, "quiet")
 		for n := range 50 {
 			w.store.Enqueue(event("hot", 300+n))
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 		}
 		w.summary("r")
 		w.inOrder(w.broker(), 350, "hot")
@@ -259,7 +259,7 @@ func TestUnavailableDestinationDoesNotStopTheOthers(t *testing.T) {
 		for n := range 300 {
 			w.store.Enqueue(event("y", n))
 		}
-		time.Sleep(10 * time.Second)
+		pass(10 * time.Second)
 		w.inOrder(w.broker(), 300, "y")
 		if n := w.brokers["down"].Calls(); n > 30 {
 			w.Errorf("%d calls to a destination that is down in 10 s: no back-off", n)
@@ -302,7 +302,7 @@ func TestHandOverKeepsOrderAndIsQuick(t *testing.T) {
 		w.after(13*time.Second, func() { w.start(w.Context(), "new", 20*time.Second) })
 		for n := range 2500 {
 			w.store.Enqueue(event("a", n), event("b", n))
-			time.Sleep(10 * time.Millisecond)
+			pass(10 * time.Millisecond)
 		}
 		old, young := w.summary("old"), w.summary("new")
 		if old.Outcome != relay.Superseded || old.HandOvers != outbox.Shards {
@@ -340,7 +340,7 @@ func TestTwoRelaysShareTheShards(t *testing.T) {
 			for _, a := range names {
 				w.store.Enqueue(event(a, n))
 			}
-			time.Sleep(100 * time.Millisecond)
+			pass(100 * time.Millisecond)
 			if n == 150 {
 				if h := w.store.Holders(); h["one"] != 32 || h["two"] != 32 {
 					w.Errorf("holders: %v", h)
@@ -364,10 +364,10 @@ func TestNewcomerLeavesAtOnceWhenEnoughRelaysRun(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.cfg.JoinWindow = 5 * time.Second
 		w.start(w.Context(), "one", 20*time.Second)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		began := time.Now()
 		w.start(w.Context(), "two", 20*time.Second)
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.mu.Lock()
 		sum, ended := w.summaries["two"]
 		w.mu.Unlock()

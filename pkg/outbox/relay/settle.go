@@ -86,8 +86,11 @@ func (s *settling) putBack(items []*item, outcomes []outcome) {
 // maybeSettle starts a settlement when one is due. At the end of the run there
 // is nothing to wait for.
 func (l *loop) maybeSettle(now time.Time) {
-	at, any := l.settle.due()
-	if !any || l.outcome == LeaseLost || (now.Before(at) && !(l.ending && !now.Before(l.settle.retryAt))) {
+	at, due := l.settle.due()
+	if l.ending {
+		at = l.settle.retryAt
+	}
+	if !due || l.outcome == LeaseLost || now.Before(at) {
 		return
 	}
 	items, outcomes := l.settle.take()

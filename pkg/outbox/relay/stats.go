@@ -22,7 +22,6 @@ type stats struct {
 	latencies []time.Duration
 	// every is the sampling of latencies: one in every.
 	every, skipped int
-	inFlight       int
 	reportAt       time.Time
 	reporting      bool
 	renewFailing   bool

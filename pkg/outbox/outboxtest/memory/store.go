@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -183,7 +184,7 @@ func (s *Store) Enqueue(events ...outbox.Event) []outbox.Record {
 
 func shardOf(e outbox.Event) int {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%d:%s%s", len(e.AggregateType), e.AggregateType, e.AggregateID)
+	_, _ = fmt.Fprintf(h, "%d:%s%s", len(e.AggregateType), e.AggregateType, e.AggregateID)
 	return int(h.Sum64() % outbox.Shards)
 }
 
@@ -218,9 +219,7 @@ func (s *Store) Dead() map[int64]DeadLetter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[int64]DeadLetter{}
-	for id, d := range s.dead {
-		out[id] = d
-	}
+	maps.Copy(out, s.dead)
 	return out
 }
 
