@@ -344,11 +344,14 @@ func (l *loop) takeScan(f plannedFetch, i int, rows []Row, items []*item, fresh 
 	for j, row := range rows {
 		r.gaps.add(last+1, min(row.ID-1, r.head), fresh)
 		last = row.ID
+		if last > r.head {
+			break // the main scan brings it: nothing may read ahead of that
+		}
 		if items[j] != nil && slices.Contains(c.shards, items[j].rec.Shard) {
 			l.admit(items[j], fromCatchUp)
 		}
 	}
-	if len(rows) < scan.Limit {
+	if len(rows) < scan.Limit || last >= r.head {
 		r.gaps.add(last+1, r.head, fresh)
 		r.catchUps = slices.DeleteFunc(r.catchUps, func(x *catchUp) bool { return x == c })
 		return len(rows)
@@ -359,7 +362,18 @@ func (l *loop) takeScan(f plannedFetch, i int, rows []Row, items []*item, fresh 
 
 // takeBackfill admits what a lane or a destination had left in the table. When
 // nothing more is left, later rows come with later scans.
+//
+// What lies above head comes with scans as well: a backfill that read ahead of
+// them would overtake rows that commit in between.
 func (l *loop) takeBackfill(b backfillOf, from, next int64, items []*item) {
+	head := l.reader.head
+	bounded := b.lane == nil || !b.lane.search
+	if bounded && next > head {
+		next = 0
+	}
+	if above := slices.IndexFunc(items, func(it *item) bool { return it.rec.ID > head }); bounded && above >= 0 {
+		items, next = items[:above], 0
+	}
 	if b.lane == nil {
 		if b.dest.from != from {
 			return // moved meanwhile
