@@ -1,0 +1,150 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+func TestRowBelowTheOneThatBlockedItsLaneIsDeliveredAfterTheRelease(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.Destinations = map[string]relay.Destination{outbox.DefaultDestination: {OnReject: relay.Block}}
+		w.broker().Judge = reject(groupOf(t, "a"))
+		w.start(w.Context(), "r", 30*time.Second)
+		time.Sleep(100 * time.Millisecond)
+		late := w.store.Begin()
+		late.Enqueue(event("a", 0))
+		w.store.Enqueue(event("a", 1)) // is rejected and blocks the lane
+		time.Sleep(time.Second)
+		late.Commit()
+		time.Sleep(time.Second)
+		w.store.Release(outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: "t", AggregateID: "a"})
+		time.Sleep(3 * time.Second)
+		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":0}]` {
+			w.Errorf("accepted %v", got)
+		}
+		w.nothingPending()
+	})
+}
+
+func TestJoinThatGetsNoAnswerEndsTheRun(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.store.Before = func(ctx context.Context, step string) error {
+			if step == "join" {
+				<-ctx.Done()
+			}
+			return nil
+		}
+		r, err := relay.New(w.store, w.config("r"))
+		if err != nil {
+			w.Fatal(err)
+		}
+		began := time.Now()
+		_, err = r.Run(w.Context(), began.Add(time.Hour))
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > relay.DefaultLeaseTTL {
+			w.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
+}
+
+// Virtual time stands still while a goroutine spins, so a relay that does never
+// comes to its deadline here.
+func TestReportThatWaitsForItsBacklogDoesNotSpin(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.ReportEvery = 10 * time.Millisecond
+		w.store.Before = func(_ context.Context, step string) error {
+			if step == "backlog" {
+				time.Sleep(500 * time.Millisecond)
+			}
+			return nil
+		}
+		w.start(w.Context(), "r", 3*time.Second)
+		if sum := w.summary("r"); sum.Outcome != relay.Deadline || sum.Fetches == 0 {
+			w.Errorf("summary: %+v", sum)
+		}
+	})
+}
+
+func TestRowsThatCommitWhileTheirShardDrainsAreDelivered(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.Relays = 2
+		w.start(w.Context(), "one", time.Minute)
+		time.Sleep(time.Second)
+		late := w.store.Begin()
+		var names []string
+		for i := range 200 {
+			names = append(names, fmt.Sprint("a", i))
+			late.Enqueue(event(names[i], 0))
+		}
+		w.broker().Delay = 900 * time.Millisecond // every shard is busy when the other comes
+		for _, a := range names {
+			w.store.Enqueue(event(a, 1))
+		}
+		time.Sleep(500 * time.Millisecond)
+		w.start(w.Context(), "two", time.Minute)
+		w.after(1100*time.Millisecond, late.Commit)
+		w.wg.Wait()
+		w.nothingPending()
+		for _, a := range names {
+			if got := groups(w.broker())[groupOf(t, a)]; !slices.Contains(got, `{"n":0}`) {
+				w.Fatalf("aggregate %s: accepted %v", a, got)
+			}
+		}
+	})
+}
+
+func TestRowThatCommitsBetweenABackfillAndTheGapsIsDelivered(t *testing.T) {
+	t.Parallel()
+	for fetch := range 12 {
+		inWorld(t, func(w *world) {
+			w.cfg.LaneWindow = 4
+			w.cfg.FetchLimit = 50
+			w.cfg.IdleExit = time.Second
+			first := w.store.Enqueue(event("a", 0))[0].ID
+			for n := range 12 {
+				w.store.Enqueue(event("a", 1+n))
+			}
+			late := w.store.Begin()
+			id := late.Enqueue(event("a", 13))[0].ID
+			w.store.Enqueue(event("a", 14))
+			seen, backfill, done := 0, false, false
+			w.store.Before = func(_ context.Context, step string) error {
+				switch step {
+				case "fetch.backfill":
+					backfill = true
+				case "fetch.gaps":
+					if backfill {
+						seen++
+					}
+					if backfill && !done && seen > fetch {
+						done = true
+						late.Commit()
+					}
+					backfill = false
+				}
+				return nil
+			}
+			w.start(w.Context(), "r", 20*time.Second)
+			w.after(5*time.Second, func() {
+				if !done {
+					late.Commit()
+				}
+			})
+			w.summary("r")
+			if !w.store.IsSent(id) || !w.store.IsSent(first) {
+				w.Errorf("committed after backfill %d: the late row %d is not sent", fetch, id)
+			}
+			w.nothingPending()
+		})
+	}
+}
