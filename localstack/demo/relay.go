@@ -55,7 +55,7 @@ type fleetStats struct {
 
 // buildRelay compiles the function as it is deployed, for this machine.
 func buildRelay(ctx context.Context, root string) (string, error) {
-	binary := filepath.Join(root, "build", "demo", "relay", "bootstrap")
+	binary := filepath.Join(root, ".cache", "demo", "relay", "bootstrap")
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", binary, "./functions/relay")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
