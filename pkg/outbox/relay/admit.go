@@ -61,6 +61,7 @@ const (
 	fromCatchUp
 	fromDestination
 	fromLane
+	fromSweep
 )
 
 // admit takes an event into memory, unless it is known, not ours, or has to

@@ -33,6 +33,7 @@ const (
 	DefaultRetryMax      = 10 * time.Second
 	DefaultMaxAttempts   = 20
 	DefaultReportEvery   = 10 * time.Second
+	DefaultSweepEvery    = 10 * time.Second
 	DefaultShutdownGrace = 5 * time.Second
 )
 
@@ -116,6 +117,11 @@ type Config struct {
 	// the whole destination are not counted. Defaults to 20; negative is never.
 	MaxAttempts int
 
+	// SweepEvery is the least time between two sweeps: readings of every unsent
+	// row behind the position, for events that appear there out of turn. Negative
+	// is never. Defaults to 10 s.
+	SweepEvery time.Duration
+
 	// IdleExit ends the run when nothing came for this long and nothing is
 	// held. Defaults to 0, which is never.
 	IdleExit time.Duration
@@ -164,6 +170,7 @@ func (c Config) withDefaults() Config {
 	c.RetryMax = cmp.Or(c.RetryMax, DefaultRetryMax)
 	c.MaxAttempts = cmp.Or(c.MaxAttempts, DefaultMaxAttempts)
 	c.ShutdownGrace = cmp.Or(c.ShutdownGrace, DefaultShutdownGrace)
+	c.SweepEvery = cmp.Or(c.SweepEvery, DefaultSweepEvery)
 	c.ReportEvery = cmp.Or(c.ReportEvery, DefaultReportEvery)
 	if c.Logger == nil {
 		c.Logger = slog.Default()

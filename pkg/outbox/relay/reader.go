@@ -50,6 +50,7 @@ type reader struct {
 	// rowBytes estimates the size of a row, to ask for no more than there is
 	// room for.
 	rowBytes int
+	sweep    sweep
 	// turn rotates the backfills when there are too many for one fetch.
 	turn int
 	// settled are items whose settling is known. They stay in the window until
@@ -66,7 +67,7 @@ type catchUp struct {
 }
 
 func newReader(now time.Time, cfg Config) reader {
-	return reader{nextFetch: now, active: now, pause: cfg.PollBusy, rowBytes: firstRowBytes, pollBusy: cfg.PollBusy, pollIdle: cfg.PollIdle}
+	return reader{nextFetch: now, active: now, pause: cfg.PollBusy, rowBytes: firstRowBytes, sweep: newSweep(now, cfg), pollBusy: cfg.PollBusy, pollIdle: cfg.PollIdle}
 }
 
 // resume takes in where gained shards are to be resumed.
@@ -168,10 +169,11 @@ type plannedFetch struct {
 	resuming bool
 }
 
-// backfillOf says what a backfill is for: a lane, or a destination.
+// backfillOf says what a backfill is for: a lane, a destination, or a sweep.
 type backfillOf struct {
-	lane *lane
-	dest *destination
+	lane  *lane
+	dest  *destination
+	sweep bool
 }
 
 // plan decides what to read next: new rows, catch-ups, what was left in the
@@ -201,6 +203,7 @@ func (l *loop) plan(now time.Time) plannedFetch {
 		f.Backfills = append(f.Backfills, Backfill{Lane: outbox.Lane{Destination: d.name}, From: d.from, Limit: min(limit, d.cap-d.held), Examine: backfillExamine})
 	}
 	l.planLanes(&f)
+	l.planSweep(&f, limit, now)
 	f.resuming = l.window.resuming()
 	return f
 }
@@ -307,6 +310,10 @@ func (l *loop) takeIn(f plannedFetch, got Fetched, p prepared, now time.Time) {
 		found += l.takeScan(f, i, got.Scans[i], p.scans[i], fresh)
 	}
 	for i, b := range f.backfills {
+		if b.sweep {
+			found += l.takeSweep(got.Backfills[i].Next, p.backfills[i], now)
+			continue
+		}
 		found += len(p.backfills[i])
 		full = full || got.Backfills[i].Next != 0
 		l.takeBackfill(b, f.Backfills[i].From, got.Backfills[i].Next, p.backfills[i])
@@ -406,7 +413,8 @@ func (l *loop) takeBackfill(b backfillOf, from, next int64, items []*item) {
 func (l *loop) searched(lane *lane, next int64, items []*item) {
 	switch {
 	case len(items) > 0:
-		lane.from = items[0].rec.ID
+		// Scans pass over what the hold hides, so all above head is left as well.
+		lane.from = min(items[0].rec.ID, l.reader.head+1)
 	case next != 0:
 		lane.from = next
 		return

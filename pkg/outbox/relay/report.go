@@ -58,6 +58,8 @@ type Counts struct {
 	// Late is the number of events found in a gap, committed after a higher id
 	// had been read.
 	Late int64 `json:"late"`
+	// Strays is the number of events that a sweep found behind the position.
+	Strays int64 `json:"strays"`
 	// Withheld is the number of times that a call was not started because the
 	// lease was about to end.
 	Withheld int64 `json:"withheld"`

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"testing"
 	"time"
 
@@ -74,35 +73,6 @@ func TestReportThatWaitsForItsBacklogDoesNotSpin(t *testing.T) {
 	})
 }
 
-func TestRowsThatCommitWhileTheirShardDrainsAreDelivered(t *testing.T) {
-	t.Parallel()
-	inWorld(t, func(w *world) {
-		w.cfg.Relays = 2
-		w.start(w.Context(), "one", time.Minute)
-		time.Sleep(time.Second)
-		late := w.store.Begin()
-		var names []string
-		for i := range 200 {
-			names = append(names, fmt.Sprint("a", i))
-			late.Enqueue(event(names[i], 0))
-		}
-		w.broker().Delay = 900 * time.Millisecond // every shard is busy when the other comes
-		for _, a := range names {
-			w.store.Enqueue(event(a, 1))
-		}
-		time.Sleep(500 * time.Millisecond)
-		w.start(w.Context(), "two", time.Minute)
-		w.after(1100*time.Millisecond, late.Commit)
-		w.wg.Wait()
-		w.nothingPending()
-		for _, a := range names {
-			if got := groups(w.broker())[groupOf(t, a)]; !slices.Contains(got, `{"n":0}`) {
-				w.Fatalf("aggregate %s: accepted %v", a, got)
-			}
-		}
-	})
-}
-
 func TestRowThatCommitsBetweenABackfillAndTheGapsIsDelivered(t *testing.T) {
 	t.Parallel()
 	for fetch := range 12 {
@@ -147,4 +117,27 @@ func TestRowThatCommitsBetweenABackfillAndTheGapsIsDelivered(t *testing.T) {
 			w.nothingPending()
 		})
 	}
+}
+
+func TestLateRowsBehindALaterOneInFlightKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.broker().Delay = time.Second
+		w.start(w.Context(), "r", 30*time.Second)
+		time.Sleep(100 * time.Millisecond)
+		one, two := w.store.Begin(), w.store.Begin()
+		one.Enqueue(event("a", 0))
+		two.Enqueue(event("a", 1))
+		w.store.Enqueue(event("a", 2)) // in flight while the others commit
+		time.Sleep(200 * time.Millisecond)
+		w.store.Enqueue(event("a", 3))
+		time.Sleep(200 * time.Millisecond)
+		one.Commit()
+		time.Sleep(200 * time.Millisecond)
+		two.Commit()
+		w.summary("r")
+		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":2} {"n":0} {"n":1} {"n":3}]` {
+			w.Errorf("accepted %v", got)
+		}
+	})
 }

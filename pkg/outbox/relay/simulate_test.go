@@ -180,7 +180,10 @@ func (s *sim) play() {
 	s.mu.Unlock()
 	runs.Wait()
 	last := s.newActor("last")
-	s.run(last, time.Minute, func(c *relay.Config) { c.IdleExit = 300 * time.Millisecond })
+	s.run(last, time.Minute, func(c *relay.Config) {
+		c.IdleExit = 300 * time.Millisecond
+		c.JoinWindow = 24 * time.Hour // a lease whose end was lost is still in the table
+	})
 	if last.outcome != relay.Idle {
 		s.mu.Lock()
 		s.violate(outbox.Lane{}, "the last relay never became idle: %s", last.outcome)

@@ -197,6 +197,7 @@ func (c *Counts) add(o Counts) {
 	c.HandOvers += o.HandOvers
 	c.Fenced += o.Fenced
 	c.Late += o.Late
+	c.Strays += o.Strays
 	c.Withheld += o.Withheld
 	c.NoDestination += o.NoDestination
 }

@@ -147,8 +147,9 @@ type Scan struct {
 	Limit  int
 }
 
-// Backfill reads the unsent rows of a lane, or of a destination when the
-// aggregate is empty, with From <= id. For a lane it also sees rows on hold.
+// Backfill reads the unsent rows of a lane, of a destination when the aggregate
+// is empty, or of all destinations when that is empty too, with From <= id. For
+// a lane it also sees rows on hold.
 type Backfill struct {
 	Lane outbox.Lane
 	From int64

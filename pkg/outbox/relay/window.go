@@ -78,10 +78,14 @@ func (l *lane) insert(it *item) {
 		l.queue = append(l.queue, it)
 		return
 	}
-	at, _ := slices.BinarySearchFunc(l.queue, it.rec.ID, func(q *item, id int64) int { return cmp.Compare(q.rec.ID, id) })
-	if at == 0 && l.queue[0].state == inFlight {
-		at = 1 // it became visible after the first was sent
+	// Rows that became visible after the first was sent stand behind it, in
+	// order among themselves.
+	first := 0
+	if l.queue[0].state == inFlight {
+		first = 1
 	}
+	at, _ := slices.BinarySearchFunc(l.queue[first:], it.rec.ID, func(q *item, id int64) int { return cmp.Compare(q.rec.ID, id) })
+	at += first
 	l.queue = slices.Insert(l.queue, at, it)
 }
 
