@@ -60,6 +60,7 @@ type Relay struct {
 	RetryMin      time.Duration `env:"OUTBOX_RETRY_MIN" envDefault:"50ms" help:"First back-off of an aggregate or a destination"`
 	RetryMax      time.Duration `env:"OUTBOX_RETRY_MAX" envDefault:"10s" help:"Longest back-off of an aggregate or a destination"`
 	MaxAttempts   int           `env:"OUTBOX_MAX_ATTEMPTS" envDefault:"20" help:"Transient failures of its own before an event is a dead letter. -1 is never"`
+	SweepEvery    time.Duration `env:"OUTBOX_SWEEP_EVERY" envDefault:"10s" help:"Least time between two readings of everything unsent behind the position. -1s is never"`
 	ShutdownGrace time.Duration `env:"OUTBOX_SHUTDOWN_GRACE" envDefault:"5s" help:"The longest time for settling and leaving after the end of a run"`
 	ReportEvery   time.Duration `env:"OUTBOX_REPORT_EVERY" envDefault:"10s" help:"Time between lines of metrics"`
 
@@ -88,6 +89,7 @@ func (r *Relay) Config() relay.Config {
 		RetryMin:      r.RetryMin,
 		RetryMax:      r.RetryMax,
 		MaxAttempts:   r.MaxAttempts,
+		SweepEvery:    r.SweepEvery,
 		IdleExit:      r.IdleExit,
 		ShutdownGrace: r.ShutdownGrace,
 		ReportEvery:   r.ReportEvery,

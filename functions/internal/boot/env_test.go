@@ -35,7 +35,7 @@ func TestDefaultsAreThoseOfTheRelay(t *testing.T) {
 		FetchLimit: relay.DefaultFetchLimit, PollBusy: relay.DefaultPollBusy, PollIdle: relay.DefaultPollIdle,
 		SettleEvery: relay.DefaultSettleEvery, SettleLimit: relay.DefaultSettleLimit, RetryMin: relay.DefaultRetryMin,
 		RetryMax: relay.DefaultRetryMax, MaxAttempts: relay.DefaultMaxAttempts, ShutdownGrace: relay.DefaultShutdownGrace,
-		ReportEvery: relay.DefaultReportEvery,
+		ReportEvery: relay.DefaultReportEvery, SweepEvery: relay.DefaultSweepEvery,
 	}
 	got := r.Config()
 	if a, b := settings(got), settings(want); !maps.Equal(a, b) {
@@ -58,6 +58,7 @@ func TestEveryVariableReachesTheConfiguration(t *testing.T) {
 		"OUTBOX_LANE_WINDOW": "7", "OUTBOX_FETCH_LIMIT": "8", "OUTBOX_POLL_BUSY": "9ms", "OUTBOX_POLL_IDLE": "10ms",
 		"OUTBOX_SETTLE_EVERY": "11ms", "OUTBOX_SETTLE_LIMIT": "12", "OUTBOX_RETRY_MIN": "13ms", "OUTBOX_RETRY_MAX": "14s",
 		"OUTBOX_MAX_ATTEMPTS": "-1", "OUTBOX_IDLE_EXIT": "16s", "OUTBOX_SHUTDOWN_GRACE": "6s", "OUTBOX_REPORT_EVERY": "18s",
+		"OUTBOX_SWEEP_EVERY": "19s",
 	}
 	var pairs []string
 	for k, v := range tuned {

@@ -39,6 +39,7 @@ func TestFetchAnswersEveryReadInOneBatch(t *testing.T) {
 					{Lane: outbox.Lane{Destination: "default"}, From: 1, Limit: 10, Examine: 100},
 					{Lane: outbox.Lane{Destination: "default"}, From: a + 1, Limit: 10, Examine: 100},
 					{Lane: outbox.Lane{Destination: "other"}, From: 1, Limit: 10, Examine: 100},
+					{From: 1, Limit: 10, Examine: 100},
 				},
 				Gaps:    []relay.Range{{From: b, To: b}, {From: d, To: d + 1000}},
 				Shards:  allShards(),
@@ -62,6 +63,7 @@ func TestFetchAnswersEveryReadInOneBatch(t *testing.T) {
 			wantIDs(t, "backfill of a destination", recordIDs(got.Backfills[1].Records), a, d)
 			wantIDs(t, "backfill from a position", recordIDs(got.Backfills[2].Records), d)
 			wantIDs(t, "backfill of the other destination", recordIDs(got.Backfills[3].Records), c)
+			wantIDs(t, "backfill of everything", recordIDs(got.Backfills[4].Records), a, c, d)
 			wantIDs(t, "seen in gaps", got.Seen, b, d)
 			wantIDs(t, "unsent in gaps", recordIDs(got.Gaps), d)
 			if len(got.Writers) != 0 {

@@ -395,6 +395,7 @@ func (s *sim) config(a *actor, everything bool) relay.Config {
 		Concurrency: s.p.concurrency, MaxAttempts: s.p.maxAttempts,
 		PollBusy: 3 * time.Millisecond, PollIdle: 40 * time.Millisecond,
 		RetryMin: 10 * time.Millisecond, RetryMax: 300 * time.Millisecond,
+		SweepEvery:  -1, // it would find what another fault has lost
 		SettleEvery: 4 * time.Millisecond, SettleLimit: 20,
 		ReportEvery: 97 * time.Millisecond, Observer: a,
 		Logger:       slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.Level(100)})),

@@ -71,6 +71,7 @@ func relayMetrics() []metric[relay.Report] {
 		count("HandOvers", "shards given to another relay", func(r *r) int64 { return r.HandOvers }),
 		count("Fenced", "accepted events that could not be settled because the lease was lost", func(r *r) int64 { return r.Fenced }),
 		count("Late", "events found in a gap, committed after a higher id had been read", func(r *r) int64 { return r.Late }),
+		count("Strays", "events that a sweep found behind the position, where none should appear", func(r *r) int64 { return r.Strays }),
 		count("Withheld", "calls not started because the lease was about to end", func(r *r) int64 { return r.Withheld }),
 		count("FetchErrors", "failed reads of events", func(r *r) int64 { return r.FetchErrors }),
 		count("SettleErrors", "failed settlements", func(r *r) int64 { return r.SettleErrors }),

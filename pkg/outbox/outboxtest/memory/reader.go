@@ -104,7 +104,7 @@ func (s *Store) backfill(b relay.Backfill, shards []int) relay.Backfilled {
 		examined++
 		switch {
 		case !slices.Contains(shards, r.rec.Shard):
-		case wholeDestination && r.rec.Destination == b.Lane.Destination && s.blocked[r.rec.Lane()] == nil,
+		case wholeDestination && (b.Lane.Destination == "" || r.rec.Destination == b.Lane.Destination) && s.blocked[r.rec.Lane()] == nil,
 			!wholeDestination && r.rec.Lane() == b.Lane:
 			out.Records = append(out.Records, r.rec)
 		}

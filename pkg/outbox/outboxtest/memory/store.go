@@ -151,6 +151,15 @@ func (t *Tx) Savepoint() int { return len(t.recs) }
 // RollbackTo drops the events since the savepoint. Their ids stay unused.
 func (t *Tx) RollbackTo(savepoint int) { t.recs = t.recs[:savepoint] }
 
+// EnqueueAt adds an event with an id that was drawn before, as a session does
+// that has a cache of them.
+func (t *Tx) EnqueueAt(id int64, e outbox.Event) outbox.Record {
+	recs := t.Enqueue(e)
+	t.recs[len(t.recs)-1].ID = id
+	recs[0].ID = id
+	return recs[0]
+}
+
 // Commit makes the events visible.
 func (t *Tx) Commit() {
 	s := t.s

@@ -564,8 +564,8 @@ end
 $$;
 -- +goose StatementEnd
 
--- The unsent rows of a lane, or without an aggregate of a whole destination,
--- from an id on. It looks at p_examine rows at most and returns p_limit at most;
+-- The unsent rows of a lane, without an aggregate those of a whole destination,
+-- without a destination all of them, from an id on. It looks at p_examine rows at most and returns p_limit at most;
 -- the last row that it looked at comes in any case, as an id alone if it is not
 -- one of them. place counts the rows that were looked at.
 -- +goose StatementBegin
@@ -601,7 +601,7 @@ begin
         select e.*,
                row_number() over () as place,
                e.shard = any (p_shards)
-               and e.destination = p_destination
+               and (p_destination = '' or e.destination = p_destination)
                and case
                    when p_id <> '' then e.aggregate_type = p_type and e.aggregate_id = p_id
                    else not exists (

@@ -578,7 +578,7 @@ begin
         select e.*,
                row_number() over () as place,
                e.shard = any (p_shards)
-               and e.destination = p_destination
+               and (p_destination = '' or e.destination = p_destination)
                and case
                    when p_id <> '' then e.aggregate_type = p_type and e.aggregate_id = p_id
                    else not exists (
