@@ -52,7 +52,7 @@ func (l *loop) send(d *destination, batch []*item) {
 	l.stats.sent(len(batch))
 	msgs := make([]outbox.Message, len(batch))
 	for i, it := range batch {
-		it.state = inFlight
+		it.state, it.tried = inFlight, true
 		l.window.busy[it.lane.shard]++
 		msgs[i] = it.msg
 	}

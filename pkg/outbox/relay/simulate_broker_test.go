@@ -179,7 +179,7 @@ func (k *simSink) arrive(f fate, msgs []outbox.Message, attempts []*attempt) []o
 			out[i] = outbox.Result{Class: class, Err: errSim, Code: class.String()}
 			continue
 		}
-		out[i] = s.brokers[k.name].Publish(s.ctx, msgs[i : i+1])[0]
+		out[i] = s.brokers[k.name].Publish(s.ctx, msgs[i:i+1])[0]
 		s.acceptedOne(attempts[i], s.brokers[k.name], out[i])
 		if f.entryUnsure[i] {
 			out[i] = outbox.Result{Err: errSim, Code: "unsure"}

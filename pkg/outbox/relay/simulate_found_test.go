@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -119,24 +120,31 @@ func TestRowThatCommitsBetweenABackfillAndTheGapsIsDelivered(t *testing.T) {
 	}
 }
 
-func TestLateRowsBehindALaterOneInFlightKeepTheirOrder(t *testing.T) {
+func TestLateRowsBehindALaterOneThatIsTriedAgainKeepTheirOrder(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		w.broker().Delay = time.Second
+		w.cfg.RetryMin = time.Second
+		w.broker().Delay = 100 * time.Millisecond
+		w.broker().Judge = func(call int, _ []outbox.Message, _ int) outbox.Result {
+			if call == 1 {
+				return outbox.Result{Class: outbox.Throttled, Err: errCut}
+			}
+			return outbox.Result{Class: outbox.Accepted}
+		}
 		w.start(w.Context(), "r", 30*time.Second)
 		time.Sleep(100 * time.Millisecond)
-		one, two := w.store.Begin(), w.store.Begin()
-		one.Enqueue(event("a", 0))
-		two.Enqueue(event("a", 1))
-		w.store.Enqueue(event("a", 2)) // in flight while the others commit
-		time.Sleep(200 * time.Millisecond)
-		w.store.Enqueue(event("a", 3))
-		time.Sleep(200 * time.Millisecond)
-		one.Commit()
-		time.Sleep(200 * time.Millisecond)
-		two.Commit()
+		var late [3]*memory.Tx
+		for n := range late {
+			late[n] = w.store.Begin()
+			late[n].Enqueue(event("a", n))
+		}
+		w.store.Enqueue(event("a", 3)) // is in flight, and then waits, while the others commit
+		for _, n := range []int{1, 0, 2} {
+			time.Sleep(90 * time.Millisecond)
+			late[n].Commit()
+		}
 		w.summary("r")
-		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":2} {"n":0} {"n":1} {"n":3}]` {
+		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":3} {"n":0} {"n":1} {"n":2}]` {
 			w.Errorf("accepted %v", got)
 		}
 	})

@@ -316,5 +316,3 @@ func (s *sim) story() string {
 	b.WriteString(strings.Join(lines, "\n"))
 	return b.String()
 }
-
-

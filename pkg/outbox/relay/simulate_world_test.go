@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -66,7 +65,6 @@ type sim struct {
 	faults     map[string]int
 	commits    int // commits so far: the order of visibility
 	accepted   int // acceptances so far
-	nextBody   int
 	violations []string
 	trace      []traceLine
 }
@@ -269,7 +267,7 @@ func (s *sim) before(ctx context.Context, step string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case a.killed && !(alive && linger && err == nil), fail:
+	case a.killed && (!alive || !linger || err != nil), fail:
 		err = errSim
 	case err != nil:
 		a.dbFault(op)
@@ -398,7 +396,7 @@ func (s *sim) config(a *actor, everything bool) relay.Config {
 		SweepEvery:  -1, // it would find what another fault has lost
 		SettleEvery: 4 * time.Millisecond, SettleLimit: 20,
 		ReportEvery: 97 * time.Millisecond, Observer: a,
-		Logger:       slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.Level(100)})),
+		Logger:       slog.New(slog.DiscardHandler),
 		Destinations: map[string]relay.Destination{},
 	}
 	for i := range s.p.destinations {

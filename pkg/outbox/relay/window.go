@@ -16,6 +16,8 @@ type item struct {
 	fault error
 	lane  *lane
 	state itemState
+	// tried is set once it was sent: it stays the first of its lane from then on.
+	tried bool
 	// attempts counts the transient failures of this event alone.
 	attempts int
 	// blocks is set when the event is dead and its lane is held for it.
@@ -81,7 +83,7 @@ func (l *lane) insert(it *item) {
 	// Rows that became visible after the first was sent stand behind it, in
 	// order among themselves.
 	first := 0
-	if l.queue[0].state == inFlight {
+	if l.queue[0].tried {
 		first = 1
 	}
 	at, _ := slices.BinarySearchFunc(l.queue[first:], it.rec.ID, func(q *item, id int64) int { return cmp.Compare(q.rec.ID, id) })
