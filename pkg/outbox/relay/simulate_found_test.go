@@ -140,7 +140,7 @@ func TestLateRowsBehindALaterOneThatIsTriedAgainKeepTheirOrder(t *testing.T) {
 		}
 		w.store.Enqueue(event("a", 3)) // is in flight, and then waits, while the others commit
 		for _, n := range []int{1, 0, 2} {
-			time.Sleep(90 * time.Millisecond)
+			time.Sleep(150 * time.Millisecond)
 			late[n].Commit()
 		}
 		w.summary("r")
