@@ -119,14 +119,14 @@ func (k *simSink) travel(ctx context.Context, f fate, msgs []outbox.Message, att
 	if deadline, ok := ctx.Deadline(); ok && f.out > time.Until(deadline) {
 		// The request is on its way for longer than the client waits.
 		s.wg.Go(func() {
-			time.Sleep(f.out)
+			pass(f.out)
 			k.arrive(f, msgs, attempts)
 		})
 		<-ctx.Done()
 		_ = k.a.gate()
 		return out
 	}
-	time.Sleep(f.out)
+	pass(f.out)
 	if f.beforeWire {
 		s.mu.Lock()
 		held := time.Until(k.a.thawAt)

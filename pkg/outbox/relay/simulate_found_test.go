@@ -18,15 +18,15 @@ func TestRowBelowTheOneThatBlockedItsLaneIsDeliveredAfterTheRelease(t *testing.T
 		w.cfg.Destinations = map[string]relay.Destination{outbox.DefaultDestination: {OnReject: relay.Block}}
 		w.broker().Judge = reject(groupOf(t, "a"))
 		w.start(w.Context(), "r", 30*time.Second)
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		late := w.store.Begin()
 		late.Enqueue(event("a", 0))
 		w.store.Enqueue(event("a", 1)) // is rejected and blocks the lane
-		time.Sleep(time.Second)
+		pass(time.Second)
 		late.Commit()
-		time.Sleep(time.Second)
+		pass(time.Second)
 		w.store.Release(outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: "t", AggregateID: "a"})
-		time.Sleep(3 * time.Second)
+		pass(3 * time.Second)
 		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":0}]` {
 			w.Errorf("accepted %v", got)
 		}
@@ -63,7 +63,7 @@ func TestReportThatWaitsForItsBacklogDoesNotSpin(t *testing.T) {
 		w.cfg.ReportEvery = 10 * time.Millisecond
 		w.store.Before = func(_ context.Context, step string) error {
 			if step == "backlog" {
-				time.Sleep(500 * time.Millisecond)
+				pass(500 * time.Millisecond)
 			}
 			return nil
 		}
@@ -132,7 +132,7 @@ func TestLateRowsBehindALaterOneThatIsTriedAgainKeepTheirOrder(t *testing.T) {
 			return outbox.Result{Class: outbox.Accepted}
 		}
 		w.start(w.Context(), "r", 30*time.Second)
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 		var late [3]*memory.Tx
 		for n := range late {
 			late[n] = w.store.Begin()
@@ -140,7 +140,7 @@ func TestLateRowsBehindALaterOneThatIsTriedAgainKeepTheirOrder(t *testing.T) {
 		}
 		w.store.Enqueue(event("a", 3)) // is in flight, and then waits, while the others commit
 		for _, n := range []int{1, 0, 2} {
-			time.Sleep(150 * time.Millisecond)
+			pass(150 * time.Millisecond)
 			late[n].Commit()
 		}
 		w.summary("r")

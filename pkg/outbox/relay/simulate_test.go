@@ -165,7 +165,7 @@ func (s *sim) play() {
 	for i := range s.p.actors {
 		s.life(i, &runs)
 	}
-	time.Sleep(s.p.chaos)
+	pass(s.p.chaos)
 	s.mu.Lock()
 	s.healthy = true
 	s.note(outbox.Lane{}, "faults stop")
@@ -211,17 +211,17 @@ func (s *sim) life(i int, runs *sync.WaitGroup) {
 	freeze, freezeAt := r.Float64() < s.p.freeze, between(r, time.Millisecond, min(d, 2*time.Second))
 	freezeFor, loop := between(r, 100*time.Millisecond, 4*time.Second), r.IntN(3) != 0
 	runs.Go(func() {
-		time.Sleep(start)
+		pass(start)
 		a := s.newActor(name)
 		if kill {
 			s.wg.Go(func() {
-				time.Sleep(killAt)
+				pass(killAt)
 				s.kill(a)
 			})
 		}
 		if freeze {
 			s.wg.Go(func() {
-				time.Sleep(freezeAt)
+				pass(freezeAt)
 				s.freeze(a, freezeFor, loop)
 			})
 		}
@@ -256,7 +256,7 @@ func (s *sim) drain(runs *sync.WaitGroup) {
 		if !anyone {
 			s.keep(runs, n+1)
 		}
-		time.Sleep(100 * time.Millisecond)
+		pass(100 * time.Millisecond)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -286,7 +286,7 @@ func (s *sim) keep(runs *sync.WaitGroup, n int) {
 func (s *sim) hash() uint64 {
 	h := fnv.New64a()
 	for _, l := range s.trace {
-		fmt.Fprintln(h, l.at, l.lane, l.text)
+		_, _ = fmt.Fprintln(h, l.at, l.lane, l.text)
 	}
 	return h.Sum64()
 }

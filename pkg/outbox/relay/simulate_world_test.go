@@ -100,7 +100,7 @@ type attempt struct {
 
 func (s *sim) stream(keys ...any) *rand.Rand {
 	h := fnv.New64a()
-	fmt.Fprint(h, keys...)
+	_, _ = fmt.Fprint(h, keys...)
 	return rand.New(rand.NewPCG(s.seed, h.Sum64()))
 }
 
@@ -197,7 +197,7 @@ func (a *actor) gate() error {
 		if wait <= 0 {
 			return nil
 		}
-		time.Sleep(wait)
+		pass(wait)
 	}
 }
 
@@ -238,7 +238,8 @@ func (s *sim) before(ctx context.Context, step string) error {
 	}
 	op, sub, isSub := strings.Cut(step, ".")
 	if isSub {
-		return s.subStep(a, op, sub)
+		s.subStep(a, sub)
+		return nil
 	}
 	s.mu.Lock()
 	r := a.rng(op)
@@ -275,7 +276,7 @@ func (s *sim) before(ctx context.Context, step string) error {
 	return err
 }
 
-func (s *sim) subStep(a *actor, _, sub string) error {
+func (s *sim) subStep(a *actor, sub string) {
 	s.mu.Lock()
 	r := a.rng("between")
 	wait := time.Duration(0)
@@ -289,7 +290,7 @@ func (s *sim) subStep(a *actor, _, sub string) error {
 	operate := !s.healthy && r.Float64() < s.p.commitBetween/4
 	s.mu.Unlock()
 	if wait > 0 {
-		time.Sleep(wait)
+		pass(wait)
 	}
 	if commit != nil && s.finish(commit, true) {
 		s.mu.Lock()
@@ -299,7 +300,6 @@ func (s *sim) subStep(a *actor, _, sub string) error {
 	if operate {
 		s.releaseOne(r)
 	}
-	return nil
 }
 
 // after is the store's hook.

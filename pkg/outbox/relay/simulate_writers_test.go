@@ -112,7 +112,7 @@ func (s *sim) writer(n int) {
 	r := s.stream("writer", n)
 	gap := between(r, 20*time.Millisecond, 250*time.Millisecond)
 	for {
-		time.Sleep(between(r, time.Microsecond, 2*gap))
+		pass(between(r, time.Microsecond, 2*gap))
 		if time.Since(s.started) > s.p.chaos {
 			return
 		}
@@ -128,7 +128,7 @@ func (s *sim) transaction(r *rand.Rand) {
 	later := func(f func()) {
 		s.wg.Go(func() {
 			f()
-			time.Sleep(hold)
+			pass(hold)
 			s.finish(o, commit)
 		})
 	}
@@ -140,7 +140,7 @@ func (s *sim) transaction(r *rand.Rand) {
 		later(func() {
 			for range 1 + inner.IntN(3) {
 				s.write(inner, o, 1+inner.IntN(3))
-				time.Sleep(between(inner, time.Microsecond, 20*time.Millisecond))
+				pass(between(inner, time.Microsecond, 20*time.Millisecond))
 			}
 		})
 	case k < 17: // a savepoint that is rolled back
@@ -165,14 +165,14 @@ func (s *sim) transaction(r *rand.Rand) {
 // gapMaker leaves more gaps than the list of gaps may hold.
 func (s *sim) gapMaker() {
 	r := s.stream("gaps")
-	time.Sleep(between(r, time.Millisecond, s.p.chaos/4))
+	pass(between(r, time.Millisecond, s.p.chaos/4))
 	late, now := s.beginTx(), s.beginTx()
 	for range 600 {
 		s.write(r, late, 1)
 		s.write(r, now, 1)
 	}
 	s.finish(now, true)
-	time.Sleep(between(r, time.Millisecond, 2*s.p.chaos))
+	pass(between(r, time.Millisecond, 2*s.p.chaos))
 	s.finish(late, r.IntN(3) != 0)
 }
 
@@ -180,7 +180,7 @@ func (s *sim) gapMaker() {
 func (s *sim) operator() {
 	r := s.stream("operator")
 	for time.Since(s.started) < s.p.chaos {
-		time.Sleep(between(r, 50*time.Millisecond, 700*time.Millisecond))
+		pass(between(r, 50*time.Millisecond, 700*time.Millisecond))
 		s.releaseOne(r)
 	}
 }
