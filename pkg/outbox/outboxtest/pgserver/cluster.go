@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/internal/process"
 )
 
 const (
@@ -20,7 +22,7 @@ const (
 )
 
 // newCluster makes the directories and runs initdb where there is no cluster yet.
-func newCluster(ctx context.Context, cfg Config, bin string, acc *account) (*cluster, error) {
+func newCluster(ctx context.Context, cfg Config, bin string, acc *process.Account) (*cluster, error) {
 	c := &cluster{bin: bin, acc: acc}
 	var err error
 	if cfg.DataDir == "" {
@@ -42,7 +44,7 @@ func newCluster(ctx context.Context, cfg Config, bin string, acc *account) (*clu
 // makeHome makes a temporary directory with all that the server needs. The lock
 // in it is held for as long as somebody looks after the directory.
 func (c *cluster) makeHome() error {
-	home, err := os.MkdirTemp(c.acc.tempDir(), homePrefix)
+	home, err := os.MkdirTemp(c.acc.TempDir(), homePrefix)
 	if err != nil {
 		return err
 	}
@@ -78,7 +80,7 @@ func (c *cluster) own(paths ...string) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	return c.acc.chown(paths...)
+	return c.acc.Chown(paths...)
 }
 
 // initdb makes the cluster, or reads the password of the one that is there.
@@ -95,7 +97,7 @@ func (c *cluster) initdb(ctx context.Context) error {
 	if err := os.WriteFile(aside, []byte(c.password), 0o600); err != nil {
 		return err
 	}
-	if err := c.acc.chown(aside); err != nil {
+	if err := c.acc.Chown(aside); err != nil {
 		return err
 	}
 	cmd := c.command(ctx, "initdb",
@@ -129,4 +131,12 @@ func (c *cluster) unlock() {
 	if c.lock != nil {
 		_ = c.lock.Close() // It was never written to.
 	}
+}
+
+// signal returns how the server is shut down: cleanly when its cluster is kept.
+func (c *cluster) signal() string {
+	if c.home == "" {
+		return "INT"
+	}
+	return "QUIT"
 }

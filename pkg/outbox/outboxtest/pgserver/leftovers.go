@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/internal/process"
 )
 
 // lockNew makes a file and locks it. The lock lasts until every process that
@@ -43,8 +45,8 @@ func flock(f *os.File, how int) error {
 
 // removeLeftovers ends and removes servers whose supervisor was killed: nobody
 // holds the lock of their directory. What it cannot remove it leaves.
-func removeLeftovers(ctx context.Context, bin string, acc *account) {
-	homes, err := filepath.Glob(filepath.Join(acc.tempDir(), homePrefix+"*"))
+func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
+	homes, err := filepath.Glob(filepath.Join(acc.TempDir(), homePrefix+"*"))
 	if err != nil {
 		return
 	}
@@ -53,7 +55,7 @@ func removeLeftovers(ctx context.Context, bin string, acc *account) {
 	}
 }
 
-func removeLeftover(ctx context.Context, home, bin string, acc *account) {
+func removeLeftover(ctx context.Context, home, bin string, acc *process.Account) {
 	f, err := os.OpenFile(filepath.Join(home, lockFile), os.O_RDWR, 0)
 	if err != nil {
 		return

@@ -10,13 +10,15 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/internal/process"
 )
 
 // orphan starts a server that nobody looks after.
 func orphan(t *testing.T) (c *cluster, addr string) {
 	t.Helper()
 	ctx := t.Context()
-	acc, err := serverAccount()
+	acc, err := process.Unprivileged()
 	if err != nil {
 		t.Fatal(err)
 	}

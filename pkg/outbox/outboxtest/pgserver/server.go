@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/internal/process"
 )
 
 // Config says which server to start and how. The zero value is a throw-away
@@ -49,7 +51,7 @@ type Config struct {
 // methods may be called concurrently.
 type Server struct {
 	url   string
-	super *supervisor
+	super *process.Process
 }
 
 // startAttempts bounds the retries after another process took the free port
@@ -61,7 +63,7 @@ const startAttempts = 5
 // Errors hold the end of the server's log. When no PostgreSQL can be found or
 // fetched, the error is a [NotFoundError] that says how to install one.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
-	acc, err := serverAccount()
+	acc, err := process.Unprivileged()
 	if err != nil {
 		return nil, fmt.Errorf("start postgres: %w", err)
 	}
@@ -81,7 +83,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 }
 
-func startOnce(ctx context.Context, cfg Config, bin string, acc *account) (*Server, error) {
+func startOnce(ctx context.Context, cfg Config, bin string, acc *process.Account) (*Server, error) {
 	c, err := newCluster(ctx, cfg, bin, acc)
 	if err != nil {
 		return nil, err
@@ -96,12 +98,12 @@ func (s *Server) URL() string { return s.url }
 // Stop stops the server and removes its directory, unless Config.DataDir named
 // it. Connections are cut. It returns when the server is gone; calling it again
 // changes nothing.
-func (s *Server) Stop() error { return s.super.stop() }
+func (s *Server) Stop() error { return s.super.Stop() }
 
 // cluster is a data directory, ready to be served.
 type cluster struct {
 	bin      string
-	acc      *account
+	acc      *process.Account
 	home     string // temporary: the data, the log and the lock; empty when DataDir is the caller's
 	data     string
 	log      string
@@ -116,7 +118,9 @@ func (c *cluster) start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	super, err := supervise(c, c.arguments(port, cfg))
+	super, err := process.Start(process.Config{
+		Args: c.arguments(port, cfg), Account: c.acc, Log: c.log, Signal: c.signal(), Remove: c.home, Lock: c.lock,
+	})
 	if err != nil {
 		c.remove()
 		return nil, err
@@ -130,7 +134,7 @@ func (c *cluster) start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{url: u.String(), super: super}
 	if err := s.waitReady(ctx, c); err != nil {
-		return nil, errors.Join(err, super.stop())
+		return nil, errors.Join(err, super.Stop())
 	}
 	return s, nil
 }
@@ -172,7 +176,7 @@ func (s *Server) waitReady(ctx context.Context, c *cluster) error {
 			return conn.Close(ctx)
 		}
 		select {
-		case <-s.super.done:
+		case <-s.super.Done():
 			text := tail(log)
 			if strings.Contains(text, "could not bind") {
 				return fmt.Errorf("%w\n%s", errPortTaken, text)
@@ -211,7 +215,7 @@ func freePort(ctx context.Context) (int, error) {
 // command returns a program that runs as the server's user.
 func (c *cluster) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, name), args...)
-	cmd.SysProcAttr = c.acc.attr()
+	cmd.SysProcAttr = c.acc.Attr()
 	cmd.Dir = c.data
 	return cmd
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package pgserver
+package process
 
 import (
 	"fmt"
@@ -11,13 +11,13 @@ import (
 	"syscall"
 )
 
-// account is the user that the server runs as: nil for the one we are.
-type account struct {
+// Account is the user that a server runs as: nil for the one we are.
+type Account struct {
 	uid, gid int
 }
 
-// serverAccount returns an unprivileged user when we are root.
-func serverAccount() (*account, error) {
+// Unprivileged returns an unprivileged user when we are root.
+func Unprivileged() (*Account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // No account to change to is an answer.
 	}
@@ -34,12 +34,13 @@ func serverAccount() (*account, error) {
 		if err != nil {
 			continue
 		}
-		return &account{uid: int(uid), gid: int(gid)}, nil
+		return &Account{uid: int(uid), gid: int(gid)}, nil
 	}
-	return nil, fmt.Errorf("PostgreSQL does not run as root, and there is neither a user postgres nor a user nobody")
+	return nil, fmt.Errorf("the server does not run as root, and there is neither a user postgres nor a user nobody")
 }
 
-func (a *account) attr() *syscall.SysProcAttr {
+// Attr makes a command run as the account.
+func (a *Account) Attr() *syscall.SysProcAttr {
 	if a == nil {
 		return &syscall.SysProcAttr{}
 	}
@@ -47,7 +48,8 @@ func (a *account) attr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}}
 }
 
-func (a *account) chown(paths ...string) error {
+// Chown gives the paths to the account.
+func (a *Account) Chown(paths ...string) error {
 	if a == nil {
 		return nil
 	}
@@ -59,8 +61,8 @@ func (a *account) chown(paths ...string) error {
 	return nil
 }
 
-// tempDir returns where temporary directories go: one that the account reaches.
-func (a *account) tempDir() string {
+// TempDir returns where temporary directories go: one that the account reaches.
+func (a *Account) TempDir() string {
 	dir := os.TempDir()
 	if a != nil && !reachable(dir) {
 		return "/tmp"
