@@ -1,0 +1,72 @@
+//go:build unix
+
+package pgserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Crash makes the server restart as after a crash: one of its processes is
+// killed, so that PostgreSQL ends all of them without mercy, as an immediate
+// shutdown does, and starts again on the same data and port. Every connection is
+// cut, open transactions are gone, and what was committed is recovered from the
+// log. It returns when the server takes connections again, or when ctx ends.
+// The parameter restart_after_crash must be on, as it is by default.
+func (s *Server) Crash(ctx context.Context) error {
+	victim, err := pgx.Connect(ctx, s.url)
+	if err != nil {
+		return fmt.Errorf("crash postgres: %w", err)
+	}
+	// Its end tells that the server has noticed.
+	witness, err := pgx.Connect(ctx, s.url)
+	if err != nil {
+		return errors.Join(fmt.Errorf("crash postgres: %w", err), victim.Close(ctx))
+	}
+	err = syscall.Kill(int(victim.PgConn().PID()), syscall.SIGKILL)
+	_ = victim.Close(ctx) // It cannot say goodbye to a process that is gone.
+	if err != nil {
+		return errors.Join(fmt.Errorf("crash postgres: %w", err), witness.Close(ctx))
+	}
+	err = waitCut(ctx, witness.PgConn().Conn())
+	_ = witness.Close(ctx) // Nor here.
+	if err != nil {
+		return fmt.Errorf("crash postgres: %w", err)
+	}
+	return s.awaitRecovery(ctx)
+}
+
+// waitCut returns when the other side has closed the connection.
+func waitCut(ctx context.Context, conn net.Conn) error {
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(0, 0)) })
+	defer stop()
+	buffer := make([]byte, 1024)
+	for {
+		if _, err := conn.Read(buffer); err != nil {
+			return context.Cause(ctx) // The server's last words, if any, were read before.
+		}
+	}
+}
+
+// awaitRecovery returns when the server takes connections.
+func (s *Server) awaitRecovery(ctx context.Context) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		conn, err := pgx.Connect(ctx, s.url)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("crash postgres: wait for its recovery: %w", errors.Join(context.Cause(ctx), err))
+		case <-tick.C:
+		}
+	}
+}
