@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +28,24 @@ type dbOptions struct {
 	unmigrated bool
 	mode       pgx.QueryExecMode
 	maxConns   int
+	direct     bool
 }
 
-// Unmigrated gives an empty database.
-func Unmigrated() DBOption { return func(o *dbOptions) { o.unmigrated = true } }
+// poolerVariable names the URL of a pooler in front of the server of
+// [pgserver.Shared], such as PgBouncer in transaction mode.
+const poolerVariable = "OUTBOX_TEST_POOLER_URL"
+
+// Pooled reports whether [DB] and [URL] go through a pooler in transaction mode:
+// OUTBOX_TEST_POOLER_URL names one. What keeps something in a session then
+// needs [Direct].
+func Pooled() bool { return os.Getenv(poolerVariable) != "" }
+
+// Direct goes past the pooler, if there is one.
+func Direct() DBOption { return func(o *dbOptions) { o.direct = true } }
+
+// Unmigrated gives an empty database. Its connections are [Direct], as
+// [pgstore.Migrate] needs them.
+func Unmigrated() DBOption { return func(o *dbOptions) { o.unmigrated, o.direct = true, true } }
 
 // ExecMode says how the pool of [DB] sends statements.
 func ExecMode(mode pgx.QueryExecMode) DBOption { return func(o *dbOptions) { o.mode = mode } }
@@ -88,7 +103,11 @@ func URL(tb testing.TB, opts ...DBOption) string {
 			tb.Errorf("drop the test's database: %v", err)
 		}
 	})
-	database, err := inDatabase(server, name)
+	through := server
+	if pooler := os.Getenv(poolerVariable); pooler != "" && !o.direct {
+		through = pooler
+	}
+	database, err := inDatabase(through, name)
 	if err != nil {
 		tb.Fatalf("url of the test's database: %v", err)
 	}

@@ -35,8 +35,9 @@ type Config struct {
 	// Password, when set, gives the password of each new connection: an IAM
 	// token, or a secret from a cache. It must be safe for concurrent use.
 	Password func(ctx context.Context, host string, port uint16, user string) (string, error)
-	// OnAuthFailure, when set, is called when a password was refused, before
-	// it is asked for again. A cache drops its secret here.
+	// OnAuthFailure, when set, is called when a password was refused, or may
+	// have been by a pooler that does not say, before it is asked for again. A
+	// cache drops its secret here.
 	OnAuthFailure func()
 }
 

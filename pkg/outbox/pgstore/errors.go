@@ -83,7 +83,10 @@ func kindOfCode(code string) error {
 	return nil
 }
 
+// isAuthFailure reports whether a password may have been refused. PgBouncer
+// 1.18 says protocol_violation then, as it does when it has no room for a client
+// or does not know the database: asking for the password again costs little.
 func isAuthFailure(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code == "28P01" || pgErr.Code == "28000")
+	return ok && (pgErr.Code == "28P01" || pgErr.Code == "28000" || pgErr.Code == "08P01")
 }

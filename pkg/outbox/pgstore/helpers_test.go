@@ -22,15 +22,22 @@ import (
 
 const ttl = time.Minute
 
-// modes are all ways that pgx can send a statement.
+// modes are all ways that pgx can send a statement. Behind a pooler that shares
+// sessions between transactions cache_statement is missing: its named statements
+// stay behind in whatever session the pooler lent, and PgBouncer before 1.21
+// does not carry them over.
 func modes() map[string]pgx.QueryExecMode {
-	return map[string]pgx.QueryExecMode{
+	all := map[string]pgx.QueryExecMode{
 		"cache_describe":  pgx.QueryExecModeCacheDescribe,
 		"cache_statement": pgx.QueryExecModeCacheStatement,
 		"describe_exec":   pgx.QueryExecModeDescribeExec,
 		"exec":            pgx.QueryExecModeExec,
 		"simple_protocol": pgx.QueryExecModeSimpleProtocol,
 	}
+	if outboxtest.Pooled() {
+		delete(all, "cache_statement")
+	}
+	return all
 }
 
 func open(t *testing.T, mode pgx.QueryExecMode) (*pgxpool.Pool, *pgstore.Store) {

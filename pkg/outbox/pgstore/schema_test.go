@@ -121,7 +121,8 @@ func TestMigrationSQLMakesTheSameSchema(t *testing.T) {
 
 func TestCheckRefusesSettingsThatLoseEvents(t *testing.T) {
 	t.Parallel()
-	pool := outboxtest.DB(t)
+	// Direct: a pooler keeps sessions that began before the database was altered.
+	pool := outboxtest.DB(t, outboxtest.Direct())
 	store := pgstore.New(pool)
 	exec(t, pool, "alter sequence outbox.events_id_seq cache 10")
 	if err := store.Check(t.Context()); !errors.Is(err, pgstore.ErrSettings) {
@@ -202,7 +203,8 @@ func login(t *testing.T, pool *pgxpool.Pool, role string) *pgxpool.Pool {
 
 func TestWriterMayWriteAndNotRead(t *testing.T) {
 	t.Parallel()
-	pool := outboxtest.DB(t)
+	// Direct: the pooler of the tests knows one login.
+	pool := outboxtest.DB(t, outboxtest.Direct())
 	writer := login(t, pool, "outbox_writer")
 	exec(t, writer, "select outbox.lock_aggregate('order', '1')")
 	exec(t, writer, "select outbox.enqueue('order', '1', 'placed', '{}')")
@@ -230,7 +232,8 @@ func TestWriterMayWriteAndNotRead(t *testing.T) {
 
 func TestRelayRoleIsEnoughForARelay(t *testing.T) {
 	t.Parallel()
-	pool := outboxtest.DB(t)
+	// Direct: the pooler of the tests knows one login.
+	pool := outboxtest.DB(t, outboxtest.Direct())
 	store := pgstore.New(login(t, pool, "outbox_relay"))
 	a, b := insert(t, pool, "a"), insert(t, pool, "b")
 	if err := store.Check(t.Context()); err != nil {
