@@ -55,6 +55,12 @@ test-localstack: ## run only the packages that test against LocalStack
 	$(WITH_POSTGRES) go run ./localstack/localstack -- $(GOTESTSUM) -race \
 	  $$(grep -rl --include='*_test.go' OUTBOX_TEST_LOCALSTACK_URL . | xargs -n1 dirname | sort -u)
 
+.PHONY: simulate
+N ?= 10000
+SEED ?= 1
+simulate: ## run N histories of the relay in virtual time, from SEED on
+	go test ./pkg/outbox/relay -count=1 -timeout 0 -v -run '^TestSimulate$$' -simulate.n=$(N) -simulate.seed=$(SEED)
+
 .PHONY: fuzz
 FUZZTIME ?= 30s
 fuzz: ## fuzz each target for FUZZTIME (30s)
@@ -133,12 +139,13 @@ clean: ## remove what was built here
 ##@ Run
 
 .PHONY: demo
+# The flags are those of the function, so that what both need is compiled once.
 demo: ## show the outbox at work on this machine
-	go run ./localstack/demo
+	CGO_ENABLED=0 go run -trimpath ./localstack/demo
 
 .PHONY: demo-kill
 demo-kill: ## the demo, with relays killed while they work
-	go run ./localstack/demo -kill
+	CGO_ENABLED=0 go run -trimpath ./localstack/demo -kill
 
 .PHONY: bench
 bench: ## run every Go benchmark, on a PostgreSQL that writes durably

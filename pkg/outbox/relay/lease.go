@@ -37,6 +37,8 @@ type lease struct {
 	gained time.Time
 	// resumed are lanes whose hold can be deleted at the next renewal.
 	resumed map[outbox.Lane]bool
+	// heldAt is when a hold was last known to be in the table.
+	heldAt time.Time
 	// offset is the database's clock minus ours.
 	offset time.Duration
 }
@@ -155,8 +157,11 @@ func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took tim
 		}
 	}
 	l.take(got.Shards, now)
-	for _, rel := range got.Released {
-		l.resumeLane(rel)
+	// An answer from before the newest hold may tell of the end of an older one.
+	if !sent.Before(l.lease.heldAt) {
+		for _, rel := range got.Released {
+			l.resumeLane(rel)
+		}
 	}
 	l.rebalance(now)
 	l.lease.renewAt = now.Add(l.cfg.RenewEvery)

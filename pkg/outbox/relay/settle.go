@@ -158,6 +158,7 @@ func (l *loop) settleFailed(items []*item, outcomes []outcome, err error, now ti
 func (l *loop) forgetSettled(it *item) {
 	l.window.remove(it)
 	if it.blocks {
+		l.lease.heldAt = time.Now()
 		it.lane.state = resting
 		l.window.complete(it.lane)
 		l.window.forget(it.lane)

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	simulateN     = flag.Int("simulate.n", 300, "histories that TestSimulate makes")
+	simulateN     = flag.Int("simulate.n", 100, "histories that TestSimulate makes")
 	simulateSeed  = flag.Uint64("simulate.seed", 1, "seed of the first history; the others follow it")
 	simulateTrace = flag.Bool("simulate.trace", false, "print a hash of each trace, and the whole trace of a failure")
 	simulateFails = flag.Int("simulate.fails", 3, "failing histories after which TestSimulate stops")
