@@ -1,0 +1,87 @@
+package relay
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// plannedFetch is a fetch and what its parts were asked for.
+type plannedFetch struct {
+	Fetch
+	catchUps  []*catchUp
+	backfills []backfillOf
+	// resuming is set when holds were about to be deleted: rows on hold are
+	// hidden from all but the backfills of their lanes.
+	resuming bool
+}
+
+// backfillOf says what a backfill is for: a lane, a destination, or a sweep.
+type backfillOf struct {
+	lane  *lane
+	dest  *destination
+	sweep bool
+}
+
+// plan decides what to read next: new rows, catch-ups, what was left in the
+// table by lanes and destinations that now have room, and the gaps.
+func (l *loop) plan(now time.Time) plannedFetch {
+	limit := max(1, l.room())
+	f := plannedFetch{Fetch: Fetch{
+		Scans:    []Scan{{After: l.reader.head, Limit: limit}},
+		Gaps:     l.reader.gaps.ranges(),
+		GapLimit: limit,
+		Shards:   l.lease.working(),
+	}}
+	for _, c := range l.reader.catchUps {
+		f.catchUps = append(f.catchUps, c)
+		f.Scans = append(f.Scans, Scan{After: c.after, Shards: slices.Clone(c.shards), Limit: limit})
+	}
+	if len(f.Gaps) > 0 && !now.Before(l.reader.nextWriters) {
+		f.Writers = true
+		l.reader.nextWriters = now.Add(writersEvery)
+	}
+	for _, name := range l.names {
+		d := l.dests[name]
+		if d.from == 0 || d.held > d.cap/2 || d.heldBytes > d.capBytes/2 || now.Before(d.pausedUntil) {
+			continue
+		}
+		f.backfills = append(f.backfills, backfillOf{dest: d})
+		f.Backfills = append(f.Backfills, Backfill{Lane: outbox.Lane{Destination: d.name}, From: d.from, Limit: min(limit, d.cap-d.held), Examine: backfillExamine})
+	}
+	l.planLanes(&f)
+	l.planSweep(&f, limit, now)
+	f.resuming = l.window.resuming()
+	return f
+}
+
+// planLanes adds backfills of lanes that have room, in turn.
+func (l *loop) planLanes(f *plannedFetch) {
+	var hungry []*lane
+	for lane := range l.window.left {
+		if lane.state == blocked || lane.resume && !lane.search || len(lane.queue) > l.cfg.LaneWindow/2 {
+			continue
+		}
+		// Rows of the lane may have been left with those of the destination.
+		// They go before what was left by the lane alone.
+		if from := lane.dest.from; from != 0 && from < lane.from && !lane.search {
+			lane.from = from
+		}
+		hungry = append(hungry, lane)
+	}
+	if len(hungry) == 0 {
+		return
+	}
+	// The longest left behind go first, and all come in turn.
+	slices.SortFunc(hungry, func(a, b *lane) int { return cmp.Compare(a.from, b.from) })
+	for i := range min(len(hungry), maxBackfills) {
+		lane := hungry[(l.reader.turn+i)%len(hungry)]
+		f.backfills = append(f.backfills, backfillOf{lane: lane})
+		f.Backfills = append(f.Backfills, Backfill{Lane: lane.key, From: lane.from, Limit: l.cfg.LaneWindow - len(lane.queue), Examine: backfillExamine})
+	}
+	if len(hungry) > maxBackfills {
+		l.reader.turn += maxBackfills
+	}
+}
