@@ -147,6 +147,13 @@ demo: ## show the outbox at work on this machine
 demo-kill: ## the demo, with relays killed while they work
 	CGO_ENABLED=0 go run -trimpath ./localstack/demo -kill
 
+.PHONY: chaos
+RUNS ?= 100
+SEED ?= 1
+FAULTS ?=
+chaos: ## RUNS runs of the compiled relay among faults, from SEED on; only FAULTS when set
+	go run ./localstack/chaos -runs $(RUNS) -seed $(SEED) -faults '$(FAULTS)'
+
 .PHONY: bench
 bench: ## run every Go benchmark, on a PostgreSQL that writes durably
 	go run ./localstack/postgres -fsync -- go test -run '^$$' -bench . -benchmem ./...

@@ -1,0 +1,1 @@
+select r.relay_id from outbox.relays r for update

@@ -1,0 +1,63 @@
+//go:build unix
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// injection is one planned fault.
+type injection struct {
+	kind kind
+	// at is when it begins, from the first write; lasts is how long it goes on,
+	// for kinds that do.
+	at, lasts time.Duration
+	// seed decides the rest.
+	seed uint64
+	// took says how often it had an effect, and err why it could not be done.
+	took int
+	err  error
+}
+
+// String returns the kind, the begin and the length.
+func (i *injection) String() string {
+	return fmt.Sprintf("%s@%.1fs/%.1fs", i.kind.name, i.at.Seconds(), i.lasts.Seconds())
+}
+
+// makePlan returns four to six faults of different kinds, as far as there are
+// that many kinds, in the order of their begin.
+func makePlan(seed uint64, names []string, active time.Duration) []injection {
+	// Neighbouring seeds must differ in more than a few bits.
+	random := rand.New(rand.NewPCG(seed*0x9e3779b97f4a7c15, seed^0xbf58476d1ce4e5b9)) //nolint:gosec // Repeatable on purpose.
+	all := kinds()
+	pool := slices.DeleteFunc(all, func(k kind) bool { return !slices.Contains(names, k.name) })
+	random.Shuffle(len(pool), func(a, b int) { pool[a], pool[b] = pool[b], pool[a] })
+	if len(pool) == 0 {
+		return nil
+	}
+	plan := make([]injection, 4+random.IntN(3))
+	for n := range plan {
+		k := pool[n%len(pool)]
+		plan[n] = injection{
+			kind:  k,
+			at:    500*time.Millisecond + time.Duration(random.Int64N(int64(active-time.Second))),
+			lasts: k.least + time.Duration(random.Int64N(int64(k.most-k.least)+1)),
+			seed:  random.Uint64(),
+		}
+	}
+	slices.SortStableFunc(plan, func(a, b injection) int { return cmp.Compare(a.at, b.at) })
+	return plan
+}
+
+func planText(plan []injection) string {
+	words := make([]string, len(plan))
+	for i := range plan {
+		words[i] = plan[i].String()
+	}
+	return strings.Join(words, " ")
+}

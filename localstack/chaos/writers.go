@@ -1,0 +1,180 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
+)
+
+//go:embed find_rows.sql
+var findRowsSQL string
+
+// How the events are written.
+const (
+	writers    = 4
+	aggregates = 16
+	batchMost  = 4
+	// unlocked writers do not wait for each other, so rows of one aggregate can
+	// commit in another order than that of their ids.
+	unlocked = 0.2
+	rollBack = 0.05
+	// late transactions stay open for up to lateBy before they commit.
+	late   = 0.05
+	lateBy = 400 * time.Millisecond
+	// writePause is the mean time between two transactions of a writer.
+	writePause = 40 * time.Millisecond
+)
+
+// writer is one client of the service. It goes on whatever becomes of the
+// database.
+type writer struct {
+	pool    *pgxpool.Pool
+	journal *journal
+	random  *rand.Rand
+}
+
+// run writes until stop is closed.
+func (w *writer) run(ctx context.Context, stop <-chan struct{}) error {
+	for {
+		wait := time.NewTimer(time.Duration(w.random.ExpFloat64() * float64(writePause)))
+		select {
+		case <-stop:
+			wait.Stop()
+			return nil
+		case <-ctx.Done():
+			wait.Stop()
+			return context.Cause(ctx)
+		case <-wait.C:
+		}
+		if err := w.write(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *writer) events() ([]outbox.Event, error) {
+	events := make([]outbox.Event, 1+w.random.IntN(batchMost))
+	for i := range events {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("new event id: %w", err)
+		}
+		destination := outbox.DefaultDestination
+		if w.random.IntN(2) == 0 {
+			destination = audit
+		}
+		payload := fmt.Sprintf(`{"n": %d, "padding": %q}`, w.random.Uint32(), strings.Repeat("x", w.random.IntN(600)))
+		events[i] = outbox.Event{
+			EventID: id, AggregateType: "order", AggregateID: strconv.Itoa(w.random.IntN(aggregates)),
+			Type: "order.changed", Destination: destination, Payload: json.RawMessage(payload),
+		}
+	}
+	return events, nil
+}
+
+// write makes one transaction. One that fails before its commit wrote nothing;
+// one whose commit failed is in doubt.
+func (w *writer) write(ctx context.Context) error {
+	events, err := w.events()
+	if err != nil {
+		return err
+	}
+	enqueuer := outbox.Enqueuer{LockAggregates: w.random.Float64() >= unlocked}
+	rolledBack, isLate := w.random.Float64() < rollBack, w.random.Float64() < late
+	hold := time.Duration(w.random.Int64N(int64(lateBy)))
+	tx, err := w.pool.Begin(ctx)
+	if err != nil {
+		return w.recover(ctx)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // After a commit it does nothing.
+	if _, err = enqueuer.Enqueue(ctx, tx, events...); err != nil {
+		return w.recover(ctx)
+	}
+	rows, err := find(ctx, tx, events)
+	if err != nil {
+		return w.recover(ctx)
+	}
+	if isLate {
+		if err = pause(ctx, hold); err != nil {
+			return err
+		}
+	}
+	commit := history.Commit{Began: time.Now()}
+	w.journal.wrote(commit.Began, rows)
+	if rolledBack {
+		w.journal.RolledBack(rows...)
+		return nil
+	}
+	err = tx.Commit(ctx)
+	commit.Done = time.Now()
+	switch {
+	case err == nil:
+		w.journal.Committed(commit, rows...)
+		return nil
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		w.journal.RolledBack(rows...)
+		return nil
+	}
+	// What did commit can be seen once the database is back.
+	err = w.recover(ctx)
+	commit.Done = time.Now()
+	w.journal.InDoubt(commit, rows...)
+	return err
+}
+
+// recover waits until the database works again.
+func (w *writer) recover(ctx context.Context) error {
+	for {
+		if w.pool.Ping(ctx) == nil {
+			return nil
+		}
+		if err := pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// find reads the ids of the rows.
+func find(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]history.Event, error) {
+	byID := make(map[uuid.UUID]*outbox.Event, len(events))
+	ids := make([]uuid.UUID, len(events))
+	for i := range events {
+		ids[i] = events[i].EventID
+		byID[ids[i]] = &events[i]
+	}
+	rows, err := tx.Query(ctx, findRowsSQL, ids)
+	if err != nil {
+		return nil, fmt.Errorf("find rows: %w", err)
+	}
+	found := make([]history.Event, 0, len(events))
+	var row int64
+	var id uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&row, &id}, func() error {
+		e := byID[id]
+		found = append(found, history.Event{
+			EventID: id, Row: row, Sum: history.Sum(e.Payload),
+			Lane:  outbox.Lane{Destination: e.Destination, AggregateType: e.AggregateType, AggregateID: e.AggregateID},
+			Group: outbox.GroupID(e.AggregateType, e.AggregateID),
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find rows: %w", err)
+	}
+	return found, nil
+}

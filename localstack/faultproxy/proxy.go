@@ -1,0 +1,189 @@
+// Package faultproxy is a TCP proxy whose connections can be cut, reset,
+// delayed and stalled while they are in use.
+package faultproxy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+)
+
+// Proxy forwards connections to one address. Its methods may be called
+// concurrently.
+type Proxy struct {
+	listener net.Listener
+	upstream string
+
+	mu      sync.Mutex
+	pairs   map[*pair]bool
+	refuse  bool
+	delay   time.Duration
+	stalled chan struct{} // closed when data may flow again; nil while it may
+	closed  bool
+	running sync.WaitGroup
+}
+
+// pair is a connection of a client and the one that it is forwarded to.
+type pair struct {
+	client, server net.Conn
+}
+
+// Start returns a proxy on a free port of 127.0.0.1 that forwards to upstream,
+// a host and port.
+func Start(upstream string) (*Proxy, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It listens until Close.
+	if err != nil {
+		return nil, fmt.Errorf("fault proxy: %w", err)
+	}
+	p := &Proxy{listener: l, upstream: upstream, pairs: map[*pair]bool{}}
+	p.running.Go(p.accept)
+	return p, nil
+}
+
+// Addr returns the host and port that clients connect to.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Refuse closes every new connection at once, until it is called with false.
+func (p *Proxy) Refuse(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.refuse = on
+}
+
+// Delay holds every piece of data back by d, in both directions.
+func (p *Proxy) Delay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
+}
+
+// Stall stops all data, also of new connections, without closing anything,
+// until it is called with false. What waited then arrives late.
+func (p *Proxy) Stall(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case on && p.stalled == nil:
+		p.stalled = make(chan struct{})
+	case !on && p.stalled != nil:
+		close(p.stalled)
+		p.stalled = nil
+	}
+}
+
+// Cut closes the connections of now and returns how many there were.
+func (p *Proxy) Cut() int { return p.end(func(*net.TCPConn) {}) }
+
+// Reset ends the connections of now with a TCP reset, which throws away what is
+// under way, and returns how many there were.
+func (p *Proxy) Reset() int {
+	return p.end(func(c *net.TCPConn) { _ = c.SetLinger(0) }) // It fails on a closed connection only.
+}
+
+// end closes all pairs, each side after prepare.
+func (p *Proxy) end(prepare func(*net.TCPConn)) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.pairs {
+		for _, side := range []net.Conn{c.client, c.server} {
+			if tcp, ok := side.(*net.TCPConn); ok {
+				prepare(tcp)
+			}
+			_ = side.Close() // It may be closed already.
+		}
+	}
+	return len(p.pairs)
+}
+
+// Close ends the proxy and its connections.
+func (p *Proxy) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	err := p.listener.Close()
+	p.Stall(false)
+	p.Cut()
+	p.running.Wait()
+	return err
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			p.running.Go(func() { p.forward(client) })
+		}
+	}
+}
+
+// forward serves one connection until one side ends it.
+func (p *Proxy) forward(client net.Conn) {
+	defer client.Close() //nolint:errcheck // It may be closed already.
+	p.mu.Lock()
+	refuse := p.refuse || p.closed
+	p.mu.Unlock()
+	if refuse {
+		return
+	}
+	server, err := net.Dial("tcp", p.upstream) //nolint:noctx // A loopback address answers at once.
+	if err != nil {
+		return
+	}
+	defer server.Close() //nolint:errcheck // It may be closed already.
+	c := &pair{client: client, server: server}
+	p.mu.Lock()
+	if p.refuse || p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.pairs[c] = true
+	p.mu.Unlock()
+	var both sync.WaitGroup
+	both.Go(func() { p.pipe(client, server) })
+	both.Go(func() { p.pipe(server, client) })
+	both.Wait()
+	p.mu.Lock()
+	delete(p.pairs, c)
+	p.mu.Unlock()
+}
+
+// pipe carries one direction, and closes both sides at its end.
+func (p *Proxy) pipe(from, to net.Conn) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			p.hold()
+			if _, writeErr := to.Write(buffer[:n]); writeErr != nil {
+				err = writeErr
+			}
+		}
+		if err != nil {
+			if !errors.Is(err, io.EOF) {
+				_ = from.Close() // It may be closed already.
+			}
+			_ = to.Close() // Nor does it matter here.
+			return
+		}
+	}
+}
+
+// hold waits as long as the faults of now say.
+func (p *Proxy) hold() {
+	p.mu.Lock()
+	delay, stalled := p.delay, p.stalled
+	p.mu.Unlock()
+	if delay > 0 {
+		timer := time.NewTimer(delay)
+		<-timer.C
+	}
+	if stalled != nil {
+		<-stalled
+	}
+}
