@@ -75,7 +75,9 @@ func (w *world) kill(ctx context.Context, i *injection) (int, error) {
 
 func (w *world) freeze(ctx context.Context, i *injection) (int, error) { return w.stop(ctx, i, true) }
 
-func (w *world) deadline(ctx context.Context, i *injection) (int, error) { return w.stop(ctx, i, false) }
+func (w *world) deadline(ctx context.Context, i *injection) (int, error) {
+	return w.stop(ctx, i, false)
+}
 
 // stop freezes the relay at work, for the length of the injection or until it
 // is gone.

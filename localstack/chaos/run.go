@@ -91,8 +91,8 @@ func (r *result) play(ctx context.Context, cfg config, p program, server *pgserv
 	for n := range writers {
 		one := writer{pool: w.pool, journal: j, random: rand.New(rand.NewPCG(r.seed, 100+uint64(n)))} //nolint:gosec // Repeatable on purpose.
 		writing.Go(func() {
-			if err := one.run(ctx, stop); err != nil {
-				cancel(fmt.Errorf("write: %w", err))
+			if writeErr := one.run(ctx, stop); writeErr != nil {
+				cancel(fmt.Errorf("write: %w", writeErr))
 			}
 		})
 	}

@@ -17,7 +17,7 @@ func TestCrashCutsConnectionsAndKeepsWhatWasCommitted(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Stop(); err != nil {
+		if err = s.Stop(); err != nil {
 			t.Error(err)
 		}
 	})
