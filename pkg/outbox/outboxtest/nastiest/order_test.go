@@ -105,7 +105,7 @@ func TestCachedSequenceLosesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.topic("orders")
-	exec(t, w.pool, "alter sequence outbox.events_id_seq cache 10")
+	execute(t, w.pool, "alter sequence outbox.events_id_seq cache 10")
 	first, err := w.pool.Acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)

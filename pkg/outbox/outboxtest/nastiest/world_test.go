@@ -5,8 +5,8 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
-	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"sync"
 	"testing"
@@ -107,9 +107,7 @@ func (w *world) named(resource, destination string) {
 func (w *world) queue(name string, maxBytes int, onReject relay.OnReject, attributes map[string]string) {
 	w.t.Helper()
 	set := map[string]string{"FifoQueue": "true"}
-	for k, v := range attributes {
-		set[k] = v
-	}
+	maps.Copy(set, attributes)
 	c := w.sqsClient()
 	out, err := c.CreateQueue(w.t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(name + ".fifo"), Attributes: set})
 	if err != nil {
@@ -269,7 +267,7 @@ func (w *world) start(pool *pgxpool.Pool, change func(c *relay.Config)) *running
 	w.t.Helper()
 	c := relay.Config{
 		Destinations: w.destinations, Concurrency: 16, SendTimeout: time.Second, LeaseTTL: 3 * time.Second, RenewEvery: 200 * time.Millisecond,
-		RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		RetryMin: 5 * time.Millisecond, RetryMax: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 	if change != nil {
 		change(&c)
@@ -342,9 +340,9 @@ func number(t *testing.T, db queryer, sql string, args ...any) (n int) {
 	return n
 }
 
-func exec(t *testing.T, pool *pgxpool.Pool, sql string, args ...any) {
+func execute(t *testing.T, pool *pgxpool.Pool, sql string) {
 	t.Helper()
-	if _, err := pool.Exec(t.Context(), sql, args...); err != nil {
+	if _, err := pool.Exec(t.Context(), sql); err != nil {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
