@@ -46,7 +46,7 @@ func TestPartialFailuresAndLostAnswers(t *testing.T) {
 			} else {
 				w.queue(destination, 0, relay.Skip, nil)
 			}
-			r := w.start(w.pool, func(c *relay.Config) { c.SendTimeout = 300 * time.Millisecond })
+			r := w.start(w.pool, func(c *relay.Config) { c.SendTimeout = time.Second })
 			for _, f := range append(faults, c.extra...) {
 				f.Operation = c.operation
 				id := w.fault(f)

@@ -42,7 +42,7 @@ func TestRestoredDatabaseGoesOn(t *testing.T) {
 	w := newWorld(t)
 	w.queue("orders", 0, relay.Skip, nil)
 	short := func(c *relay.Config) {
-		c.LeaseTTL, c.RenewEvery, c.SendTimeout = time.Second, 100*time.Millisecond, 300*time.Millisecond
+		c.LeaseTTL, c.RenewEvery, c.SendTimeout = 2*time.Second, 200*time.Millisecond, time.Second
 	}
 	// A transaction that is open during the dump is not in it.
 	lost := w.begin(w.pool)
