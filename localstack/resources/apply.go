@@ -50,11 +50,11 @@ type Created struct {
 const relayFunction = "RelayFunction"
 
 // left reports whether a type is deliberately left to CloudFormation: compute,
-// logs and alarms mean nothing to SNS and SQS.
+// roles, logs and alarms mean nothing to SNS and SQS.
 func left(kind string) bool {
 	switch kind {
-	case "AWS::Serverless::Function", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
-		"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::S3::Bucket":
+	case "AWS::Serverless::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
+		"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::S3::Bucket", "AWS::S3::BucketPolicy":
 		return true
 	}
 	return false

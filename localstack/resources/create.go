@@ -45,6 +45,8 @@ func supported(kind string) (properties, bool) {
 		}, true
 	case "AWS::SQS::QueuePolicy":
 		return properties{arguments: []string{"Queues", "PolicyDocument"}}, true
+	case "AWS::SNS::TopicPolicy":
+		return properties{arguments: []string{"Topics", "PolicyDocument"}}, true
 	case "AWS::SNS::Subscription":
 		return properties{
 			arguments:  []string{"TopicArn", "Protocol", "Endpoint"},
@@ -103,7 +105,9 @@ func (c *creator) create(ctx context.Context, r *resolver, resource Resource) (C
 			"Ref": created.URL, "Arn": created.ARN, "QueueUrl": created.URL, "QueueName": text(values["QueueName"]),
 		}, err
 	case "AWS::SQS::QueuePolicy":
-		return created, map[string]string{}, c.policy(ctx, values["Queues"], values["PolicyDocument"])
+		return created, map[string]string{}, c.queuePolicy(ctx, values["Queues"], values["PolicyDocument"])
+	case "AWS::SNS::TopicPolicy":
+		return created, map[string]string{}, c.topicPolicy(ctx, values["Topics"], values["PolicyDocument"])
 	case "AWS::SNS::Subscription":
 		created.ARN, err = c.subscription(ctx, values, attributes)
 		return created, map[string]string{"Ref": created.ARN, "Arn": created.ARN}, err
@@ -154,20 +158,37 @@ func (c *creator) update(ctx context.Context, name string, attributes map[string
 	return aws.ToString(found.QueueUrl), err
 }
 
-func (c *creator) policy(ctx context.Context, queues, document any) error {
-	urls, err := names(queues)
+func (c *creator) queuePolicy(ctx context.Context, queues, document any) error {
+	return eachPolicy(queues, document, "Queues", func(url, policy string) error {
+		_, err := c.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{
+			QueueUrl: aws.String(url), Attributes: map[string]string{string(sqstypes.QueueAttributeNamePolicy): policy},
+		})
+		return err
+	})
+}
+
+func (c *creator) topicPolicy(ctx context.Context, topics, document any) error {
+	return eachPolicy(topics, document, "Topics", func(arn, policy string) error {
+		_, err := c.sns.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{
+			TopicArn: aws.String(arn), AttributeName: aws.String("Policy"), AttributeValue: aws.String(policy),
+		})
+		return err
+	})
+}
+
+// eachPolicy sets the document on each of the targets that the property lists.
+func eachPolicy(targets, document any, property string, set func(target, policy string) error) error {
+	list, err := names(targets)
 	if err != nil {
-		return fmt.Errorf("property Queues: %w", err)
+		return fmt.Errorf("property %s: %w", property, err)
 	}
 	policy, err := attribute(document)
 	if err != nil {
 		return fmt.Errorf("property PolicyDocument: %w", err)
 	}
-	for _, url := range urls {
-		if _, err := c.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{
-			QueueUrl: aws.String(url), Attributes: map[string]string{string(sqstypes.QueueAttributeNamePolicy): policy},
-		}); err != nil {
-			return fmt.Errorf("set the policy of %s: %w", url, err)
+	for _, target := range list {
+		if err := set(target, policy); err != nil {
+			return fmt.Errorf("set the policy of %s: %w", target, err)
 		}
 	}
 	return nil
