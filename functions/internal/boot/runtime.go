@@ -34,7 +34,7 @@ func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer
 	}
 	cfg := r.Config()
 	cfg.Logger = logger
-	cfg.Observer = telemetry.NewEMF(metrics, r.MetricsNamespace, map[string]string{"FunctionName": r.FunctionName})
+	cfg.Observer = r.observer(metrics)
 	if cfg.Destinations, err = a.Sinks(r.Destinations, r.Checksums); err != nil {
 		return nil, err
 	}
@@ -53,6 +53,12 @@ func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer
 	}
 	a.Probe(ctx, r.Destinations, logger)
 	return &RelayRuntime{Store: store, Config: cfg, aws: a, pool: pool}, nil
+}
+
+// observer writes the metrics that the alarms and dashboards of template.yaml
+// read.
+func (r *Relay) observer(w io.Writer) relay.Observer {
+	return telemetry.NewEMF(w, r.MetricsNamespace, map[string]string{"FunctionName": r.FunctionName})
 }
 
 // Thaw makes ready for use after the environment may have been frozen: the
