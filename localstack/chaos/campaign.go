@@ -5,23 +5,20 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"sync"
 
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
 )
 
 // campaign makes all runs, several side by side, prints a line for each and
 // returns their results by seed. The error is that of the machinery.
 func campaign(ctx context.Context, cfg config, out io.Writer) ([]result, error) {
-	p, err := build(ctx)
+	p, err := rig.Build(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +60,7 @@ func campaign(ctx context.Context, cfg config, out io.Writer) ([]result, error) 
 }
 
 // work makes runs on one PostgreSQL until there are no more seeds.
-func work(ctx context.Context, cfg config, p program, seeds <-chan uint64, tell func(result)) (err error) {
+func work(ctx context.Context, cfg config, p rig.Program, seeds <-chan uint64, tell func(result)) (err error) {
 	server, err := pgserver.Start(ctx, pgserver.Config{})
 	if err != nil {
 		return err
@@ -77,24 +74,4 @@ func work(ctx context.Context, cfg config, p program, seeds <-chan uint64, tell 
 		tell(r)
 	}
 	return nil
-}
-
-// build compiles the function as it is deployed, for this machine.
-func build(ctx context.Context) (program, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-json").Output()
-	if err != nil {
-		return program{}, fmt.Errorf("find the module: %w", err)
-	}
-	var module struct{ Dir string }
-	if err = json.Unmarshal(out, &module); err != nil {
-		return program{}, fmt.Errorf("find the module: %w", err)
-	}
-	p := program{root: module.Dir, binary: filepath.Join(module.Dir, ".cache", "chaos", "relay", "bootstrap")}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", p.binary, "./functions/relay")
-	cmd.Dir = p.root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return program{}, fmt.Errorf("build the relay: %w\n%s", err, out)
-	}
-	return p, nil
 }

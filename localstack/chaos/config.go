@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 )
 
 // config is what the command line says.
@@ -23,21 +23,8 @@ type config struct {
 	active   time.Duration
 	drain    time.Duration
 	logs     string
-	// tamper may change what the checker is told of the n-th acceptance. Tests
-	// use it to see that the campaign can fail.
-	tamper func(n int, a history.Acceptance) []history.Acceptance
+	tamper   rig.Tamper
 }
-
-// How the relay is set up: short, so that leases lapse and relays follow each
-// other many times in a run.
-const (
-	leaseTTL     = 2 * time.Second
-	renewEvery   = 400 * time.Millisecond
-	sendTimeout  = 600 * time.Millisecond
-	tick         = 1500 * time.Millisecond
-	relayTimeout = 7 * time.Second
-	relayMargin  = 2 * time.Second
-)
 
 // readAhead is how long a relay may hold an event that it read before a row
 // with a lower id committed: through the longest fault, a lease and a back-off,

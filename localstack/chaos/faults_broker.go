@@ -11,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
@@ -21,25 +22,25 @@ func (i *injection) between(least, most int64) time.Duration {
 }
 
 func (w *world) cutBroker(ctx context.Context, i *injection) (int, error) {
-	return w.brokerTrouble(ctx, i, w.toBroker.cut(i.lasts))
+	return w.brokerTrouble(ctx, i, path{w.ToBroker}.cut(i.lasts))
 }
 
 func (w *world) resetBroker(ctx context.Context, i *injection) (int, error) {
-	return w.brokerTrouble(ctx, i, w.toBroker.reset(i.lasts))
+	return w.brokerTrouble(ctx, i, path{w.ToBroker}.reset(i.lasts))
 }
 
 func (w *world) slowPath(ctx context.Context, i *injection) (int, error) {
-	return w.brokerTrouble(ctx, i, w.toBroker.slow(i.lasts, i.between(50, 400)))
+	return w.brokerTrouble(ctx, i, path{w.ToBroker}.slow(i.lasts, i.between(50, 400)))
 }
 
 func (w *world) stallBroker(ctx context.Context, i *injection) (int, error) {
-	return w.brokerTrouble(ctx, i, w.toBroker.stall(i.lasts))
+	return w.brokerTrouble(ctx, i, path{w.ToBroker}.stall(i.lasts))
 }
 
 func (w *world) brokerTrouble(ctx context.Context, i *injection, do func(context.Context) (int, error)) (int, error) {
 	from := time.Now()
 	n, err := do(ctx)
-	w.journal.excuse(i.kind, from, time.Now())
+	w.excuse(i, from, time.Now())
 	return n, err
 }
 
@@ -71,7 +72,7 @@ func (w *world) hang(ctx context.Context, i *injection) (int, error) {
 }
 
 func (w *world) slowAnswer(ctx context.Context, i *injection) (int, error) {
-	return w.plan(ctx, i, awsfake.Fault{Kind: awsfake.Delay, Delay: sendTimeout + i.between(50, 300), Probability: 0.4})
+	return w.plan(ctx, i, awsfake.Fault{Kind: awsfake.Delay, Delay: rig.SendTimeout + i.between(50, 300), Probability: 0.4})
 }
 
 func (w *world) partialFailure(ctx context.Context, i *injection) (int, error) {
@@ -101,32 +102,32 @@ func (w *world) plan(ctx context.Context, i *injection, faults ...awsfake.Fault)
 		}
 		for _, operation := range operations {
 			f.Operation, f.Seed = operation, i.seed+uint64(n) //nolint:gosec // A small number.
-			id, err := w.fake.AddFault(f)
+			id, err := w.Fake.AddFault(f)
 			if err != nil {
 				return 0, fmt.Errorf("plan a fault: %w", err)
 			}
 			ids[id] = true
 		}
 	}
-	err := pause(ctx, i.lasts)
+	err := rig.Pause(ctx, i.lasts)
 	happened := 0
-	for _, f := range w.fake.Faults() {
+	for _, f := range w.Fake.Faults() {
 		if ids[f.ID] {
 			happened += f.Applied
-			w.fake.RemoveFault(f.ID)
+			w.Fake.RemoveFault(f.ID)
 		}
 	}
-	w.journal.excuse(i.kind, from, time.Now())
+	w.excuse(i, from, time.Now())
 	return happened, err
 }
 
 func (w *world) deleteQueue(ctx context.Context, i *injection) (int, error) {
-	url := w.outputs.Resources["AuditQueue"].URL
-	if _, err := sqs.NewFromConfig(w.aws).DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &url}); err != nil {
+	url := w.Outputs.Resources["AuditQueue"].URL
+	if _, err := sqs.NewFromConfig(w.AWS).DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &url}); err != nil {
 		return 0, fmt.Errorf("delete the queue: %w", err)
 	}
-	waited := pause(ctx, i.lasts)
-	if _, err := w.applyTemplate(ctx); err != nil {
+	waited := rig.Pause(ctx, i.lasts)
+	if _, err := w.ApplyTemplate(ctx); err != nil {
 		return 0, err
 	}
 	return 1, waited

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 )
 
 //go:embed lock_claim.sql
@@ -22,8 +24,8 @@ var terminateWaitingSQL string
 
 func (w *world) crashDatabase(ctx context.Context, i *injection) (int, error) {
 	from := time.Now()
-	err := w.server.Crash(ctx)
-	w.journal.excuse(i.kind, from, time.Now())
+	err := w.Server.Crash(ctx)
+	w.excuse(i, from, time.Now())
 	if err != nil {
 		return 0, err
 	}
@@ -42,9 +44,9 @@ func (w *world) terminateSettle(ctx context.Context, i *injection) (int, error) 
 // connection that waits for them: so it ends in the middle of the statement.
 func (w *world) terminate(ctx context.Context, i *injection, lockSQL string) (int, error) {
 	from := time.Now()
-	defer func() { w.journal.excuse(i.kind, from, time.Now()) }()
+	defer func() { w.excuse(i, from, time.Now()) }()
 	ended := 0
-	err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, w.Pool, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, lockSQL); err != nil {
 			return fmt.Errorf("lock: %w", err)
 		}
@@ -52,7 +54,7 @@ func (w *world) terminate(ctx context.Context, i *injection, lockSQL string) (in
 			if err := tx.QueryRow(ctx, terminateWaitingSQL).Scan(&ended); err != nil {
 				return fmt.Errorf("terminate: %w", err)
 			}
-			if err := pause(ctx, 5*time.Millisecond); err != nil {
+			if err := rig.Pause(ctx, 5*time.Millisecond); err != nil {
 				return err
 			}
 		}
@@ -62,24 +64,24 @@ func (w *world) terminate(ctx context.Context, i *injection, lockSQL string) (in
 }
 
 func (w *world) cutDatabase(ctx context.Context, i *injection) (int, error) {
-	return w.databaseTrouble(ctx, i, w.toDatabase.cut(i.lasts))
+	return w.databaseTrouble(ctx, i, path{w.ToDatabase}.cut(i.lasts))
 }
 
 func (w *world) resetDatabase(ctx context.Context, i *injection) (int, error) {
-	return w.databaseTrouble(ctx, i, w.toDatabase.reset(i.lasts))
+	return w.databaseTrouble(ctx, i, path{w.ToDatabase}.reset(i.lasts))
 }
 
 func (w *world) slowDatabase(ctx context.Context, i *injection) (int, error) {
-	return w.databaseTrouble(ctx, i, w.toDatabase.slow(i.lasts, i.between(50, 250)))
+	return w.databaseTrouble(ctx, i, path{w.ToDatabase}.slow(i.lasts, i.between(50, 250)))
 }
 
 func (w *world) stallDatabase(ctx context.Context, i *injection) (int, error) {
-	return w.databaseTrouble(ctx, i, w.toDatabase.stall(i.lasts))
+	return w.databaseTrouble(ctx, i, path{w.ToDatabase}.stall(i.lasts))
 }
 
 func (w *world) databaseTrouble(ctx context.Context, i *injection, do func(context.Context) (int, error)) (int, error) {
 	from := time.Now()
 	n, err := do(ctx)
-	w.journal.excuse(i.kind, from, time.Now())
+	w.excuse(i, from, time.Now())
 	return n, err
 }

@@ -4,18 +4,13 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 )
-
-//go:embed owners.sql
-var ownersSQL string
 
 // ownerPatience is how long a fault waits for a relay at work.
 const ownerPatience = 2 * time.Second
@@ -25,35 +20,19 @@ const ownerPatience = 2 * time.Second
 func (w *world) owner(ctx context.Context) (string, error) {
 	deadline := time.Now().Add(ownerPatience)
 	for time.Now().Before(deadline) {
-		if name := w.findOwner(ctx); name != "" {
+		if name := w.Owner(ctx); name != "" {
 			return name, nil
 		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
+		if err := rig.Pause(ctx, 10*time.Millisecond); err != nil {
 			return "", err
 		}
 	}
 	return "", nil
 }
 
-func (w *world) findOwner(ctx context.Context) string {
-	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
-	defer cancel()
-	rows, err := w.pool.Query(ctx, ownersSQL)
-	if err != nil {
-		return ""
-	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return "" // The database may be down.
-	}
-	for _, name := range names {
-		for _, r := range w.fn.Running() {
-			if r.RequestID == name {
-				return name
-			}
-		}
-	}
-	return ""
+// excuse notes that the fault was in effect from one time to another.
+func (w *world) excuse(i *injection, from, to time.Time) {
+	w.Journal.Excuse(i.kind.name, i.kind.effect, from, to)
 }
 
 func (w *world) kill(ctx context.Context, i *injection) (int, error) {
@@ -62,14 +41,14 @@ func (w *world) kill(ctx context.Context, i *injection) (int, error) {
 		return 0, err
 	}
 	from := time.Now()
-	if err := w.fn.Kill(name); err != nil {
+	if err := w.Function.Kill(name); err != nil {
 		if errors.Is(err, lambdalocal.ErrNotRunning) {
 			return 0, nil
 		}
 		return 0, fmt.Errorf("kill: %w", err)
 	}
-	w.journal.excuse(i.kind, from, time.Now())
-	w.journal.killed(time.Now())
+	w.excuse(i, from, time.Now())
+	w.kills = append(w.kills, time.Now())
 	return 1, nil
 }
 
@@ -87,21 +66,21 @@ func (w *world) stop(ctx context.Context, i *injection, resume bool) (int, error
 		return 0, err
 	}
 	from := time.Now()
-	if err = w.fn.Pause(name); err != nil {
+	if err = w.Function.Pause(name); err != nil {
 		if errors.Is(err, lambdalocal.ErrNotRunning) {
 			return 0, nil
 		}
 		return 0, fmt.Errorf("freeze: %w", err)
 	}
-	w.frozen.Store(name, true)
+	w.WillFreeze(name)
 	for end := from.Add(i.lasts); time.Now().Before(end) && w.runs(name); {
-		if err = pause(ctx, 10*time.Millisecond); err != nil {
+		if err = rig.Pause(ctx, 10*time.Millisecond); err != nil {
 			break
 		}
 	}
 	gone := !w.runs(name)
-	w.journal.excuse(i.kind, from, time.Now())
-	if resumeErr := w.fn.Resume(name); resumeErr != nil && !errors.Is(resumeErr, lambdalocal.ErrNotRunning) {
+	w.excuse(i, from, time.Now())
+	if resumeErr := w.Function.Resume(name); resumeErr != nil && !errors.Is(resumeErr, lambdalocal.ErrNotRunning) {
 		err = errors.Join(err, fmt.Errorf("resume: %w", resumeErr))
 	}
 	if err != nil || resume == gone {
@@ -111,7 +90,7 @@ func (w *world) stop(ctx context.Context, i *injection, resume bool) (int, error
 }
 
 func (w *world) runs(name string) bool {
-	for _, r := range w.fn.Running() {
+	for _, r := range w.Function.Running() {
 		if r.RequestID == name {
 			return true
 		}
@@ -122,11 +101,11 @@ func (w *world) runs(name string) bool {
 func (w *world) ticks(ctx context.Context, i *injection) (int, error) {
 	for n := range 4 {
 		if n == 3 {
-			if err := pause(ctx, i.lasts); err != nil {
+			if err := rig.Pause(ctx, i.lasts); err != nil {
 				return 0, err
 			}
 		}
-		if _, err := w.fn.InvokeAsync(ctx, lambdalocal.SchedulerInput(lambdalocal.Tick{ScheduledTime: time.Now(), Attempt: n + 1})); err != nil {
+		if _, err := w.Function.InvokeAsync(ctx, lambdalocal.SchedulerInput(lambdalocal.Tick{ScheduledTime: time.Now(), Attempt: n + 1})); err != nil {
 			return 0, fmt.Errorf("tick: %w", err)
 		}
 	}

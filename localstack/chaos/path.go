@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/localstack/faultproxy"
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 )
 
 // path is a way from the relay to something else.
@@ -21,7 +22,7 @@ func (p path) cut(lasts time.Duration) func(context.Context) (int, error) {
 		p.Refuse(true)
 		p.Cut()
 		defer p.Refuse(false)
-		return 1, pause(ctx, lasts)
+		return 1, rig.Pause(ctx, lasts)
 	}
 }
 
@@ -32,7 +33,7 @@ func (p path) reset(lasts time.Duration) func(context.Context) (int, error) {
 		n := 0
 		for end := time.Now().Add(lasts); time.Now().Before(end); {
 			n += p.Reset()
-			if err := pause(ctx, resetEvery); err != nil {
+			if err := rig.Pause(ctx, resetEvery); err != nil {
 				return n, err
 			}
 		}
@@ -45,7 +46,7 @@ func (p path) slow(lasts, d time.Duration) func(context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) {
 		p.Delay(d)
 		defer p.Delay(0)
-		return 1, pause(ctx, lasts)
+		return 1, rig.Pause(ctx, lasts)
 	}
 }
 
@@ -54,6 +55,6 @@ func (p path) stall(lasts time.Duration) func(context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) {
 		p.Stall(true)
 		defer p.Stall(false)
-		return 1, pause(ctx, lasts)
+		return 1, rig.Pause(ctx, lasts)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
 
@@ -36,8 +37,8 @@ func (r *result) line() string {
 			fmt.Fprintf(&b, "  %s: %v\n", r.plan[i].kind.name, r.plan[i].err)
 		}
 	}
-	if r.ends.overran > 0 {
-		fmt.Fprintf(&b, "  %d invocations overran their time with no fault that explains it\n", r.ends.overran)
+	if r.ends.Overran > 0 {
+		fmt.Fprintf(&b, "  %d invocations overran their time with no fault that explains it\n", r.ends.Overran)
 	}
 	if w := shortest(r.verdict); w != nil {
 		fmt.Fprintf(&b, "  %s: %s\n", w.Kind, w.Witness)
@@ -68,7 +69,7 @@ type summary struct {
 	suppressed int
 	dead       int
 	violations map[history.Kind]int
-	ends       invocationCounts
+	ends       rig.Ends
 	failovers  []time.Duration
 	drained    []time.Duration
 }
@@ -116,10 +117,10 @@ func (s *summary) add(r *result) {
 	}
 	s.failovers = append(s.failovers, r.failovers...)
 	s.drained = append(s.drained, r.drained)
-	s.ends.all += r.ends.all
-	s.ends.failed += r.ends.failed
-	s.ends.overran += r.ends.overran
-	s.ends.fenced += r.ends.fenced
+	s.ends.All += r.ends.All
+	s.ends.Failed += r.ends.Failed
+	s.ends.Overran += r.ends.Overran
+	s.ends.Fenced += r.ends.Fenced
 	v := r.verdict
 	if v == nil {
 		return
@@ -150,11 +151,11 @@ func (s *summary) text() string {
 	for _, kind := range sortedKinds(s.violations) {
 		fmt.Fprintf(&b, "  %s: %d\n", kind, s.violations[kind])
 	}
-	fmt.Fprintf(&b, "%d invocations, %d failed or were killed, %d overran their time, %d settlements refused by the fence\n", s.ends.all, s.ends.failed, s.ends.overran, s.ends.fenced)
+	fmt.Fprintf(&b, "%d invocations, %d failed or were killed, %d overran their time, %d settlements refused by the fence\n", s.ends.All, s.ends.Failed, s.ends.Overran, s.ends.Fenced)
 	fmt.Fprintf(&b, "drained after the last fault: p50 %s, max %s\n", quantile(s.drained, 0.5), quantile(s.drained, 1))
 	if n := len(s.failovers); n > 0 {
 		fmt.Fprintf(&b, "kill -9 to the first acceptance, no other fault near (%d): p50 %s, max %s; lease %s, tick %s\n",
-			n, quantile(s.failovers, 0.5), quantile(s.failovers, 1), leaseTTL, tick)
+			n, quantile(s.failovers, 0.5), quantile(s.failovers, 1), rig.LeaseTTL, rig.Tick)
 	}
 	return b.String()
 }

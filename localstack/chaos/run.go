@@ -4,22 +4,18 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
 	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
 )
-
-//go:embed pending.sql
-var pendingSQL string
 
 // result is what became of a run.
 type result struct {
@@ -29,14 +25,14 @@ type result struct {
 	drained   time.Duration
 	verdict   *history.Verdict
 	failovers []time.Duration
-	ends      invocationCounts
+	ends      rig.Ends
 	logs      string
 	err       error
 }
 
 // ok says that the run took place as planned and that nothing was broken.
 func (r *result) ok() bool {
-	if r.err != nil || r.verdict == nil || !r.verdict.OK() || r.ends.overran > 0 {
+	if r.err != nil || r.verdict == nil || !r.verdict.OK() || r.ends.Overran > 0 {
 		return false
 	}
 	for i := range r.plan {
@@ -48,7 +44,7 @@ func (r *result) ok() bool {
 }
 
 // play makes one run and judges it. The logs of a run that is OK are removed.
-func play(ctx context.Context, cfg config, p program, server *pgserver.Server, seed uint64) result {
+func play(ctx context.Context, cfg config, p rig.Program, server *pgserver.Server, seed uint64) result {
 	began := time.Now()
 	r := result{seed: seed, plan: makePlan(seed, cfg.kinds, cfg.active)}
 	if r.logs, r.err = os.MkdirTemp(cfg.logs, fmt.Sprintf("chaos-%d-", seed)); r.err != nil {
@@ -59,7 +55,7 @@ func play(ctx context.Context, cfg config, p program, server *pgserver.Server, s
 		r.err = err
 		return r
 	}
-	j := newJournal(cfg.tamper)
+	j := rig.NewJournal(cfg.tamper)
 	r.err = r.play(ctx, cfg, p, server, j, log)
 	r.took = time.Since(began)
 	if err := log.Close(); err != nil {
@@ -73,29 +69,25 @@ func play(ctx context.Context, cfg config, p program, server *pgserver.Server, s
 	return r
 }
 
-func (r *result) play(ctx context.Context, cfg config, p program, server *pgserver.Server, j *journal, log *os.File) (err error) {
+func (r *result) play(ctx context.Context, cfg config, p rig.Program, server *pgserver.Server, j *rig.Journal, log *os.File) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w, err := openWorld(ctx, p, server, fmt.Sprintf("chaos_%d_%d", r.seed, time.Now().UnixNano()), j, log)
+	opened, err := rig.Open(ctx, rig.Config{Program: p, Server: server, Name: fmt.Sprintf("chaos_%d_%d", r.seed, time.Now().UnixNano()), Journal: j, Log: log})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, w.close()) }()
+	defer func() { err = errors.Join(err, opened.Close()) }()
+	w := &world{World: opened}
 	ticking, stopTicks := context.WithCancel(ctx)
 	defer stopTicks()
-	var background sync.WaitGroup
-	background.Go(func() { lambdalocal.Schedule{Every: tick}.Run(ticking, w.fn) })
-
+	var background, writing sync.WaitGroup
+	background.Go(func() { lambdalocal.Schedule{Every: rig.Tick}.Run(ticking, w.Function) })
 	stop := make(chan struct{})
-	var writing sync.WaitGroup
-	for n := range writers {
-		one := writer{pool: w.pool, journal: j, random: rand.New(rand.NewPCG(r.seed, 100+uint64(n)))} //nolint:gosec // Repeatable on purpose.
-		writing.Go(func() {
-			if writeErr := one.run(ctx, stop); writeErr != nil {
-				cancel(fmt.Errorf("write: %w", writeErr))
-			}
-		})
-	}
+	writing.Go(func() {
+		if writeErr := w.Write(ctx, r.seed, stop); writeErr != nil {
+			cancel(writeErr)
+		}
+	})
 	r.harm(ctx, cfg, w)
 	close(stop)
 	written := time.Now()
@@ -103,16 +95,19 @@ func (r *result) play(ctx context.Context, cfg config, p program, server *pgserv
 	err = r.drain(ctx, cfg, w)
 	stopTicks()
 	background.Wait()
-	closing, done := context.WithTimeout(context.WithoutCancel(ctx), 2*relayTimeout)
-	defer done()
-	if err = errors.Join(err, w.fn.Close(closing)); err != nil {
+	if err = errors.Join(err, w.Rest(context.WithoutCancel(ctx))); err != nil {
 		// Judged all the same: what is missing says more than a timeout.
 		err = fmt.Errorf("come to rest: %w", err)
 	}
-	if finishErr := j.finish(closing, w.pool); finishErr != nil {
+	if finishErr := j.Finish(context.WithoutCancel(ctx), w.Pool); finishErr != nil {
 		return errors.Join(err, finishErr)
 	}
-	r.failovers, r.ends = j.failovers(written), w.ends.counts()
+	for _, kill := range w.kills {
+		if took, alone := j.FirstAcceptance(kill, written); alone {
+			r.failovers = append(r.failovers, took)
+		}
+	}
+	r.ends = w.Ends()
 	r.verdict = j.Check(history.Config{ReadAhead: readAhead})
 	return err
 }
@@ -124,7 +119,7 @@ func (r *result) harm(ctx context.Context, cfg config, w *world) {
 	for n := range r.plan {
 		i := &r.plan[n]
 		all.Go(func() {
-			if i.err = pause(ctx, time.Until(began.Add(i.at))); i.err != nil {
+			if i.err = rig.Pause(ctx, time.Until(began.Add(i.at))); i.err != nil {
 				return
 			}
 			w.areas[i.kind.area].Lock()
@@ -132,11 +127,11 @@ func (r *result) harm(ctx context.Context, cfg config, w *world) {
 			i.took, i.err = i.kind.inject(w, ctx, i)
 			if i.kind.area == process && i.err == nil {
 				// The next one finds a relay at work.
-				i.err = pause(ctx, leaseTTL)
+				i.err = rig.Pause(ctx, rig.LeaseTTL)
 			}
 		})
 	}
-	all.Go(func() { _ = pause(ctx, cfg.active) })
+	all.Go(func() { _ = rig.Pause(ctx, cfg.active) })
 	all.Wait()
 }
 
@@ -145,21 +140,13 @@ func (r *result) drain(ctx context.Context, cfg config, w *world) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.drain, fmt.Errorf("not drained after %s", cfg.drain))
 	defer cancel()
-	for {
-		var pending int
-		err := w.pool.QueryRow(ctx, pendingSQL).Scan(&pending)
-		if err == nil && pending == 0 {
-			r.drained = time.Since(began)
-			return nil
-		}
-		if err := pause(ctx, 50*time.Millisecond); err != nil {
-			return err
-		}
-	}
+	err := w.Drain(ctx)
+	r.drained = time.Since(began)
+	return err
 }
 
 // keep writes what helps to understand a failed run beside its log.
-func (r *result) keep(j *journal) error {
+func (r *result) keep(j *rig.Journal) error {
 	text := planText(r.plan) + "\n"
 	if r.verdict != nil {
 		text += r.verdict.String()
@@ -171,5 +158,5 @@ func (r *result) keep(j *journal) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(j.trace(f), f.Close())
+	return errors.Join(j.Trace(f), f.Close())
 }

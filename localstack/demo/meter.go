@@ -2,24 +2,19 @@ package main
 
 import (
 	"context"
-	_ "embed"
-	"fmt"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/finals"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
-
-//go:embed finals.sql
-var finalsSQL string
 
 // journal records the history, and measures as it goes for the live line.
 type journal struct {
@@ -115,25 +110,12 @@ func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 // finish tells the recorder the state of every row. Where nobody watched the
 // broker, the marks on the rows stand for its acceptances.
 func (j *journal) finish(ctx context.Context, pool *pgxpool.Pool, watched bool) error {
-	rows, err := pool.Query(ctx, finalsSQL)
-	if err != nil {
-		return fmt.Errorf("read the final states: %w", err)
-	}
-	states := map[string]history.State{"sent": history.Sent, "pending": history.Pending, "blocked": history.Blocked, "dead": history.Dead}
-	var id uuid.UUID
-	var destination, kind, name, state, messageID, sequence, reason string
-	var sentAt *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &destination, &kind, &name, &state, &messageID, &sequence, &sentAt, &reason}, func() error {
-		j.Final(history.Final{EventID: id, State: states[state], MessageID: messageID, Reason: reason})
-		if !watched && sentAt != nil {
+	return finals.Record(ctx, pool, j.Recorder, func(r finals.Row) {
+		if !watched && !r.SentAt.IsZero() {
 			j.Accepted(history.Acceptance{
-				EventID: id, DeduplicationID: id.String(), Destination: destination, Group: outbox.GroupID(kind, name), MessageID: messageID, SequenceNumber: sequence, At: *sentAt,
+				EventID: r.EventID, DeduplicationID: r.EventID.String(), Destination: r.Lane.Destination, Group: outbox.GroupID(r.Lane.AggregateType, r.Lane.AggregateID),
+				MessageID: r.MessageID, SequenceNumber: r.SequenceNumber, At: r.SentAt,
 			})
 		}
-		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("read the final states: %w", err)
-	}
-	return nil
 }

@@ -2,28 +2,21 @@ package main
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
-
-//go:embed owners.sql
-var ownersSQL string
 
 // fleet is the relay function and what became of its invocations.
 type fleet struct {
@@ -51,18 +44,6 @@ type fleetStats struct {
 	// Resent counts events whose outcome was unknown and that were sent again.
 	Resent  int64  `json:"resent"`
 	Failure string `json:"failure,omitempty"`
-}
-
-// buildRelay compiles the function as it is deployed, for this machine.
-func buildRelay(ctx context.Context, root string) (string, error) {
-	binary := filepath.Join(root, ".cache", "demo", "relay", "bootstrap")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", binary, "./functions/relay")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the relay: %w\n%s", err, out)
-	}
-	return binary, nil
 }
 
 // newFleet returns the function as template.yaml describes it, but with short
@@ -138,23 +119,12 @@ func (f *fleet) snapshot() fleetStats {
 // killOwner kills the process that holds the shards, after telling of it. It
 // reports whether there was one.
 func (f *fleet) killOwner(ctx context.Context, pool *pgxpool.Pool, tell func()) (bool, error) {
-	rows, err := pool.Query(ctx, ownersSQL)
-	if err != nil {
-		return false, fmt.Errorf("find the relay: %w", err)
+	name, err := rig.Owner(ctx, pool, f.fn)
+	if err != nil || name == "" {
+		return false, err
 	}
-	names, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return false, fmt.Errorf("find the relay: %w", err)
-	}
-	for _, name := range names {
-		for _, r := range f.fn.Running() {
-			if r.RequestID == name {
-				tell()
-				return true, f.fn.Kill(name)
-			}
-		}
-	}
-	return false, nil
+	tell()
+	return true, f.fn.Kill(name)
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

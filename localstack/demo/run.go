@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/service"
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/source"
 	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
@@ -68,11 +67,12 @@ func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 		return nil, err
 	}
 	d.live.say("%d %s", len(base), d.cfg.source)
-	root, err := moduleRoot(ctx)
+	d.live.say("building functions/relay: up to a minute the first time")
+	program, err := rig.Build(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if d.stack, err = openStack(ctx, &d.cfg, root, d.live.say, d.journal.onAccepted); err != nil {
+	if d.stack, err = openStack(ctx, &d.cfg, program.Root, d.live.say, d.journal.onAccepted); err != nil {
 		return nil, err
 	}
 	d.journal.setDestinations(d.stack.outputs.Destinations)
@@ -80,16 +80,11 @@ func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	if err = d.service.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	d.live.say("building functions/relay: up to a minute the first time")
-	binary, err := buildRelay(ctx, root)
-	if err != nil {
-		return nil, err
-	}
 	log := io.Discard
 	if d.cfg.verbose {
 		log = os.Stderr
 	}
-	if d.fleet, err = newFleet(d.stack, binary, d.cfg.tick, log); err != nil {
+	if d.fleet, err = newFleet(d.stack, program.Binary, d.cfg.tick, log); err != nil {
 		return nil, err
 	}
 	d.addConsumers()
@@ -274,17 +269,4 @@ func (d *demo) report(ctx context.Context, seconds float64) (*report, error) {
 	}
 	r.judge()
 	return r, nil
-}
-
-// moduleRoot returns the folder of go.mod.
-func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-json").Output()
-	if err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
-	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal(out, &module); err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
-	}
-	return module.Dir, nil
 }

@@ -2,7 +2,6 @@ package nastiest_test
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -24,15 +23,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/finals"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/snssink"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/sqssink"
 )
-
-//go:embed finals.sql
-var finalsSQL string
 
 // patience is how long a test waits for what must happen.
 const patience = time.Minute
@@ -361,18 +358,7 @@ func (w *world) causes() {
 // judge reads where every event ended in the database of pool and checks all.
 func (w *world) judge(pool *pgxpool.Pool) *history.Verdict {
 	w.t.Helper()
-	states := map[string]history.State{"sent": history.Sent, "pending": history.Pending, "blocked": history.Blocked, "dead": history.Dead}
-	rows, err := pool.Query(w.t.Context(), finalsSQL)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	var id uuid.UUID
-	var state, messageID, reason string
-	_, err = pgx.ForEachRow(rows, []any{&id, &state, &messageID, &reason}, func() error {
-		w.rec.Final(history.Final{EventID: id, State: states[state], MessageID: messageID, Reason: reason})
-		return nil
-	})
-	if err != nil {
+	if err := finals.Record(w.t.Context(), pool, w.rec, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	w.causes()

@@ -1,12 +1,10 @@
 //go:build unix
 
-package main
+package rig
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 	"strings"
@@ -14,31 +12,49 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/finals"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
-
-//go:embed finals.sql
-var finalsSQL string
 
 // inFlight is how long after a fault a request that was under way may still be
 // accepted, and slack how far the clocks of a fault and of what it hit may be
 // apart.
 const (
-	inFlight = sendTimeout + 400*time.Millisecond
+	inFlight = SendTimeout + 400*time.Millisecond
 	slack    = 200 * time.Millisecond
 )
 
-// journal records the history of a run, and the faults with the time that each
+// Effect is what a fault may explain.
+type Effect int
+
+const (
+	// Harmless: nothing may be sent twice because of it.
+	Harmless Effect = iota
+	// Lossy: an answer of the broker may have been lost.
+	Lossy
+	// Unsettled: the relay may have ended before it marked what was accepted.
+	Unsettled
+	// Unmarked: the database may have refused or lost the marks of what was
+	// accepted.
+	Unmarked
+	// Frozen: Unsettled, and a request that had left may arrive late.
+	Frozen
+)
+
+// Tamper may change what the checker is told of the n-th acceptance. Tests use
+// it to see that a run can fail.
+type Tamper func(n int, a history.Acceptance) []history.Acceptance
+
+// Journal records the history of a run, and the faults with the time that each
 // was in effect. From both it derives, when all has come to rest, which single
 // events each fault may have caused to be sent again: no others are excused.
-type journal struct {
+type Journal struct {
 	*history.Recorder
-	tamper func(n int, a history.Acceptance) []history.Acceptance
+	tamper Tamper
 
 	mu           sync.Mutex
 	destinations map[string]string // by topic and queue
@@ -47,7 +63,6 @@ type journal struct {
 	written      map[uuid.UUID]time.Time
 	sent         map[uuid.UUID]time.Time
 	faults       []fault
-	kills        []time.Time
 }
 
 // acceptance is a send that the broker took.
@@ -60,21 +75,23 @@ type acceptance struct {
 
 // fault is what may explain resends.
 type fault struct {
-	kind     kind
+	name     string
+	effect   Effect
 	from, to time.Time
 }
 
-func newJournal(tamper func(int, history.Acceptance) []history.Acceptance) *journal {
+// NewJournal returns an empty journal. A nil tamper changes nothing.
+func NewJournal(tamper Tamper) *Journal {
 	if tamper == nil {
 		tamper = func(_ int, a history.Acceptance) []history.Acceptance { return []history.Acceptance{a} }
 	}
-	return &journal{
+	return &Journal{
 		Recorder: history.New(), tamper: tamper,
 		destinations: map[string]string{}, written: map[uuid.UUID]time.Time{}, sent: map[uuid.UUID]time.Time{},
 	}
 }
 
-func (j *journal) setDestinations(arns map[string]string) {
+func (j *Journal) setDestinations(arns map[string]string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for name, arn := range arns {
@@ -83,7 +100,7 @@ func (j *journal) setDestinations(arns map[string]string) {
 }
 
 // wrote notes when events were written, before their commit.
-func (j *journal) wrote(at time.Time, events []history.Event) {
+func (j *Journal) wrote(at time.Time, events []history.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	for i := range events {
@@ -94,7 +111,7 @@ func (j *journal) wrote(at time.Time, events []history.Event) {
 // onAccepted is told by the fake, in order. What a topic hands to its queues is
 // no send of the relay. A queue that is made again numbers from the start, so
 // the order of the calls counts, not the sequence number.
-func (j *journal) onAccepted(a awsfake.Accepted) {
+func (j *Journal) onAccepted(a awsfake.Accepted) {
 	if a.Source != "client" {
 		return
 	}
@@ -115,67 +132,46 @@ func (j *journal) onAccepted(a awsfake.Accepted) {
 	}
 }
 
-// excuse notes that a fault was in effect from one time to another.
-func (j *journal) excuse(k kind, from, to time.Time) {
+// Excuse notes that a fault was in effect from one time to another.
+func (j *Journal) Excuse(name string, e Effect, from, to time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.faults = append(j.faults, fault{kind: k, from: from, to: to})
+	j.faults = append(j.faults, fault{name: name, effect: e, from: from, to: to})
 }
 
-func (j *journal) killed(at time.Time) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.kills = append(j.kills, at)
-}
-
-// failovers returns the time from each kill to the first acceptance afterwards,
-// for the kills with no other fault in between. A request of the dead relay
-// that the broker had already read is not one.
-func (j *journal) failovers(until time.Time) []time.Duration {
+// FirstAcceptance returns how long after a time the broker accepted something,
+// and whether no fault but the one of that time was in effect from a second
+// before it until then. A request of a dead relay that the broker had already
+// read is not one. It returns false when nothing came before until.
+func (j *Journal) FirstAcceptance(after, until time.Time) (took time.Duration, alone bool) {
 	const read = 50 * time.Millisecond
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	var took []time.Duration
-	for _, kill := range j.kills {
-		i := slices.IndexFunc(j.accepted, func(a acceptance) bool { return a.At.After(kill.Add(read)) })
-		if i < 0 || j.accepted[i].At.After(until) {
-			continue
-		}
-		first := j.accepted[i].At
-		alone := 0
-		for _, f := range j.faults {
-			if f.from.Before(first) && f.to.After(kill.Add(-time.Second)) {
-				alone++
-			}
-		}
-		if alone == 1 {
-			took = append(took, first.Sub(kill))
+	i := slices.IndexFunc(j.accepted, func(a acceptance) bool { return a.At.After(after.Add(read)) })
+	if i < 0 || j.accepted[i].At.After(until) {
+		return 0, false
+	}
+	first := j.accepted[i].At
+	faults := 0
+	for _, f := range j.faults {
+		if f.from.Before(first) && f.to.After(after.Add(-time.Second)) {
+			faults++
 		}
 	}
-	return took
+	return first.Sub(after), faults == 1
 }
 
-// finish tells the recorder where each row ended, and the causes.
-func (j *journal) finish(ctx context.Context, pool *pgxpool.Pool) error {
-	rows, err := pool.Query(ctx, finalsSQL)
-	if err != nil {
-		return fmt.Errorf("read the final states: %w", err)
-	}
+// Finish tells the recorder where each row ended, and the causes.
+func (j *Journal) Finish(ctx context.Context, pool *pgxpool.Pool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	states := map[string]history.State{"sent": history.Sent, "pending": history.Pending, "blocked": history.Blocked, "dead": history.Dead}
-	var id uuid.UUID
-	var destination, aggregateType, aggregateID, state, messageID, sequence, reason string
-	var sentAt *time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &destination, &aggregateType, &aggregateID, &state, &messageID, &sequence, &sentAt, &reason}, func() error {
-		j.Final(history.Final{EventID: id, State: states[state], MessageID: messageID, Reason: reason})
-		if sentAt != nil {
-			j.sent[id] = *sentAt
+	err := finals.Record(ctx, pool, j.Recorder, func(r finals.Row) {
+		if !r.SentAt.IsZero() {
+			j.sent[r.EventID] = r.SentAt
 		}
-		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("read the final states: %w", err)
+		return err
 	}
 	for _, f := range j.faults {
 		j.causes(f)
@@ -184,31 +180,29 @@ func (j *journal) finish(ctx context.Context, pool *pgxpool.Pool) error {
 }
 
 // causes records what one fault explains.
-func (j *journal) causes(f fault) {
-	switch f.kind.effect {
-	case harmless:
-	case lossy:
+func (j *Journal) causes(f fault) {
+	switch f.effect {
+	case Harmless:
+	case Lossy:
 		// Each acceptance meanwhile may have lost its answer.
 		for _, a := range j.accepted {
 			if !a.At.Before(f.from.Add(-slack)) && !a.At.After(f.to.Add(inFlight)) {
 				j.Cause(history.Cause{Kind: history.UnknownOutcome, At: a.At.Add(1), Events: []uuid.UUID{a.Event}})
 			}
 		}
-	case unsettled:
-		j.unsettled(f)
-	case frozen:
-		j.unsettled(f)
+	case Unsettled:
+		j.unsettled(f, history.Crash)
+	case Unmarked:
+		j.unsettled(f, history.SettleFailed)
+	case Frozen:
+		j.unsettled(f, history.Crash)
 		j.late(f)
 	}
 }
 
 // unsettled excuses one resend of the events that were accepted and not marked
 // while the fault was in effect.
-func (j *journal) unsettled(f fault) {
-	kind := history.Crash
-	if f.kind.area == database {
-		kind = history.SettleFailed
-	}
+func (j *Journal) unsettled(f fault, kind history.CauseKind) {
 	seen := map[uuid.UUID]bool{}
 	for _, a := range j.accepted {
 		marked, isMarked := j.sent[a.Event]
@@ -227,7 +221,7 @@ func (j *journal) unsettled(f fault) {
 // late excuses a request that had left the relay when it froze, and went on
 // when it woke: it carries an event that was written by then and that another
 // relay sent meanwhile.
-func (j *journal) late(f fault) {
+func (j *Journal) late(f fault) {
 	seen := map[uuid.UUID]bool{}
 	for _, a := range j.accepted {
 		if seen[a.Event] || a.At.Before(f.from) || a.At.After(f.to.Add(inFlight)) || !j.written[a.Event].Before(f.from) {
@@ -238,13 +232,13 @@ func (j *journal) late(f fault) {
 	}
 }
 
-// trace writes the acceptances and the faults, for reading.
-func (j *journal) trace(out io.Writer) error {
+// Trace writes the acceptances and the faults, for reading.
+func (j *Journal) Trace(out io.Writer) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := json.NewEncoder(out)
 	for _, f := range j.faults {
-		if err := e.Encode(map[string]any{"fault": f.kind.name, "from": f.from, "to": f.to}); err != nil {
+		if err := e.Encode(map[string]any{"fault": f.name, "from": f.from, "to": f.to}); err != nil {
 			return err
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package rig
 
 import (
 	"context"
@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
@@ -44,8 +45,21 @@ const (
 // database.
 type writer struct {
 	pool    *pgxpool.Pool
-	journal *journal
+	journal *Journal
 	random  *rand.Rand
+}
+
+// Write lets some writers write until stop is closed. The seed decides what.
+func (w *World) Write(ctx context.Context, seed uint64, stop <-chan struct{}) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for n := range writers {
+		one := writer{pool: w.Pool, journal: w.Journal, random: rand.New(rand.NewPCG(seed, 100+uint64(n)))} //nolint:gosec // Repeatable on purpose.
+		all.Go(func() error { return one.run(ctx, stop) })
+	}
+	if err := all.Wait(); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
 }
 
 // run writes until stop is closed.
@@ -76,7 +90,7 @@ func (w *writer) events() ([]outbox.Event, error) {
 		}
 		destination := outbox.DefaultDestination
 		if w.random.IntN(2) == 0 {
-			destination = audit
+			destination = Audit
 		}
 		payload := fmt.Sprintf(`{"n": %d, "padding": %q}`, w.random.Uint32(), strings.Repeat("x", w.random.IntN(600)))
 		events[i] = outbox.Event{
@@ -110,7 +124,7 @@ func (w *writer) write(ctx context.Context) error {
 		return w.recover(ctx)
 	}
 	if isLate {
-		if err = pause(ctx, hold); err != nil {
+		if err = Pause(ctx, hold); err != nil {
 			return err
 		}
 	}
@@ -143,7 +157,7 @@ func (w *writer) recover(ctx context.Context) error {
 		if w.pool.Ping(ctx) == nil {
 			return nil
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
+		if err := Pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,37 @@
+//go:build unix
+
+package rig
+
+import (
+	"context"
+	_ "embed"
+	"time"
+)
+
+//go:embed pending.sql
+var pendingSQL string
+
+// Pause waits for d or the end of ctx.
+func Pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Drain waits until nothing is pending, or until ctx ends.
+func (w *World) Drain(ctx context.Context) error {
+	for {
+		var pending int
+		if err := w.Pool.QueryRow(ctx, pendingSQL).Scan(&pending); err == nil && pending == 0 {
+			return nil
+		}
+		if err := Pause(ctx, 50*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
