@@ -56,6 +56,8 @@ func (r *Recorder) Check(c Config) *Verdict {
 		bySend:      order(r.sends),
 		firstSend:   make([]int32, len(r.events)),
 		latestFirst: make([]int32, len(r.events)),
+		sent:        map[int32]int{},
+		own:         map[int32]int{},
 		verdict: &Verdict{
 			Causes:     map[CauseKind]int{},
 			Violations: map[Kind]int{},
@@ -94,6 +96,8 @@ type judge struct {
 	// latestFirst that of its latest generation.
 	firstSend   []int32
 	latestFirst []int32
+	// own counts the causes of single events, sent the sends of those events.
+	sent, own map[int32]int
 }
 
 func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
@@ -110,6 +114,9 @@ func (j *judge) recording() {
 	}
 	for i := range j.causes {
 		j.verdict.Causes[j.causes[i].kind]++
+		if event := j.causes[i].event; event >= 0 {
+			j.own[event]++
+		}
 	}
 	for _, n := range j.replays {
 		j.verdict.Causes[Replay] += int(n)
@@ -194,6 +201,9 @@ func (j *judge) perSend() {
 			j.fail(DeduplicationChanged, fmt.Sprintf("event %s was sent with deduplication id %q after %d replays", e.id, got, j.replays[s.event]), e.id)
 		}
 		j.group(owner, groups, s, e)
+		if j.own[s.event] > 0 {
+			j.sent[s.event]++
+		}
 		if s.sum != 0 && e.sum != 0 && s.sum != e.sum {
 			j.fail(Altered, fmt.Sprintf("event %s was accepted with another body than its payload", e.id), e.id)
 		}
@@ -297,6 +307,8 @@ func (j *judge) settled(i int32, e *event) {
 	switch {
 	case e.state == Sent && !accepted:
 		j.fail(MarkedNotAccepted, fmt.Sprintf("event %s (row %d of %v) is marked sent but was never accepted", e.id, e.row, j.laneKeys[e.lane]), e.id)
+	case (e.state == Dead || e.state == Blocked) && accepted && j.own[i] > 0 && j.own[i] >= j.sent[i]:
+		j.verdict.AcceptedAndDead++
 	case e.state != Sent && accepted:
 		j.fail(AcceptedNotMarked, fmt.Sprintf("event %s (row %d of %v) was accepted at %s but its row is %s",
 			e.id, e.row, j.laneKeys[e.lane], stamp(j.sends[j.latestFirst[i]-1].at), e.state), e.id)

@@ -25,13 +25,15 @@
 //
 // A row that commits later than a row with a greater id is nobody's fault, and
 // a relay that has read b already cannot know of it: hence ReadAhead. An event
-// that was first accepted in a replay is not judged: it had been dead, and its
-// lane may have gone on without it.
+// that was first accepted in a replay is not judged, nor one that is dead and
+// was accepted: its lane may have gone on without it. An event that is blocked
+// counts as not yet accepted.
 //
 // # What counts as a duplicate with a cause
 //
 // A second send of one event under one deduplication id, suppressed by the
 // broker or not, needs a [Cause] of its own: an unknown outcome of that event,
 // or a relay that ended between the two sends. A cause explains one resend of
-// an event, not two.
+// an event, not two. An event that has a cause of its own for every
+// send may also be accepted and end as a dead letter or blocked: nobody knew.
 package history

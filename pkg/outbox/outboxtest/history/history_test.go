@@ -178,6 +178,14 @@ func TestEveryKindOfFaultIsFound(t *testing.T) {
 			s.accepted[0].At, s.accepted[1].At = s.accepted[1].At, s.accepted[0].At
 			s.received[0], s.received[1] = s.received[1], s.received[0]
 		}},
+		"blocked behind a later one": {history.Reordered, "is blocked", []uuid.UUID{id(2), id(3)}, func(s *story) {
+			s.drop(2)
+			s.final[1] = history.Final{EventID: id(2), State: history.Blocked, Reason: "on hold"}
+		}},
+		"accepted and dead for the cause of another": {history.AcceptedNotMarked, "is dead", []uuid.UUID{id(3)}, func(s *story) {
+			s.causes = append(s.causes, history.Cause{Kind: history.UnknownOutcome, At: tick(140), Events: []uuid.UUID{id(2)}})
+			s.final[2] = history.Final{EventID: id(3), State: history.Dead, Reason: "InternalError"}
+		}},
 		"sent twice":     {history.Duplicated, "no cause", []uuid.UUID{id(3)}, func(s *story) { s.again(3, 500, false) }},
 		"suppressed too": {history.Duplicated, "suppressed again", []uuid.UUID{id(3)}, func(s *story) { s.again(3, 500, true) }},
 		"twice for one cause": {history.Duplicated, "no cause", []uuid.UUID{id(3)}, func(s *story) {
@@ -329,6 +337,21 @@ func TestExcusedHistoriesAreOK(t *testing.T) {
 			s.commits[0].at = history.Commit{Began: tick(15), Done: tick(110)}
 			s.accepted[0] = acceptance(event(1, 1), 150)
 			s.received = []history.Receipt{s.received[1], s.received[2], s.received[0], s.received[3]}
+		}},
+		"blocked, committed after the later row": {0, 0, literal, func(s *story) {
+			s.drop(1)
+			s.commits[0].at = history.Commit{Began: tick(15), Done: tick(135)}
+			s.final[0] = history.Final{EventID: id(1), State: history.Blocked, Reason: "on hold"}
+		}},
+		"blocked at the end of its lane": {0, 0, literal, func(s *story) {
+			s.drop(3)
+			s.final[2] = history.Final{EventID: id(3), State: history.Blocked, Reason: "on hold"}
+		}},
+		"accepted unknown to its relay and then dead": {0, 0, literal, func(s *story) {
+			s.causes = append(s.causes, history.Cause{Kind: history.UnknownOutcome, At: tick(140), Events: []uuid.UUID{id(1)}})
+			s.accepted[0] = acceptance(event(1, 1), 150) // after the lane had gone on without it
+			s.received = []history.Receipt{s.received[1], s.received[2], s.received[0], s.received[3]}
+			s.final[0] = history.Final{EventID: id(1), State: history.Dead, Reason: "InternalError"}
 		}},
 		"redelivered": {0, 0, literal, func(s *story) { s.received = append(s.received, s.received[0]) }},
 		"dead with a reason": {0, 0, literal, func(s *story) {

@@ -14,7 +14,8 @@ func (j *judge) lanes() {
 		// An event that was replayed before it was ever accepted was dead:
 		// its lane went on without it, which the dead letter recorded.
 		first := j.firstSend[i]
-		if first != 0 && j.sends[first-1].generation == 0 {
+		// So did that of a dead one which was accepted and nobody knew.
+		if first != 0 && j.sends[first-1].generation == 0 && j.events[i].state != Dead {
 			accepted = append(accepted, int32(i))
 		}
 	}
@@ -28,6 +29,54 @@ func (j *judge) lanes() {
 		}
 		j.lane(accepted[from:to])
 		from = to
+	}
+	j.overtaken(accepted)
+}
+
+// overtaken finds blocked events that had to be accepted before an event of
+// their lane that was. Those that were replayed had been dead.
+func (j *judge) overtaken(accepted []int32) {
+	blocked := map[int32][]int32{}
+	for i := range j.events {
+		if e := &j.events[i]; e.state == Blocked && j.written(e) && j.firstSend[i] == 0 && j.replays[int32(i)] == 0 {
+			blocked[e.lane] = append(blocked[e.lane], int32(i))
+		}
+	}
+	if len(blocked) == 0 {
+		return
+	}
+	byRow := func(x, y int32) int { return cmp.Compare(j.events[y].row, j.events[x].row) }
+	passed := map[int32][]int32{}
+	for _, i := range accepted {
+		passed[j.events[i].lane] = append(passed[j.events[i].lane], i)
+	}
+	for _, lane := range slices.Sorted(maps.Keys(blocked)) {
+		waiting, sent := blocked[lane], passed[lane]
+		slices.SortFunc(waiting, byRow)
+		slices.SortFunc(sent, byRow)
+		// Of all with a greater row, the last to begin its commit and the last
+		// to be accepted.
+		var began, late int32 = -1, -1
+		for _, i := range waiting {
+			e := &j.events[i]
+			for len(sent) > 0 && j.events[sent[0]].row > e.row {
+				b := sent[0]
+				if began < 0 || j.events[b].began > j.events[began].began {
+					began = b
+				}
+				if late < 0 || j.first(b).at > j.first(late).at {
+					late = b
+				}
+				sent = sent[1:]
+			}
+			for _, b := range []int32{began, late} {
+				if b >= 0 && j.due(e, &j.events[b], j.first(b)) {
+					j.fail(Reordered, fmt.Sprintf("in lane %v row %d (event %s, visible by %s) is blocked, and row %d (event %s, commit began %s) was accepted at %s",
+						j.laneKeys[e.lane], e.row, e.id, stamp(e.done), j.events[b].row, j.events[b].id, stamp(j.events[b].began), stamp(j.first(b).at)), e.id, j.events[b].id)
+					break
+				}
+			}
+		}
 	}
 }
 

@@ -15,7 +15,8 @@ type Kind string
 const (
 	// Lost: a committed event was neither accepted nor is it dead or blocked.
 	Lost Kind = "lost"
-	// Reordered: an event was first accepted after a later one of its lane.
+	// Reordered: an event was first accepted after a later one of its lane, or
+	// is blocked behind a later one that was accepted.
 	Reordered Kind = "reordered"
 	// Duplicated: an event was sent again without a cause.
 	Duplicated Kind = "duplicated"
@@ -77,6 +78,9 @@ type Verdict struct {
 	Accepted int `json:"accepted"`
 	Dead     int `json:"dead"`
 	Blocked  int `json:"blocked"`
+	// AcceptedAndDead counts events that a broker accepted although they are
+	// dead or blocked: each of their sends has a cause of its own.
+	AcceptedAndDead int `json:"accepted_and_dead"`
 	// Sends counts all acceptances, Suppressed those that the broker dropped
 	// as duplicates, DuplicatesWithCause those that a cause explains, and
 	// Replayed the first sends under the deduplication id of a replay.
