@@ -4,22 +4,20 @@
 package hostmode
 
 import (
-	"errors"
 	"io"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/localstack"
+	"github.com/serverless-outbox/serverless-outbox/localstack/venv"
 )
 
 // ErrUnavailable means that LocalStack cannot be installed on this machine:
 // there is no suitable Python, or its packages cannot be fetched. The error that
 // wraps it says what to install. Callers may go on without LocalStack; any other
 // error is a fault.
-var ErrUnavailable = errors.New("LocalStack cannot be installed here")
+var ErrUnavailable = venv.ErrUnavailable
 
 // Config says how to run LocalStack. The zero value is usable.
 type Config struct {
@@ -45,7 +43,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.Dir == "" {
-		c.Dir = defaultDir()
+		c.Dir = venv.DefaultDir("localstack-" + localstack.Version)
 	}
 	if len(c.Services) == 0 {
 		c.Services = []string{"sqs", "sns", "sts"}
@@ -60,14 +58,6 @@ func (c Config) withDefaults() Config {
 		c.Output = io.Discard
 	}
 	return c
-}
-
-func defaultDir() string {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		cache = filepath.Join(os.TempDir(), "cache-"+strconv.Itoa(os.Getuid()))
-	}
-	return filepath.Join(cache, "serverless-outbox", "localstack-"+localstack.Version)
 }
 
 func address(port int) string {

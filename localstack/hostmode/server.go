@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/localstack"
+	"github.com/serverless-outbox/serverless-outbox/localstack/venv"
 )
 
 // stopGrace is how long LocalStack may take to end by itself.
@@ -37,7 +38,10 @@ type Server struct {
 // error wraps [ErrUnavailable] when this machine cannot run LocalStack.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
-	python, err := install(ctx, c.Dir, c.Progress)
+	bin, err := venv.Install(ctx, venv.Config{
+		Name: "LocalStack " + localstack.Version, Requirements: localstack.Lock,
+		PythonVersion: localstack.PythonVersion, Dir: c.Dir, Progress: c.Progress,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -45,10 +49,10 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	defer cancel()
 
 	began := time.Now()
-	s, err := start(ctx, c, python)
+	s, err := start(ctx, c, filepath.Join(bin, "python"))
 	if errors.Is(err, errExited) && c.Port == 0 {
 		// Another program may have taken the free port first.
-		s, err = start(ctx, c, python)
+		s, err = start(ctx, c, filepath.Join(bin, "python"))
 	}
 	if err != nil {
 		return nil, err
@@ -223,4 +227,16 @@ func (r *ring) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.buf.String()
+}
+
+// tail returns the last lines of s.
+func tail(s string) string {
+	const most = 15
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
+}
+
+func say(w io.Writer, format string, args ...any) {
+	// Progress is for a person to watch; a broken terminal stops nothing.
+	_, _ = fmt.Fprintf(w, "localstack: "+format+"\n", args...)
 }

@@ -1,4 +1,4 @@
-package hostmode
+package venv
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/serverless-outbox/serverless-outbox/localstack"
 )
 
 // A candidate is a way to run a Python that may be the right one.
@@ -24,12 +22,12 @@ const probe = `import sys, venv, ensurepip
 assert "%d.%d" % sys.version_info[:2] == sys.argv[1]
 print(sys.executable)`
 
-// findPython returns the path of a Python of localstack.PythonVersion. It runs
-// every candidate, because a python3.13 on PATH may be a version manager's shim
-// that fails only when it is run.
-func findPython(ctx context.Context) (string, error) {
-	for _, c := range candidates(ctx) {
-		args := slices.Concat(c.argv[1:], []string{"-c", probe, localstack.PythonVersion})
+// findPython returns the path of a Python of the version. It runs every
+// candidate, because a python3.13 on PATH may be a version manager's shim that
+// fails only when it is run.
+func findPython(ctx context.Context, version string) (string, error) {
+	for _, c := range candidates(ctx, version) {
+		args := slices.Concat(c.argv[1:], []string{"-c", probe, version})
 		cmd := exec.CommandContext(ctx, c.argv[0], args...)
 		cmd.Env = append(os.Environ(), c.env...)
 		out, err := cmd.Output()
@@ -43,16 +41,16 @@ func findPython(ctx context.Context) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", fmt.Errorf("find python: %w", err)
 	}
-	return "", fmt.Errorf("%w: it needs Python %[2]s with venv, and none was found on PATH, in pyenv or in uv; "+
+	return "", fmt.Errorf("%w: Python %[2]s with venv is needed, and none was found on PATH, in pyenv or in uv; "+
 		"install one with `uv python install %[2]s`, `pyenv install %[2]s` or `apt-get install python%[2]s-venv`",
-		ErrUnavailable, localstack.PythonVersion)
+		ErrUnavailable, version)
 }
 
-func candidates(ctx context.Context) []candidate {
-	name := "python" + localstack.PythonVersion
+func candidates(ctx context.Context, version string) []candidate {
+	name := "python" + version
 	found := []candidate{{argv: []string{name}}}
 	for _, root := range pyenvRoots() {
-		paths, err := filepath.Glob(filepath.Join(root, "versions", localstack.PythonVersion+"*", "bin", "python"))
+		paths, err := filepath.Glob(filepath.Join(root, "versions", version+"*", "bin", "python"))
 		if err != nil {
 			continue
 		}
@@ -60,14 +58,14 @@ func candidates(ctx context.Context) []candidate {
 			found = append(found, candidate{argv: []string{path}})
 		}
 	}
-	found = append(found, candidate{argv: []string{name}, env: []string{"PYENV_VERSION=" + localstack.PythonVersion + ".0"}})
-	if out, err := exec.CommandContext(ctx, "uv", "python", "find", localstack.PythonVersion).Output(); err == nil {
+	found = append(found, candidate{argv: []string{name}, env: []string{"PYENV_VERSION=" + version + ".0"}})
+	if out, err := exec.CommandContext(ctx, "uv", "python", "find", version).Output(); err == nil {
 		found = append(found, candidate{argv: []string{strings.TrimSpace(string(out))}})
 	}
 	return append(found,
 		candidate{argv: []string{"python3"}},
 		candidate{argv: []string{"python"}},
-		candidate{argv: []string{"py", "-" + localstack.PythonVersion}},
+		candidate{argv: []string{"py", "-" + version}},
 	)
 }
 
