@@ -113,6 +113,11 @@ lint-template: ## run cfn-lint on template.yaml (needs Python 3)
 tidy-check: ## fail when go.mod or go.sum is not tidy
 	go mod tidy -diff
 
+.PHONY: rds-roots
+rds-roots: ## fetch the authorities of RDS from AWS again (the tests check them)
+	curl -fsS https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem -o functions/internal/boot/rds-roots.pem
+	go test ./functions/internal/boot -run AuthoritiesOfRDS -count=1
+
 ##@ Build
 
 .PHONY: build

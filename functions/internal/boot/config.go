@@ -24,8 +24,10 @@ type Process struct {
 
 // Database says where the outbox is and how to log in.
 type Database struct {
-	URL            string        `env:"OUTBOX_DATABASE_URL" help:"PostgreSQL connection string, such as postgres://relay:password@host:5432/app?sslmode=verify-full. Leave the password out with iam or a secret. Required, unless the secret names the host"`
-	Auth           DatabaseAuth  `env:"OUTBOX_DATABASE_AUTH" envDefault:"password" help:"password, or iam to log in with an RDS IAM token: the user needs the role rds_iam, the function rds-db:connect, and the URL sslmode=verify-full"`
+	URL            string        `env:"OUTBOX_DATABASE_URL" help:"PostgreSQL connection string, such as postgres://relay:password@host:5432/app. Leave the password out with iam or a secret. Required, unless the secret names the host"`
+	Auth           DatabaseAuth  `env:"OUTBOX_DATABASE_AUTH" envDefault:"password" help:"password, or iam to log in with an RDS IAM token: the user needs the role rds_iam, the function rds-db:connect"`
+	TLS            DatabaseTLS   `env:"OUTBOX_DATABASE_TLS" envDefault:"verify-full" help:"verify-full connects to another host only over TLS and checks its certificate and its name. url leaves it to the sslmode of OUTBOX_DATABASE_URL, whose default is prefer: an attacker in between can then read everything"`
+	CA             string        `env:"OUTBOX_DATABASE_CA" help:"File of the authorities that may sign the database's certificate, in PEM form, such as one in a layer below /opt. Defaults to those of the system and of RDS"`
 	SecretARN      string        `env:"OUTBOX_DATABASE_SECRET_ARN" help:"ARN of a Secrets Manager secret with username and password, and with host, port and dbname unless OUTBOX_DATABASE_URL is set"`
 	SecretTTL      time.Duration `env:"OUTBOX_DATABASE_SECRET_TTL" envDefault:"5m" help:"How long the secret is kept. A refused password drops it at once"`
 	MaxConns       int           `env:"OUTBOX_DATABASE_MAX_CONNS" envDefault:"4" help:"The most connections of one function instance"`
@@ -120,11 +122,11 @@ func (d *Database) Validate() []error {
 	}
 	var config *pgx.ConnConfig
 	if d.URL != "" {
-		var err error
-		if config, err = pgx.ParseConfig(d.URL); err != nil {
-			// The parser's error leaves the password out of a URL that it can
-			// read, but not of one that it cannot.
-			faults = append(faults, fmt.Errorf("OUTBOX_DATABASE_URL: is not a PostgreSQL connection string: set it to: %s", help[Database]("OUTBOX_DATABASE_URL")))
+		secured, err := d.secured(d.URL)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("OUTBOX_DATABASE_URL: %w", err))
+		} else if config, err = pgx.ParseConfig(secured); err != nil {
+			faults = append(faults, fmt.Errorf("OUTBOX_DATABASE_URL: %w", errConnectionString))
 		}
 	}
 	if d.Auth == AuthIAM {
@@ -132,7 +134,7 @@ func (d *Database) Validate() []error {
 			faults = append(faults, errors.New("OUTBOX_DATABASE_AUTH: iam takes host and user from OUTBOX_DATABASE_URL and no OUTBOX_DATABASE_SECRET_ARN"))
 		}
 		if config != nil && (config.TLSConfig == nil || hasPlain(config)) {
-			faults = append(faults, errors.New("OUTBOX_DATABASE_URL: an IAM token goes over TLS only: add sslmode=verify-full"))
+			faults = append(faults, errors.New("OUTBOX_DATABASE_URL: an IAM token goes over TLS only: leave OUTBOX_DATABASE_TLS at verify-full"))
 		}
 	}
 	return faults

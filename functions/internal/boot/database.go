@@ -62,9 +62,16 @@ func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretRe
 		config.Password = cache.password
 		config.OnAuthFailure = cache.drop
 	}
+	var err error
+	if config.URL, err = d.secured(config.URL); err != nil {
+		return nil, fmt.Errorf("OUTBOX_DATABASE_URL: %w", err)
+	}
+	if config.RootCAs, err = d.authorities(); err != nil {
+		return nil, fmt.Errorf("OUTBOX_DATABASE_CA: %w", err)
+	}
 	pool, err := pgstore.Connect(ctx, config)
 	if err != nil {
-		return nil, fmt.Errorf("database: %w", err)
+		return nil, fmt.Errorf("database: %w", explainTLS(err))
 	}
 	return pool, nil
 }
@@ -91,7 +98,7 @@ func (s *secret) url(base string) (string, error) {
 			User:     url.User(s.Username),
 			Host:     net.JoinHostPort(s.Host, cmp.Or(s.Port.String(), "5432")),
 			Path:     "/" + cmp.Or(s.DBName, "postgres"),
-			RawQuery: "sslmode=require",
+			RawQuery: "sslmode=verify-full",
 		}).String(), nil
 	}
 	u, err := url.Parse(base)

@@ -80,7 +80,7 @@ func TestSecretMakesTheConnectionString(t *testing.T) {
 	t.Parallel()
 	full := secret{Host: "h", Port: "6543", DBName: "app", Username: "a@b", Password: "hush"}
 	for base, want := range map[string]string{
-		"": "postgres://a%40b@h:6543/app?sslmode=require",
+		"": "postgres://a%40b@h:6543/app?sslmode=verify-full",
 		"postgres://other:x@db:5432/y?sslmode=verify-full": "postgres://a%40b@db:5432/y?sslmode=verify-full",
 	} {
 		if got, err := full.url(base); err != nil || got != want {

@@ -122,7 +122,7 @@ func TestIAMNeedsTLS(t *testing.T) {
 	for mode, allowed := range map[string]bool{
 		"disable": false, "allow": false, "prefer": false, "require": true, "verify-full": true,
 	} {
-		_, err := Parse[Relay](environ("OUTBOX_DATABASE_AUTH", "iam", "OUTBOX_DATABASE_URL", "postgres://relay@db:5432/app?sslmode="+mode))
+		_, err := Parse[Relay](environ("OUTBOX_DATABASE_AUTH", "iam", "OUTBOX_DATABASE_TLS", "url", "OUTBOX_DATABASE_URL", "postgres://relay@db:5432/app?sslmode="+mode))
 		if (err == nil) != allowed {
 			t.Errorf("sslmode=%s: error %v", mode, err)
 		}

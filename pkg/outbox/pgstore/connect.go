@@ -3,6 +3,8 @@ package pgstore
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -35,6 +37,10 @@ type Config struct {
 	// Password, when set, gives the password of each new connection: an IAM
 	// token, or a secret from a cache. It must be safe for concurrent use.
 	Password func(ctx context.Context, host string, port uint16, user string) (string, error)
+	// RootCAs are the authorities that may sign the server's certificate where
+	// URL says sslmode=verify-full and names no sslrootcert. Defaults to those
+	// of the system.
+	RootCAs *x509.CertPool
 	// OnAuthFailure, when set, is called when a password was refused, or may
 	// have been by a pooler that does not say, before it is asked for again. A
 	// cache drops its secret here.
@@ -114,6 +120,12 @@ func (c Config) pool() (*pgxpool.Config, error) {
 			return nil
 		}
 	}
+	if c.RootCAs != nil {
+		trust(config.ConnConfig.TLSConfig, c.RootCAs)
+		for _, f := range config.ConnConfig.Fallbacks {
+			trust(f.TLSConfig, c.RootCAs)
+		}
+	}
 	closesOn := config.ConnConfig.OnPgError
 	config.ConnConfig.OnPgError = func(conn *pgconn.PgConn, pgErr *pgconn.PgError) bool {
 		if isAuthFailure(pgErr) && c.OnAuthFailure != nil {
@@ -126,4 +138,12 @@ func (c Config) pool() (*pgxpool.Config, error) {
 		return closesOn(conn, pgErr)
 	}
 	return config, nil
+}
+
+// trust sets the authorities where the system's would be asked. The weaker
+// modes of sslmode skip that or bring their own.
+func trust(config *tls.Config, authorities *x509.CertPool) {
+	if config != nil && config.RootCAs == nil && !config.InsecureSkipVerify {
+		config.RootCAs = authorities
+	}
 }

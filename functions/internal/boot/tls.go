@@ -1,0 +1,157 @@
+package boot
+
+import (
+	"crypto/x509"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// rdsRoots are the authorities of Amazon RDS and Aurora. docs/security.md says
+// where they come from; `make rds-roots` fetches the newest. RDS Proxy has
+// certificates of public authorities, which the system knows.
+//
+//go:embed rds-roots.pem
+var rdsRoots []byte
+
+// DatabaseTLS says what is demanded of connections to the database.
+type DatabaseTLS string
+
+// What may be demanded.
+const (
+	// TLSVerifyFull: to another host only over TLS, and only to whom the
+	// certificate names.
+	TLSVerifyFull DatabaseTLS = "verify-full"
+	// TLSFromURL: what the sslmode of the connection string says.
+	TLSFromURL DatabaseTLS = "url"
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (m *DatabaseTLS) UnmarshalText(text []byte) error {
+	switch v := DatabaseTLS(text); v {
+	case TLSVerifyFull, TLSFromURL:
+		*m = v
+		return nil
+	}
+	return fmt.Errorf("%q is neither verify-full nor url", text)
+}
+
+var (
+	// The parser's error leaves the password out of a URL that it can read, but
+	// not of one that it cannot.
+	errConnectionString = errors.New("is not a PostgreSQL connection string, or names a file that cannot be read: set it to the form postgres://relay:password@host:5432/app")
+	errWeakTLS          = errors.New("its sslmode does not check who answers: leave it out, or set OUTBOX_DATABASE_TLS=url where the network is trusted")
+	errNoAuthorities    = errors.New("has no certificate in PEM form")
+)
+
+// sslmode finds the setting in both forms of a connection string.
+var sslmode = regexp.MustCompile(`(^|[?&\s])sslmode\s*=`)
+
+// secured returns the connection string with sslmode=verify-full where it has
+// none and leads to another host. A weaker one is an error, unless TLS allows
+// it.
+func (d *Database) secured(connection string) (string, error) {
+	if d.TLS == TLSFromURL {
+		return connection, nil
+	}
+	config, err := pgx.ParseConfig(connection)
+	if err != nil {
+		return "", errConnectionString
+	}
+	if onlyLocal(config) {
+		return connection, nil
+	}
+	if !sslmode.MatchString(connection) {
+		connection = withVerifyFull(connection)
+		if config, err = pgx.ParseConfig(connection); err != nil {
+			return "", errConnectionString
+		}
+	}
+	if weak(config) {
+		return "", errWeakTLS
+	}
+	return connection, nil
+}
+
+func withVerifyFull(connection string) string {
+	switch {
+	case !strings.HasPrefix(connection, "postgres://") && !strings.HasPrefix(connection, "postgresql://"):
+		return connection + " sslmode=verify-full"
+	case strings.Contains(connection, "?"):
+		return connection + "&sslmode=verify-full"
+	}
+	return connection + "?sslmode=verify-full"
+}
+
+func onlyLocal(c *pgx.ConnConfig) bool {
+	if !local(c.Host) {
+		return false
+	}
+	for _, f := range c.Fallbacks {
+		if !local(f.Host) {
+			return false
+		}
+	}
+	return true
+}
+
+// local reports whether nobody is between this process and the host: it is a
+// socket in the file system or the machine itself.
+func local(host string) bool {
+	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" {
+		return true
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.IsLoopback()
+}
+
+func weak(c *pgx.ConnConfig) bool {
+	if c.TLSConfig == nil || c.TLSConfig.InsecureSkipVerify {
+		return true
+	}
+	for _, f := range c.Fallbacks {
+		if f.TLSConfig == nil || f.TLSConfig.InsecureSkipVerify {
+			return true
+		}
+	}
+	return false
+}
+
+// authorities returns those of the file CA, or without one those of the system
+// and of RDS.
+func (d *Database) authorities() (*x509.CertPool, error) {
+	if d.CA != "" {
+		content, err := os.ReadFile(d.CA)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // names the file already
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(content) {
+			return nil, fmt.Errorf("%s: %w", d.CA, errNoAuthorities)
+		}
+		return pool, nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	pool.AppendCertsFromPEM(rdsRoots)
+	return pool, nil
+}
+
+// explainTLS says what to do about a certificate that was refused.
+func explainTLS(err error) error {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return fmt.Errorf("the certificate of the database is signed by an authority that is not known here: set OUTBOX_DATABASE_CA to a file with it, for a new RDS region the bundle of https://truststore.pki.rds.amazonaws.com: %w", err)
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return fmt.Errorf("the certificate of the database names another host: connect by the name that RDS gives the endpoint, not by an address or an alias: %w", err)
+	}
+	return err
+}
