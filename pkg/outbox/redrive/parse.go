@@ -1,0 +1,228 @@
+package redrive
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Parse reads a request from one JSON object and validates it. The error names
+// every fault at once: unknown fields, fields that come twice, values of the
+// wrong type, and what Validate finds. A field that is null counts as not set.
+func Parse(data []byte) (Request, error) {
+	var r Request
+	var f faults
+	fields, err := members(data)
+	if err != nil {
+		f = append(f, err)
+		return Request{}, f.join()
+	}
+	seen := make(map[string]bool, len(fields))
+	for _, m := range fields {
+		if seen[m.name] {
+			f.add(m.name, "comes twice")
+			continue
+		}
+		seen[m.name] = true
+		if string(m.value) == "null" {
+			continue
+		}
+		r.set(&f, m.name, m.value)
+	}
+	if len(f) > 0 {
+		// What could not be read is not set, so only what does not follow from
+		// that is added.
+		var missing *FieldError
+		for _, fault := range split(r.Validate()) {
+			if errors.As(fault, &missing) && !f.names(missing.Field) {
+				f = append(f, fault)
+			}
+		}
+		return Request{}, f.join()
+	}
+	if err := r.Validate(); err != nil {
+		return Request{}, err
+	}
+	return r.Defaults(), nil
+}
+
+// set decodes the value of one field.
+func (r *Request) set(f *faults, name string, value json.RawMessage) {
+	switch name {
+	case "action":
+		r.Action = Action(f.text(name, value))
+	case "source":
+		r.Source = Source(f.text(name, value))
+	case "queue":
+		r.Queue = f.text(name, value)
+	case "destination":
+		r.Destination = f.text(name, value)
+	case "event_ids":
+		r.EventIDs = f.ids(name, value)
+	case "aggregate_type":
+		r.AggregateType = f.text(name, value)
+	case "aggregate_id":
+		r.AggregateID = f.text(name, value)
+	case "event_type":
+		r.EventType = f.text(name, value)
+	case "from":
+		r.From = f.time(name, value)
+	case "to":
+		r.To = f.time(name, value)
+	case "id_from":
+		r.IDFrom = f.integer(name, value)
+	case "id_to":
+		r.IDTo = f.integer(name, value)
+	case "limit":
+		n := f.integer(name, value)
+		if n == 0 && !f.names(name) {
+			f.add(name, "is zero: leave it out for no limit, or use dry_run to bring nothing back")
+		}
+		r.Limit = int(min(n, math.MaxInt))
+	case "rate":
+		switch {
+		case json.Unmarshal(value, &r.Rate) != nil:
+			f.add(name, "is not a number")
+		case r.Rate == 0:
+			f.add(name, "is zero: leave it out for no limit")
+		}
+	case "dry_run":
+		r.DryRun = f.flag(name, value)
+	case "confirm":
+		r.Confirm = f.flag(name, value)
+	case "token":
+		r.Token = f.text(name, value)
+	case "interleave":
+		r.Interleave = f.flag(name, value)
+	default:
+		f.add(name, "is not a field of a request")
+	}
+}
+
+func (f *faults) text(name string, value json.RawMessage) string {
+	var s string
+	switch {
+	case json.Unmarshal(value, &s) != nil:
+		f.add(name, "is not a string")
+	case s == "":
+		// A script with an empty variable must not bring everything back.
+		f.add(name, "is empty: leave it out, or say what is meant")
+	}
+	return s
+}
+
+func (f *faults) flag(name string, value json.RawMessage) bool {
+	var b bool
+	if json.Unmarshal(value, &b) != nil {
+		f.add(name, "is neither true nor false")
+	}
+	return b
+}
+
+func (f *faults) integer(name string, value json.RawMessage) int64 {
+	var n int64
+	if json.Unmarshal(value, &n) != nil {
+		f.add(name, "is not a whole number of 64 bits")
+	}
+	return n
+}
+
+func (f *faults) time(name string, value json.RawMessage) time.Time {
+	s := f.text(name, value)
+	if f.names(name) {
+		return time.Time{}
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.IsZero() {
+		f.add(name, "%q is not a time such as 2026-11-23T18:00:00Z", s)
+		return time.Time{}
+	}
+	return t
+}
+
+func (f *faults) ids(name string, value json.RawMessage) []uuid.UUID {
+	var texts []string
+	if json.Unmarshal(value, &texts) != nil {
+		f.add(name, "is not a list of strings")
+		return nil
+	}
+	ids := make([]uuid.UUID, 0, len(texts))
+	for _, s := range texts {
+		id, err := uuid.Parse(s)
+		if err != nil || len(s) != 36 {
+			f.add(name, "%q is not a UUID", s)
+			continue
+		}
+		ids = append(ids, id)
+	}
+	if len(texts) == 0 {
+		f.add(name, "is an empty list: leave it out, or name what to bring back")
+	}
+	return ids
+}
+
+func (f *faults) names(field string) bool {
+	for _, err := range *f {
+		var fe *FieldError
+		if errors.As(err, &fe) && fe.Field == field {
+			return true
+		}
+	}
+	return false
+}
+
+// split takes apart what Validate joined.
+func split(err error) []error {
+	for err != nil {
+		if all, ok := err.(interface{ Unwrap() []error }); ok {
+			return all.Unwrap()
+		}
+		err = errors.Unwrap(err)
+	}
+	return nil
+}
+
+type member struct {
+	name  string
+	value json.RawMessage
+}
+
+var errNotObject = errors.New("is not one JSON object")
+
+// members reads the fields of an object and keeps those that come twice, which
+// a struct would hide. Names are told apart by case.
+func members(data []byte) ([]member, error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	if t, err := decoder.Token(); err != nil || t != json.Delim('{') {
+		return nil, errNotObject
+	}
+	var all []member
+	for decoder.More() {
+		t, err := decoder.Token()
+		if err != nil {
+			return nil, errNotObject
+		}
+		name, ok := t.(string)
+		if !ok {
+			return nil, errNotObject
+		}
+		m := member{name: strings.ToValidUTF8(name, "?")}
+		if err = decoder.Decode(&m.value); err != nil {
+			return nil, errNotObject
+		}
+		all = append(all, m)
+	}
+	if t, err := decoder.Token(); err != nil || t != json.Delim('}') {
+		return nil, errNotObject
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errNotObject
+	}
+	return all, nil
+}

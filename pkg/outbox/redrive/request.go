@@ -1,0 +1,228 @@
+package redrive
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Action says what to do.
+type Action string
+
+// The actions.
+const (
+	// ActionRedrive brings back what was put aside. It is the default.
+	ActionRedrive Action = "redrive"
+	// ActionReplay sends events again that were sent already.
+	ActionReplay Action = "replay"
+)
+
+// Source says where the events of a redrive are.
+type Source string
+
+// The sources.
+const (
+	// SourceDLQ is a dead-letter queue of SQS: of a queue, or of a
+	// subscription to a topic.
+	SourceDLQ Source = "dlq"
+	// SourceDeadLetters is the table outbox.dead_letters.
+	SourceDeadLetters Source = "dead_letters"
+	// SourceBlocked is the aggregates on hold, in outbox.blocked.
+	SourceBlocked Source = "blocked"
+)
+
+// MaxEventIDs is the most ids that one request may name.
+const MaxEventIDs = 10_000
+
+// MaxText is the longest text of a filter, a queue or a token, in bytes.
+const MaxText = 2048
+
+// Request says what to bring back. The zero value is refused, so nothing is
+// ever brought back that nobody asked for. [Parse] makes it from JSON; those
+// who fill it in themselves call Validate.
+//
+// A filter that is not set lets everything pass. Of several, all must hold.
+type Request struct {
+	// Action defaults to ActionRedrive.
+	Action Action `json:"action,omitempty"`
+	// Source is required for a redrive, and has no meaning for a replay.
+	Source Source `json:"source,omitempty"`
+
+	// Queue is the dead-letter queue: its URL, ARN or name. For SourceDLQ only.
+	// Defaults to the queue that the program is configured with.
+	Queue string `json:"queue,omitempty"`
+	// Destination is, for SourceDLQ, the queue to send to: URL, ARN or name. It
+	// defaults to the queue that failed. For all else it is a filter: the name
+	// of the outbox destination that the events belong to.
+	Destination string `json:"destination,omitempty"`
+
+	// EventIDs are the events to bring back, at most MaxEventIDs.
+	EventIDs []uuid.UUID `json:"event_ids,omitempty"`
+	// AggregateType is the type of the aggregates.
+	AggregateType string `json:"aggregate_type,omitempty"`
+	// AggregateID is the id of one aggregate. It needs AggregateType.
+	AggregateID string `json:"aggregate_id,omitempty"`
+	// EventType is the type of the events.
+	EventType string `json:"event_type,omitempty"`
+	// From and To bound the time at which the event was written, created_at:
+	// from From on, and before To. As JSON they are RFC 3339.
+	From time.Time `json:"from,omitzero"`
+	To   time.Time `json:"to,omitzero"`
+	// IDFrom and IDTo bound the id of the row, which messages carry as their
+	// attribute sequence. Both are inside.
+	IDFrom int64 `json:"id_from,omitempty"`
+	IDTo   int64 `json:"id_to,omitempty"`
+
+	// Limit is the most events to bring back in this run. Defaults to no limit
+	// but the time of the run.
+	Limit int `json:"limit,omitempty"`
+	// Rate is the most events brought back per second. Defaults to as many as
+	// the destination takes.
+	Rate float64 `json:"rate,omitempty"`
+	// DryRun changes nothing and answers how many events would be brought back.
+	DryRun bool `json:"dry_run,omitempty"`
+	// Confirm allows what breaks the order of an aggregate: to bring back an
+	// event although later ones of its aggregate went on, or although earlier
+	// ones that the filters leave out stay behind. Without it such events are
+	// left where they are, and counted as unconfirmed.
+	Confirm bool `json:"confirm,omitempty"`
+	// Token goes on where an earlier run with the same request ended: the token
+	// of its answer. A dead-letter queue needs none: what was brought back is
+	// not in it any more.
+	Token string `json:"token,omitempty"`
+	// Interleave lets replayed events mix with new events of their aggregates.
+	// For ActionReplay only.
+	Interleave bool `json:"interleave,omitempty"`
+}
+
+// Defaults returns the request with its defaults filled in.
+func (r Request) Defaults() Request {
+	if r.Action == "" {
+		r.Action = ActionRedrive
+	}
+	return r
+}
+
+// Filtered reports whether any filter is set. The destination counts as one
+// where it is one.
+func (r *Request) Filtered() bool {
+	return len(r.EventIDs) > 0 || r.AggregateType != "" || r.AggregateID != "" || r.EventType != "" ||
+		!r.From.IsZero() || !r.To.IsZero() || r.IDFrom != 0 || r.IDTo != 0 ||
+		r.Source != SourceDLQ && r.Destination != ""
+}
+
+// Validate returns every fault of the request, each with the name of its field
+// in JSON.
+func (r *Request) Validate() error {
+	var f faults
+	r.validateKind(&f)
+	r.validateFilters(&f)
+	if r.Limit < 0 {
+		f.add("limit", "%d is negative", r.Limit)
+	}
+	if r.Rate < 0 || math.IsNaN(r.Rate) || math.IsInf(r.Rate, 0) {
+		f.add("rate", "%v is not a number of events per second", r.Rate)
+	}
+	for _, text := range [...]struct{ field, value string }{
+		{"queue", r.Queue},
+		{"destination", r.Destination},
+		{"aggregate_type", r.AggregateType},
+		{"aggregate_id", r.AggregateID},
+		{"event_type", r.EventType},
+		{"token", r.Token},
+	} {
+		if len(text.value) > MaxText {
+			f.add(text.field, "has %d bytes: use at most %d", len(text.value), MaxText)
+		}
+	}
+	return f.join()
+}
+
+func (r *Request) validateKind(f *faults) {
+	switch r.Defaults().Action {
+	case ActionRedrive:
+		switch r.Source {
+		case SourceDLQ:
+			if r.Token != "" {
+				f.add("token", "has no meaning for the source dlq: run the same request again to go on")
+			}
+		case SourceDeadLetters, SourceBlocked:
+			f.onlyForDLQ(r.Queue)
+		case "":
+			f.add("source", "is missing: use dlq, dead_letters or blocked")
+		default:
+			f.add("source", "%q is not dlq, dead_letters or blocked", r.Source)
+		}
+		if r.Interleave {
+			f.add("interleave", "has a meaning for the action replay only")
+		}
+	case ActionReplay:
+		if r.Source != "" {
+			f.add("source", "has no meaning for the action replay: leave it out")
+		}
+		f.onlyForDLQ(r.Queue)
+		if !r.Filtered() {
+			f.add("action", "a replay needs a filter: name event_ids, an aggregate, an event_type, a destination or a range")
+		}
+	default:
+		f.add("action", "%q is neither redrive nor replay", r.Action)
+	}
+}
+
+func (r *Request) validateFilters(f *faults) {
+	if n := len(r.EventIDs); n > MaxEventIDs {
+		f.add("event_ids", "has %d ids: use at most %d", n, MaxEventIDs)
+	}
+	if slices.Contains(r.EventIDs, uuid.Nil) {
+		f.add("event_ids", "has an id that is zero")
+	}
+	if r.AggregateID != "" && r.AggregateType == "" {
+		f.add("aggregate_type", "is missing: an aggregate_id needs one")
+	}
+	if !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To) {
+		f.add("to", "is not after from")
+	}
+	if r.IDFrom < 0 {
+		f.add("id_from", "%d is negative", r.IDFrom)
+	}
+	if r.IDTo < 0 {
+		f.add("id_to", "%d is negative", r.IDTo)
+	}
+	if r.IDTo > 0 && r.IDFrom > r.IDTo {
+		f.add("id_to", "%d is less than id_from", r.IDTo)
+	}
+}
+
+// FieldError is a fault of one field of a request.
+type FieldError struct {
+	// Field is the field's name in JSON.
+	Field string
+	// Problem says what is wrong and what would be right.
+	Problem string
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
+
+type faults []error
+
+func (f *faults) add(field, format string, args ...any) {
+	*f = append(*f, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
+}
+
+func (f *faults) onlyForDLQ(queue string) {
+	if queue != "" {
+		f.add("queue", "has a meaning for the source dlq only")
+	}
+}
+
+func (f *faults) join() error {
+	if len(*f) == 0 {
+		return nil
+	}
+	return fmt.Errorf("request:\n%w", errors.Join(*f...))
+}
