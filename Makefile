@@ -5,6 +5,7 @@ MAKEFLAGS += --no-builtin-rules
 
 GOLANGCI_VERSION := v2.12.2
 GOTESTSUM_VERSION := v1.13.0
+GOVULNCHECK_VERSION := v1.9.0
 CFN_LINT_VERSION := 1.58.0
 
 FUNCTIONS := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
@@ -108,6 +109,14 @@ lint-template: ## run cfn-lint on template.yaml (needs Python 3)
 	@venv="$(CFN_VENV)"; \
 	[[ -x "$$venv/bin/cfn-lint" ]] || { python3 -m venv "$$venv" && "$$venv/bin/pip" install -q --disable-pip-version-check cfn-lint==$(CFN_LINT_VERSION); }; \
 	"$$venv/bin/cfn-lint" -t template.yaml --regions us-east-1 eu-west-1
+
+.PHONY: vuln
+vuln: .cache/bin/govulncheck-$(GOVULNCHECK_VERSION) ## look for known vulnerabilities; ends with 75 and SKIPPED where their database cannot be reached
+	@.ci/vuln $<
+
+.cache/bin/govulncheck-$(GOVULNCHECK_VERSION):
+	GOFLAGS= GOBIN=$(CURDIR)/.cache/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv .cache/bin/govulncheck $@
 
 .PHONY: tidy-check
 tidy-check: ## fail when go.mod or go.sum is not tidy
