@@ -1,6 +1,7 @@
 package resources
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,12 @@ type Options struct {
 	AccountID string
 	// Parameters override the defaults of the template's parameters.
 	Parameters map[string]string
+}
+
+func (o Options) withDefaults() Options {
+	o.StackName = cmp.Or(o.StackName, "outbox")
+	o.AccountID = cmp.Or(o.AccountID, "000000000000")
+	return o
 }
 
 // Outputs are what Apply created or found.
@@ -69,12 +76,7 @@ func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs
 	if err != nil {
 		return Outputs{}, err
 	}
-	if o.StackName == "" {
-		o.StackName = "outbox"
-	}
-	if o.AccountID == "" {
-		o.AccountID = "000000000000"
-	}
+	o = o.withDefaults()
 	r, err := newResolver(t, o, cfg.Region)
 	if err != nil {
 		return Outputs{}, fmt.Errorf("apply %s: %w", path, err)
@@ -164,12 +166,9 @@ func plan(t *Template, r *resolver) ([]string, error) {
 		if err := known(resource); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", id, err))
 		}
-		yes := true
-		if resource.Condition != "" {
-			var err error
-			if yes, err = r.condition(resource.Condition); err != nil {
-				faults = append(faults, fmt.Errorf("%s: %w", id, err))
-			}
+		yes, err := r.there(resource)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", id, err))
 		}
 		wanted[id] = yes
 	}

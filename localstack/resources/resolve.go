@@ -21,6 +21,8 @@ type resolver struct {
 	// created holds, by logical id, the value of !Ref under "Ref" and of
 	// !GetAtt under the attribute's name.
 	created map[string]map[string]string
+	// symbolic leaves resources that are not created as ${Name.Attribute}.
+	symbolic bool
 	// evaluating are the conditions on the way to the current one.
 	evaluating []string
 }
@@ -156,6 +158,12 @@ func (r *resolver) ref(id string) (any, error) {
 
 func (r *resolver) attribute(id, name string) (any, error) {
 	attributes, ok := r.created[id]
+	if _, known := r.template.Resources[id]; !ok && known && r.symbolic {
+		if name == "Ref" {
+			return "${" + id + "}", nil
+		}
+		return "${" + id + "." + name + "}", nil
+	}
 	if !ok {
 		return nil, fmt.Errorf("%s is not a parameter and not a resource that is created here", id)
 	}
@@ -169,15 +177,18 @@ func (r *resolver) attribute(id, name string) (any, error) {
 var placeholder = regexp.MustCompile(`\$\{(!?[^}]*)\}`)
 
 func (r *resolver) sub(argument any) (any, error) {
-	pattern, ok := argument.(string)
-	if !ok {
-		return nil, errors.New("Fn::Sub with variables of its own is not supported")
+	pattern, variables, err := r.subArgument(argument)
+	if err != nil {
+		return nil, err
 	}
 	var faults []error
 	replaced := placeholder.ReplaceAllStringFunc(pattern, func(match string) string {
 		name := match[2 : len(match)-1]
 		if literal, ok := strings.CutPrefix(name, "!"); ok {
 			return "${" + literal + "}"
+		}
+		if value, ok := variables[name]; ok {
+			return text(value)
 		}
 		value, err := r.reference(name)
 		if err != nil {
@@ -186,6 +197,29 @@ func (r *resolver) sub(argument any) (any, error) {
 		return text(value)
 	})
 	return replaced, errors.Join(faults...)
+}
+
+// subArgument takes a pattern, or a pattern with variables of its own.
+func (r *resolver) subArgument(argument any) (pattern string, variables map[string]any, err error) {
+	if pattern, ok := argument.(string); ok {
+		return pattern, nil, nil
+	}
+	fault := errors.New("Fn::Sub needs a pattern, or a pattern and its variables")
+	parts, ok := argument.([]any)
+	if !ok || len(parts) != 2 {
+		return "", nil, fault
+	}
+	if pattern, ok = parts[0].(string); !ok {
+		return "", nil, fault
+	}
+	value, err := r.resolve(parts[1])
+	if err != nil {
+		return "", nil, err
+	}
+	if variables, ok = value.(map[string]any); !ok {
+		return "", nil, fault
+	}
+	return pattern, variables, nil
 }
 
 // reference resolves what stands in ${}: a name or a name and an attribute.
