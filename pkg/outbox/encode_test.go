@@ -46,9 +46,6 @@ func TestEncodeMakesTheDocumentedMessage(t *testing.T) {
 	if !slices.Equal(got.Attributes, want) {
 		t.Errorf("attributes are\n%v, want\n%v", got.Attributes, want)
 	}
-	if len(got.Attributes) > outbox.MaxAttributes {
-		t.Errorf("%d attributes", len(got.Attributes))
-	}
 	if got.GroupID != "order:42" || got.DeduplicationID != "0192f0c1-2345-7abc-8def-0123456789ab" || got.Body != `{"total": 12 }` {
 		t.Errorf("message is %+v", got)
 	}
@@ -100,6 +97,39 @@ func TestReplaysHaveDeduplicationIDsOfTheirOwn(t *testing.T) {
 	}
 	if got.Attributes[3].Value != rec.EventID.String() {
 		t.Errorf("attribute event_id is %q", got.Attributes[3].Value)
+	}
+}
+
+// A message of a replay says so, with the sequence that the event had before,
+// and never has more attributes than are allowed.
+func TestReplayIsMarked(t *testing.T) {
+	t.Parallel()
+	rec := record()
+	rec.Headers = map[string]string{"traceparent": "00-ab-cd-01", "tenant": "x"}
+	rec.Replays, rec.ReplayOf = 1, 77
+	got, err := outbox.Encode(rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []outbox.Attribute{
+		{Name: "aggregate_id", Value: "42"},
+		{Name: "aggregate_type", Value: "order"},
+		{Name: "created_at", Value: "2026-11-23T20:00:00.123456Z"},
+		{Name: "event_id", Value: "0192f0c1-2345-7abc-8def-0123456789ab"},
+		{Name: "event_type", Value: "order.placed"},
+		{Name: "headers", Value: `{"tenant":"x"}`},
+		{Name: "outbox-replay", Value: "77"},
+		{Name: "sequence", Value: "1234"},
+		{Name: "traceparent", Value: "00-ab-cd-01"},
+	}
+	if !slices.Equal(got.Attributes, want) {
+		t.Errorf("attributes are\n%v, want\n%v", got.Attributes, want)
+	}
+	if len(got.Attributes) != outbox.MaxAttributes {
+		t.Errorf("%d attributes, want all %d", len(got.Attributes), outbox.MaxAttributes)
+	}
+	if got.Size != recomputed(got) {
+		t.Errorf("size is %d, want %d", got.Size, recomputed(got))
 	}
 }
 
@@ -216,7 +246,7 @@ func FuzzValidEventEncodes(f *testing.F) {
 		}
 		err := e.Validate()
 		e.EventID = uuid.New()
-		m, encodeErr := outbox.Encode(&outbox.Record{Event: e, ID: 1 << 62, Replays: replays})
+		m, encodeErr := outbox.Encode(&outbox.Record{Event: e, ID: 1 << 62, Replays: replays, ReplayOf: int64(replays)})
 		if err != nil {
 			if !errors.Is(err, outbox.ErrInvalid) {
 				t.Fatalf("fault %v does not match ErrInvalid", err)

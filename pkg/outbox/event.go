@@ -55,6 +55,8 @@ type Record struct {
 	// Replays is the number of times the event was redriven or replayed. Each
 	// one publishes under a deduplication id of its own.
 	Replays int
+	// ReplayOf is the ID of the record that a replay copied, 0 when this is none.
+	ReplayOf int64
 }
 
 // Lane is what order is kept within: one aggregate at one destination.

@@ -18,8 +18,8 @@ const (
 	MaxMessageBytes = 1 << 20
 	// MaxAttributes is the most attributes that [Encode] gives a message. SNS
 	// with raw delivery drops messages that have more than 10, so two are left
-	// to those who carry them on.
-	MaxAttributes = 8
+	// to those who carry them on; a replay takes one of the two.
+	MaxAttributes = 9
 	// MaxGroupIDLength is the most that brokers take for a group id.
 	MaxGroupIDLength = 128
 )
@@ -32,6 +32,7 @@ const (
 	AttributeEventID       = "event_id"
 	AttributeEventType     = "event_type"
 	AttributeHeaders       = "headers"
+	AttributeReplay        = "outbox-replay"
 	AttributeSequence      = "sequence"
 	AttributeTraceparent   = "traceparent"
 )
@@ -76,7 +77,8 @@ type Attribute struct {
 // Attributes, all of type String and never empty, sorted by name:
 // aggregate_id, aggregate_type, created_at (RFC 3339, UTC, nanoseconds),
 // event_id, event_type, headers (a JSON object, when there are any but
-// traceparent), sequence (the row id, decimal) and traceparent (when the event
+// traceparent), outbox-replay (of a replay only: the sequence that the event
+// had before), sequence (the row id, decimal) and traceparent (when the event
 // has one).
 //
 // It does not parse the payload: the json column has done so.
@@ -103,6 +105,10 @@ func Encode(rec *Record) (Message, error) {
 	b = strconv.AppendInt(b, rec.ID, 10)
 	sequenceEnd := len(b)
 	b = rec.CreatedAt.UTC().AppendFormat(b, time.RFC3339Nano)
+	createdEnd := len(b)
+	if rec.ReplayOf != 0 {
+		b = strconv.AppendInt(b, rec.ReplayOf, 10)
+	}
 	texts := string(b)
 
 	n := 6
@@ -112,15 +118,21 @@ func Encode(rec *Record) (Message, error) {
 	if traceparent != "" {
 		n++
 	}
+	if rec.ReplayOf != 0 {
+		n++
+	}
 	attributes := append(make([]Attribute, 0, n),
 		Attribute{Name: AttributeAggregateID, Value: rec.AggregateID},
 		Attribute{Name: AttributeAggregateType, Value: rec.AggregateType},
-		Attribute{Name: AttributeCreatedAt, Value: texts[sequenceEnd:]},
+		Attribute{Name: AttributeCreatedAt, Value: texts[sequenceEnd:createdEnd]},
 		Attribute{Name: AttributeEventID, Value: texts[:idEnd]},
 		Attribute{Name: AttributeEventType, Value: rec.Type},
 	)
 	if headers != "" {
 		attributes = append(attributes, Attribute{Name: AttributeHeaders, Value: headers})
+	}
+	if rec.ReplayOf != 0 {
+		attributes = append(attributes, Attribute{Name: AttributeReplay, Value: texts[createdEnd:]})
 	}
 	attributes = append(attributes, Attribute{Name: AttributeSequence, Value: texts[groupEnd:sequenceEnd]})
 	if traceparent != "" {

@@ -45,14 +45,14 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
 	shards, epochs := s.told(r.RelayID)
 	from, to := ends(r.Position.Gaps)
-	destinations, types, ids := lanes(r.Resumed)
+	destinations, types, ids, released := releases(r.Resumed)
 	var answer *string
 	err := s.do(ctx, "renew", func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, renewSQL,
 			r.RelayID.String(), r.TTL.Microseconds(), int32(r.Relays), r.Leaving, //nolint:gosec // a handful
 			shards, epochs, smallints(r.Release),
 			r.Position.Low, from, to,
-			destinations, types, ids,
+			destinations, types, ids, released,
 		).Scan(&answer)
 	})
 	if err != nil {
@@ -119,11 +119,12 @@ func parseLease(answer string) (relay.Lease, error) {
 			Gaps  [][2]int64 `json:"gaps"`
 		} `json:"shards"`
 		Released []struct {
-			Destination   string `json:"destination"`
-			AggregateType string `json:"aggregate_type"`
-			AggregateID   string `json:"aggregate_id"`
-			Shard         int    `json:"shard"`
-			FirstID       int64  `json:"first_id"`
+			Destination   string    `json:"destination"`
+			AggregateType string    `json:"aggregate_type"`
+			AggregateID   string    `json:"aggregate_id"`
+			Shard         int       `json:"shard"`
+			FirstID       int64     `json:"first_id"`
+			ReleasedAt    time.Time `json:"released_at"`
 		} `json:"released"`
 	}
 	if err := json.Unmarshal([]byte(answer), &a); err != nil {
@@ -139,9 +140,10 @@ func parseLease(answer string) (relay.Lease, error) {
 	}
 	for _, r := range a.Released {
 		lease.Released = append(lease.Released, relay.ReleasedLane{
-			Lane:    outbox.Lane{Destination: r.Destination, AggregateType: r.AggregateType, AggregateID: r.AggregateID},
-			Shard:   r.Shard,
-			FirstID: r.FirstID,
+			Lane:       outbox.Lane{Destination: r.Destination, AggregateType: r.AggregateType, AggregateID: r.AggregateID},
+			Shard:      r.Shard,
+			FirstID:    r.FirstID,
+			ReleasedAt: r.ReleasedAt,
 		})
 	}
 	return lease, nil
@@ -155,12 +157,17 @@ func ends(ranges []relay.Range) (from, to []int64) {
 	return from, to
 }
 
-func lanes(ls []outbox.Lane) (destinations, types, ids []string) {
-	destinations, types, ids = make([]string, 0, len(ls)), make([]string, 0, len(ls)), make([]string, 0, len(ls))
-	for _, l := range ls {
-		destinations, types, ids = append(destinations, l.Destination), append(types, l.AggregateType), append(ids, l.AggregateID)
+// releases takes released lanes apart. Times go as text that every protocol
+// mode can send, with all the digits that the database keeps.
+func releases(rs []relay.ReleasedLane) (destinations, types, ids, released []string) {
+	destinations, types, ids, released = []string{}, []string{}, []string{}, []string{}
+	for _, r := range rs {
+		destinations = append(destinations, r.Lane.Destination)
+		types = append(types, r.Lane.AggregateType)
+		ids = append(ids, r.Lane.AggregateID)
+		released = append(released, r.ReleasedAt.UTC().Format(time.RFC3339Nano))
 	}
-	return destinations, types, ids
+	return destinations, types, ids, released
 }
 
 func smallints(ns []int) []int16 {

@@ -283,14 +283,28 @@ func TestReleasedLanesAreToldUntilTheirHoldIsDeleted(t *testing.T) {
 			exec(t, pool, `insert into outbox.blocked (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason, released_at)
 			values (7, gen_random_uuid(), 3, 'd', 't', 'released', '', now()), (8, gen_random_uuid(), 3, 'd', 't', 'held', '', null)`)
 			id := join(t, store)
-			want := []relay.ReleasedLane{{Lane: outbox.Lane{Destination: "d", AggregateType: "t", AggregateID: "released"}, Shard: 3, FirstID: 7}}
+			at := query[time.Time](t, pool, "select released_at from outbox.blocked where released_at is not null")
+			want := relay.ReleasedLane{Lane: outbox.Lane{Destination: "d", AggregateType: "t", AggregateID: "released"}, Shard: 3, FirstID: 7}
+			var told relay.ReleasedLane
 			for range 2 {
-				if got := renew(t, store, relay.Renewal{RelayID: id}); !reflect.DeepEqual(got.Released, want) {
-					t.Errorf("released = %+v, want %+v", got.Released, want)
+				got := renew(t, store, relay.Renewal{RelayID: id})
+				if len(got.Released) != 1 || !got.Released[0].ReleasedAt.Equal(at) {
+					t.Fatalf("released = %+v at %v, want %+v", got.Released, at, want)
+				}
+				told = got.Released[0]
+				want.ReleasedAt = told.ReleasedAt
+				if told != want {
+					t.Errorf("released = %+v, want %+v", told, want)
 				}
 			}
-			held := outbox.Lane{Destination: "d", AggregateType: "t", AggregateID: "held"}
-			got := renew(t, store, relay.Renewal{RelayID: id, Resumed: []outbox.Lane{want[0].Lane, held}})
+			held := relay.ReleasedLane{Lane: outbox.Lane{Destination: "d", AggregateType: "t", AggregateID: "held"}, ReleasedAt: told.ReleasedAt}
+			// Released anew, it is not the release that was resumed.
+			exec(t, pool, "update outbox.blocked set released_at = released_at + interval '1 microsecond' where released_at is not null")
+			again := renew(t, store, relay.Renewal{RelayID: id, Resumed: []relay.ReleasedLane{told, held}})
+			if len(again.Released) != 1 || again.Released[0].Lane != told.Lane || again.Released[0].ReleasedAt.Equal(told.ReleasedAt) {
+				t.Fatalf("released anew = %+v", again.Released)
+			}
+			got := renew(t, store, relay.Renewal{RelayID: id, Resumed: []relay.ReleasedLane{again.Released[0], held}})
 			if len(got.Released) != 0 {
 				t.Errorf("still released: %+v", got.Released)
 			}

@@ -157,6 +157,7 @@ type recordScanner struct {
 	createdAt                pgtype.Timestamptz
 	eventID                  pgtype.UUID
 	replays                  pgtype.Int4
+	replayOf                 pgtype.Int8
 	shard                    pgtype.Int2
 	aggregateType, typ, dest internedText
 	aggregateID              pgtype.Text
@@ -169,7 +170,7 @@ func newRecordScanner() *recordScanner {
 	s := &recordScanner{}
 	s.aggregateType.seen, s.typ.seen, s.dest.seen = seen, seen, seen
 	s.targets = []any{
-		&s.id, &s.createdAt, &s.eventID, &s.replays, &s.shard,
+		&s.id, &s.createdAt, &s.eventID, &s.replays, &s.replayOf, &s.shard,
 		&s.aggregateType, &s.aggregateID, &s.typ, &s.dest, &s.payload, &s.headers,
 	}
 	return s
@@ -235,6 +236,7 @@ func (s *recordScanner) record() (*outbox.Record, error) {
 		Shard:     int(s.shard.Int16),
 		CreatedAt: s.createdAt.Time,
 		Replays:   int(s.replays.Int32),
+		ReplayOf:  s.replayOf.Int64,
 	}
 	s.payload = nil
 	if s.headers != nil {

@@ -254,7 +254,7 @@ func TestRelayRoleIsEnoughForARelay(t *testing.T) {
 		t.Errorf("settled = %+v", got)
 	}
 	exec(t, pool, "update outbox.blocked set released_at = now()")
-	renew(t, store, relay.Renewal{RelayID: id, Resumed: []outbox.Lane{{Destination: "default", AggregateType: "order", AggregateID: "b"}}})
+	renew(t, store, relay.Renewal{RelayID: id, Resumed: renew(t, store, relay.Renewal{RelayID: id}).Released})
 	if n := query[int](t, pool, "select count(*) from outbox.blocked"); n != 0 {
 		t.Error("the hold is still there")
 	}

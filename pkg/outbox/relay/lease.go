@@ -36,7 +36,7 @@ type lease struct {
 	// gained nothing for a lease's length has nothing to wait for.
 	gained time.Time
 	// resumed are lanes whose hold can be deleted at the next renewal.
-	resumed map[outbox.Lane]bool
+	resumed map[outbox.Lane]ReleasedLane
 	// heldAt is when a hold was last known to be in the table.
 	heldAt time.Time
 	// offset is the database's clock minus ours.
@@ -44,7 +44,7 @@ type lease struct {
 }
 
 func newLease(now time.Time) lease {
-	return lease{held: map[int]int64{}, draining: map[int]Position{}, resumed: map[outbox.Lane]bool{}, renewAt: now, gained: now}
+	return lease{held: map[int]int64{}, draining: map[int]Position{}, resumed: map[outbox.Lane]ReleasedLane{}, renewAt: now, gained: now}
 }
 
 // allows says whether a call that may take as long as need may start. The
@@ -114,8 +114,8 @@ func (l *loop) maybeRenew(now time.Time) {
 		Leaving:  l.ending,
 		Position: l.position(),
 	}
-	for lane := range l.lease.resumed {
-		r.Resumed = append(r.Resumed, lane)
+	for _, rel := range l.lease.resumed {
+		r.Resumed = append(r.Resumed, rel)
 	}
 	l.lease.renewing = true
 	l.call(func() func() {
@@ -150,12 +150,7 @@ func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took tim
 		delete(l.lease.draining, s)
 		l.stats.now.HandOvers++
 	}
-	for _, lane := range r.Resumed {
-		delete(l.lease.resumed, lane)
-		if w := l.window.lanes[lane]; w != nil {
-			w.resume = false
-		}
-	}
+	l.goOn(r.Resumed, got.Released)
 	l.take(got.Shards, now)
 	// An answer from before the newest hold may tell of the end of an older one.
 	if !sent.Before(l.lease.heldAt) {
@@ -277,11 +272,34 @@ func (l *loop) resumeLane(r ReleasedLane) {
 		return
 	}
 	lane := l.window.lane(r.Lane, r.Shard, d)
-	if lane.resume || lane.state == blocked {
+	if lane.state == blocked || lane.resume && lane.release.ReleasedAt.Equal(r.ReleasedAt) {
 		return
 	}
-	lane.resume, lane.search = true, true
+	// Released anew: a search that is under way may have missed what was put
+	// back in front of the lane.
+	l.reader.stale = l.reader.stale || lane.resume && l.reader.fetching
+	delete(l.lease.resumed, lane.key)
+	lane.resume, lane.search, lane.release = true, true, r
 	l.window.leave(lane, 1)
 	l.log.Info("lane resumed", slog.String("destination", r.Lane.Destination),
 		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))
+}
+
+// goOn lets resumed lanes go on whose hold was deleted. A hold that is told
+// again is still there: somebody had it locked, or released it anew.
+func (l *loop) goOn(resumed, told []ReleasedLane) {
+	for _, r := range resumed {
+		lane := l.window.lanes[r.Lane]
+		if lane == nil || !lane.resume {
+			delete(l.lease.resumed, r.Lane)
+			continue
+		}
+		still := slices.IndexFunc(told, func(t ReleasedLane) bool { return t.Lane == r.Lane })
+		if still >= 0 {
+			l.resumeLane(told[still])
+			continue
+		}
+		delete(l.lease.resumed, r.Lane)
+		lane.resume = false
+	}
 }

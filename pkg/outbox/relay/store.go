@@ -73,9 +73,10 @@ type Renewal struct {
 	Leaving bool
 	// Position is where another relay would have to resume any shard held.
 	Position Position
-	// Resumed are lanes that were released from their hold and whose first
-	// event is at or above Position.Low, so that their hold can be deleted.
-	Resumed []outbox.Lane
+	// Resumed are lanes that were released from their hold, as they were told,
+	// and whose first event is at or above Position.Low, so that their hold can
+	// be deleted. One that was released anew since then stays, and is told again.
+	Resumed []ReleasedLane
 }
 
 // Lease is what a relay holds after a renewal.
@@ -87,6 +88,8 @@ type Lease struct {
 	// because enough younger ones run.
 	Target int
 	// Released are lanes whose hold an operator ended, and where to resume them.
+	// There may be more than one answer tells, but those of Renewal.Resumed whose
+	// hold could not be deleted are always among them.
 	Released []ReleasedLane
 	// Now is the database's clock.
 	Now time.Time
@@ -106,6 +109,9 @@ type ReleasedLane struct {
 	Lane    outbox.Lane
 	Shard   int
 	FirstID int64
+	// ReleasedAt tells one release from the next: events may have been put back
+	// in front of the lane with each.
+	ReleasedAt time.Time
 }
 
 // Position says where reading resumes: every row with an id up to Low is

@@ -153,7 +153,7 @@ func (l *loop) searched(lane *lane, next int64, items []*item) {
 		lane.from = l.reader.head + 1
 	}
 	lane.search = false
-	l.lease.resumed[lane.key] = true
+	l.lease.resumed[lane.key] = lane.release
 	l.lease.renewAt = time.Now()
 }
 

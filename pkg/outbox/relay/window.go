@@ -50,6 +50,8 @@ type lane struct {
 	resume bool
 	// search is set until the lowest row of a resumed lane is known.
 	search bool
+	// release is what is being resumed.
+	release ReleasedLane
 	// failures in a row, of whatever cause.
 	failures int
 	retryAt  time.Time

@@ -115,9 +115,9 @@ func (s *Store) renew(r relay.Renewal, told map[int]int64) (relay.Lease, error) 
 			held++
 		}
 	}
-	for _, lane := range r.Resumed {
-		if h := s.blocked[lane]; h != nil && h.released && s.shards[h.shard].owner == r.RelayID {
-			delete(s.blocked, lane)
+	for _, rel := range r.Resumed {
+		if h := s.blocked[rel.Lane]; h != nil && h.released && h.releasedAt.Equal(rel.ReleasedAt) && s.shards[h.shard].owner == r.RelayID {
+			delete(s.blocked, rel.Lane)
 		}
 	}
 	return s.leaseOf(r.RelayID, target, now), nil
@@ -164,7 +164,7 @@ func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
 	}
 	for lane, h := range s.blocked {
 		if h.released && s.shards[h.shard].owner == id {
-			lease.Released = append(lease.Released, relay.ReleasedLane{Lane: lane, Shard: h.shard, FirstID: h.firstID})
+			lease.Released = append(lease.Released, relay.ReleasedLane{Lane: lane, Shard: h.shard, FirstID: h.firstID, ReleasedAt: h.releasedAt})
 		}
 	}
 	slices.SortFunc(lease.Released, func(a, b relay.ReleasedLane) int { return cmp.Compare(a.FirstID, b.FirstID) })

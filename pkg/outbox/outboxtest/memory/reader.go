@@ -173,7 +173,7 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 	var got relay.Settled
 	for _, a := range set.Accepted {
 		if r := s.rows[a.ID]; r != nil && r.sentAt.IsZero() {
-			r.sentAt, r.sent = time.Now(), a
+			r.sentAt, r.sentBy, r.sent = time.Now(), relayID, a
 			got.Accepted++
 		}
 	}
@@ -187,7 +187,7 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 		if at, ok := slices.BinarySearch(s.ids, d.ID); ok {
 			s.ids = slices.Delete(s.ids, at, at+1)
 		}
-		s.dead[d.ID] = DeadLetter{Record: r.rec, Dead: d}
+		s.dead[d.ID] = DeadLetter{Record: r.rec, Dead: d, By: relayID, At: time.Now()}
 		if d.Block {
 			s.hold(&r.rec)
 		}

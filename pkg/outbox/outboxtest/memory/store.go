@@ -41,12 +41,15 @@ type Store struct {
 	joins   int
 	shards  [outbox.Shards]shardRow
 	blocked map[outbox.Lane]*hold
-	dead    map[int64]DeadLetter
+	// releases counts them.
+	releases int64
+	dead     map[int64]DeadLetter
 }
 
 type row struct {
 	rec    outbox.Record
 	sentAt time.Time
+	sentBy uuid.UUID
 	sent   relay.Accepted
 }
 
@@ -71,15 +74,19 @@ type shardRow struct {
 }
 
 type hold struct {
-	shard    int
-	firstID  int64
-	released bool
+	shard      int
+	firstID    int64
+	released   bool
+	releasedAt time.Time
 }
 
 // DeadLetter is an event that was given up.
 type DeadLetter struct {
 	Record outbox.Record
 	Dead   relay.Dead
+	// By is the relay that gave it up, and At when.
+	By uuid.UUID
+	At time.Time
 }
 
 // NewStore returns an empty store.
@@ -248,8 +255,32 @@ func (s *Store) Release(lane outbox.Lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if h := s.blocked[lane]; h != nil {
-		h.released = true
+		s.release(h)
 	}
+}
+
+// release makes sure that no two releases look the same.
+func (s *Store) release(h *hold) {
+	s.releases++
+	h.released, h.releasedAt = true, time.Unix(0, s.releases)
+}
+
+// Redrive puts a dead event back under its old id, in its next generation, and
+// releases its lane, which is read again from there on.
+func (s *Store) Redrive(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	d, dead := s.dead[id]
+	if !dead {
+		return
+	}
+	delete(s.dead, id)
+	d.Record.Replays++
+	s.rows[id] = &row{rec: d.Record}
+	at, _ := slices.BinarySearch(s.ids, id)
+	s.ids = slices.Insert(s.ids, at, id)
+	s.hold(&d.Record)
+	s.release(s.blocked[d.Record.Lane()])
 }
 
 // Holder returns the relay that holds a shard and until when its lease lasts,
@@ -262,6 +293,26 @@ func (s *Store) Holder(shard int) (uuid.UUID, time.Time) {
 		return id, r.live
 	}
 	return uuid.Nil, time.Time{}
+}
+
+// Running says whether the relay is still known: it has joined, and has neither
+// left nor had its lapsed lease taken over.
+func (s *Store) Running(relay uuid.UUID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.relays[relay] != nil
+}
+
+// Settled returns which relay marked the event as sent or gave it up, and when;
+// uuid.Nil when neither has happened.
+func (s *Store) Settled(id int64) (by uuid.UUID, at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r := s.rows[id]; r != nil && !r.sentAt.IsZero() {
+		return r.sentBy, r.sentAt
+	}
+	d := s.dead[id]
+	return d.By, d.At
 }
 
 // IsSent says whether the event is marked as sent.

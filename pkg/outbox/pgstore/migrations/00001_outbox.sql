@@ -30,11 +30,13 @@ return encode(
 
 -- Columns of fixed width come first, widest first, so that no row is padded.
 -- The shard hashes type and id one after the other: the first hash seeds the
--- second, so no separator can be forged.
+-- second, so no separator can be forged. replay_of is the id of the row that a
+-- replay copied.
 create table outbox.events (
     id              bigint generated always as identity,
     created_at      timestamptz not null default clock_timestamp(),
     sent_at         timestamptz,
+    replay_of       bigint,
     event_id        uuid not null default outbox.uuidv7(),
     replays         integer not null default 0,
     shard           smallint not null generated always as
@@ -102,6 +104,7 @@ create table outbox.archive (
     id              bigint not null,
     created_at      timestamptz not null,
     sent_at         timestamptz not null,
+    replay_of       bigint,
     event_id        uuid not null,
     replays         integer not null,
     shard           smallint not null generated always as
@@ -127,6 +130,7 @@ create table outbox.dead_letters (
     id             bigint not null,
     created_at     timestamptz not null,
     dead_at        timestamptz not null default clock_timestamp(),
+    replay_of      bigint,
     event_id       uuid not null,
     replays        integer not null,
     attempts       integer not null,
@@ -227,50 +231,80 @@ begin atomic
 end;
 -- +goose StatementEnd
 
+-- The partition of a number holds the ids from number * 1,000,000 on, less than
+-- the next one's. kind is events or archive.
+-- +goose StatementBegin
+create function outbox.partition_name(kind text, number bigint) returns text
+language sql immutable
+return kind || '_p' || lpad(number::text, greatest(6, length(number::text)), '0');
+-- +goose StatementEnd
+
+-- Makes a partition and answers whether it did. A range of which the default
+-- partition already holds rows is left to it.
+-- +goose StatementBegin
+create function outbox.make_partition(number bigint) returns boolean
+language plpgsql volatile security definer
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
+as $$
+declare
+    size   constant bigint := 1000000;
+    child  text := outbox.partition_name('events', number);
+    newest bigint;
+    strays boolean;
+begin
+    perform pg_advisory_xact_lock(1869968504, 2);
+    select s.last_value / size into newest from outbox.events_id_seq s;
+    if number not between newest and newest + 1000 then
+        raise exception 'make_partition: number must be % to %, is %', newest, newest + 1000, number;
+    end if;
+    if to_regclass(format('outbox.%I', child)) is not null then
+        return false;
+    end if;
+    select exists (
+        select from outbox.events_default d
+        where d.id >= number * size and d.id < (number + 1) * size) into strays;
+    if strays then
+        raise notice 'outbox.events_default holds ids from % on, so that % cannot be made', number * size, child;
+        return false;
+    end if;
+    -- Made aside and attached: that holds no lock that writers wait for,
+    -- as CREATE TABLE ... PARTITION OF would. The check on the ids lets the
+    -- partition move to the archive without being read.
+    execute format(
+        'create table outbox.%I (like outbox.events including defaults including generated including constraints'
+        ' including storage including compression,'
+        ' constraint ids_of_this_partition check (id >= %s and id < %s)) with ('
+        'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0, '
+        'autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 1000000, '
+        'autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 2000000)',
+        child, number * size, (number + 1) * size);
+    execute format(
+        'alter table outbox.events attach partition outbox.%I for values from (%s) to (%s)',
+        child, number * size, (number + 1) * size);
+    return true;
+end
+$$;
+-- +goose StatementEnd
+
 -- Makes the partition that the next id falls into and as many more as ahead
--- says, each for 1,000,000 ids. It returns how many were made. A range of
--- which the default partition already holds rows is left to it.
+-- says, and returns how many it made.
 -- +goose StatementBegin
 create function outbox.make_partitions(ahead integer) returns integer
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-    size   constant bigint := 1000000;
     made   integer := 0;
     number bigint;
-    child  text;
-    strays boolean;
 begin
     if ahead not between 0 and 1000 then
         raise exception 'make_partitions: ahead must be 0 to 1000, is %', ahead;
     end if;
-    perform pg_advisory_xact_lock(1869968504, 2);
     for number in
-        select generate_series(s.last_value / size, s.last_value / size + ahead) from outbox.events_id_seq s
+        select generate_series(s.last_value / 1000000, s.last_value / 1000000 + ahead) from outbox.events_id_seq s
     loop
-        child := format('events_p%s', lpad(number::text, 6, '0'));
-        continue when to_regclass(format('outbox.%I', child)) is not null
-                   or to_regclass(format('outbox.%I', replace(child, 'events', 'archive'))) is not null;
-        select exists (
-            select from outbox.events_default d
-            where d.id >= number * size and d.id < (number + 1) * size) into strays;
-        if strays then
-            raise notice 'outbox.events_default holds ids from % on, so that % cannot be made', number * size, child;
-            continue;
-        end if;
-        -- Made aside and attached: that holds no lock that writers wait for,
-        -- as CREATE TABLE ... PARTITION OF would.
-        execute format(
-            'create table outbox.%I (like outbox.events including defaults including generated including constraints'
-            ' including storage including compression) with ('
-            'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0, '
-            'autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 1000000, '
-            'autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 2000000)', child);
-        execute format(
-            'alter table outbox.events attach partition outbox.%I for values from (%s) to (%s)',
-            child, number * size, (number + 1) * size);
-        made := made + 1;
+        made := made + outbox.make_partition(number)::integer;
     end loop;
     return made;
 end
@@ -338,7 +372,8 @@ create function outbox.renew_relay(
     p_gap_to       bigint[],
     p_destinations text[],
     p_types        text[],
-    p_ids          text[]
+    p_ids          text[],
+    p_released     timestamptz[]
 ) returns json
 language plpgsql volatile
 as $$
@@ -427,10 +462,10 @@ begin
         with resumed as materialized (
             select b.destination, b.aggregate_type, b.aggregate_id
             from outbox.blocked b
-            join unnest(p_destinations, p_types, p_ids) as l (destination, aggregate_type, aggregate_id)
+            join unnest(p_destinations, p_types, p_ids, p_released) as l (destination, aggregate_type, aggregate_id, released_at)
                 on (l.destination, l.aggregate_type, l.aggregate_id) = (b.destination, b.aggregate_type, b.aggregate_id)
             join outbox.shards s on s.shard = b.shard and s.owner = p_relay
-            where b.released_at is not null
+            where b.released_at = l.released_at
             order by b.destination, b.aggregate_type, b.aggregate_id
             for update of b skip locked
         )
@@ -453,13 +488,22 @@ begin
         'released', (
             select coalesce(json_agg(json_build_object(
                 'destination', l.destination, 'aggregate_type', l.aggregate_type, 'aggregate_id', l.aggregate_id,
-                'shard', l.shard, 'first_id', l.first_id) order by l.first_id), '[]')
+                'shard', l.shard, 'first_id', l.first_id, 'released_at', l.released_at) order by l.first_id), '[]')
             from (
-                select b.* from outbox.blocked b
+                -- A few for each destination, so that one that is not configured
+                -- keeps no other waiting. Those that the relay has resumed and
+                -- whose hold is still there come in any case.
+                select b.*,
+                       row_number() over (partition by b.destination order by b.first_id) as place,
+                       (b.destination, b.aggregate_type, b.aggregate_id) in (
+                           select r.destination, r.aggregate_type, r.aggregate_id
+                           from unnest(p_destinations, p_types, p_ids) as r (destination, aggregate_type, aggregate_id)
+                       ) as asked
+                from outbox.blocked b
                 join outbox.shards s on s.shard = b.shard and s.owner = p_relay
                 where b.released_at is not null
-                order by b.first_id limit 100
-            ) as l));
+            ) as l
+            where l.place <= 100 or l.asked));
 end
 $$;
 -- +goose StatementEnd
@@ -520,7 +564,7 @@ $$;
 -- +goose StatementBegin
 create function outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer)
 returns table (
-    id bigint, created_at timestamptz, event_id uuid, replays integer, shard smallint,
+    id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,
     aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json
 )
 language plpgsql stable
@@ -535,6 +579,7 @@ begin
            case when r.mine then r.created_at end,
            case when r.mine then r.event_id end,
            case when r.mine then r.replays end,
+           case when r.mine then r.replay_of end,
            case when r.mine then r.shard end,
            case when r.mine then r.aggregate_type end,
            case when r.mine then r.aggregate_id end,
@@ -573,7 +618,7 @@ create function outbox.read_left(
     p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer
 )
 returns table (
-    id bigint, created_at timestamptz, event_id uuid, replays integer, shard smallint,
+    id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,
     aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json,
     place bigint
 )
@@ -589,6 +634,7 @@ begin
            case when r.wanted then r.created_at end,
            case when r.wanted then r.event_id end,
            case when r.wanted then r.replays end,
+           case when r.wanted then r.replay_of end,
            case when r.wanted then r.shard end,
            case when r.wanted then r.aggregate_type end,
            case when r.wanted then r.aggregate_id end,
@@ -656,7 +702,7 @@ as $$
 declare
     wanted text;
 begin
-    foreach wanted in array array['outbox_writer', 'outbox_relay', 'outbox_janitor'] loop
+    foreach wanted in array array['outbox_writer', 'outbox_relay', 'outbox_redrive', 'outbox_janitor'] loop
         if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
             begin
                 execute format('create role %I nologin', wanted);
@@ -687,7 +733,7 @@ begin
         grant execute on function
             outbox.ranges(bigint[], bigint[]),
             outbox.join_relay(uuid, text, interval, interval, interval, integer),
-            outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[]),
+            outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[], timestamptz[]),
             outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[]),
             outbox.read_gaps(bigint[], bigint[], smallint[], integer),
             outbox.read_left(text, text, text, bigint, smallint[], integer, integer),
@@ -697,11 +743,18 @@ begin
 
     if exists (select from pg_catalog.pg_roles where rolname = 'outbox_janitor') then
         grant usage on schema outbox to outbox_janitor;
-        grant select, delete on outbox.events to outbox_janitor;
-        grant select, insert, delete on outbox.archive, outbox.dead_letters to outbox_janitor;
-        grant select on outbox.blocked, outbox.relays, outbox.shards, outbox.migrations, outbox.events_id_seq to outbox_janitor;
-        grant execute on function outbox.make_partitions(integer) to outbox_janitor;
+        grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.relays, outbox.shards,
+            outbox.migrations, outbox.events_id_seq to outbox_janitor;
+        grant execute on function outbox.make_partition(bigint), outbox.make_partitions(integer) to outbox_janitor;
     end if;
+
+    -- Later migrations bring grants of their own.
+    for wanted in
+        select p.oid::regprocedure::text from pg_catalog.pg_proc p
+        where p.pronamespace = 'outbox'::regnamespace and p.proname like 'grant\_to\_%'
+    loop
+        execute 'select ' || wanted;
+    end loop;
 end
 $$;
 -- +goose StatementEnd

@@ -17,9 +17,9 @@ with fence as materialized (
         as s (id, attempts, code, reason, block) on s.id = r.id
 ), buried as (
     insert into outbox.dead_letters as d (
-        id, created_at, event_id, replays, attempts, shard,
+        id, created_at, event_id, replays, replay_of, attempts, shard,
         aggregate_type, aggregate_id, event_type, destination, payload, headers, code, reason)
-    select r.id, r.created_at, r.event_id, r.replays, r.attempts, r.shard,
+    select r.id, r.created_at, r.event_id, r.replays, r.replay_of, r.attempts, r.shard,
            r.aggregate_type, r.aggregate_id, r.event_type, r.destination, r.payload, r.headers, r.code, r.reason
     from dead r
     order by r.id

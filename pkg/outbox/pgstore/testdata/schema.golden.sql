@@ -1,6 +1,7 @@
 column archive.id bigint not null
 column archive.created_at timestamp with time zone not null
 column archive.sent_at timestamp with time zone not null
+column archive.replay_of bigint
 column archive.event_id uuid not null
 column archive.replays integer not null
 column archive.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
@@ -15,6 +16,7 @@ column archive.sequence_number text
 column archive_default.id bigint not null
 column archive_default.created_at timestamp with time zone not null
 column archive_default.sent_at timestamp with time zone not null
+column archive_default.replay_of bigint
 column archive_default.event_id uuid not null
 column archive_default.replays integer not null
 column archive_default.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
@@ -38,6 +40,7 @@ column blocked.reason text not null
 column dead_letters.id bigint not null
 column dead_letters.created_at timestamp with time zone not null
 column dead_letters.dead_at timestamp with time zone not null default clock_timestamp()
+column dead_letters.replay_of bigint
 column dead_letters.event_id uuid not null
 column dead_letters.replays integer not null
 column dead_letters.attempts integer not null
@@ -53,6 +56,7 @@ column dead_letters.reason text not null
 column events.id bigint not null identity a
 column events.created_at timestamp with time zone not null default clock_timestamp()
 column events.sent_at timestamp with time zone
+column events.replay_of bigint
 column events.event_id uuid not null default outbox.uuidv7()
 column events.replays integer not null default 0
 column events.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
@@ -67,6 +71,7 @@ column events.sequence_number text
 column events_default.id bigint not null
 column events_default.created_at timestamp with time zone not null default clock_timestamp()
 column events_default.sent_at timestamp with time zone
+column events_default.replay_of bigint
 column events_default.event_id uuid not null default outbox.uuidv7()
 column events_default.replays integer not null default 0
 column events_default.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
@@ -81,6 +86,7 @@ column events_default.sequence_number text
 column events_p000000.id bigint not null
 column events_p000000.created_at timestamp with time zone not null default clock_timestamp()
 column events_p000000.sent_at timestamp with time zone
+column events_p000000.replay_of bigint
 column events_p000000.event_id uuid not null default outbox.uuidv7()
 column events_p000000.replays integer not null default 0
 column events_p000000.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
@@ -95,6 +101,7 @@ column events_p000000.sequence_number text
 column events_p000001.id bigint not null
 column events_p000001.created_at timestamp with time zone not null default clock_timestamp()
 column events_p000001.sent_at timestamp with time zone
+column events_p000001.replay_of bigint
 column events_p000001.event_id uuid not null default outbox.uuidv7()
 column events_p000001.replays integer not null default 0
 column events_p000001.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
@@ -109,6 +116,7 @@ column events_p000001.sequence_number text
 column events_p000002.id bigint not null
 column events_p000002.created_at timestamp with time zone not null default clock_timestamp()
 column events_p000002.sent_at timestamp with time zone
+column events_p000002.replay_of bigint
 column events_p000002.event_id uuid not null default outbox.uuidv7()
 column events_p000002.replays integer not null default 0
 column events_p000002.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
@@ -123,6 +131,7 @@ column events_p000002.sequence_number text
 column events_p000003.id bigint not null
 column events_p000003.created_at timestamp with time zone not null default clock_timestamp()
 column events_p000003.sent_at timestamp with time zone
+column events_p000003.replay_of bigint
 column events_p000003.event_id uuid not null default outbox.uuidv7()
 column events_p000003.replays integer not null default 0
 column events_p000003.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
@@ -134,6 +143,33 @@ column events_p000003.payload json not null
 column events_p000003.headers json
 column events_p000003.message_id text
 column events_p000003.sequence_number text
+column exports.number bigint not null
+column exports.from_id bigint not null
+column exports.to_id bigint not null
+column exports.rows bigint not null
+column exports.digest numeric not null
+column exports.bytes bigint not null
+column exports.sha256 text not null
+column exports.location text not null
+column exports.exported_at timestamp with time zone not null default clock_timestamp()
+column exports.removed_at timestamp with time zone
+column janitor.sampled_at timestamp with time zone not null default clock_timestamp()
+column janitor.ended_at timestamp with time zone
+column janitor.last_id bigint not null default 0
+column janitor.ids_per_second double precision not null default 0
+column janitor.one boolean not null default true
+column redrives.redrive_id bigint not null identity a
+column redrives.redriven_at timestamp with time zone not null default clock_timestamp()
+column redrives.row_id bigint not null
+column redrives.copy_id bigint
+column redrives.event_id uuid not null
+column redrives.generation integer not null
+column redrives.attempts integer
+column redrives.source text not null
+column redrives.request_id text not null
+column redrives.destination text not null
+column redrives.code text
+column redrives.reason text
 column relays.started_at timestamp with time zone not null
 column relays.run_until timestamp with time zone not null
 column relays.lease_until timestamp with time zone not null
@@ -142,6 +178,28 @@ column relays.relay_id uuid not null
 column relays.leaving boolean not null default false
 column relays.gaps int8multirange not null default '{}'::int8multirange
 column relays.name text not null
+column replay_events.id bigint not null
+column replay_events.aggregate bigint not null
+column replay_events.replay_id uuid not null
+column replays.replay_id uuid not null
+column replays.created_at timestamp with time zone not null default clock_timestamp()
+column replays.searched_at timestamp with time zone
+column replays.ended_at timestamp with time zone
+column replays.created_from timestamp with time zone
+column replays.created_to timestamp with time zone
+column replays.through bigint not null
+column replays.last_id bigint not null
+column replays.found bigint not null default 0
+column replays.copied bigint not null default 0
+column replays.failed bigint not null default 0
+column replays.interleave boolean not null
+column replays.request_id text not null
+column replays.redirect text
+column replays.event_ids uuid[]
+column replays.destination text
+column replays.aggregate_type text
+column replays.aggregate_id text
+column replays.event_type text
 column shards.epoch bigint not null default 0
 column shards.low bigint not null default 0
 column shards.acquired_at timestamp with time zone
@@ -159,7 +217,12 @@ table events_p000000 of outbox.events FOR VALUES FROM ('0') TO ('1000000') with 
 table events_p000001 of outbox.events FOR VALUES FROM ('1000000') TO ('2000000') with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
 table events_p000002 of outbox.events FOR VALUES FROM ('2000000') TO ('3000000') with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
 table events_p000003 of outbox.events FOR VALUES FROM ('3000000') TO ('4000000') with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
+table exports
+table janitor
+table redrives
 table relays with fillfactor=10, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000
+table replay_events
+table replays
 table shards with fillfactor=50
 constraint outbox.archive_default archive_default_pkey PRIMARY KEY (id)
 constraint outbox.archive archive_pkey PRIMARY KEY (id)
@@ -193,6 +256,7 @@ constraint outbox.events_p000000 events_p000000_pkey PRIMARY KEY (id)
 constraint outbox.events_p000000 headers_are_a_json_object CHECK ((json_typeof(headers) = 'object'::text))
 constraint outbox.events_p000000 headers_are_at_most_8_kib CHECK ((octet_length((headers)::text) <= 8192))
 constraint outbox.events_p000000 headers_have_only_characters_that_sqs_takes CHECK (((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0)))
+constraint outbox.events_p000000 ids_of_this_partition CHECK (((id >= 0) AND (id < 1000000)))
 constraint outbox.events_p000000 payload_has_only_characters_that_sqs_takes CHECK (((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0)))
 constraint outbox.events_p000000 payload_is_at_most_1_mib_less_32_kib CHECK ((octet_length((payload)::text) <= 1015808))
 constraint outbox.events_p000000 replays_are_not_negative CHECK ((replays >= 0))
@@ -209,6 +273,7 @@ constraint outbox.events_p000001 events_p000001_pkey PRIMARY KEY (id)
 constraint outbox.events_p000001 headers_are_a_json_object CHECK ((json_typeof(headers) = 'object'::text))
 constraint outbox.events_p000001 headers_are_at_most_8_kib CHECK ((octet_length((headers)::text) <= 8192))
 constraint outbox.events_p000001 headers_have_only_characters_that_sqs_takes CHECK (((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0)))
+constraint outbox.events_p000001 ids_of_this_partition CHECK (((id >= 1000000) AND (id < 2000000)))
 constraint outbox.events_p000001 payload_has_only_characters_that_sqs_takes CHECK (((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0)))
 constraint outbox.events_p000001 payload_is_at_most_1_mib_less_32_kib CHECK ((octet_length((payload)::text) <= 1015808))
 constraint outbox.events_p000001 replays_are_not_negative CHECK ((replays >= 0))
@@ -225,6 +290,7 @@ constraint outbox.events_p000002 events_p000002_pkey PRIMARY KEY (id)
 constraint outbox.events_p000002 headers_are_a_json_object CHECK ((json_typeof(headers) = 'object'::text))
 constraint outbox.events_p000002 headers_are_at_most_8_kib CHECK ((octet_length((headers)::text) <= 8192))
 constraint outbox.events_p000002 headers_have_only_characters_that_sqs_takes CHECK (((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0)))
+constraint outbox.events_p000002 ids_of_this_partition CHECK (((id >= 2000000) AND (id < 3000000)))
 constraint outbox.events_p000002 payload_has_only_characters_that_sqs_takes CHECK (((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0)))
 constraint outbox.events_p000002 payload_is_at_most_1_mib_less_32_kib CHECK ((octet_length((payload)::text) <= 1015808))
 constraint outbox.events_p000002 replays_are_not_negative CHECK ((replays >= 0))
@@ -241,6 +307,7 @@ constraint outbox.events_p000003 events_p000003_pkey PRIMARY KEY (id)
 constraint outbox.events_p000003 headers_are_a_json_object CHECK ((json_typeof(headers) = 'object'::text))
 constraint outbox.events_p000003 headers_are_at_most_8_kib CHECK ((octet_length((headers)::text) <= 8192))
 constraint outbox.events_p000003 headers_have_only_characters_that_sqs_takes CHECK (((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0)))
+constraint outbox.events_p000003 ids_of_this_partition CHECK (((id >= 3000000) AND (id < 4000000)))
 constraint outbox.events_p000003 payload_has_only_characters_that_sqs_takes CHECK (((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0)))
 constraint outbox.events_p000003 payload_is_at_most_1_mib_less_32_kib CHECK ((octet_length((payload)::text) <= 1015808))
 constraint outbox.events_p000003 replays_are_not_negative CHECK ((replays >= 0))
@@ -261,7 +328,16 @@ constraint outbox.events payload_has_only_characters_that_sqs_takes CHECK (((str
 constraint outbox.events payload_is_at_most_1_mib_less_32_kib CHECK ((octet_length((payload)::text) <= 1015808))
 constraint outbox.events replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
+constraint outbox.exports exports_hold_rows CHECK (((rows > 0) AND (from_id <= to_id)))
+constraint outbox.exports exports_pkey PRIMARY KEY (location)
+constraint outbox.janitor janitor_pkey PRIMARY KEY (one)
+constraint outbox.janitor there_is_one_row CHECK (one)
+constraint outbox.redrives redrives_pkey PRIMARY KEY (redrive_id)
+constraint outbox.redrives source_is_dead_letters_blocked_or_replay CHECK ((source = ANY (ARRAY['dead_letters'::text, 'blocked'::text, 'replay'::text])))
 constraint outbox.relays relays_pkey PRIMARY KEY (relay_id)
+constraint outbox.replay_events replay_events_pkey PRIMARY KEY (replay_id, id)
+constraint outbox.replay_events replay_events_replay_id_fkey FOREIGN KEY (replay_id) REFERENCES outbox.replays(replay_id) ON DELETE CASCADE
+constraint outbox.replays replays_pkey PRIMARY KEY (replay_id)
 constraint outbox.shards shard_is_0_to_63 CHECK (((shard >= 0) AND (shard <= 63)))
 constraint outbox.shards shards_pkey PRIMARY KEY (shard)
 CREATE INDEX archive_default_event_id_idx ON outbox.archive_default USING btree (event_id)
@@ -270,6 +346,7 @@ CREATE INDEX archive_event_id_idx ON ONLY outbox.archive USING btree (event_id)
 CREATE UNIQUE INDEX archive_pkey ON ONLY outbox.archive USING btree (id)
 CREATE UNIQUE INDEX blocked_pkey ON outbox.blocked USING btree (destination, aggregate_type, aggregate_id)
 CREATE INDEX blocked_released_idx ON outbox.blocked USING btree (shard) WHERE (released_at IS NOT NULL)
+CREATE INDEX dead_letters_aggregate_idx ON outbox.dead_letters USING btree (hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)), id)
 CREATE INDEX dead_letters_event_id_idx ON outbox.dead_letters USING btree (event_id)
 CREATE UNIQUE INDEX dead_letters_pkey ON outbox.dead_letters USING btree (id)
 CREATE INDEX events_default_event_id_idx ON outbox.events_default USING btree (event_id)
@@ -290,8 +367,423 @@ CREATE INDEX events_p000003_id_idx ON outbox.events_p000003 USING btree (id) WHE
 CREATE UNIQUE INDEX events_p000003_pkey ON outbox.events_p000003 USING btree (id)
 CREATE UNIQUE INDEX events_pkey ON ONLY outbox.events USING btree (id)
 CREATE INDEX events_unsent_idx ON ONLY outbox.events USING btree (id) WHERE (sent_at IS NULL)
+CREATE UNIQUE INDEX exports_number_idx ON outbox.exports USING btree (number, from_id) WHERE (removed_at IS NULL)
+CREATE UNIQUE INDEX exports_pkey ON outbox.exports USING btree (location)
+CREATE UNIQUE INDEX janitor_pkey ON outbox.janitor USING btree (one)
+CREATE INDEX redrives_event_id_idx ON outbox.redrives USING btree (event_id)
+CREATE UNIQUE INDEX redrives_pkey ON outbox.redrives USING btree (redrive_id)
 CREATE UNIQUE INDEX relays_pkey ON outbox.relays USING btree (relay_id)
+CREATE INDEX replay_events_aggregate_idx ON outbox.replay_events USING btree (replay_id, aggregate, id)
+CREATE UNIQUE INDEX replay_events_pkey ON outbox.replay_events USING btree (replay_id, id)
+CREATE UNIQUE INDEX replays_pkey ON outbox.replays USING btree (replay_id)
 CREATE UNIQUE INDEX shards_pkey ON outbox.shards USING btree (shard)
+CREATE OR REPLACE FUNCTION outbox.archive_partition(p_number bigint)
+ RETURNS TABLE(outcome text, seconds double precision)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+AS $function$
+declare
+    child   text := outbox.partition_name('events', p_number);
+    resting text := outbox.partition_name('archive', p_number);
+    before  text[];
+    began   timestamptz;
+    index   record;
+begin
+    seconds := 0;
+    outcome := 'busy';
+    if not outbox.try_partitions() then
+        return next;
+        return;
+    end if;
+    outcome := 'gone';
+    if to_regclass(format('outbox.%I', child)) is null then
+        return next;
+        return;
+    end if;
+    outcome := 'locked';
+    before := outbox.holders();
+    if before <> '{}' then
+        perform pg_sleep(0.02);
+        if before && outbox.holders() then
+            return next;
+            return;
+        end if;
+    end if;
+    began := clock_timestamp();
+    begin
+        lock table only outbox.events in access exclusive mode;
+        -- Who would hold these now got there past outbox.events.
+        execute format('lock table only outbox.%I, outbox.events_default, outbox.archive_default in access exclusive mode nowait', child);
+        if not exists (
+            select from pg_constraint k
+            where k.conrelid = format('outbox.%I', child)::regclass and k.conname = 'being_archived' and k.convalidated) then
+            outcome := 'unsealed';
+            return next;
+            return;
+        end if;
+        execute format('alter table outbox.events detach partition outbox.%I', child);
+        execute format('alter table outbox.%I alter sent_at set not null', child);
+        execute format('alter table outbox.%I drop constraint being_archived', child);
+        execute format('alter table outbox.%I rename to %I', child, resting);
+        for index in
+            select c.relname as name, x.indpred is not null as partial
+            from pg_index x join pg_class c on c.oid = x.indexrelid
+            where x.indrelid = format('outbox.%I', resting)::regclass
+        loop
+            if index.partial then
+                execute format('drop index outbox.%I', index.name);
+            else
+                execute format('alter index outbox.%I rename to %I', index.name, replace(index.name, child, resting));
+            end if;
+        end loop;
+        execute format('alter table outbox.archive attach partition outbox.%I for values from (%s) to (%s)',
+            resting, p_number * 1000000, (p_number + 1) * 1000000);
+        outcome := 'archived';
+    exception
+        when lock_not_available or deadlock_detected then
+            outcome := 'locked';
+    end;
+    seconds := extract(epoch from clock_timestamp() - began);
+    return next;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.copy_replay(p_replay uuid, p_limit integer)
+ RETURNS TABLE(outcome text, count bigint, aggregate_type text, aggregate_id text, event_id uuid)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+    r     outbox.replays;
+    head  outbox.replay_events;
+    ids   bigint[];
+    whose record;
+begin
+    count := 0;
+    select x.* into r from outbox.replays x where x.replay_id = p_replay for update;
+    if not found or r.searched_at is null then
+        outcome := case when r.replay_id is null then 'missing' else 'search' end;
+        return next;
+        return;
+    end if;
+    select t.* into head from outbox.replay_events t where t.replay_id = p_replay order by t.id limit 1;
+    if not found then
+        update outbox.replays x set ended_at = coalesce(x.ended_at, clock_timestamp()) where x.replay_id = p_replay;
+        outcome := 'ended';
+        return next;
+        return;
+    end if;
+
+    select o.aggregate_type, o.aggregate_id, o.event_id into whose
+    from (
+        select e.aggregate_type, e.aggregate_id, e.event_id from outbox.events e where e.id = head.id
+        union all
+        select a.aggregate_type, a.aggregate_id, a.event_id from outbox.archive a where a.id = head.id
+    ) as o;
+    if not found then
+        delete from outbox.replay_events t where t.replay_id = p_replay and t.id = head.id;
+        update outbox.replays x set failed = x.failed + 1 where x.replay_id = p_replay;
+        outcome := 'gone';
+        count := 1;
+        return next;
+        return;
+    end if;
+    aggregate_type := whose.aggregate_type;
+    aggregate_id := whose.aggregate_id;
+    event_id := whose.event_id;
+
+    if r.interleave then
+        ids := array(
+            select t.id
+            from (
+                select n.id, n.aggregate, bool_and(n.aggregate = head.aggregate) over (order by n.id) as same
+                from (
+                    select x.id, x.aggregate from outbox.replay_events x
+                    where x.replay_id = p_replay order by x.id limit p_limit) as n
+            ) as t
+            where t.same
+            order by t.id);
+    else
+        ids := array(
+            select t.id from outbox.replay_events t
+            where t.replay_id = p_replay and t.aggregate = head.aggregate
+            order by t.id
+            limit p_limit + 1);
+        if cardinality(ids) > p_limit then
+            delete from outbox.replay_events t where t.replay_id = p_replay and t.aggregate = head.aggregate;
+            get diagnostics count = row_count;
+            update outbox.replays x set failed = x.failed + count where x.replay_id = p_replay;
+            outcome := 'large';
+            return next;
+            return;
+        end if;
+    end if;
+
+    -- The ids of the copies are drawn under this lock, as those of new events.
+    perform outbox.lock_aggregate(whose.aggregate_type, whose.aggregate_id);
+    with originals as materialized (
+        select e.id, e.event_id, e.aggregate_type, e.aggregate_id, e.event_type, e.destination, e.payload, e.headers
+        from outbox.events e where e.id = any (ids)
+        union all
+        select a.id, a.event_id, a.aggregate_type, a.aggregate_id, a.event_type, a.destination, a.payload, a.headers
+        from outbox.archive a where a.id = any (ids)
+    ), mine as materialized (
+        select o.*,
+               outbox.next_generation(o.event_id) - 1
+                   + row_number() over (partition by o.event_id order by o.id) as generation
+        from originals o
+        where o.aggregate_type = whose.aggregate_type and o.aggregate_id = whose.aggregate_id
+    ), copies as (
+        insert into outbox.events as e (
+            replay_of, event_id, replays, aggregate_type, aggregate_id, event_type, destination, payload, headers)
+        select m.id, m.event_id, m.generation, m.aggregate_type, m.aggregate_id, m.event_type,
+               coalesce(r.redirect, m.destination), m.payload, m.headers
+        from mine m
+        order by m.id
+        returning e.id, e.replay_of, e.event_id, e.replays, e.destination
+    ), noted as (
+        insert into outbox.redrives (row_id, copy_id, event_id, generation, source, request_id, destination)
+        select c.replay_of, c.id, c.event_id, c.replays, 'replay', r.request_id, c.destination
+        from copies c
+        order by c.id
+    ), listed as (
+        delete from outbox.replay_events t using copies c where t.replay_id = p_replay and t.id = c.replay_of
+    )
+    select count(*) from copies into count;
+    update outbox.replays x set copied = x.copied + count where x.replay_id = p_replay;
+    outcome := 'copied';
+    return next;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.count_replay(p_after bigint, p_limit integer, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
+ RETURNS TABLE(found bigint, next bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    if p_event_ids is not null then
+        return query
+        select count(*), null::bigint
+        from outbox.find_sent(p_event_ids, clock_timestamp()) s
+        where (p_destination is null or s.destination = p_destination)
+          and (p_type is null or s.aggregate_type = p_type)
+          and (p_id is null or s.aggregate_id = p_id)
+          and (p_event_type is null or s.event_type = p_event_type)
+          and (p_from is null or s.created_at >= p_from)
+          and (p_to is null or s.created_at < p_to)
+          and (p_id_from is null or s.id >= p_id_from)
+          and (p_id_to is null or s.id <= p_id_to);
+        return;
+    end if;
+    return query
+    select count(*) filter (where s.wanted), case when count(*) = p_limit then max(s.id) end
+    from outbox.search_replay(
+        greatest(p_after, p_id_from - 1), coalesce(p_id_to, 9223372036854775807), clock_timestamp(), p_limit,
+        p_destination, p_type, p_id, p_event_type, p_from, p_to) s;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.delete_archived(p_from bigint, p_to bigint, p_before timestamp with time zone, p_limit integer, p_exported boolean)
+ RETURNS TABLE(outcome text, deleted bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+declare
+    file    outbox.exports;
+    found   record;
+begin
+    deleted := 0;
+    outcome := 'busy';
+    if not outbox.try_partitions() then
+        return next;
+        return;
+    end if;
+    outcome := 'changed';
+    if p_exported then
+        select x.* into file from outbox.exports x where x.from_id = p_from and x.to_id = p_to and x.removed_at is null;
+        -- Each row is locked, and deleted as it was when it was looked at.
+        select count(*) as rows, coalesce(sum(a.digest), 0) as digest, coalesce(bool_or(a.sent_at >= p_before), false) as young
+        into found
+        from (select outbox.digest(r) as digest, r.sent_at from outbox.archive r where r.id between p_from and p_to for update) as a;
+        if file is null or found.young or found.rows is distinct from file.rows or found.digest is distinct from file.digest then
+            return next;
+            return;
+        end if;
+        delete from outbox.archive a where a.id between p_from and p_to;
+        get diagnostics deleted = row_count;
+        if deleted <> file.rows then
+            raise exception 'delete_archived: % rows of a file of %', deleted, file.rows;
+        end if;
+        update outbox.exports set removed_at = clock_timestamp() where location = file.location;
+    else
+        delete from outbox.archive a
+        where a.id in (
+            select o.id from outbox.archive o
+            where o.id between p_from and p_to and o.sent_at < p_before
+            order by o.id limit p_limit)
+          and a.id between p_from and p_to;
+        get diagnostics deleted = row_count;
+    end if;
+    outcome := 'deleted';
+    return next;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.delete_dead_letters(p_before timestamp with time zone, p_limit integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+AS $function$
+declare
+    deleted bigint;
+begin
+    delete from outbox.dead_letters d
+    where d.id in (
+        select o.id from outbox.dead_letters o
+        where o.dead_at < p_before
+        order by o.id limit p_limit
+        for update skip locked);
+    get diagnostics deleted = row_count;
+    return deleted;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.digest(a outbox.archive)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN hashtextextended(concat_ws(chr(31), ((a).id)::text, (EXTRACT(epoch FROM (a).created_at))::text, (EXTRACT(epoch FROM (a).sent_at))::text, ((a).event_id)::text, ((a).replays)::text, (a).aggregate_type, (a).aggregate_id, (a).event_type, (a).destination, ((a).payload)::text, COALESCE(((a).replay_of)::text, chr(30)), COALESCE(((a).headers)::text, chr(30)), COALESCE((a).message_id, chr(30)), COALESCE((a).sequence_number, chr(30))), (0)::bigint)
+
+CREATE OR REPLACE FUNCTION outbox.drop_archived(p_number bigint, p_before timestamp with time zone, p_exported boolean)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+AS $function$
+declare
+    resting text := outbox.partition_name('archive', p_number);
+    young   boolean;
+    found   record;
+    written record;
+begin
+    if not outbox.try_partitions() then
+        return 'busy';
+    end if;
+    if to_regclass(format('outbox.%I', resting)) is null then
+        return 'gone';
+    end if;
+    if p_number >= (select s.last_value / 1000000 from outbox.events_id_seq s)
+       or to_regclass(format('outbox.%I', outbox.partition_name('events', p_number))) is not null then
+        return 'open';
+    end if;
+    -- Nobody adds rows from here on; all may read.
+    execute format('lock table only outbox.%I in share mode', resting);
+    execute format('select exists (select from outbox.%I where sent_at >= $1)', resting) into young using p_before;
+    if young then
+        return 'young';
+    end if;
+    if p_exported then
+        execute format('select count(*) as rows, coalesce(sum(outbox.digest(a)), 0) as digest from outbox.archive a where a.id >= $1 and a.id < $2')
+        into found using p_number * 1000000, (p_number + 1) * 1000000;
+        select coalesce(sum(x.rows), 0)::bigint as rows, coalesce(sum(x.digest), 0) as digest into written
+        from outbox.exports x where x.number = p_number and x.removed_at is null;
+        if found is distinct from written then
+            return 'changed';
+        end if;
+    end if;
+    lock table only outbox.archive in access exclusive mode;
+    execute format('lock table only outbox.%I, outbox.archive_default in access exclusive mode nowait', resting);
+    execute format('drop table outbox.%I', resting);
+    update outbox.exports set removed_at = clock_timestamp() where number = p_number and removed_at is null;
+    return 'dropped';
+exception
+    when lock_not_available or deadlock_detected then
+        return 'locked';
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.drop_vacant(p_number bigint)
+ RETURNS TABLE(outcome text, seconds double precision)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+AS $function$
+declare
+    child  text := outbox.partition_name('events', p_number);
+    began  timestamptz := clock_timestamp();
+    before text[];
+    found  boolean;
+begin
+    seconds := 0;
+    outcome := case
+        when not outbox.try_partitions() then 'busy'
+        when to_regclass(format('outbox.%I', child)) is null then 'gone'
+        when p_number >= (select s.last_value / 1000000 from outbox.events_id_seq s) then 'open'
+        else 'locked'
+    end;
+    if outcome = 'locked' then
+        execute format('select exists (select from outbox.%I)', child) into found;
+        if found then
+            outcome := 'full';
+        end if;
+    end if;
+    -- Looking through what vacuum has left would take as long under the lock.
+    if outcome <> 'locked' or clock_timestamp() - began > interval '50 ms' then
+        return next;
+        return;
+    end if;
+    before := outbox.holders();
+    if before <> '{}' then
+        perform pg_sleep(0.02);
+        if before && outbox.holders() then
+            return next;
+            return;
+        end if;
+    end if;
+    began := clock_timestamp();
+    begin
+        lock table only outbox.events in access exclusive mode;
+        execute format('lock table only outbox.%I, outbox.events_default in access exclusive mode nowait', child);
+        execute format('select exists (select from outbox.%I)', child) into found;
+        outcome := 'full';
+        if not found then
+            execute format('drop table outbox.%I', child);
+            outcome := 'dropped';
+        end if;
+    exception
+        when lock_not_available or deadlock_detected then
+            outcome := 'locked';
+    end;
+    seconds := extract(epoch from clock_timestamp() - began);
+    return next;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.end_janitor()
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+BEGIN ATOMIC
+ UPDATE outbox.janitor SET ended_at = clock_timestamp();
+END
+
 CREATE OR REPLACE FUNCTION outbox.enqueue(aggregate_type text, aggregate_id text, event_type text, payload json, destination text DEFAULT 'default'::text, headers json DEFAULT NULL::json, event_id uuid DEFAULT NULL::uuid)
  RETURNS uuid
  LANGUAGE plpgsql
@@ -307,6 +799,132 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.expire_relays(p_before timestamp with time zone)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '1s'
+AS $function$
+declare
+    expired bigint;
+begin
+    perform pg_advisory_xact_lock(1869968504, 1);
+    with lapsed as materialized (
+        select r.relay_id from outbox.relays r
+        where r.lease_until < least(p_before, clock_timestamp())
+        order by r.relay_id
+        for update skip locked
+    ), gone as (
+        delete from outbox.relays r using lapsed l where r.relay_id = l.relay_id
+        returning r.relay_id, r.low, r.gaps
+    ), freed as (
+        update outbox.shards s
+        set owner = null,
+            covered = false,
+            low = case when s.covered then g.low else s.low end,
+            gaps = case when s.covered then g.gaps else s.gaps end
+        from gone g
+        where s.owner = g.relay_id
+    )
+    select count(*) into expired from gone;
+    return expired;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.find_replay(p_replay uuid, p_limit integer)
+ RETURNS SETOF outbox.replays
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+    r      outbox.replays;
+    looked bigint;
+    last   bigint;
+    listed bigint;
+begin
+    select x.* into r from outbox.replays x where x.replay_id = p_replay for update;
+    if not found or r.searched_at is not null then
+        return query select x.* from outbox.replays x where x.replay_id = p_replay;
+        return;
+    end if;
+    if r.event_ids is not null then
+        insert into outbox.replay_events (replay_id, id, aggregate)
+        select p_replay, s.id, hashtextextended(s.aggregate_id, hashtextextended(s.aggregate_type, 0))
+        from outbox.find_sent(r.event_ids, r.created_at) s
+        where s.id > r.through and s.id <= r.last_id
+          and (r.destination is null or s.destination = r.destination)
+          and (r.aggregate_type is null or s.aggregate_type = r.aggregate_type)
+          and (r.aggregate_id is null or s.aggregate_id = r.aggregate_id)
+          and (r.event_type is null or s.event_type = r.event_type)
+          and (r.created_from is null or s.created_at >= r.created_from)
+          and (r.created_to is null or s.created_at < r.created_to);
+        get diagnostics listed = row_count;
+        last := r.last_id;
+    else
+        with page as materialized (
+            select s.* from outbox.search_replay(
+                r.through, r.last_id, r.created_at, p_limit,
+                r.destination, r.aggregate_type, r.aggregate_id, r.event_type, r.created_from, r.created_to) s
+        ), added as (
+            insert into outbox.replay_events (replay_id, id, aggregate)
+            select p_replay, p.id, p.aggregate from page p where p.wanted
+            returning 1
+        )
+        select (select count(*) from page), (select max(p.id) from page p), (select count(*) from added)
+        into looked, last, listed;
+        if looked < p_limit then
+            last := r.last_id;
+        end if;
+    end if;
+    return query
+    update outbox.replays x
+    set through = last,
+        found = x.found + listed,
+        searched_at = case when last >= r.last_id then clock_timestamp() end
+    where x.replay_id = p_replay
+    returning x.*;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.find_sent(p_event_ids uuid[], p_before timestamp with time zone)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, aggregate_type text, aggregate_id text, event_type text, destination text)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+BEGIN ATOMIC
+ SELECT e.id,
+     e.created_at,
+     e.event_id,
+     e.aggregate_type,
+     e.aggregate_id,
+     e.event_type,
+     e.destination
+    FROM outbox.events e
+   WHERE ((e.event_id = ANY (find_sent.p_event_ids)) AND (e.sent_at < find_sent.p_before) AND (e.replay_of IS NULL))
+ UNION ALL
+  SELECT a.id,
+     a.created_at,
+     a.event_id,
+     a.aggregate_type,
+     a.aggregate_id,
+     a.event_type,
+     a.destination
+    FROM outbox.archive a
+   WHERE ((a.event_id = ANY (find_sent.p_event_ids)) AND (a.sent_at < find_sent.p_before) AND (a.replay_of IS NULL));
+END
+
+CREATE OR REPLACE FUNCTION outbox.forget_exports(p_number bigint)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+BEGIN ATOMIC
+ DELETE FROM outbox.exports x
+   WHERE ((x.number = forget_exports.p_number) AND (x.removed_at IS NULL));
+END
+
 CREATE OR REPLACE FUNCTION outbox.grant_roles()
  RETURNS void
  LANGUAGE plpgsql
@@ -314,7 +932,7 @@ AS $function$
 declare
     wanted text;
 begin
-    foreach wanted in array array['outbox_writer', 'outbox_relay', 'outbox_janitor'] loop
+    foreach wanted in array array['outbox_writer', 'outbox_relay', 'outbox_redrive', 'outbox_janitor'] loop
         if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
             begin
                 execute format('create role %I nologin', wanted);
@@ -345,7 +963,7 @@ begin
         grant execute on function
             outbox.ranges(bigint[], bigint[]),
             outbox.join_relay(uuid, text, interval, interval, interval, integer),
-            outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[]),
+            outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[], timestamptz[]),
             outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[]),
             outbox.read_gaps(bigint[], bigint[], smallint[], integer),
             outbox.read_left(text, text, text, bigint, smallint[], integer, integer),
@@ -355,13 +973,168 @@ begin
 
     if exists (select from pg_catalog.pg_roles where rolname = 'outbox_janitor') then
         grant usage on schema outbox to outbox_janitor;
-        grant select, delete on outbox.events to outbox_janitor;
-        grant select, insert, delete on outbox.archive, outbox.dead_letters to outbox_janitor;
-        grant select on outbox.blocked, outbox.relays, outbox.shards, outbox.migrations, outbox.events_id_seq to outbox_janitor;
-        grant execute on function outbox.make_partitions(integer) to outbox_janitor;
+        grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.relays, outbox.shards,
+            outbox.migrations, outbox.events_id_seq to outbox_janitor;
+        grant execute on function outbox.make_partition(bigint), outbox.make_partitions(integer) to outbox_janitor;
+    end if;
+
+    -- Later migrations bring grants of their own.
+    for wanted in
+        select p.oid::regprocedure::text from pg_catalog.pg_proc p
+        where p.pronamespace = 'outbox'::regnamespace and p.proname like 'grant\_to\_%'
+    loop
+        execute 'select ' || wanted;
+    end loop;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.grant_to_janitor()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_janitor') then
+        grant select on outbox.janitor, outbox.exports to outbox_janitor;
+        grant execute on function
+            outbox.partition_name(text, bigint),
+            outbox.sample_ids(),
+            outbox.list_events(integer),
+            outbox.seal_partition(bigint, timestamptz),
+            outbox.validate_partition(bigint),
+            outbox.archive_partition(bigint),
+            outbox.unseal_partition(bigint),
+            outbox.move_sent(bigint, bigint, timestamptz, integer),
+            outbox.drop_vacant(bigint),
+            outbox.list_archive(integer),
+            outbox.digest(outbox.archive),
+            outbox.record_export(bigint, bigint, bigint, bigint, numeric, bigint, text, text),
+            outbox.forget_exports(bigint),
+            outbox.drop_archived(bigint, timestamptz, boolean),
+            outbox.delete_archived(bigint, bigint, timestamptz, integer, boolean),
+            outbox.delete_dead_letters(timestamptz, integer),
+            outbox.expire_relays(timestamptz),
+            outbox.end_janitor(),
+            outbox.health(interval, timestamptz, integer)
+            to outbox_janitor;
+    end if;
+    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
+        grant select on outbox.janitor to outbox_relay;
     end if;
 end
 $function$
+
+CREATE OR REPLACE FUNCTION outbox.grant_to_redrive()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_redrive') then
+        grant usage on schema outbox to outbox_redrive;
+        grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.redrives,
+            outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.events_id_seq
+            to outbox_redrive;
+        grant execute on function
+            outbox.redrive_dead_letters(text, bigint, integer, text, boolean, boolean, uuid[], text, text, text, text, timestamptz, timestamptz, bigint, bigint),
+            outbox.release_blocked(text, bigint, integer, boolean, boolean, uuid[], text, text, text, text, timestamptz, timestamptz, bigint, bigint),
+            outbox.count_replay(bigint, integer, uuid[], text, text, text, text, timestamptz, timestamptz, bigint, bigint),
+            outbox.start_replay(uuid, text, text, boolean, uuid[], text, text, text, text, timestamptz, timestamptz, bigint, bigint),
+            outbox.find_replay(uuid, integer),
+            outbox.copy_replay(uuid, integer)
+            to outbox_redrive;
+    end if;
+    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
+        grant select on outbox.redrives to outbox_relay;
+    end if;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.health(p_alarm interval, p_before timestamp with time zone, p_limit integer)
+ RETURNS json
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '1s'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+declare
+    at      timestamptz := clock_timestamp();
+    current bigint;
+    ahead   bigint := 0;
+begin
+    select s.last_value / 1000000 into current from outbox.events_id_seq s;
+    while to_regclass(format('outbox.%I', outbox.partition_name('events', current + ahead))) is not null loop
+        ahead := ahead + 1;
+    end loop;
+    return (
+        with unsent as materialized (
+            select e.id, e.created_at, e.shard, e.destination, e.aggregate_type, e.aggregate_id
+            from outbox.events e
+            where e.sent_at is null
+            order by e.id
+            limit p_limit
+        ), positions as materialized (
+            select s.shard,
+                   case when s.covered then coalesce(r.low, s.low) else s.low end as low,
+                   case when s.covered then coalesce(r.gaps, s.gaps) else s.gaps end as gaps
+            from outbox.shards s left join outbox.relays r on r.relay_id = s.owner
+        ), holders as (
+            select 'transaction' as kind, a.backend_xmin as xmin, a.xact_start as since,
+                   concat_ws(' ', 'pid', a.pid, a.usename, nullif(a.application_name, ''), a.state) as who
+            from pg_stat_activity a
+            where a.backend_xmin is not null and a.pid <> pg_backend_pid()
+            union all
+            select 'prepared transaction', p.transaction, p.prepared, p.gid from pg_prepared_xacts p
+            union all
+            select 'replication slot', x.xmin, null, s.slot_name
+            from pg_replication_slots s cross join lateral (values (s.xmin), (s.catalog_xmin)) as x (xmin)
+            where x.xmin is not null
+        )
+        select json_build_object(
+            'now', at,
+            'last_run', (select j.ended_at from outbox.janitor j),
+            'partitions_ahead', ahead - 1,
+            'events_partitions', (select count(*) from pg_inherits i where i.inhparent = 'outbox.events'::regclass) - 1,
+            'archive_partitions', (select count(*) from pg_inherits i where i.inhparent = 'outbox.archive'::regclass) - 1,
+            'unsent', (select count(*) from unsent),
+            'behind', (
+                select count(*) from unsent u join positions p on p.shard = u.shard
+                where u.id <= p.low and not p.gaps @> u.id and u.created_at < at - interval '1 minute'
+                  and not exists (
+                      select from outbox.blocked b
+                      where (b.destination, b.aggregate_type, b.aggregate_id) = (u.destination, u.aggregate_type, u.aggregate_id))),
+            'stale', (select count(*) from unsent u where u.created_at < at - p_alarm),
+            'oldest_seconds', coalesce((select extract(epoch from at - min(u.created_at)) from unsent u), 0),
+            'default_rows', (select count(*) from (select from outbox.events_default limit p_limit) as d),
+            'archive_default_rows', (select count(*) from (select from outbox.archive_default limit p_limit) as d),
+            'blocked', (select count(*) from outbox.blocked b where b.released_at is null),
+            'blocked_seconds', coalesce((select extract(epoch from at - min(b.blocked_at)) from outbox.blocked b where b.released_at is null), 0),
+            'dead', (select count(*) from (select from outbox.dead_letters limit p_limit) as d),
+            'dead_seconds', coalesce((select extract(epoch from at - min(d.dead_at)) from (select o.dead_at from outbox.dead_letters o order by o.id limit p_limit) as d), 0),
+            'dead_tuples', (
+                select coalesce(sum(t.n_dead_tup), 0) from pg_stat_all_tables t
+                where t.schemaname = 'outbox' and (t.relname ~ '^events_' or t.relname in ('shards', 'relays'))),
+            'live_tuples', (
+                select coalesce(sum(t.n_live_tup), 0) from pg_stat_all_tables t
+                where t.schemaname = 'outbox' and (t.relname ~ '^events_' or t.relname in ('shards', 'relays'))),
+            'last_autovacuum', (
+                select max(t.last_autovacuum) from pg_stat_all_tables t where t.schemaname = 'outbox' and t.relname ~ '^events_'),
+            'bytes', (
+                select coalesce(sum(pg_total_relation_size(i.inhrelid)), 0)::bigint from pg_inherits i where i.inhparent = 'outbox.events'::regclass),
+            'archive_bytes', (
+                select coalesce(sum(pg_total_relation_size(i.inhrelid)), 0)::bigint from pg_inherits i where i.inhparent = 'outbox.archive'::regclass),
+            'xmin', (
+                select json_build_object('kind', h.kind, 'who', h.who, 'transactions', age(h.xmin),
+                                         'seconds', coalesce(extract(epoch from at - h.since), 0))
+                from holders h order by age(h.xmin) desc, h.since limit 1)));
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.holders()
+ RETURNS text[]
+ LANGUAGE sql
+RETURN ARRAY(SELECT l.virtualtransaction FROM pg_locks l WHERE ((l.locktype = 'relation'::text) AND (l.relation = ('outbox.events'::regclass)::oid) AND l.granted AND (l.database = (SELECT d.oid FROM pg_database d WHERE (d.datname = current_database()))) AND (l.virtualtransaction <> (SELECT v.virtualtransaction FROM pg_locks v WHERE (v.pid = pg_backend_pid()) LIMIT 1))))
 
 CREATE OR REPLACE FUNCTION outbox.join_relay(p_relay uuid, p_name text, p_ttl interval, p_run_for interval, p_window interval, p_relays integer)
  RETURNS boolean
@@ -427,12 +1200,150 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.list_archive(p_limit integer)
+ RETURNS TABLE(number bigint, closed boolean, oldest timestamp with time zone, newest timestamp with time zone, rows bigint, bytes bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '1s'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+declare
+    current bigint;
+    child   regclass;
+begin
+    select s.last_value / 1000000 into current from outbox.events_id_seq s;
+    for child, number, rows, bytes in
+        select c.oid::regclass, substring(c.relname from '^archive_p(\d+)$')::bigint as n,
+               greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid)
+        from pg_inherits i
+        join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'outbox.archive'::regclass and c.relname ~ '^archive_p\d+$'
+        order by n
+        limit p_limit
+    loop
+        closed := number < current and to_regclass(format('outbox.%I', outbox.partition_name('events', number))) is null;
+        execute format('select (select a.sent_at from %1$s a order by a.id limit 1),'
+                       ' (select a.sent_at from %1$s a order by a.id desc limit 1)', child)
+        into oldest, newest;
+        return next;
+    end loop;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.list_events(p_limit integer)
+ RETURNS TABLE(number bigint, closed boolean, archived boolean, sealed boolean, vacant boolean, unsent boolean, newest timestamp with time zone)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '1s'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+declare
+    current bigint;
+    child   regclass;
+begin
+    select s.last_value / 1000000 into current from outbox.events_id_seq s;
+    for child, number in
+        select c.oid::regclass, substring(c.relname from '^events_p(\d+)$')::bigint as n
+        from pg_inherits i
+        join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = 'outbox.events'::regclass and c.relname ~ '^events_p\d+$'
+        order by n
+        limit p_limit
+    loop
+        closed := number < current;
+        archived := to_regclass(format('outbox.%I', outbox.partition_name('archive', number))) is not null;
+        sealed := exists (select from pg_constraint k where k.conrelid = child and k.conname = 'being_archived');
+        -- An empty partition of the future needs no look.
+        if number > current then
+            vacant := true;
+            unsent := false;
+            newest := null;
+        else
+            execute format('select not exists (select from %1$s), exists (select from %1$s where sent_at is null),'
+                           ' (select e.sent_at from %1$s e order by e.id desc limit 1)', child)
+            into vacant, unsent, newest;
+        end if;
+        return next;
+    end loop;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.lock_aggregate(aggregate_type text, aggregate_id text)
  RETURNS void
  LANGUAGE sql
 BEGIN ATOMIC
  SELECT pg_advisory_xact_lock(hashtextextended(aggregate_id, hashtextextended(aggregate_type, (7)::bigint))) AS pg_advisory_xact_lock;
 END
+
+CREATE OR REPLACE FUNCTION outbox.make_archive(p_number bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+    resting text := outbox.partition_name('archive', p_number);
+begin
+    if to_regclass(format('outbox.%I', resting)) is not null then
+        return;
+    end if;
+    execute format('create table outbox.%I (like outbox.archive including generated including storage including compression,'
+                   ' constraint ids_of_this_partition check (id >= %s and id < %s))',
+        resting, p_number * 1000000, (p_number + 1) * 1000000);
+    execute format('alter table outbox.archive attach partition outbox.%I for values from (%s) to (%s)',
+        resting, p_number * 1000000, (p_number + 1) * 1000000);
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.make_partition(number bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+AS $function$
+declare
+    size   constant bigint := 1000000;
+    child  text := outbox.partition_name('events', number);
+    newest bigint;
+    strays boolean;
+begin
+    perform pg_advisory_xact_lock(1869968504, 2);
+    select s.last_value / size into newest from outbox.events_id_seq s;
+    if number not between newest and newest + 1000 then
+        raise exception 'make_partition: number must be % to %, is %', newest, newest + 1000, number;
+    end if;
+    if to_regclass(format('outbox.%I', child)) is not null then
+        return false;
+    end if;
+    select exists (
+        select from outbox.events_default d
+        where d.id >= number * size and d.id < (number + 1) * size) into strays;
+    if strays then
+        raise notice 'outbox.events_default holds ids from % on, so that % cannot be made', number * size, child;
+        return false;
+    end if;
+    -- Made aside and attached: that holds no lock that writers wait for,
+    -- as CREATE TABLE ... PARTITION OF would. The check on the ids lets the
+    -- partition move to the archive without being read.
+    execute format(
+        'create table outbox.%I (like outbox.events including defaults including generated including constraints'
+        ' including storage including compression,'
+        ' constraint ids_of_this_partition check (id >= %s and id < %s)) with ('
+        'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0, '
+        'autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 1000000, '
+        'autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 2000000)',
+        child, number * size, (number + 1) * size);
+    execute format(
+        'alter table outbox.events attach partition outbox.%I for values from (%s) to (%s)',
+        child, number * size, (number + 1) * size);
+    return true;
+end
+$function$
 
 CREATE OR REPLACE FUNCTION outbox.make_partitions(ahead integer)
  RETURNS integer
@@ -441,43 +1352,165 @@ CREATE OR REPLACE FUNCTION outbox.make_partitions(ahead integer)
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-    size   constant bigint := 1000000;
     made   integer := 0;
     number bigint;
-    child  text;
-    strays boolean;
 begin
     if ahead not between 0 and 1000 then
         raise exception 'make_partitions: ahead must be 0 to 1000, is %', ahead;
     end if;
-    perform pg_advisory_xact_lock(1869968504, 2);
     for number in
-        select generate_series(s.last_value / size, s.last_value / size + ahead) from outbox.events_id_seq s
+        select generate_series(s.last_value / 1000000, s.last_value / 1000000 + ahead) from outbox.events_id_seq s
     loop
-        child := format('events_p%s', lpad(number::text, 6, '0'));
-        continue when to_regclass(format('outbox.%I', child)) is not null
-                   or to_regclass(format('outbox.%I', replace(child, 'events', 'archive'))) is not null;
-        select exists (
-            select from outbox.events_default d
-            where d.id >= number * size and d.id < (number + 1) * size) into strays;
-        if strays then
-            raise notice 'outbox.events_default holds ids from % on, so that % cannot be made', number * size, child;
-            continue;
-        end if;
-        -- Made aside and attached: that holds no lock that writers wait for,
-        -- as CREATE TABLE ... PARTITION OF would.
-        execute format(
-            'create table outbox.%I (like outbox.events including defaults including generated including constraints'
-            ' including storage including compression) with ('
-            'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0, '
-            'autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 1000000, '
-            'autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 2000000)', child);
-        execute format(
-            'alter table outbox.events attach partition outbox.%I for values from (%s) to (%s)',
-            child, number * size, (number + 1) * size);
-        made := made + 1;
+        made := made + outbox.make_partition(number)::integer;
     end loop;
     return made;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.move_sent(p_number bigint, p_from bigint, p_before timestamp with time zone, p_limit integer)
+ RETURNS TABLE(outcome text, moved bigint, next bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+declare
+    source regclass := to_regclass(format('outbox.%I', coalesce(outbox.partition_name('events', p_number), 'events_default')));
+    number bigint := p_number;
+    found  boolean;
+    looked bigint;
+    last   bigint;
+    young  boolean;
+    columns  text;
+    excluded text;
+begin
+    moved := 0;
+    outcome := 'busy';
+    if not outbox.try_partitions() then
+        return next;
+        return;
+    end if;
+    outcome := 'moved';
+    if source is null or p_before > clock_timestamp() then
+        return next;
+        return;
+    end if;
+    if number is null then
+        execute format('select e.id / 1000000 from %s e where e.id >= $1 order by e.id limit 1', source)
+        into number using p_from;
+    end if;
+    -- A partition that nothing was moved from can go to the archive as a whole.
+    execute format('select coalesce(bool_or(s.sent_at < $3), false) from ('
+                   'select e.sent_at from %s e where e.id >= $1 and e.id < $2 order by e.id limit $4) as s', source)
+    into found using greatest(p_from, number * 1000000), (number + 1) * 1000000, p_before, p_limit;
+    if found then
+        begin
+            perform outbox.make_archive(number);
+        exception
+            when lock_not_available or deadlock_detected then
+                outcome := 'locked';
+                return next;
+                return;
+        end;
+    end if;
+    select string_agg(format('%I', a.attname), ', ' order by a.attnum), string_agg(format('excluded.%I', a.attname), ', ' order by a.attnum)
+    into columns, excluded
+    from pg_attribute a
+    where a.attrelid = 'outbox.archive'::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+    execute format($move$
+        with seen as materialized (
+            select e.id, e.created_at >= $3 as young
+            from %1$s e
+            where e.id >= $1 and e.id < $2
+            order by e.id
+            limit $4
+        ), picked as materialized (
+            select e.id
+            from %1$s e
+            where e.id in (select s.id from seen s) and e.sent_at < $3
+            for update skip locked
+        ), gone as (
+            delete from %1$s e
+            where e.id in (select p.id from picked p) and e.sent_at is not null
+            returning e.*
+        ), kept as (
+            insert into outbox.archive (%2$s)
+            select %2$s from gone
+            -- A row that was archived, and came back to be sent again.
+            on conflict (id) do update set (%2$s) = row (%3$s)
+            returning 1
+        )
+        select (select count(*) from kept), count(*), max(s.id), coalesce(bool_or(s.young), false) from seen s
+    $move$, source, columns, excluded)
+    into moved, looked, last, young
+    using greatest(p_from, number * 1000000), (number + 1) * 1000000, p_before, p_limit;
+    next := case
+        when young then null
+        when looked = p_limit then last + 1
+        when p_number is null and looked > 0 then (number + 1) * 1000000
+    end;
+    return next;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.next_generation(p_event uuid)
+ RETURNS integer
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+RETURN (SELECT (COALESCE(max(g.replays), 0) + 1) FROM (SELECT e.replays FROM outbox.events e WHERE (e.event_id = next_generation.p_event) UNION ALL SELECT a.replays FROM outbox.archive a WHERE (a.event_id = next_generation.p_event) UNION ALL SELECT d.replays FROM outbox.dead_letters d WHERE (d.event_id = next_generation.p_event)) g)
+
+CREATE OR REPLACE FUNCTION outbox.partition_name(kind text, number bigint)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+RETURN ((kind || '_p'::text) || lpad((number)::text, GREATEST(6, length((number)::text)), '0'::text))
+
+CREATE OR REPLACE FUNCTION outbox.put_back(d outbox.dead_letters, p_redirect text, p_source text, p_request text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+    target     text := coalesce(p_redirect, d.destination);
+    generation integer := outbox.next_generation(d.event_id);
+    violated   text;
+begin
+    begin
+        insert into outbox.events (
+            id, created_at, replay_of, event_id, replays, aggregate_type, aggregate_id, event_type,
+            destination, payload, headers)
+        overriding system value
+        values (
+            d.id, d.created_at, d.replay_of, d.event_id, generation, d.aggregate_type, d.aggregate_id, d.event_type,
+            target, d.payload, d.headers);
+    exception
+        when check_violation or not_null_violation or unique_violation then
+            get stacked diagnostics violated = constraint_name;
+            return case when violated = 'being_archived' then 'archiving' else 'refused' end;
+    end;
+    delete from outbox.dead_letters x where x.id = d.id;
+
+    -- No two releases of a lane have the same time: it tells them apart.
+    insert into outbox.blocked as b (
+        first_id, released_at, event_id, shard, destination, aggregate_type, aggregate_id, reason)
+    values (d.id, clock_timestamp(), d.event_id, d.shard, target, d.aggregate_type, d.aggregate_id, 'redriven')
+    on conflict (destination, aggregate_type, aggregate_id) do update
+    set first_id = least(b.first_id, excluded.first_id),
+        released_at = case
+            when b.released_at is not null then greatest(excluded.released_at, b.released_at + interval '1 microsecond')
+            when b.event_id = excluded.event_id then excluded.released_at
+        end;
+
+    insert into outbox.redrives (
+        row_id, event_id, generation, attempts, source, request_id, destination, code, reason)
+    values (d.id, d.event_id, generation, d.attempts, p_source, p_request, target, d.code, d.reason);
+    return 'redriven';
 end
 $function$
 
@@ -509,7 +1542,7 @@ end
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json)
  LANGUAGE plpgsql
  STABLE
  SET enable_seqscan TO 'off'
@@ -523,6 +1556,7 @@ begin
            case when r.mine then r.created_at end,
            case when r.mine then r.event_id end,
            case when r.mine then r.replays end,
+           case when r.mine then r.replay_of end,
            case when r.mine then r.shard end,
            case when r.mine then r.aggregate_type end,
            case when r.mine then r.aggregate_id end,
@@ -552,7 +1586,7 @@ end
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.read_left(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, place bigint)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, place bigint)
  LANGUAGE plpgsql
  STABLE
  SET enable_seqscan TO 'off'
@@ -566,6 +1600,7 @@ begin
            case when r.wanted then r.created_at end,
            case when r.wanted then r.event_id end,
            case when r.wanted then r.replays end,
+           case when r.wanted then r.replay_of end,
            case when r.wanted then r.shard end,
            case when r.wanted then r.aggregate_type end,
            case when r.wanted then r.aggregate_id end,
@@ -599,7 +1634,145 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.renew_relay(p_relay uuid, p_ttl interval, p_relays integer, p_leaving boolean, p_known_shards smallint[], p_known_epochs bigint[], p_release smallint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_destinations text[], p_types text[], p_ids text[])
+CREATE OR REPLACE FUNCTION outbox.record_export(p_number bigint, p_from bigint, p_to bigint, p_rows bigint, p_digest numeric, p_bytes bigint, p_sha256 text, p_location text)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+BEGIN ATOMIC
+ INSERT INTO outbox.exports (number, from_id, to_id, rows, digest, bytes, sha256, location)
+   VALUES (record_export.p_number, record_export.p_from, record_export.p_to, record_export.p_rows, record_export.p_digest, record_export.p_bytes, record_export.p_sha256, record_export.p_location) ON CONFLICT(location) DO UPDATE SET number = excluded.number, from_id = excluded.from_id, to_id = excluded.to_id, rows = excluded.rows, digest = excluded.digest, bytes = excluded.bytes, sha256 = excluded.sha256, exported_at = excluded.exported_at, removed_at = NULL::timestamp with time zone;
+END
+
+CREATE OR REPLACE FUNCTION outbox.redrive_dead_letters(p_request text, p_after bigint, p_limit integer, p_redirect text, p_confirm boolean, p_dry_run boolean, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
+ RETURNS TABLE(id bigint, event_id uuid, destination text, aggregate_type text, aggregate_id text, outcome text, ordered boolean)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+    picked bigint[];
+    d      outbox.dead_letters;
+begin
+    picked := array(
+        select x.id from outbox.dead_letters x
+        where x.id > p_after
+          and (p_event_ids is null or x.event_id = any (p_event_ids))
+          and (p_destination is null or x.destination = p_destination)
+          and (p_type is null or x.aggregate_type = p_type)
+          and (p_id is null or x.aggregate_id = p_id)
+          and (p_event_type is null or x.event_type = p_event_type)
+          and (p_from is null or x.created_at >= p_from)
+          and (p_to is null or x.created_at < p_to)
+          and (p_id_from is null or x.id >= p_id_from)
+          and (p_id_to is null or x.id <= p_id_to)
+        order by x.id
+        limit p_limit);
+    for d in select x.* from outbox.dead_letters x where x.id = any (picked) order by x.id for update loop
+        id := d.id;
+        event_id := d.event_id;
+        destination := d.destination;
+        aggregate_type := d.aggregate_type;
+        aggregate_id := d.aggregate_id;
+        ordered := coalesce(p_redirect, d.destination) = d.destination
+            and exists (
+                select from outbox.blocked b
+                where (b.destination, b.aggregate_type, b.aggregate_id) = (d.destination, d.aggregate_type, d.aggregate_id)
+                  and b.event_id = d.event_id)
+            and not exists (
+                select from outbox.dead_letters x
+                where hashtextextended(x.aggregate_id, hashtextextended(x.aggregate_type, 0))
+                    = hashtextextended(d.aggregate_id, hashtextextended(d.aggregate_type, 0))
+                  and x.id < d.id
+                  and (x.destination, x.aggregate_type, x.aggregate_id) = (d.destination, d.aggregate_type, d.aggregate_id));
+        outcome := case
+            when not ordered and not p_confirm then 'unconfirmed'
+            when p_dry_run then 'redriven'
+            else outbox.put_back(d, p_redirect, 'dead_letters', p_request)
+        end;
+        return next;
+    end loop;
+    -- What others redrove meanwhile was looked at as well.
+    if cardinality(picked) > 0 and id is distinct from picked[cardinality(picked)] then
+        id := picked[cardinality(picked)];
+        event_id := null;
+        destination := null;
+        aggregate_type := null;
+        aggregate_id := null;
+        outcome := 'gone';
+        ordered := null;
+        return next;
+    end if;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.release_blocked(p_request text, p_after bigint, p_limit integer, p_skip boolean, p_dry_run boolean, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
+ RETURNS TABLE(id bigint, event_id uuid, destination text, aggregate_type text, aggregate_id text, outcome text, ordered boolean)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+    picked outbox.blocked;
+    hold   outbox.blocked;
+    d      outbox.dead_letters;
+    held   boolean;
+begin
+    for picked in
+        select b.* from outbox.blocked b
+        where b.released_at is null
+          and b.first_id > p_after
+          and (p_event_ids is null or b.event_id = any (p_event_ids))
+          and (p_destination is null or b.destination = p_destination)
+          and (p_type is null or b.aggregate_type = p_type)
+          and (p_id is null or b.aggregate_id = p_id)
+          and (p_id_from is null or b.first_id >= p_id_from)
+          and (p_id_to is null or b.first_id <= p_id_to)
+          and (p_event_type is null and p_from is null and p_to is null or exists (
+              select from outbox.dead_letters x
+              where x.event_id = b.event_id
+                and (p_event_type is null or x.event_type = p_event_type)
+                and (p_from is null or x.created_at >= p_from)
+                and (p_to is null or x.created_at < p_to)))
+        order by b.first_id
+        fetch first (p_limit) rows with ties
+    loop
+        id := picked.first_id;
+        event_id := picked.event_id;
+        destination := picked.destination;
+        aggregate_type := picked.aggregate_type;
+        aggregate_id := picked.aggregate_id;
+        -- First the dead letter, then the hold: as redrive_dead_letters does.
+        select x.* into d from outbox.dead_letters x
+        where x.event_id = picked.event_id
+          and (x.destination, x.aggregate_type, x.aggregate_id) = (picked.destination, picked.aggregate_type, picked.aggregate_id)
+        order by x.id
+        limit 1
+        for update;
+        held := found;
+        select b.* into hold from outbox.blocked b
+        where (b.destination, b.aggregate_type, b.aggregate_id) = (picked.destination, picked.aggregate_type, picked.aggregate_id)
+          and b.event_id = picked.event_id and b.released_at is null
+        for update;
+        ordered := held and not p_skip;
+        outcome := case
+            when not found then 'gone'
+            when held and not p_skip and p_dry_run then 'redriven'
+            when held and not p_skip then outbox.put_back(d, null, 'blocked', p_request)
+            else 'released'
+        end;
+        if outcome = 'released' and not p_dry_run then
+            update outbox.blocked b set released_at = clock_timestamp()
+            where (b.destination, b.aggregate_type, b.aggregate_id) = (hold.destination, hold.aggregate_type, hold.aggregate_id);
+        end if;
+        return next;
+    end loop;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.renew_relay(p_relay uuid, p_ttl interval, p_relays integer, p_leaving boolean, p_known_shards smallint[], p_known_epochs bigint[], p_release smallint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_destinations text[], p_types text[], p_ids text[], p_released timestamp with time zone[])
  RETURNS json
  LANGUAGE plpgsql
 AS $function$
@@ -688,10 +1861,10 @@ begin
         with resumed as materialized (
             select b.destination, b.aggregate_type, b.aggregate_id
             from outbox.blocked b
-            join unnest(p_destinations, p_types, p_ids) as l (destination, aggregate_type, aggregate_id)
+            join unnest(p_destinations, p_types, p_ids, p_released) as l (destination, aggregate_type, aggregate_id, released_at)
                 on (l.destination, l.aggregate_type, l.aggregate_id) = (b.destination, b.aggregate_type, b.aggregate_id)
             join outbox.shards s on s.shard = b.shard and s.owner = p_relay
-            where b.released_at is not null
+            where b.released_at = l.released_at
             order by b.destination, b.aggregate_type, b.aggregate_id
             for update of b skip locked
         )
@@ -714,13 +1887,181 @@ begin
         'released', (
             select coalesce(json_agg(json_build_object(
                 'destination', l.destination, 'aggregate_type', l.aggregate_type, 'aggregate_id', l.aggregate_id,
-                'shard', l.shard, 'first_id', l.first_id) order by l.first_id), '[]')
+                'shard', l.shard, 'first_id', l.first_id, 'released_at', l.released_at) order by l.first_id), '[]')
             from (
-                select b.* from outbox.blocked b
+                -- A few for each destination, so that one that is not configured
+                -- keeps no other waiting. Those that the relay has resumed and
+                -- whose hold is still there come in any case.
+                select b.*,
+                       row_number() over (partition by b.destination order by b.first_id) as place,
+                       (b.destination, b.aggregate_type, b.aggregate_id) in (
+                           select r.destination, r.aggregate_type, r.aggregate_id
+                           from unnest(p_destinations, p_types, p_ids) as r (destination, aggregate_type, aggregate_id)
+                       ) as asked
+                from outbox.blocked b
                 join outbox.shards s on s.shard = b.shard and s.owner = p_relay
                 where b.released_at is not null
-                order by b.first_id limit 100
-            ) as l));
+            ) as l
+            where l.place <= 100 or l.asked));
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.sample_ids()
+ RETURNS TABLE(last_id bigint, ids_per_second double precision)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '1s'
+AS $function$
+declare
+    at      timestamptz := clock_timestamp();
+    drawn   bigint;
+    elapsed double precision;
+    mine    outbox.janitor;
+begin
+    select s.last_value into drawn from outbox.events_id_seq s;
+    select j.* into mine from outbox.janitor j for update;
+    elapsed := extract(epoch from at - mine.sampled_at);
+    if elapsed >= 60 then
+        mine.ids_per_second := greatest(
+            (drawn - mine.last_id) / elapsed, mine.ids_per_second * 0.5 ^ least(elapsed / 21600, 100));
+        update outbox.janitor
+        set sampled_at = at, last_id = drawn, ids_per_second = mine.ids_per_second;
+    end if;
+    return query select drawn, mine.ids_per_second;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.seal_partition(p_number bigint, p_before timestamp with time zone)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+declare
+    child  text := outbox.partition_name('events', p_number);
+    found  boolean;
+    newest timestamptz;
+begin
+    if not outbox.try_partitions() then
+        return 'busy';
+    end if;
+    if not exists (
+        select from pg_inherits i
+        where i.inhparent = 'outbox.events'::regclass and i.inhrelid = to_regclass(format('outbox.%I', child))) then
+        return 'gone';
+    end if;
+    if p_number >= (select s.last_value / 1000000 from outbox.events_id_seq s) then
+        return 'open';
+    end if;
+    if to_regclass(format('outbox.%I', outbox.partition_name('archive', p_number))) is not null then
+        return 'moved';
+    end if;
+    execute format('select exists (select from outbox.%I where sent_at is null)', child) into found;
+    if found then
+        return 'unsent';
+    end if;
+    execute format('select e.sent_at from outbox.%I e order by e.id desc limit 1', child) into newest;
+    if newest >= p_before then
+        return 'young';
+    end if;
+    begin
+        execute format('alter table outbox.%I drop constraint if exists being_archived', child);
+        execute format('alter table outbox.%I add constraint being_archived check (sent_at is not null and sent_at < %L) not valid',
+            child, p_before);
+    exception
+        when lock_not_available or deadlock_detected then
+            return 'locked';
+    end;
+    return 'sealed';
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.search_replay(p_after bigint, p_until bigint, p_before timestamp with time zone, p_limit integer, p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone)
+ RETURNS TABLE(id bigint, aggregate bigint, wanted boolean)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+    return query
+    select r.id,
+           hashtextextended(r.aggregate_id, hashtextextended(r.aggregate_type, 0)),
+           r.sent_at < p_before
+               and r.replay_of is null
+               and (p_destination is null or r.destination = p_destination)
+               and (p_type is null or r.aggregate_type = p_type)
+               and (p_id is null or r.aggregate_id = p_id)
+               and (p_event_type is null or r.event_type = p_event_type)
+               and (p_from is null or r.created_at >= p_from)
+               and (p_to is null or r.created_at < p_to)
+    from (
+        (select e.id, e.created_at, e.sent_at, e.replay_of, e.aggregate_type, e.aggregate_id, e.event_type, e.destination
+         from outbox.events e
+         where e.id > p_after and e.id <= p_until
+         order by e.id
+         limit p_limit)
+        union all
+        (select a.id, a.created_at, a.sent_at, a.replay_of, a.aggregate_type, a.aggregate_id, a.event_type, a.destination
+         from outbox.archive a
+         where a.id > p_after and a.id <= p_until
+         order by a.id
+         limit p_limit)
+    ) as r
+    order by r.id
+    limit p_limit;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.start_replay(p_replay uuid, p_request text, p_redirect text, p_interleave boolean, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    insert into outbox.replays (
+        replay_id, request_id, redirect, interleave, event_ids, destination, aggregate_type, aggregate_id, event_type,
+        created_from, created_to, through, last_id)
+    select p_replay, p_request, p_redirect, p_interleave, p_event_ids, p_destination, p_type, p_id, p_event_type,
+           p_from, p_to, coalesce(p_id_from, 1) - 1, least(s.last_value, p_id_to)
+    from outbox.events_id_seq s
+    on conflict (replay_id) do nothing;
+    return found;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.try_partitions()
+ RETURNS boolean
+ LANGUAGE sql
+BEGIN ATOMIC
+ SELECT pg_try_advisory_xact_lock(1869968504, 2) AS pg_try_advisory_xact_lock;
+END
+
+CREATE OR REPLACE FUNCTION outbox.unseal_partition(p_number bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+AS $function$
+begin
+    if not outbox.try_partitions() then
+        return false;
+    end if;
+    execute format('alter table if exists outbox.%I drop constraint if exists being_archived', outbox.partition_name('events', p_number));
+    return true;
+exception
+    when lock_not_available or deadlock_detected then
+        return false;
 end
 $function$
 
@@ -730,27 +2071,61 @@ CREATE OR REPLACE FUNCTION outbox.uuidv7()
  PARALLEL SAFE
 RETURN (encode(set_bit(set_bit(OVERLAY(uuid_send(gen_random_uuid()) PLACING SUBSTRING(int8send((floor((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric)))::bigint) FROM 3) FROM 1 FOR 6), (52)::bigint, 1), (53)::bigint, 1), 'hex'::text))::uuid
 
-grant DELETE on archive to outbox_janitor
-grant INSERT on archive to outbox_janitor
+CREATE OR REPLACE FUNCTION outbox.validate_partition(p_number bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '1s'
+AS $function$
+declare
+    child text := outbox.partition_name('events', p_number);
+begin
+    if not outbox.try_partitions() then
+        return 'busy';
+    end if;
+    execute format('alter table outbox.%I validate constraint being_archived', child);
+    return 'valid';
+exception
+    when check_violation then
+        return 'young';
+    when undefined_table or undefined_object then
+        return 'unsealed';
+    when lock_not_available then
+        return 'busy';
+end
+$function$
+
+grant execute on archive_partition to outbox_janitor
 grant SELECT on archive to outbox_janitor
+grant SELECT on archive to outbox_redrive
 grant SELECT on archive to outbox_relay
 grant SELECT on blocked to outbox_janitor
+grant SELECT on blocked to outbox_redrive
 grant DELETE on blocked to outbox_relay
 grant INSERT on blocked to outbox_relay
 grant SELECT on blocked to outbox_relay
 grant UPDATE on blocked to outbox_relay
-grant DELETE on dead_letters to outbox_janitor
-grant INSERT on dead_letters to outbox_janitor
+grant execute on copy_replay to outbox_redrive
+grant execute on count_replay to outbox_redrive
 grant SELECT on dead_letters to outbox_janitor
+grant SELECT on dead_letters to outbox_redrive
 grant DELETE on dead_letters to outbox_relay
 grant INSERT on dead_letters to outbox_relay
 grant SELECT on dead_letters to outbox_relay
 grant UPDATE on dead_letters to outbox_relay
+grant execute on delete_archived to outbox_janitor
+grant execute on delete_dead_letters to outbox_janitor
+grant execute on digest to outbox_janitor
+grant execute on drop_archived to outbox_janitor
+grant execute on drop_vacant to outbox_janitor
+grant execute on end_janitor to outbox_janitor
 grant execute on enqueue to outbox_writer
 grant SELECT on events_id_seq to outbox_janitor
+grant SELECT on events_id_seq to outbox_redrive
 grant SELECT on events_id_seq to outbox_relay
-grant DELETE on events to outbox_janitor
 grant SELECT on events to outbox_janitor
+grant SELECT on events to outbox_redrive
 grant DELETE on events to outbox_relay
 grant SELECT on events to outbox_relay
 grant UPDATE (message_id) on events to outbox_relay
@@ -763,24 +2138,51 @@ grant INSERT (event_id) on events to outbox_writer
 grant INSERT (event_type) on events to outbox_writer
 grant INSERT (headers) on events to outbox_writer
 grant INSERT (payload) on events to outbox_writer
+grant execute on expire_relays to outbox_janitor
+grant SELECT on exports to outbox_janitor
+grant execute on find_replay to outbox_redrive
+grant execute on forget_exports to outbox_janitor
+grant execute on health to outbox_janitor
+grant SELECT on janitor to outbox_janitor
+grant SELECT on janitor to outbox_relay
 grant execute on join_relay to outbox_relay
 grant execute on leave_relay to outbox_relay
+grant execute on list_archive to outbox_janitor
+grant execute on list_events to outbox_janitor
 grant execute on lock_aggregate to outbox_writer
+grant execute on make_partition to outbox_janitor
 grant execute on make_partitions to outbox_janitor
 grant SELECT on migrations to outbox_janitor
+grant SELECT on migrations to outbox_redrive
 grant SELECT on migrations to outbox_relay
+grant execute on move_sent to outbox_janitor
+grant execute on partition_name to outbox_janitor
 grant execute on ranges to outbox_relay
 grant execute on read_backlog to outbox_relay
 grant execute on read_gaps to outbox_relay
 grant execute on read_left to outbox_relay
+grant execute on record_export to outbox_janitor
+grant execute on redrive_dead_letters to outbox_redrive
+grant SELECT on redrives to outbox_redrive
+grant SELECT on redrives to outbox_relay
 grant SELECT on relays to outbox_janitor
+grant SELECT on relays to outbox_redrive
 grant DELETE on relays to outbox_relay
 grant INSERT on relays to outbox_relay
 grant SELECT on relays to outbox_relay
 grant UPDATE on relays to outbox_relay
+grant execute on release_blocked to outbox_redrive
 grant execute on renew_relay to outbox_relay
+grant SELECT on replay_events to outbox_redrive
+grant SELECT on replays to outbox_redrive
+grant execute on sample_ids to outbox_janitor
+grant execute on seal_partition to outbox_janitor
 grant SELECT on shards to outbox_janitor
+grant SELECT on shards to outbox_redrive
 grant SELECT on shards to outbox_relay
 grant UPDATE on shards to outbox_relay
+grant execute on start_replay to outbox_redrive
+grant execute on unseal_partition to outbox_janitor
 grant execute on uuidv7 to outbox_writer
+grant execute on validate_partition to outbox_janitor
 sequence outbox.events_id_seq cache 1 increment 1 start 1 cycle false
