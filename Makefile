@@ -168,6 +168,11 @@ FAULTS ?=
 chaos: ## RUNS runs of the compiled relay among faults, from SEED on; only FAULTS when set
 	go run ./localstack/chaos -runs $(RUNS) -seed $(SEED) -faults '$(FAULTS)'
 
+.PHONY: failpoints
+FAILPOINTS ?=
+failpoints: ## stop the relay at each step by each fault; writes the table into docs/reliability.md
+	go run ./localstack/failpoints $(if $(FAILPOINTS),-steps '$(FAILPOINTS)',-write docs/reliability.md)
+
 .PHONY: bench
 bench: ## run every Go benchmark, on a PostgreSQL that writes durably
 	go run ./localstack/postgres -fsync -- go test -run '^$$' -bench . -benchmem ./...

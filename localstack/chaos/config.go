@@ -26,11 +26,6 @@ type config struct {
 	tamper   rig.Tamper
 }
 
-// readAhead is how long a relay may hold an event that it read before a row
-// with a lower id committed: through the longest fault, a lease and a back-off,
-// since what may have been accepted is sent again before anything else.
-const readAhead = 6 * time.Second
-
 func parseFlags(args []string, out io.Writer) (config, error) {
 	var c config
 	var names string

@@ -108,7 +108,7 @@ func (r *result) play(ctx context.Context, cfg config, p rig.Program, server *pg
 		}
 	}
 	r.ends = w.Ends()
-	r.verdict = j.Check(history.Config{ReadAhead: readAhead})
+	r.verdict = j.Check(history.Config{ReadAhead: rig.ReadAhead})
 	return err
 }
 

@@ -20,6 +20,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
 
+// ReadAhead is how long a relay may hold an event that it read before a row
+// with a lower id committed: through the longest fault, a lease and a back-off,
+// since what may have been accepted is sent again before anything else.
+const ReadAhead = 6 * time.Second
+
 // inFlight is how long after a fault a request that was under way may still be
 // accepted, and slack how far the clocks of a fault and of what it hit may be
 // apart.

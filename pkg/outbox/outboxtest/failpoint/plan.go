@@ -1,0 +1,172 @@
+//go:build unix
+
+package failpoint
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// Fault is what happens at a step.
+type Fault string
+
+const (
+	// Kill ends the process with SIGKILL.
+	Kill Fault = "kill"
+	// Fail lets the call fail at once.
+	Fail Fault = "error"
+	// Lose lets the call wait for an answer until its time is over.
+	Lose Fault = "lost_answer"
+	// Freeze stops the process with SIGSTOP. Whoever started it lets it go on.
+	Freeze Fault = "freeze"
+)
+
+// Faults returns all faults.
+func Faults() []Fault { return []Fault{Kill, Fail, Lose, Freeze} }
+
+// ErrInjected is the error of a call that [Fail] hit.
+var ErrInjected = errors.New("injected by a failpoint")
+
+// Plan does one fault at one step. It is a [Hook].
+type Plan struct {
+	Step  Step  `json:"step"`
+	Fault Fault `json:"fault"`
+	// Nth is at each how-many-th passing of the step it happens, counted in each
+	// process. Defaults to each.
+	Nth int `json:"nth,omitempty"`
+	// Times is how often it happens in all, in whatever process that shares
+	// the folder. Defaults to once.
+	Times int `json:"times,omitempty"`
+	// Ledger is the folder where each time is told of. Required.
+	Ledger string `json:"ledger"`
+
+	mu     sync.Mutex
+	passed int
+	// Tests stop the process by other means.
+	signal func(syscall.Signal)
+}
+
+// Hit tells of a time that a plan did its fault.
+type Hit struct {
+	At  time.Time `json:"at"`
+	PID int       `json:"pid"`
+}
+
+// UnmarshalText reads a plan from JSON and names every fault of it.
+func (p *Plan) UnmarshalText(text []byte) error {
+	type plain Plan // has no methods
+	if err := json.Unmarshal(text, (*plain)(p)); err != nil {
+		return fmt.Errorf("failpoint: %w", err)
+	}
+	return p.validate()
+}
+
+func (p *Plan) validate() error {
+	var faults []error
+	if !p.Step.known() {
+		faults = append(faults, fmt.Errorf("failpoint: step: there is no %q", p.Step))
+	}
+	if !slices.Contains(Faults(), p.Fault) {
+		faults = append(faults, fmt.Errorf("failpoint: fault: there is no %q", p.Fault))
+	}
+	if !p.Step.IsCall() && (p.Fault == Fail || p.Fault == Lose) {
+		faults = append(faults, fmt.Errorf("failpoint: no call is under way at %s that could have the fault %s", p.Step, p.Fault))
+	}
+	if p.Nth < 0 || p.Times < 0 {
+		faults = append(faults, errors.New("failpoint: nth and times must not be negative"))
+	}
+	if p.Ledger == "" {
+		faults = append(faults, errors.New("failpoint: ledger is required"))
+	}
+	return errors.Join(faults...)
+}
+
+// At implements [Hook].
+func (p *Plan) At(ctx context.Context, s Step) error {
+	if s != p.Step || !p.due() {
+		return nil
+	}
+	claimed, err := p.claim()
+	if err != nil || !claimed {
+		return err
+	}
+	switch p.Fault {
+	case Kill:
+		p.send(syscall.SIGKILL)
+	case Freeze:
+		p.send(syscall.SIGSTOP)
+	case Fail:
+		return ErrInjected
+	case Lose:
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	return nil
+}
+
+// due counts a passing.
+func (p *Plan) due() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.passed++
+	return p.passed%max(1, p.Nth) == 0
+}
+
+// claim takes one of the times that are left and tells of it.
+func (p *Plan) claim() (bool, error) {
+	for n := range max(1, p.Times) {
+		name := filepath.Join(p.Ledger, fmt.Sprintf("%d.json", n))
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if errors.Is(err, os.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return false, fmt.Errorf("failpoint: %w", err)
+		}
+		err = json.NewEncoder(f).Encode(Hit{At: time.Now(), PID: os.Getpid()})
+		return true, errors.Join(err, f.Close())
+	}
+	return false, nil
+}
+
+// send stops this process, all its goroutines included.
+func (p *Plan) send(s syscall.Signal) {
+	if p.signal != nil {
+		p.signal(s)
+		return
+	}
+	_ = syscall.Kill(os.Getpid(), s) // It always may.
+	if s == syscall.SIGKILL {
+		select {}
+	}
+}
+
+// Hits returns what plans told of in the folder, in order.
+func Hits(ledger string) ([]Hit, error) {
+	var hits []Hit
+	for n := 0; ; n++ {
+		text, err := os.ReadFile(filepath.Join(ledger, fmt.Sprintf("%d.json", n)))
+		if errors.Is(err, os.ErrNotExist) {
+			return hits, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("failpoint: %w", err)
+		}
+		var h Hit
+		if len(text) == 0 {
+			return hits, nil // It is being written.
+		}
+		if err := json.Unmarshal(text, &h); err != nil {
+			return nil, fmt.Errorf("failpoint: %w", err)
+		}
+		hits = append(hits, h)
+	}
+}

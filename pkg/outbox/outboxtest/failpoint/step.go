@@ -1,0 +1,65 @@
+package failpoint
+
+import (
+	"context"
+	"slices"
+)
+
+// Step is a moment in a relay's work.
+type Step string
+
+// The steps, in the order of a relay's life. A step "before" is one at which
+// nothing was asked for yet. A step that is not is one at which the other side
+// has done it and the relay has not seen the answer, unless it says otherwise.
+const (
+	BeforeJoin Step = "before_join"
+	Joined     Step = "joined"
+	// LeaseTaken: a renewal gave the relay shards that it did not hold.
+	LeaseTaken  Step = "lease_taken"
+	BeforeRenew Step = "before_renew"
+	Renewed     Step = "renewed"
+	BeforeFetch Step = "before_fetch"
+	// Fetched: at least one event was read.
+	Fetched    Step = "fetched"
+	BeforeSend Step = "before_send"
+	// Sent: the request has left the process, and there is no answer. Only HTTP
+	// clients that heed [net/http/httptrace] come here.
+	Sent Step = "sent"
+	// Answered: the destination has accepted at least one message.
+	Answered Step = "answered"
+	// Accepted: the relay has seen the acceptance a millisecond ago.
+	Accepted     Step = "accepted"
+	BeforeSettle Step = "before_settle"
+	Settled      Step = "settled"
+	// Marked: the relay has seen the answer to a settlement a millisecond ago.
+	Marked Step = "marked"
+	// BeforeHandOver and HandedOver: a renewal that gives shards back while the
+	// relay holds others.
+	BeforeHandOver Step = "before_hand_over"
+	HandedOver     Step = "handed_over"
+	BeforeLeave    Step = "before_leave"
+	Left           Step = "left"
+)
+
+// Steps returns all steps in their order.
+func Steps() []Step {
+	return []Step{
+		BeforeJoin, Joined, LeaseTaken, BeforeRenew, Renewed, BeforeFetch, Fetched, BeforeSend, Sent, Answered, Accepted,
+		BeforeSettle, Settled, Marked, BeforeHandOver, HandedOver, BeforeLeave, Left,
+	}
+}
+
+// IsCall says whether a call is under way at the step, that can fail.
+func (s Step) IsCall() bool { return s != Accepted && s != Marked }
+
+// known says whether there is such a step.
+func (s Step) known() bool { return slices.Contains(Steps(), s) }
+
+// Hook is told of steps.
+type Hook interface {
+	// At is called at each step, from the goroutine of the call, and may be
+	// called concurrently. An error fails the call: at a step "before" the call
+	// is then never made, at the others its answer is lost. At may wait until
+	// ctx ends, which is when the call's time is over.
+	At(ctx context.Context, s Step) error
+}

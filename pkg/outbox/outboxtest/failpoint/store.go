@@ -1,0 +1,133 @@
+package failpoint
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// seen is how long after an answer was given to the relay it has surely been
+// taken in.
+const seen = time.Millisecond
+
+// Store returns inner with h told of every step. Make one for each run of a
+// relay.
+func Store(inner relay.Store, h Hook) relay.Store {
+	return &store{inner: inner, hook: h, held: map[tenure]bool{}}
+}
+
+type store struct {
+	inner relay.Store
+	hook  Hook
+
+	mu   sync.Mutex
+	held map[tenure]bool
+}
+
+// tenure is the time between taking a shard and giving it back.
+type tenure struct {
+	shard int
+	epoch int64
+}
+
+func (s *store) Join(ctx context.Context, j relay.Join) (bool, error) {
+	return around(ctx, s.hook, BeforeJoin, Joined, func() (bool, error) { return s.inner.Join(ctx, j) })
+}
+
+func (s *store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
+	before, after := BeforeRenew, Renewed
+	if len(r.Release) > 0 {
+		before, after = BeforeHandOver, HandedOver
+	}
+	got, err := around(ctx, s.hook, before, after, func() (relay.Lease, error) { return s.inner.Renew(ctx, r) })
+	if err != nil || !s.gained(got.Shards) {
+		return got, err
+	}
+	return got, s.hook.At(ctx, LeaseTaken)
+}
+
+// gained says whether there are shards that were not there the last time.
+func (s *store) gained(now []relay.ShardLease) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := make(map[tenure]bool, len(now))
+	more := false
+	for _, l := range now {
+		t := tenure{shard: l.Shard, epoch: l.Epoch}
+		held[t] = true
+		more = more || !s.held[t]
+	}
+	s.held = held
+	return more
+}
+
+func (s *store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
+	_, err := around(ctx, s.hook, BeforeLeave, Left, func() (struct{}, error) { return struct{}{}, s.inner.Leave(ctx, relayID, p) })
+	return err
+}
+
+func (s *store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
+	if err := s.hook.At(ctx, BeforeFetch); err != nil {
+		return relay.Fetched{}, err
+	}
+	got, err := s.inner.Fetch(ctx, f)
+	if err != nil || !hasRecords(&got) {
+		return got, err
+	}
+	return got, s.hook.At(ctx, Fetched)
+}
+
+func hasRecords(f *relay.Fetched) bool {
+	for _, rows := range f.Scans {
+		for i := range rows {
+			if rows[i].Record != nil {
+				return true
+			}
+		}
+	}
+	for i := range f.Backfills {
+		if len(f.Backfills[i].Records) > 0 {
+			return true
+		}
+	}
+	return len(f.Gaps) > 0
+}
+
+func (s *store) Backlog(ctx context.Context, low int64, limit int) (relay.Backlog, error) {
+	return s.inner.Backlog(ctx, low, limit)
+}
+
+func (s *store) Settle(ctx context.Context, relayID uuid.UUID, m relay.Settlement) (relay.Settled, error) {
+	got, err := around(ctx, s.hook, BeforeSettle, Settled, func() (relay.Settled, error) { return s.inner.Settle(ctx, relayID, m) })
+	if err == nil && !got.Fenced {
+		soon(ctx, s.hook, Marked)
+	}
+	return got, err
+}
+
+// around makes a call between two steps.
+func around[T any](ctx context.Context, h Hook, before, after Step, call func() (T, error)) (T, error) {
+	var none T
+	if err := h.At(ctx, before); err != nil {
+		return none, err
+	}
+	got, err := call()
+	if err != nil {
+		return got, err
+	}
+	if err := h.At(ctx, after); err != nil {
+		return none, err
+	}
+	return got, nil
+}
+
+// soon tells of a step once the relay has taken the answer in. Nothing waits
+// for it, so it has no call to fail.
+func soon(ctx context.Context, h Hook, s Step) {
+	ctx = context.WithoutCancel(ctx)
+	time.AfterFunc(seen, func() { _ = h.At(ctx, s) })
+}
