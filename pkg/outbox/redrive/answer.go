@@ -22,6 +22,9 @@ type Answer struct {
 	// Redriven is how many were brought back. From a queue: accepted by the
 	// destination. From the outbox: pending again.
 	Redriven int `json:"redriven"`
+	// Released is how many aggregates were taken off hold on request. Those
+	// that a redriven dead letter releases are not counted.
+	Released int `json:"released,omitempty"`
 	// Matched is, in a dry run, how many would be brought back.
 	Matched int `json:"matched,omitempty"`
 	// Skipped is how many the filters left out.

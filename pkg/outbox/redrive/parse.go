@@ -63,6 +63,8 @@ func (r *Request) set(f *faults, name string, value json.RawMessage) {
 		r.Queue = f.text(name, value)
 	case "destination":
 		r.Destination = f.text(name, value)
+	case "redirect":
+		r.Redirect = f.text(name, value)
 	case "event_ids":
 		r.EventIDs = f.ids(name, value)
 	case "aggregate_type":

@@ -3,7 +3,6 @@ package redrive
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -41,6 +40,12 @@ const MaxEventIDs = 10_000
 // MaxText is the longest text of a filter, a queue or a token, in bytes.
 const MaxText = 2048
 
+// MinRate and MaxRate bound the rate of a request, in events per second.
+const (
+	MinRate = 0.001
+	MaxRate = 1_000_000
+)
+
 // Request says what to bring back. The zero value is refused, so nothing is
 // ever brought back that nobody asked for. [Parse] makes it from JSON; those
 // who fill it in themselves call Validate.
@@ -59,6 +64,10 @@ type Request struct {
 	// defaults to the queue that failed. For all else it is a filter: the name
 	// of the outbox destination that the events belong to.
 	Destination string `json:"destination,omitempty"`
+	// Redirect is the outbox destination that the events go to instead of their
+	// own. For SourceDeadLetters, where it breaks order and needs Confirm, and
+	// for ActionReplay.
+	Redirect string `json:"redirect,omitempty"`
 
 	// EventIDs are the events to bring back, at most MaxEventIDs.
 	EventIDs []uuid.UUID `json:"event_ids,omitempty"`
@@ -92,7 +101,8 @@ type Request struct {
 	Confirm bool `json:"confirm,omitempty"`
 	// Token goes on where an earlier run with the same request ended: the token
 	// of its answer. A dead-letter queue needs none: what was brought back is
-	// not in it any more.
+	// not in it any more. Of a replay it is a UUID, under which the replay keeps
+	// the filters that it began with.
 	Token string `json:"token,omitempty"`
 	// Interleave lets replayed events mix with new events of their aggregates.
 	// For ActionReplay only.
@@ -124,12 +134,13 @@ func (r *Request) Validate() error {
 	if r.Limit < 0 {
 		f.add("limit", "%d is negative", r.Limit)
 	}
-	if r.Rate < 0 || math.IsNaN(r.Rate) || math.IsInf(r.Rate, 0) {
-		f.add("rate", "%v is not a number of events per second", r.Rate)
+	if r.Rate != 0 && !(r.Rate >= MinRate && r.Rate <= MaxRate) {
+		f.add("rate", "%v is not a number of events per second between %v and %v", r.Rate, MinRate, MaxRate)
 	}
 	for _, text := range [...]struct{ field, value string }{
 		{"queue", r.Queue},
 		{"destination", r.Destination},
+		{"redirect", r.Redirect},
 		{"aggregate_type", r.AggregateType},
 		{"aggregate_id", r.AggregateID},
 		{"event_type", r.EventType},
@@ -160,12 +171,15 @@ func (r *Request) validateKind(f *faults) {
 		if r.Interleave {
 			f.add("interleave", "has a meaning for the action replay only")
 		}
+		if r.Redirect != "" && r.Source != SourceDeadLetters {
+			f.add("redirect", "has a meaning for the source dead_letters and the action replay only")
+		}
 	case ActionReplay:
 		if r.Source != "" {
 			f.add("source", "has no meaning for the action replay: leave it out")
 		}
 		f.onlyForDLQ(r.Queue)
-		if !r.Filtered() {
+		if !r.Filtered() && r.Token == "" {
 			f.add("action", "a replay needs a filter: name event_ids, an aggregate, an event_type, a destination or a range")
 		}
 	default:
