@@ -662,6 +662,27 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.delete_redrives(p_before timestamp with time zone, p_limit integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+AS $function$
+declare
+    deleted bigint;
+begin
+    delete from outbox.redrives d
+    where d.redrive_id in (
+        select o.redrive_id from outbox.redrives o
+        where o.redriven_at < p_before
+        order by o.redrive_id limit p_limit
+        for update skip locked);
+    get diagnostics deleted = row_count;
+    return deleted;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.digest(a outbox.archive)
  RETURNS bigint
  LANGUAGE sql
@@ -1012,9 +1033,10 @@ begin
             outbox.drop_archived(bigint, timestamptz, boolean),
             outbox.delete_archived(bigint, bigint, timestamptz, integer, boolean),
             outbox.delete_dead_letters(timestamptz, integer),
+            outbox.delete_redrives(timestamptz, integer),
             outbox.expire_relays(timestamptz),
             outbox.end_janitor(),
-            outbox.health(interval, timestamptz, integer)
+            outbox.health(interval, integer)
             to outbox_janitor;
     end if;
     if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
@@ -1048,7 +1070,7 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.health(p_alarm interval, p_before timestamp with time zone, p_limit integer)
+CREATE OR REPLACE FUNCTION outbox.health(p_alarm interval, p_limit integer)
  RETURNS json
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1445,7 +1467,7 @@ begin
             on conflict (id) do update set (%2$s) = row (%3$s)
             returning 1
         )
-        select (select count(*) from kept), count(*), max(s.id), coalesce(bool_or(s.young), false) from seen s
+        select (select count(*) from kept), count(*), max(s.id), coalesce(bool_and(s.young), false) from seen s
     $move$, source, columns, excluded)
     into moved, looked, last, young
     using greatest(p_from, number * 1000000), (number + 1) * 1000000, p_before, p_limit;
@@ -1470,6 +1492,12 @@ CREATE OR REPLACE FUNCTION outbox.partition_name(kind text, number bigint)
  LANGUAGE sql
  IMMUTABLE
 RETURN ((kind || '_p'::text) || lpad((number)::text, GREATEST(6, length((number)::text)), '0'::text))
+
+CREATE OR REPLACE FUNCTION outbox.passes(d outbox.dead_letters, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE
+RETURN (((p_event_ids IS NULL) OR ((d).event_id = ANY (p_event_ids))) AND ((p_destination IS NULL) OR ((d).destination = p_destination)) AND ((p_type IS NULL) OR ((d).aggregate_type = p_type)) AND ((p_id IS NULL) OR ((d).aggregate_id = p_id)) AND ((p_event_type IS NULL) OR ((d).event_type = p_event_type)) AND ((p_from IS NULL) OR ((d).created_at >= p_from)) AND ((p_to IS NULL) OR ((d).created_at < p_to)) AND ((p_id_from IS NULL) OR ((d).id >= p_id_from)) AND ((p_id_to IS NULL) OR ((d).id <= p_id_to)))
 
 CREATE OR REPLACE FUNCTION outbox.put_back(d outbox.dead_letters, p_redirect text, p_source text, p_request text)
  RETURNS text
@@ -1652,21 +1680,15 @@ CREATE OR REPLACE FUNCTION outbox.redrive_dead_letters(p_request text, p_after b
 AS $function$
 #variable_conflict use_column
 declare
-    picked bigint[];
-    d      outbox.dead_letters;
+    picked  bigint[];
+    d       outbox.dead_letters;
+    earlier bigint;
+    wanted  bigint;
 begin
     picked := array(
         select x.id from outbox.dead_letters x
         where x.id > p_after
-          and (p_event_ids is null or x.event_id = any (p_event_ids))
-          and (p_destination is null or x.destination = p_destination)
-          and (p_type is null or x.aggregate_type = p_type)
-          and (p_id is null or x.aggregate_id = p_id)
-          and (p_event_type is null or x.event_type = p_event_type)
-          and (p_from is null or x.created_at >= p_from)
-          and (p_to is null or x.created_at < p_to)
-          and (p_id_from is null or x.id >= p_id_from)
-          and (p_id_to is null or x.id <= p_id_to)
+          and outbox.passes(x, p_event_ids, p_destination, p_type, p_id, p_event_type, p_from, p_to, p_id_from, p_id_to)
         order by x.id
         limit p_limit);
     for d in select x.* from outbox.dead_letters x where x.id = any (picked) order by x.id for update loop
@@ -1675,20 +1697,24 @@ begin
         destination := d.destination;
         aggregate_type := d.aggregate_type;
         aggregate_id := d.aggregate_id;
+        select count(*), count(*) filter (where outbox.passes(
+            x, p_event_ids, p_destination, p_type, p_id, p_event_type, p_from, p_to, p_id_from, p_id_to))
+        into earlier, wanted
+        from outbox.dead_letters x
+        where hashtextextended(x.aggregate_id, hashtextextended(x.aggregate_type, 0))
+            = hashtextextended(d.aggregate_id, hashtextextended(d.aggregate_type, 0))
+          and x.id < d.id
+          and (x.destination, x.aggregate_type, x.aggregate_id) = (d.destination, d.aggregate_type, d.aggregate_id);
         ordered := coalesce(p_redirect, d.destination) = d.destination
             and exists (
                 select from outbox.blocked b
                 where (b.destination, b.aggregate_type, b.aggregate_id) = (d.destination, d.aggregate_type, d.aggregate_id)
                   and b.event_id = d.event_id)
-            and not exists (
-                select from outbox.dead_letters x
-                where hashtextextended(x.aggregate_id, hashtextextended(x.aggregate_type, 0))
-                    = hashtextextended(d.aggregate_id, hashtextextended(d.aggregate_type, 0))
-                  and x.id < d.id
-                  and (x.destination, x.aggregate_type, x.aggregate_id) = (d.destination, d.aggregate_type, d.aggregate_id));
+            and earlier = 0;
         outcome := case
             when not ordered and not p_confirm then 'unconfirmed'
             when p_dry_run then 'redriven'
+            when wanted > 0 then 'behind'
             else outbox.put_back(d, p_redirect, 'dead_letters', p_request)
         end;
         return next;
@@ -1907,7 +1933,7 @@ end
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.sample_ids()
- RETURNS TABLE(last_id bigint, ids_per_second double precision)
+ RETURNS TABLE(sampled_at timestamp with time zone, current bigint, ids_per_second double precision)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1925,10 +1951,10 @@ begin
     if elapsed >= 60 then
         mine.ids_per_second := greatest(
             (drawn - mine.last_id) / elapsed, mine.ids_per_second * 0.5 ^ least(elapsed / 21600, 100));
-        update outbox.janitor
+        update outbox.janitor j
         set sampled_at = at, last_id = drawn, ids_per_second = mine.ids_per_second;
     end if;
-    return query select drawn, mine.ids_per_second;
+    return query select at, drawn / 1000000, mine.ids_per_second;
 end
 $function$
 
@@ -2116,6 +2142,7 @@ grant SELECT on dead_letters to outbox_relay
 grant UPDATE on dead_letters to outbox_relay
 grant execute on delete_archived to outbox_janitor
 grant execute on delete_dead_letters to outbox_janitor
+grant execute on delete_redrives to outbox_janitor
 grant execute on digest to outbox_janitor
 grant execute on drop_archived to outbox_janitor
 grant execute on drop_vacant to outbox_janitor

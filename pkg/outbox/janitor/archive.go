@@ -1,0 +1,139 @@
+package janitor
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// archive brings to the archive what was sent long enough ago: closed
+// partitions as a whole, single rows of those that fill too slowly.
+func (r *run) archive(ctx context.Context) error {
+	partitions, err := r.store.ListEvents(ctx, listLimit)
+	if err != nil {
+		return err
+	}
+	closed := 0
+	for _, p := range partitions {
+		if p.Closed {
+			closed++
+		}
+	}
+	var failed []error
+	for _, p := range partitions {
+		if !r.time() {
+			break
+		}
+		before := r.sample.At.Add(-r.cfg.Retention)
+		if p.Closed {
+			if closed > r.cfg.KeepPartitions {
+				before = r.sample.At
+			}
+			closed--
+		}
+		switch {
+		case p.Number > r.sample.Current:
+			return errors.Join(failed...)
+		case p.Closed && !p.Archived && !p.Vacant:
+			err = r.archiveWhole(ctx, p, before)
+		case p.Vacant && !p.Closed:
+			continue
+		default:
+			err = r.moveRows(ctx, p, before)
+		}
+		failed = append(failed, err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// archiveWhole brings a closed partition to the archive, or leaves it as it was.
+func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.Time) (err error) {
+	due := !p.Unsent && !p.Newest.IsZero() && p.Newest.Before(before)
+	if !due {
+		if p.Unsent {
+			r.report.Held++
+		}
+		if p.Sealed {
+			return r.unseal(ctx, p.Number)
+		}
+		return nil
+	}
+	outcome, err := r.patiently(ctx, func() (Outcome, error) { return r.store.Seal(ctx, p.Number, before) })
+	if err == nil && outcome == Done {
+		outcome, err = r.patiently(ctx, func() (Outcome, error) {
+			outcome, out, err := r.store.Archive(ctx, p.Number)
+			r.report.kept(out)
+			return outcome, err
+		})
+		if err == nil && outcome == Done {
+			r.report.Archived++
+			return nil
+		}
+	}
+	if outcome == Unsent {
+		r.report.Held++
+	}
+	return errors.Join(err, r.unseal(ctx, p.Number))
+}
+
+// unseal lets a partition take rows again, also when the time has ended.
+func (r *run) unseal(ctx context.Context, number int64) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
+	defer cancel()
+	outcome, err := r.patiently(ctx, func() (Outcome, error) { return r.store.Unseal(ctx, number) })
+	if outcome != Done {
+		r.report.More = true
+	}
+	return err
+}
+
+// moveRows moves the rows of a partition that were sent before the time, and
+// drops the partition when it is closed and nothing is left in it.
+func (r *run) moveRows(ctx context.Context, p EventsPartition, before time.Time) error {
+	if !p.Vacant {
+		if err := r.move(ctx, p.Number, before); err != nil {
+			return err
+		}
+		if p.Closed && p.Unsent {
+			r.report.Held++
+		}
+	}
+	if !p.Closed || p.Unsent || !r.time() {
+		return nil
+	}
+	outcome, err := r.patiently(ctx, func() (Outcome, error) {
+		outcome, out, err := r.store.DropVacant(ctx, p.Number)
+		r.report.kept(out)
+		return outcome, err
+	})
+	if err == nil && outcome == Done {
+		r.report.Dropped++
+	}
+	return err
+}
+
+// moveDefault moves the rows of the default partition that were sent.
+func (r *run) moveDefault(ctx context.Context) error {
+	return r.move(ctx, DefaultPartition, r.sample.At.Add(-r.cfg.Retention))
+}
+
+// move moves rows in batches.
+func (r *run) move(ctx context.Context, number int64, before time.Time) error {
+	for from := int64(0); r.time(); {
+		var m Move
+		outcome, err := r.patiently(ctx, func() (Outcome, error) {
+			var err error
+			m, err = r.store.MoveSent(ctx, number, from, before, r.cfg.MoveLimit)
+			return m.Outcome, err
+		})
+		r.report.Moved += m.Moved
+		if err != nil || outcome != Done || m.Next == 0 {
+			return err
+		}
+		from = m.Next
+	}
+	return nil
+}

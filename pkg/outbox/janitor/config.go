@@ -1,0 +1,172 @@
+package janitor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// The defaults of Config.
+const (
+	DefaultAhead          = 3
+	DefaultAheadFor       = 24 * time.Hour
+	DefaultMaxAhead       = 32
+	DefaultRetention      = 24 * time.Hour
+	DefaultKeepPartitions = 32
+	DefaultMoveLimit      = 1_000
+	DefaultExportRows     = 50_000
+	DefaultExportBytes    = 16 << 20
+	DefaultAlarmAge       = 5 * time.Minute
+	DefaultAttempts       = 5
+	DefaultRetryMin       = 250 * time.Millisecond
+	DefaultReserve        = 5 * time.Second
+)
+
+// Config says how to keep the outbox. The zero value has the defaults.
+type Config struct {
+	// Ahead is how many partitions, of a million ids each, are ready above the
+	// one in use, at least. Defaults to 3.
+	Ahead int
+	// AheadFor is for how long the partitions ahead should last at the highest
+	// rate of late. Defaults to 24 h.
+	AheadFor time.Duration
+	// MaxAhead bounds the partitions ahead: each costs every read of new events
+	// a little. Defaults to 32.
+	MaxAhead int
+
+	// Retention is how long an event stays in outbox.events after it was sent.
+	// Defaults to 24 h.
+	Retention time.Duration
+	// KeepPartitions is how many full partitions stay in outbox.events for as
+	// long as Retention. Those before them go to the archive as soon as all
+	// their events were sent, since a query without an id locks them all.
+	// Defaults to 32.
+	KeepPartitions int
+	// MoveLimit is how many rows one statement looks at to move them. Defaults
+	// to 1,000.
+	MoveLimit int
+
+	// ArchiveRetention is how long an event stays in the archive after it was
+	// sent. Defaults to 0, which is for ever.
+	ArchiveRetention time.Duration
+	// Target takes the rows of the archive before they are removed. Without it
+	// they are removed without a copy. Defaults to none.
+	Target Target
+	// Prefix begins the keys of all files in Target. Defaults to none.
+	Prefix string
+	// ExportRows and ExportBytes bound one file: its rows, and its compressed
+	// size, of which one row may exceed the rest. Defaults to 50,000 and 16 MiB.
+	ExportRows  int
+	ExportBytes int
+
+	// DeadLetterRetention is how long dead letters are kept. Defaults to 0, which
+	// is for ever: they are events that were never delivered.
+	DeadLetterRetention time.Duration
+	// AlarmAge is the age at which an unsent event is stale. Defaults to 5 min.
+	AlarmAge time.Duration
+
+	// Attempts is how often a lock is asked for that others hold. Each attempt
+	// may hold everybody up for 50 ms. Defaults to 5.
+	Attempts int
+	// RetryMin is the pause before the second attempt; it doubles from there.
+	// Defaults to 250 ms.
+	RetryMin time.Duration
+	// Reserve is kept of the time of a run for looking at the whole at its end.
+	// Defaults to 5 s.
+	Reserve time.Duration
+
+	// Observer gets the report of each run. Defaults to none.
+	Observer Observer
+	// Logger defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Observer takes reports. Observe is called once at the end of each run, and
+// must not keep the report.
+type Observer interface {
+	ObserveJanitor(r *Report)
+}
+
+func (c Config) withDefaults() (Config, error) {
+	c.Ahead = cmp.Or(c.Ahead, DefaultAhead)
+	c.AheadFor = cmp.Or(c.AheadFor, DefaultAheadFor)
+	c.MaxAhead = cmp.Or(c.MaxAhead, DefaultMaxAhead)
+	c.Retention = cmp.Or(c.Retention, DefaultRetention)
+	c.KeepPartitions = cmp.Or(c.KeepPartitions, DefaultKeepPartitions)
+	c.MoveLimit = cmp.Or(c.MoveLimit, DefaultMoveLimit)
+	c.ExportRows = cmp.Or(c.ExportRows, DefaultExportRows)
+	c.ExportBytes = cmp.Or(c.ExportBytes, DefaultExportBytes)
+	c.AlarmAge = cmp.Or(c.AlarmAge, DefaultAlarmAge)
+	c.Attempts = cmp.Or(c.Attempts, DefaultAttempts)
+	c.RetryMin = cmp.Or(c.RetryMin, DefaultRetryMin)
+	c.Reserve = cmp.Or(c.Reserve, DefaultReserve)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, c.validate()
+}
+
+func (c Config) validate() error {
+	var faults []error
+	for _, n := range []struct {
+		name             string
+		value, low, high int
+	}{
+		{"Ahead", c.Ahead, 1, 1000},
+		{"MaxAhead", c.MaxAhead, 1, 1000},
+		{"KeepPartitions", c.KeepPartitions, 1, 10_000},
+		{"MoveLimit", c.MoveLimit, 1, 100_000},
+		{"ExportRows", c.ExportRows, 1, 1_000_000},
+		{"ExportBytes", c.ExportBytes, 1, 1 << 30},
+		{"Attempts", c.Attempts, 1, 100},
+	} {
+		if n.value < n.low || n.value > n.high {
+			faults = append(faults, fmt.Errorf("%s: must be %d to %d, is %d", n.name, n.low, n.high, n.value))
+		}
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+		least time.Duration
+	}{
+		{"AheadFor", c.AheadFor, time.Minute},
+		{"Retention", c.Retention, time.Second},
+		{"AlarmAge", c.AlarmAge, time.Second},
+		{"RetryMin", c.RetryMin, time.Millisecond},
+		{"Reserve", c.Reserve, time.Millisecond},
+	} {
+		if d.value < d.least {
+			faults = append(faults, fmt.Errorf("%s: must be at least %v, is %v", d.name, d.least, d.value))
+		}
+	}
+	if c.Ahead > c.MaxAhead {
+		faults = append(faults, fmt.Errorf("Ahead: must be at most MaxAhead (%d), is %d", c.MaxAhead, c.Ahead))
+	}
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"ArchiveRetention", c.ArchiveRetention}, {"DeadLetterRetention", c.DeadLetterRetention}} {
+		if d.value < 0 {
+			faults = append(faults, fmt.Errorf("%s: must not be negative, is %v", d.name, d.value))
+		}
+	}
+	if c.ArchiveRetention != 0 && c.ArchiveRetention < c.Retention {
+		faults = append(faults, fmt.Errorf("ArchiveRetention: must be at least Retention (%v), is %v", c.Retention, c.ArchiveRetention))
+	}
+	if c.Target != nil && c.ArchiveRetention == 0 {
+		faults = append(faults, errors.New("Target: is for what ArchiveRetention removes, which is nothing: set ArchiveRetention"))
+	}
+	return errors.Join(faults...)
+}
+
+// ahead returns how many partitions should be ready above the one in use.
+func (c Config) ahead(rate float64) int {
+	const size = 1_000_000
+	wanted := rate * c.AheadFor.Seconds() / size
+	if wanted >= float64(c.MaxAhead) {
+		return c.MaxAhead
+	}
+	return max(c.Ahead, int(wanted)+1)
+}

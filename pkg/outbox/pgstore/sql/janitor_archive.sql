@@ -1,0 +1,1 @@
+select outcome, seconds from outbox.archive_partition($1::bigint)

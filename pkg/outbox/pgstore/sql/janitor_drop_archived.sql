@@ -1,0 +1,1 @@
+select outbox.drop_archived($1::bigint, $2::timestamptz, $3::boolean)

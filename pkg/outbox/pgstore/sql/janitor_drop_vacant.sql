@@ -1,0 +1,1 @@
+select outcome, seconds from outbox.drop_vacant($1::bigint)

@@ -1,0 +1,1 @@
+select outbox.end_janitor()

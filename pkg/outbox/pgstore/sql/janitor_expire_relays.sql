@@ -1,0 +1,1 @@
+select outbox.expire_relays($1::timestamptz)

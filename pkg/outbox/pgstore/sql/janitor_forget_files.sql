@@ -1,0 +1,1 @@
+select outbox.forget_exports($1::bigint)

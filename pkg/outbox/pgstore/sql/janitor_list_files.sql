@@ -1,0 +1,4 @@
+select x.from_id, x.to_id, x.rows, x.digest::text, x.bytes, x.sha256, x.location
+from outbox.exports x
+where x.number = $1::bigint and x.removed_at is null
+order by x.from_id

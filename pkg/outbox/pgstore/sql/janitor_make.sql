@@ -1,0 +1,1 @@
+select outbox.make_partition($1::bigint)

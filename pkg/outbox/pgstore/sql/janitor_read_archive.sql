@@ -1,0 +1,7 @@
+select a.id, a.event_id::text, a.aggregate_type, a.aggregate_id, a.event_type, a.destination, a.created_at, a.sent_at,
+       coalesce(a.message_id, ''), coalesce(a.sequence_number, ''), a.replays, coalesce(a.replay_of, 0),
+       a.headers::text, a.payload::text, outbox.digest(a)
+from outbox.archive a
+where a.id >= $1::bigint and a.id < $2::bigint
+order by a.id
+limit $3::integer

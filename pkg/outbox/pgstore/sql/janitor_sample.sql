@@ -1,0 +1,1 @@
+select sampled_at, current, ids_per_second from outbox.sample_ids()

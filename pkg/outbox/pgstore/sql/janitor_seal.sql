@@ -1,0 +1,1 @@
+select outbox.seal_partition($1::bigint, $2::timestamptz)

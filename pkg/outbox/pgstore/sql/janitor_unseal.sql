@@ -1,0 +1,1 @@
+select outbox.unseal_partition($1::bigint)

@@ -1,0 +1,1 @@
+select outbox.validate_partition($1::bigint)
