@@ -130,12 +130,32 @@ end
 $$;
 -- +goose StatementEnd
 
+-- Whether a dead letter passes the filters. One that is null lets all pass.
+create function outbox.passes(
+    d outbox.dead_letters,
+    p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text,
+    p_from timestamptz, p_to timestamptz, p_id_from bigint, p_id_to bigint
+) returns boolean
+language sql immutable
+return (p_event_ids is null or d.event_id = any (p_event_ids))
+   and (p_destination is null or d.destination = p_destination)
+   and (p_type is null or d.aggregate_type = p_type)
+   and (p_id is null or d.aggregate_id = p_id)
+   and (p_event_type is null or d.event_type = p_event_type)
+   and (p_from is null or d.created_at >= p_from)
+   and (p_to is null or d.created_at < p_to)
+   and (p_id_from is null or d.id >= p_id_from)
+   and (p_id_to is null or d.id <= p_id_to);
+
 -- Puts dead letters back, in the order of their ids, in one transaction: of the
 -- next p_limit that match, those that do not break the order of their aggregate,
--- and with p_confirm all. A filter that is null lets everything pass. Order is
--- kept when the lane is on hold for the event, nothing of it died earlier, and
--- it goes where it was to go. Besides the outcomes of put_back it answers
--- unconfirmed. With p_dry_run nothing is changed.
+-- and with p_confirm all. Order is kept when the lane is on hold for the event,
+-- nothing of it died earlier, and it goes where it was to go. A lane ends at the
+-- first that could not be put back. Besides the outcomes of put_back it answers:
+--   unconfirmed  it would break the order
+--   behind       an earlier one of its lane, asked for as well, is still dead
+--   gone         somebody else put it back, or removed it
+-- With p_dry_run nothing is changed.
 --
 -- Dead letters are locked in the order of their ids, so that two calls do not
 -- wait for each other in a circle; the second finds what the first left.
@@ -153,21 +173,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    picked bigint[];
-    d      outbox.dead_letters;
+    picked  bigint[];
+    d       outbox.dead_letters;
+    earlier bigint;
+    wanted  bigint;
 begin
     picked := array(
         select x.id from outbox.dead_letters x
         where x.id > p_after
-          and (p_event_ids is null or x.event_id = any (p_event_ids))
-          and (p_destination is null or x.destination = p_destination)
-          and (p_type is null or x.aggregate_type = p_type)
-          and (p_id is null or x.aggregate_id = p_id)
-          and (p_event_type is null or x.event_type = p_event_type)
-          and (p_from is null or x.created_at >= p_from)
-          and (p_to is null or x.created_at < p_to)
-          and (p_id_from is null or x.id >= p_id_from)
-          and (p_id_to is null or x.id <= p_id_to)
+          and outbox.passes(x, p_event_ids, p_destination, p_type, p_id, p_event_type, p_from, p_to, p_id_from, p_id_to)
         order by x.id
         limit p_limit);
     for d in select x.* from outbox.dead_letters x where x.id = any (picked) order by x.id for update loop
@@ -176,20 +190,24 @@ begin
         destination := d.destination;
         aggregate_type := d.aggregate_type;
         aggregate_id := d.aggregate_id;
+        select count(*), count(*) filter (where outbox.passes(
+            x, p_event_ids, p_destination, p_type, p_id, p_event_type, p_from, p_to, p_id_from, p_id_to))
+        into earlier, wanted
+        from outbox.dead_letters x
+        where hashtextextended(x.aggregate_id, hashtextextended(x.aggregate_type, 0))
+            = hashtextextended(d.aggregate_id, hashtextextended(d.aggregate_type, 0))
+          and x.id < d.id
+          and (x.destination, x.aggregate_type, x.aggregate_id) = (d.destination, d.aggregate_type, d.aggregate_id);
         ordered := coalesce(p_redirect, d.destination) = d.destination
             and exists (
                 select from outbox.blocked b
                 where (b.destination, b.aggregate_type, b.aggregate_id) = (d.destination, d.aggregate_type, d.aggregate_id)
                   and b.event_id = d.event_id)
-            and not exists (
-                select from outbox.dead_letters x
-                where hashtextextended(x.aggregate_id, hashtextextended(x.aggregate_type, 0))
-                    = hashtextextended(d.aggregate_id, hashtextextended(d.aggregate_type, 0))
-                  and x.id < d.id
-                  and (x.destination, x.aggregate_type, x.aggregate_id) = (d.destination, d.aggregate_type, d.aggregate_id));
+            and earlier = 0;
         outcome := case
             when not ordered and not p_confirm then 'unconfirmed'
             when p_dry_run then 'redriven'
+            when wanted > 0 then 'behind'
             else outbox.put_back(d, p_redirect, 'dead_letters', p_request)
         end;
         return next;
@@ -213,7 +231,8 @@ $$;
 -- the next p_limit that match, and those that begin with the same id. The dead
 -- event that the lane is on hold for goes back first; with p_skip it stays dead
 -- and the lane goes on without it. Besides the outcomes of put_back it answers
--- released where there is no such dead letter, or it is skipped.
+-- released where there is no such dead letter, or it is skipped, and gone where
+-- somebody else was faster.
 -- +goose StatementBegin
 create function outbox.release_blocked(
     p_request text, p_after bigint, p_limit integer, p_skip boolean, p_dry_run boolean,
