@@ -50,8 +50,12 @@ type Answer struct {
 	// because those before them in their group do not match or failed.
 	Unseen int `json:"unseen,omitempty"`
 
-	// More is true when the run ended before everything was looked at: send the
-	// request again, with Token when there is one.
+	// Hidden is about how many messages of a queue somebody else has received:
+	// another run, or one that was killed.
+	Hidden int `json:"hidden,omitempty"`
+
+	// More is true when the run ended before everything was looked at, or when messages
+	// are hidden: send the request again, with Token when there is one.
 	More  bool   `json:"more"`
 	Token string `json:"token,omitempty"`
 	// Stopped says why a run ended early.

@@ -63,6 +63,12 @@ func (s *Sender) Limits() outbox.Limits { return s.limits }
 // Behind a message that is known not to be accepted, later messages of its
 // group in the same batch are withheld, as far as the order of requests allows.
 func (s *Sender) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
+	return s.PublishWith(ctx, msgs, s.call)
+}
+
+// PublishWith is Publish with another Call than the sender's, for one whose
+// messages stand for others that have more to them.
+func (s *Sender) PublishWith(ctx context.Context, msgs []outbox.Message, call Call) []outbox.Result {
 	results := make([]outbox.Result, len(msgs))
 	if len(msgs) == 0 {
 		return results
@@ -73,7 +79,7 @@ func (s *Sender) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Re
 		}
 		return results
 	}
-	b := batch{sender: s, msgs: msgs, results: results}
+	b := batch{sender: s, call: call, msgs: msgs, results: results}
 	b.send(ctx, b.admit())
 	b.judge()
 	return results
@@ -99,6 +105,7 @@ func (s *Sender) fits(msgs []outbox.Message) error {
 
 type batch struct {
 	sender  *Sender
+	call    Call
 	msgs    []outbox.Message
 	results []outbox.Result
 	// suspects are messages that were refused alone in a request of their own.
@@ -145,7 +152,7 @@ func (b *batch) send(ctx context.Context, at []int) {
 		}
 		return
 	}
-	answers, err := b.sender.call(ctx, b.pick(at))
+	answers, err := b.call(ctx, b.pick(at))
 	if err == nil {
 		b.match(at, answers)
 		return

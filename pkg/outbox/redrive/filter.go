@@ -1,0 +1,37 @@
+package redrive
+
+import "github.com/google/uuid"
+
+// filter decides which messages a request means. A message that does not say
+// what a filter asks for does not match.
+type filter struct {
+	req *Request
+	ids map[uuid.UUID]bool
+}
+
+func newFilter(req *Request) filter {
+	f := filter{req: req}
+	if len(req.EventIDs) > 0 {
+		f.ids = make(map[uuid.UUID]bool, len(req.EventIDs))
+		for _, id := range req.EventIDs {
+			f.ids[id] = true
+		}
+	}
+	return f
+}
+
+func (f *filter) match(id *identity) bool {
+	r := f.req
+	switch {
+	case f.ids != nil && !f.ids[id.eventID],
+		r.AggregateType != "" && id.aggregateType != r.AggregateType,
+		r.AggregateID != "" && id.aggregateID != r.AggregateID,
+		r.EventType != "" && id.eventType != r.EventType,
+		!r.From.IsZero() && (id.createdAt.IsZero() || id.createdAt.Before(r.From)),
+		!r.To.IsZero() && (id.createdAt.IsZero() || !id.createdAt.Before(r.To)),
+		r.IDFrom != 0 && id.sequence < r.IDFrom,
+		r.IDTo != 0 && (id.sequence == 0 || id.sequence > r.IDTo):
+		return false
+	}
+	return true
+}
