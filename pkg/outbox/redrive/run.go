@@ -278,7 +278,7 @@ func (r *run) activity() (received int, idle bool) {
 func (r *run) exhausted() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.req.Limit > 0 && r.quota == 0 && r.busy == 0
+	return r.req.Limit > 0 && r.answer.Redriven+r.answer.Matched >= r.req.Limit
 }
 
 // gather receives messages for one hand. The error matters only when there are
