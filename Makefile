@@ -173,6 +173,11 @@ FAILPOINTS ?=
 failpoints: ## stop the relay at each step by each fault; writes the table into docs/reliability.md
 	go run ./localstack/failpoints $(if $(FAILPOINTS),-steps '$(FAILPOINTS)',-write docs/reliability.md)
 
+.PHONY: isolation
+ROUNDS ?= 5
+isolation: ## measure what a fault in one place costs elsewhere, hand-overs and kills
+	go run ./localstack/isolation -rounds $(ROUNDS)
+
 .PHONY: bench
 bench: ## run every Go benchmark, on a PostgreSQL that writes durably
 	go run ./localstack/postgres -fsync -- go test -run '^$$' -bench . -benchmem ./...

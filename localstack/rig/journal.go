@@ -59,6 +59,10 @@ type Tamper func(n int, a history.Acceptance) []history.Acceptance
 // events each fault may have caused to be sent again: no others are excused.
 type Journal struct {
 	*history.Recorder
+	// Watch is told of every acceptance by the broker, in order, when it is not
+	// nil. Set it before anything runs.
+	Watch func(history.Acceptance)
+
 	tamper Tamper
 
 	mu           sync.Mutex
@@ -132,6 +136,9 @@ func (j *Journal) onAccepted(a awsfake.Accepted) {
 	})
 	j.calls++
 	for _, t := range told {
+		if j.Watch != nil {
+			j.Watch(t)
+		}
 		j.accepted = append(j.accepted, acceptance{Event: t.EventID, Destination: t.Destination, At: t.At, Suppressed: t.Suppressed})
 		j.Accepted(t)
 	}

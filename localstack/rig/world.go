@@ -156,6 +156,7 @@ func (w *World) openDatabase(ctx context.Context, c Config) error {
 	if err = errors.Join(err, conn.Close(ctx)); err != nil {
 		return fmt.Errorf("create the database: %w", err)
 	}
+	w.closers = append(w.closers, func() error { return w.dropDatabase(ctx, c.Name) })
 	u, err := url.Parse(w.Server.URL())
 	if err != nil {
 		return fmt.Errorf("parse the database's URL: %w", err)
@@ -180,6 +181,21 @@ func (w *World) openDatabase(ctx context.Context, c Config) error {
 	w.ToDatabase = proxy
 	u.Host = proxy.Addr()
 	w.databaseURL = u.String()
+	return nil
+}
+
+// dropDatabase leaves nothing that the server would have to write when it ends.
+func (w *World) dropDatabase(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, w.Server.URL())
+	if err != nil {
+		return fmt.Errorf("drop the database: %w", err)
+	}
+	_, err = conn.Exec(ctx, "drop database "+pgx.Identifier{name}.Sanitize()+" with (force)")
+	if err = errors.Join(err, conn.Close(ctx)); err != nil {
+		return fmt.Errorf("drop the database: %w", err)
+	}
 	return nil
 }
 

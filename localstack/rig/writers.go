@@ -101,6 +101,34 @@ func (w *writer) events() ([]outbox.Event, error) {
 	return events, nil
 }
 
+// Put writes events in one transaction that waits for others of the same
+// aggregates. before, when not nil, is told of them right before the commit.
+func (w *World) Put(ctx context.Context, events []outbox.Event, before func(began time.Time, rows []history.Event)) error {
+	tx, err := w.Pool.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // After a commit it does nothing.
+	if _, err = (outbox.Enqueuer{LockAggregates: true}).Enqueue(ctx, tx, events...); err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	rows, err := find(ctx, tx, events)
+	if err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	commit := history.Commit{Began: time.Now()}
+	w.Journal.wrote(commit.Began, rows)
+	if before != nil {
+		before(commit.Began, rows)
+	}
+	if err = tx.Commit(ctx); err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	commit.Done = time.Now()
+	w.Journal.Committed(commit, rows...)
+	return nil
+}
+
 // write makes one transaction. One that fails before its commit wrote nothing;
 // one whose commit failed is in doubt.
 func (w *writer) write(ctx context.Context) error {
