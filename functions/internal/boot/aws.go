@@ -60,12 +60,13 @@ func (a *AWS) SNS(region string) *sns.Client {
 	})
 }
 
-// Sinks makes the sinks of the destinations.
-func (a *AWS) Sinks(destinations Destinations, checksums bool) (map[string]relay.Destination, error) {
+// Sinks makes the sinks of the destinations. With sdkCodec the SDK writes and
+// reads their requests.
+func (a *AWS) Sinks(destinations Destinations, checksums, sdkCodec bool) (map[string]relay.Destination, error) {
 	made := make(map[string]relay.Destination, len(destinations))
 	var faults []error
 	for name, d := range destinations {
-		sink, err := a.sink(d, checksums)
+		sink, err := a.sink(d, checksums, sdkCodec)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("OUTBOX_DESTINATIONS: %q: %w", name, err))
 			continue
@@ -75,9 +76,9 @@ func (a *AWS) Sinks(destinations Destinations, checksums bool) (map[string]relay
 	return made, errors.Join(faults...)
 }
 
-func (a *AWS) sink(d Destination, checksums bool) (outbox.Sink, error) {
+func (a *AWS) sink(d Destination, checksums, sdkCodec bool) (outbox.Sink, error) {
 	if d.TopicARN != "" {
-		return snssink.New(a.SNS(d.Region), snssink.Config{TopicARN: d.TopicARN, MaxMessageBytes: d.MaxMessageBytes})
+		return snssink.New(a.SNS(d.Region), snssink.Config{TopicARN: d.TopicARN, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})
 	}
-	return sqssink.New(a.SQS(d.Region, checksums), sqssink.Config{QueueURL: d.QueueURL, MaxMessageBytes: d.MaxMessageBytes})
+	return sqssink.New(a.SQS(d.Region, checksums), sqssink.Config{QueueURL: d.QueueURL, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})
 }

@@ -35,7 +35,7 @@ func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer
 	cfg := r.Config()
 	cfg.Logger = logger
 	cfg.Observer = r.observer(metrics)
-	if cfg.Destinations, err = a.Sinks(r.Destinations, r.Checksums); err != nil {
+	if cfg.Destinations, err = a.Sinks(r.Destinations, r.Checksums, r.SDKCodec); err != nil {
 		return nil, err
 	}
 	// A trial, so that wrong settings are named before anything is done.

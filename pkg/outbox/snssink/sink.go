@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awsbatch"
@@ -36,6 +34,12 @@ type Config struct {
 	// MaxBytes. Raise it with the topic's MaximumMessageSize. Defaults to
 	// 256 KiB.
 	MaxMessageBytes int
+	// SDKCodec has the SDK write and read the requests, at several times the
+	// cost. Without it, the sink does so itself when the client is a
+	// [*sns.Client], and the input that the client's own interceptors and
+	// middleware see holds the topic and no entries. Credentials, endpoint,
+	// signature, retries and errors are the SDK's in any case. Defaults to false.
+	SDKCodec bool
 }
 
 // Sink is an [outbox.Sink] for one topic.
@@ -43,6 +47,9 @@ type Sink struct {
 	client Client
 	arn    string
 	sender *awsbatch.Sender
+	// input and empty are never written.
+	input sns.PublishBatchInput
+	empty *sns.PublishBatchOutput
 }
 
 var _ outbox.Sink = (*Sink)(nil)
@@ -65,8 +72,13 @@ func New(client Client, cfg Config) (*Sink, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("snssink config: %w", err)
 	}
-	s := &Sink{client: client, arn: cfg.TopicARN}
-	s.sender = awsbatch.New(s.call, outbox.Limits{
+	s := &Sink{client: client, arn: cfg.TopicARN, empty: &sns.PublishBatchOutput{}}
+	s.input.TopicArn = &s.arn
+	call := s.callSDK
+	if _, own := client.(*sns.Client); own && !cfg.SDKCodec {
+		call = s.call
+	}
+	s.sender = awsbatch.New(call, outbox.Limits{
 		Entries:      awsbatch.MaxEntries,
 		MessageBytes: cfg.MaxMessageBytes,
 		// A batch in total may be as large as one message, and 256 KiB on any
@@ -84,53 +96,4 @@ func (s *Sink) Limits() outbox.Limits { return s.sender.Limits() }
 // that only the message to blame is rejected.
 func (s *Sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	return s.sender.Publish(ctx, msgs)
-}
-
-func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answer, error) {
-	dataType := "String"
-	ids := make([]string, len(msgs))
-	entries := make([]types.PublishBatchRequestEntry, len(msgs))
-	for i := range msgs {
-		m := &msgs[i]
-		ids[i] = awsbatch.EntryID(i)
-		entries[i] = types.PublishBatchRequestEntry{
-			Id:                     &ids[i],
-			Message:                &m.Body,
-			MessageGroupId:         &m.GroupID,
-			MessageDeduplicationId: &m.DeduplicationID,
-		}
-		if len(m.Attributes) == 0 {
-			continue
-		}
-		attributes := make(map[string]types.MessageAttributeValue, len(m.Attributes))
-		for k := range m.Attributes {
-			a := &m.Attributes[k]
-			attributes[a.Name] = types.MessageAttributeValue{DataType: &dataType, StringValue: &a.Value}
-		}
-		entries[i].MessageAttributes = attributes
-	}
-	out, err := s.client.PublishBatch(ctx, &sns.PublishBatchInput{TopicArn: &s.arn, PublishBatchRequestEntries: entries})
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]awsbatch.Answer, 0, len(msgs))
-	for i := range out.Successful {
-		e := &out.Successful[i]
-		answers = append(answers, awsbatch.Answer{
-			ID:             aws.ToString(e.Id),
-			Accepted:       true,
-			MessageID:      aws.ToString(e.MessageId),
-			SequenceNumber: aws.ToString(e.SequenceNumber),
-		})
-	}
-	for i := range out.Failed {
-		e := &out.Failed[i]
-		answers = append(answers, awsbatch.Answer{
-			ID:          aws.ToString(e.Id),
-			Code:        aws.ToString(e.Code),
-			Message:     aws.ToString(e.Message),
-			SenderFault: e.SenderFault,
-		})
-	}
-	return answers, nil
 }

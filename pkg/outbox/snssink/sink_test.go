@@ -14,6 +14,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire/wiretest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/sinktest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/snssink"
@@ -70,9 +71,19 @@ func (answersAll) PublishBatch(_ context.Context, in *sns.PublishBatchInput, _ .
 
 func open(t *testing.T) sinktest.Harness {
 	t.Helper()
+	return harness(t, snssink.Config{})
+}
+
+func openSDK(t *testing.T) sinktest.Harness {
+	t.Helper()
+	return harness(t, snssink.Config{SDKCodec: true})
+}
+
+func harness(t *testing.T, cfg snssink.Config) sinktest.Harness {
+	t.Helper()
 	fake := start(t, awsfake.Config{})
 	return sinktest.Harness{
-		Sink:     sink(t, fake, snssink.Config{}),
+		Sink:     sink(t, fake, cfg),
 		Accepted: func(*testing.T) []sinktest.Accepted { return held(fake) },
 		Plan:     func(t *testing.T, f sinktest.Fault) { t.Helper(); plan(t, fake, f) },
 	}
@@ -242,9 +253,31 @@ func TestTopicWithALowerLimitRejectsOnlyWhatIsTooLong(t *testing.T) {
 	}
 }
 
-// One event of ten per call; the allocations are the client's, the fake's are
-// in this process too.
+// One event of ten per call, with all that a call costs but the network. The
+// metric cpu-ns/op is the processor time of the process: ratios of it hold on a
+// busy machine too.
 func BenchmarkPublish(b *testing.B) {
+	for name, sdk := range map[string]bool{"own": false, "sdk": true} {
+		b.Run(name, func(b *testing.B) {
+			s, wires := wired(b, sdk)
+			msgs := wiretest.Events(b, 10)
+			wires.Answer = answer(msgs)
+			b.ReportAllocs()
+			stop := wiretest.CPUTime(b)
+			for n := 0; n < b.N; n += len(msgs) {
+				for _, r := range s.Publish(b.Context(), msgs) {
+					if r.Class != outbox.Accepted {
+						b.Fatal(r.Err)
+					}
+				}
+			}
+			stop()
+		})
+	}
+}
+
+// The same through a connection to the fake, whose time is counted too.
+func BenchmarkPublishToFake(b *testing.B) {
 	fake := start(b, awsfake.Config{History: awsfake.HistoryCounts, Discard: true})
 	s := sink(b, fake, snssink.Config{})
 	ids := sinktest.Messages(b.N + 10)

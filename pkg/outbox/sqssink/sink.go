@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awsbatch"
@@ -32,6 +30,12 @@ type Config struct {
 	// MaxMessageBytes is the largest message that the queue takes, at most
 	// MaxBytes. Lower it to the queue's MaximumMessageSize. Defaults to 1 MiB.
 	MaxMessageBytes int
+	// SDKCodec has the SDK write and read the requests, at several times the
+	// cost. Without it, the sink does so itself when the client is a
+	// [*sqs.Client], and the input that the client's own interceptors and
+	// middleware see holds the queue and no entries. Credentials, endpoint,
+	// signature, retries and errors are the SDK's in any case. Defaults to false.
+	SDKCodec bool
 }
 
 // Sink is an [outbox.Sink] for one queue.
@@ -39,6 +43,9 @@ type Sink struct {
 	client Client
 	url    string
 	sender *awsbatch.Sender
+	// input and empty are never written.
+	input sqs.SendMessageBatchInput
+	empty *sqs.SendMessageBatchOutput
 }
 
 var _ outbox.Sink = (*Sink)(nil)
@@ -61,8 +68,13 @@ func New(client Client, cfg Config) (*Sink, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("sqssink config: %w", err)
 	}
-	s := &Sink{client: client, url: cfg.QueueURL}
-	s.sender = awsbatch.New(s.call, outbox.Limits{
+	s := &Sink{client: client, url: cfg.QueueURL, empty: &sqs.SendMessageBatchOutput{}}
+	s.input.QueueUrl = &s.url
+	call := s.callSDK
+	if _, own := client.(*sqs.Client); own && !cfg.SDKCodec {
+		call = s.call
+	}
+	s.sender = awsbatch.New(call, outbox.Limits{
 		Entries:      awsbatch.MaxEntries,
 		MessageBytes: cfg.MaxMessageBytes,
 		// The queue's MaximumMessageSize holds for each message, not for their
@@ -80,53 +92,4 @@ func (s *Sink) Limits() outbox.Limits { return s.sender.Limits() }
 // that only the message to blame is rejected.
 func (s *Sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	return s.sender.Publish(ctx, msgs)
-}
-
-func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answer, error) {
-	dataType := "String"
-	ids := make([]string, len(msgs))
-	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
-	for i := range msgs {
-		m := &msgs[i]
-		ids[i] = awsbatch.EntryID(i)
-		entries[i] = types.SendMessageBatchRequestEntry{
-			Id:                     &ids[i],
-			MessageBody:            &m.Body,
-			MessageGroupId:         &m.GroupID,
-			MessageDeduplicationId: &m.DeduplicationID,
-		}
-		if len(m.Attributes) == 0 {
-			continue
-		}
-		attributes := make(map[string]types.MessageAttributeValue, len(m.Attributes))
-		for k := range m.Attributes {
-			a := &m.Attributes[k]
-			attributes[a.Name] = types.MessageAttributeValue{DataType: &dataType, StringValue: &a.Value}
-		}
-		entries[i].MessageAttributes = attributes
-	}
-	out, err := s.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &s.url, Entries: entries})
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]awsbatch.Answer, 0, len(msgs))
-	for i := range out.Successful {
-		e := &out.Successful[i]
-		answers = append(answers, awsbatch.Answer{
-			ID:             aws.ToString(e.Id),
-			Accepted:       true,
-			MessageID:      aws.ToString(e.MessageId),
-			SequenceNumber: aws.ToString(e.SequenceNumber),
-		})
-	}
-	for i := range out.Failed {
-		e := &out.Failed[i]
-		answers = append(answers, awsbatch.Answer{
-			ID:          aws.ToString(e.Id),
-			Code:        aws.ToString(e.Code),
-			Message:     aws.ToString(e.Message),
-			SenderFault: e.SenderFault,
-		})
-	}
-	return answers, nil
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire/wiretest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/sinktest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/sqssink"
@@ -41,6 +42,11 @@ func start(tb testing.TB, c awsfake.Config) *awsfake.Server {
 
 func sink(tb testing.TB, fake *awsfake.Server, attributes ...string) *sqssink.Sink {
 	tb.Helper()
+	return configured(tb, fake, sqssink.Config{}, attributes...)
+}
+
+func configured(tb testing.TB, fake *awsfake.Server, cfg sqssink.Config, attributes ...string) *sqssink.Sink {
+	tb.Helper()
 	c := client(fake.URL())
 	set := map[string]string{"FifoQueue": "true"}
 	for i := 0; i < len(attributes); i += 2 {
@@ -50,7 +56,8 @@ func sink(tb testing.TB, fake *awsfake.Server, attributes ...string) *sqssink.Si
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s, err := sqssink.New(c, sqssink.Config{QueueURL: aws.ToString(out.QueueUrl)})
+	cfg.QueueURL = aws.ToString(out.QueueUrl)
+	s, err := sqssink.New(c, cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -70,9 +77,19 @@ func (answersAll) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 
 func open(t *testing.T) sinktest.Harness {
 	t.Helper()
+	return harness(t, sqssink.Config{})
+}
+
+func openSDK(t *testing.T) sinktest.Harness {
+	t.Helper()
+	return harness(t, sqssink.Config{SDKCodec: true})
+}
+
+func harness(t *testing.T, cfg sqssink.Config) sinktest.Harness {
+	t.Helper()
 	fake := start(t, awsfake.Config{})
 	return sinktest.Harness{
-		Sink:     sink(t, fake),
+		Sink:     configured(t, fake, cfg),
 		Accepted: func(*testing.T) []sinktest.Accepted { return held(fake) },
 		Plan:     func(t *testing.T, f sinktest.Fault) { t.Helper(); plan(t, fake, f) },
 	}
@@ -259,9 +276,31 @@ func TestQueueWithALowerLimitRejectsOnlyWhatIsTooLong(t *testing.T) {
 	}
 }
 
-// One event of ten per call; the allocations are the client's, the fake's are
-// in this process too.
+// One event of ten per call, with all that a call costs but the network. The
+// metric cpu-ns/op is the processor time of the process: ratios of it hold on a
+// busy machine too.
 func BenchmarkPublish(b *testing.B) {
+	for name, sdk := range map[string]bool{"own": false, "sdk": true} {
+		b.Run(name, func(b *testing.B) {
+			s, wires := wired(b, sdk)
+			msgs := wiretest.Events(b, 10)
+			wires.Answer = answer(msgs)
+			b.ReportAllocs()
+			stop := wiretest.CPUTime(b)
+			for n := 0; n < b.N; n += len(msgs) {
+				for _, r := range s.Publish(b.Context(), msgs) {
+					if r.Class != outbox.Accepted {
+						b.Fatal(r.Err)
+					}
+				}
+			}
+			stop()
+		})
+	}
+}
+
+// The same through a connection to the fake, whose time is counted too.
+func BenchmarkPublishToFake(b *testing.B) {
 	fake := start(b, awsfake.Config{History: awsfake.HistoryCounts, Discard: true})
 	s := sink(b, fake)
 	ids := sinktest.Messages(b.N + 10)

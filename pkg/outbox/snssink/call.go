@@ -1,0 +1,86 @@
+package snssink
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awsbatch"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
+)
+
+// header is what the SDK sets on a PublishBatch in AWS Query.
+//
+//nolint:gochecknoglobals // never written
+var header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+
+// call sends one request, which it writes and reads itself.
+func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answer, error) {
+	var read bool
+	var answers []awsbatch.Answer
+	x := awswire.Exchange{
+		Header: header,
+		Encode: func(dst []byte) []byte { return s.appendRequest(dst, msgs) },
+		Decode: func(body []byte) bool {
+			var entries awswire.Entries
+			if read = readAnswer(body, &entries); read {
+				answers = entries.Answers()
+			}
+			return read
+		},
+		Output: s.empty,
+	}
+	defer x.Release()
+	out, err := s.client.PublishBatch(ctx, &s.input, func(o *sns.Options) {
+		o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], x.Install)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if read {
+		return answers, nil
+	}
+	return outputAnswers(out), nil
+}
+
+const (
+	prefixEntry     = "&PublishBatchRequestEntries.member."
+	prefixAttribute = ".MessageAttributes.entry."
+)
+
+// appendRequest appends the form of a PublishBatch.
+func (s *Sink) appendRequest(dst []byte, msgs []outbox.Message) []byte {
+	dst = append(dst, `Action=PublishBatch&Version=2010-03-31&TopicArn=`...)
+	dst = awswire.AppendForm(dst, s.arn)
+	for i := range msgs {
+		m := &msgs[i]
+		var scratch [len(prefixEntry) + 20]byte
+		entry := strconv.AppendInt(append(scratch[:0], prefixEntry...), int64(i+1), 10)
+		dst = append(append(dst, entry...), ".Id="...)
+		dst = strconv.AppendInt(dst, int64(i), 10)
+		dst = append(append(dst, entry...), ".Message="...)
+		dst = awswire.AppendForm(dst, m.Body)
+		dst = append(append(dst, entry...), ".MessageGroupId="...)
+		dst = awswire.AppendForm(dst, m.GroupID)
+		dst = append(append(dst, entry...), ".MessageDeduplicationId="...)
+		dst = awswire.AppendForm(dst, m.DeduplicationID)
+		for k := range m.Attributes {
+			dst = appendAttribute(dst, entry, k+1, &m.Attributes[k])
+		}
+	}
+	return dst
+}
+
+func appendAttribute(dst, entry []byte, number int, a *outbox.Attribute) []byte {
+	var scratch [len(prefixEntry) + len(prefixAttribute) + 40]byte
+	key := append(append(scratch[:0], entry...), prefixAttribute...)
+	key = strconv.AppendInt(key, int64(number), 10)
+	dst = append(append(dst, key...), ".Name="...)
+	dst = awswire.AppendForm(dst, a.Name)
+	dst = append(append(dst, key...), ".Value.DataType=String"...)
+	dst = append(append(dst, key...), ".Value.StringValue="...)
+	return awswire.AppendForm(dst, a.Value)
+}
