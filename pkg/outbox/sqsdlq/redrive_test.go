@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/uuid"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
 )
@@ -130,7 +129,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 			t.Parallel()
 			for step := 1; ; step++ {
 				w := newWorld(t)
-				w.bury(t, 3, 4)
+				w.bury(t, 2, 3)
 				killed := false
 				die := func(_ string, n int) error {
 					if n >= step {
@@ -154,7 +153,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 				w.fake.Advance(61 * time.Second)
 				last := w.run(t, quick(), redrive.Request{})
 				all, _ := w.delivered("orders.fifo")
-				inOrder(t, all, 3, 4)
+				inOrder(t, all, 2, 3)
 				if d := w.depth(t, w.dlq); d != (redrive.Depth{}) {
 					t.Fatalf("step %d: the dead-letter queue holds %+v, answer %+v", step, d, last)
 				}
@@ -173,7 +172,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 // Two runs at once, while new events flow, and five kills on the way.
 func TestTwoRunsFiveKillsAndLiveTraffic(t *testing.T) {
 	t.Parallel()
-	groups, each := size(40, 500), 20
+	groups, each := size(24, 500), 20
 	w := newWorld(t)
 	w.bury(t, groups, each)
 	flow, stop := context.WithCancel(t.Context())
@@ -432,5 +431,3 @@ func TestARequestForAnotherSourceIsRefused(t *testing.T) {
 		}
 	}
 }
-
-var _ = outbox.Accepted
