@@ -25,7 +25,7 @@ type Config struct {
 	// RequestID says in the history of an event who replayed it. Defaults to
 	// "unknown".
 	RequestID string
-	// AggregateLimit is the most events of one aggregate: its writers wait while
+	// AggregateLimit is the most events of one aggregate: writers that lock it wait while
 	// they are copied, about 0.1 ms for each of 1 KB. An aggregate that has more
 	// fails; a replay that interleaves takes it. Defaults to 1,000.
 	AggregateLimit int

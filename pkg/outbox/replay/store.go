@@ -8,9 +8,10 @@
 // as the attribute outbox-replay. The relay sends the copies like any event; the
 // rows that were sent, and what they say about their delivery, stay as they are.
 //
-// The copies of an aggregate are written in one transaction that the writers of
-// the aggregate wait for ([outbox.Enqueue] does), so that what is written later
-// is also sent later. List and copies change in the same transactions: a replay
+// The copies of an aggregate are written in one transaction that holds the lock
+// of the aggregate. Writers that take it as well ([outbox.Enqueuer], with
+// LockAggregates) wait, so that what they write later is also sent later; events
+// of those that do not may come between the copies. List and copies change in the same transactions: a replay
 // that is killed goes on under its id, and copies nothing twice.
 package replay
 
