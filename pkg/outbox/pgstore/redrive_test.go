@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -49,11 +50,11 @@ func releaseBlocked(t *testing.T, store *pgstore.Store, r redrive.Request) []row
 }
 
 func outcomes(got []rows.Row) string {
-	text := ""
+	var text strings.Builder
 	for _, r := range got {
-		text += fmt.Sprintf("%d %s ", r.ID, r.Outcome)
+		fmt.Fprintf(&text, "%d %s ", r.ID, r.Outcome)
 	}
-	return text
+	return text.String()
 }
 
 // everywhere is where events are, by id: an event is in one place only.

@@ -230,11 +230,8 @@ func TestReplayThatInterleavesGoesByID(t *testing.T) {
 			t.Errorf("step = %+v, want %d", step, want)
 		}
 	}
-	want := ""
-	for _, n := range ids {
-		want += fmt.Sprintf("%d#1 ", n)
-	}
-	if got := query[string](t, pool, copies) + " "; got != want {
+	want := fmt.Sprintf("%d#1 %d#1 %d#1 %d#1 %d#1 %d#1", ids[0], ids[1], ids[2], ids[3], ids[4], ids[5])
+	if got := query[string](t, pool, copies); got != want {
 		t.Errorf("copies = %s, want %s", got, want)
 	}
 	if got := query[int](t, pool, "select count(*) from outbox.events where destination = 'new'"); got != len(ids) {

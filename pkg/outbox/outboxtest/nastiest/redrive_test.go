@@ -85,13 +85,14 @@ func (w *world) numbers(aggregate string) (ns []int) {
 
 // flow writes events of the aggregates, as writers do that lock them, until stop
 // is called, which returns how many of each.
-func (w *world) flow(count int, next int) (stop func() int) {
+func (w *world) flow(count, next int) (stop func() int) {
 	w.t.Helper()
-	ctx, cancel := context.WithCancel(w.t.Context())
-	done := make(chan struct{})
+	end, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
-		for ; ctx.Err() == nil; next++ {
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for ; ; next++ {
 			var events []outbox.Event
 			for i := range count {
 				events = append(events, event(name("a", i), "orders", fmt.Sprintf(`{"n":%d}`, next)))
@@ -105,15 +106,17 @@ func (w *world) flow(count int, next int) (stop func() int) {
 			x.write(events...)
 			x.commit()
 			select {
-			case <-time.After(2 * time.Millisecond):
-			case <-ctx.Done():
+			case <-tick.C:
+			case <-end:
+				next++
+				return
 			}
 		}
 	}()
 	var once sync.Once
 	stop = func() int {
 		once.Do(func() {
-			cancel()
+			close(end)
 			<-done
 		})
 		return next
