@@ -19,11 +19,17 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
 )
 
-// SQS is the part of [sqs.Client] that Find and its route need.
-type SQS interface {
+// Messages is the part of [sqs.Client] that a route needs. Give it no retries of
+// its own: the engine repeats calls, and knows what may be repeated.
+type Messages interface {
 	QueueClient
 	TargetClient
+}
+
+// SQS is the part of [sqs.Client] that Find needs.
+type SQS interface {
 	sqs.ListDeadLetterSourceQueuesAPIClient
+	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 	GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, opts ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 }
 
@@ -35,8 +41,11 @@ type SNS interface {
 
 // Finder finds routes. It is safe for concurrent use.
 type Finder struct {
+	// SQS and SNS look up. They may retry.
 	SQS SQS
 	SNS SNS
+	// Messages is for the routes that are found.
+	Messages Messages
 }
 
 // ErrNoDestination is returned when the queue that failed is not known: none or
@@ -57,7 +66,7 @@ func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.R
 	if err != nil {
 		return redrive.Route{}, fmt.Errorf("dead-letter queue: %w", err)
 	}
-	route := redrive.Route{Queue: NewQueue(f.SQS, dead.url), Gauge: NewQueue(f.SQS, dead.url), QueueName: dead.name()}
+	route := redrive.Route{Queue: NewQueue(f.Messages, dead.url), Gauge: NewQueue(f.Messages, dead.url), QueueName: dead.name()}
 	if dead.redrives {
 		route.Notes = append(route.Notes, "the dead-letter queue has one of its own: every receive counts towards moving a message there")
 	}
@@ -77,7 +86,7 @@ func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.R
 	if target.arn == dead.arn {
 		return redrive.Route{}, fmt.Errorf("destination: %s is the dead-letter queue itself", target.name())
 	}
-	route.Target = NewTarget(f.SQS, target.url, target.messageBytes)
+	route.Target = NewTarget(f.Messages, target.url, target.messageBytes)
 	route.TargetName = target.name()
 	return route, nil
 }

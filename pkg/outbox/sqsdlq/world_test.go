@@ -54,7 +54,7 @@ func dial(url string) *world {
 		BaseEndpoint: &url, Region: "us-east-1", Credentials: static, HTTPClient: awsclient.HTTPClient(32), Retryer: awsclient.Retryer(),
 	})
 	w.sns = sns.New(sns.Options{BaseEndpoint: &url, Region: "us-east-1", Credentials: static, HTTPClient: awsclient.HTTPClient(4)})
-	w.finder = &sqsdlq.Finder{SQS: w.sqs, SNS: w.sns}
+	w.finder = &sqsdlq.Finder{SQS: w.sqs, SNS: w.sns, Messages: w.sqs}
 	return w
 }
 

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/functions/internal/boot"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive/rows"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/replay"
+)
+
+// live is the environment of a deployed function.
+type live struct {
+	*boot.RedriveRuntime
+	logger *slog.Logger
+}
+
+func open(ctx context.Context, cfg *boot.Redrive, logger *slog.Logger) (environment, error) {
+	runtime, err := cfg.Open(ctx, logger)
+	if err != nil {
+		return nil, err
+	}
+	return live{runtime, logger}, nil
+}
+
+// engine does what one kind of request asks.
+type engine interface {
+	Run(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error)
+}
+
+// Run implements environment: each source has its engine.
+func (l live) Run(ctx context.Context, requestID string, req redrive.Request, until time.Time) (redrive.Answer, error) {
+	l.Thaw()
+	if req.Source == redrive.SourceDLQ {
+		return l.Queues(ctx, req, until)
+	}
+	store, err := l.Store(ctx)
+	if err != nil {
+		return redrive.Answer{}, err
+	}
+	var e engine
+	if req.Action == redrive.ActionReplay {
+		e, err = replay.New(store, replay.Config{RequestID: requestID, Progress: l.replaying(ctx)})
+	} else {
+		e, err = rows.New(store, rows.Config{RequestID: requestID, Progress: l.redriving(ctx)})
+	}
+	if err != nil {
+		return redrive.Answer{}, err
+	}
+	return e.Run(ctx, req, until)
+}
+
+// reportEvery is the time between lines of progress.
+const reportEvery = 5 * time.Second
+
+// redriving logs the progress, not more often than every reportEvery.
+func (l live) redriving(ctx context.Context) func(redrive.Answer) {
+	next := time.Now().Add(reportEvery)
+	return func(a redrive.Answer) {
+		if now := time.Now(); !now.Before(next) {
+			next = now.Add(reportEvery)
+			l.logger.LogAttrs(ctx, slog.LevelInfo, "redriving",
+				slog.String("source", string(a.Source)),
+				slog.Int("redriven", a.Redriven),
+				slog.Int("unconfirmed", a.Unconfirmed),
+				slog.Int("failed", a.Failed),
+				slog.String("token", a.Token))
+		}
+	}
+}
+
+// replaying logs the first progress too: its token goes on with a replay whose
+// answer never arrived.
+func (l live) replaying(ctx context.Context) func(redrive.Answer, replay.Progress) {
+	var next time.Time
+	return func(a redrive.Answer, p replay.Progress) {
+		if now := time.Now(); !now.Before(next) {
+			next = now.Add(reportEvery)
+			l.logger.LogAttrs(ctx, slog.LevelInfo, "replaying",
+				slog.Bool("searched", p.Searched),
+				slog.Int("found", p.Found),
+				slog.Int("copied", p.Copied),
+				slog.Int("failed", p.Failed),
+				slog.String("token", a.Token))
+		}
+	}
+}
