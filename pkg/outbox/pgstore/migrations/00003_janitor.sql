@@ -79,6 +79,7 @@ returns table (number bigint, closed boolean, archived boolean, sealed boolean, 
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '1s'
+set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -132,6 +133,7 @@ create function outbox.seal_partition(p_number bigint, p_before timestamptz) ret
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '50ms'
+set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -351,6 +353,7 @@ returns table (outcome text, moved bigint, next bigint)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '50ms'
+set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_hashjoin = off
@@ -507,6 +510,7 @@ returns table (number bigint, closed boolean, oldest timestamptz, newest timesta
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '1s'
+set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -634,6 +638,7 @@ returns table (outcome text, deleted bigint)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '50ms'
+set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_hashjoin = off
@@ -776,6 +781,7 @@ create function outbox.health(p_alarm interval, p_limit integer) returns json
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '1s'
+set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off

@@ -595,6 +595,7 @@ CREATE OR REPLACE FUNCTION outbox.delete_archived(p_from bigint, p_to bigint, p_
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET lock_timeout TO '50ms'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_hashjoin TO 'off'
@@ -1076,6 +1077,7 @@ CREATE OR REPLACE FUNCTION outbox.health(p_alarm interval, p_limit integer)
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET lock_timeout TO '1s'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
@@ -1228,6 +1230,7 @@ CREATE OR REPLACE FUNCTION outbox.list_archive(p_limit integer)
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET lock_timeout TO '1s'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
@@ -1261,6 +1264,7 @@ CREATE OR REPLACE FUNCTION outbox.list_events(p_limit integer)
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET lock_timeout TO '1s'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
@@ -1395,6 +1399,7 @@ CREATE OR REPLACE FUNCTION outbox.move_sent(p_number bigint, p_from bigint, p_be
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET lock_timeout TO '50ms'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_hashjoin TO 'off'
@@ -1964,6 +1969,7 @@ CREATE OR REPLACE FUNCTION outbox.seal_partition(p_number bigint, p_before times
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET lock_timeout TO '50ms'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
