@@ -47,6 +47,10 @@ test: ## run the whole suite: race detector, PostgreSQL, LocalStack and PgBounce
 test-short: ## run the suite without LocalStack; its tests are listed as skipped
 	$(WITH_POSTGRES) $(GOTESTSUM) -race ./...
 
+.PHONY: test-long
+test-long: ## run the backlogs that take minutes: 1,000,000 copied rows, 100,000 blocked events
+	OUTBOX_TEST_LONG=1 $(WITH_POSTGRES) go test ./pkg/outbox/outboxtest/nastiest -run Backlog -count=1 -v -timeout 30m
+
 .PHONY: test-pgbouncer
 test-pgbouncer: ## run the suites of the database through PgBouncer in transaction mode
 	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore
@@ -142,9 +146,13 @@ build: ## build the functions for arm64 and amd64 and check that they are static
 # Architecture parameter: arm64, or amd64 for x86_64.
 LAMBDA_GOARCH ?= arm64
 
-.PHONY: build-RelayFunction
+.PHONY: build-RelayFunction build-RedriveFunction build-JanitorFunction
 build-RelayFunction:
 	GOARCH=$(LAMBDA_GOARCH) $(GO_BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/relay
+build-RedriveFunction:
+	GOARCH=$(LAMBDA_GOARCH) $(GO_BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/dlq-redrive
+build-JanitorFunction:
+	GOARCH=$(LAMBDA_GOARCH) $(GO_BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/janitor
 
 .PHONY: clean
 clean: ## remove what was built here
@@ -177,6 +185,11 @@ failpoints: ## stop the relay at each step by each fault; writes the table into 
 ROUNDS ?= 5
 isolation: ## measure what a fault in one place costs elsewhere, hand-overs and kills
 	go run ./localstack/isolation -rounds $(ROUNDS)
+
+.PHONY: redrive-campaign
+redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside live traffic
+	go test ./pkg/outbox/sqsdlq -count=1 -timeout 0 -v -run '^TestTwoRunsFiveKillsAndLiveTraffic$$' -redrive.campaign
+	go test ./functions/dlq-redrive -count=1 -timeout 0 -v -run 'ThroughKills$$' -redrive.campaign
 
 .PHONY: bench
 bench: ## run every Go benchmark, on a PostgreSQL that writes durably
