@@ -141,5 +141,7 @@ func (l live) Run(ctx context.Context, name string, until time.Time) (relay.Summ
 	if err != nil {
 		return relay.Summary{}, err
 	}
+	l.Traces.Begin(ctx)
+	defer l.Traces.End(ctx)
 	return r.Run(ctx, until)
 }

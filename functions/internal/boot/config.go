@@ -39,6 +39,7 @@ type Database struct {
 type Relay struct {
 	Process
 	Database
+	Tracing
 
 	Destinations Destinations `env:"OUTBOX_DESTINATIONS,required" help:"JSON object from the name of a destination to its ARN, such as {\"default\":\"arn:aws:sns:eu-west-1:123456789012:orders.fifo\"}, or to an object with arn (a FIFO topic or queue, or a queue URL), on_reject (skip or block) and max_message_bytes"`
 
@@ -102,7 +103,7 @@ func (r *Relay) Config() relay.Config {
 // Validate returns the faults that the type of a variable does not show. The
 // rest is checked by relay.New.
 func (r *Relay) Validate() []error {
-	faults := r.Database.Validate()
+	faults := append(r.Database.Validate(), r.Tracing.Validate()...)
 	if r.Margin < r.ShutdownGrace+time.Second {
 		faults = append(faults, fmt.Errorf("OUTBOX_MARGIN: %v is not a second more than OUTBOX_SHUTDOWN_GRACE (%v)", r.Margin, r.ShutdownGrace))
 	}

@@ -21,6 +21,9 @@ type RelayRuntime struct {
 	// Config has all but RelayID and Name, which belong to one run.
 	Config relay.Config
 
+	// Traces are the spans of what is published, nil when none are wanted.
+	Traces *Traces
+
 	aws  *AWS
 	pool *pgxpool.Pool
 }
@@ -52,7 +55,9 @@ func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	a.Probe(ctx, r.Destinations, logger)
-	return &RelayRuntime{Store: store, Config: cfg, aws: a, pool: pool}, nil
+	traces := r.Tracing.Open(ctx, r.FunctionName, logger)
+	traces.Wrap(cfg.Destinations, r.Destinations)
+	return &RelayRuntime{Store: store, Config: cfg, Traces: traces, aws: a, pool: pool}, nil
 }
 
 // observer writes the metrics that the alarms and dashboards of template.yaml
@@ -68,6 +73,7 @@ func (r *RelayRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
 
 // Close gives everything back.
 func (r *RelayRuntime) Close() {
+	r.Traces.Close()
 	r.pool.Close()
 	r.aws.HTTP.CloseIdleConnections()
 }

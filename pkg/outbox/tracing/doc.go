@@ -1,0 +1,16 @@
+// Package tracing makes OpenTelemetry spans of what is published. It imports
+// the API of OpenTelemetry only; which spans are kept, and where they go, is
+// decided by the SDK of the program.
+//
+// A service that has a span when it calls [outbox.Enqueue] gives its events that
+// span as their creation context, in the attribute traceparent. It stays what it
+// is through the relay: the same event always gives the same message, however
+// often it is sent, and a consumer continues the trace of the change that it is
+// told of, not that of a batch which it happened to share with others.
+//
+// A call to a destination is one span with a link to the creation context of
+// each of its events. A batch belongs to as many traces as it has events, so it
+// has no parent. This is what the conventions for messaging ask for
+// (https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/), and a
+// span for each event would cost ten times as much and say the same ten times.
+package tracing

@@ -1,0 +1,169 @@
+package tracing
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// Systems of the conventions (messaging.system).
+const (
+	SNS = "aws.sns"
+	SQS = "aws_sqs"
+)
+
+// Attributes of a span. The first are those of the conventions.
+const (
+	keySystem        = attribute.Key("messaging.system")
+	keyDestination   = attribute.Key("messaging.destination.name")
+	keyOperation     = attribute.Key("messaging.operation.name")
+	keyOperationType = attribute.Key("messaging.operation.type")
+	keyCount         = attribute.Key("messaging.batch.message_count")
+	keyErrorType     = attribute.Key("error.type")
+
+	// KeyDestination is the name of the destination in the relay's
+	// configuration.
+	KeyDestination = attribute.Key("outbox.destination")
+	// KeyAccepted is how many events of the batch their destination accepted.
+	KeyAccepted = attribute.Key("outbox.accepted")
+	// KeyEventID is on each link, and on each span event of a refused event.
+	KeyEventID = attribute.Key("outbox.event_id")
+	// KeyClass is the [outbox.Class] of a result that is no acceptance.
+	KeyClass = attribute.Key("outbox.class")
+	// KeyCode is the broker's error code of such a result.
+	KeyCode = attribute.Key("outbox.code")
+)
+
+// refused is the name of the span event of an event that was not accepted.
+const refused = "not accepted"
+
+// Target names a destination in spans.
+type Target struct {
+	// Destination is its name in the relay's configuration.
+	Destination string
+	// System is SNS or SQS.
+	System string
+	// Name is the broker's name of the topic or queue.
+	Name string
+}
+
+// Sink returns next with a span around each call that publishes an event of a
+// sampled trace. Other calls make none: nobody could find it, and the number of
+// spans follows the sampling of the services that write. A nil tracer returns
+// next itself.
+//
+// Spans hold event ids, classes and error codes; no payload, no header and no
+// text of an error.
+func Sink(next outbox.Sink, tracer trace.Tracer, target Target) outbox.Sink {
+	if tracer == nil {
+		return next
+	}
+	operation := "send"
+	if target.System == SNS {
+		operation = "publish"
+	}
+	return &sink{
+		next: next, tracer: tracer, name: operation + " " + target.Name,
+		attributes: []attribute.KeyValue{
+			keySystem.String(target.System), keyDestination.String(target.Name),
+			keyOperation.String(operation), keyOperationType.String("send"),
+			KeyDestination.String(target.Destination),
+		},
+	}
+}
+
+type sink struct {
+	next       outbox.Sink
+	tracer     trace.Tracer
+	name       string
+	attributes []attribute.KeyValue
+}
+
+// Limits implements [outbox.Sink].
+func (s *sink) Limits() outbox.Limits { return s.next.Limits() }
+
+// Publish implements [outbox.Sink].
+func (s *sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
+	links := creations(ctx, msgs)
+	if links == nil {
+		return s.next.Publish(ctx, msgs)
+	}
+	// CLIENT, since the creation of the messages has spans of its own.
+	ctx, span := s.tracer.Start(ctx, s.name,
+		trace.WithNewRoot(), trace.WithSpanKind(trace.SpanKindClient), trace.WithLinks(links...),
+		trace.WithAttributes(s.attributes...), trace.WithAttributes(keyCount.Int(len(msgs))))
+	defer span.End()
+	results := s.next.Publish(ctx, msgs)
+	if span.IsRecording() {
+		record(span, msgs, results)
+	}
+	return results
+}
+
+// creations returns a link to the creation context of each message that has
+// one, or nil when none of them is sampled.
+func creations(ctx context.Context, msgs []outbox.Message) []trace.Link {
+	var links []trace.Link
+	sampled := false
+	for i := range msgs {
+		created := creation(ctx, &msgs[i])
+		if !created.IsValid() {
+			continue
+		}
+		sampled = sampled || created.IsSampled()
+		links = append(links, trace.Link{
+			SpanContext: created, Attributes: []attribute.KeyValue{KeyEventID.String(value(&msgs[i], outbox.AttributeEventID))},
+		})
+	}
+	if !sampled {
+		return nil
+	}
+	return links
+}
+
+func creation(ctx context.Context, m *outbox.Message) trace.SpanContext {
+	traceparent := value(m, outbox.AttributeTraceparent)
+	if traceparent == "" {
+		return trace.SpanContext{}
+	}
+	ctx = propagation.TraceContext{}.Extract(trace.ContextWithSpanContext(ctx, trace.SpanContext{}), propagation.MapCarrier{outbox.HeaderTraceparent: traceparent})
+	return trace.SpanContextFromContext(ctx)
+}
+
+func value(m *outbox.Message, name string) string {
+	for i := range m.Attributes {
+		if m.Attributes[i].Name == name {
+			return m.Attributes[i].Value
+		}
+	}
+	return ""
+}
+
+// record notes what became of the messages.
+func record(span trace.Span, msgs []outbox.Message, results []outbox.Result) {
+	accepted := 0
+	failed := ""
+	for i, r := range results {
+		if r.Class == outbox.Accepted {
+			accepted++
+			continue
+		}
+		if failed == "" {
+			failed = r.Class.String()
+		}
+		if i < len(msgs) {
+			span.AddEvent(refused, trace.WithAttributes(
+				KeyEventID.String(value(&msgs[i], outbox.AttributeEventID)), KeyClass.String(r.Class.String()), KeyCode.String(r.Code)))
+		}
+	}
+	span.SetAttributes(KeyAccepted.Int(accepted))
+	if failed != "" {
+		span.SetAttributes(keyErrorType.String(failed))
+		span.SetStatus(codes.Error, failed)
+	}
+}
