@@ -82,6 +82,51 @@ func TestRandomTransactionsAreDeliveredInOrder(t *testing.T) {
 	}
 }
 
+// What a savepoint took back is never seen, what was kept around it comes in
+// order, and the ids that nobody will ever fill hold the position back no more.
+func TestSavepointsAndRollbacksLeaveNoGapBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.topic("orders")
+	r := w.start(w.pool, nil)
+	body := func(n int) string { return fmt.Sprintf(`{"n":%d}`, n) }
+	whole := w.begin(w.pool)
+	whole.write(event("a", "orders", body(0)))
+	kept := w.begin(w.pool)
+	kept.write(event("a", "orders", body(1)))
+	kept.undo(event("a", "orders", body(2)), event("b", "orders", body(3)))
+	kept.write(event("b", "orders", body(4)))
+	// A savepoint in a savepoint: the inner one is taken back, the outer kept.
+	outer, err := kept.tx.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	x := &writer{world: w, tx: outer}
+	x.write(event("a", "orders", body(5)))
+	x.undo(event("a", "orders", body(6)))
+	x.write(event("a", "orders", body(7)))
+	if err := outer.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	kept.events, kept.undone = append(kept.events, x.events...), append(kept.undone, x.undone...)
+	kept.commit()
+	w.rest()
+	whole.rollback()
+	last := w.begin(w.pool)
+	last.write(event("a", "orders", body(8)))
+	last.commit()
+	w.rest()
+	w.until("the position is past every gap", func() bool {
+		return number(t, w.pool, "select count(*) from outbox.relays where low >= $1 and isempty(gaps)", last.events[0].Row) == 1
+	})
+	if sum := r.stop(); sum.Published != 5 {
+		t.Errorf("published = %d, want 5", sum.Published)
+	}
+	if v := w.judge(w.pool); v.Committed != 5 || v.RolledBack != 4 || v.Sends != 5 {
+		t.Errorf("%v", v)
+	}
+}
+
 // The body says nothing about what an event is.
 func TestEqualBodiesBothArrive(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = time.Minute
+const patience = 4 * time.Minute
 
 // world is a database, a broker and the record of what happened in them.
 type world struct {
@@ -118,15 +118,19 @@ func (w *world) queue(name string, maxBytes int, onReject relay.OnReject, attrib
 	w.destinations[name] = relay.Destination{Sink: sink, OnReject: onReject}
 }
 
-// topic makes a FIFO topic and the destination of its name.
-func (w *world) topic(name string) {
+// topic makes a FIFO topic with AWS's defaults and the destination of its name.
+func (w *world) topic(name string) { w.topicWith(name, 0, nil) }
+
+func (w *world) topicWith(name string, maxBytes int, attributes map[string]string) {
 	w.t.Helper()
+	set := map[string]string{"FifoTopic": "true"}
+	maps.Copy(set, attributes)
 	c := w.snsClient()
-	out, err := c.CreateTopic(w.t.Context(), &sns.CreateTopicInput{Name: aws.String(name + ".fifo"), Attributes: map[string]string{"FifoTopic": "true"}})
+	out, err := c.CreateTopic(w.t.Context(), &sns.CreateTopicInput{Name: aws.String(name + ".fifo"), Attributes: set})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	sink, err := snssink.New(c, snssink.Config{TopicARN: aws.ToString(out.TopicArn)})
+	sink, err := snssink.New(c, snssink.Config{TopicARN: aws.ToString(out.TopicArn), MaxMessageBytes: maxBytes})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -369,12 +373,12 @@ func (w *world) judge(pool *pgxpool.Pool) *history.Verdict {
 	return v
 }
 
-// long is n, or all of it when OUTBOX_TEST_LONG is set.
-func long(n, all int) int {
-	if os.Getenv("OUTBOX_TEST_LONG") != "" {
-		return all
+// onlyLong skips a test that takes minutes unless OUTBOX_TEST_LONG is set.
+func onlyLong(t *testing.T) {
+	t.Helper()
+	if os.Getenv("OUTBOX_TEST_LONG") == "" {
+		t.Skip("takes minutes: run make test-long")
 	}
-	return n
 }
 
 func name(prefix string, i int) string { return fmt.Sprintf("%s%d", prefix, i) }
