@@ -138,6 +138,9 @@ type Config struct {
 
 	// spread spreads back-offs, from 0 to 1. Defaults to rand.Float64.
 	spread func() float64
+	// examine bounds the rows that one backfill looks at. Defaults to
+	// backfillExamine.
+	examine int
 }
 
 // Observer receives what a relay did.
@@ -172,6 +175,7 @@ func (c Config) withDefaults() Config {
 	c.ShutdownGrace = cmp.Or(c.ShutdownGrace, DefaultShutdownGrace)
 	c.SweepEvery = cmp.Or(c.SweepEvery, DefaultSweepEvery)
 	c.ReportEvery = cmp.Or(c.ReportEvery, DefaultReportEvery)
+	c.examine = cmp.Or(c.examine, backfillExamine)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

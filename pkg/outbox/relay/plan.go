@@ -16,6 +16,41 @@ type plannedFetch struct {
 	// resuming is set when holds were about to be deleted: rows on hold are
 	// hidden from all but the backfills of their lanes.
 	resuming bool
+
+	// page is the fetch to send: Fetch, or, once that has come back, what is
+	// left of its gaps. first is what came back.
+	page  Fetch
+	first *firstPage
+	// late counts the new rows found in the gaps, refused are those that had to
+	// stay in the table.
+	late    int
+	refused []refusal
+}
+
+// firstPage is what a fetch brought whose gaps take more than one.
+type firstPage struct {
+	got Fetched
+	p   prepared
+}
+
+// refusal is a row found in a gap and not admitted.
+type refusal struct {
+	id    int64
+	shard int
+	lane  outbox.Lane
+}
+
+// nextPage moves on to the gaps above those that were read.
+func (f *plannedFetch) nextPage(got Fetched, p prepared) {
+	if f.first == nil {
+		f.first = &firstPage{got, p}
+	}
+	f.page = Fetch{GapLimit: f.GapLimit, Shards: f.Shards}
+	for _, g := range f.Gaps {
+		if g.To > got.GapsThrough {
+			f.page.Gaps = append(f.page.Gaps, Range{max(g.From, got.GapsThrough+1), g.To})
+		}
+	}
 }
 
 // backfillOf says what a backfill is for: a lane, a destination, or a sweep.
@@ -49,11 +84,12 @@ func (l *loop) plan(now time.Time) plannedFetch {
 			continue
 		}
 		f.backfills = append(f.backfills, backfillOf{dest: d})
-		f.Backfills = append(f.Backfills, Backfill{Lane: outbox.Lane{Destination: d.name}, From: d.from, Limit: min(limit, d.cap-d.held), Examine: backfillExamine})
+		f.Backfills = append(f.Backfills, Backfill{Lane: outbox.Lane{Destination: d.name}, From: d.from, Limit: min(limit, d.cap-d.held), Examine: l.cfg.examine})
 	}
 	l.planLanes(&f)
 	l.planSweep(&f, limit, now)
 	f.resuming = l.window.resuming()
+	f.page = f.Fetch
 	return f
 }
 
@@ -79,7 +115,7 @@ func (l *loop) planLanes(f *plannedFetch) {
 	for i := range min(len(hungry), maxBackfills) {
 		lane := hungry[(l.reader.turn+i)%len(hungry)]
 		f.backfills = append(f.backfills, backfillOf{lane: lane})
-		f.Backfills = append(f.Backfills, Backfill{Lane: lane.key, From: lane.from, Limit: l.cfg.LaneWindow - len(lane.queue), Examine: backfillExamine})
+		f.Backfills = append(f.Backfills, Backfill{Lane: lane.key, From: lane.from, Limit: l.cfg.LaneWindow - len(lane.queue), Examine: l.cfg.examine})
 	}
 	if len(hungry) > maxBackfills {
 		l.reader.turn += maxBackfills

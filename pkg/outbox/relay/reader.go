@@ -138,17 +138,22 @@ func (l *loop) maybeFetch(now time.Time) {
 	}
 	f := l.plan(now)
 	l.reader.fetching, l.reader.stale = true, false
+	l.fetch(f)
+}
+
+// fetch reads a page of f.
+func (l *loop) fetch(f plannedFetch) {
 	l.stats.now.Fetches++
 	ctx, cancel := context.WithTimeout(l.io, l.fetchTimeout())
 	l.reader.cancel = cancel
 	l.call(func() func() {
 		defer cancel()
-		got, err := l.store.Fetch(ctx, f.Fetch)
+		got, err := l.store.Fetch(ctx, f.page)
 		var p prepared
 		if err == nil {
 			p = prepare(got)
 		}
-		return func() { l.fetched(f, got, p, err) }
+		return func() { l.fetched(f, got, p, err) } //nolint:contextcheck // the next page has a context of its own, from loop.io
 	})
 }
 
@@ -168,7 +173,11 @@ func (l *loop) fetched(f plannedFetch, got Fetched, p prepared, err error) {
 		l.fetchFailed(err, now)
 	default:
 		l.fetchWorks()
-		l.takeIn(f, got, p, now)
+		if l.takeIn(&f, got, p, now) {
+			l.reader.fetching = true
+			l.fetch(f)
+			return
+		}
 	}
 	for _, it := range l.reader.settled {
 		l.forgetSettled(it)

@@ -5,8 +5,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
 
 // simSink is one relay's connection to one broker.
@@ -65,9 +67,16 @@ func (k *simSink) draw(n int) fate {
 	case s.chance(r, p/8, "publish: invalid class"):
 		f.nonsense = true
 	}
+	subset := uint64(0)
+	if s.chance(r, s.p.subset, "publish: a random subset fails") {
+		subset = r.Uint64()
+	}
 	for i := range n {
 		f.entries[i] = outbox.Accepted
 		switch {
+		case subset&(1<<i) != 0:
+			f.entries[i] = []outbox.Class{outbox.Transient, outbox.Throttled, outbox.Unknown, outbox.Unavailable, outbox.Accepted}[r.IntN(5)]
+			f.entryUnsure[i] = f.entries[i] == outbox.Accepted
 		case s.chance(r, p/2, "entry: transient"):
 			f.entries[i] = outbox.Transient
 		case s.chance(r, p/3, "entry: throttled"):
@@ -98,6 +107,9 @@ func (k *simSink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.R
 	}
 	attempts := s.begin(k, msgs)
 	f := k.draw(len(msgs))
+	if s.spring(k.a, 0.05, "a send is under way") && f.beforeWire {
+		f.back = between(k.a.rng("trap"), 0, 2*simSendTimeout)
+	}
 	s.mu.Unlock()
 	out = k.travel(ctx, f, msgs, attempts, out)
 	s.mu.Lock()
@@ -110,6 +122,7 @@ func (k *simSink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.R
 func (k *simSink) travel(ctx context.Context, f fate, msgs []outbox.Message, attempts []*attempt, out []outbox.Result) []outbox.Result {
 	s := k.s
 	if f.whole != outbox.Accepted {
+		k.stays(attempts)
 		_ = pause(ctx, f.out)
 		for i := range out {
 			out[i].Class = f.whole
@@ -135,6 +148,7 @@ func (k *simSink) travel(ctx context.Context, f fate, msgs []outbox.Message, att
 		}
 		s.mu.Unlock()
 		if k.a.gate() != nil {
+			k.stays(attempts)
 			return out // killed before it left
 		}
 	}
@@ -154,6 +168,17 @@ func (k *simSink) travel(ctx context.Context, f fate, msgs []outbox.Message, att
 	return k.back(ctx, 0, got)
 }
 
+// stays notes that a request never reaches the broker.
+func (k *simSink) stays(attempts []*attempt) {
+	k.s.mu.Lock()
+	defer k.s.mu.Unlock()
+	for _, t := range attempts {
+		if t != nil {
+			t.travels = false
+		}
+	}
+}
+
 // back is the way back of an answer, which stands still with the relay.
 func (k *simSink) back(ctx context.Context, d time.Duration, got []outbox.Result) []outbox.Result {
 	_ = pause(ctx, d)
@@ -170,8 +195,13 @@ func (k *simSink) arrive(f fate, msgs []outbox.Message, attempts []*attempt) []o
 	defer s.mu.Unlock()
 	out := make([]outbox.Result, len(msgs))
 	for i, m := range msgs {
+		if attempts[i] == nil {
+			out[i] = outbox.Result{Class: outbox.Rejected, Err: errSim}
+			continue
+		}
+		attempts[i].travels = false
 		class := f.entries[i]
-		if strings.Contains(m.Body, "poison") {
+		if strings.Contains(m.Body, "poison") && !strings.Contains(m.DeduplicationID, "#r") {
 			class = outbox.Rejected
 			s.faults["entry: rejected"]++
 		}
@@ -180,7 +210,7 @@ func (k *simSink) arrive(f fate, msgs []outbox.Message, attempts []*attempt) []o
 			continue
 		}
 		out[i] = s.brokers[k.name].Publish(s.ctx, msgs[i:i+1])[0]
-		s.acceptedOne(attempts[i], s.brokers[k.name], out[i])
+		s.acceptance(k, attempts[i], m, out[i])
 		if f.entryUnsure[i] {
 			out[i] = outbox.Result{Err: errSim, Code: "unsure"}
 		}
@@ -188,105 +218,49 @@ func (k *simSink) arrive(f fate, msgs []outbox.Message, attempts []*attempt) []o
 	return out
 }
 
-func (s *sim) acceptedOne(t *attempt, b *memory.Broker, r outbox.Result) {
-	if t == nil {
-		return
-	}
-	e := t.event
-	t.accepted = true
-	s.accepted++
-	if e.first == 0 {
-		e.first = s.accepted
-	}
-	if e.messageID != r.MessageID {
-		e.deliveries++
-		e.messageID = r.MessageID
-	}
-	s.note(e.rec.Lane(), "event %d accepted from %s as %s", e.rec.ID, t.by.name, r.MessageID)
-	_ = b
-}
-
 // begin judges the start of a call.
 func (s *sim) begin(k *simSink, msgs []outbox.Message) []*attempt {
+	k.a.sends++
 	out := make([]*attempt, len(msgs))
 	for i, m := range msgs {
-		e := s.byDedup[m.DeduplicationID]
+		e := s.eventOf(m)
 		if e == nil {
-			s.violate(outbox.Lane{}, "%s sends an unknown deduplication id %q", k.a.name, m.DeduplicationID)
+			s.violate(history.Phantom, outbox.Lane{}, "%s sends a message of no event: %q", k.a.name, m.DeduplicationID)
 			continue
 		}
-		t := &attempt{event: e, by: k.a}
+		t := &attempt{event: e, by: k.a, travels: true}
 		out[i] = t
-		s.judgeStart(k, t, m)
+		s.judgeStart(t)
 		e.attempts = append(e.attempts, t)
 		s.inFlight[e.rec.Lane()] = t
 	}
 	return out
 }
 
-// judgeStart holds the start of an attempt against the rules: it is ours, the
-// lease outlasts it, nothing else of its lane is in flight, it is not known to
-// have been accepted.
-func (s *sim) judgeStart(k *simSink, t *attempt, m outbox.Message) {
-	e, a, lane := t.event, k.a, t.event.rec.Lane()
-	id := e.rec.ID
-	s.note(lane, "%s sends %d", a.name, id)
-	if lane.Destination != k.name || m.Body != string(e.rec.Payload) {
-		s.violate(lane, "event %d is sent to %s with body %.40s", id, k.name, m.Body)
+func (s *sim) eventOf(m outbox.Message) *simEvent {
+	for _, a := range m.Attributes {
+		if a.Name == outbox.AttributeEventID {
+			id, _ := uuid.Parse(a.Value)
+			return s.byID[id]
+		}
 	}
-	if e.visible == 0 {
-		s.violate(lane, "event %d is sent and was never committed", id)
-	}
-	if s.store.IsSent(id) {
-		s.violate(lane, "%s sends event %d, which is marked as sent", a.name, id)
-	}
-	if s.store.IsDead(id) {
-		s.violate(lane, "%s sends event %d, which is dead", a.name, id)
-	}
-	if s.store.OnHold(lane) {
-		s.violate(lane, "%s sends event %d of a lane on hold", a.name, id)
-	}
-	if owner, until := s.store.Holder(e.rec.Shard); owner != a.id || time.Until(until) < simSendTimeout {
-		s.violate(lane, "%s sends event %d without a lease that outlasts the call (%v left)", a.name, id, time.Until(until))
-	}
-	if other := s.inFlight[lane]; other != nil && !other.done && (other.by == a || !other.by.unwell()) {
-		s.violate(lane, "%s sends event %d while %s has %d in flight", a.name, id, other.by.name, other.event.rec.ID)
-	}
-	if n := len(e.attempts); n > 0 {
-		s.judgeResend(a, e, e.attempts[n-1])
-	}
-}
-
-// judgeResend: a second sending needs a cause.
-func (s *sim) judgeResend(a *actor, e *simEvent, last *attempt) {
-	switch {
-	case !last.done || last.class != outbox.Accepted:
-		return // in flight is judged by lane
-	case last.by == a:
-		s.violate(e.rec.Lane(), "%s sends event %d again after its acceptance", a.name, e.rec.ID)
-	case !last.by.unwell():
-		s.violate(e.rec.Lane(), "%s sends event %d again, which %s had accepted, without a cause", a.name, e.rec.ID, last.by.name)
-	default:
-		s.faults["resend after a crash or a lost lease"]++
-	}
+	return nil
 }
 
 // end notes what the relay learns from a call.
 func (s *sim) end(k *simSink, attempts []*attempt, got []outbox.Result) {
+	k.a.sends--
 	for i, t := range attempts {
 		if t == nil {
 			continue
 		}
-		t.done = true
+		class := outbox.Unknown
 		if i < len(got) && got[i].Class >= outbox.Unknown && got[i].Class <= outbox.Unavailable {
-			t.class = got[i].Class
+			class = got[i].Class
 		}
-		if t.class == outbox.Transient {
-			t.event.transients++
-		}
+		s.learned(t, class)
 		if s.inFlight[t.event.rec.Lane()] == t {
 			delete(s.inFlight, t.event.rec.Lane())
 		}
-		s.note(t.event.rec.Lane(), "%s learns that %d is %s", k.a.name, t.event.rec.ID, t.class)
 	}
 }

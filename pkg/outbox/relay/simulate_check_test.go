@@ -2,23 +2,56 @@ package relay_test
 
 import (
 	"slices"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
 )
 
+// historical returns the event as its writer tells of it.
+func (e *simEvent) historical() history.Event {
+	return history.Event{EventID: e.rec.EventID, Row: e.rec.ID, Lane: e.rec.Lane(), Sum: history.Sum(e.rec.Payload)}
+}
+
+func (s *sim) ids(e *simEvent) []uuid.UUID { return []uuid.UUID{e.rec.EventID} }
+
+// acceptance records that the broker took an attempt.
+func (s *sim) acceptance(k *simSink, t *attempt, m outbox.Message, r outbox.Result) {
+	known := s.messages[k.name+r.MessageID]
+	s.messages[k.name+r.MessageID] = true
+	at := s.now()
+	s.record.Accepted(history.Acceptance{
+		EventID: t.event.rec.EventID, DeduplicationID: m.DeduplicationID, Destination: k.name, Group: m.GroupID,
+		MessageID: r.MessageID, SequenceNumber: r.SequenceNumber, At: at, Suppressed: known,
+		Relay: t.by.name, Sum: history.Sum([]byte(m.Body)),
+	})
+	s.arrived(t)
+	if known {
+		s.faults["accepted again: dropped"]++
+	} else if first := t.event.first; !first.IsZero() {
+		s.faults["accepted again: delivered again"]++
+		if at.Sub(first) < memory.DedupWindow && t.event.replays == 0 && m.DeduplicationID == t.event.rec.EventID.String() {
+			s.violate(history.Malformed, t.event.rec.Lane(), "event %d was delivered twice within the deduplication window", t.event.rec.ID)
+		}
+	}
+	if t.event.first.IsZero() {
+		t.event.first = at
+	}
+	s.note(t.event.rec.Lane(), "event %d accepted from %s as %s, dropped %v", t.event.rec.ID, t.by.name, r.MessageID, known)
+}
+
 // waiting counts the committed events that should have been settled.
-func (s *sim) waiting(exceptLate bool) int {
+func (s *sim) waiting() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
 	for id, e := range s.events {
-		if e.visible == 0 || s.store.IsSent(id) || s.store.IsDead(id) || s.store.OnHold(e.rec.Lane()) {
-			continue
+		if e.visible && !s.store.IsSent(id) && !s.store.IsDead(id) && !s.store.OnHold(e.rec.Lane()) && e.rec.Destination != "late" {
+			n++
 		}
-		if exceptLate && e.rec.Destination == "late" {
-			continue
-		}
-		n++
 	}
 	return n
 }
@@ -28,53 +61,40 @@ func (s *sim) check() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	sent := s.store.Sent()
-	lanes := map[outbox.Lane][]*simEvent{}
-	ids := make([]int64, 0, len(s.events))
-	for id := range s.events {
-		ids = append(ids, id)
-	}
-	slices.Sort(ids)
-	for _, id := range ids {
-		e := s.events[id]
-		lane := e.rec.Lane()
+	for id, e := range s.events {
+		f := history.Final{EventID: e.rec.EventID, State: history.Pending}
 		mark, marked := sent[id]
-		dead := s.store.IsDead(id)
-		if e.visible != 0 {
-			lanes[lane] = append(lanes[lane], e)
-		}
 		switch {
-		case e.visible == 0 && (e.first != 0 || marked || dead):
-			s.violate(lane, "event %d was rolled back and is accepted %v, marked %v, dead %v", id, e.first != 0, marked, dead)
-		case e.visible != 0 && !marked && !dead && !s.store.OnHold(lane):
-			s.violate(lane, "event %d is lost: accepted %v, neither marked nor dead nor on hold", id, e.first != 0)
-		case marked && e.first == 0:
-			s.violate(lane, "event %d is marked and was never accepted", id)
-		case marked && mark.MessageID != e.messageID:
-			s.violate(lane, "event %d is marked with message id %s, accepted as %s", id, mark.MessageID, e.messageID)
-		case dead && !e.poison && e.transients < s.p.maxAttempts:
-			s.violate(lane, "event %d is dead without a cause (%d transients)", id, e.transients)
-		}
-		if e.deliveries > 1 {
-			s.violate(lane, "event %d was delivered %d times", id, e.deliveries)
-		}
-	}
-	for lane, events := range lanes {
-		s.checkOrder(lane, events)
-	}
-}
-
-// checkOrder: of two events of a lane, the lower goes first unless the higher
-// was visible before it. Dead ones and those on hold are left out.
-func (s *sim) checkOrder(lane outbox.Lane, events []*simEvent) {
-	for i, b := range events {
-		for _, a := range events[:i] {
-			if b.first == 0 || a.visible > b.visible || s.store.IsDead(a.rec.ID) || s.store.IsDead(b.rec.ID) {
-				continue
+		case marked:
+			f.State, f.MessageID = history.Sent, mark.MessageID
+		case s.store.IsDead(id):
+			f.State = history.Dead
+			if e.poison || e.transients >= s.p.maxAttempts {
+				f.Reason = "rejected, or failed too often"
 			}
-			if a.first == 0 || a.first > b.first {
-				s.violate(lane, "event %d (commit %d) was accepted after %d (commit %d)", a.rec.ID, a.visible, b.rec.ID, b.visible)
-				return
+		case !e.visible:
+			continue
+		case s.store.OnHold(e.rec.Lane()):
+			f.State, f.Reason = history.Blocked, "on hold"
+		}
+		if f.State != history.Sent {
+			for _, t := range e.attempts {
+				s.pardon(t, nil)
 			}
 		}
+		s.record.Final(f)
+	}
+	// A row that commits late is never expected before one that was read.
+	v := s.record.Check(history.Config{ReadAhead: 24 * time.Hour})
+	s.faults["accepted, and dead or blocked"] += v.AcceptedAndDead
+	for _, w := range v.Witnesses {
+		var lane outbox.Lane
+		if at := slices.IndexFunc(w.Events, func(id uuid.UUID) bool { return s.byID[id] != nil }); at >= 0 {
+			lane = s.byID[w.Events[at]].rec.Lane()
+		}
+		s.violate(w.Kind, lane, "%s", w.Witness)
+	}
+	if len(s.events) > 0 && v.Committed == 0 && len(v.Violations) == 0 {
+		s.faults["history without a commit"]++
 	}
 }

@@ -5,3 +5,9 @@ func WithSpread(cfg Config, f func() float64) Config {
 	cfg.spread = f
 	return cfg
 }
+
+// WithExamine returns cfg with backfills that look at n rows each.
+func WithExamine(cfg Config, n int) Config {
+	cfg.examine = n
+	return cfg
+}

@@ -149,3 +149,34 @@ func TestLateRowsBehindALaterOneThatIsTriedAgainKeepTheirOrder(t *testing.T) {
 		}
 	})
 }
+
+// A transaction that inserts one by one among the rows of others leaves more
+// gaps than the list holds, so that the ranges cover rows that are known.
+func TestLongTransactionAmongManyOthersHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.FetchLimit = 20
+		w.cfg.LaneWindow = 5
+		w.start(w.Context(), "r", 60*time.Second)
+		long := w.store.Begin()
+		for n := range 896 {
+			long.Enqueue(event("long", n))
+			w.store.Enqueue(event(fmt.Sprint("a", n%7), n/7))
+			if n%10 == 0 {
+				pass(10 * time.Millisecond)
+			}
+		}
+		pass(10 * time.Second)
+		if n := w.store.Pending(); n != 0 {
+			w.Errorf("%d of 896 events wait for a transaction that is not theirs", n)
+		}
+		long.Commit()
+		w.summary("r")
+		w.inOrder(w.broker(), 896, "long")
+		w.inOrder(w.broker(), 128, "a0", "a3", "a6")
+		w.nothingPending()
+		if n := len(w.broker().Log()); n != 1792 {
+			w.Errorf("%d sends of 1,792 events", n)
+		}
+	})
+}

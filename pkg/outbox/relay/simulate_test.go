@@ -1,10 +1,13 @@
 package relay_test
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"maps"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -14,7 +17,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
@@ -24,6 +30,7 @@ var (
 	simulateSeed  = flag.Uint64("simulate.seed", 1, "seed of the first history; the others follow it")
 	simulateTrace = flag.Bool("simulate.trace", false, "print a hash of each trace, and the whole trace of a failure")
 	simulateFails = flag.Int("simulate.fails", 3, "failing histories after which TestSimulate stops")
+	simulateJudge = flag.String("simulate.verdicts", "", "file to write a line of JSON to for each failing history")
 )
 
 // TestSimulate makes random histories in virtual time and judges each. With
@@ -36,6 +43,15 @@ func TestSimulate(t *testing.T) {
 	faults := map[string]int{}
 	var histories, events int
 	var seeds []uint64
+	verdicts := io.Discard
+	if *simulateJudge != "" {
+		f, err := os.Create(*simulateJudge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		verdicts = f
+	}
 	began := time.Now()
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -57,6 +73,9 @@ func TestSimulate(t *testing.T) {
 				}
 				if len(s.violations) > 0 {
 					failed.Add(1)
+					if err := s.report(verdicts); err != nil {
+						t.Error(err)
+					}
 					seeds = append(seeds, s.seed)
 					if int64(len(seeds)) <= int64(*simulateFails) {
 						t.Error(s.story())
@@ -84,8 +103,9 @@ func TestSimulate(t *testing.T) {
 func simulate(t *testing.T, seed uint64) *sim {
 	t.Helper()
 	s := &sim{
-		seed: seed, events: map[int64]*simEvent{}, byDedup: map[string]*simEvent{}, inFlight: map[outbox.Lane]*attempt{},
+		seed: seed, events: map[int64]*simEvent{}, byID: map[uuid.UUID]*simEvent{}, inFlight: map[outbox.Lane]*attempt{},
 		faults: map[string]int{}, outages: map[string][]span{}, brokers: map[string]*memory.Broker{"late": {}},
+		messages: map[string]bool{},
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -96,6 +116,7 @@ func simulate(t *testing.T, seed uint64) *sim {
 	synctest.Test(t, func(t *testing.T) {
 		s.store = memory.NewStore()
 		s.store.Before, s.store.After = s.before, s.after
+		s.record = history.New()
 		s.started = time.Now()
 		s.ctx = t.Context()
 		s.play()
@@ -131,12 +152,23 @@ func (s *sim) plan() {
 	p.db = pick(0, 0, 0.01, 0.05, 0.2)
 	p.broker = pick(0, 0, 0.02, 0.1, 0.3)
 	p.kill = pick(0, 0, 0.4)
-	p.freeze = pick(0, 0, 0.5)
+	p.freeze = pick(0, 0.3, 0.9)
 	p.poison = pick(0, 0.02, 0.1)
 	p.operator = r.IntN(4) != 0
 	p.keeperAtEnd = r.IntN(2) == 0
 	p.concurrency = 1 + r.IntN(16)
 	p.manyGaps = r.IntN(100) == 0
+	p.examine = int(pick(5000, 5000, 2, 10))
+	p.subset = pick(0, 0, 0.1, 0.5)
+	p.trap = pick(0, 0, 0.3, 1)
+	p.lateRenew = pick(0, 0, 0.02, 0.1)
+	p.redrive = pick(0, 0.3)
+	p.skewed = r.IntN(2) == 0
+	if r.IntN(8) == 0 {
+		p.quiet = between(r, p.chaos/4, p.chaos)
+		p.silence = between(r, memory.DedupWindow-5*time.Second, memory.DedupWindow+time.Minute)
+		p.chaos += p.silence
+	}
 	for i := range p.destinations {
 		name := fmt.Sprint("d", i)
 		s.brokers[name] = &memory.Broker{}
@@ -161,6 +193,9 @@ func (s *sim) play() {
 		s.wg.Go(s.gapMaker)
 	}
 	s.wg.Go(s.operator)
+	if s.p.silence > 0 {
+		s.wg.Go(s.fallSilent)
+	}
 	var runs sync.WaitGroup
 	for i := range s.p.actors {
 		s.life(i, &runs)
@@ -186,8 +221,25 @@ func (s *sim) play() {
 	})
 	if last.outcome != relay.Idle {
 		s.mu.Lock()
-		s.violate(outbox.Lane{}, "the last relay never became idle: %s", last.outcome)
+		s.violate(stuck, outbox.Lane{}, "the last relay never became idle: %s", last.outcome)
 		s.mu.Unlock()
+	}
+}
+
+// fallSilent lets every relay stand still for about as long as a broker
+// remembers.
+func (s *sim) fallSilent() {
+	r := s.stream("silence")
+	pass(s.p.quiet)
+	s.mu.Lock()
+	actors := slices.Clone(s.actors)
+	s.mu.Unlock()
+	for _, a := range actors {
+		d := s.p.silence + between(r, -2*time.Second, 2*time.Second)
+		s.freeze(a, d, true)
+		if r.IntN(2) == 0 {
+			s.freeze(a, d, false)
+		}
 	}
 }
 
@@ -195,10 +247,11 @@ func (s *sim) play() {
 func (s *sim) life(i int, runs *sync.WaitGroup) {
 	r := s.stream("life", i)
 	name := fmt.Sprint("r", i)
-	start := between(r, 0, s.p.chaos)
+	start := between(r, 0, s.p.chaos-s.p.silence)
 	if i == 0 {
 		start = between(r, 0, 50*time.Millisecond)
 	}
+	start = s.afterSilence(start)
 	d := between(r, 300*time.Millisecond, 3*time.Second)
 	if r.IntN(4) == 0 {
 		d = time.Hour
@@ -208,8 +261,17 @@ func (s *sim) life(i int, runs *sync.WaitGroup) {
 		idle = between(r, 100*time.Millisecond, time.Second)
 	}
 	kill, killAt := r.Float64() < s.p.kill, between(r, time.Millisecond, min(d, 2*time.Second))
-	freeze, freezeAt := r.Float64() < s.p.freeze, between(r, time.Millisecond, min(d, 2*time.Second))
-	freezeFor, loop := between(r, 100*time.Millisecond, 4*time.Second), r.IntN(3) != 0
+	type frost struct {
+		at, length time.Duration
+		loop       bool
+	}
+	var frosts []frost
+	for range 3 {
+		f := frost{between(r, time.Millisecond, min(d, 2*time.Second)), between(r, 100*time.Millisecond, 3*simTTL), r.IntN(3) != 0}
+		if r.Float64() < s.p.freeze {
+			frosts = append(frosts, f)
+		}
+	}
 	runs.Go(func() {
 		pass(start)
 		a := s.newActor(name)
@@ -219,10 +281,10 @@ func (s *sim) life(i int, runs *sync.WaitGroup) {
 				s.kill(a)
 			})
 		}
-		if freeze {
+		for _, f := range frosts {
 			s.wg.Go(func() {
-				pass(freezeAt)
-				s.freeze(a, freezeFor, loop)
+				pass(f.at)
+				s.freeze(a, f.length, f.loop)
 			})
 		}
 		change := func(c *relay.Config) {
@@ -242,7 +304,7 @@ func (s *sim) drain(runs *sync.WaitGroup) {
 	for n := range 1200 {
 		s.mu.Lock()
 		quiet := len(s.open) == 0
-		anyone := slices.ContainsFunc(s.actors, func(a *actor) bool { return a.running && !a.killed })
+		anyone := slices.ContainsFunc(s.actors, func(a *actor) bool { return a.running && !a.killed && time.Until(a.thawAt) < simTTL })
 		s.mu.Unlock()
 		if n == 4 && s.p.operator {
 			r := s.stream("last releases")
@@ -250,7 +312,7 @@ func (s *sim) drain(runs *sync.WaitGroup) {
 				s.releaseOne(r)
 			}
 		}
-		if n > 8 && quiet && s.waiting(true) == 0 {
+		if n > 8 && quiet && s.waiting() == 0 {
 			return
 		}
 		if !anyone {
@@ -260,10 +322,10 @@ func (s *sim) drain(runs *sync.WaitGroup) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.violate(outbox.Lane{}, "two minutes after the last fault there are still events that nobody sends")
+	s.violate(stuck, outbox.Lane{}, "two minutes after the last fault there are still events that nobody sends")
 	for id, e := range s.events {
-		if e.visible != 0 && !s.store.IsSent(id) && !s.store.IsDead(id) && !s.store.OnHold(e.rec.Lane()) && e.rec.Destination != "late" {
-			s.violate(e.rec.Lane(), "event %d waits", id)
+		if e.visible && !s.store.IsSent(id) && !s.store.IsDead(id) && !s.store.OnHold(e.rec.Lane()) && e.rec.Destination != "late" {
+			s.violate(stuck, e.rec.Lane(), "event %d waits", id)
 			return
 		}
 	}
@@ -281,6 +343,14 @@ func (s *sim) keep(runs *sync.WaitGroup, n int) {
 			delete(c.Destinations, "late")
 		})
 	})
+}
+
+// report writes the verdict on a history that failed.
+func (s *sim) report(w io.Writer) error {
+	return json.NewEncoder(w).Encode(struct {
+		Seed       uint64      `json:"seed"`
+		Violations []violation `json:"violations"`
+	}{s.seed, s.violations[:min(len(s.violations), 20)]})
 }
 
 func (s *sim) hash() uint64 {
@@ -301,7 +371,7 @@ func (s *sim) story() string {
 			fmt.Fprintf(&b, "... %d more\n", len(s.violations)-5)
 			break
 		}
-		fmt.Fprintln(&b, v)
+		fmt.Fprintln(&b, v.Kind, v.Text)
 	}
 	at := slices.IndexFunc(s.trace, func(l traceLine) bool { return strings.HasPrefix(l.text, "VIOLATION") && l.lane != outbox.Lane{} })
 	var lines []string

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
 )
 
@@ -58,7 +60,7 @@ func (s *sim) write(r *rand.Rand, o *openTx, n int) {
 		o.recs = append(o.recs, rec)
 		e := &simEvent{rec: rec, poison: strings.Contains(string(rec.Payload), "poison")}
 		s.events[rec.ID] = e
-		s.byDedup[rec.EventID.String()] = e
+		s.byID[rec.EventID] = e
 		s.note(rec.Lane(), "event %d written, poison %v", rec.ID, e.poison)
 	}
 }
@@ -82,18 +84,25 @@ func (s *sim) finish(o *openTx, commit bool) bool {
 	s.open = slices.DeleteFunc(s.open, func(x *openTx) bool { return x == o })
 	if !commit {
 		o.tx.Rollback()
-		for _, rec := range o.recs {
-			s.note(rec.Lane(), "event %d rolled back", rec.ID)
-		}
+		s.dropped(o.recs)
 		return true
 	}
 	o.tx.Commit()
-	s.commits++
+	at := s.now()
 	for _, rec := range o.recs {
-		s.events[rec.ID].visible = s.commits
-		s.note(rec.Lane(), "event %d committed (%d)", rec.ID, s.commits)
+		e := s.events[rec.ID]
+		e.visible = true
+		s.record.Committed(history.Commit{Began: at, Done: at}, e.historical())
+		s.note(rec.Lane(), "event %d committed", rec.ID)
 	}
 	return true
+}
+
+func (s *sim) dropped(recs []outbox.Record) {
+	for _, rec := range recs {
+		s.record.RolledBack(s.events[rec.ID].historical())
+		s.note(rec.Lane(), "event %d rolled back", rec.ID)
+	}
 }
 
 // rollBackTo drops all but the first keep events of a transaction.
@@ -104,6 +113,7 @@ func (s *sim) rollBackTo(o *openTx, keep int) {
 		return
 	}
 	o.tx.RollbackTo(keep)
+	s.dropped(o.recs[keep:])
 	o.recs = o.recs[:keep]
 }
 
@@ -113,7 +123,11 @@ func (s *sim) writer(n int) {
 	gap := between(r, 20*time.Millisecond, 250*time.Millisecond)
 	for {
 		pass(between(r, time.Microsecond, 2*gap))
-		if time.Since(s.started) > s.p.chaos {
+		now := time.Since(s.started)
+		if s.p.silence > 0 && now > s.p.quiet && now < s.p.quiet+s.p.silence {
+			pass(s.p.quiet + s.p.silence - now)
+		}
+		if now > s.p.chaos {
 			return
 		}
 		s.transaction(r)
@@ -165,24 +179,36 @@ func (s *sim) transaction(r *rand.Rand) {
 // gapMaker leaves more gaps than the list of gaps may hold.
 func (s *sim) gapMaker() {
 	r := s.stream("gaps")
-	pass(between(r, time.Millisecond, s.p.chaos/4))
+	busy := s.p.chaos - s.p.silence
+	pass(between(r, time.Millisecond, busy/4))
 	late, now := s.beginTx(), s.beginTx()
 	for range 600 {
 		s.write(r, late, 1)
 		s.write(r, now, 1)
 	}
 	s.finish(now, true)
-	pass(between(r, time.Millisecond, 2*s.p.chaos))
+	pass(between(r, time.Millisecond, 2*busy))
 	s.finish(late, r.IntN(3) != 0)
 }
 
-// operator releases lanes on hold now and then.
+// operator releases lanes on hold and redrives dead events now and then.
 func (s *sim) operator() {
 	r := s.stream("operator")
 	for time.Since(s.started) < s.p.chaos {
 		pass(between(r, 50*time.Millisecond, 700*time.Millisecond))
-		s.releaseOne(r)
+		s.operate(r)
 	}
+}
+
+func (s *sim) operate(r *rand.Rand) {
+	if !s.p.operator {
+		return
+	}
+	if r.Float64() < s.p.redrive {
+		s.redriveOne(r)
+		return
+	}
+	s.releaseOne(r)
 }
 
 func (s *sim) releaseOne(r *rand.Rand) {
@@ -196,6 +222,27 @@ func (s *sim) releaseOne(r *rand.Rand) {
 	s.faults["release of a lane on hold"]++
 	s.note(lane, "released")
 	s.store.Release(lane)
+}
+
+// redriveOne puts a dead event back. One that may have been accepted, or still
+// is on its way, is left alone: an operator would send it a second time.
+func (s *sim) redriveOne(r *rand.Rand) {
+	dead := slices.Sorted(maps.Keys(s.store.Dead()))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	dead = slices.DeleteFunc(dead, func(id int64) bool {
+		e := s.events[id]
+		return e == nil || slices.ContainsFunc(e.attempts, func(t *attempt) bool { return t.travels || t.accepted })
+	})
+	if len(dead) == 0 {
+		return
+	}
+	e := s.events[dead[r.IntN(len(dead))]]
+	e.replays++
+	s.faults["redrive of a dead event"]++
+	s.note(e.rec.Lane(), "event %d redriven", e.rec.ID)
+	s.record.Cause(history.Cause{Kind: history.Replay, At: s.now(), Events: s.ids(e)})
+	s.store.Redrive(e.rec.ID)
 }
 
 // heldLanes returns the lanes on hold and not released, in order.

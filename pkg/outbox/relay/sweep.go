@@ -40,7 +40,7 @@ func (l *loop) planSweep(f *plannedFetch, limit int, now time.Time) {
 		s.from, s.began = 1, now
 	}
 	f.backfills = append(f.backfills, backfillOf{sweep: true})
-	f.Backfills = append(f.Backfills, Backfill{From: s.from, Limit: min(limit, sweepLimit), Examine: backfillExamine})
+	f.Backfills = append(f.Backfills, Backfill{From: s.from, Limit: min(limit, sweepLimit), Examine: l.cfg.examine})
 }
 
 // takeSweep admits what a page found and nobody knew of, and returns how many

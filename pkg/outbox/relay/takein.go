@@ -3,15 +3,22 @@ package relay
 import (
 	"slices"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// takeIn admits what was read. Rows found in gaps come first: they were visible
-// at least as early as what the scans found, and have lower ids. When there are
-// more of them than one fetch may bring, reading goes back to where they end,
-// so that everything above is read again in order. A row on hold is seen
-// without its record: while a hold is about to go, its id stays a gap, so that
-// it is looked at again.
-func (l *loop) takeIn(f plannedFetch, got Fetched, p prepared, now time.Time) {
+// takeIn admits what was read, and says whether the gaps are to be read on
+// first: f is then the next page of them.
+//
+// Rows found in gaps come first: they were visible at least as early as what
+// the scans found, and have lower ids. So the scans wait until all gaps were
+// read, in as many pages as that takes: where gaps were joined most of their
+// rows are known. When the new rows among them are more than one fetch may
+// bring, reading goes back to where they end, so that everything above is read
+// again in order. It also goes back to before a new row on a later page, as one
+// that precedes it may have committed since the first page was read. A row on hold is seen without its record: while a hold is
+// about to go, its id stays a gap, so that it is looked at again.
+func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (more bool) {
 	r := &l.reader
 	frozen := f.resuming || l.window.resuming()
 	if !frozen {
@@ -20,25 +27,41 @@ func (l *loop) takeIn(f plannedFetch, got Fetched, p prepared, now time.Time) {
 		}
 	}
 	for _, it := range p.gaps {
-		l.stats.now.Late++
+		if f.first != nil && !l.comesAnyway(it.rec.ID, it.rec.Shard, it.rec.Lane()) {
+			l.rewind(it.rec.ID - 1)
+			r.nextFetch = now
+			return false
+		}
 		r.gaps.seen(it.rec.ID)
-		l.admit(it, fromGap)
+		if l.admit(it, fromGap); it.lane != nil {
+			l.stats.now.Late++
+			f.late++
+			continue
+		}
+		f.refused = append(f.refused, refusal{id: it.rec.ID, shard: it.rec.Shard, lane: it.rec.Lane()})
 	}
 	if got.GapsThrough != 0 {
+		if f.late < f.GapLimit {
+			f.nextPage(got, p)
+			return true
+		}
 		l.rewind(got.GapsThrough)
 		r.nextFetch = now
-		return
+		return false
+	}
+	if f.first != nil {
+		got, p = f.first.got, f.first.p
 	}
 	if f.Writers && !frozen {
 		r.gaps.ended(got.Writers)
 	}
-	found := len(p.gaps)
+	found := f.late
 	fresh := &cohort{}
 	full := false
 	for i, scan := range f.Scans {
 		n := len(got.Scans[i])
 		full = full || n == scan.Limit
-		found += l.takeScan(f, i, got.Scans[i], p.scans[i], fresh)
+		found += l.takeScan(*f, i, got.Scans[i], p.scans[i], fresh)
 	}
 	for i, b := range f.backfills {
 		if b.sweep {
@@ -49,12 +72,29 @@ func (l *loop) takeIn(f plannedFetch, got Fetched, p prepared, now time.Time) {
 		full = full || got.Backfills[i].Next != 0
 		l.takeBackfill(b, f.Backfills[i].From, got.Backfills[i].Next, p.backfills[i])
 	}
-	// The gaps were read after the backfills. A row that was left for one of
-	// them, which has ended without it, is not coming back by itself.
-	for _, it := range p.gaps {
-		l.admit(it, fromGap)
+	for _, x := range f.refused {
+		l.bringBack(x)
 	}
 	l.paceNext(p, found, full, now)
+	return false
+}
+
+// bringBack has a row read again that was found in a gap and left to a backfill
+// or a catch-up. The gaps were read after those: one that has ended without the
+// row does not bring it any more.
+func (l *loop) bringBack(x refusal) {
+	if !l.comesAnyway(x.id, x.shard, x.lane) {
+		l.window.leave(l.window.lane(x.lane, x.shard, l.dests[x.lane.Destination]), x.id)
+	}
+}
+
+// comesAnyway says whether a row is known, or comes with a catch-up or a
+// backfill, or not at all.
+func (l *loop) comesAnyway(id int64, shard int, key outbox.Lane) bool {
+	d, lane := l.dests[key.Destination], l.window.lanes[key]
+	_, known := l.window.items[id]
+	return known || d == nil || !l.lease.works(shard) || l.reader.catchingUp(shard, id) ||
+		d.from != 0 && id >= d.from || lane != nil && lane.from != 0 && id >= lane.from
 }
 
 // takeScan admits the rows of one scan, notes the ids that are missing between
