@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+const (
+	aggregates = 5
+	each       = 4
+	// poisonedAggregate is the one whose events billing cannot handle.
+	poisonedAggregate = "3"
+)
+
+// write puts events of each aggregate into the outbox, for both destinations.
+func (w *world) write(ctx context.Context) error {
+	for n := range each {
+		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
+			for a := range aggregates {
+				for _, destination := range []string{"default", "audit"} {
+					if _, err := outbox.Enqueue(ctx, tx, outbox.Event{
+						AggregateType: "order", AggregateID: strconv.Itoa(a), Type: "order.changed", Destination: destination,
+						Payload: json.RawMessage(strconv.Itoa(w.written + n)),
+					}); err != nil {
+						return err
+					}
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("write events: %w", err)
+		}
+	}
+	w.written += each
+	return nil
+}
+
+// sent waits until every event is marked as sent.
+func (w *world) sent(ctx context.Context) error {
+	// A tick a minute with a precision of a minute, and a cold start.
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	defer cancel()
+	return until(ctx, "every event is sent", func(ctx context.Context) (bool, error) {
+		var unsent int
+		err := w.pool.QueryRow(ctx, `SELECT count(*) FROM outbox.events WHERE sent_at IS NULL`).Scan(&unsent)
+		return unsent == 0, err
+	})
+}
+
+// drain lets the schedule start the relay: nobody invokes it.
+func (w *world) drain(ctx context.Context) error {
+	if err := w.write(ctx); err != nil {
+		return err
+	}
+	if err := w.sent(ctx); err != nil {
+		return err
+	}
+	for _, output := range []string{"ShippingQueueUrl", "AuditQueueUrl"} {
+		if err := w.consume(ctx, output, 0, aggregates*each); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drainMore writes again and expects all of it at shipping.
+func (w *world) drainMore(ctx context.Context) error {
+	from := w.written
+	if err := w.write(ctx); err != nil {
+		return err
+	}
+	if err := w.sent(ctx); err != nil {
+		return err
+	}
+	return w.consume(ctx, "ShippingQueueUrl", from, aggregates*each)
+}
+
+// consume takes want messages and checks that each group's come in order.
+func (w *world) consume(ctx context.Context, output string, from, want int) error {
+	next := map[string]int{}
+	got := 0
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for got < want {
+		messages, err := w.receive(ctx, output)
+		if err != nil {
+			return fmt.Errorf("%s after %d of %d messages: %w", output, got, want, err)
+		}
+		for i := range messages {
+			m := &messages[i]
+			group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
+			if expected := strconv.Itoa(from + next[group]); aws.ToString(m.Body) != expected {
+				return fmt.Errorf("%s: group %s: event %s, want %s", output, group, aws.ToString(m.Body), expected)
+			}
+			next[group]++
+			got++
+			if err := w.drop(ctx, output, m); err != nil {
+				return err
+			}
+		}
+	}
+	if more, err := w.receive(ctx, output); err != nil || len(more) > 0 || len(next) != aggregates {
+		return fmt.Errorf("%s: %d messages too many, %d groups, error %w", output, len(more), len(next), err)
+	}
+	return nil
+}
+
+func (w *world) receive(ctx context.Context, output string) ([]types.Message, error) {
+	queue, ok := w.outputs[output]
+	if !ok {
+		return nil, fmt.Errorf("the stack has no output %s", output)
+	}
+	out, err := w.queues.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl: &queue, MaxNumberOfMessages: 10, WaitTimeSeconds: 1,
+		MessageAttributeNames:       []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out.Messages, nil
+}
+
+func (w *world) drop(ctx context.Context, output string, m *types.Message) error {
+	_, err := w.queues.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: aws.String(w.outputs[output]), ReceiptHandle: m.ReceiptHandle})
+	return err
+}
+
+func eventID(m *types.Message) string {
+	return aws.ToString(m.MessageAttributes["event_id"].StringValue)
+}
+
+func aggregateID(m *types.Message) string {
+	return aws.ToString(m.MessageAttributes["aggregate_id"].StringValue)
+}
+
+// poison handles all of billing's messages but those of one aggregate, which it
+// gives back until SQS moves them to the dead letters.
+func (w *world) poison(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	defer cancel()
+	return until(ctx, "the poisoned messages are dead letters", func(ctx context.Context) (bool, error) {
+		messages, err := w.receive(ctx, "BillingQueueUrl")
+		if err != nil {
+			return false, err
+		}
+		for i := range messages {
+			m := &messages[i]
+			if aggregateID(m) != poisonedAggregate {
+				if err := w.drop(ctx, "BillingQueueUrl", m); err != nil {
+					return false, err
+				}
+				continue
+			}
+			if !slices.Contains(w.poisoned, eventID(m)) {
+				w.poisoned = append(w.poisoned, eventID(m))
+			}
+			if _, err := w.queues.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+				QueueUrl: aws.String(w.outputs["BillingQueueUrl"]), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
+			}); err != nil {
+				return false, err
+			}
+		}
+		dead, err := w.depth(ctx, "BillingDeadLettersUrl")
+		return dead == each, err
+	})
+}
+
+func (w *world) depth(ctx context.Context, output string) (int, error) {
+	queue, ok := w.outputs[output]
+	if !ok {
+		return 0, fmt.Errorf("the stack has no output %s", output)
+	}
+	out, err := w.queues.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &queue, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameApproximateNumberOfMessages},
+	})
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(out.Attributes[string(types.QueueAttributeNameApproximateNumberOfMessages)])
+}
+
+// redrive brings the dead letters back. The consumer is mended by now: it gets
+// the same events in the same order.
+func (w *world) redrive(ctx context.Context) error {
+	if len(w.poisoned) != each {
+		return fmt.Errorf("%d events were poisoned, want %d", len(w.poisoned), each)
+	}
+	var answer map[string]any
+	event := map[string]any{"source": "dlq", "queue": w.outputs["BillingDeadLettersArn"]}
+	if err := w.sam.invoke(ctx, stack, "RedriveFunction", event, &answer); err != nil {
+		return err
+	}
+	dead, err := w.depth(ctx, "BillingDeadLettersUrl")
+	if err != nil || dead != 0 {
+		return fmt.Errorf("%d messages are still dead letters, error %w; the answer was %v", dead, err, answer)
+	}
+	var back []string
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for len(back) < each {
+		messages, err := w.receive(ctx, "BillingQueueUrl")
+		if err != nil {
+			return fmt.Errorf("after %d messages: %w", len(back), err)
+		}
+		for i := range messages {
+			back = append(back, eventID(&messages[i]))
+			if err := w.drop(ctx, "BillingQueueUrl", &messages[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if !slices.Equal(back, w.poisoned) {
+		return fmt.Errorf("%v came back, want %v", back, w.poisoned)
+	}
+	return nil
+}
+
+// archive makes what was sent old, and lets the janitor move it.
+func (w *world) archive(ctx context.Context) error {
+	if _, err := w.pool.Exec(ctx, `UPDATE outbox.events SET sent_at = sent_at - interval '30 days'`); err != nil {
+		return fmt.Errorf("make events old: %w", err)
+	}
+	var answer map[string]any
+	if err := w.sam.invoke(ctx, stack, "JanitorFunction", map[string]any{}, &answer); err != nil {
+		return err
+	}
+	var hot, archived int
+	if err := w.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM outbox.events), (SELECT count(*) FROM outbox.archive)`).Scan(&hot, &archived); err != nil {
+		return fmt.Errorf("count: %w", err)
+	}
+	if hot != 0 || archived != 2*aggregates*each {
+		return errors.Join(errors.New("not all was archived"), fmt.Errorf("%d in outbox.events, %d in outbox.archive; the answer was %v", hot, archived, answer))
+	}
+	return nil
+}
