@@ -4,12 +4,10 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -130,23 +128,55 @@ type Location struct {
 	Attempts int        `json:"attempts,omitempty"`
 	Code     string     `json:"code,omitempty"`
 	Reason   string     `json:"reason,omitempty"`
+	// ReplayOf is the id of the row that this one copies, for a replay.
+	ReplayOf int64 `json:"replay_of,omitempty"`
+	// Others are the other rows of the event, the youngest first: those that a
+	// replay copied, and other copies.
+	Others []Location `json:"others,omitempty"`
+	// Redrives is what was redriven and replayed, the oldest first.
+	Redrives []Redriven `json:"redrives,omitempty"`
 }
 
-// Lookup finds an event wherever it is, or returns [ErrNotFound]. A writer
-// that uses an event id twice makes two events: then it returns the youngest.
+// Redriven is one time that an event was redriven or replayed.
+type Redriven struct {
+	RedrivenAt time.Time `json:"redriven_at"`
+	// Source is dead_letters, blocked or replay.
+	Source string `json:"source"`
+	// RequestID says who or what asked for it.
+	RequestID string `json:"request_id"`
+	// RowID is the row, CopyID the one that a replay made of it.
+	RowID  int64 `json:"row_id"`
+	CopyID int64 `json:"copy_id,omitempty"`
+	// Generation is that of the deduplication id from then on.
+	Generation  int    `json:"generation"`
+	Destination string `json:"destination"`
+	// Of a dead letter: what it had died with.
+	Attempts int    `json:"attempts,omitempty"`
+	Code     string `json:"code,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// Lookup finds an event wherever it is, or returns [ErrNotFound]. Of an event
+// that was replayed, or of an event id that a writer used twice, there are
+// several rows: then it returns the youngest, with the others.
 func (s *Store) Lookup(ctx context.Context, eventID uuid.UUID) (Location, error) {
-	var text string
+	var found, redriven string
 	err := s.do(ctx, "lookup", func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, lookupSQL, eventID.String()).Scan(&text)
+		return conn.QueryRow(ctx, lookupSQL, eventID.String()).Scan(&found, &redriven)
 	})
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Location{}, fmt.Errorf("lookup: %w", ErrNotFound)
-	}
 	if err != nil {
 		return Location{}, err
 	}
-	var l Location
-	if err := json.Unmarshal([]byte(text), &l); err != nil {
+	var all []Location
+	if err := json.Unmarshal([]byte(found), &all); err != nil {
+		return Location{}, fmt.Errorf("lookup: parse answer: %w", err)
+	}
+	if len(all) == 0 {
+		return Location{}, fmt.Errorf("lookup: %w", ErrNotFound)
+	}
+	l := all[0]
+	l.Others = all[1:]
+	if err := json.Unmarshal([]byte(redriven), &l.Redrives); err != nil {
 		return Location{}, fmt.Errorf("lookup: parse answer: %w", err)
 	}
 	return l, nil

@@ -338,6 +338,56 @@ func TestFiltersOfARedrive(t *testing.T) {
 	}
 }
 
+func TestListsOfWhatIsAside(t *testing.T) {
+	t.Parallel()
+	for name, mode := range modes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool, store := open(t, mode)
+			id := join(t, store)
+			a, b, held := insert(t, pool, "a"), insertTo(t, pool, "other", "b"), insertTo(t, pool, "other", "b")
+			bury(t, store, id, false, a)
+			bury(t, store, id, true, b)
+			dead, err := store.DeadLetters(t.Context(), &redrive.Request{}, 0, 10, false)
+			if err != nil || len(dead) != 2 || dead[0].ID != a || dead[0].Blocks || !dead[1].Blocks || dead[1].Code != "C" || dead[1].Attempts != 3 || dead[1].Payload != "" {
+				t.Errorf("dead letters = %+v, %v", dead, err)
+			}
+			dead, err = store.DeadLetters(t.Context(), &redrive.Request{EventIDs: []uuid.UUID{eventIDOf(t, pool, "dead_letters", b)}}, 0, 10, true)
+			if err != nil || len(dead) != 1 || dead[0].ID != b || dead[0].Payload != `{"b": 1, "a":2}` || string(dead[0].Headers) != `{"k":"v"}` {
+				t.Errorf("dead letter = %+v, %v", dead, err)
+			}
+			if dead, err = store.DeadLetters(t.Context(), &redrive.Request{Destination: "other"}, b, 10, false); err != nil || len(dead) != 0 {
+				t.Errorf("dead letters behind the last = %+v, %v", dead, err)
+			}
+			if dead, err = store.DeadLetters(t.Context(), &redrive.Request{}, 0, 1, false); err != nil || len(dead) != 1 {
+				t.Errorf("the first dead letter = %+v, %v", dead, err)
+			}
+			lanes, err := store.BlockedLanes(t.Context(), &redrive.Request{Destination: "other", AggregateType: "order", AggregateID: "b"}, 10, 100)
+			if err != nil || len(lanes) != 1 || lanes[0].FirstID != b || lanes[0].Waiting != 1 || !lanes[0].Dead || lanes[0].Reason != "R" || lanes[0].ReleasedAt != nil || lanes[0].AggregateID != "b" {
+				t.Errorf("lanes = %+v, %v", lanes, err)
+			}
+			releaseBlocked(t, store, redrive.Request{})
+			lanes, err = store.BlockedLanes(t.Context(), &redrive.Request{}, 10, 100)
+			if err != nil || len(lanes) != 1 || lanes[0].Dead || lanes[0].ReleasedAt == nil || lanes[0].Waiting != 2 {
+				t.Errorf("released lanes = %+v, %v", lanes, err)
+			}
+			found, err := store.Lookup(t.Context(), eventIDOf(t, pool, "events", b))
+			if err != nil || found.State != pgstore.Blocked || len(found.Redrives) != 1 || found.Redrives[0].Source != "blocked" || found.Redrives[0].RequestID != "me" ||
+				found.Redrives[0].Generation != 1 || found.Redrives[0].Reason != "R" || found.Redrives[0].RowID != b || found.Redrives[0].RedrivenAt.IsZero() {
+				t.Errorf("location = %+v, %v", found, err)
+			}
+			settle(t, store, id, accept(b, held))
+			replayed, _ := search(t, store, redrive.Request{IDFrom: b, IDTo: b}, 100)
+			copyNext(t, store, replayed, 10)
+			found, err = store.Lookup(t.Context(), eventIDOf(t, pool, "events", b))
+			if err != nil || found.ReplayOf != b || found.State != pgstore.Blocked && found.State != pgstore.Pending || len(found.Others) != 1 || found.Others[0].ID != b ||
+				found.Others[0].State != pgstore.Sent || len(found.Redrives) != 2 || found.Redrives[1].CopyID != found.ID || found.Redrives[1].Generation != 2 {
+				t.Errorf("location = %+v, %v", found, err)
+			}
+		})
+	}
+}
+
 func TestFourRedrivesAtOncePutEachBackOnce(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t, outboxtest.MaxConns(8))

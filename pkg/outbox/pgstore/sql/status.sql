@@ -24,4 +24,4 @@ select json_build_object(
             'shard', s.shard, 'owner', s.owner, 'epoch', s.epoch, 'acquired_at', s.acquired_at) order by s.shard)
         from outbox.shards s),
     'dead_letters', (select count(*) from outbox.dead_letters),
-    'blocked', (select count(*) from outbox.blocked))::text
+    'blocked', (select count(*) from outbox.blocked b where b.released_at is null))::text
