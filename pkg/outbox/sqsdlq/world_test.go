@@ -31,6 +31,8 @@ type world struct {
 	finder *sqsdlq.Finder
 	live   string
 	dlq    string
+	// wait is how many seconds a receive waits that ends a loop.
+	wait int32
 }
 
 func newWorld(t *testing.T) *world {
@@ -138,7 +140,7 @@ func (w *world) bury(t *testing.T, aggregates, each int) []outbox.Message {
 func (w *world) fail(t *testing.T, url string) {
 	t.Helper()
 	for range 1000 {
-		out, err := w.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10})
+		out, err := w.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: w.wait})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -162,7 +164,7 @@ func (w *world) drain(t *testing.T, url string) []types.Message {
 	var all []types.Message
 	for {
 		out, err := w.sqs.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
-			QueueUrl: &url, MaxNumberOfMessages: 10, MessageAttributeNames: []string{"All"},
+			QueueUrl: &url, MaxNumberOfMessages: 10, WaitTimeSeconds: w.wait, MessageAttributeNames: []string{"All"},
 			MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
 		})
 		if err != nil {

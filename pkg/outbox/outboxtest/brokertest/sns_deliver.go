@@ -177,6 +177,30 @@ func subscriptionChecks() []check {
 			_, err := c.trySubscribe(c.topic(nil), "sqs", c.arn(c.queue(nil)), c.toDLQ(c.standardQueue()))
 			c.refused("subscribe", err, "InvalidParameter")
 		}},
+		{name: "sns.subscriptions-tell-their-dlq", run: func(c *c) {
+			topic, url, dlq := c.topic(nil), c.queue(nil), c.queue(nil)
+			policy := c.toDLQ(dlq)
+			arn, err := c.trySubscribe(topic, "sqs", c.arn(url), policy)
+			c.must(err)
+			found := false
+			pages := sns.NewListSubscriptionsPaginator(c.sns, &sns.ListSubscriptionsInput{})
+			for pages.HasMorePages() {
+				page, err := pages.NextPage(c.ctx)
+				c.must(err)
+				for i := range page.Subscriptions {
+					s := &page.Subscriptions[i]
+					found = found || *s.SubscriptionArn == arn && *s.Endpoint == c.arn(url) && *s.Protocol == "sqs" && *s.TopicArn == topic
+				}
+			}
+			if !found {
+				c.errorf("the list lacks %s", arn)
+			}
+			out, err := c.sns.GetSubscriptionAttributes(c.ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &arn})
+			c.must(err)
+			if got := out.Attributes["RedrivePolicy"]; got != policy["RedrivePolicy"] || out.Attributes["RawMessageDelivery"] == "true" {
+				c.errorf("attributes %v", out.Attributes)
+			}
+		}},
 		{name: "sns.set-raw-delivery", run: func(c *c) {
 			topic, url := c.topic(nil), c.queue(nil)
 			arn, err := c.trySubscribe(topic, "sqs", c.arn(url), nil)
