@@ -1,5 +1,5 @@
 // Command outbox looks after the transactional outbox in a PostgreSQL database:
-// it migrates the schema and shows where events are.
+// it migrates the schema, shows where events are, and brings back dead ones.
 package main
 
 import (
@@ -25,6 +25,7 @@ func main() {
 		Color: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" && term.IsTerminal(int(os.Stdout.Fd())),
 		Now:   time.Now,
 		Open:  open,
+		Queue: redriveQueue,
 	}
 	code := program.Run(ctx, os.Args[1:])
 	stop()
@@ -36,8 +37,12 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 	if err != nil {
 		return cli.Database{}, err //nolint:wrapcheck // says what it did
 	}
+	store := pgstore.New(pool)
 	return cli.Database{
-		Outbox:  pgstore.New(pool),
+		Outbox:  store,
+		Aside:   store,
+		Redrive: store,
+		Replay:  store,
 		Migrate: func(ctx context.Context) ([]int64, error) { return pgstore.Migrate(ctx, pool) },
 		Close:   pool.Close,
 	}, nil

@@ -239,6 +239,89 @@ func TestStatusAndShowFollowAnEvent(t *testing.T) {
 	}
 }
 
+// The whole of it: what a relay gave up is listed, shown, brought back, sent, and
+// sent again.
+func TestRedriveAndReplayFollowAnEvent(t *testing.T) {
+	t.Parallel()
+	database := outboxtest.URL(t)
+	pool, err := pgstore.Connect(t.Context(), pgstore.Config{URL: database})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pool.Close)
+	var ids []uuid.UUID
+	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		var txErr error
+		ids, txErr = outbox.Enqueue(t.Context(), tx,
+			outbox.Event{AggregateType: "order", AggregateID: "1", Type: "order.placed", Payload: json.RawMessage(`{"secret":1}`)},
+			outbox.Event{AggregateType: "order", AggregateID: "1", Type: "order.paid", Payload: json.RawMessage(`{}`)},
+			outbox.Event{AggregateType: "order", AggregateID: "2", Type: "order.placed", Payload: json.RawMessage(`{}`)},
+		)
+		return txErr
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := pgstore.New(pool)
+	relayID := uuid.Must(uuid.NewV7())
+	if joined, joinErr := store.Join(t.Context(), relay.Join{RelayID: relayID, Name: "r", TTL: relay.DefaultJoinWindow, RunFor: relay.DefaultJoinWindow, Relays: 1}); joinErr != nil || !joined {
+		t.Fatalf("join: %v, %v", joined, joinErr)
+	}
+	// The rows have the ids 1 to 3, in their order.
+	settle := func(s relay.Settlement, want int) {
+		t.Helper()
+		if got, settleErr := store.Settle(t.Context(), relayID, s); settleErr != nil || got.Dead+got.Accepted != want {
+			t.Fatalf("settle: %+v, %v", got, settleErr)
+		}
+	}
+	settle(relay.Settlement{Dead: []relay.Dead{
+		{ID: 1, Attempts: 2, Code: "InvalidMessageContents", Reason: "bad", Block: true},
+		{ID: 3, Attempts: 1, Code: "MessageTooLong", Reason: "long"},
+	}}, 2)
+
+	expect := func(code int, args []string, want ...string) {
+		t.Helper()
+		got, out, errs := run(t, database, args...)
+		if got != code {
+			t.Errorf("outbox %v: code %d, want %d: %s", args, got, code, errs)
+		}
+		for _, w := range want {
+			if !strings.Contains(out, w) {
+				t.Errorf("outbox %v lacks %q:\n%s", args, w, out)
+			}
+		}
+		if strings.Contains(out, "secret") != (args[0] == "dead" && args[1] == "show") {
+			t.Errorf("outbox %v and the payload:\n%s", args, out)
+		}
+	}
+	expect(0, []string{"dead", "list"}, ids[0].String(), ids[2].String(), "on hold", "MessageTooLong")
+	expect(0, []string{"dead", "show", ids[0].String()}, `{"secret":1}`, "InvalidMessageContents")
+	expect(0, []string{"blocked", "list"}, "order 1", ids[0].String(), "on hold")
+	expect(0, []string{"blocked", "release", "--all", "--dry-run"}, "1 aggregate would be released")
+	expect(0, []string{"redrive", "--source", "dead_letters", "--dry-run", "--confirm"}, "2 events would be brought back")
+	expect(3, []string{"redrive", "--source", "dead_letters"}, "1 event brought back", "1 event left")
+	expect(0, []string{"blocked", "list"}, "released")
+	expect(0, []string{"redrive", "--source", "dead_letters", "--confirm", "--request-id", "ada"}, "1 event brought back", "1 event out of order")
+	expect(0, []string{"dead", "list"}, "no dead events")
+	expect(0, []string{"show", ids[2].String()}, "generation 1", "asked for by ada", "died of MessageTooLong")
+
+	settle(relay.Settlement{Accepted: []relay.Accepted{{ID: 1, MessageID: "m1"}, {ID: 2, MessageID: "m2"}, {ID: 3, MessageID: "m3"}}}, 3)
+	expect(0, []string{"replay", "--aggregate-type", "order", "--dry-run"}, "3 events would be brought back")
+	expect(3, []string{"replay", "--token", ids[0].String()})
+	token := uuid.NewString()
+	for _, want := range []string{"2 events to be sent again", "0 events to be sent again"} {
+		expect(0, []string{"replay", "--aggregate-type", "order", "--aggregate-id", "1", "--token", token}, want)
+	}
+	expect(0, []string{"show", ids[0].String()}, "replay of", "row 1 sent", "copied to row", "generation 2")
+	var l pgstore.Location
+	if err := json.Unmarshal([]byte(must(t, database, "show", "--json", ids[0].String())), &l); err != nil {
+		t.Fatal(err)
+	}
+	if l.State != pgstore.Blocked || l.ReplayOf != 1 || len(l.Others) != 1 || l.Others[0].MessageID != "m1" || len(l.Redrives) != 2 {
+		t.Errorf("show --json = %+v", l)
+	}
+}
+
 func TestUnmigratedDatabaseSaysToMigrate(t *testing.T) {
 	t.Parallel()
 	database := outboxtest.URL(t, outboxtest.Unmigrated())

@@ -14,6 +14,8 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive/rows"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/replay"
 )
 
 // Outbox is what the commands look at.
@@ -31,6 +33,10 @@ type Database struct {
 	Outbox Outbox
 	// Migrate brings the schema up to date and returns the versions it applied.
 	Migrate func(ctx context.Context) ([]int64, error)
+	// Aside lists what was put aside, Redrive and Replay bring it back.
+	Aside   Aside
+	Redrive rows.Store
+	Replay  replay.Store
 	Close   func()
 }
 
@@ -42,6 +48,8 @@ type Program struct {
 	Color bool
 	Now   func() time.Time
 	Open  func(ctx context.Context, url string) (Database, error)
+	// Queue redrives a dead-letter queue.
+	Queue Queues
 }
 
 // The exit codes.
@@ -59,7 +67,7 @@ Exit codes:
   1  the command failed: no connection, no schema, a refused privilege
   2  the command line or the database URL is wrong
   3  the answer is no: show found no such event, status --check found a limit
-     exceeded`
+     exceeded, redrive or replay left something`
 
 // globals are the flags of every command.
 type globals struct {
@@ -103,8 +111,8 @@ func (p *Program) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&g.databaseURL, "database-url", "",
 		"PostgreSQL URL (default $OUTBOX_DATABASE_URL, else $DATABASE_URL)")
-	flags.DurationVar(&g.timeout, "timeout", 0, "give up after this long (default 30s, 10m for migrate)")
-	root.AddCommand(p.migrate(&g), p.status(&g), p.show(&g), p.version())
+	flags.DurationVar(&g.timeout, "timeout", 0, "give up after this long (default 30s, 10m for migrate, 15m for redrive and replay)")
+	root.AddCommand(p.migrate(&g), p.status(&g), p.show(&g), p.dead(&g), p.blocked(&g), p.redrive(&g), p.replay(&g), p.version())
 	return root
 }
 

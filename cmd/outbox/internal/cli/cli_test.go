@@ -236,9 +236,11 @@ func TestShowOfNoEventExitsWithThree(t *testing.T) {
 
 func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"migrate", "status", "show", "version"} {
+	for _, name := range []string{
+		"migrate", "status", "show", "version", "dead", "dead list", "dead show", "blocked", "blocked list", "blocked release", "redrive", "replay",
+	} {
 		var d double
-		code, out, _ := d.run(t, nil, name, "--help")
+		code, out, _ := d.run(t, nil, append(strings.Fields(name), "--help")...)
 		if code != 0 || !strings.Contains(out, "Examples:\n  outbox "+name) {
 			t.Errorf("%s --help: code %d, %q", name, code, out)
 		}

@@ -50,6 +50,9 @@ func EventText(w io.Writer, style Style, l *pgstore.Location, now time.Time) err
 	if l.Replays > 0 {
 		field("replays", strconv.Itoa(l.Replays))
 	}
+	if l.ReplayOf != 0 {
+		field("replay of", "row "+strconv.FormatInt(l.ReplayOf, 10))
+	}
 	at("created", &l.CreatedAt)
 	at("sent", l.SentAt)
 	field("message id", Printable(l.MessageID))
@@ -65,10 +68,33 @@ func EventText(w io.Writer, style Style, l *pgstore.Location, now time.Time) err
 	}
 	field("block reason", Printable(l.BlockReason))
 	at("released", l.ReleasedAt)
+	for i := range l.Redrives {
+		field("redriven", redriven(&l.Redrives[i], now))
+	}
+	for i := range l.Others {
+		o := &l.Others[i]
+		field("also", "row "+strconv.FormatInt(o.ID, 10)+" "+style.paint(stateShade(o.State), string(o.State))+explain(o))
+	}
 	if p.err != nil {
 		return fmt.Errorf("write: %w", p.err)
 	}
 	return nil
+}
+
+// redriven is one line of the history of an event.
+func redriven(r *pgstore.Redriven, now time.Time) string {
+	text := moment(r.RedrivenAt) + " (" + Duration(max(0, now.Sub(r.RedrivenAt))) + " ago) from " + Printable(r.Source) +
+		" as generation " + strconv.Itoa(r.Generation) + " to " + Printable(r.Destination)
+	if r.CopyID != 0 {
+		text += ", row " + strconv.FormatInt(r.RowID, 10) + " copied to row " + strconv.FormatInt(r.CopyID, 10)
+	}
+	if r.RequestID != "" {
+		text += ", asked for by " + Printable(r.RequestID)
+	}
+	if r.Code != "" {
+		text += ", after it died of " + Printable(r.Code)
+	}
+	return text
 }
 
 func stateShade(s pgstore.State) shade {

@@ -157,6 +157,14 @@ func TestEventGolden(t *testing.T) {
 		"dead": with(func(l *pgstore.Location) {
 			l.State, l.DeadAt, l.Attempts, l.Code, l.Reason = pgstore.Dead, &at, 20, "InvalidMessageContents", "refused\nfor good"
 		}),
+		"replayed": with(func(l *pgstore.Location) {
+			l.State, l.Holder, l.Replays, l.ReplayOf = pgstore.Pending, "72f1c9c0-request", 2, 7
+			l.Others = []pgstore.Location{{State: pgstore.Archived, ID: 7, EventID: event}}
+			l.Redrives = []pgstore.Redriven{
+				{RedrivenAt: at.Add(-time.Hour), Source: "dead_letters", RequestID: "ada", RowID: 7, Generation: 1, Destination: "default", Attempts: 3, Code: "MessageTooLong", Reason: "too long"},
+				{RedrivenAt: at, Source: "replay", RequestID: "\x1b[31mada", RowID: 7, CopyID: 42, Generation: 2, Destination: "default"},
+			}
+		}),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -90,12 +90,11 @@ func (s *Status) findProblems() {
 		}
 	}
 	if s.DeadLetters > 0 {
-		s.add(warning, "dead_letters", "%s: see why with: select event_id, destination, code, reason from outbox.dead_letters order by dead_at desc",
+		s.add(warning, "dead_letters", "%s: see why with: outbox dead list; bring them back with: outbox redrive --source dead_letters",
 			plural(int64(s.DeadLetters), "dead letter", "dead letters"))
 	}
 	if s.BlockedAggregates > 0 {
-		s.add(warning, "blocked_aggregates", "%s: see which with: select * from outbox.blocked; release one with: "+
-			"update outbox.blocked set released_at = now() where (destination, aggregate_type, aggregate_id) = (...)",
+		s.add(warning, "blocked_aggregates", "%s: see which with: outbox blocked list; let them go on with: outbox blocked release",
 			plural(int64(s.BlockedAggregates), "aggregate is on hold behind a dead event", "aggregates are on hold behind dead events"))
 	}
 	if s.PendingCapped {

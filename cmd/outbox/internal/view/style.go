@@ -1,6 +1,9 @@
 package view
 
-import "io"
+import (
+	"fmt"
+	"io"
+)
 
 // Style writes text with or without colour.
 type Style struct {
@@ -38,4 +41,12 @@ func (p *printer) line(parts ...string) {
 			_, p.err = io.WriteString(p.w, part)
 		}
 	}
+}
+
+// failed returns the first error.
+func (p *printer) failed() error {
+	if p.err != nil {
+		return fmt.Errorf("write: %w", p.err)
+	}
+	return nil
 }

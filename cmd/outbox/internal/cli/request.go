@@ -1,0 +1,156 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
+)
+
+// runLimit is how long a redrive or a replay may take without --timeout.
+const runLimit = 15 * time.Minute
+
+// requestFlags are the flags of a request that commands share.
+type requestFlags struct {
+	request   redrive.Request
+	events    []string
+	from, to  string
+	requestID string
+	asJSON    bool
+}
+
+// filters adds the flags that pick events.
+func (f *requestFlags) filters(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&f.events, "event-id", nil, "only these events (repeat it, or separate with commas)")
+	flags.StringVar(&f.request.Destination, "destination", "", "only events of this destination")
+	flags.StringVar(&f.request.AggregateType, "aggregate-type", "", "only events of aggregates of this type")
+	flags.StringVar(&f.request.AggregateID, "aggregate-id", "", "only events of this aggregate (with --aggregate-type)")
+	flags.StringVar(&f.request.EventType, "event-type", "", "only events of this type")
+	flags.StringVar(&f.from, "from", "", "only events written at this time or later (RFC 3339)")
+	flags.StringVar(&f.to, "to", "", "only events written before this time (RFC 3339)")
+	flags.Int64Var(&f.request.IDFrom, "id-from", 0, "only rows with this id or a higher one")
+	flags.Int64Var(&f.request.IDTo, "id-to", 0, "only rows with this id or a lower one")
+	flags.BoolVar(&f.asJSON, "json", false, "write JSON")
+}
+
+// run adds the flags of a request that changes something.
+func (f *requestFlags) run(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.IntVar(&f.request.Limit, "limit", 0, "bring back this many at most (default all)")
+	flags.Float64Var(&f.request.Rate, "rate", 0, "bring back this many a second at most (default as fast as it goes)")
+	flags.BoolVar(&f.request.DryRun, "dry-run", false, "change nothing, and count what would be brought back")
+	flags.StringVar(&f.request.Token, "token", "", "go on where an earlier run ended")
+	flags.StringVar(&f.requestID, "request-id", "", "noted in the history of each event (default outbox-cli and $USER)")
+}
+
+// build completes the request from the flags that are no plain fields of it.
+func (f *requestFlags) build() (redrive.Request, error) {
+	r := f.request
+	for _, text := range f.events {
+		id, err := uuid.Parse(text)
+		if err != nil {
+			return r, usagef("--event-id: %q is not an event id: it is a UUID", text)
+		}
+		r.EventIDs = append(r.EventIDs, id)
+	}
+	for _, at := range []struct {
+		flag, text string
+		into       *time.Time
+	}{{"from", f.from, &r.From}, {"to", f.to, &r.To}} {
+		if at.text == "" {
+			continue
+		}
+		parsed, err := time.Parse(time.RFC3339Nano, at.text)
+		if err != nil {
+			return r, usagef("--%s: %q is not a time such as 2026-11-23T18:00:00Z", at.flag, at.text)
+		}
+		*at.into = parsed
+	}
+	if err := r.Validate(); err != nil {
+		return r, usagef("%s", asFlags(err))
+	}
+	return r.Defaults(), nil
+}
+
+// asFlags names the flags instead of the fields of JSON.
+func asFlags(err error) string {
+	var lines []string
+	var walk func(err error)
+	walk = func(err error) {
+		if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // taken apart, not compared
+			for _, one := range all.Unwrap() {
+				walk(one)
+			}
+			return
+		}
+		if field, ok := err.(*redrive.FieldError); ok { //nolint:errorlint // taken apart, not compared
+			name := strings.ReplaceAll(field.Field, "_", "-")
+			if name == "event-ids" {
+				name = "event-id"
+			}
+			lines = append(lines, "--"+name+": "+field.Problem)
+			return
+		}
+		if inner := errors.Unwrap(err); inner != nil {
+			walk(inner)
+		}
+	}
+	walk(err)
+	return strings.Join(lines, "\n")
+}
+
+// name is who asks.
+func (p *Program) name(f *requestFlags) string {
+	if f.requestID != "" {
+		return f.requestID
+	}
+	return strings.TrimSpace("outbox-cli " + p.Getenv("USER"))
+}
+
+// until is when a run has to end so that it can still answer.
+func (p *Program) until(ctx context.Context) time.Time {
+	at, ok := ctx.Deadline()
+	if !ok {
+		return p.Now().Add(runLimit)
+	}
+	return at.Add(-min(5*time.Second, time.Until(at)/5))
+}
+
+// answer shows what a run did. The exit code says whether all was done.
+func (p *Program) answer(a *redrive.Answer, asJSON bool) error {
+	var err error
+	if asJSON {
+		err = view.AnswerJSON(p.Out, a)
+	} else {
+		err = view.AnswerText(p.Out, p.style(), a)
+	}
+	switch {
+	case err != nil:
+		return err //nolint:wrapcheck // says what it did
+	case a.Problem != "":
+		return &failure{code: exitFailure, err: errors.New(a.Problem)}
+	case a.More || a.Failed > 0 || a.Unconfirmed > 0:
+		return &failure{code: exitNo}
+	}
+	return nil
+}
+
+// progress writes how far a long run is, every few seconds.
+func (p *Program) progress() func(line string) {
+	const every = 2 * time.Second
+	next := p.Now().Add(every)
+	return func(line string) {
+		if now := p.Now(); !now.Before(next) {
+			next = now.Add(every)
+			_, _ = fmt.Fprintln(p.Err, line)
+		}
+	}
+}

@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/sqsdlq"
+)
+
+// redriveQueue redrives a dead-letter queue with the credentials and the region
+// of the environment.
+func redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return redrive.Answer{}, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	finder := sqsdlq.Finder{
+		SQS: sqs.NewFromConfig(cfg),
+		SNS: sns.NewFromConfig(cfg),
+		// The engine repeats calls itself.
+		Messages: sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.Retryer = awsclient.Retryer() }),
+	}
+	engine, err := redrive.NewQueues(redrive.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	if err != nil {
+		return redrive.Answer{}, err //nolint:wrapcheck // names the fields
+	}
+	route, err := finder.Find(ctx, r.Queue, r.Destination)
+	if err != nil {
+		return redrive.Answer{}, err //nolint:wrapcheck // says what it looked for
+	}
+	return engine.Run(ctx, route, r, until) //nolint:wrapcheck // names the request
+}
