@@ -245,7 +245,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := string(content)
-	for part, metrics := range map[string][]Metric{"relay": Relay(), "destination": Destination()} {
+	for part, metrics := range map[string][]Metric{"relay": Relay(), "destination": Destination(), "janitor": Janitor()} {
 		begin, end := "<!-- "+part+": begin -->\n", "<!-- "+part+": end -->\n"
 		head, rest, ok := strings.Cut(want, begin)
 		if !ok {
