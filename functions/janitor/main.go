@@ -1,0 +1,28 @@
+// Janitor is the Lambda function that keeps the tables of the outbox small.
+// EventBridge Scheduler invokes it every few minutes. Two at once do no harm.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/serverless-outbox/serverless-outbox/functions/internal/boot"
+)
+
+func main() {
+	ctx := context.Background()
+	cfg, err := boot.FromEnv[boot.Janitor]()
+	cfg.TuneMemory()
+	logger := cfg.Logger(os.Stdout)
+	slog.SetDefault(logger)
+	h := newHandler(logger, cfg.Margin, func(ctx context.Context) (environment, error) {
+		if err != nil {
+			return nil, err
+		}
+		return cfg.Open(ctx, logger, os.Stdout)
+	})
+	lambda.StartWithOptions(h.Handle, lambda.WithContext(ctx), lambda.WithEnableSIGTERM(h.close))
+}
