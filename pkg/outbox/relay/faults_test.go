@@ -264,8 +264,14 @@ func TestDeadlineAtAnyMomentLeavesNothingUnsettled(t *testing.T) {
 			for n := range 10 {
 				w.store.Enqueue(event("a", n), event("b", n))
 			}
+			start := time.Now()
 			w.start(w.Context(), "r", time.Duration(cut)*10*time.Millisecond)
 			sum := w.summary("r")
+			for _, a := range w.broker().Log() {
+				if begun := a.At.Add(-w.broker().Delay).Sub(start); begun > time.Duration(cut)*10*time.Millisecond {
+					w.Errorf("cut at %d ms: a call began at %v", cut*10, begun)
+				}
+			}
 			accepted, sent := len(w.broker().Log()), len(w.store.Sent())
 			if accepted != sent || sum.Settled != int64(sent) {
 				w.Errorf("cut at %d ms: %d accepted, %d marked, summary %+v", cut*10, accepted, sent, sum)
