@@ -170,7 +170,9 @@ func TestWrongRedrivesAreUsageErrors(t *testing.T) {
 
 func TestExitCodeOfARedriveSaysWhetherAllWasDone(t *testing.T) {
 	t.Parallel()
-	row := func(outcome rows.Outcome) rows.Row { return rows.Row{ID: 1, EventID: uuid.MustParse(eventID), Outcome: outcome, Ordered: true} }
+	row := func(outcome rows.Outcome) rows.Row {
+		return rows.Row{ID: 1, EventID: uuid.MustParse(eventID), Outcome: outcome, Ordered: true}
+	}
 	for what, c := range map[string]struct {
 		o    operator
 		args []string
@@ -188,7 +190,8 @@ func TestExitCodeOfARedriveSaysWhetherAllWasDone(t *testing.T) {
 		"replay":      {operator{steps: []replay.Step{{Outcome: replay.Copied, Count: 5}}}, []string{"replay", "--event-type", "e"}, 0, "5 events to be sent again"},
 		"large": {
 			operator{steps: []replay.Step{{Outcome: replay.Large, Count: 5000, AggregateType: "order", AggregateID: "1"}}},
-			[]string{"replay", "--event-type", "e"}, 3, "AggregateTooLarge: 5,000: the replay has 5000 events of the aggregate order 1",
+			[]string{"replay", "--event-type", "e"},
+			3, "AggregateTooLarge: 5,000: the replay has 5000 events of the aggregate order 1",
 		},
 		"dry replay":     {operator{}, []string{"replay", "--event-type", "e", "--dry-run"}, 0, "7 events would be brought back (dry run)"},
 		"unknown replay": {operator{}, []string{"replay", "--token", eventID}, 3, ""},

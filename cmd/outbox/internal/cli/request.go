@@ -85,7 +85,7 @@ func asFlags(err error) string {
 	var lines []string
 	var walk func(err error)
 	walk = func(err error) {
-		if all, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // taken apart, not compared
+		if all, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, one := range all.Unwrap() {
 				walk(one)
 			}
