@@ -252,7 +252,7 @@ func TestTakeoverDoesNotOvertakeARenewal(t *testing.T) {
 	lapse(t, pool, holder)
 
 	renewal := begin(t, pool)
-	if got := query[string](t, renewal, `select outbox.renew_relay($1::uuid, '1 hour', 2, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}')::text`, holder.String()); got == "" {
+	if got := query[string](t, renewal, `select outbox.renew_relay($1::uuid, '1 hour', 2, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}', '{}')::text`, holder.String()); got == "" {
 		t.Fatal("not renewed")
 	}
 	done := make(chan relay.Lease, 1)

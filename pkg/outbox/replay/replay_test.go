@@ -196,7 +196,7 @@ func TestWhatIsRefused(t *testing.T) {
 		"a wrong token":         {Action: redrive.ActionReplay, EventType: "e", Token: "x"},
 		"a dry run of a replay": {Action: redrive.ActionReplay, EventType: "e", DryRun: true, Token: uuid.NewString()},
 	} {
-		if _, err := e.Run(t.Context(), r, soon()); err == nil {
+		if _, err = e.Run(t.Context(), r, soon()); err == nil {
 			t.Errorf("%s: not refused", what)
 		}
 	}
