@@ -47,6 +47,9 @@ func HTTPClient(concurrency int) *http.Client {
 			t.ForceAttemptHTTP2 = false
 			t.Protocols = new(http.Protocols)
 			t.Protocols.SetHTTP1(true)
+			// The SDK's transport has already offered HTTP/2 to servers by
+			// now; one that takes the offer would be answered in HTTP/1.
+			t.TLSClientConfig.NextProtos = nil
 			// A batch of ten small events, or its answer, in one system call.
 			t.WriteBufferSize = bufferSize
 			t.ReadBufferSize = bufferSize

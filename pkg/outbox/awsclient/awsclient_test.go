@@ -1,6 +1,7 @@
 package awsclient_test
 
 import (
+	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -69,5 +70,31 @@ func TestTheRetryerTriesOnce(t *testing.T) {
 	r := awsclient.Retryer()
 	if r.MaxAttempts() != 1 || r.IsErrorRetryable(io.EOF) {
 		t.Errorf("%d attempts", r.MaxAttempts())
+	}
+}
+
+func TestAServerThatPrefersHTTP2IsSpokenToInHTTP1(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto)
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	client := awsclient.HTTPClient(1)
+	transport, ok := client.Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the transport is a %T", client.Transport)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(server.Certificate())
+	transport.TLSClientConfig.RootCAs = pool
+	response, err := client.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if proto, err := io.ReadAll(response.Body); err != nil || string(proto) != "HTTP/1.1" {
+		t.Errorf("spoke %q, error %v", proto, err)
 	}
 }
