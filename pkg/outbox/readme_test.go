@@ -93,6 +93,21 @@ func TestReadmeGoIsPartOfAnExampleThatRuns(t *testing.T) {
 	}
 }
 
+// So is that of the page for consumers.
+func TestCodeForConsumersIsPartOfAnExampleThatRuns(t *testing.T) {
+	t.Parallel()
+	example := unindented(read(t, "example_consumer_test.go"))
+	code := append(blocks(t, repository+"/docs/consumers.md", "go"), blocks(t, repository+"/docs/consumers.md", "sql")...)
+	if len(code) < 3 || !strings.Contains(example, "// Output:") {
+		t.Fatalf("%d blocks of code", len(code))
+	}
+	for _, block := range code {
+		if !strings.Contains(example, block) {
+			t.Errorf("example_consumer_test.go does not contain:\n%s", block)
+		}
+	}
+}
+
 func TestReadmeSQLRuns(t *testing.T) {
 	t.Parallel()
 	code := blocks(t, repository+"/README.md", "sql")
