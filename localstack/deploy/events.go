@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -101,7 +100,7 @@ func (w *world) consume(ctx context.Context, output string, from, want int) erro
 		}
 		for i := range messages {
 			m := &messages[i]
-			group := m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)]
+			group := aggregateID(m)
 			if expected := strconv.Itoa(from + next[group]); aws.ToString(m.Body) != expected {
 				return fmt.Errorf("%s: group %s: event %s, want %s", output, group, aws.ToString(m.Body), expected)
 			}
@@ -112,8 +111,12 @@ func (w *world) consume(ctx context.Context, output string, from, want int) erro
 			}
 		}
 	}
-	if more, err := w.receive(ctx, output); err != nil || len(more) > 0 || len(next) != aggregates {
-		return fmt.Errorf("%s: %d messages too many, %d groups, error %w", output, len(more), len(next), err)
+	more, err := w.receive(ctx, output)
+	if err != nil {
+		return fmt.Errorf("%s: %w", output, err)
+	}
+	if len(more) > 0 || len(next) != aggregates {
+		return fmt.Errorf("%s: %d messages too many, %d groups of %d", output, len(more), len(next), aggregates)
 	}
 	return nil
 }
@@ -125,8 +128,7 @@ func (w *world) receive(ctx context.Context, output string) ([]types.Message, er
 	}
 	out, err := w.queues.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl: &queue, MaxNumberOfMessages: 10, WaitTimeSeconds: 1,
-		MessageAttributeNames:       []string{"All"},
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		MessageAttributeNames: []string{"All"},
 	})
 	if err != nil {
 		return nil, err
@@ -205,8 +207,11 @@ func (w *world) redrive(ctx context.Context) error {
 		return err
 	}
 	dead, err := w.depth(ctx, "BillingDeadLettersUrl")
-	if err != nil || dead != 0 {
-		return fmt.Errorf("%d messages are still dead letters, error %w; the answer was %v", dead, err, answer)
+	if err != nil {
+		return err
+	}
+	if dead != 0 {
+		return fmt.Errorf("%d messages are still dead letters; the answer was %v", dead, answer)
 	}
 	var back []string
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -229,21 +234,39 @@ func (w *world) redrive(ctx context.Context) error {
 	return nil
 }
 
-// archive makes what was sent old, and lets the janitor move it.
+// archive makes what was sent old, and lets the janitor archive it; and then so
+// old that the janitor takes it out of the archive, into a file.
 func (w *world) archive(ctx context.Context) error {
-	if _, err := w.pool.Exec(ctx, `UPDATE outbox.events SET sent_at = sent_at - interval '30 days'`); err != nil {
-		return fmt.Errorf("make events old: %w", err)
-	}
-	var answer map[string]any
-	if err := w.sam.invoke(ctx, stack, "JanitorFunction", map[string]any{}, &answer); err != nil {
-		return err
-	}
-	var hot, archived int
-	if err := w.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM outbox.events), (SELECT count(*) FROM outbox.archive)`).Scan(&hot, &archived); err != nil {
-		return fmt.Errorf("count: %w", err)
-	}
-	if hot != 0 || archived != 2*aggregates*each {
-		return errors.Join(errors.New("not all was archived"), fmt.Errorf("%d in outbox.events, %d in outbox.archive; the answer was %v", hot, archived, answer))
+	const all = 2 * aggregates * each
+	for _, turn := range []struct {
+		aged          string
+		hot, archived int
+		files         string
+	}{
+		{`UPDATE outbox.events SET sent_at = sent_at - interval '30 days'`, 0, all, "0 objects"},
+		{`UPDATE outbox.archive SET sent_at = sent_at - interval '100 days'`, 0, 0, "1 objects"},
+	} {
+		if _, err := w.pool.Exec(ctx, turn.aged); err != nil {
+			return fmt.Errorf("make events old: %w", err)
+		}
+		var answer map[string]any
+		if err := w.sam.invoke(ctx, stack, "JanitorFunction", map[string]any{}, &answer); err != nil {
+			return err
+		}
+		var hot, archived int
+		if err := w.pool.QueryRow(ctx, `SELECT (SELECT count(*) FROM outbox.events), (SELECT count(*) FROM outbox.archive)`).Scan(&hot, &archived); err != nil {
+			return fmt.Errorf("count: %w", err)
+		}
+		if hot != turn.hot || archived != turn.archived {
+			return fmt.Errorf("%d in outbox.events, want %d; %d in outbox.archive, want %d; the answer was %v", hot, turn.hot, archived, turn.archived, answer)
+		}
+		there, err := w.sam.inventory(ctx)
+		if err != nil {
+			return err
+		}
+		if files := there["buckets"][w.outputs["ArchiveBucketName"]]; files != turn.files {
+			return fmt.Errorf("%s in the bucket of the exports, want %s; the answer was %v", files, turn.files, answer)
+		}
 	}
 	return nil
 }

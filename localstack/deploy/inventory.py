@@ -1,5 +1,6 @@
 """Prints what exists at the endpoint, as JSON from a kind to names and what is
-compared of them. With `secret NAME VALUE` it makes a secret and prints its ARN."""
+compared of them. With `secret NAME VALUE` it makes a secret and prints its ARN; with `logs` it
+prints the last lines of all logs."""
 
 import json
 import sys
@@ -21,6 +22,15 @@ if sys.argv[1:2] == ["secret"]:
     print(made["ARN"])
     sys.exit()
 
+if sys.argv[1:2] == ["logs"]:
+    client = boto3.client("logs")
+    for group in pages("logs", "describe_log_groups", "logGroups"):
+        for stream in pages("logs", "describe_log_streams", "logStreams", logGroupName=group["logGroupName"]):
+            events = client.get_log_events(logGroupName=group["logGroupName"], logStreamName=stream["logStreamName"])["events"]
+            for event in events[-20:]:
+                print(group["logGroupName"], event["message"][:1000].rstrip())
+    sys.exit()
+
 print(json.dumps({
     "functions": {f["FunctionName"]: f"{f['MemorySize']} MB, {f['Timeout']} s, {f['Architectures'][0]}"
                   for f in pages("lambda", "list_functions", "Functions")},
@@ -33,5 +43,7 @@ print(json.dumps({
     "queues": {u: "" for u in pages("sqs", "list_queues", "QueueUrls")},
     "alarms": {a["AlarmName"]: a["MetricName"] for a in pages("cloudwatch", "describe_alarms", "MetricAlarms")},
     "dashboards": {d["DashboardName"]: "" for d in pages("cloudwatch", "list_dashboards", "DashboardEntries")},
-    "buckets": {b["Name"]: "" for b in boto3.client("s3").list_buckets()["Buckets"]},
+    "buckets": {b["Name"]: f"{sum(1 for _ in pages('s3', 'list_objects_v2', 'Contents', Bucket=b['Name']))} objects"
+                if not b["Name"].startswith("aws-sam-cli-managed-") else ""
+                for b in boto3.client("s3").list_buckets()["Buckets"]},
 }))

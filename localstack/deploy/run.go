@@ -58,6 +58,11 @@ func run(ctx context.Context, keep bool) (err error) {
 	} {
 		began := time.Now()
 		if err := step.take(ctx); err != nil {
+			if w.sam != nil {
+				// What the functions wrote says more; without it the error stands alone.
+				logs, _ := w.sam.logs(context.WithoutCancel(ctx))
+				fmt.Fprintln(os.Stderr, logs)
+			}
 			return fmt.Errorf("%s: %w", step.name, err)
 		}
 		fmt.Printf("ok  %5.1f s  %s\n", time.Since(began).Seconds(), step.name)
@@ -78,8 +83,11 @@ func (w *world) parameters() map[string]string {
 	if runtime.GOARCH == "amd64" {
 		architecture = "x86_64"
 	}
-	parameters := map[string]string{"EndpointUrl": w.emulator.url, "Architecture": architecture}
-	maps.Copy(parameters, w.database)
+	parameters := map[string]string{
+		"EndpointUrl": w.emulator.url, "Architecture": architecture,
+		"ArchiveRetention": "2160h", "ExportBucket": "create",
+	}
+	maps.Copy(parameters, w.logins)
 	return parameters
 }
 
@@ -98,7 +106,7 @@ func (w *world) deploy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for kind, want := range map[string]int{"functions": 3, "schedules": 5, "log groups": 3, "topics": 1, "subscriptions": 2, "queues": 6, "dashboards": 1} {
+	for kind, want := range map[string]int{"functions": 3, "roles": 4, "schedules": 5, "buckets": 2, "log groups": 3, "topics": 1, "subscriptions": 2, "queues": 6, "dashboards": 1} {
 		if got := len(there[kind]) - len(w.before[kind]); got != want {
 			return fmt.Errorf("%d %s, want %d: %v", got, kind, want, there[kind])
 		}
@@ -154,7 +162,7 @@ func (w *world) update(ctx context.Context) error {
 // retained are the things that stay when the stack is gone, by kind. The
 // managed bucket is SAM's own and is shared by all stacks of a region.
 func retained(kind, name string) bool {
-	return kind == "buckets" && (strings.HasPrefix(name, "aws-sam-cli-managed-") || strings.Contains(name, "archive"))
+	return kind == "buckets" && (strings.HasPrefix(name, "aws-sam-cli-managed-") || strings.Contains(name, "archivebucket"))
 }
 
 func (w *world) remove(ctx context.Context) error {
@@ -176,6 +184,9 @@ func (w *world) remove(ctx context.Context) error {
 	if len(left) > 0 {
 		slices.Sort(left)
 		return fmt.Errorf("left behind: %s", strings.Join(left, ", "))
+	}
+	if !slices.ContainsFunc(slices.Collect(maps.Keys(after["buckets"])), func(name string) bool { return strings.Contains(name, "archivebucket") }) {
+		return fmt.Errorf("the bucket of the exports is gone: %v", after["buckets"])
 	}
 	return nil
 }

@@ -160,6 +160,12 @@ func (s *sam) inventory(ctx context.Context) (inventory, error) {
 	return i, nil
 }
 
+// logs returns the last lines that the functions wrote.
+func (s *sam) logs(ctx context.Context) (string, error) {
+	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "logs")
+	return out.answer, err
+}
+
 // secret makes a secret and returns its ARN.
 func (s *sam) secret(ctx context.Context, name, value string) (string, error) {
 	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "secret", name, value)

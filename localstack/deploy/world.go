@@ -34,10 +34,12 @@ type world struct {
 	sam      *sam
 	queues   *sqs.Client
 
-	// database holds the parameters that say how to log in.
-	database map[string]string
-	outputs  map[string]string
-	before   inventory
+	// passwords are those of the functions' logins, and logins the parameters
+	// that say how to log in.
+	passwords map[string]string
+	logins    map[string]string
+	outputs   map[string]string
+	before    inventory
 	// poisoned are the events that went to the dead letters.
 	poisoned []string
 	written  int
@@ -66,13 +68,13 @@ func (w *world) openDatabase(ctx context.Context) error {
 	if _, err = pgstore.Migrate(ctx, w.pool); err != nil {
 		return err
 	}
-	w.database = map[string]string{}
+	w.passwords = map[string]string{}
 	for _, role := range []string{"relay", "redrive", "janitor"} {
 		password := rand.Text()
 		if _, err = w.pool.Exec(ctx, fmt.Sprintf(`CREATE ROLE app_%[1]s LOGIN PASSWORD '%[2]s' IN ROLE outbox_%[1]s`, role, password)); err != nil {
 			return fmt.Errorf("login of the %s: %w", role, err)
 		}
-		w.database[role] = password
+		w.passwords[role] = password
 	}
 	return nil
 }
@@ -96,16 +98,13 @@ func (w *world) openEmulator(ctx context.Context) error {
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:  &http.Client{Transport: w.emulator.cert.transport()},
 	})
-	passwords := w.database
-	if w.database, err = w.logins(ctx, passwords); err != nil {
-		return err
-	}
-	return nil
+	w.logins, err = w.makeLogins(ctx)
+	return err
 }
 
-// logins puts the relay's and the janitor's login into secrets, as RDS writes
+// makeLogins puts the relay's and the janitor's login into secrets, as RDS writes
 // them, and the redrive's into its URL: each way is used once.
-func (w *world) logins(ctx context.Context, passwords map[string]string) (map[string]string, error) {
+func (w *world) makeLogins(ctx context.Context) (map[string]string, error) {
 	server, err := url.Parse(w.server.URL())
 	if err != nil {
 		return nil, fmt.Errorf("read the server's URL: %w", err)
@@ -113,7 +112,7 @@ func (w *world) logins(ctx context.Context, passwords map[string]string) (map[st
 	server.User = nil
 	parameters := map[string]string{"DatabaseUrl": server.String(), "JanitorDatabaseUrl": server.String()}
 	for role, parameter := range map[string]string{"relay": "DatabaseSecretArn", "janitor": "JanitorDatabaseSecretArn"} {
-		value, err := json.Marshal(map[string]string{"username": "app_" + role, "password": passwords[role]})
+		value, err := json.Marshal(map[string]string{"username": "app_" + role, "password": w.passwords[role]})
 		if err != nil {
 			return nil, fmt.Errorf("secret of the %s: %w", role, err)
 		}
@@ -121,7 +120,7 @@ func (w *world) logins(ctx context.Context, passwords map[string]string) (map[st
 			return nil, err
 		}
 	}
-	server.User = url.UserPassword("app_redrive", passwords["redrive"])
+	server.User = url.UserPassword("app_redrive", w.passwords["redrive"])
 	parameters["RedriveDatabaseUrl"] = server.String()
 	return parameters, nil
 }
