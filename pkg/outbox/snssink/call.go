@@ -31,7 +31,8 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answ
 			}
 			return read
 		},
-		Output: s.empty,
+		// The SDK writes metadata into it.
+		Output: new(sns.PublishBatchOutput),
 	}
 	defer x.Release()
 	out, err := s.client.PublishBatch(ctx, &s.input, func(o *sns.Options) {

@@ -47,9 +47,8 @@ type Sink struct {
 	client Client
 	arn    string
 	sender *awsbatch.Sender
-	// input and empty are never written.
+	// input is never written.
 	input sns.PublishBatchInput
-	empty *sns.PublishBatchOutput
 }
 
 var _ outbox.Sink = (*Sink)(nil)
@@ -72,7 +71,7 @@ func New(client Client, cfg Config) (*Sink, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("snssink config: %w", err)
 	}
-	s := &Sink{client: client, arn: cfg.TopicARN, empty: &sns.PublishBatchOutput{}}
+	s := &Sink{client: client, arn: cfg.TopicARN}
 	s.input.TopicArn = &s.arn
 	call := s.callSDK
 	if _, own := client.(*sns.Client); own && !cfg.SDKCodec {

@@ -33,7 +33,8 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answ
 	x := awswire.Exchange{
 		Header: header,
 		Encode: func(dst []byte) []byte { return s.appendRequest(dst, msgs) },
-		Output: s.empty,
+		// The SDK writes metadata into it.
+		Output: new(sqs.SendMessageBatchOutput),
 	}
 	x.Decode = func(body []byte) bool {
 		var entries awswire.Entries

@@ -43,9 +43,8 @@ type Sink struct {
 	client Client
 	url    string
 	sender *awsbatch.Sender
-	// input and empty are never written.
+	// input is never written.
 	input sqs.SendMessageBatchInput
-	empty *sqs.SendMessageBatchOutput
 }
 
 var _ outbox.Sink = (*Sink)(nil)
@@ -68,7 +67,7 @@ func New(client Client, cfg Config) (*Sink, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, fmt.Errorf("sqssink config: %w", err)
 	}
-	s := &Sink{client: client, url: cfg.QueueURL, empty: &sqs.SendMessageBatchOutput{}}
+	s := &Sink{client: client, url: cfg.QueueURL}
 	s.input.QueueUrl = &s.url
 	call := s.callSDK
 	if _, own := client.(*sqs.Client); own && !cfg.SDKCodec {
