@@ -17,6 +17,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/replay"
 )
 
 // bury gives events up, with or without a hold on their lanes.
@@ -258,6 +259,40 @@ func TestDeadEventOfAnArchivedRangeGoesBack(t *testing.T) {
 	renew(t, store, relay.Renewal{RelayID: id, Resumed: renew(t, store, relay.Renewal{RelayID: id}).Released})
 	got := fetch(t, store, relay.Fetch{Backfills: []relay.Backfill{{From: 1, Limit: 10, Examine: 10}}, Shards: allShards()})
 	wantIDs(t, "unsent rows", recordIDs(got.Backfills[0].Records), dead)
+}
+
+// Once it was sent, the janitor moves it to the archive from there.
+func TestRedrivenEventOfAnArchivedRangeIsArchivedAfterAll(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	store := pgstore.New(pool)
+	id := join(t, store)
+	dead := insert(t, pool, "a")
+	bury(t, store, id, true, dead)
+	exec(t, pool, "alter table outbox.events detach partition outbox.events_p000000")
+	exec(t, pool, "alter table outbox.events_p000000 alter sent_at set not null")
+	exec(t, pool, "alter table outbox.events_p000000 rename to archive_p000000")
+	exec(t, pool, "alter table outbox.archive attach partition outbox.archive_p000000 for values from (0) to (1000000)")
+	redriveDead(t, store, redrive.Request{})
+	const move = "select outcome || moved from outbox.move_sent(null, 0, clock_timestamp(), 100)"
+	if got := query[string](t, pool, move); got != "moved0" {
+		t.Errorf("unsent: %s", got)
+	}
+	settle(t, store, id, accept(dead))
+	replayed, p := search(t, store, redrive.Request{AggregateType: "order"}, 10)
+	if p.Found != 1 {
+		t.Fatalf("found %d", p.Found)
+	}
+	if got := query[string](t, pool, move); got != "moved1" {
+		t.Errorf("sent: %s", got)
+	}
+	if got := query[string](t, pool, everywhere); got != fmt.Sprintf("%d archived", dead) {
+		t.Errorf("events = %s", got)
+	}
+	// A replay that had found it copies it from there.
+	if step := copyNext(t, store, replayed, 10); step.Count != 1 || step.Outcome != replay.Copied {
+		t.Errorf("step = %+v", step)
+	}
 }
 
 func TestReleaseOfABlockedLane(t *testing.T) {

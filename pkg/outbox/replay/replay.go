@@ -25,9 +25,9 @@ type Config struct {
 	// RequestID says in the history of an event who replayed it. Defaults to
 	// "unknown".
 	RequestID string
-	// AggregateLimit is the most events of one aggregate: writers that lock it wait while
-	// they are copied, about 0.1 ms for each of 1 KB. An aggregate that has more
-	// fails; a replay that interleaves takes it. Defaults to 1,000.
+	// AggregateLimit is the most events of one aggregate: writers that lock it wait
+	// while they are copied, about 50 µs for each of 1 KB. An aggregate that has
+	// more fails; a replay that interleaves takes it. Defaults to 1,000.
 	AggregateLimit int
 	// SearchLimit is the most rows that one call looks at. Defaults to 10,000.
 	SearchLimit int
