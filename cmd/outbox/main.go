@@ -43,6 +43,7 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 		Aside:   store,
 		Redrive: store,
 		Replay:  store,
+		Janitor: store,
 		Migrate: func(ctx context.Context) ([]int64, error) { return pgstore.Migrate(ctx, pool) },
 		Close:   pool.Close,
 	}, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/janitor"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/replay"
@@ -37,6 +38,8 @@ type Database struct {
 	Aside   Aside
 	Redrive rows.Store
 	Replay  replay.Store
+	// Janitor keeps the tables.
+	Janitor janitor.Store
 	Close   func()
 }
 
@@ -112,7 +115,8 @@ func (p *Program) root() *cobra.Command {
 	flags.StringVar(&g.databaseURL, "database-url", "",
 		"PostgreSQL URL (default $OUTBOX_DATABASE_URL, else $DATABASE_URL)")
 	flags.DurationVar(&g.timeout, "timeout", 0, "give up after this long (default 30s, 10m for migrate, 15m for redrive and replay)")
-	root.AddCommand(p.migrate(&g), p.status(&g), p.show(&g), p.dead(&g), p.blocked(&g), p.redrive(&g), p.replay(&g), p.version())
+	root.AddCommand(p.migrate(&g), p.status(&g), p.show(&g), p.dead(&g), p.blocked(&g), p.redrive(&g), p.replay(&g),
+		p.janitor(&g), p.archive(&g), p.version())
 	return root
 }
 
