@@ -53,7 +53,7 @@ test-long: ## run the backlogs that take minutes: 1,000,000 copied rows, 100,000
 
 .PHONY: test-pgbouncer
 test-pgbouncer: ## run the suites of the database through PgBouncer in transaction mode
-	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore
+	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore ./pkg/outbox/janitor
 
 .PHONY: test-localstack
 test-localstack: ## run only the packages that test against LocalStack
@@ -77,6 +77,14 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 .PHONY: schema
 schema: ## write the golden dump of the schema again
 	$(WITH_POSTGRES) go test ./pkg/outbox/pgstore -run Schema -count=1 -update
+
+.PHONY: janitor-campaign
+janitor-campaign: ## archive three million rows beside a relay; fails when it holds others up
+	go run ./localstack/postgres -fsync -- go test ./pkg/outbox/janitor -run '^$$' -bench '^BenchmarkArchiveBesideARelay$$' -benchtime 1x -timeout 20m
+
+.PHONY: test-newest
+test-newest: ## run the suites of the database on the newest PostgreSQL, which is fetched once
+	go run ./localstack/postgres -embedded -- $(GOTESTSUM) -race ./pkg/outbox/pgstore ./pkg/outbox/janitor
 
 ##@ Check
 
