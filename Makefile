@@ -6,7 +6,6 @@ MAKEFLAGS += --no-builtin-rules
 GOLANGCI_VERSION := v2.12.2
 GOTESTSUM_VERSION := v1.13.0
 GOVULNCHECK_VERSION := v1.9.0
-CFN_LINT_VERSION := 1.58.0
 
 FUNCTIONS := $(patsubst functions/%/main.go,%,$(wildcard functions/*/main.go))
 ARCHS := arm64 amd64
@@ -116,19 +115,21 @@ fmt: ## format the Go code
 	mv .cache/bin/golangci-lint $@
 
 .PHONY: lint-template
-CFN_VENV ?= $${XDG_CACHE_HOME:-$$HOME/.cache}/serverless-outbox/cfn-lint-$(CFN_LINT_VERSION)
-lint-template: ## run cfn-lint on template.yaml (needs Python 3)
-	@venv="$(CFN_VENV)"; \
-	[[ -x "$$venv/bin/cfn-lint" ]] || { python3 -m venv "$$venv" && "$$venv/bin/pip" install -q --disable-pip-version-check cfn-lint==$(CFN_LINT_VERSION); }; \
-	"$$venv/bin/cfn-lint" -t template.yaml --regions us-east-1 eu-west-1
+# Python 3.13; the tools install themselves into the user's cache folder.
+lint-template: ## check template.yaml: cfn-lint, sam validate, its expansion, checkov, sam build
+	$(SAM_TOOL) cfn-lint -t template.yaml --regions us-east-1 eu-west-1
+	$(SAM_TOOL) sam validate --lint --region us-east-1
+	$(SAM_TOOL) python localstack/resources/expand.py template.yaml | diff - $(EXPANDED) || { echo "run make expand-template"; exit 1; }
+	go run ./localstack/pytool checkov checkov --config-file .checkov.yaml --file $(EXPANDED)
+	$(SAM_TOOL) sam build --build-dir build/sam/$(LAMBDA_GOARCH)
+	go run ./localstack/elfcheck build/sam
 
-.PHONY: vuln
-vuln: .cache/bin/govulncheck-$(GOVULNCHECK_VERSION) ## look for known vulnerabilities; ends with 75 and SKIPPED where their database cannot be reached
-	@.ci/vuln $<
+SAM_TOOL = go run ./localstack/pytool sam
+EXPANDED = localstack/resources/testdata/expanded.json
 
-.cache/bin/govulncheck-$(GOVULNCHECK_VERSION):
-	GOFLAGS= GOBIN=$(CURDIR)/.cache/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
-	mv .cache/bin/govulncheck $@
+.PHONY: expand-template
+expand-template: ## write what SAM makes of template.yaml again, for its tests
+	$(SAM_TOOL) python localstack/resources/expand.py template.yaml > $(EXPANDED)
 
 .PHONY: tidy-check
 tidy-check: ## fail when go.mod or go.sum is not tidy
@@ -161,6 +162,17 @@ build-RedriveFunction:
 	GOARCH=$(LAMBDA_GOARCH) $(GO_BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/dlq-redrive
 build-JanitorFunction:
 	GOARCH=$(LAMBDA_GOARCH) $(GO_BUILD) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/janitor
+
+.PHONY: reproducible
+reproducible: ## build the functions twice, in two folders and without a cache, and compare
+	@rm -rf build/twice; mkdir -p build/twice/copy; \
+	git ls-files -z -co --exclude-standard | tar --null --ignore-failed-read -cf - -T - 2>/dev/null | tar -xf - -C build/twice/copy; \
+	for function in $(FUNCTIONS); do \
+	  GOARCH=$(LAMBDA_GOARCH) $(GO_BUILD) -o "build/twice/$$function" "./functions/$$function"; \
+	  (cd build/twice/copy && GOCACHE="$(CURDIR)/build/twice/cache" GOARCH=$(LAMBDA_GOARCH) $(GO_BUILD) -o "../$$function-again" "./functions/$$function"); \
+	  sha256sum "build/twice/$$function"; \
+	  cmp "build/twice/$$function" "build/twice/$$function-again"; \
+	done; rm -rf build/twice
 
 .PHONY: clean
 clean: ## remove what was built here
@@ -219,6 +231,10 @@ localstack-up: ## run LocalStack at 127.0.0.1:4566 until interrupted, without Do
 ENDPOINT ?= http://127.0.0.1:4566
 resources: ## create the topic and queues of template.yaml at ENDPOINT
 	go run ./localstack/resources/cmd -endpoint $(ENDPOINT)
+
+.PHONY: deploy-local
+deploy-local: ## bring template.yaml up by the real sam on an emulator with PostgreSQL, use it, update it, remove it
+	go run ./localstack/deploy
 
 .PHONY: compose-up
 compose-up: ## start PostgreSQL and LocalStack in Docker

@@ -202,7 +202,11 @@ func (w *world) redrive(ctx context.Context) error {
 		return fmt.Errorf("%d events were poisoned, want %d", len(w.poisoned), each)
 	}
 	var answer map[string]any
-	event := map[string]any{"source": "dlq", "queue": w.outputs["BillingDeadLettersArn"]}
+	// The destination is what the redrive finds out by itself on AWS: ministack
+	// has no ListDeadLetterSourceQueues.
+	event := map[string]any{
+		"source": "dlq", "queue": w.outputs["BillingDeadLettersArn"], "destination": w.outputs["BillingQueueArn"],
+	}
 	if err := w.sam.invoke(ctx, stack, "RedriveFunction", event, &answer); err != nil {
 		return err
 	}

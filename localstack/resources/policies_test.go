@@ -311,3 +311,40 @@ func TestResourcePoliciesLetInTheTopicAlone(t *testing.T) {
 		t.Errorf("TLS is demanded for %v, want %v", got, want)
 	}
 }
+
+func TestEverythingIsEncryptedByTheKeyThatIsGiven(t *testing.T) {
+	t.Parallel()
+	template, err := Load(templatePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]map[string]string{
+		"": {
+			"AWS::SNS::Topic": "KmsMasterKeyId:alias/aws/sns", "AWS::SQS::Queue": "SqsManagedSseEnabled:true",
+			"AWS::S3::Bucket": "SSEAlgorithm:AES256",
+		},
+		"mine": {
+			"AWS::SNS::Topic": "KmsMasterKeyId:mine", "AWS::SQS::Queue": "KmsMasterKeyId:mine",
+			"AWS::S3::Bucket": "KMSMasterKeyID:mine", "AWS::Logs::LogGroup": "KmsKeyId:mine",
+		},
+	} {
+		parameters := maps.Clone(everything)
+		parameters["KmsKeyArn"] = key
+		stack, err := template.Evaluate(Options{Parameters: parameters})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checked := 0
+		for id, r := range stack {
+			if property, ok := want[r.Type]; ok {
+				checked++
+				if got := fmt.Sprint(r.Properties); !strings.Contains(got, property) {
+					t.Errorf("key %q: %s has no %s: %s", key, id, property, got)
+				}
+			}
+		}
+		if checked < 8 {
+			t.Errorf("key %q: %d resources checked", key, checked)
+		}
+	}
+}
