@@ -48,7 +48,7 @@ func TestJanitorArchivesAndExports(t *testing.T) {
 		t.Fatal(err)
 	}
 	out := must(t, database, "janitor", "run", "--archive-retention", "720h", "--export", dir)
-	if err := json.Unmarshal([]byte(out), &report); err != nil || report.Expired != 1 || report.FileRows != 100 {
+	if err = json.Unmarshal([]byte(out), &report); err != nil || report.Expired != 1 || report.FileRows != 100 {
 		t.Errorf("report %s, %v", out, err)
 	}
 	after, err := os.ReadFile(files[0])

@@ -46,13 +46,9 @@ func (h *handler) Handle(ctx context.Context, _ json.RawMessage) (janitor.Report
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	report, err := h.run(ctx)
-	level, message := slog.LevelInfo, "janitor ended"
-	if err != nil {
-		level, message = slog.LevelError, "janitor failed"
-		if h.env != nil {
-			h.env.Close()
-			h.env = nil
-		}
+	if err != nil && h.env != nil {
+		h.env.Close()
+		h.env = nil
 	}
 	attrs := []slog.Attr{
 		slog.Int64("partitions_made", report.Made),
@@ -66,10 +62,11 @@ func (h *handler) Handle(ctx context.Context, _ json.RawMessage) (janitor.Report
 		slog.Float64("seconds", report.Seconds),
 	}
 	if err != nil {
-		attrs = append(attrs, slog.Any("error", err))
+		h.logger.LogAttrs(ctx, slog.LevelError, "janitor failed", append(attrs, slog.Any("error", err))...)
+		return report, err
 	}
-	h.logger.LogAttrs(ctx, level, message, attrs...)
-	return report, err
+	h.logger.LogAttrs(ctx, slog.LevelInfo, "janitor ended", attrs...)
+	return report, nil
 }
 
 func (h *handler) run(ctx context.Context) (janitor.Report, error) {

@@ -64,9 +64,9 @@ func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.T
 	outcome, err := r.patiently(ctx, func() (Outcome, error) { return r.store.Seal(ctx, p.Number, before) })
 	if err == nil && outcome == Done {
 		outcome, err = r.patiently(ctx, func() (Outcome, error) {
-			outcome, out, err := r.store.Archive(ctx, p.Number)
+			came, out, archiveErr := r.store.Archive(ctx, p.Number)
 			r.report.kept(out)
-			return outcome, err
+			return came, archiveErr
 		})
 		if err == nil && outcome == Done {
 			r.report.Archived++

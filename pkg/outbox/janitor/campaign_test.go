@@ -100,13 +100,13 @@ func BenchmarkArchiveBesideARelay(b *testing.B) {
 		s := span{from: time.Now(), archives: i%2 == 1}
 		end := time.NewTimer(phaseTime)
 		if s.archives {
-			j, err := janitor.New(store, janitor.Config{Retention: time.Duration(phases-i/2)*48*time.Hour - 24*time.Hour, Logger: slog.New(slog.DiscardHandler)})
-			if err != nil {
-				b.Fatal(err)
+			j, newErr := janitor.New(store, janitor.Config{Retention: time.Duration(phases-i/2)*48*time.Hour - 24*time.Hour, Logger: slog.New(slog.DiscardHandler)})
+			if newErr != nil {
+				b.Fatal(newErr)
 			}
-			report, err := j.Run(ctx, time.Now().Add(time.Minute))
-			if err != nil || report.Archived != 1 {
-				b.Errorf("phase %d: %+v, %v", i, report, err)
+			report, runErr := j.Run(ctx, time.Now().Add(time.Minute))
+			if runErr != nil || report.Archived != 1 {
+				b.Errorf("phase %d: %+v, %v", i, report, runErr)
 			}
 			archived += report.Archived
 			locked += time.Duration(report.LockedSeconds * float64(time.Second))

@@ -142,7 +142,7 @@ func (c Config) validate() error {
 		}
 	}
 	if c.Ahead > c.MaxAhead {
-		faults = append(faults, fmt.Errorf("Ahead: must be at most MaxAhead (%d), is %d", c.MaxAhead, c.Ahead))
+		faults = append(faults, fmt.Errorf("%s: must be at most MaxAhead (%d), is %d", "Ahead", c.MaxAhead, c.Ahead))
 	}
 	for _, d := range []struct {
 		name  string

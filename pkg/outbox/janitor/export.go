@@ -142,13 +142,13 @@ func (e *Exporter) File(ctx context.Context, number, from int64, before time.Tim
 	next, young, full := from, false, false
 	for !young && !full {
 		page := 0
-		err := e.Store.ReadArchive(ctx, number, next, pageRows, func(r *Row) (bool, error) {
+		err = e.Store.ReadArchive(ctx, number, next, pageRows, func(r *Row) (bool, error) {
 			if !before.IsZero() && !r.SentAt.Before(before) {
 				young = true
 				return false, nil
 			}
-			if err := w.add(r); err != nil {
-				return false, err
+			if addErr := w.add(r); addErr != nil {
+				return false, addErr
 			}
 			page++
 			next = r.ID + 1

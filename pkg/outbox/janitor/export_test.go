@@ -82,7 +82,7 @@ func TestTheArchiveIsKeptForEverByDefault(t *testing.T) {
 	w.close()
 	w.run(janitor.Config{})
 	w.run(janitor.Config{})
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 10})
+	same(t, w.where(), map[string]int{"outbox.archive_p000000": 10})
 }
 
 func TestRetentionDropsWholePartitionsOfTheArchive(t *testing.T) {
@@ -100,7 +100,7 @@ func TestRetentionDropsWholePartitionsOfTheArchive(t *testing.T) {
 		t.Errorf("report %+v", report)
 	}
 	// One young row keeps its partition.
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000001": 100})
+	same(t, w.where(), map[string]int{"outbox.archive_p000001": 100})
 }
 
 func TestRowsAreExportedBeforeTheyAreDropped(t *testing.T) {
@@ -115,7 +115,7 @@ func TestRowsAreExportedBeforeTheyAreDropped(t *testing.T) {
 	if report.Expired != 1 || report.Files != 3 || report.FileRows != 2500 || report.FileBytes == 0 {
 		t.Errorf("report %+v", report)
 	}
-	same(t, "rows", w.where(), map[string]int{})
+	same(t, w.where(), map[string]int{})
 	rows := target.rows(t)
 	if len(rows) != 2500 || rows[0].ID != 1 || rows[2499].ID != 2500 {
 		t.Fatalf("%d rows", len(rows))
@@ -178,7 +178,7 @@ func TestWithoutAProvenFileNothingIsDropped(t *testing.T) {
 			if err == nil || report.Expired != 0 {
 				t.Errorf("report %+v, error %v", report, err)
 			}
-			same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 100})
+			same(t, w.where(), map[string]int{"outbox.archive_p000000": 100})
 			// Repaired, the next run writes it anew.
 			target.fail = nil
 			if report = w.run(cfg); report.Expired != 1 || len(target.rows(t)) != 100 {
@@ -249,7 +249,7 @@ func TestASlowOutboxIsExportedOnceADay(t *testing.T) {
 	if report := w.run(cfg); report.Files != 3 || report.ExpiredRows != 89 || report.Expired != 0 {
 		t.Errorf("after it: %+v", report)
 	}
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 11})
+	same(t, w.where(), map[string]int{"outbox.archive_p000000": 11})
 	if rows := target.rows(t); len(rows) != 89 {
 		t.Errorf("%d rows exported", len(rows))
 	}
@@ -258,5 +258,5 @@ func TestASlowOutboxIsExportedOnceADay(t *testing.T) {
 	if report := w.run(janitor.Config{ArchiveRetention: month}); report.ExpiredRows != 10 {
 		t.Errorf("without a target: %+v", report)
 	}
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 1})
+	same(t, w.where(), map[string]int{"outbox.archive_p000000": 1})
 }

@@ -23,7 +23,7 @@ func TestASentPartitionGoesToTheArchiveAsAWhole(t *testing.T) {
 	if report.Archived != 1 || report.Moved != 0 || report.More || report.LockedSeconds <= 0 || report.LongestLockSeconds > report.LockedSeconds {
 		t.Errorf("report %+v", report)
 	}
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 1000})
+	same(t, w.where(), map[string]int{"outbox.archive_p000000": 1000})
 	if got := query[int64](t, w.pool, "select pg_relation_filenode('outbox.archive_p000000')::bigint"); got != file {
 		t.Error("the rows were copied")
 	}
@@ -71,7 +71,7 @@ func TestOnlyWhatIsClosedSentAndOldIsArchived(t *testing.T) {
 			if report.Archived != 0 || report.Moved != 0 || report.Held != c.held {
 				t.Errorf("report %+v", report)
 			}
-			same(t, "rows", w.where(), map[string]int{"outbox.events_p000000": 100})
+			same(t, w.where(), map[string]int{"outbox.events_p000000": 100})
 			if n := query[int](t, w.pool, "select count(*) from pg_constraint where conname = 'being_archived'"); n != 0 {
 				t.Error("the partition is left sealed")
 			}
@@ -91,7 +91,7 @@ func TestManyPartitionsAreArchivedAheadOfTheirTime(t *testing.T) {
 	if report.Archived != 1 {
 		t.Errorf("report %+v", report)
 	}
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 10, "outbox.events_p000001": 10, "outbox.events_p000002": 10})
+	same(t, w.where(), map[string]int{"outbox.archive_p000000": 10, "outbox.events_p000001": 10, "outbox.events_p000002": 10})
 }
 
 func TestAnOpenTransactionKeepsItsPartition(t *testing.T) {
@@ -116,7 +116,7 @@ func TestAnOpenTransactionKeepsItsPartition(t *testing.T) {
 	if report = w.run(janitor.Config{}); report.Archived != 0 || report.Held != 1 {
 		t.Errorf("after the commit: %+v", report)
 	}
-	same(t, "rows", w.where(), map[string]int{"outbox.events_p000000": 101})
+	same(t, w.where(), map[string]int{"outbox.events_p000000": 101})
 	w.sent("25 hours")
 	if report = w.run(janitor.Config{}); report.Archived != 1 {
 		t.Errorf("after it was sent: %+v", report)
@@ -164,7 +164,7 @@ func TestRowsOfASlowOutboxAreMoved(t *testing.T) {
 	if report.Moved != 2498 || report.Archived != 0 || report.Dropped != 0 {
 		t.Errorf("report %+v", report)
 	}
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 2498, "outbox.events_p000000": 12})
+	same(t, w.where(), map[string]int{"outbox.archive_p000000": 2498, "outbox.events_p000000": 12})
 	if got := query[string](t, w.pool, "select payload::text || headers::text || shard from outbox.archive where id = 1"); !strings.HasPrefix(got, `{"b": 1, "a":2}{"k": "v"}`) {
 		t.Errorf("row %s", got)
 	}
@@ -175,7 +175,7 @@ func TestRowsOfASlowOutboxAreMoved(t *testing.T) {
 	if report = w.run(janitor.Config{}); report.Moved != 12 || report.Dropped != 1 || report.Archived != 0 {
 		t.Errorf("after it closed: %+v", report)
 	}
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 2510})
+	same(t, w.where(), map[string]int{"outbox.archive_p000000": 2510})
 	if w.tables()["events_p000000"] {
 		t.Error("the empty partition is still there")
 	}
@@ -195,13 +195,13 @@ func TestARedrivenRowOfAnArchivedRangeComesToTheArchive(t *testing.T) {
 		if report := w.run(janitor.Config{}); report.Moved != 0 || !found(&report, "default_partition") {
 			t.Errorf("while it is unsent: %+v", report)
 		}
-		same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 99, "outbox.events_default": 1})
+		same(t, w.where(), map[string]int{"outbox.archive_p000000": 99, "outbox.events_default": 1})
 	}
 	w.sent("25 hours")
 	if report := w.run(janitor.Config{}); report.Moved != 1 || found(&report, "default_partition") {
 		t.Errorf("after it was sent: %+v", report)
 	}
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000000": 100})
+	same(t, w.where(), map[string]int{"outbox.archive_p000000": 100})
 	w.once(100)
 }
 
@@ -223,7 +223,7 @@ func TestRowsWithoutAPartitionAreRescuedWhenTheyWereSent(t *testing.T) {
 	w.once(30)
 	w.sent("25 hours")
 	w.run(janitor.Config{})
-	same(t, "rows", w.where(), map[string]int{"outbox.archive_p000007": 10, "outbox.archive_p000008": 20})
+	same(t, w.where(), map[string]int{"outbox.archive_p000007": 10, "outbox.archive_p000008": 20})
 	// Free again, it gets its partition: nobody else will write there.
 	w.run(janitor.Config{})
 	if !w.tables()["events_p000008"] {

@@ -39,9 +39,9 @@ func (doomed) Error() string { return "killed" }
 func (k *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
 	if k.dead.Load() || k.before(k.n.Add(1)) != nil {
 		k.dead.Store(true)
-		ctx, cancel := context.WithCancelCause(ctx)
+		dead, cancel := context.WithCancelCause(ctx)
 		cancel(doomed{})
-		return ctx
+		return dead
 	}
 	return ctx
 }
@@ -50,7 +50,7 @@ func (k *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQu
 func (*tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // traced returns a store on connections of its own.
-func (w *world) traced(k *tracer, name string) (*pgstore.Store, *pgxpool.Pool) {
+func (w *world) traced(k *tracer, name string) *pgstore.Store {
 	w.t.Helper()
 	config := w.pool.Config().Copy()
 	if k != nil {
@@ -63,7 +63,7 @@ func (w *world) traced(k *tracer, name string) (*pgstore.Store, *pgxpool.Pool) {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(pool.Close)
-	return pgstore.New(pool), pool
+	return pgstore.New(pool)
 }
 
 // history is an outbox with something for every step of a janitor to do.
@@ -102,7 +102,7 @@ func TestKilledAtEveryStatement(t *testing.T) {
 	{
 		w := newWorld(t)
 		history(w)
-		store, _ := w.traced(count, "janitor")
+		store := w.traced(count, "janitor")
 		if _, err := w.janitor(store, cfg).Run(t.Context(), time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestKilledAtEveryStatement(t *testing.T) {
 				}
 				return nil
 			}}
-			store, _ := w.traced(k, "janitor")
+			store := w.traced(k, "janitor")
 			target := newMemoryTarget()
 			cfg := cfg
 			cfg.Target = target
@@ -196,7 +196,7 @@ func (s *stress) transaction(open time.Duration, aggregate string, n int) func(c
 		if err != nil {
 			return err
 		}
-		defer func() { _ = tx.Rollback(context.Background()) }()
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
 		var events []outbox.Event
 		for range n {
 			sequence++
@@ -273,7 +273,7 @@ func TestJanitorsBesideARelayUnderLoad(t *testing.T) {
 
 	var archived, moved, killed atomic.Int64
 	for i := range 2 {
-		store, _ := w.traced(nil, fmt.Sprint("janitor", i))
+		store := w.traced(nil, fmt.Sprint("janitor", i))
 		j := w.janitor(store, janitor.Config{Retention: time.Second, MoveLimit: 50, Attempts: 3, Reserve: time.Second})
 		s.go1(time.Millisecond, func(ctx context.Context) error {
 			// A killed session fails a run; that is not the question here.

@@ -174,16 +174,16 @@ func (w *world) once(written int) {
 	}
 }
 
-func same(t *testing.T, what string, got, want map[string]int) {
+func same(t *testing.T, got, want map[string]int) {
 	t.Helper()
 	for k, n := range want {
 		if got[k] != n {
-			t.Errorf("%s: %s has %d, want %d", what, k, got[k], n)
+			t.Errorf("%s has %d rows, want %d", k, got[k], n)
 		}
 	}
 	for k, n := range got {
 		if _, ok := want[k]; !ok {
-			t.Errorf("%s: %s has %d, want none", what, k, n)
+			t.Errorf("%s has %d rows, want none", k, n)
 		}
 	}
 }

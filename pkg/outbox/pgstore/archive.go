@@ -106,7 +106,7 @@ func (s *Store) ListFiles(ctx context.Context, number int64) ([]janitor.File, er
 }
 
 // RecordFile implements [janitor.Files].
-func (s *Store) RecordFile(ctx context.Context, f janitor.File) error { //nolint:gocritic // the contract
+func (s *Store) RecordFile(ctx context.Context, f janitor.File) error {
 	return s.do(ctx, "record file", func(conn *pgxpool.Conn) error {
 		_, err := conn.Exec(ctx, janitorRecordFileSQL, f.Number, f.From, f.To, f.Rows, f.Digest.String(), f.Size, hex.EncodeToString(f.Sum[:]), f.Location)
 		return err //nolint:wrapcheck // translated by do
