@@ -199,13 +199,13 @@ func (c Config) validate() error {
 	if c.Relays < 1 || c.Relays > outbox.Shards {
 		bad("Relays: %d is not between 1 and %d", c.Relays, outbox.Shards)
 	}
-	if c.RenewEvery*2 > c.LeaseTTL {
+	if c.RenewEvery > c.LeaseTTL/2 {
 		bad("RenewEvery: %v is more than half of LeaseTTL (%v)", c.RenewEvery, c.LeaseTTL)
 	}
 	if c.LeaseTTL > time.Minute {
 		bad("LeaseTTL: %v is above one minute, too near the broker's deduplication window", c.LeaseTTL)
 	}
-	if c.SendTimeout+c.RenewEvery > c.LeaseTTL {
+	if c.SendTimeout > c.LeaseTTL-c.RenewEvery {
 		bad("SendTimeout: %v and RenewEvery (%v) do not fit into LeaseTTL (%v)", c.SendTimeout, c.RenewEvery, c.LeaseTTL)
 	}
 	for _, f := range []struct {

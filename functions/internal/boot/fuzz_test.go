@@ -1,0 +1,39 @@
+package boot
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// Whatever a variable holds, the error names a variable, shows no secret, and
+// what is taken runs or is refused by the engine with a name.
+func FuzzConfiguration(f *testing.F) {
+	const secret = "hush-9f2c"
+	f.Add("OUTBOX_LEASE_TTL", "7s", "OUTBOX_RELAYS", "2", "db.example")
+	f.Add("OUTBOX_DATABASE_AUTH", "iam", "OUTBOX_LEASE_TTL", "soon", "db:port")
+	f.Add("OUTBOX_DATABASE_URL", "host=a password='b c", "OUTBOX_DESTINATIONS", `{"a":`, "[::1")
+	f.Add("OUTBOX_LOG_LEVEL", "loud", "OUTBOX_EXEC_MODE", "exec", "%zz")
+	f.Add("OUTBOX_WINDOW", "-9223372036854775808", "OUTBOX_CHECKSUMS", "maybe", "")
+	f.Fuzz(func(t *testing.T, name1, value1, name2, value2, host string) {
+		set := environ("OUTBOX_DATABASE_URL", "postgres://relay:"+secret+"@"+host+"/app", name1, value1, name2, value2)
+		r, err := Parse[Relay](set)
+		if err != nil {
+			if !strings.Contains(err.Error(), "OUTBOX_") && !strings.Contains(err.Error(), "AWS_") {
+				t.Errorf("no variable is named: %v", err)
+			}
+			if strings.Contains(err.Error(), secret) && !strings.Contains(value1+value2+host, secret) {
+				t.Errorf("the password is shown: %v", err)
+			}
+			return
+		}
+		if len(r.Destinations) == 0 || r.Concurrency < 1 || r.MaxConns < 1 || r.Margin < r.ShutdownGrace+time.Second {
+			t.Errorf("taken: %+v", r)
+		}
+		if _, err := relay.New(nil, r.Config()); err == nil {
+			t.Error("a relay without destinations was made")
+		}
+	})
+}
