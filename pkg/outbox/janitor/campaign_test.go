@@ -46,7 +46,7 @@ func BenchmarkArchiveBesideARelay(b *testing.B) {
 		}
 	}
 	for i := range phases {
-		exec("select setval('outbox.events_id_seq', $1::bigint * 1000000, false)", i)
+		exec("select setval('outbox.events_id_seq', greatest($1::bigint * 1000000, 1), false)", i)
 		exec(`insert into outbox.events (aggregate_type, aggregate_id, event_type, payload, created_at, sent_at, message_id, sequence_number)
 			select 'order', (i % 1000)::text, 'order.changed', json_build_object('n', i, 'text', repeat('x', 300)),
 			       now() - $1::integer * interval '2 days', now() - $1::integer * interval '2 days', 'm', i::text
