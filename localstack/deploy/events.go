@@ -19,7 +19,7 @@ import (
 const (
 	aggregates = 5
 	each       = 4
-	// poisonedAggregate is the one whose events billing cannot handle.
+	// poisonedAggregate is the one whose events the audit cannot handle.
 	poisonedAggregate = "3"
 )
 
@@ -67,7 +67,7 @@ func (w *world) drain(ctx context.Context) error {
 	if err := w.sent(ctx); err != nil {
 		return err
 	}
-	for _, output := range []string{"ShippingQueueUrl", "AuditQueueUrl"} {
+	for _, output := range []string{"BillingQueueUrl", "ShippingQueueUrl"} {
 		if err := w.consume(ctx, output, 0, aggregates*each); err != nil {
 			return err
 		}
@@ -149,20 +149,23 @@ func aggregateID(m *types.Message) string {
 	return aws.ToString(m.MessageAttributes["aggregate_id"].StringValue)
 }
 
-// poison handles all of billing's messages but those of one aggregate, which it
+// The audit's queue, because what ministack delivers from a topic has no group
+// any more, and nothing without one can go back to a FIFO queue.
+
+// poison handles all of the audit's messages but those of one aggregate, which it
 // gives back until SQS moves them to the dead letters.
 func (w *world) poison(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	return until(ctx, "the poisoned messages are dead letters", func(ctx context.Context) (bool, error) {
-		messages, err := w.receive(ctx, "BillingQueueUrl")
+		messages, err := w.receive(ctx, "AuditQueueUrl")
 		if err != nil {
 			return false, err
 		}
 		for i := range messages {
 			m := &messages[i]
 			if aggregateID(m) != poisonedAggregate {
-				if err := w.drop(ctx, "BillingQueueUrl", m); err != nil {
+				if err := w.drop(ctx, "AuditQueueUrl", m); err != nil {
 					return false, err
 				}
 				continue
@@ -171,12 +174,12 @@ func (w *world) poison(ctx context.Context) error {
 				w.poisoned = append(w.poisoned, eventID(m))
 			}
 			if _, err := w.queues.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-				QueueUrl: aws.String(w.outputs["BillingQueueUrl"]), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
+				QueueUrl: aws.String(w.outputs["AuditQueueUrl"]), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
 			}); err != nil {
 				return false, err
 			}
 		}
-		dead, err := w.depth(ctx, "BillingDeadLettersUrl")
+		dead, err := w.depth(ctx, "AuditDeadLettersUrl")
 		return dead == each, err
 	})
 }
@@ -205,12 +208,12 @@ func (w *world) redrive(ctx context.Context) error {
 	// The destination is what the redrive finds out by itself on AWS: ministack
 	// has no ListDeadLetterSourceQueues.
 	event := map[string]any{
-		"source": "dlq", "queue": w.outputs["BillingDeadLettersArn"], "destination": w.outputs["BillingQueueArn"],
+		"source": "dlq", "queue": w.outputs["AuditDeadLettersArn"], "destination": w.outputs["AuditQueueArn"],
 	}
 	if err := w.sam.invoke(ctx, stack, "RedriveFunction", event, &answer); err != nil {
 		return err
 	}
-	dead, err := w.depth(ctx, "BillingDeadLettersUrl")
+	dead, err := w.depth(ctx, "AuditDeadLettersUrl")
 	if err != nil {
 		return err
 	}
@@ -221,13 +224,13 @@ func (w *world) redrive(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for len(back) < each {
-		messages, err := w.receive(ctx, "BillingQueueUrl")
+		messages, err := w.receive(ctx, "AuditQueueUrl")
 		if err != nil {
 			return fmt.Errorf("after %d messages: %w", len(back), err)
 		}
 		for i := range messages {
 			back = append(back, eventID(&messages[i]))
-			if err := w.drop(ctx, "BillingQueueUrl", &messages[i]); err != nil {
+			if err := w.drop(ctx, "AuditQueueUrl", &messages[i]); err != nil {
 				return err
 			}
 		}
