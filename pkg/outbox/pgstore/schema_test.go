@@ -219,7 +219,7 @@ func TestWriterMayWriteAndNotRead(t *testing.T) {
 		"update outbox.events set destination = 'x'",
 		"delete from outbox.events",
 		"insert into outbox.events (aggregate_type, aggregate_id, event_type, payload, sent_at, message_id) values ('order', '1', 'placed', '{}', now(), 'x')",
-		"insert into outbox.events_p000000 (id, aggregate_type, aggregate_id, event_type, payload) values (99, 'order', '1', 'placed', '{}')",
+		"insert into outbox.events_p000000 (id, aggregate_type, aggregate_id, event_type, payload) overriding system value values (99, 'order', '1', 'placed', '{}')",
 		"select outbox.make_partitions(1)",
 		"select nextval('outbox.events_id_seq')",
 	} {
