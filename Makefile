@@ -194,7 +194,7 @@ RUNS ?= 100
 SEED ?= 1
 FAULTS ?=
 chaos: ## RUNS runs of the compiled relay among faults, from SEED on; only FAULTS when set
-	go run ./localstack/chaos -runs $(RUNS) -seed $(SEED) -faults '$(FAULTS)'
+	go run ./localstack/chaos -runs $(RUNS) -seed $(SEED) -parallel 4 -faults '$(FAULTS)'
 
 .PHONY: failpoints
 FAILPOINTS ?=
@@ -203,8 +203,8 @@ failpoints: ## stop the relay at each step by each fault; writes the table into 
 
 .PHONY: isolation
 ROUNDS ?= 5
-isolation: ## measure what a fault in one place costs elsewhere, hand-overs and kills
-	go run ./localstack/isolation -rounds $(ROUNDS)
+isolation: ## measure what a fault costs elsewhere, hand-overs and kills; writes into docs/reliability.md
+	go run ./localstack/isolation -rounds $(ROUNDS) -write docs/reliability.md
 
 .PHONY: redrive-campaign
 redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside live traffic

@@ -82,7 +82,7 @@ func TestCampaignFailsWhenTheRecordIsWrong(t *testing.T) {
 		}
 	}
 	w := shortest(results[0].verdict)
-	if w == nil || !strings.Contains(out, "-seed 1") || !strings.Contains(out, w.Witness) {
+	if w == nil || !strings.Contains(out, "-runs 1 -seed 1 -active 2s -drain 30s -faults ticks;") || !strings.Contains(out, w.Witness) {
 		t.Errorf("the line names neither the seed nor the witness:\n%s", out)
 	}
 }

@@ -51,6 +51,15 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	return c, c.validate()
 }
 
+// again returns the flags that repeat one run.
+func (c *config) again(seed uint64) string {
+	flags := fmt.Sprintf("-runs 1 -seed %d -active %s -drain %s", seed, c.active, c.drain)
+	if !slices.Equal(c.kinds, kindNames()) {
+		flags += " -faults " + strings.Join(c.kinds, ",")
+	}
+	return flags
+}
+
 func (c *config) validate() error {
 	var errs []error
 	if c.runs < 1 {

@@ -43,7 +43,7 @@ func (r *result) line() string {
 	if w := shortest(r.verdict); w != nil {
 		fmt.Fprintf(&b, "  %s: %s\n", w.Kind, w.Witness)
 	}
-	fmt.Fprintf(&b, "  again with: go run ./localstack/chaos -runs 1 -seed %d; its log is in %s\n", r.seed, r.logs)
+	fmt.Fprintf(&b, "  again with: go run ./localstack/chaos %s; its log, trace and verdict are in %s\n", r.again, r.logs)
 	return b.String()
 }
 

@@ -27,7 +27,9 @@ type result struct {
 	failovers []time.Duration
 	ends      rig.Ends
 	logs      string
-	err       error
+	// again are the flags that make the same plan.
+	again string
+	err   error
 }
 
 // ok says that the run took place as planned and that nothing was broken.
@@ -46,7 +48,7 @@ func (r *result) ok() bool {
 // play makes one run and judges it. The logs of a run that is OK are removed.
 func play(ctx context.Context, cfg config, p rig.Program, server *pgserver.Server, seed uint64) result {
 	began := time.Now()
-	r := result{seed: seed, plan: makePlan(seed, cfg.kinds, cfg.active)}
+	r := result{seed: seed, plan: makePlan(seed, cfg.kinds, cfg.active), again: cfg.again(seed)}
 	if r.logs, r.err = os.MkdirTemp(cfg.logs, fmt.Sprintf("chaos-%d-", seed)); r.err != nil {
 		return r
 	}

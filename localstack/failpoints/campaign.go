@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
 	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
@@ -71,17 +70,4 @@ func campaign(ctx context.Context, cfg config, out io.Writer) (_ []result, err e
 	}
 	workers.Wait()
 	return results, nil
-}
-
-// writeTable puts the table into its place in a file.
-func writeTable(path, text string) error {
-	old, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("write the table: %w", err)
-	}
-	replaced, err := rig.Replace(string(old), "failpoints", text)
-	if err != nil {
-		return fmt.Errorf("write the table to %s: %w", path, err)
-	}
-	return os.WriteFile(path, []byte(replaced), 0o644) //nolint:gosec // A document is for all to read.
 }

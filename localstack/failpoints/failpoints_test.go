@@ -5,8 +5,6 @@ package main
 import (
 	"bytes"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -70,29 +68,6 @@ func TestARunThatProvesNothingFails(t *testing.T) {
 	text := table([]result{{step: failpoint.Sent, fault: failpoint.Fail, hits: 3, verdict: &history.Verdict{Committed: 9, DuplicatesWithCause: 4, Violations: map[history.Kind]int{history.Lost: 2}}}})
 	if !strings.Contains(text, "| `sent` | - | 3: 4, 2, 0 FAILED | - | - |") || !strings.Contains(text, "0 of 1 runs OK") {
 		t.Error(text)
-	}
-}
-
-func TestTheTableIsPutIntoItsPlace(t *testing.T) {
-	t.Parallel()
-	path := filepath.Join(t.TempDir(), "doc.md")
-	if err := os.WriteFile(path, []byte("a\n<!-- failpoints -->\nold\n<!-- end of failpoints -->\nb\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, text := range []string{"new\n", "newer\n"} {
-		if err := writeTable(path, text); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(path)
-		if want := "a\n<!-- failpoints -->\n" + text + "<!-- end of failpoints -->\nb\n"; err != nil || string(got) != want {
-			t.Errorf("%q, %v", got, err)
-		}
-	}
-	if err := os.WriteFile(path, []byte("nothing\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeTable(path, "new\n"); err == nil || !strings.Contains(err.Error(), "<!-- failpoints -->") {
-		t.Errorf("%v, want the missing line", err)
 	}
 }
 

@@ -18,6 +18,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 )
 
 func main() {
@@ -40,7 +42,7 @@ func command(ctx context.Context, args []string) int {
 	results, err := campaign(ctx, cfg, os.Stdout)
 	fmt.Print("\n", table(results))
 	if err == nil && cfg.write != "" {
-		err = writeTable(cfg.write, table(results))
+		err = rig.WritePart(cfg.write, "failpoints", table(results))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

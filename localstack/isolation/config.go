@@ -22,6 +22,7 @@ type config struct {
 	faults    []string
 	handOvers time.Duration
 	kills     int
+	write     string
 }
 
 // The bars.
@@ -46,6 +47,7 @@ func parseFlags(args []string, out io.Writer) (config, error) {
 	flags.StringVar(&faults, "faults", "", "only these, separated by commas: "+strings.Join(names(), ", "))
 	flags.DurationVar(&c.handOvers, "hand-overs", 20*time.Second, "for how long hand-overs are measured; 0 is not at all")
 	flags.IntVar(&c.kills, "kills", 6, "how often the relay is killed with kill -9")
+	flags.StringVar(&c.write, "write", "", "a Markdown file whose part between the lines <!-- isolation --> and <!-- end of isolation --> becomes the report")
 	if err := flags.Parse(args); err != nil {
 		return c, fmt.Errorf("flags: %w", err)
 	}

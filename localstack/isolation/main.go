@@ -18,6 +18,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 )
 
 func main() {
@@ -43,6 +45,12 @@ func command(ctx context.Context, args []string) int {
 		return 1
 	}
 	fmt.Print("\n", r.text())
+	if cfg.write != "" {
+		if err := rig.WritePart(cfg.write, "isolation", r.text()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
 	if !r.ok() {
 		return 1
 	}

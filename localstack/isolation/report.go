@@ -95,16 +95,20 @@ func (r *report) text() string {
 	b.WriteString("\n")
 	if n := len(r.gaps); n > 0 {
 		slices.Sort(r.gaps)
-		fmt.Fprintf(&b, "%d hand-overs: longest time without an acceptance p50 %.0f ms, max %.0f ms (%s)\n", n,
+		fmt.Fprintf(&b, "- %d hand-overs: longest time without an acceptance p50 %.0f ms, max %.0f ms (%s)\n", n,
 			milliseconds(quantile(r.gaps, 0.5)), milliseconds(r.gaps[n-1]), met(r.gaps[n-1] < mostGap, "< "+mostGap.String()))
 	}
 	if n := len(r.failovers); n > 0 {
 		slices.Sort(r.failovers)
-		fmt.Fprintf(&b, "%d times kill -9, to the first acceptance: p50 %.2f s, max %.2f s (%s: lease %s, tick %s)\n", n,
+		fmt.Fprintf(&b, "- %d times kill -9, to the first acceptance: p50 %.2f s, max %.2f s (%s: lease %s, tick %s)\n", n,
 			quantile(r.failovers, 0.5).Seconds(), r.failovers[n-1].Seconds(), met(r.failovers[n-1] < failoverBar(), "< "+failoverBar().String()), rig.LeaseTTL, rig.Tick)
 	}
 	for _, v := range r.verdicts {
-		fmt.Fprintf(&b, "history: %s\n", strings.TrimSpace(v.String()))
+		text := v.String()
+		if v.OK() {
+			text, _, _ = strings.Cut(text, "\n") // The latencies are above.
+		}
+		fmt.Fprintf(&b, "- history: %s\n", strings.TrimSpace(text))
 	}
 	return b.String()
 }
