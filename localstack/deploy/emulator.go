@@ -52,7 +52,7 @@ func startEmulator(ctx context.Context, dir string) (*emulator, error) {
 		return nil, err
 	}
 	program := filepath.Join(dir, "emulator.py")
-	if err := os.WriteFile(program, emulatorProgram, 0o600); err != nil {
+	if err = os.WriteFile(program, emulatorProgram, 0o600); err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
 	}
 	e := &emulator{url: "https://127.0.0.1:" + strconv.Itoa(port), cert: cert, done: make(chan struct{})}
@@ -128,7 +128,7 @@ func freePort(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("find a port: %w", err)
 	}
 	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err := errors.Join(err, l.Close()); err != nil {
+	if err = errors.Join(err, l.Close()); err != nil {
 		return 0, fmt.Errorf("find a port: %w", err)
 	}
 	return strconv.Atoi(port)

@@ -165,7 +165,7 @@ func (w *world) poison(ctx context.Context) error {
 		for i := range messages {
 			m := &messages[i]
 			if aggregateID(m) != poisonedAggregate {
-				if err := w.drop(ctx, "AuditQueueUrl", m); err != nil {
+				if err = w.drop(ctx, "AuditQueueUrl", m); err != nil {
 					return false, err
 				}
 				continue
@@ -173,7 +173,7 @@ func (w *world) poison(ctx context.Context) error {
 			if !slices.Contains(w.poisoned, eventID(m)) {
 				w.poisoned = append(w.poisoned, eventID(m))
 			}
-			if _, err := w.queues.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+			if _, err = w.queues.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 				QueueUrl: aws.String(w.outputs["AuditQueueUrl"]), ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: 0,
 			}); err != nil {
 				return false, err

@@ -24,7 +24,7 @@ func run(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return fmt.Errorf("find the repository: %w", err)
 	}
-	if _, err := os.Stat(filepath.Join(root, "template.yaml")); err != nil {
+	if _, err = os.Stat(filepath.Join(root, "template.yaml")); err != nil {
 		return fmt.Errorf("run it in the root of the repository: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "outbox-deploy-")
@@ -143,7 +143,7 @@ func (w *world) update(ctx context.Context) error {
 	}
 	parameters := w.parameters()
 	maps.Copy(parameters, map[string]string{"RelayMemory": "896", "Relays": "4"})
-	if _, err := w.sam.deploy(ctx, w.built(), "dev", stack, parameters); err != nil {
+	if _, err = w.sam.deploy(ctx, w.built(), "dev", stack, parameters); err != nil {
 		return err
 	}
 	after, err := w.sam.inventory(ctx)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/serverless-outbox/serverless-outbox/localstack/requirements"
@@ -59,7 +60,7 @@ func (s *sam) run(ctx context.Context, env []string, program string, args ...str
 	_, _ = fmt.Fprintf(s.log, "\n$ %s %s ...\n", program, strings.Join(args[:min(2, len(args))], " "))
 	var out, all bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, program), args...)
-	cmd.Dir, cmd.Env = s.root, append(s.env[:len(s.env):len(s.env)], env...)
+	cmd.Dir, cmd.Env = s.root, slices.Concat(s.env, env)
 	cmd.Stdout = io.MultiWriter(&out, &all, s.log)
 	cmd.Stderr = io.MultiWriter(&all, s.log)
 	if err := cmd.Run(); err != nil {

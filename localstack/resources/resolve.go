@@ -201,8 +201,8 @@ func (r *resolver) sub(argument any) (any, error) {
 
 // subArgument takes a pattern, or a pattern with variables of its own.
 func (r *resolver) subArgument(argument any) (pattern string, variables map[string]any, err error) {
-	if pattern, ok := argument.(string); ok {
-		return pattern, nil, nil
+	if alone, ok := argument.(string); ok {
+		return alone, nil, nil
 	}
 	fault := errors.New("Fn::Sub needs a pattern, or a pattern and its variables")
 	parts, ok := argument.([]any)

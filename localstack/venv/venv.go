@@ -60,7 +60,7 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 	if c.Progress == nil {
 		c.Progress = io.Discard
 	}
-	if err := os.MkdirAll(c.Dir, 0o755); err != nil {
+	if err = os.MkdirAll(c.Dir, 0o755); err != nil {
 		return "", fmt.Errorf("install %s: %w", c.Name, err)
 	}
 	unlock, err := lock(filepath.Join(c.Dir, "lock"))
