@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,9 +60,7 @@ func function(t *testing.T, env map[string]string) (*lambdalocal.Function, func(
 		t.Fatal(err)
 	}
 	all := map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-	for k, v := range env {
-		all[k] = v
-	}
+	maps.Copy(all, env)
 	var mu sync.Mutex
 	var text strings.Builder
 	f, err := lambdalocal.New(lambdalocal.Config{

@@ -169,7 +169,7 @@ func (id *identity) name(d *Dead) string {
 }
 
 // ownSuffix is what earlier redrives put behind an id.
-var ownSuffix = regexp.MustCompile(`#d[0-9]+\.[0-9a-f]{12}$`) //nolint:gochecknoglobals // a constant in all but syntax
+var ownSuffix = regexp.MustCompile(`#d[0-9]+\.[0-9a-f]{12}$`)
 
 // deduplicationID is that of the message on its way back:
 //

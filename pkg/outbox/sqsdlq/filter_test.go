@@ -18,7 +18,7 @@ import (
 
 // bodies returns what the queue accepted as "group body", sorted.
 func (w *world) bodies() string {
-	all, _ := w.delivered("orders.fifo")
+	all, _ := w.delivered()
 	var list []string
 	for _, a := range all {
 		list = append(list, strings.TrimPrefix(a.GroupID, "order:")+"/"+a.Body)

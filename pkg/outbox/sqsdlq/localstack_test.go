@@ -59,9 +59,9 @@ func TestLocalStack(t *testing.T) {
 		if d := w.depth(t, dlq); d.Visible != 2*each {
 			t.Fatalf("round %d: the dead-letter queue holds %+v", round, d)
 		}
-		route, err := w.finder.Find(t.Context(), dlq, "")
-		if err != nil || route.TargetName != name("-failing") {
-			t.Fatalf("route %+v, error %v", route, err)
+		route, failed := w.finder.Find(t.Context(), dlq, "")
+		if failed != nil || route.TargetName != name("-failing") {
+			t.Fatalf("route %+v, error %v", route, failed)
 		}
 		answer := w.runRoute(t, quick(), redrive.Request{DryRun: true, AggregateType: "order", AggregateID: "1"}, route)
 		if answer.Matched == 0 || answer.Redriven != 0 {

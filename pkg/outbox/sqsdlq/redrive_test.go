@@ -97,7 +97,7 @@ func TestRedrivesAndReplaysNeverShareADeduplicationID(t *testing.T) {
 		}
 		w.drain(t, w.dlq)
 	}
-	if _, suppressed := w.delivered("orders.fifo"); suppressed != 0 {
+	if _, suppressed := w.delivered(); suppressed != 0 {
 		t.Errorf("%d messages were swallowed", suppressed)
 	}
 }
@@ -111,7 +111,7 @@ func TestTenGroupsComeBackCompletelyAndInOrder(t *testing.T) {
 		answer.Queue != "orders-dlq.fifo" || answer.Destination != "orders.fifo" {
 		t.Errorf("answer %+v", answer)
 	}
-	all, suppressed := w.delivered("orders.fifo")
+	all, suppressed := w.delivered()
 	inOrder(t, all, 10, 25)
 	if d := w.depth(t, w.dlq); d != (redrive.Depth{}) || suppressed != 0 {
 		t.Errorf("the dead-letter queue holds %+v, %d swallowed", d, suppressed)
@@ -152,7 +152,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 				w.runRoute(t, cfg, redrive.Request{}, w.tamper(t, f))
 				w.fake.Advance(61 * time.Second)
 				last := w.run(t, quick(), redrive.Request{})
-				all, _ := w.delivered("orders.fifo")
+				all, _ := w.delivered()
 				inOrder(t, all, 2, 3)
 				if d := w.depth(t, w.dlq); d != (redrive.Depth{}) {
 					t.Fatalf("step %d: the dead-letter queue holds %+v, answer %+v", step, d, last)
@@ -217,7 +217,7 @@ func TestTwoRunsFiveKillsAndLiveTraffic(t *testing.T) {
 	took := time.Since(started)
 	stop()
 	others.Wait()
-	all, suppressed := w.delivered("orders.fifo")
+	all, suppressed := w.delivered()
 	inOrder(t, all, groups, each)
 	if d := w.depth(t, w.dlq); d != (redrive.Depth{}) || last.More {
 		t.Errorf("the dead-letter queue holds %+v, answer %+v", d, last)
@@ -273,7 +273,7 @@ func TestThrottlingDelaysAndFailsNothing(t *testing.T) {
 	if answer.Redriven != 50 || answer.Failed != 0 || answer.More {
 		t.Errorf("answer %+v\n%s", answer, failures(&answer))
 	}
-	all, _ := w.delivered("orders.fifo")
+	all, _ := w.delivered()
 	inOrder(t, all, 5, 10)
 }
 
@@ -295,7 +295,7 @@ func TestLostAnswersRepeatTheSameMessagesOnly(t *testing.T) {
 	if answer.Redriven != 60 || answer.Failed != 0 || answer.More || answer.Duplicates != 0 {
 		t.Errorf("answer %+v\n%s", answer, failures(&answer))
 	}
-	all, suppressed := w.delivered("orders.fifo")
+	all, suppressed := w.delivered()
 	inOrder(t, all, 5, 12)
 	if suppressed == 0 {
 		t.Error("no send was repeated: nothing was tested")
@@ -323,7 +323,7 @@ func TestADestinationThatRefusesEverythingEndsTheRun(t *testing.T) {
 	if answer = w.run(t, quick(), redrive.Request{}); answer.Redriven != 50 {
 		t.Errorf("answer %+v", answer)
 	}
-	all, _ := w.delivered("orders.fifo")
+	all, _ := w.delivered()
 	inOrder(t, all, 5, 10)
 }
 
@@ -350,7 +350,7 @@ func TestNothingIsDeletedWithAnExpiredReceipt(t *testing.T) {
 	if answer = w.run(t, quick(), redrive.Request{}); answer.Redriven != 6 {
 		t.Errorf("second answer %+v", answer)
 	}
-	all, suppressed := w.delivered("orders.fifo")
+	all, suppressed := w.delivered()
 	inOrder(t, all, 2, 3)
 	if suppressed != 2 {
 		t.Errorf("%d sends were swallowed, want those 2 that were repeated", suppressed)
@@ -375,7 +375,7 @@ func TestLimitIsExactAndGoesOn(t *testing.T) {
 			t.Fatalf("answer %+v", answer)
 		}
 	}
-	all, _ := w.delivered("orders.fifo")
+	all, _ := w.delivered()
 	inOrder(t, all, 7, 10)
 }
 
@@ -415,7 +415,7 @@ func TestACanceledRunLetsGoOfEverything(t *testing.T) {
 		t.Errorf("redriven %d, the dead-letter queue holds %+v", answer.Redriven, d)
 	}
 	w.run(t, quick(), redrive.Request{})
-	all, _ := w.delivered("orders.fifo")
+	all, _ := w.delivered()
 	inOrder(t, all, 5, 10)
 }
 

@@ -221,12 +221,12 @@ func (w *world) runRoute(t *testing.T, cfg redrive.Config, req redrive.Request, 
 	return answer
 }
 
-// delivered returns what the queue accepted, without what it suppressed, and
-// the number of those.
-func (w *world) delivered(name string) (all []awsfake.Accepted, suppressed int) {
+// delivered returns what the queue that failed accepted, without what it
+// suppressed, and the number of those.
+func (w *world) delivered() (all []awsfake.Accepted, suppressed int) {
 	for a := range w.fake.History() {
 		switch {
-		case a.Name != name:
+		case a.Name != "orders.fifo":
 		case a.Suppressed:
 			suppressed++
 		default:
