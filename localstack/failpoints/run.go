@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/google/uuid"
+
 	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
 	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/failpoint"
@@ -69,9 +71,8 @@ func (r *result) effect() rig.Effect {
 		return rig.Unsettled
 	case r.fault == failpoint.Freeze:
 		return rig.Frozen
-	case r.step == failpoint.Sent || r.step == failpoint.Answered:
-		return rig.Lossy
 	}
+	// What an error or a lost answer leaves unknown, the relay tells itself.
 	return rig.Harmless
 }
 
@@ -138,12 +139,36 @@ func (r *result) play(ctx context.Context, cfg config, p rig.Program, server *pg
 	stopTicks()
 	background.Wait()
 	err = errors.Join(err, w.Rest(context.WithoutCancel(ctx)))
+	if tellErr := unanswered(j, ledger); tellErr != nil {
+		return errors.Join(err, tellErr)
+	}
 	if finishErr := j.Finish(context.WithoutCancel(ctx), w.Pool); finishErr != nil {
 		return errors.Join(err, finishErr)
 	}
 	r.ends = w.Ends()
 	r.verdict = j.Check(history.Config{ReadAhead: rig.ReadAhead})
 	return err
+}
+
+// unanswered gives each event whose outcome a relay saw as unknown its cause,
+// also where only the machine was too slow to answer in time.
+func unanswered(j *rig.Journal, ledger string) error {
+	all, err := failpoint.AllUnanswered(ledger)
+	if err != nil {
+		return err
+	}
+	for _, u := range all {
+		c := history.Cause{Kind: history.UnknownOutcome, At: u.At}
+		for _, id := range u.DeduplicationIDs {
+			event, err := uuid.Parse(id)
+			if err != nil {
+				return fmt.Errorf("deduplication id %q: %w", id, err)
+			}
+			c.Events = append(c.Events, event)
+		}
+		j.Cause(c)
+	}
+	return nil
 }
 
 // watch waits until the fault has happened as often as it is to, and for what

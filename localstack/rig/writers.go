@@ -122,6 +122,7 @@ func (w *World) Put(ctx context.Context, events []outbox.Event, before func(bega
 		before(commit.Began, rows)
 	}
 	if err = tx.Commit(ctx); err != nil {
+		w.Journal.InDoubt(commit, rows...)
 		return fmt.Errorf("put: %w", err)
 	}
 	commit.Done = time.Now()

@@ -29,6 +29,13 @@ type hook struct {
 	seen  map[failpoint.Step]int
 	order []failpoint.Step
 	fails failpoint.Step
+	lost  []string
+}
+
+func (h *hook) Unknown(ids []string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.lost = append(h.lost, ids...)
 }
 
 var errHook = errors.New("from the hook")
@@ -171,9 +178,10 @@ func TestAnErrorAtASendLeavesTheOutcomeUnknown(t *testing.T) {
 		t.Run(string(s), func(t *testing.T) {
 			t.Parallel()
 			broker := &memory.Broker{}
-			sink := failpoint.Sink(broker, &hook{fails: s})
+			h := &hook{fails: s}
+			sink := failpoint.Sink(broker, h)
 			results := sink.Publish(t.Context(), []outbox.Message{{GroupID: "g", DeduplicationID: "d", Body: "b", Size: 1}})
-			if results[0].Class != outbox.Unknown || !errors.Is(results[0].Err, errHook) || len(broker.Log()) != accepted {
+			if results[0].Class != outbox.Unknown || !errors.Is(results[0].Err, errHook) || len(broker.Log()) != accepted || !slices.Equal(h.lost, []string{"d"}) {
 				t.Errorf("%+v, %d accepted, want an unknown outcome and %d", results, len(broker.Log()), accepted)
 			}
 		})

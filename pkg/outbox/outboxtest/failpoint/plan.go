@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,6 +61,15 @@ type Hit struct {
 	PID int       `json:"pid"`
 }
 
+// Unanswered tells of messages whose outcome a relay saw as unknown.
+type Unanswered struct {
+	At               time.Time `json:"at"`
+	DeduplicationIDs []string  `json:"deduplication_ids"`
+}
+
+// unansweredFile is in the folder of a plan: one line of JSON for each call.
+const unansweredFile = "unanswered.jsonl"
+
 // UnmarshalText reads a plan from JSON and names every fault of it.
 func (p *Plan) UnmarshalText(text []byte) error {
 	type plain Plan // has no methods
@@ -110,6 +120,20 @@ func (p *Plan) At(ctx context.Context, s Step) error {
 		return context.Cause(ctx)
 	}
 	return nil
+}
+
+// Unknown implements [Hook].
+func (p *Plan) Unknown(ids []string) {
+	line, err := json.Marshal(Unanswered{At: time.Now(), DeduplicationIDs: ids})
+	if err != nil {
+		return // Strings always encode.
+	}
+	f, err := os.OpenFile(filepath.Join(p.Ledger, unansweredFile), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return // The resend then has no cause, and fails its run.
+	}
+	_, _ = f.Write(append(line, '\n')) // As above.
+	_ = f.Close()
 }
 
 // due counts a passing.
@@ -168,5 +192,30 @@ func Hits(ledger string) ([]Hit, error) {
 			return nil, fmt.Errorf("failpoint: %w", err)
 		}
 		hits = append(hits, h)
+	}
+}
+
+// AllUnanswered returns what relays told of in the folder, in order.
+func AllUnanswered(ledger string) ([]Unanswered, error) {
+	f, err := os.Open(filepath.Join(ledger, unansweredFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("failpoint: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // It was only read.
+	var all []Unanswered
+	for d := json.NewDecoder(f); ; {
+		var u Unanswered
+		err := d.Decode(&u)
+		// A process that was killed may leave half a line as the last.
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return all, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("failpoint: %w", err)
+		}
+		all = append(all, u)
 	}
 }

@@ -52,6 +52,21 @@ func TestPlanHappensAtTheNthPassingAsOftenAsItMay(t *testing.T) {
 	}
 }
 
+func TestPlanTellsOfUnknownOutcomes(t *testing.T) {
+	t.Parallel()
+	ledger := t.TempDir()
+	if all, err := AllUnanswered(ledger); err != nil || all != nil {
+		t.Errorf("%v, %v, want nothing", all, err)
+	}
+	for range 2 {
+		plan(t, `{"step":"sent","fault":"error","ledger":%q}`, ledger).Unknown([]string{"a", "b"})
+	}
+	all, err := AllUnanswered(ledger)
+	if err != nil || len(all) != 2 || len(all[1].DeduplicationIDs) != 2 || all[1].At.Before(all[0].At) {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
 func TestPlanNamesEveryFault(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]string{

@@ -19,6 +19,20 @@ type sink struct {
 func (s *sink) Limits() outbox.Limits { return s.inner.Limits() }
 
 func (s *sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
+	results := s.publish(ctx, msgs)
+	var ids []string
+	for i := range results {
+		if results[i].Class == outbox.Unknown {
+			ids = append(ids, msgs[i].DeduplicationID)
+		}
+	}
+	if len(ids) > 0 {
+		s.hook.Unknown(ids)
+	}
+	return results
+}
+
+func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	if err := s.hook.At(ctx, BeforeSend); err != nil {
 		return all(len(msgs), err)
 	}

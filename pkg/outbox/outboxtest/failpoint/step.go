@@ -62,4 +62,8 @@ type Hook interface {
 	// is then never made, at the others its answer is lost. At may wait until
 	// ctx ends, which is when the call's time is over.
 	At(ctx context.Context, s Step) error
+	// Unknown is told of the messages of a call whose outcome the relay is about
+	// to see as unknown, by their deduplication ids: whatever the reason, they
+	// will be sent again.
+	Unknown(ids []string)
 }
