@@ -66,11 +66,12 @@ func (r *result) misplaced() string {
 
 // effect is what the fault at the step may explain.
 func (r *result) effect() rig.Effect {
-	switch {
-	case r.fault == failpoint.Kill:
+	switch r.fault {
+	case failpoint.Kill:
 		return rig.Unsettled
-	case r.fault == failpoint.Freeze:
+	case failpoint.Freeze:
 		return rig.Frozen
+	case failpoint.Fail, failpoint.Lose:
 	}
 	// What an error or a lost answer leaves unknown, the relay tells itself.
 	return rig.Harmless
