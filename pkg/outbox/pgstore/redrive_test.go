@@ -449,8 +449,12 @@ func TestFourRedrivesAtOncePutEachBackOnce(t *testing.T) {
 				}
 				mu.Lock()
 				for _, r := range got {
-					if r.Outcome == rows.Redriven {
+					switch r.Outcome {
+					case rows.Redriven:
 						counts[r.ID]++
+					case rows.Gone:
+					case rows.Released, rows.Unconfirmed, rows.Behind, rows.Archiving, rows.Refused:
+						t.Errorf("event %d is %s", r.ID, r.Outcome)
 					}
 				}
 				mu.Unlock()
