@@ -21,10 +21,13 @@ type world struct {
 	store *pgstore.Store
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, opts ...outboxtest.DBOption) *world {
 	t.Helper()
-	pool := outboxtest.DB(t, outboxtest.MaxConns(16))
-	return &world{t: t, pool: pool, store: pgstore.New(pool)}
+	pool := outboxtest.DB(t, append(opts, outboxtest.MaxConns(16))...)
+	w := &world{t: t, pool: pool, store: pgstore.New(pool)}
+	// The database is cloned from one that may be older than the test.
+	w.exec("update outbox.janitor set sampled_at = clock_timestamp()")
+	return w
 }
 
 type queryer interface {
