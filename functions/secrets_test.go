@@ -41,6 +41,7 @@ const (
 	sessionToken = "canarySessionTokenHd4fG6kQ8sY2"
 	payload      = "canary-payload-Ue7yA5"
 	header       = "canary-header-Io3bV9"
+	otlpKey      = "canary-otlp-key-Vb5nM1"
 	awkward      = "canary p%ss/w@rd?:#&+=é"
 )
 
@@ -48,7 +49,7 @@ const (
 // could give them.
 func leaks(text string) []string {
 	var found []string
-	for _, secret := range []string{password, secretKey, sessionToken, payload, header, awkward} {
+	for _, secret := range []string{password, secretKey, sessionToken, payload, header, otlpKey, awkward} {
 		quoted, err := json.Marshal(secret)
 		if err != nil {
 			return []string{err.Error()}
@@ -70,7 +71,7 @@ func leaks(text string) []string {
 
 func TestLeaksAreFound(t *testing.T) {
 	t.Parallel()
-	for _, secret := range []string{password, secretKey, sessionToken, payload, header, awkward} {
+	for _, secret := range []string{password, secretKey, sessionToken, payload, header, otlpKey, awkward} {
 		u := url.URL{Scheme: "postgres", User: url.UserPassword("relay", secret), Host: "db", RawQuery: "password=" + url.QueryEscape(secret)}
 		quoted, err := json.Marshal(map[string]string{"error": "connect to " + secret})
 		if err != nil {
@@ -97,7 +98,7 @@ type world struct {
 	login    *url.URL // with the password
 }
 
-func newWorld(t *testing.T, secret string) *world {
+func newWorld(t *testing.T, role string) *world {
 	t.Helper()
 	w := &world{fake: awsfake.New(awsfake.Config{}), database: outboxtest.DB(t)}
 	if err := w.fake.Start("127.0.0.1:0"); err != nil {
@@ -121,7 +122,7 @@ func newWorld(t *testing.T, secret string) *world {
 	c := w.database.Config().ConnConfig
 	w.login.Path = "/" + c.Database
 	user := fmt.Sprintf("canary_%d", time.Now().UnixNano())
-	if _, err = w.database.Exec(t.Context(), fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s' IN ROLE outbox_relay`, user, secret)); err != nil {
+	if _, err = w.database.Exec(t.Context(), fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s' IN ROLE %s`, user, password, role)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -129,7 +130,7 @@ func newWorld(t *testing.T, secret string) *world {
 			t.Errorf("drop role: %v", dropErr)
 		}
 	})
-	w.login.User = url.UserPassword(user, secret)
+	w.login.User = url.UserPassword(user, password)
 
 	w.secrets = httptest.NewServer(http.HandlerFunc(func(answer http.ResponseWriter, _ *http.Request) {
 		answer.Header().Set("Content-Type", "application/x-amz-json-1.1")
@@ -148,7 +149,8 @@ func (w *world) enqueue(t *testing.T, bodies ...string) {
 	for i, body := range bodies {
 		if _, err = outbox.Enqueue(t.Context(), tx, outbox.Event{
 			AggregateType: "order", AggregateID: fmt.Sprint(i), Type: "order.placed",
-			Payload: json.RawMessage(body), Headers: map[string]string{"tenant": header},
+			Payload: json.RawMessage(body),
+			Headers: map[string]string{"tenant": header, outbox.HeaderTraceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"},
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -167,7 +169,7 @@ func (w *world) environment() map[string]string {
 		"OUTBOX_DATABASE_URL":             w.login.String(),
 		"OUTBOX_DATABASE_CONNECT_TIMEOUT": "2s",
 		"OUTBOX_DESTINATIONS":             fmt.Sprintf(`{"default":{"arn":%q,"max_message_bytes":2048}}`, w.queue),
-		"OUTBOX_IDLE_EXIT":                "300ms", "OUTBOX_REPORT_EVERY": "100ms",
+		"OUTBOX_MARGIN":                   "8s", "OUTBOX_IDLE_EXIT": "300ms", "OUTBOX_REPORT_EVERY": "100ms",
 	}
 }
 
@@ -180,8 +182,80 @@ type scenario struct {
 
 func unreachable() string { return "127.0.0.1:1" }
 
-// scenarios are for all functions that use the database.
-func scenarios() map[string]scenario {
+// databases are what any function meets on its way to the database. Role is the
+// function's.
+func databases(role string) map[string]scenario {
+	return map[string]scenario{
+		"the database cannot be reached": {
+			func(_ *testing.T, w *world, env map[string]string) {
+				w.login.Host = unreachable()
+				env["OUTBOX_DATABASE_URL"] = w.login.String()
+			}, "cannot be reached",
+		},
+		"the password is refused": {
+			func(_ *testing.T, w *world, env map[string]string) {
+				w.login.User = url.UserPassword("nobody_of_that_name", password)
+				env["OUTBOX_DATABASE_URL"] = w.login.String()
+			}, "denied access",
+		},
+		"an awkward password is refused": {
+			func(_ *testing.T, w *world, env map[string]string) {
+				w.login.User = url.UserPassword("nobody_of_that_name", awkward)
+				env["OUTBOX_DATABASE_URL"] = w.login.String()
+			}, "denied access",
+		},
+		"the URL has a password that is not escaped": {
+			func(_ *testing.T, _ *world, env map[string]string) {
+				env["OUTBOX_DATABASE_URL"] = "postgres://relay:" + awkward + "@db:port/app"
+			}, "OUTBOX_DATABASE_URL",
+		},
+		"the connection string cannot be read": {
+			func(_ *testing.T, _ *world, env map[string]string) {
+				env["OUTBOX_DATABASE_URL"] = "host=db port=x password=" + password
+			}, "OUTBOX_DATABASE_URL",
+		},
+		"the URL asks for weak TLS": {
+			func(_ *testing.T, _ *world, env map[string]string) {
+				env["OUTBOX_DATABASE_URL"] = "postgres://relay:" + password + "@db.example/app?sslmode=require"
+			}, "OUTBOX_DATABASE_TLS",
+		},
+		"a role has no rights": {
+			func(t *testing.T, w *world, _ map[string]string) {
+				t.Helper()
+				if _, err := w.database.Exec(t.Context(), "REVOKE "+role+" FROM "+w.login.User.Username()); err != nil {
+					t.Fatal(err)
+				}
+			}, "denied access",
+		},
+		"the secret has a wrong password": {
+			func(_ *testing.T, w *world, env map[string]string) {
+				w.secret.Store(fmt.Sprintf(`{"username":"nobody_of_that_name","password":%q}`, password))
+				w.secretOnly(env)
+			}, "denied access",
+		},
+		"the secret is no JSON": {
+			func(_ *testing.T, w *world, env map[string]string) {
+				w.secret.Store(password)
+				w.secretOnly(env)
+			}, "OUTBOX_DATABASE_SECRET_ARN",
+		},
+		"the secret has no user": {
+			func(_ *testing.T, w *world, env map[string]string) {
+				w.secret.Store(fmt.Sprintf(`{"password":%q}`, password))
+				w.secretOnly(env)
+			}, "OUTBOX_DATABASE_SECRET_ARN",
+		},
+		"an IAM token goes nowhere": {
+			func(_ *testing.T, _ *world, env map[string]string) {
+				env["OUTBOX_DATABASE_AUTH"] = "iam"
+				env["OUTBOX_DATABASE_URL"] = "postgres://relay@" + unreachable() + "/app?sslmode=verify-full"
+			}, "cannot be reached",
+		},
+	}
+}
+
+// relays are for the relay, which has the brokers and the spans besides.
+func relays() map[string]scenario {
 	return map[string]scenario{
 		"all is well": {
 			func(t *testing.T, w *world, _ map[string]string) {
@@ -224,47 +298,6 @@ func scenarios() map[string]scenario {
 				}
 			}, "cannot be reached",
 		},
-		"the database cannot be reached": {
-			func(_ *testing.T, w *world, env map[string]string) {
-				w.login.Host = unreachable()
-				env["OUTBOX_DATABASE_URL"] = w.login.String()
-			}, "cannot be reached",
-		},
-		"the password is refused": {
-			func(_ *testing.T, w *world, env map[string]string) {
-				w.login.User = url.UserPassword("nobody_of_that_name", password)
-				env["OUTBOX_DATABASE_URL"] = w.login.String()
-			}, "denied access",
-		},
-		"an awkward password is refused": {
-			func(_ *testing.T, w *world, env map[string]string) {
-				w.login.User = url.UserPassword("nobody_of_that_name", awkward)
-				env["OUTBOX_DATABASE_URL"] = w.login.String()
-			}, "denied access",
-		},
-		"the URL has a password that is not escaped": {
-			func(_ *testing.T, _ *world, env map[string]string) {
-				env["OUTBOX_DATABASE_URL"] = "postgres://relay:" + awkward + "@db:port/app"
-			}, "OUTBOX_DATABASE_URL",
-		},
-		"the connection string cannot be read": {
-			func(_ *testing.T, _ *world, env map[string]string) {
-				env["OUTBOX_DATABASE_URL"] = "host=db port=x password=" + password
-			}, "OUTBOX_DATABASE_URL",
-		},
-		"the URL asks for weak TLS": {
-			func(_ *testing.T, _ *world, env map[string]string) {
-				env["OUTBOX_DATABASE_URL"] = "postgres://relay:" + password + "@db.example/app?sslmode=require"
-			}, "OUTBOX_DATABASE_TLS",
-		},
-		"a role has no rights": {
-			func(t *testing.T, w *world, _ map[string]string) {
-				t.Helper()
-				if _, err := w.database.Exec(t.Context(), "REVOKE outbox_relay FROM "+w.login.User.Username()); err != nil {
-					t.Fatal(err)
-				}
-			}, "denied access",
-		},
 		"the password comes from a secret": {
 			func(t *testing.T, w *world, env map[string]string) {
 				t.Helper()
@@ -273,29 +306,19 @@ func scenarios() map[string]scenario {
 				w.enqueue(t, `{"card":"`+payload+`"}`)
 			}, `"CloudWatchMetrics"`,
 		},
-		"the secret has a wrong password": {
-			func(_ *testing.T, w *world, env map[string]string) {
-				w.secret.Store(fmt.Sprintf(`{"username":"nobody_of_that_name","password":%q}`, password))
-				w.secretOnly(env)
-			}, "denied access",
+		"spans cannot be sent": {
+			func(t *testing.T, w *world, env map[string]string) {
+				t.Helper()
+				env["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"] = "http://x:" + otlpKey + "@" + unreachable() + "/" + otlpKey + "?key=" + otlpKey
+				env["OTEL_EXPORTER_OTLP_HEADERS"] = "api-key=" + otlpKey
+				w.enqueue(t, `{"card":"`+payload+`"}`)
+			}, "spans are lost",
 		},
-		"the secret is no JSON": {
+		"the keys for spans cannot be read": {
 			func(_ *testing.T, w *world, env map[string]string) {
-				w.secret.Store(password)
-				w.secretOnly(env)
-			}, "OUTBOX_DATABASE_SECRET_ARN",
-		},
-		"the secret has no user": {
-			func(_ *testing.T, w *world, env map[string]string) {
-				w.secret.Store(fmt.Sprintf(`{"password":%q}`, password))
-				w.secretOnly(env)
-			}, "OUTBOX_DATABASE_SECRET_ARN",
-		},
-		"an IAM token goes nowhere": {
-			func(_ *testing.T, _ *world, env map[string]string) {
-				env["OUTBOX_DATABASE_AUTH"] = "iam"
-				env["OUTBOX_DATABASE_URL"] = "postgres://relay@" + unreachable() + "/app?sslmode=verify-full"
-			}, "cannot be reached",
+				env["OTEL_EXPORTER_OTLP_ENDPOINT"] = w.secrets.URL
+				env["OTEL_EXPORTER_OTLP_HEADERS"] = otlpKey
+			}, "OTEL_EXPORTER_OTLP_HEADERS",
 		},
 	}
 }
@@ -313,10 +336,36 @@ func (w *world) secretOnly(env map[string]string) {
 	env["OUTBOX_DATABASE_SECRET_ARN"] = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db"
 }
 
-// cases says what is done with each function. A function that is not here fails
-// the test.
-func cases() map[string]map[string]scenario {
-	return map[string]map[string]scenario{"relay": scenarios()}
+// kept is a scenario in which an event of the outbox, sent or dead, stays with
+// its payload.
+func kept(sql, says string) scenario {
+	return scenario{func(t *testing.T, w *world, _ map[string]string) {
+		t.Helper()
+		w.enqueue(t, `{"card":"`+payload+`"}`)
+		if _, err := w.database.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}, says}
+}
+
+// subject is a function and what is done with it.
+type subject struct {
+	role, request string
+	own           map[string]scenario
+}
+
+// subjects are the functions. One that is not here fails the test.
+func subjects() map[string]subject {
+	const sent = `UPDATE outbox.events SET sent_at = now() - interval '25 hours', message_id = 'm'`
+	return map[string]subject{
+		"relay": {"outbox_relay", `{}`, relays()},
+		"dlq-redrive": {"outbox_redrive", `{"action":"replay","aggregate_type":"order"}`, map[string]scenario{
+			"sent events are sent again": kept(sent, "redrive ended"),
+		}},
+		"janitor": {"outbox_janitor", `{}`, map[string]scenario{
+			"sent events are archived": kept(sent, `"CloudWatchMetrics"`),
+		}},
+	}
 }
 
 func TestNoFunctionWritesSecretsOrPayloads(t *testing.T) {
@@ -327,7 +376,7 @@ func TestNoFunctionWritesSecretsOrPayloads(t *testing.T) {
 	}
 	for _, main := range mains {
 		function := filepath.Dir(main)
-		all, ok := cases()[function]
+		s, ok := subjects()[function]
 		if !ok {
 			t.Errorf("%s: nothing is said here about what it may write", function)
 			continue
@@ -336,15 +385,17 @@ func TestNoFunctionWritesSecretsOrPayloads(t *testing.T) {
 		if built, buildErr := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+function).CombinedOutput(); buildErr != nil {
 			t.Fatalf("%v\n%s", buildErr, built)
 		}
-		for name, s := range all {
+		all := databases(s.role)
+		maps.Copy(all, s.own)
+		for name, scene := range all {
 			t.Run(function+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				w := newWorld(t, password)
+				w := newWorld(t, s.role)
 				env := maps.Clone(w.environment())
-				s.arrange(t, w, env)
-				out := run(t, binary, env)
-				if !strings.Contains(out, s.says) {
-					t.Errorf("the run does not say %q:\n%s", s.says, out)
+				scene.arrange(t, w, env)
+				out := run(t, binary, s.request, env)
+				if !strings.Contains(out, scene.says) {
+					t.Errorf("the run does not say %q:\n%s", scene.says, out)
 				}
 				if found := leaks(out); found != nil {
 					t.Errorf("%q can be read in:\n%s", found, out)
@@ -363,12 +414,12 @@ func TestNoFunctionWritesSecretsOrPayloads(t *testing.T) {
 
 // run returns all that comes out of two invocations: both outputs, the answer
 // and the error.
-func run(t *testing.T, binary string, env map[string]string) string {
+func run(t *testing.T, binary, request string, env map[string]string) string {
 	t.Helper()
 	var mu sync.Mutex
 	var text strings.Builder
 	f, err := lambdalocal.New(lambdalocal.Config{
-		Binary: binary, Timeout: 12 * time.Second, Memory: 512, Env: env,
+		Binary: binary, Timeout: 20 * time.Second, Memory: 512, Env: env,
 		Output: func(l lambdalocal.Line) {
 			mu.Lock()
 			defer mu.Unlock()
@@ -380,7 +431,7 @@ func run(t *testing.T, binary string, env map[string]string) string {
 	}
 	var answers strings.Builder
 	for range 2 {
-		response, invokeErr := f.Invoke(t.Context(), []byte(`{}`))
+		response, invokeErr := f.Invoke(t.Context(), []byte(request))
 		answers.Write(response.Payload)
 		if invokeErr != nil {
 			answers.WriteString("\n" + invokeErr.Error())

@@ -267,6 +267,6 @@ func (g *gate) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) e
 	defer g.calls.Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(running, cancel)() //nolint:contextcheck // both contexts end the call
+	defer context.AfterFunc(running, cancel)()    //nolint:contextcheck // both contexts end the call
 	return g.SpanExporter.ExportSpans(ctx, spans) //nolint:wrapcheck // a wrapper of the same interface
 }
