@@ -26,6 +26,12 @@ type store struct {
 	slow time.Duration
 	// deaf lets every Hide fail.
 	deaf bool
+	// stubborn lets a send take its time whatever its deadline.
+	stubborn bool
+	// deletes are the calls of Delete, and shown the bodies in the order in
+	// which they were shown again.
+	deletes int
+	shown   []string
 }
 
 type dead struct {
@@ -107,6 +113,9 @@ func (s *store) each(receipts []string, do func(at int)) []error {
 }
 
 func (s *store) Delete(_ context.Context, receipts []string) []error {
+	s.mu.Lock()
+	s.deletes++
+	s.mu.Unlock()
 	return s.each(receipts, func(at int) { s.dead = slices.Delete(s.dead, at, at+1) })
 }
 
@@ -117,6 +126,8 @@ func (s *store) Hide(_ context.Context, receipts []string, d time.Duration) []er
 	return s.each(receipts, func(at int) {
 		if d > 0 {
 			s.renewals++
+		} else {
+			s.shown = append(s.shown, s.dead[at].Body)
 		}
 		s.dead[at].until = time.Now().Add(d)
 	})
@@ -144,6 +155,9 @@ func (s *store) Send(ctx context.Context, msgs []redrive.Message) []outbox.Resul
 	results := make([]outbox.Result, len(msgs))
 	timer := time.NewTimer(s.slow)
 	defer timer.Stop()
+	if s.stubborn {
+		ctx = context.WithoutCancel(ctx)
+	}
 	select {
 	case <-ctx.Done():
 		for i := range results {
@@ -274,6 +288,42 @@ func TestWhatCannotBeKeptHiddenIsNotSent(t *testing.T) {
 		s.inOrder(t)
 		if len(s.sent) != answer.Redriven {
 			t.Errorf("%d were sent", len(s.sent))
+		}
+	})
+}
+
+// The process stood still between the acceptance and its answer, for longer than
+// the message was hidden. The receipt may be somebody else's by now: it is not
+// even tried.
+func TestAnExpiredReceiptIsNotTried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(1, 3)
+		s.slow, s.stubborn = 61*time.Second, true
+		answer := s.run(t, redrive.Config{Receivers: 1}, redrive.Request{}, 30*time.Second)
+		if s.deletes != 0 || answer.Redriven != 1 || answer.Duplicates != 1 || answer.GroupsStopped != 1 {
+			t.Errorf("%d deletes, answer %+v", s.deletes, answer)
+		}
+	})
+}
+
+// Of each group the last is shown first, so that the first hides the rest to
+// the end.
+func TestWhatWasHeldBackIsShownFromItsEnd(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newStore(3, 3)
+		s.run(t, redrive.Config{}, redrive.Request{EventType: "none"}, time.Minute)
+		next := map[string]int{"0": 2, "1": 2, "2": 2}
+		for _, body := range s.shown {
+			g, n, _ := strings.Cut(body, "-")
+			if n != fmt.Sprint(next[g]) {
+				t.Errorf("group %s: %s was shown where %d belongs, of %v", g, n, next[g], s.shown)
+			}
+			next[g]--
+		}
+		if len(s.shown) != 9 {
+			t.Errorf("shown %v", s.shown)
 		}
 	})
 }
