@@ -212,8 +212,20 @@ redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside
 	go test ./functions/dlq-redrive -count=1 -timeout 0 -v -run 'ThroughKills$$' -redrive.campaign
 
 .PHONY: bench
-bench: ## run every Go benchmark, on a PostgreSQL that writes durably
-	go run ./localstack/postgres -fsync -- go test -run '^$$' -bench . -benchmem ./...
+SET ?= standard
+ROUNDS ?= 1
+ONLY ?=
+bench: ## measure the relay end to end, with PostgreSQL and a stand-in broker; only the scenarios ONLY
+	go run ./bench -set $(SET) -rounds $(ROUNDS) -run '$(ONLY)'
+
+.PHONY: bench-sustain
+bench-sustain: ## ten minutes at 5,000 events/s with and without a held snapshot, and backlogs up to 10,000,000
+	go run ./bench -set sustain -run '$(ONLY)'
+
+.PHONY: bench-go
+BENCHTIME ?= 1s
+bench-go: ## run every Go benchmark, on a PostgreSQL that writes durably
+	go run ./localstack/postgres -fsync -- go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
 
 .PHONY: postgres
 postgres: ## run a PostgreSQL until interrupted and print its URL

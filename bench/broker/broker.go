@@ -1,0 +1,251 @@
+// Package broker is a stand-in for SQS and SNS that costs little processor time:
+// it answers the two batch calls after a set latency, accepts everything, and
+// writes down what it accepted. It checks no signature and speaks no TLS.
+package broker
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/md5"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Acceptance is one message that was taken. Number and Group are those of
+// package load.
+type Acceptance struct {
+	Number int64
+	Group  int64
+	// Arrived is when its request had been read, Answered when the answer was
+	// handed to the kernel, both in nanoseconds of the wall clock.
+	Arrived  int64
+	Answered int64
+	// Sum is the first half of the MD5 of the body.
+	Sum uint64
+}
+
+// Broker accepts messages. Make it with New.
+type Broker struct {
+	latency time.Duration
+
+	mu       sync.Mutex
+	accepted []Acceptance
+
+	requests  atomic.Int64
+	malformed atomic.Int64
+	messages  atomic.Int64
+}
+
+// New returns a broker that answers after latency.
+func New(latency time.Duration) *Broker { return &Broker{latency: latency} }
+
+// Count returns the requests, the messages, and the messages that did not look
+// as they should.
+func (b *Broker) Count() (requests, messages, malformed int64) {
+	return b.requests.Load(), b.messages.Load(), b.malformed.Load()
+}
+
+// Serve answers connections of l until ctx ends.
+func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
+	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
+	defer stop()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			if ctx.Err() != nil {
+				return nil
+			}
+			return err
+		}
+		go func() {
+			defer conn.Close() //nolint:errcheck // the client decides when it is over
+			c := connection{broker: b, in: bufio.NewReaderSize(conn, 32<<10), out: conn, timer: time.NewTimer(time.Hour)}
+			for c.serve() == nil {
+				continue
+			}
+		}()
+	}
+}
+
+// Write writes the acceptances in the order in which they came, as Read reads
+// them.
+func (b *Broker) Write(path string) error {
+	f, err := os.Create(path) //nolint:gosec // a path of the benchmark
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	out := bufio.NewWriterSize(f, 1<<20)
+	err = binary.Write(out, binary.LittleEndian, b.accepted)
+	return errors.Join(err, out.Flush(), f.Close())
+}
+
+// Read reads what Write wrote.
+func Read(path string) ([]Acceptance, error) {
+	f, err := os.Open(path) //nolint:gosec // a path of the benchmark
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Acceptance, info.Size()/int64(binary.Size(Acceptance{})))
+	return all, binary.Read(bufio.NewReaderSize(f, 1<<20), binary.LittleEndian, all)
+}
+
+// MessageID returns the id that the n-th accepted message has, from 0.
+func MessageID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n) }
+
+// SequenceNumber returns its sequence number, 20 digits as those of SQS.
+func SequenceNumber(n int) string { return fmt.Sprintf("1%019d", n) }
+
+type connection struct {
+	broker *Broker
+	in     *bufio.Reader
+	out    io.Writer
+	timer  *time.Timer
+
+	body, answer, scratch []byte
+	batch                 []message
+}
+
+type message struct {
+	id    []byte
+	group int64
+	event int64
+	sum   [md5.Size]byte
+}
+
+var errTooLarge = errors.New("request is too large")
+
+// serve reads and answers one request.
+func (c *connection) serve() error {
+	line, err := c.in.ReadSlice('\n')
+	if err != nil {
+		return err
+	}
+	if bytes.HasPrefix(line, []byte("GET /count")) {
+		return c.count()
+	}
+	length, sqs, send, err := c.header()
+	if err != nil {
+		return err
+	}
+	if cap(c.body) < length {
+		c.body = make([]byte, length)
+	}
+	c.body = c.body[:length]
+	if _, err = io.ReadFull(c.in, c.body); err != nil {
+		return err
+	}
+	c.batch = c.batch[:0]
+	switch {
+	case sqs && send:
+		err = c.readSQS()
+	case !sqs && bytes.Contains(c.body[:min(length, 200)], []byte("Action=PublishBatch")):
+		err = c.readSNS()
+	case sqs:
+		return c.write("application/x-amz-json-1.0", []byte(`{"Attributes":{"QueueArn":"arn:aws:sqs:us-east-1:000000000000:bench.fifo"}}`))
+	default:
+		return c.write("text/xml", []byte(`<GetTopicAttributesResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><GetTopicAttributesResult><Attributes/></GetTopicAttributesResult></GetTopicAttributesResponse>`))
+	}
+	if err != nil {
+		c.broker.malformed.Add(1)
+		return err
+	}
+	return c.accept(sqs)
+}
+
+func (c *connection) header() (length int, sqs, send bool, err error) {
+	for {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return 0, false, false, err
+		}
+		if len(line) <= 2 {
+			return length, sqs, send, nil
+		}
+		name, value, _ := bytes.Cut(line[:len(line)-2], []byte(": "))
+		switch {
+		case bytes.EqualFold(name, []byte("Content-Length")):
+			if length, err = strconv.Atoi(string(value)); err != nil || length > 4<<20 {
+				return 0, false, false, errTooLarge
+			}
+		case bytes.EqualFold(name, []byte("X-Amz-Target")):
+			sqs, send = true, bytes.HasSuffix(value, []byte(".SendMessageBatch"))
+		}
+	}
+}
+
+// accept takes the batch, waits and answers.
+func (c *connection) accept(sqs bool) error {
+	b := c.broker
+	arrived := time.Now()
+	b.mu.Lock()
+	first := len(b.accepted)
+	for i := range c.batch {
+		m := &c.batch[i]
+		b.accepted = append(b.accepted, Acceptance{
+			Number: m.event, Group: m.group, Arrived: arrived.UnixNano(), Sum: binary.LittleEndian.Uint64(m.sum[:8]),
+		})
+	}
+	b.mu.Unlock()
+	b.requests.Add(1)
+	b.messages.Add(int64(len(c.batch)))
+
+	mediaType := "text/xml"
+	if sqs {
+		mediaType = "application/x-amz-json-1.0"
+		c.answerSQS(first)
+	} else {
+		c.answerSNS(first)
+	}
+	if b.latency > 0 {
+		c.timer.Reset(b.latency - time.Since(arrived))
+		<-c.timer.C
+	}
+	err := c.write(mediaType, c.answer)
+	answered := time.Now().UnixNano()
+	b.mu.Lock()
+	for i := range c.batch {
+		b.accepted[first+i].Answered = answered
+	}
+	b.mu.Unlock()
+	return err
+}
+
+func (c *connection) write(mediaType string, body []byte) error {
+	out := c.scratch[:0]
+	out = append(out, "HTTP/1.1 200 OK\r\nX-Amzn-Requestid: 0\r\nContent-Type: "...)
+	out = append(append(out, mediaType...), "\r\nContent-Length: "...)
+	out = strconv.AppendInt(out, int64(len(body)), 10)
+	c.scratch = append(append(out, "\r\n\r\n"...), body...)
+	_, err := c.out.Write(c.scratch)
+	return err
+}
+
+func (c *connection) count() error {
+	for {
+		line, err := c.in.ReadSlice('\n')
+		if err != nil {
+			return err
+		}
+		if len(line) <= 2 {
+			break
+		}
+	}
+	requests, messages, malformed := c.broker.Count()
+	return c.write("application/json", fmt.Appendf(nil, `{"requests":%d,"messages":%d,"malformed":%d}`, requests, messages, malformed))
+}

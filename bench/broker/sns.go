@@ -1,0 +1,103 @@
+package broker
+
+import (
+	"bytes"
+	"crypto/md5"
+	"encoding/hex"
+	"strconv"
+)
+
+const member = "PublishBatchRequestEntries.member."
+
+// readSNS reads the entries of a PublishBatch.
+func (c *connection) readSNS() error {
+	for rest := c.body; len(rest) > 0; {
+		var pair []byte
+		pair, rest, _ = bytes.Cut(rest, []byte("&"))
+		key, value, _ := bytes.Cut(pair, []byte("="))
+		key, ok := bytes.CutPrefix(key, []byte(member))
+		if !ok {
+			continue
+		}
+		number, field, _ := bytes.Cut(key, []byte("."))
+		n, err := strconv.Atoi(string(number))
+		if err != nil || n < 1 || n > 10 {
+			return errForm
+		}
+		for len(c.batch) < n {
+			c.batch = append(c.batch, message{})
+		}
+		m := &c.batch[n-1]
+		ok = true
+		switch string(field) {
+		case "Id":
+			m.id = value
+		case "Message":
+			m.sum = md5.Sum(unescape(value))
+		case "MessageGroupId":
+			m.group, ok = groupNumber(unescape(value))
+		case "MessageDeduplicationId":
+			m.event, ok = eventNumber(value)
+		}
+		if !ok {
+			return errForm
+		}
+	}
+	if len(c.batch) == 0 {
+		return errForm
+	}
+	return nil
+}
+
+// unescape decodes a form value in its place.
+func unescape(b []byte) []byte {
+	to := 0
+	for at := 0; at < len(b); at++ {
+		c := b[at]
+		switch {
+		case c == '+':
+			c = ' '
+		case c == '%' && at+2 < len(b):
+			var decoded [1]byte
+			if _, err := hex.Decode(decoded[:], b[at+1:at+3]); err == nil {
+				c = decoded[0]
+				at += 2
+			}
+		}
+		b[to] = c
+		to++
+	}
+	return b[:to]
+}
+
+func (c *connection) answerSNS(first int) {
+	out := c.answer[:0]
+	out = append(out, `<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult><Failed/><Successful>`...)
+	for i := range c.batch {
+		out = append(append(out, `<member><MessageId>`...), MessageID(first+i)...)
+		out = append(append(out, `</MessageId><Id>`...), c.batch[i].id...)
+		out = append(append(out, `</Id><SequenceNumber>`...), SequenceNumber(first+i)...)
+		out = append(out, `</SequenceNumber></member>`...)
+	}
+	out = append(out, `</Successful></PublishBatchResult><ResponseMetadata><RequestId>0</RequestId></ResponseMetadata></PublishBatchResponse>`...)
+	c.answer = out
+}
+
+// groupNumber reads the number of "bench:123".
+func groupNumber(group []byte) (int64, bool) {
+	digits, ok := bytes.CutPrefix(group, []byte("bench:"))
+	n, err := strconv.ParseInt(string(digits), 10, 64)
+	return n, ok && err == nil
+}
+
+// eventNumber reads the number in the last 14 digits of an event id.
+func eventNumber(id []byte) (int64, bool) {
+	if len(id) != 36 {
+		return 0, false
+	}
+	var digits [14]byte
+	copy(digits[:2], id[21:23])
+	copy(digits[2:], id[24:])
+	n, err := strconv.ParseInt(string(digits[:]), 16, 64)
+	return n, err == nil
+}

@@ -1,0 +1,210 @@
+package broker
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"errors"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+var errForm = errors.New("malformed request")
+
+// readSQS reads the entries of a SendMessageBatchRequest.
+func (c *connection) readSQS() error {
+	p := parser{in: c.body}
+	p.object(func(key []byte) {
+		if string(key) != "Entries" {
+			p.skip()
+			return
+		}
+		p.array(func() {
+			var m message
+			p.object(func(key []byte) {
+				switch string(key) {
+				case "Id":
+					m.id = p.text()
+				case "MessageBody":
+					m.sum = md5.Sum(p.text())
+				case "MessageGroupId":
+					m.group = p.number(groupNumber(p.text()))
+				case "MessageDeduplicationId":
+					m.event = p.number(eventNumber(p.text()))
+				default:
+					p.skip()
+				}
+			})
+			c.batch = append(c.batch, m)
+		})
+	})
+	if p.failed || len(c.batch) == 0 || len(c.batch) > 10 {
+		return errForm
+	}
+	return nil
+}
+
+func (c *connection) answerSQS(first int) {
+	out := c.answer[:0]
+	out = append(out, `{"Successful":[`...)
+	for i := range c.batch {
+		m := &c.batch[i]
+		if i > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(out, `{"Id":"`...), m.id...)
+		out = append(append(out, `","MessageId":"`...), MessageID(first+i)...)
+		out = hex.AppendEncode(append(out, `","MD5OfMessageBody":"`...), m.sum[:])
+		out = append(append(out, `","SequenceNumber":"`...), SequenceNumber(first+i)...)
+		out = append(out, `"}`...)
+	}
+	out = append(out, `]}`...)
+	c.answer = out
+}
+
+// parser reads JSON, and gives up at what it does not understand.
+type parser struct {
+	in     []byte
+	at     int
+	failed bool
+}
+
+func (p *parser) next() byte {
+	for p.at < len(p.in) {
+		switch c := p.in[p.at]; c {
+		case ' ', '\n', '\t', '\r':
+			p.at++
+		default:
+			return c
+		}
+	}
+	p.failed = true
+	return 0
+}
+
+func (p *parser) expect(c byte) {
+	if p.failed || p.next() != c {
+		p.failed = true
+		return
+	}
+	p.at++
+}
+
+func (p *parser) number(n int64, ok bool) int64 {
+	p.failed = p.failed || !ok
+	return n
+}
+
+func (p *parser) object(member func(key []byte)) {
+	p.expect('{')
+	for !p.failed && p.next() != '}' {
+		key := p.text()
+		p.expect(':')
+		if p.failed {
+			return
+		}
+		member(key)
+		if p.next() == ',' {
+			p.at++
+		}
+	}
+	p.expect('}')
+}
+
+func (p *parser) array(element func()) {
+	p.expect('[')
+	for !p.failed && p.next() != ']' {
+		element()
+		if p.next() == ',' {
+			p.at++
+		}
+	}
+	p.expect(']')
+}
+
+// skip passes over a value of strings, objects and arrays.
+func (p *parser) skip() {
+	depth := 0
+	for !p.failed {
+		switch p.next() {
+		case '"':
+			p.text()
+		case '{', '[':
+			depth++
+			p.at++
+			continue
+		case '}', ']':
+			depth--
+			p.at++
+		default:
+			p.at++
+			continue
+		}
+		if depth == 0 {
+			return
+		}
+	}
+}
+
+// text reads a string in its place: what has escapes is written over.
+func (p *parser) text() []byte {
+	p.expect('"')
+	if p.failed {
+		return nil
+	}
+	from, to := p.at, p.at
+	for p.at < len(p.in) {
+		c := p.in[p.at]
+		p.at++
+		if c == '"' {
+			return p.in[from:to]
+		}
+		if c == '\\' {
+			to += p.escape(p.in[to:to])
+			continue
+		}
+		p.in[to] = c
+		to++
+	}
+	p.failed = true
+	return nil
+}
+
+// escape reads what follows a backslash, writes it to dst and returns its
+// length.
+func (p *parser) escape(dst []byte) int {
+	if p.at >= len(p.in) {
+		p.failed = true
+		return 0
+	}
+	c := p.in[p.at]
+	p.at++
+	switch c {
+	case 'n':
+		c = '\n'
+	case 't':
+		c = '\t'
+	case 'r':
+		c = '\r'
+	case 'u':
+		r := p.hex4()
+		if utf16.IsSurrogate(r) && p.at+1 < len(p.in) && p.in[p.at] == '\\' && p.in[p.at+1] == 'u' {
+			p.at += 2
+			r = utf16.DecodeRune(r, p.hex4())
+		}
+		return len(utf8.AppendRune(dst, r))
+	}
+	return len(append(dst, c))
+}
+
+func (p *parser) hex4() rune {
+	var b [2]byte
+	if p.at+4 > len(p.in) {
+		p.failed = true
+		return 0
+	}
+	if _, err := hex.Decode(b[:], p.in[p.at:p.at+4]); err != nil {
+		p.failed = true
+	}
+	p.at += 4
+	return rune(b[0])<<8 | rune(b[1])
+}

@@ -1,0 +1,114 @@
+// Package load is what a benchmark writes: events that follow from their number,
+// so that whoever knows the number knows what must arrive.
+package load
+
+import (
+	"crypto/md5"
+	"encoding/binary"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// AggregateType is that of all events; the group of aggregate 5 is "bench:5".
+const AggregateType = "bench"
+
+// Config describes the events.
+type Config struct {
+	// Aggregates is how many there are. Defaults to 1000.
+	Aggregates int `json:"aggregates"`
+	// Skew is how events choose their aggregate: "" evenly, "zipf" with the
+	// weight 1/rank, "hot" one event in ten for the first aggregate.
+	Skew string `json:"skew,omitempty"`
+	// Bytes is the size of a payload. Defaults to 500.
+	Bytes int `json:"payload_bytes"`
+}
+
+// Events makes events. Its methods may be called concurrently.
+type Events struct {
+	cfg    Config
+	filler string
+	// bounds are the cumulated weights of the aggregates, for zipf.
+	bounds []float64
+}
+
+// New returns the events of cfg.
+func New(cfg Config) *Events {
+	e := &Events{cfg: cfg, filler: strings.Repeat("payload ", cfg.Bytes/8+1)}
+	if cfg.Skew == "zipf" {
+		sum := 0.0
+		for rank := range cfg.Aggregates {
+			sum += 1 / float64(rank+1)
+			e.bounds = append(e.bounds, sum)
+		}
+	}
+	return e
+}
+
+// Aggregate returns the aggregate of event n.
+func (e *Events) Aggregate(n int64) int {
+	h := mix(uint64(n)) //nolint:gosec // a number from 0 on
+	switch e.cfg.Skew {
+	case "zipf":
+		at := float64(h>>11) / (1 << 53) * e.bounds[len(e.bounds)-1]
+		return sort.SearchFloat64s(e.bounds, at)
+	case "hot":
+		if h%10 == 0 {
+			return 0
+		}
+	}
+	return int(mix(h) % uint64(e.cfg.Aggregates)) //nolint:gosec // below Aggregates
+}
+
+// mix is SplitMix64.
+func mix(x uint64) uint64 {
+	x += 0x9E3779B97F4A7C15
+	x = (x ^ x>>30) * 0xBF58476D1CE4E5B9
+	x = (x ^ x>>27) * 0x94D049BB133111EB
+	return x ^ x>>31
+}
+
+// Payload returns the payload of event n.
+func (e *Events) Payload(n int64) []byte {
+	b := fmt.Appendf(make([]byte, 0, e.cfg.Bytes+128), `{"order_id":%d,"customer":"c-%d","currency":"EUR","lines":[{"sku":"A-%d","quantity":%d},{"sku":"B-2","quantity":1}],"note":"`,
+		n, e.Aggregate(n), n%977, n%7)
+	if fill := e.cfg.Bytes - len(b) - 2; fill > 0 {
+		b = append(b, e.filler[:min(fill, len(e.filler))]...)
+	}
+	return append(b, `"}`...)
+}
+
+// Event returns event n.
+func (e *Events) Event(n int64) outbox.Event {
+	return outbox.Event{
+		EventID:       EventID(n),
+		AggregateType: AggregateType,
+		AggregateID:   strconv.Itoa(e.Aggregate(n)),
+		Type:          "order.placed",
+		Payload:       e.Payload(n),
+	}
+}
+
+// Sum is the first half of the MD5 of a payload.
+func Sum(payload []byte) uint64 {
+	sum := md5.Sum(payload)
+	return binary.LittleEndian.Uint64(sum[:8])
+}
+
+// EventID returns the id of event n: a UUID of version 7 that ends in n.
+func EventID(n int64) uuid.UUID {
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[:8], 0x01890a5dac967000)
+	binary.BigEndian.PutUint64(id[8:], 0x8000000000000000|uint64(n)) //nolint:gosec // below 2^56
+	return id
+}
+
+// Number is the inverse of EventID.
+func Number(id uuid.UUID) int64 {
+	return int64(binary.BigEndian.Uint64(id[8:]) & 0x00FFFFFFFFFFFFFF) //nolint:gosec // below 2^56
+}

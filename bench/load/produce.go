@@ -1,0 +1,177 @@
+package load
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// Plan is what a producer does.
+type Plan struct {
+	Config
+
+	// URL is the database.
+	URL string `json:"url"`
+	// Fill writes events 0 to Fill-1 as fast as it can, before anything else.
+	Fill int64 `json:"fill,omitempty"`
+	// Rate writes that many events a second for Duration, in transactions of
+	// PerTx events on Connections connections.
+	Rate        int           `json:"rate,omitempty"`
+	Duration    time.Duration `json:"duration,omitempty"`
+	PerTx       int           `json:"per_tx,omitempty"`
+	Connections int           `json:"connections,omitempty"`
+	// Path is where the commits are written.
+	Path string `json:"path"`
+}
+
+// Commit is a transaction that was committed, with times in nanoseconds of the
+// wall clock.
+type Commit struct {
+	First, Count int64
+	// Due is when the open-loop schedule had it begin, whenever it did.
+	Due int64
+	// Began is when the commit was asked for, Done when it was answered.
+	Began, Done int64
+}
+
+// Produce carries out the plan.
+func Produce(ctx context.Context, p Plan) error {
+	config, err := pgxpool.ParseConfig(p.URL)
+	if err != nil {
+		return err
+	}
+	config.MaxConns = int32(max(p.Connections, 1)) //nolint:gosec // a small number
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	events := New(p.Config)
+	commits, err := fill(ctx, pool, events, p.Fill)
+	if err == nil && p.Rate > 0 {
+		var live []Commit
+		live, err = drive(ctx, pool, events, p)
+		commits = append(commits, live...)
+	}
+	return errors.Join(err, write(p.Path, commits))
+}
+
+// fillTx is how many events a transaction of Fill has.
+const fillTx = 10_000
+
+func fill(ctx context.Context, pool *pgxpool.Pool, events *Events, total int64) ([]Commit, error) {
+	var commits []Commit
+	for first := int64(0); first < total; first += fillTx {
+		c := Commit{First: first, Count: min(fillTx, total-first)}
+		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			_, err := outbox.EnqueueCopy(ctx, tx, func(yield func(outbox.Event) bool) {
+				for n := c.First; n < c.First+c.Count && yield(events.Event(n)); n++ {
+					continue
+				}
+			})
+			c.Began = time.Now().UnixNano()
+			return err
+		})
+		if err != nil {
+			return commits, fmt.Errorf("fill: %w", err)
+		}
+		c.Due, c.Done = c.Began, time.Now().UnixNano()
+		commits = append(commits, c)
+	}
+	return commits, nil
+}
+
+// drive writes at a fixed rate. Each connection has a schedule of its own that
+// it does not leave when it is late: what is late shows as Began behind Due.
+func drive(ctx context.Context, pool *pgxpool.Pool, events *Events, p Plan) ([]Commit, error) {
+	gap := time.Duration(float64(time.Second) * float64(p.PerTx) / float64(p.Rate))
+	start := time.Now().Add(50 * time.Millisecond)
+	transactions := int64(p.Duration / gap)
+	all := make([][]Commit, p.Connections)
+	faults := make([]error, p.Connections)
+	var workers sync.WaitGroup
+	for w := range p.Connections {
+		workers.Go(func() {
+			for k := int64(w); k < transactions; k += int64(p.Connections) {
+				due := start.Add(time.Duration(k) * gap)
+				if err := waitUntil(ctx, due); err != nil {
+					faults[w] = err
+					return
+				}
+				c := Commit{First: p.Fill + k*int64(p.PerTx), Count: int64(p.PerTx), Due: due.UnixNano()}
+				if faults[w] = commit(ctx, pool, events, &c); faults[w] != nil {
+					return
+				}
+				all[w] = append(all[w], c)
+			}
+		})
+	}
+	workers.Wait()
+	return slices.Concat(all...), errors.Join(faults...)
+}
+
+func commit(ctx context.Context, pool *pgxpool.Pool, events *Events, c *Commit) error {
+	tx, err := pool.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback(ctx) //nolint:errcheck // of no effect behind the commit
+	batch := make([]outbox.Event, c.Count)
+	for i := range batch {
+		batch[i] = events.Event(c.First + int64(i))
+	}
+	if _, err = outbox.Enqueue(ctx, tx, batch...); err != nil {
+		return err
+	}
+	c.Began = time.Now().UnixNano()
+	err = tx.Commit(ctx)
+	c.Done = time.Now().UnixNano()
+	return err
+}
+
+func waitUntil(ctx context.Context, at time.Time) error {
+	wait := time.Until(at)
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func write(path string, commits []Commit) error {
+	f, err := os.Create(path) //nolint:gosec // a path of the benchmark
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(f)
+	err = binary.Write(out, binary.LittleEndian, commits)
+	return errors.Join(err, out.Flush(), f.Close())
+}
+
+// ReadCommits reads what Produce wrote.
+func ReadCommits(path string) ([]Commit, error) {
+	b, err := os.ReadFile(path) //nolint:gosec // a path of the benchmark
+	if err != nil {
+		return nil, err
+	}
+	commits := make([]Commit, len(b)/binary.Size(Commit{}))
+	_, err = binary.Decode(b, binary.LittleEndian, commits)
+	return commits, err
+}

@@ -1,0 +1,155 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// child is a process of the benchmark's own program.
+type child struct {
+	cmd   *exec.Cmd
+	input io.WriteCloser
+	lines *bufio.Reader
+}
+
+// spawn starts the program in a role, with in as JSON on its input, which then
+// ends. Without in the input stays open.
+func spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{cmd: exec.CommandContext(ctx, self, args...)}
+	c.cmd.Stderr = log
+	if in != nil {
+		var b []byte
+		if b, err = json.Marshal(in); err != nil {
+			return nil, err
+		}
+		c.cmd.Stdin = bytes.NewReader(b)
+	} else if c.input, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	c.lines = bufio.NewReader(out)
+	return c, c.cmd.Start()
+}
+
+// wait waits for the end of the process.
+func (c *child) wait() error {
+	if c.input != nil {
+		_ = c.input.Close()
+	}
+	if err := c.cmd.Wait(); err != nil {
+		return fmt.Errorf("%s: %w", c.cmd.Args[1], err)
+	}
+	return nil
+}
+
+// ticks is how many of the clock ticks of /proc make a second: 100 on every
+// Linux that Go runs on.
+const ticks = 100
+
+// processor returns the processor time of a process, and with reaped that of
+// the children that it has waited for. A process that is gone has none.
+func processor(pid int, reaped bool) time.Duration {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0
+	}
+	// The name of the program, in parentheses, may hold anything.
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	const user, system, childUser, childSystem = 11, 12, 13, 14
+	of := []int{user, system}
+	if reaped {
+		of = append(of, childUser, childSystem)
+	}
+	var sum int64
+	for _, i := range of {
+		n, _ := strconv.ParseInt(fields[i], 10, 64)
+		sum += n
+	}
+	return time.Duration(sum) * time.Second / ticks
+}
+
+// memory returns the resident size of a process in bytes.
+func memory(pid int) int64 {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(b))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(fields[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+// find returns the processes whose link in /proc leads to target.
+func find(link, target string) []int {
+	entries, _ := filepath.Glob("/proc/[0-9]*/" + link)
+	var found []int
+	for _, e := range entries {
+		if to, err := os.Readlink(e); err == nil && to == target {
+			pid, _ := strconv.Atoi(strings.Split(e, "/")[2])
+			found = append(found, pid)
+		}
+	}
+	return found
+}
+
+// machineBusy returns the time that all processors were busy so far.
+func machineBusy() time.Duration {
+	b, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0
+	}
+	line, _, _ := strings.Cut(string(b), "\n")
+	var busy int64
+	for i, f := range strings.Fields(line) {
+		const idle, ioWait, guest = 4, 5, 9
+		if i == 0 || i == idle || i == ioWait || i >= guest {
+			continue
+		}
+		n, _ := strconv.ParseInt(f, 10, 64)
+		busy += n
+	}
+	return time.Duration(busy) * time.Second / ticks
+}
+
+var errTimeout = errors.New("did not come to an end in time")
+
+// poll asks done every so often, until it is true.
+func poll(ctx context.Context, every, most time.Duration, done func() (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, most, errTimeout)
+	defer cancel()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

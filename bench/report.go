@@ -1,0 +1,224 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
+)
+
+type options struct {
+	run, set, out string
+	rounds        int
+	latency       time.Duration
+	scale         float64
+}
+
+// Latency has percentiles in milliseconds.
+type Latency struct {
+	P50  float64 `json:"p50_ms"`
+	P99  float64 `json:"p99_ms"`
+	P999 float64 `json:"p999_ms"`
+	Max  float64 `json:"max_ms"`
+}
+
+// Result is what one run measured. Costs are per event.
+type Result struct {
+	Scenario
+
+	Round   int     `json:"round"`
+	Events  int64   `json:"events"`
+	Seconds float64 `json:"seconds"`
+	// Rate1 is events a second, from the first due time (a live load) or the
+	// first arrival (a backlog) to the last answer.
+	Rate1 float64 `json:"events_per_second"`
+	// FromCommit is from asking for the commit to the broker's answer, FromDue
+	// from the time at which the schedule had the transaction begin.
+	FromCommit Latency `json:"from_commit"`
+	FromDue    Latency `json:"from_due"`
+	// ProducerLate is the most that the producer was behind its schedule when it
+	// asked for a commit.
+	ProducerLate time.Duration `json:"producer_late"`
+	Requests     int64         `json:"requests"`
+	Fill1        float64       `json:"batch_fill"`
+
+	RelayCPU    float64 `json:"relay_cpu_us"`
+	PostgresCPU float64 `json:"postgres_cpu_us"`
+	BrokerCPU   float64 `json:"broker_cpu_us"`
+	ProducerCPU float64 `json:"producer_cpu_us"`
+	// ForeignCores is how many processors were busy with none of these.
+	ForeignCores float64 `json:"foreign_cores"`
+	WALBytes     float64 `json:"wal_bytes"`
+	// Transactions are those of the whole database, the producer's included.
+	Transactions float64 `json:"database_transactions"`
+	MemoryMB     float64 `json:"relay_peak_mb"`
+
+	BySecond []Latency `json:"by_second,omitempty"`
+	Samples  []sample  `json:"samples,omitempty"`
+
+	used    usage
+	elapsed time.Duration
+}
+
+func (r *Result) account(before, after usage) {
+	r.elapsed = after.at.Sub(before.at)
+	r.used = usage{
+		relay: after.relay - before.relay, postgres: after.postgres - before.postgres, broker: after.broker - before.broker,
+		producers: after.producers - before.producers, machine: after.machine - before.machine,
+		wal: after.wal - before.wal, transactions: after.transactions - before.transactions,
+	}
+}
+
+// divide turns what was used into costs per event.
+func (r *Result) divide() {
+	n := float64(max(r.Events, 1))
+	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
+	u := r.used
+	r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU = us(u.relay), us(u.postgres), us(u.broker), us(u.producers)
+	r.WALBytes, r.Transactions = float64(u.wal)/n, float64(u.transactions)/n
+	r.ForeignCores = max(0, float64(u.machine-u.relay-u.postgres-u.broker-u.producers)/float64(r.elapsed))
+	for i := range r.Samples {
+		r.MemoryMB = max(r.MemoryMB, float64(r.Samples[i].Memory)/(1<<20))
+	}
+}
+
+// report is the file of results.
+type report struct {
+	Machine  string            `json:"machine"`
+	CPUs     int               `json:"cpus"`
+	Go       string            `json:"go"`
+	Postgres string            `json:"postgres"`
+	Settings map[string]string `json:"settings"`
+	Began    time.Time         `json:"began"`
+	Results  []*Result         `json:"results"`
+}
+
+// settings are those of a server that writes durably, with memory for the load.
+func settings() map[string]string {
+	return map[string]string{"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "synchronous_commit": "on", "full_page_writes": "on"}
+}
+
+func (o *options) campaign(ctx context.Context) error {
+	scenarios, err := o.scenarios()
+	if err != nil {
+		return err
+	}
+	wanted, err := regexp.Compile("^(?:" + o.run + ")$")
+	if err != nil {
+		return err
+	}
+	program, err := rig.Build(ctx)
+	if err != nil {
+		return err
+	}
+	rep := &report{Began: time.Now().UTC(), CPUs: runtime.NumCPU(), Go: runtime.Version(), Machine: processorName(), Settings: settings()}
+	if o.out == "" {
+		o.out = filepath.Join(program.Root, "bench", "results", rep.Began.Format("20060102-150405"))
+	}
+	if err = os.MkdirAll(o.out, 0o750); err != nil {
+		return err
+	}
+	server, err := pgserver.Start(ctx, pgserver.Config{Fsync: true, Settings: rep.Settings})
+	if err != nil {
+		return err
+	}
+	defer server.Stop() //nolint:errcheck // its end is the end of this process
+	conn, err := pgx.Connect(ctx, server.URL())
+	if err != nil {
+		return err
+	}
+	err = errors.Join(conn.QueryRow(ctx, "show server_version").Scan(&rep.Postgres), conn.Close(ctx))
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for round := range o.rounds {
+		for _, s := range scenarios {
+			if o.run != "" && !wanted.MatchString(s.Name) {
+				continue
+			}
+			result, fault := o.one(ctx, s, round, server.URL(), program.Binary)
+			if fault != nil {
+				failed = append(failed, fmt.Errorf("%s, round %d: %w", s.Name, round, fault))
+				fmt.Fprintln(os.Stderr, failed[len(failed)-1])
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if fault == nil {
+				rep.Results = append(rep.Results, result)
+				table(os.Stdout, []*Result{result}, len(rep.Results) == 1)
+			}
+		}
+	}
+	fmt.Println()
+	table(os.Stdout, rep.Results, true)
+	b, err := json.MarshalIndent(rep, "", " ")
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(o.out, "results.json")
+	if err = os.WriteFile(path, b, 0o600); err == nil {
+		fmt.Println("\nresults:", path)
+	}
+	return errors.Join(append(failed, err)...)
+}
+
+func (o *options) one(ctx context.Context, s Scenario, round int, server, program string) (*Result, error) {
+	t := &trial{Scenario: s, server: server, program: program, dir: filepath.Join(o.out, fmt.Sprintf("%s-%d", s.Name, round))}
+	if err := os.MkdirAll(t.dir, 0o750); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(t.path("log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() //nolint:errcheck // a log that is lost fails no run
+	t.log = log
+	r, err := t.run(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.Round = round
+	r.divide()
+	return r, nil
+}
+
+func table(out io.Writer, results []*Result, head bool) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	if head {
+		_, _ = fmt.Fprintln(w, "scenario\tevents/s\tfill\tcommit p50\tp99\tp99.9 ms\tdue p99\trelay\tPG\tbroker\tproducer µs\tWAL B\ttx\tMB\tforeign cores\t")
+	}
+	for _, r := range results {
+		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.3f\t%.0f\t%.2f\t\n",
+			r.Name, r.Rate1, r.Fill1, r.FromCommit.P50, r.FromCommit.P99, r.FromCommit.P999, r.FromDue.P99,
+			r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU, r.WALBytes, r.Transactions, r.MemoryMB, r.ForeignCores)
+	}
+	_ = w.Flush() // a terminal that is gone fails no run
+}
+
+func processorName() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	_, rest, _ := strings.Cut(string(b), "model name")
+	_, rest, _ = strings.Cut(rest, ": ")
+	name, _, _ := strings.Cut(rest, "\n")
+	return name
+}

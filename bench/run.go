@@ -1,0 +1,320 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/bench/limit"
+	"github.com/serverless-outbox/serverless-outbox/bench/load"
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+// trial is one run of a scenario.
+type trial struct {
+	Scenario
+
+	dir      string
+	server   string
+	dataDir  string
+	program  string
+	log      io.Writer
+	database string
+	pool     *pgxpool.Pool
+	broker   *child
+	address  string
+
+	// systemPID is 0 until the system runs.
+	systemPID int
+	stop      func() error
+	samples   []sample
+}
+
+// sample is the state of a run at one time.
+type sample struct {
+	At       time.Time     `json:"at"`
+	Messages int64         `json:"messages"`
+	Memory   int64         `json:"relay_bytes"`
+	CPU      time.Duration `json:"relay_cpu"`
+}
+
+// run carries the scenario out and judges it.
+func (t *trial) run(ctx context.Context) (*Result, error) {
+	if err := t.open(ctx); err != nil {
+		return nil, err
+	}
+	defer t.pool.Close()
+	r := &Result{Scenario: t.Scenario}
+	if t.Fill > 0 {
+		if err := t.produce(ctx, t.plan(t.Fill, 0)); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := t.pool.Exec(ctx, "checkpoint"); err != nil {
+		return nil, err
+	}
+	release, err := t.hold(ctx)
+	if err != nil {
+		return nil, err
+	}
+	before, err := t.measure(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = t.drive(ctx)
+	after, measured := t.measure(ctx)
+	if t.stop != nil {
+		err = errors.Join(err, t.stop())
+	}
+	release()
+	if err = errors.Join(err, measured, t.broker.wait()); err != nil {
+		return nil, err
+	}
+	r.account(before, after)
+	r.Samples = t.samples
+	return r, t.judge(ctx, r)
+}
+
+func (t *trial) open(ctx context.Context) error {
+	admin, err := pgxpool.New(ctx, t.server)
+	if err != nil {
+		return err
+	}
+	defer admin.Close()
+	name := "bench_" + strings.NewReplacer("-", "_").Replace(filepath.Base(t.dir))
+	if _, err = admin.Exec(ctx, "create database "+name); err != nil {
+		return err
+	}
+	if err = admin.QueryRow(ctx, "show data_directory").Scan(&t.dataDir); err != nil {
+		return err
+	}
+	u, err := url.Parse(t.server)
+	if err != nil {
+		return err
+	}
+	u.Path = "/" + name
+	t.database = u.String()
+	if t.pool, err = pgstore.Connect(ctx, pgstore.Config{URL: t.database, MaxConns: 3}); err != nil {
+		return err
+	}
+	if _, err = pgstore.Migrate(ctx, t.pool); err != nil {
+		return err
+	}
+	if t.broker, err = spawn(ctx, t.log, nil, roleBroker, "-latency", t.Latency.String(), "-out", t.path("accepted")); err != nil {
+		return err
+	}
+	line, err := t.broker.lines.ReadString('\n')
+	t.address = strings.TrimSpace(line)
+	return err
+}
+
+func (t *trial) path(name string) string { return filepath.Join(t.dir, name) }
+
+func (t *trial) plan(fill int64, rate int) load.Plan {
+	return load.Plan{
+		Config: t.Config, URL: t.database, Fill: fill, Rate: rate, Duration: t.Duration, PerTx: t.PerTx,
+		Connections: t.Connections, Path: t.path("commits"),
+	}
+}
+
+func (t *trial) produce(ctx context.Context, p load.Plan) error {
+	c, err := spawn(ctx, t.log, p, roleProducer)
+	if err != nil {
+		return err
+	}
+	return c.wait()
+}
+
+// hold keeps a snapshot when the scenario wants it.
+func (t *trial) hold(ctx context.Context) (release func(), err error) {
+	if !t.HoldSnapshot {
+		return func() {}, nil
+	}
+	tx, err := t.pool.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = tx.Exec(ctx, "set transaction isolation level repeatable read; select count(*) from pg_class"); err != nil {
+		return nil, err
+	}
+	return func() { _ = tx.Rollback(ctx) }, nil
+}
+
+// drive starts the system, and the load, and waits until all is sent and marked.
+func (t *trial) drive(ctx context.Context) error {
+	total := t.Fill
+	var err error
+	switch t.System {
+	case systemLimit:
+		err = t.startLimit(ctx)
+	default:
+		err = t.startRelay(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	watched, stop := context.WithCancel(ctx)
+	sampled := make(chan struct{})
+	go func() {
+		defer close(sampled)
+		t.sample(watched)
+	}()
+	defer func() { stop(); <-sampled }()
+	if t.Rate > 0 {
+		if err = t.joined(ctx); err != nil {
+			return err
+		}
+		if err = t.produce(ctx, t.plan(0, t.Rate)); err != nil {
+			return err
+		}
+		var commits []load.Commit
+		if commits, err = load.ReadCommits(t.path("commits")); err != nil {
+			return err
+		}
+		for i := range commits {
+			total += commits[i].Count
+		}
+	}
+	const slowest = 200 // events a second: below that a run has failed
+	most := time.Minute + time.Duration(total/slowest)*time.Second
+	if err = poll(ctx, 20*time.Millisecond, most, func() (bool, error) {
+		n, fault := t.count(ctx)
+		return n >= total, fault
+	}); err != nil {
+		return fmt.Errorf("send: %w", err)
+	}
+	if err = poll(ctx, 20*time.Millisecond, time.Minute, func() (bool, error) {
+		var unsent bool
+		fault := t.pool.QueryRow(ctx, "select exists (select from outbox.events where sent_at is null)").Scan(&unsent)
+		return !unsent, fault
+	}); err != nil {
+		return fmt.Errorf("mark: %w", err)
+	}
+	return nil
+}
+
+// joined waits until the system has entered.
+func (t *trial) joined(ctx context.Context) error {
+	return poll(ctx, 20*time.Millisecond, time.Minute, func() (bool, error) {
+		var in bool
+		err := t.pool.QueryRow(ctx, "select exists (select from outbox.relays)").Scan(&in)
+		return in, err
+	})
+}
+
+func (t *trial) count(ctx context.Context) (int64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.address+"/count", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	var c struct{ Messages, Malformed int64 }
+	if err = json.NewDecoder(response.Body).Decode(&c); err != nil {
+		return 0, err
+	}
+	if c.Malformed > 0 {
+		return 0, fmt.Errorf("the broker got %d requests that it cannot read", c.Malformed)
+	}
+	return c.Messages, nil
+}
+
+func (t *trial) sample(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		n, err := t.count(ctx)
+		if err == nil {
+			t.samples = append(t.samples, sample{At: time.Now(), Messages: n, Memory: memory(t.systemPID), CPU: processor(t.systemPID, false)})
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (t *trial) queue() string { return "http://" + t.address + "/000000000000/bench.fifo" }
+
+func (t *trial) startLimit(ctx context.Context) error {
+	c, err := spawn(ctx, t.log, limit.Config{URL: t.database, Queue: t.queue(), Lanes: 64}, roleLimit)
+	if err != nil {
+		return err
+	}
+	t.systemPID = c.cmd.Process.Pid
+	t.stop = func() error { return errors.Join(c.cmd.Process.Signal(os.Interrupt), c.wait()) }
+	return nil
+}
+
+// memoryMB is the relay's: the size at which a Lambda function has one whole
+// processor (AWS Lambda Developer Guide, configuring memory).
+const memoryMB = 1769
+
+func (t *trial) startRelay(ctx context.Context) error {
+	target := t.queue()
+	if t.Service == sns {
+		target = "arn:aws:sns:us-east-1:000000000000:bench.fifo"
+	}
+	env := map[string]string{
+		"AWS_ACCESS_KEY_ID":     "test",
+		"AWS_SECRET_ACCESS_KEY": "test",
+		"AWS_ENDPOINT_URL":      "http://" + t.address,
+		"OUTBOX_DATABASE_URL":   t.database,
+		"OUTBOX_DESTINATIONS":   fmt.Sprintf(`{"default":%q}`, target),
+	}
+	maps.Copy(env, t.Env)
+	fn, err := lambdalocal.New(lambdalocal.Config{
+		Name: "relay", Binary: t.program, Env: env, Timeout: 15 * time.Minute, Memory: memoryMB, MaxConcurrency: 1,
+		Output: func(l lambdalocal.Line) { _, _ = fmt.Fprintln(t.log, l.Text) },
+	})
+	if err != nil {
+		return err
+	}
+	outer := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := fn.Invoke(ctx, []byte("{}"))
+		ended <- err
+	}()
+	// Everything is sent and marked by then, so there is nothing to hand over.
+	t.stop = func() error {
+		var faults []error
+		for _, r := range fn.Running() {
+			faults = append(faults, fn.Kill(r.RequestID))
+		}
+		cancel()
+		return errors.Join(append(faults, fn.Close(outer))...)
+	}
+	return poll(ctx, 5*time.Millisecond, 20*time.Second, func() (bool, error) {
+		select {
+		case err := <-ended:
+			return false, fmt.Errorf("the relay ended: %w", err)
+		default:
+		}
+		for _, pid := range find("exe", t.program) {
+			if parent(pid) == os.Getpid() {
+				t.systemPID = pid
+			}
+		}
+		return t.systemPID != 0, nil
+	})
+}

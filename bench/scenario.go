@@ -1,0 +1,101 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/bench/load"
+)
+
+// Scenario is one run.
+type Scenario struct {
+	Name string `json:"name"`
+	// System is "relay", or "limit" for the relay without features.
+	System string `json:"system"`
+	// Service is sqs or sns.
+	Service string `json:"service"`
+	load.Config
+
+	// Fill is a backlog that is written before the system starts.
+	Fill int64 `json:"backlog,omitempty"`
+	// Rate and the rest are a load while the system runs.
+	Rate        int           `json:"rate,omitempty"`
+	Duration    time.Duration `json:"duration,omitempty"`
+	PerTx       int           `json:"events_per_transaction,omitempty"`
+	Connections int           `json:"producer_connections,omitempty"`
+	Latency     time.Duration `json:"broker_latency"`
+	// HoldSnapshot keeps a transaction open, so that nothing can be vacuumed.
+	HoldSnapshot bool `json:"hold_snapshot,omitempty"`
+	// Env is added to the relay's variables.
+	Env map[string]string `json:"env,omitempty"`
+}
+
+const (
+	sqs = "sqs"
+	sns = "sns"
+
+	systemRelay = "relay"
+	systemLimit = "limit"
+)
+
+// scenarios returns the set.
+func (o *options) scenarios() ([]Scenario, error) {
+	var all []Scenario
+	add := func(name string, change func(*Scenario)) {
+		s := Scenario{
+			Name: name, System: systemRelay, Service: sqs, Latency: o.latency,
+			Config: load.Config{Aggregates: 1000, Bytes: 500},
+		}
+		change(&s)
+		s.Fill = int64(float64(s.Fill) * o.scale)
+		s.Duration = time.Duration(float64(s.Duration) * o.scale)
+		all = append(all, s)
+	}
+	drain := func(n int64) func(*Scenario) { return func(s *Scenario) { s.Fill = n } }
+	live := func(rate, perTx, connections int, d time.Duration) func(*Scenario) {
+		return func(s *Scenario) {
+			s.Rate, s.PerTx, s.Connections, s.Duration = rate, perTx, connections, d
+		}
+	}
+	also := func(f, change func(*Scenario)) func(*Scenario) {
+		return func(s *Scenario) { f(s); change(s) }
+	}
+	asLimit := func(s *Scenario) { s.System = systemLimit }
+	asSNS := func(s *Scenario) { s.Service = sns }
+	const span = 20 * time.Second
+	switch o.set {
+	case "quick":
+		add("drain", drain(50_000))
+		add("drain-limit", also(drain(50_000), asLimit))
+		add("live-5000", live(5_000, 10, 4, 5*time.Second))
+	case "standard":
+		const backlog = 300_000
+		add("drain", drain(backlog))
+		add("drain-limit", also(drain(backlog), asLimit))
+		add("drain-sdk", also(drain(backlog), func(s *Scenario) { s.Env = map[string]string{"OUTBOX_SDK_CODEC": "true"} }))
+		add("drain-sns", also(drain(backlog), asSNS))
+		add("drain-hot", also(drain(backlog/3), func(s *Scenario) { s.Skew = "hot" }))
+		add("drain-zipf", also(drain(backlog/3), func(s *Scenario) { s.Skew = "zipf" }))
+		add("drain-4k", also(drain(backlog/6), func(s *Scenario) { s.Bytes = 4 << 10 }))
+		add("drain-64k", also(drain(backlog/60), func(s *Scenario) { s.Bytes = 64 << 10 }))
+		for _, rate := range []int{1_000, 5_000, 10_000, 20_000} {
+			add(fmt.Sprint("live-", rate), live(rate, 10, 4, span))
+		}
+		add("live-30000", live(30_000, 50, 4, span))
+		add("live-10000-limit", also(live(10_000, 10, 4, span), asLimit))
+		add("live-10000-sns", also(live(10_000, 10, 4, span), asSNS))
+		add("live-5000-single", live(5_000, 1, 16, span))
+	case "sustain":
+		const long = 10 * time.Minute
+		add("sustain-held", also(live(5_000, 10, 4, long), func(s *Scenario) { s.HoldSnapshot = true }))
+		add("sustain", live(5_000, 10, 4, long))
+		add("backlog-100k", drain(100_000))
+		add("backlog-1m", drain(1_000_000))
+		add("backlog-10m", drain(10_000_000))
+	default:
+		return nil, fmt.Errorf("there is no set %q", o.set)
+	}
+	return all, nil
+}
