@@ -226,7 +226,7 @@ func (s *sim) spring(a *actor, share float64, why string) bool {
 		return false
 	}
 	s.faults["trap: "+why]++
-	wait, freeze := between(r, 0, 60*time.Millisecond), between(r, simTTL/2, 3*simTTL)
+	wait, freeze := between(r, 0, 20*time.Millisecond), between(r, simTTL/2, 3*simTTL)
 	what := r.IntN(4)
 	s.wg.Go(func() {
 		pass(wait)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,4 +180,40 @@ func TestLongTransactionAmongManyOthersHoldsUpNobody(t *testing.T) {
 			w.Errorf("%d sends of 1,792 events", n)
 		}
 	})
+}
+
+// The pages of the gaps are read one after the other, and two rows of a lane
+// may commit in between: the second is on a page to come, the first is not.
+func TestRowsThatCommitBetweenTwoPagesOfTheGapsKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	for page := 1; page <= 40; page += 3 {
+		inWorld(t, func(w *world) {
+			w.cfg.FetchLimit = 20
+			pair, long := w.store.Begin(), w.store.Begin()
+			pair.Enqueue(event("pair", 0))
+			for n := range 600 {
+				long.Enqueue(event("long", n))
+				w.store.Enqueue(event(fmt.Sprint("a", n%7), n/7))
+			}
+			pair.Enqueue(event("pair", 1))
+			w.store.Enqueue(event("last", 0))
+			var armed atomic.Bool
+			pages := 0
+			w.store.Before = func(_ context.Context, step string) error {
+				if step == "fetch.gaps" && armed.Load() {
+					if pages++; pages == page {
+						pair.Commit()
+					}
+				}
+				return nil
+			}
+			w.start(w.Context(), "r", 20*time.Second)
+			pass(5 * time.Second)
+			armed.Store(true)
+			pass(5 * time.Second)
+			w.inOrder(w.broker(), 2, "pair")
+			long.Rollback()
+			w.nothingPending()
+		})
+	}
 }

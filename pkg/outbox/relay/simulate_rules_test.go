@@ -6,6 +6,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
 // The rules that hold at every moment, beside those that package history holds
@@ -170,7 +171,7 @@ func (s *sim) judgeLeave(a *actor) {
 }
 
 // judgeSettled looks at a settlement in the moment in which it took effect.
-func (s *sim) judgeSettled(a *actor) {
+func (s *sim) judgeSettled(a *actor, set relay.Settlement) {
 	now := time.Now()
 	judge := func(id int64) {
 		e := s.events[id]
@@ -181,10 +182,10 @@ func (s *sim) judgeSettled(a *actor) {
 			s.violate(markedWithoutLease, e.rec.Lane(), "%s settles event %d of a shard that it does not hold", a.name, id)
 		}
 	}
-	for _, accepted := range a.settling.Accepted {
+	for _, accepted := range set.Accepted {
 		judge(accepted.ID)
 	}
-	for _, dead := range a.settling.Dead {
+	for _, dead := range set.Dead {
 		judge(dead.ID)
 	}
 }

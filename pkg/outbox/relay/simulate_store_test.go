@@ -97,7 +97,7 @@ func (s *sim) after(ctx context.Context, step string) error {
 	}
 	s.mu.Lock()
 	if step == "settle" {
-		s.judgeSettled(a)
+		s.judgeSettled(a, a.settling)
 	}
 	r := a.rng(step)
 	lat := time.Duration(s.p.latency * float64(between(r, 20*time.Microsecond, time.Millisecond)))
@@ -231,10 +231,36 @@ func (v simStore) Settle(ctx context.Context, id uuid.UUID, set relay.Settlement
 	s.mu.Lock()
 	v.a.settling = set
 	s.spring(v.a, 0.1, "a settlement is under way")
+	late := !v.a.killed && s.chance(v.a.rng("late settle"), s.p.lateSettle, "settle: arrives after its time")
+	if late {
+		v.a.settleFailing = true
+		s.spring(v.a, 1, "a settlement is late")
+	}
 	s.mu.Unlock()
+	if late {
+		return relay.Settled{}, v.settleLate(ctx, id, set)
+	}
 	got, err := v.Store.Settle(ctx, id, set)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v.a.settleFailing = err != nil
 	return got, err
+}
+
+// settleLate leaves a settlement on its way to the database for longer than its
+// relay waits, and perhaps for longer than the relay lives.
+func (v simStore) settleLate(ctx context.Context, id uuid.UUID, set relay.Settlement) error {
+	s := v.a.s
+	s.mu.Lock()
+	travel := between(v.a.rng("late settle"), simTTL/2, 3*simTTL)
+	s.mu.Unlock()
+	s.wg.Go(func() {
+		pass(travel)
+		_, _ = v.Store.Settle(s.ctx, id, set)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.judgeSettled(v.a, set)
+	})
+	<-ctx.Done()
+	return ctx.Err()
 }

@@ -45,7 +45,9 @@ type profile struct {
 	commitBetween, subset             float64
 	// trap is the chance that a relay is ended, killed or frozen just after
 	// something began that may not be cut short.
-	trap, lateRenew, redrive float64
+	trap, lateRenew, lateSettle, redrive float64
+	// busyOperator: lanes are held and released all the time.
+	busyOperator bool
 	// silence, from quiet on, is longer than a broker remembers.
 	quiet, silence time.Duration
 	skewed         bool

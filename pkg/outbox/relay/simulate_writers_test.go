@@ -195,7 +195,11 @@ func (s *sim) gapMaker() {
 func (s *sim) operator() {
 	r := s.stream("operator")
 	for time.Since(s.started) < s.p.chaos {
-		pass(between(r, 50*time.Millisecond, 700*time.Millisecond))
+		wait := between(r, 50*time.Millisecond, 700*time.Millisecond)
+		if s.p.busyOperator {
+			wait /= 8
+		}
+		pass(wait)
 		s.operate(r)
 	}
 }
