@@ -66,7 +66,7 @@ simulate: ## run N histories of the relay in virtual time, from SEED on
 	go test ./pkg/outbox/relay -count=1 -timeout 0 -v -run '^TestSimulate$$' -simulate.n=$(N) -simulate.seed=$(SEED)
 
 .PHONY: mutants
-ENOUGH ?= 10
+ENOUGH ?= 5
 mutants: ## put deliberate bugs into the relay and fail unless the simulation tells of each
 	go run ./localstack/mutants -enough $(ENOUGH)
 

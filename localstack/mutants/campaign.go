@@ -65,16 +65,25 @@ func (c *campaign) run(ctx context.Context) error {
 			faults = append(faults, err)
 			_, _ = fmt.Fprintf(c.out, "| %s | %s | NOT RUN | | |\n", m.name, m.breaks)
 			continue
-		case f.counted < c.least:
+		case f.counted < c.leastOf(&m):
 			faults = append(faults, fmt.Errorf("mutant %q survives: %d histories of %d tell of it (%d failed otherwise) %s", m.name, f.counted, f.histories, f.failed-f.counted, f.ended))
 			f.verdict = strings.TrimSpace("SURVIVES " + f.verdict + " " + f.ended)
 		}
-		if f.ended != "" && f.counted >= c.least {
+		if f.ended != "" && f.counted >= c.leastOf(&m) {
 			f.verdict += "; then " + f.ended
 		}
 		_, _ = fmt.Fprintf(c.out, "| %s | %s | %s | %d of %d | %d |\n", m.name, m.breaks, f.verdict, f.counted, f.histories, f.first)
 	}
 	return errors.Join(faults...)
+}
+
+// leastOf returns how many histories must tell of m: one, where it is known to
+// take many.
+func (c *campaign) leastOf(m *mutant) int {
+	if m.seeds > 0 {
+		return 1
+	}
+	return c.least
 }
 
 // try builds the simulation with the mutant in place, nil for none, and runs it.
@@ -107,12 +116,16 @@ func (c *campaign) try(ctx context.Context, root, dir string, m *mutant) (found,
 	}
 	seeds, enough := c.seeds, c.enough
 	if m != nil && m.seeds > seeds {
-		seeds, enough = m.seeds, min(enough, c.least)
+		seeds, enough = m.seeds, min(enough, c.leastOf(m))
 	}
 	if enough == 0 || m == nil {
 		enough = seeds
 	}
-	simulate := exec.CommandContext(ctx, binary, "-test.v", "-test.run=^TestSimulate$", "-test.timeout="+c.limit.String(),
+	kinds := ""
+	if m != nil {
+		kinds = strings.Join(m.verdicts, ",")
+	}
+	simulate := exec.CommandContext(ctx, binary, "-test.v", "-simulate.kinds="+kinds, "-test.run=^TestSimulate$", "-test.timeout="+c.limit.String(),
 		fmt.Sprint("-simulate.n=", seeds), fmt.Sprint("-simulate.fails=", enough), "-simulate.verdicts="+verdicts)
 	simulate.Dir = filepath.Join(root, engine)
 	out, err := simulate.CombinedOutput()

@@ -151,7 +151,7 @@ func handOver() []mutant {
 		},
 		{
 			"give a shard back too early", "shards are released with events under way",
-			[]edit{{engine + "lease.go", "if l.window.busy[s] == 0 {", "if l.window.busy[s] >= 0 {"}},
+			[]edit{{engine + "lease.go", "if l.window.busy[s] == 0 {", "if l.window.busy[s] <= 1 {"}},
 			[]string{"released_unsettled", "two_in_flight"},
 			0,
 		},
@@ -195,7 +195,7 @@ func handOver() []mutant {
 			"give up the gaps that a hold hides", "rows seen without their record leave the list of gaps",
 			[]edit{{engine + "takein.go", "frozen := f.resuming || l.window.resuming()", "frozen := f.resuming && now.IsZero()"}},
 			[]string{"lost", "stuck", "reordered"},
-			12000,
+			8000,
 		},
 	}
 }

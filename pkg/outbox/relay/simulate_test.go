@@ -30,6 +30,7 @@ var (
 	simulateSeed  = flag.Uint64("simulate.seed", 1, "seed of the first history; the others follow it")
 	simulateTrace = flag.Bool("simulate.trace", false, "print a hash of each trace, and the whole trace of a failure")
 	simulateFails = flag.Int("simulate.fails", 3, "failing histories after which TestSimulate stops")
+	simulateKinds = flag.String("simulate.kinds", "", "kinds of verdicts, with commas between, that alone count for -simulate.fails")
 	simulateJudge = flag.String("simulate.verdicts", "", "file to write a line of JSON to for each failing history")
 )
 
@@ -72,7 +73,9 @@ func TestSimulate(t *testing.T) {
 					t.Logf("seed %d: trace %016x of %d lines", s.seed, s.hash(), len(s.trace))
 				}
 				if len(s.violations) > 0 {
-					failed.Add(1)
+					if s.counts() {
+						failed.Add(1)
+					}
 					if err := s.report(verdicts); err != nil {
 						t.Error(err)
 					}
@@ -354,6 +357,12 @@ func (s *sim) keep(runs *sync.WaitGroup, n int) {
 			delete(c.Destinations, "late")
 		})
 	})
+}
+
+// counts says whether the history failed in one of the ways asked for.
+func (s *sim) counts() bool {
+	kinds := strings.Split(*simulateKinds, ",")
+	return *simulateKinds == "" || slices.ContainsFunc(s.violations, func(v violation) bool { return slices.Contains(kinds, string(v.Kind)) })
 }
 
 // report writes the verdict on a history that failed: the first violation of
