@@ -49,7 +49,7 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	}
 	for from, to := range runs(p.dead) {
 		batch.Queue(burySQL, id, p.dead[from:to], p.dead[from], p.dead[to-1],
-			p.attempts[from:to], p.codes[from:to], p.reasons[from:to], p.block[from:to]).QueryRow(into(&settled.Dead))
+			p.attempts[from:to], p.codes[from:to], p.reasons[from:to], p.block[from:to], p.replays[from:to]).QueryRow(into(&settled.Dead))
 	}
 	if batch.Len() == 0 {
 		return settled, nil
@@ -85,6 +85,7 @@ type settlementParams struct {
 	sequenceNumbers []string
 	dead            []int64
 	attempts        []int32
+	replays         []int32
 	codes, reasons  []string
 	block           []bool
 }
@@ -101,6 +102,7 @@ func settleParams(st relay.Settlement) settlementParams {
 		sequenceNumbers: make([]string, 0, len(accepted)),
 		dead:            make([]int64, 0, len(dead)),
 		attempts:        make([]int32, 0, len(dead)),
+		replays:         make([]int32, 0, len(dead)),
 		codes:           make([]string, 0, len(dead)),
 		reasons:         make([]string, 0, len(dead)),
 		block:           make([]bool, 0, len(dead)),
@@ -116,6 +118,7 @@ func settleParams(st relay.Settlement) settlementParams {
 		}
 		p.dead = append(p.dead, d.ID)
 		p.attempts = append(p.attempts, int32(d.Attempts)) //nolint:gosec // a small count
+		p.replays = append(p.replays, int32(d.Replays))    //nolint:gosec // the database's own number
 		p.codes = append(p.codes, clean(d.Code))
 		p.reasons = append(p.reasons, clean(d.Reason))
 		p.block = append(p.block, d.Block)

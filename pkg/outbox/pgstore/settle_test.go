@@ -253,3 +253,21 @@ func TestSettleOfIDsFarApart(t *testing.T) {
 		})
 	}
 }
+
+func TestSettlementFromBeforeARedriveBuriesNothing(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	store := pgstore.New(pool)
+	relayID := join(t, store)
+	id := insert(t, pool, "a")
+	query[int](t, pool, "with u as (update outbox.events set replays = 2 where id = $1::bigint returning 1) select count(*)::int from u", id)
+	if got := settle(t, store, relayID, relay.Settlement{Dead: []relay.Dead{{ID: id, Replays: 1, Block: true}}}); got != (relay.Settled{}) {
+		t.Errorf("an old settlement did %+v", got)
+	}
+	if n := query[int](t, pool, "select (select count(*) from outbox.dead_letters)::int + (select count(*) from outbox.blocked)::int"); n != 0 {
+		t.Errorf("%d dead letters and holds", n)
+	}
+	if got := settle(t, store, relayID, relay.Settlement{Dead: []relay.Dead{{ID: id, Replays: 2, Block: true}}}); got.Dead != 1 {
+		t.Errorf("the settlement of its generation did %+v", got)
+	}
+}

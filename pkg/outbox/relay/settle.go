@@ -39,7 +39,7 @@ func (s *settling) accept(it *item, r outbox.Result, at time.Time) {
 }
 
 func (s *settling) bury(it *item, r outbox.Result, block bool) {
-	d := Dead{ID: it.rec.ID, Attempts: max(1, it.attempts), Code: r.Code, Block: block}
+	d := Dead{ID: it.rec.ID, Replays: it.rec.Replays, Attempts: max(1, it.attempts), Code: r.Code, Block: block}
 	if r.Err != nil {
 		d.Reason = r.Err.Error()
 	}

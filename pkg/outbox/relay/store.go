@@ -208,7 +208,10 @@ type Accepted struct {
 
 // Dead is an event that cannot be published as it is.
 type Dead struct {
-	ID       int64
+	ID int64
+	// Replays is that of the record. An event that was redriven since is not
+	// given up again: the settlement is an old one that arrived late.
+	Replays  int
 	Attempts int
 	// Code and Reason say why.
 	Code   string

@@ -179,7 +179,7 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 	}
 	for _, d := range set.Dead {
 		r := s.rows[d.ID]
-		if r == nil || !r.sentAt.IsZero() {
+		if r == nil || !r.sentAt.IsZero() || r.rec.Replays != d.Replays {
 			continue
 		}
 		got.Dead++

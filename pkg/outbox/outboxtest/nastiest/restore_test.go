@@ -13,6 +13,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
@@ -47,6 +48,8 @@ func TestRestoredDatabaseGoesOn(t *testing.T) {
 	// A transaction that is open during the dump is not in it.
 	lost := w.begin(w.pool)
 	lost.write(event("a1", "orders", `{"lost":true}`))
+	// Slow enough that some are left when the dump begins, and none goes meanwhile.
+	slow := w.fault(awsfake.Fault{Kind: awsfake.Delay, Delay: 30 * time.Millisecond})
 	old := w.start(w.pool, short)
 	var events []outbox.Event
 	for i := range 600 {
@@ -55,8 +58,11 @@ func TestRestoredDatabaseGoesOn(t *testing.T) {
 	w.commit(events...)
 	w.until("some are sent", func() bool { return w.fake.Tally("orders.fifo").Accepted >= 50 })
 
+	refused := w.fault(awsfake.Fault{Kind: awsfake.FailCall, Code: "AccessDenied", Status: 403, SenderFault: true})
 	file := filepath.Join(t.TempDir(), "dump")
 	call(t, dump, "--format=custom", "--file="+file, w.pool.Config().ConnString())
+	w.fake.RemoveFault(slow)
+	w.fake.RemoveFault(refused)
 	old.stop()
 	lost.rollback()
 	w.rec.Cause(history.Cause{Kind: history.Crash})

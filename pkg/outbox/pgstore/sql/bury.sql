@@ -1,11 +1,13 @@
 -- Moves dead events to the dead letters and puts lanes on hold. The fence is
--- that of a settlement.
+-- that of a settlement. An event that was redriven since is of another
+-- generation: then this is an old settlement that arrived late.
 with fence as materialized (
     select r.relay_id from outbox.relays r where r.relay_id = $1::uuid for key share
 ), removed as (
     delete from outbox.events e
-    using unnest($2::bigint[]) as s (id)
+    using unnest($2::bigint[], $9::integer[]) as s (id, replays)
     where e.id = s.id
+      and e.replays = s.replays
       and e.id between $3::bigint and $4::bigint
       and e.sent_at is null
       and exists (select from fence)
