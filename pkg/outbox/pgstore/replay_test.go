@@ -147,7 +147,10 @@ func TestSecondReplayIsTheNextGenerationAndCopiesNoCopies(t *testing.T) {
 			archive(t, pool, last)
 			exec(t, pool, "update outbox.archive set replay_of = $1::bigint", ids[0])
 		case 2:
-			bury(t, store, relayID, true, last)
+			dead := relay.Dead{ID: last, Replays: generation, Attempts: 3, Code: "C", Reason: "R", Block: true}
+			if got := settle(t, store, relayID, relay.Settlement{Dead: []relay.Dead{dead}}); got.Dead != 1 {
+				t.Fatalf("the copy is not dead: %+v", got)
+			}
 			if got := query[int64](t, pool, "select replay_of from outbox.dead_letters"); got != ids[0] {
 				t.Errorf("the dead copy is one of %d", got)
 			}
