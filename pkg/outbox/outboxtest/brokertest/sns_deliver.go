@@ -185,8 +185,8 @@ func subscriptionChecks() []check {
 			found := false
 			pages := sns.NewListSubscriptionsPaginator(c.sns, &sns.ListSubscriptionsInput{})
 			for pages.HasMorePages() {
-				page, err := pages.NextPage(c.ctx)
-				c.must(err)
+				page, failure := pages.NextPage(c.ctx)
+				c.must(failure)
 				for i := range page.Subscriptions {
 					s := &page.Subscriptions[i]
 					found = found || *s.SubscriptionArn == arn && *s.Endpoint == c.arn(url) && *s.Protocol == "sqs" && *s.TopicArn == topic
