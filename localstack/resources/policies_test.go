@@ -58,6 +58,7 @@ func allowed() map[string]map[string]string {
 	logs := func(function string) string {
 		return "Allow logs:CreateLogStream ${" + function + "LogGroup.Arn}\nAllow logs:PutLogEvents ${" + function + "LogGroup.Arn}\n"
 	}
+	const find = "Allow sns:GetSubscriptionAttributes *\nAllow sns:ListSubscriptions *\n"
 	const invoke = "Allow lambda:InvokeFunction ${JanitorFunction.Arn}\nAllow lambda:InvokeFunction ${RelayFunction.Arn}\n"
 	return map[string]map[string]string{
 		"everything": {
@@ -74,7 +75,7 @@ func allowed() map[string]map[string]string {
 				Allow xray:PutTraceSegments *`,
 			"RedriveRole": logs("Redrive") + vpc + key("key") +
 				empty("${BillingDeadLetters.Arn}") + empty("${ShippingDeadLetters.Arn}") + empty("${AuditDeadLetters.Arn}") + empty("dlq") +
-				fill("${BillingQueue.Arn}") + fill("${ShippingQueue.Arn}") + fill("${AuditQueue.Arn}") + fill("queue") + `
+				fill("${BillingQueue.Arn}") + fill("${ShippingQueue.Arn}") + fill("${AuditQueue.Arn}") + fill("queue") + find + `
 				Allow secretsmanager:GetSecretValue secret
 				Allow kms:Decrypt secret-key
 				Allow rds-db:connect iam`,
@@ -93,7 +94,7 @@ func allowed() map[string]map[string]string {
 				Allow sns:Publish topic
 				Allow sqs:GetQueueAttributes queue
 				Allow sqs:SendMessage queue`,
-			"RedriveRole": logs("Redrive") + key("destination-key") + empty("dlq") + fill("queue") +
+			"RedriveRole": logs("Redrive") + key("destination-key") + empty("dlq") + fill("queue") + find +
 				"Allow secretsmanager:GetSecretValue redrive-secret",
 			"JanitorRole": logs("Janitor") + `
 				Allow s3:GetObject arn:aws:s3:::bucket/*
@@ -183,7 +184,8 @@ func policyFaults(t *Template) []string {
 				}
 				for _, line := range got {
 					fields := strings.Fields(line)
-					wide := fields[2] == "*" && !strings.HasPrefix(fields[1], "ec2:") && !strings.HasPrefix(fields[1], "xray:")
+					wide := fields[2] == "*" && !strings.HasPrefix(fields[1], "ec2:") && !strings.HasPrefix(fields[1], "xray:") &&
+						fields[1] != "sns:GetSubscriptionAttributes" && fields[1] != "sns:ListSubscriptions"
 					if fields[0] == "Allow" && (strings.Contains(fields[1], "*") || wide) {
 						note("wildcard in %s", line)
 					}
