@@ -116,7 +116,7 @@ func reading() []mutant {
 		},
 		{
 			"drop the late commit", "rows found in gaps are not taken in",
-			[]edit{{engine + "admit.go", "\trec := it.rec\n\tif _, known", "\trec := it.rec\n\tif src == fromGap {\n\t\treturn\n\t}\n\tif _, known"}},
+			[]edit{{engine + "admit.go", "\trec := it.rec\n\tif !l.lease.works", "\trec := it.rec\n\tif src == fromGap {\n\t\treturn\n\t}\n\tif !l.lease.works"}},
 			[]string{"lost", "stuck"},
 			0,
 		},

@@ -68,7 +68,13 @@ const (
 // stay in the table for now.
 func (l *loop) admit(it *item, src source) {
 	rec := it.rec
-	if _, known := l.window.items[rec.ID]; known || !l.lease.works(rec.Shard) {
+	if !l.lease.works(rec.Shard) {
+		return
+	}
+	if _, known := l.window.items[rec.ID]; known {
+		if l.redriven(it) {
+			l.window.leave(l.window.lane(rec.Lane(), rec.Shard, l.dests[rec.Destination]), rec.ID)
+		}
 		return
 	}
 	if src != fromCatchUp && src != fromLane && l.reader.catchingUp(rec.Shard, rec.ID) {
@@ -110,6 +116,14 @@ func (l *loop) admit(it *item, src source) {
 	if lane.state == resting {
 		d.ready.push(lane)
 	}
+}
+
+// redriven says whether an event was put back while it is still in memory as
+// dead, since the answer to its settlement is not known. It has to be read again
+// when that is.
+func (l *loop) redriven(it *item) bool {
+	old := l.window.items[it.rec.ID]
+	return old != nil && old.rec.Replays != it.rec.Replays
 }
 
 // tooLargeError is why an event can never be sent to its destination.

@@ -175,6 +175,9 @@ func (l *loop) takeBackfill(b backfillOf, from, next int64, items []*item) {
 	}
 	for _, it := range items {
 		l.admit(it, fromLane)
+		if l.redriven(it) {
+			break // what follows it waits with it
+		}
 	}
 	l.window.forget(lane)
 }
