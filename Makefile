@@ -136,6 +136,14 @@ EXPANDED = localstack/resources/testdata/expanded.json
 expand-template: ## write what SAM makes of template.yaml again, for its tests
 	$(SAM_TOOL) python localstack/resources/expand.py template.yaml > $(EXPANDED)
 
+.PHONY: vuln
+vuln: .cache/bin/govulncheck-$(GOVULNCHECK_VERSION) ## look for known vulnerabilities; ends with 75 and SKIPPED where their database cannot be reached
+	@.ci/vuln $<
+
+.cache/bin/govulncheck-$(GOVULNCHECK_VERSION):
+	GOFLAGS= GOBIN=$(CURDIR)/.cache/bin go install golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION)
+	mv .cache/bin/govulncheck $@
+
 .PHONY: tidy-check
 tidy-check: ## fail when go.mod or go.sum is not tidy
 	go mod tidy -diff

@@ -284,9 +284,9 @@ func TestLargestValidEventEncodes(t *testing.T) {
 	e := outbox.Event{
 		EventID:       uuid.New(),
 		AggregateType: strings.Repeat("𝄞", outbox.MaxNameLength),
-		AggregateID:   strings.Repeat("𝄞", outbox.MaxAggregateIDLength),
+		AggregateID:   strings.Repeat("𝄞", (outbox.MaxLaneBytes-1)/4-outbox.MaxNameLength),
 		Type:          strings.Repeat("𝄞", outbox.MaxNameLength),
-		Destination:   strings.Repeat("𝄞", outbox.MaxNameLength),
+		Destination:   "d",
 		Payload:       payload,
 		Headers:       map[string]string{"k": strings.Repeat("v", outbox.MaxHeaderBytes-len(`{"k":""}`))},
 	}
@@ -329,7 +329,7 @@ func TestValidateTakesWhatIsAllowed(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(*outbox.Event){
 		"300 characters":     func(e *outbox.Event) { e.AggregateID = strings.Repeat("x", 300) },
-		"non-ASCII":          func(e *outbox.Event) { e.AggregateID = strings.Repeat("日", outbox.MaxAggregateIDLength) },
+		"non-ASCII":          func(e *outbox.Event) { e.AggregateID = strings.Repeat("é", outbox.MaxAggregateIDLength) },
 		"JSON null":          func(e *outbox.Event) { e.Payload = json.RawMessage(`null`) },
 		"tab and newline":    func(e *outbox.Event) { e.Type = "a\t\r\nb" },
 		"escaped NUL":        func(e *outbox.Event) { e.Payload = json.RawMessage(`"\u0000"`) },
@@ -340,6 +340,25 @@ func TestValidateTakesWhatIsAllowed(t *testing.T) {
 		change(&e)
 		if err := e.Validate(); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestValidateBoundsTheBytesOfALane(t *testing.T) {
+	t.Parallel()
+	for destination, counted := range map[string]int{"": len(outbox.DefaultDestination), "destination": len("destination")} {
+		e := record().Event
+		e.Destination = destination
+		e.AggregateType = strings.Repeat("日", outbox.MaxNameLength)
+		rest := outbox.MaxLaneBytes - len(e.AggregateType) - counted
+		e.AggregateID = strings.Repeat("𝄞", rest/4) + strings.Repeat("x", rest%4)
+		if err := e.Validate(); err != nil {
+			t.Errorf("destination %q: %v", destination, err)
+		}
+		e.AggregateID += "x"
+		var field *outbox.FieldError
+		if err := e.Validate(); !errors.As(err, &field) || field.Field != "AggregateID" || !strings.Contains(field.Problem, "2601 bytes: use at most 2600") {
+			t.Errorf("destination %q, one byte more: %v", destination, err)
 		}
 	}
 }

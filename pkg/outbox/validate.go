@@ -18,6 +18,10 @@ const (
 	// MaxNameLength bounds, in characters, the aggregate type, the event type
 	// and the destination.
 	MaxNameLength = 256
+	// MaxLaneBytes bounds the destination, the aggregate type and the aggregate
+	// id together, in bytes. Only names beyond ASCII come near: an index of
+	// PostgreSQL takes 2,704 bytes.
+	MaxLaneBytes = 2600
 	// MaxPayloadBytes is MaxMessageBytes less 32 KiB for the attributes.
 	MaxPayloadBytes = MaxMessageBytes - 32<<10
 	// MaxHeaderBytes bounds the headers, encoded as a JSON object.
@@ -93,12 +97,28 @@ func (e *Event) validate() ([]byte, error) {
 	add(checkText("AggregateID", e.AggregateID, MaxAggregateIDLength, true))
 	add(checkText("Type", e.Type, MaxNameLength, true))
 	add(checkText("Destination", e.Destination, MaxNameLength, false))
+	add(checkLane(e))
 	add(checkPayload(e.Payload))
 	headers, faulty := encodeHeaders(e.Headers)
 	for _, fault := range faulty {
 		add(fault)
 	}
 	return headers, errors.Join(faults...)
+}
+
+func checkLane(e *Event) *FieldError {
+	n := len(e.Destination) + len(e.AggregateType) + len(e.AggregateID)
+	if e.Destination == "" {
+		n += len(DefaultDestination)
+	}
+	if n <= MaxLaneBytes {
+		return nil
+	}
+	return &FieldError{
+		Field:   "AggregateID",
+		Problem: fmt.Sprintf("has with the aggregate type and the destination %d bytes: use at most %d, such as a hash of it", n, MaxLaneBytes),
+		code:    codeTooLong,
+	}
 }
 
 func checkText(field, s string, longest int, required bool) *FieldError {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
@@ -156,6 +157,8 @@ func TestRowsTheBrokerWouldRefuseAreRefused(t *testing.T) {
 		"no destination":          {"t", "i", "x", "", `{}`, `{}`, "destination_has_1_to_256_characters"},
 		"long id":                 {"t", strings.Repeat("ü", 1025), "x", "d", `{}`, `{}`, "aggregate_id_has_1_to_1024_characters"},
 		"long type":               {strings.Repeat("t", 257), "i", "x", "d", `{}`, `{}`, "aggregate_type_has_1_to_256_characters"},
+		"long lane":               {"t", strings.Repeat("𝄞", 649) + "x", "x", "de", `{}`, `{}`, ""},
+		"too long a lane":         {"t", strings.Repeat("𝄞", 649) + "xx", "x", "de", `{}`, `{}`, "lane_has_at_most_2600_bytes"},
 		"control character":       {"t", "a\x01", "x", "d", `{}`, `{}`, "aggregate_id_has_only_characters_that_sqs_takes"},
 		"escape in the type":      {"t", "i", "x\x1b", "d", `{}`, `{}`, "event_type_has_only_characters_that_sqs_takes"},
 		"U+FFFF in the type":      {"t\uffff", "i", "x", "d", `{}`, `{}`, "aggregate_type_has_only_characters_that_sqs_takes"},
@@ -178,6 +181,22 @@ func TestRowsTheBrokerWouldRefuseAreRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The longest names that an event may have are a key that the index takes,
+// also when they cannot be compressed.
+func TestLongestLaneCanBeOnHold(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	var id strings.Builder
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 649 {
+		id.WriteRune(rune(0x20000 + random.IntN(0xa000)))
+	}
+	id.WriteString("x")
+	exec(t, pool, "select outbox.enqueue('t', $1::text, 'x', '{}', 'de')", id.String())
+	exec(t, pool, `insert into outbox.blocked (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason)
+		select id, event_id, shard, destination, aggregate_type, aggregate_id, 'R' from outbox.events`)
 }
 
 // login returns a pool of a login that has only the role.

@@ -95,7 +95,7 @@ func TestLargestEventFitsIntoAQueueAndATopic(t *testing.T) {
 	largest := outbox.Event{
 		EventID:       uuid.New(),
 		AggregateType: strings.Repeat("t", outbox.MaxNameLength),
-		AggregateID:   strings.Repeat("€", outbox.MaxAggregateIDLength),
+		AggregateID:   strings.Repeat("€", (outbox.MaxLaneBytes-outbox.MaxNameLength-len("orders"))/3),
 		Type:          strings.Repeat("t", outbox.MaxNameLength),
 		Destination:   "orders",
 		Payload:       json.RawMessage(fmt.Sprintf("%q", strings.Repeat("x", outbox.MaxPayloadBytes-2))),

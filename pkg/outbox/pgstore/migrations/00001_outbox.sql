@@ -56,6 +56,9 @@ create table outbox.events (
     constraint aggregate_id_has_1_to_1024_characters  check (char_length(aggregate_id) between 1 and 1024),
     constraint event_type_has_1_to_256_characters     check (char_length(event_type) between 1 and 256),
     constraint destination_has_1_to_256_characters    check (char_length(destination) between 1 and 256),
+    -- Together they are a key of outbox.blocked, and an index takes 2,704 bytes.
+    constraint lane_has_at_most_2600_bytes
+        check (octet_length(destination) + octet_length(aggregate_type) + octet_length(aggregate_id) <= 2600),
 
     -- SQS and SNS take #x9 #xA #xD, #x20-#xD7FF, #xE000-#xFFFD and
     -- #x10000-#x10FFFF. PostgreSQL stores neither NUL nor surrogates.
