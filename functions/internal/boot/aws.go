@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -29,11 +30,16 @@ type AWS struct {
 // LoadAWS reads region, credentials and endpoints the way all AWS tools do.
 // Connections is how many calls may be in flight to one host.
 func LoadAWS(ctx context.Context, connections int) (*AWS, error) {
-	client := awsclient.HTTPClient(connections)
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(client))
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(awsclient.Buildable(connections)))
 	if err != nil {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
+	built, ok := cfg.HTTPClient.(*awshttp.BuildableClient)
+	if !ok {
+		return nil, fmt.Errorf("load AWS configuration: the HTTP client is a %T", cfg.HTTPClient)
+	}
+	client := awsclient.Fixed(built)
+	cfg.HTTPClient = client
 	return &AWS{Config: cfg, HTTP: client}, nil
 }
 

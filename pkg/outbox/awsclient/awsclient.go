@@ -32,8 +32,12 @@ const bufferSize = 16 << 10
 // Call CloseIdleConnections on it after the process was frozen: the other end
 // has closed the connections, and the first calls would fail with an unknown
 // outcome.
-func HTTPClient(concurrency int) *http.Client {
-	built := awshttp.NewBuildableClient().
+func HTTPClient(concurrency int) *http.Client { return Fixed(Buildable(concurrency)) }
+
+// Buildable is what [HTTPClient] is made of, for config.LoadDefaultConfig: it
+// adds the certificates of AWS_CA_BUNDLE only to a client that can be changed.
+func Buildable(concurrency int) *awshttp.BuildableClient {
+	return awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = DialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.MaxIdleConns = 0
@@ -54,6 +58,11 @@ func HTTPClient(concurrency int) *http.Client {
 			t.WriteBufferSize = bufferSize
 			t.ReadBufferSize = bufferSize
 		})
+}
+
+// Fixed makes one client of the settings, with one set of connections, that all
+// clients of AWS services share.
+func Fixed(built *awshttp.BuildableClient) *http.Client {
 	return &http.Client{
 		Transport:     built.GetTransport(),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
