@@ -17,7 +17,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -416,15 +415,10 @@ func TestNoFunctionWritesSecretsOrPayloads(t *testing.T) {
 // and the error.
 func run(t *testing.T, binary, request string, env map[string]string) string {
 	t.Helper()
-	var mu sync.Mutex
-	var text strings.Builder
+	var output lambdalocal.Transcript
 	f, err := lambdalocal.New(lambdalocal.Config{
 		Binary: binary, Timeout: 20 * time.Second, Memory: 512, Env: env,
-		Output: func(l lambdalocal.Line) {
-			mu.Lock()
-			defer mu.Unlock()
-			text.WriteString(l.Text + "\n")
-		},
+		Output: output.Add,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -445,7 +439,5 @@ func run(t *testing.T, binary, request string, env map[string]string) string {
 	if err = f.Close(ctx); err != nil {
 		t.Errorf("close: %v", err)
 	}
-	mu.Lock()
-	defer mu.Unlock()
-	return text.String() + answers.String()
+	return output.String() + answers.String()
 }

@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 }
 
 // function runs the program with the variables and returns what it wrote.
-func function(t *testing.T, env map[string]string) (*lambdalocal.Function, func() string) {
+func function(t *testing.T, env map[string]string) (*lambdalocal.Function, *lambdalocal.Transcript) {
 	t.Helper()
 	binary, err := program()
 	if err != nil {
@@ -61,15 +61,10 @@ func function(t *testing.T, env map[string]string) (*lambdalocal.Function, func(
 	}
 	all := map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 	maps.Copy(all, env)
-	var mu sync.Mutex
-	var text strings.Builder
+	var output lambdalocal.Transcript
 	f, err := lambdalocal.New(lambdalocal.Config{
 		Binary: binary, Timeout: 2 * time.Minute, Memory: 512, Env: all,
-		Output: func(l lambdalocal.Line) {
-			mu.Lock()
-			defer mu.Unlock()
-			text.WriteString(l.Text + "\n")
-		},
+		Output: output.Add,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -81,11 +76,7 @@ func function(t *testing.T, env map[string]string) (*lambdalocal.Function, func(
 			t.Errorf("close: %v", err)
 		}
 	})
-	return f, func() string {
-		mu.Lock()
-		defer mu.Unlock()
-		return text.String()
-	}
+	return f, &output
 }
 
 func invoke(t *testing.T, f *lambdalocal.Function, request string) (redrive.Answer, error) {
@@ -184,7 +175,7 @@ func TestTheProgramRedrivesADeadLetterQueueThroughKills(t *testing.T) {
 		}
 		if err != nil {
 			if killed++; killed > 10 {
-				t.Fatalf("%v\n%s", err, output())
+				t.Fatalf("%v\n%s", err, output)
 			}
 		}
 		fake.Advance(61 * time.Second) // what the killed one had in hand appears again
@@ -228,7 +219,7 @@ func TestTheProgramSaysWhatToChange(t *testing.T) {
 		`{"action":"replay","aggregate_type":"a"}`:    "OUTBOX_DATABASE_URL",
 		`{"source":"dlq","queue":1,"rate":-1,"x":{}}`: "x: is not a field",
 	} {
-		if _, err := invoke(t, f, request); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(output(), want) {
+		if _, err := invoke(t, f, request); err == nil || !strings.Contains(err.Error(), want) || !output.Writes(want) {
 			t.Errorf("%s: error %v, want one with %q", request, err, want)
 		}
 	}
@@ -261,7 +252,7 @@ func TestTheProgramRedrivesAndReplaysWhatIsInTheDatabase(t *testing.T) {
 	f, output := function(t, map[string]string{"OUTBOX_DATABASE_URL": pool.Config().ConnString()})
 	answer, err := invoke(t, f, `{"action":"replay","aggregate_type":"order","aggregate_id":"1"}`)
 	if err != nil || answer.Redriven != 1 || answer.Action != redrive.ActionReplay {
-		t.Errorf("answer %+v, error %v\n%s", answer, err, output())
+		t.Errorf("answer %+v, error %v\n%s", answer, err, output)
 	}
 	var pending int
 	if err = pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox.events WHERE sent_at IS NULL`).Scan(&pending); err != nil || pending != 1 {

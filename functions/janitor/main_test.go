@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,27 +32,27 @@ func TestTheProgramArchivesAndReports(t *testing.T) {
 	f, output := function(t, pool.Config().ConnString())
 	response, err := f.Invoke(t.Context(), []byte(`{}`))
 	if err != nil {
-		t.Fatalf("%v\n%s", err, output())
+		t.Fatalf("%v\n%s", err, output)
 	}
 	var report janitor.Report
 	if err = json.Unmarshal(response.Payload, &report); err != nil {
 		t.Fatal(err)
 	}
 	if report.Archived != 1 || report.Dropped != 1 || report.More || len(report.Errors) != 0 || report.Health.PartitionsAhead < 3 {
-		t.Errorf("report %s\n%s", response.Payload, output())
+		t.Errorf("report %s\n%s", response.Payload, output)
 	}
 	var archived int
 	if err = pool.QueryRow(t.Context(), "select count(*) from outbox.archive").Scan(&archived); err != nil || archived != 100 {
 		t.Errorf("%d archived, error %v", archived, err)
 	}
 	for _, want := range []string{`"CloudWatchMetrics"`, `"JanitorHeartbeat":1`, "janitor ended"} {
-		if !strings.Contains(output(), want) {
-			t.Errorf("no %s in:\n%s", want, output())
+		if !output.Writes(want) {
+			t.Errorf("no %s in:\n%s", want, output)
 		}
 	}
 	again, err := f.Invoke(t.Context(), []byte(`{}`))
 	if err != nil || again.Environment != response.Environment {
-		t.Errorf("second invocation in environment %d, error %v\n%s", again.Environment, err, output())
+		t.Errorf("second invocation in environment %d, error %v\n%s", again.Environment, err, output)
 	}
 }
 
@@ -68,25 +67,24 @@ func TestTheProgramNamesWhatIsWrong(t *testing.T) {
 			t.Parallel()
 			f, output := function(t, url)
 			_, err := f.Invoke(t.Context(), []byte(`{}`))
-			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(output(), want) {
-				t.Errorf("error %v, want one with %q\n%s", err, want, output())
+			if err == nil || !strings.Contains(err.Error(), want) || !output.Writes(want) {
+				t.Errorf("error %v, want one with %q\n%s", err, want, output)
 			}
-			if err != nil && strings.Contains(err.Error()+output(), "hush") {
-				t.Errorf("the password is shown: %v\n%s", err, output())
+			if err != nil && strings.Contains(err.Error()+output.String(), "hush") {
+				t.Errorf("the password is shown: %v\n%s", err, output)
 			}
 		})
 	}
 }
 
 // function starts the program and returns it with what it wrote.
-func function(t *testing.T, database string) (*lambdalocal.Function, func() string) {
+func function(t *testing.T, database string) (*lambdalocal.Function, *lambdalocal.Transcript) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bootstrap")
 	if built, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, built)
 	}
-	var mu sync.Mutex
-	var text strings.Builder
+	var output lambdalocal.Transcript
 	f, err := lambdalocal.New(lambdalocal.Config{
 		Binary:  path,
 		Timeout: 30 * time.Second,
@@ -95,11 +93,7 @@ func function(t *testing.T, database string) (*lambdalocal.Function, func() stri
 			"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 			"OUTBOX_DATABASE_URL": database,
 		},
-		Output: func(l lambdalocal.Line) {
-			mu.Lock()
-			defer mu.Unlock()
-			text.WriteString(l.Text + "\n")
-		},
+		Output: output.Add,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -111,9 +105,5 @@ func function(t *testing.T, database string) (*lambdalocal.Function, func() stri
 			t.Errorf("close: %v", err)
 		}
 	})
-	return f, func() string {
-		mu.Lock()
-		defer mu.Unlock()
-		return text.String()
-	}
+	return f, &output
 }

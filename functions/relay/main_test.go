@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -65,14 +64,14 @@ func TestTheProgramCarriesEventsInOrder(t *testing.T) {
 	f, output := function(t, pool.Config().ConnString(), fake.URL(), *made.QueueUrl)
 	response, err := f.Invoke(t.Context(), []byte(`{}`))
 	if err != nil {
-		t.Fatalf("%v\n%s", err, output())
+		t.Fatalf("%v\n%s", err, output)
 	}
 	var summary relay.Summary
 	if err = json.Unmarshal(response.Payload, &summary); err != nil {
 		t.Fatal(err)
 	}
 	if summary.Outcome != relay.Idle || summary.Published != aggregates*each || summary.Settled != aggregates*each {
-		t.Errorf("summary %s\n%s", response.Payload, output())
+		t.Errorf("summary %s\n%s", response.Payload, output)
 	}
 	next := map[string]int{}
 	for a := range fake.History() {
@@ -88,13 +87,13 @@ func TestTheProgramCarriesEventsInOrder(t *testing.T) {
 	if err = pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox.events WHERE sent_at IS NULL`).Scan(&unsent); err != nil || unsent != 0 {
 		t.Errorf("%d unsent, error %v", unsent, err)
 	}
-	if !strings.Contains(output(), `"CloudWatchMetrics"`) {
-		t.Errorf("no metrics in:\n%s", output())
+	if !output.Writes(`"CloudWatchMetrics"`) {
+		t.Errorf("no metrics in:\n%s", output)
 	}
 	// The environment is used again, with the connections it has.
 	again, err := f.Invoke(t.Context(), []byte(`{}`))
 	if err != nil || again.Environment != response.Environment {
-		t.Errorf("second invocation in environment %d, error %v\n%s", again.Environment, err, output())
+		t.Errorf("second invocation in environment %d, error %v\n%s", again.Environment, err, output)
 	}
 }
 
@@ -110,25 +109,24 @@ func TestTheProgramNamesWhatIsWrong(t *testing.T) {
 			t.Parallel()
 			f, output := function(t, url, "http://127.0.0.1:1", queue)
 			_, err := f.Invoke(t.Context(), []byte(`{}`))
-			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(output(), want) {
-				t.Errorf("error %v, want one with %q\n%s", err, want, output())
+			if err == nil || !strings.Contains(err.Error(), want) || !output.Writes(want) {
+				t.Errorf("error %v, want one with %q\n%s", err, want, output)
 			}
-			if err != nil && strings.Contains(err.Error()+output(), "hush") {
-				t.Errorf("the password is shown: %v\n%s", err, output())
+			if err != nil && strings.Contains(err.Error()+output.String(), "hush") {
+				t.Errorf("the password is shown: %v\n%s", err, output)
 			}
 		})
 	}
 }
 
 // function builds the program and returns it with what it wrote.
-func function(t *testing.T, database, endpoint, queue string) (*lambdalocal.Function, func() string) {
+func function(t *testing.T, database, endpoint, queue string) (*lambdalocal.Function, *lambdalocal.Transcript) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "bootstrap")
 	if built, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, built)
 	}
-	var mu sync.Mutex
-	var text strings.Builder
+	var output lambdalocal.Transcript
 	f, err := lambdalocal.New(lambdalocal.Config{
 		Binary:  binary,
 		Timeout: 30 * time.Second,
@@ -139,11 +137,7 @@ func function(t *testing.T, database, endpoint, queue string) (*lambdalocal.Func
 			"OUTBOX_DESTINATIONS": fmt.Sprintf(`{"default":%q}`, queue),
 			"OUTBOX_IDLE_EXIT":    "300ms",
 		},
-		Output: func(l lambdalocal.Line) {
-			mu.Lock()
-			defer mu.Unlock()
-			text.WriteString(l.Text + "\n")
-		},
+		Output: output.Add,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -155,9 +149,5 @@ func function(t *testing.T, database, endpoint, queue string) (*lambdalocal.Func
 			t.Errorf("close: %v", err)
 		}
 	})
-	return f, func() string {
-		mu.Lock()
-		defer mu.Unlock()
-		return text.String()
-	}
+	return f, &output
 }

@@ -12,8 +12,6 @@ import (
 )
 
 // A company's proxy is trusted by AWS_CA_BUNDLE, as by all AWS tools.
-//
-//nolint:paralleltest // sets the environment
 func TestAuthoritiesOfTheEnvironmentAreTrusted(t *testing.T) {
 	server := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer server.Close()

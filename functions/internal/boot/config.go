@@ -69,7 +69,7 @@ type Relay struct {
 
 	MetricsNamespace string `env:"OUTBOX_METRICS_NAMESPACE" envDefault:"ServerlessOutbox" help:"CloudWatch namespace of the metrics"`
 	SDKCodec         bool   `env:"OUTBOX_SDK_CODEC" envDefault:"false" help:"Have the AWS SDK write and read the requests to destinations, at two to four times the cost. For ruling out the relay's own writing and reading"`
-	Checksums        bool   `env:"OUTBOX_CHECKSUMS" envDefault:"true" help:"Compare the MD5 that SQS answers with each body. Costs 8 % of the sending"`
+	Checksums        bool   `env:"OUTBOX_CHECKSUMS" envDefault:"true" help:"Compare the MD5 that SQS answers with each body"`
 }
 
 // Config returns the relay's configuration without its destinations, observer
