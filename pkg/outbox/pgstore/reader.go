@@ -65,7 +65,7 @@ func fetchBatch(f relay.Fetch) *pgx.Batch {
 	}
 	for _, b := range f.Backfills {
 		batch.Queue(backfillSQL, b.Lane.Destination, b.Lane.AggregateType, b.Lane.AggregateID, b.From, shards,
-			rowLimit(b.Examine), rowLimit(b.Limit))
+			rowLimit(b.Examine), rowLimit(b.Limit), b.Held)
 	}
 	if f.Writers {
 		batch.Queue(writersSQL)
@@ -106,20 +106,8 @@ func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fe
 	}
 	if len(f.Gaps) > 0 {
 		rows, _ := results.Query()
-		found, err := scanner.collect(rows, 0)
-		if err != nil {
+		if err := scanner.gaps(rows, f.GapLimit, got); err != nil {
 			return fmt.Errorf("gaps: %w", err)
-		}
-		if len(found) > f.GapLimit {
-			found = found[:f.GapLimit]
-			got.GapsThrough = found[f.GapLimit-1].ID
-		}
-		got.Gaps = records(found)
-		for _, r := range found {
-			if n := len(got.Seen); n > 0 && got.Seen[n-1] >= r.ID {
-				return errors.New("gaps: rows are not in the order of their ids")
-			}
-			got.Seen = append(got.Seen, r.ID)
 		}
 	}
 	return nil
@@ -138,16 +126,6 @@ func (s *Store) Backlog(ctx context.Context, low int64, limit int) (relay.Backlo
 
 func rowLimit(n int) int32 {
 	return int32(min(max(n, 0), math.MaxInt32)) //nolint:gosec // bounded here
-}
-
-func records(rows []relay.Row) []outbox.Record {
-	var out []outbox.Record
-	for _, r := range rows {
-		if r.Record != nil {
-			out = append(out, *r.Record)
-		}
-	}
-	return out
 }
 
 // recordScanner reads rows of events. Types and destinations are few and
@@ -220,6 +198,41 @@ func (s *recordScanner) backfilled(rows pgx.Rows, b relay.Backfill) (relay.Backf
 		out.Next = s.id + 1
 	}
 	return out, rows.Err() //nolint:wrapcheck // named by the caller
+}
+
+// gaps reads the rows in the gaps: one more than limit, when there are more.
+func (s *recordScanner) gaps(rows pgx.Rows, limit int, got *relay.Fetched) error {
+	defer rows.Close()
+	var held pgtype.Bool
+	targets := append(slices.Clone(s.targets), &held)
+	for rows.Next() {
+		if err := rows.Scan(targets...); err != nil {
+			return err //nolint:wrapcheck // named by the caller
+		}
+		n := len(got.Seen)
+		if n > 0 && got.Seen[n-1] >= s.id {
+			return errors.New("rows are not in the order of their ids")
+		}
+		if n == limit {
+			got.GapsThrough = got.Seen[n-1]
+			break
+		}
+		got.Seen = append(got.Seen, s.id)
+		if !s.eventID.Valid {
+			continue
+		}
+		record, err := s.record()
+		if err != nil {
+			return err
+		}
+		if held.Bool {
+			got.Held = append(got.Held, relay.HeldRow{ID: record.ID, Shard: record.Shard, Lane: record.Lane()})
+			continue
+		}
+		got.Gaps = append(got.Gaps, *record)
+	}
+	rows.Close()
+	return rows.Err() //nolint:wrapcheck // named by the caller
 }
 
 func (s *recordScanner) record() (*outbox.Record, error) {

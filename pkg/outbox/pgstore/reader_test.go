@@ -106,6 +106,7 @@ func TestScanLeavesOutLanesOnHold(t *testing.T) {
 		Backfills: []relay.Backfill{
 			{Lane: outbox.Lane{Destination: "default"}, From: 1, Limit: 10, Examine: 100},
 			{Lane: outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: "held"}, From: 1, Limit: 10, Examine: 100},
+			{Lane: outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: "held"}, From: 1, Held: true, Limit: 10, Examine: 100},
 		},
 		Gaps:   []relay.Range{{From: held, To: elsewhere}},
 		Shards: allShards(),
@@ -114,9 +115,14 @@ func TestScanLeavesOutLanesOnHold(t *testing.T) {
 	wantIDs(t, "scan", all, held, free, elsewhere)
 	wantIDs(t, "records of the scan", mine, free, elsewhere)
 	wantIDs(t, "backfill of the destination", recordIDs(got.Backfills[0].Records), free)
-	wantIDs(t, "backfill of the lane", recordIDs(got.Backfills[1].Records), held)
+	wantIDs(t, "backfill of the lane", recordIDs(got.Backfills[1].Records))
+	wantIDs(t, "backfill of the lane on hold", recordIDs(got.Backfills[2].Records), held)
 	wantIDs(t, "seen in gaps", got.Seen, held, free, elsewhere)
 	wantIDs(t, "records in gaps", recordIDs(got.Gaps), free, elsewhere)
+	want := relay.HeldRow{ID: held, Shard: got.Backfills[2].Records[0].Shard, Lane: got.Backfills[2].Records[0].Lane()}
+	if len(got.Held) != 1 || got.Held[0] != want {
+		t.Errorf("held in gaps = %v, want %v", got.Held, want)
+	}
 }
 
 // Each statement of the batch must see what was committed before it began, also
@@ -404,9 +410,9 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	for name, args := range map[string][]any{
 		"scan of many":            {"scan", int64(50000), shards, 2000},
 		"scan of few":             {"scan", int64(99999), shards, 2000},
-		"lane":                    {"backfill", "default", "order", "7", int64(1), shards, 5000, 100},
-		"destination":             {"backfill", "default", "", "", int64(1), shards, 5000, 2000},
-		"destination of no event": {"backfill", "other", "", "", int64(1), shards, 5000, 2000},
+		"lane":                    {"backfill", "default", "order", "7", int64(1), shards, 5000, 100, true},
+		"destination":             {"backfill", "default", "", "", int64(1), shards, 5000, 2000, false},
+		"destination of no event": {"backfill", "other", "", "", int64(1), shards, 5000, 2000, false},
 		"gaps":                    {"gaps", []int64{7, 60000}, []int64{9, 60010}, shards, 2001},
 		"wide gap":                {"gaps", []int64{7}, []int64{90000}, shards, 2001},
 		"backlog":                 {"backlog", int64(0), 1000},

@@ -55,9 +55,11 @@ func (f *plannedFetch) nextPage(got Fetched, p prepared) {
 
 // backfillOf says what a backfill is for: a lane, a destination, or a sweep.
 type backfillOf struct {
-	lane  *lane
-	dest  *destination
-	sweep bool
+	lane *lane
+	// search is set for a lane that is being searched.
+	search bool
+	dest   *destination
+	sweep  bool
 }
 
 // plan decides what to read next: new rows, catch-ups, what was left in the
@@ -114,8 +116,8 @@ func (l *loop) planLanes(f *plannedFetch) {
 	slices.SortFunc(hungry, func(a, b *lane) int { return cmp.Compare(a.from, b.from) })
 	for i := range min(len(hungry), maxBackfills) {
 		lane := hungry[(l.reader.turn+i)%len(hungry)]
-		f.backfills = append(f.backfills, backfillOf{lane: lane})
-		f.Backfills = append(f.Backfills, Backfill{Lane: lane.key, From: lane.from, Limit: l.cfg.LaneWindow - len(lane.queue), Examine: l.cfg.examine})
+		f.backfills = append(f.backfills, backfillOf{lane: lane, search: lane.search})
+		f.Backfills = append(f.Backfills, Backfill{Lane: lane.key, From: lane.from, Held: lane.search, Limit: l.cfg.LaneWindow - len(lane.queue), Examine: l.cfg.examine})
 	}
 	if len(hungry) > maxBackfills {
 		l.reader.turn += maxBackfills

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -73,5 +74,70 @@ func TestEventPutBackIntoALaneThatIsBeingResumedComesFirst(t *testing.T) {
 	}
 	if inTime < 5 || late < 1 {
 		t.Errorf("%d moments before the hold went and %d after: the steps miss what they are for", inTime, late)
+	}
+}
+
+// A dead event of a lane that went on is redriven, and its hold hides the lane
+// until the relay is told. A row that commits late then stays behind those that
+// were read already; one that commits after it must not be read either.
+func TestLateRowThatAHoldHidesIsNotOvertaken(t *testing.T) {
+	t.Parallel()
+	const dead, late = `{"n":0}`, `{"n":1}`
+	for name, setUp := range map[string]func(w *world, late *memory.Tx, id int64){
+		"by what a lane had left in the table": func(w *world, late *memory.Tx, id int64) {
+			w.cfg.LaneWindow = 2
+			w.store.Enqueue(event("a", 2), event("a", 3), event("a", 4), event("a", 5), event("a", 6), event("a", 7), event("a", 8))
+			judge, done := w.broker().Judge, false
+			w.broker().Judge = func(n int, msgs []outbox.Message, i int) outbox.Result {
+				if !done && w.store.IsDead(id) {
+					done = true
+					w.store.Redrive(id)
+					late.Commit()
+					w.store.Enqueue(event("a", 9))
+				}
+				return judge(n, msgs, i)
+			}
+		},
+		"by what the same fetch had scanned": func(w *world, late *memory.Tx, id int64) {
+			w.store.Enqueue(event("b", 0))
+			scanned := 0
+			w.store.Before = func(_ context.Context, step string) error {
+				switch {
+				case !w.store.IsDead(id):
+				case step == "fetch.scan":
+					if scanned++; scanned == 2 {
+						late.Commit()
+						w.store.Enqueue(event("a", 9))
+					}
+				case step == "fetch.gaps" && scanned == 2:
+					w.store.Redrive(id)
+				}
+				return nil
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				w.broker().Judge = func(_ int, msgs []outbox.Message, i int) outbox.Result {
+					if m := msgs[i]; m.Body == dead && !strings.Contains(m.DeduplicationID, "#") {
+						return outbox.Result{Class: outbox.Rejected, Code: "no"}
+					}
+					return outbox.Result{Class: outbox.Accepted}
+				}
+				first := w.store.Enqueue(event("a", 0))[0]
+				tx := w.store.Begin()
+				tx.Enqueue(event("a", 1))
+				setUp(w, tx, first.ID)
+				w.start(w.Context(), "r", 40*time.Second)
+				pass(20 * time.Second)
+				got := groups(w.broker())[groupOf(t, "a")]
+				redriven, overtaken, last := slices.Index(got, dead), slices.Index(got, late), slices.Index(got, `{"n":9}`)
+				if redriven < 0 || overtaken < redriven || last < overtaken {
+					w.Errorf("accepted %v", got)
+				}
+				w.nothingPending()
+			})
+		})
 	}
 }

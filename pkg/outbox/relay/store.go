@@ -154,11 +154,12 @@ type Scan struct {
 }
 
 // Backfill reads the unsent rows of a lane, of a destination when the aggregate
-// is empty, or of all destinations when that is empty too, with From <= id. For
-// a lane it also sees rows on hold.
+// is empty, or of all destinations when that is empty too, with From <= id.
 type Backfill struct {
 	Lane outbox.Lane
 	From int64
+	// Held has it see rows on hold as well.
+	Held bool
 	// Limit is the most records to return, Examine the most unsent rows to look
 	// at on the way: what is looked for may be thinly spread over a backlog.
 	Limit, Examine int
@@ -178,12 +179,22 @@ type Fetched struct {
 	// Gaps are the unsent rows found in the gaps, in order of id. Seen are the
 	// ids of all rows found in them, of whatever shard and state. GapsThrough is
 	// not 0 when there were more than GapLimit: then it is the last id read.
-	Gaps        []outbox.Record
-	Seen        []int64
+	Gaps []outbox.Record
+	Seen []int64
+	// Held are those of the unsent rows found in the gaps that are on hold, of
+	// the shards held. They are in Seen and not in Gaps.
+	Held        []HeldRow
 	GapsThrough int64
 	// Writers are the open transactions that have written to the outbox, or
 	// may be about to. Each keeps its name for as long as it is open.
 	Writers []string
+}
+
+// HeldRow is an unsent row that is on hold.
+type HeldRow struct {
+	ID    int64
+	Shard int
+	Lane  outbox.Lane
 }
 
 // Row is a row of a scan: its id, and the record when it is unsent, of a shard

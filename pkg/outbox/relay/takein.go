@@ -26,6 +26,14 @@ func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (
 			r.gaps.seen(id)
 		}
 	}
+	for _, h := range got.Held {
+		// An operator has released the lane, and we have not been told: what the
+		// scans read before that may not overtake this row. The resumed lane is
+		// read from its beginning.
+		if d := l.dests[h.Lane.Destination]; d != nil && l.lease.works(h.Shard) {
+			l.window.leave(l.window.lane(h.Lane, h.Shard, d), h.ID)
+		}
+	}
 	for _, it := range p.gaps {
 		if f.first != nil && !l.comesAnyway(it.rec.ID, it.rec.Shard, it.rec.Lane()) {
 			l.rewind(it.rec.ID - 1)
@@ -145,7 +153,7 @@ func (l *loop) takeScan(f plannedFetch, i int, rows []Row, items []*item, fresh 
 // them would overtake rows that commit in between.
 func (l *loop) takeBackfill(b backfillOf, from, next int64, items []*item) {
 	head := l.reader.head
-	bounded := b.lane == nil || !b.lane.search
+	bounded := !b.search
 	if bounded && next > head {
 		next = 0
 	}
@@ -163,7 +171,7 @@ func (l *loop) takeBackfill(b backfillOf, from, next int64, items []*item) {
 		return
 	}
 	lane := b.lane
-	if l.window.lanes[lane.key] != lane || lane.from != from {
+	if l.window.lanes[lane.key] != lane || lane.from != from || lane.search != b.search {
 		return // given back, or moved meanwhile
 	}
 	if lane.search {

@@ -103,9 +103,8 @@ func (s *Store) backfill(b relay.Backfill, shards []int) relay.Backfilled {
 		}
 		examined++
 		switch {
-		case !slices.Contains(shards, r.rec.Shard):
-		case wholeDestination && (b.Lane.Destination == "" || r.rec.Destination == b.Lane.Destination) && s.blocked[r.rec.Lane()] == nil,
-			!wholeDestination && r.rec.Lane() == b.Lane:
+		case !slices.Contains(shards, r.rec.Shard), !b.Held && s.blocked[r.rec.Lane()] != nil:
+		case wholeDestination && (b.Lane.Destination == "" || r.rec.Destination == b.Lane.Destination), r.rec.Lane() == b.Lane:
 			out.Records = append(out.Records, r.rec)
 		}
 		return true
@@ -125,8 +124,11 @@ func (s *Store) gaps(f relay.Fetch, out *relay.Fetched) {
 				out.GapsThrough = out.Seen[len(out.Seen)-1]
 				return false
 			}
-			if s.mine(r, f.Shards) {
+			switch {
+			case s.mine(r, f.Shards):
 				out.Gaps = append(out.Gaps, r.rec)
+			case r.sentAt.IsZero() && slices.Contains(f.Shards, r.rec.Shard):
+				out.Held = append(out.Held, relay.HeldRow{ID: r.rec.ID, Shard: r.rec.Shard, Lane: r.rec.Lane()})
 			}
 			out.Seen = append(out.Seen, r.rec.ID)
 			return true

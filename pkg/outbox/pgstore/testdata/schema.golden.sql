@@ -994,7 +994,7 @@ begin
             outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[], timestamptz[]),
             outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[]),
             outbox.read_gaps(bigint[], bigint[], smallint[], integer),
-            outbox.read_left(text, text, text, bigint, smallint[], integer, integer),
+            outbox.read_left(text, text, text, bigint, smallint[], integer, integer, boolean),
             outbox.read_backlog(bigint, integer)
             to outbox_relay;
     end if;
@@ -1581,7 +1581,7 @@ end
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, held boolean)
  LANGUAGE plpgsql
  STABLE
  SET enable_seqscan TO 'off'
@@ -1601,19 +1601,19 @@ begin
            case when r.mine then r.aggregate_id end,
            case when r.mine then r.event_type end,
            case when r.mine then r.destination end,
-           case when r.mine then r.payload end,
-           case when r.mine then r.headers end
+           case when r.mine and not r.held then r.payload end,
+           case when r.mine and not r.held then r.headers end,
+           r.mine and r.held
     from unnest(p_from, p_to) as g (first, last)
     cross join lateral (
         select e.*,
-               e.sent_at is null
-               and e.shard = any (p_shards)
-               and not exists (
+               e.sent_at is null and e.shard = any (p_shards) as mine,
+               e.sent_at is null and exists (
                    select from outbox.blocked b
                    where b.destination = e.destination
                      and b.aggregate_type = e.aggregate_type
                      and b.aggregate_id = e.aggregate_id
-               ) as mine
+               ) as held
         from outbox.events e
         where e.id between g.first and g.last
           and e.id between p_from[1] and p_to[cardinality(p_to)]
@@ -1624,7 +1624,7 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_left(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer)
+CREATE OR REPLACE FUNCTION outbox.read_left(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer, p_held boolean)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, place bigint)
  LANGUAGE plpgsql
  STABLE
@@ -1653,14 +1653,12 @@ begin
                row_number() over () as place,
                e.shard = any (p_shards)
                and (p_destination = '' or e.destination = p_destination)
-               and case
-                   when p_id <> '' then e.aggregate_type = p_type and e.aggregate_id = p_id
-                   else not exists (
-                       select from outbox.blocked b
-                       where b.destination = e.destination
-                         and b.aggregate_type = e.aggregate_type
-                         and b.aggregate_id = e.aggregate_id)
-               end as wanted
+               and (p_id = '' or e.aggregate_type = p_type and e.aggregate_id = p_id)
+               and (p_held or not exists (
+                   select from outbox.blocked b
+                   where b.destination = e.destination
+                     and b.aggregate_type = e.aggregate_type
+                     and b.aggregate_id = e.aggregate_id)) as wanted
         from (
             select * from outbox.events x
             where x.sent_at is null and x.id >= p_from
