@@ -280,6 +280,7 @@ func (l *loop) resumeLane(r ReleasedLane) {
 	l.reader.stale = l.reader.stale || lane.resume && l.reader.fetching
 	delete(l.lease.resumed, lane.key)
 	lane.resume, lane.search, lane.release = true, true, r
+	lane.bound = l.reader.readTo(r.Shard)
 	l.window.leave(lane, 1)
 	l.log.Info("lane resumed", slog.String("destination", r.Lane.Destination),
 		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))

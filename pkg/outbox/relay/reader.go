@@ -104,6 +104,18 @@ func (r *reader) abandon(shard int) {
 	r.catchUps = slices.DeleteFunc(r.catchUps, func(c *catchUp) bool { return len(c.shards) == 0 })
 }
 
+// readTo returns the id up to which the shard was read: what was not visible
+// there is in gaps.
+func (r *reader) readTo(shard int) int64 {
+	id := r.head
+	for _, c := range r.catchUps {
+		if slices.Contains(c.shards, shard) {
+			id = min(id, c.after)
+		}
+	}
+	return id
+}
+
 // catchingUp says whether rows of the shard at id come with a catch-up.
 func (r *reader) catchingUp(shard int, id int64) bool {
 	for _, c := range r.catchUps {

@@ -141,3 +141,57 @@ func TestLateRowThatAHoldHidesIsNotOvertaken(t *testing.T) {
 		})
 	}
 }
+
+// A lane is searched from its beginning, ahead of the scans. A row that commits
+// behind the search, and that a later scan passes over because the hold still
+// hides it, is read all the same.
+func TestRowThatCommitsBehindTheSearchOfItsLaneIsRead(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.Destinations = map[string]relay.Destination{outbox.DefaultDestination: {OnReject: relay.Block}}
+		w.cfg.SweepEvery = -1
+		w.brokers["down"] = &memory.Broker{Judge: func(int, []outbox.Message, int) outbox.Result {
+			return outbox.Result{Class: outbox.Unavailable, Code: "down"}
+		}}
+		w.broker().Judge = func(_ int, msgs []outbox.Message, i int) outbox.Result {
+			if msgs[i].Body == `{"n":0}` {
+				return outbox.Result{Class: outbox.Rejected, Code: "no"}
+			}
+			return outbox.Result{Class: outbox.Accepted}
+		}
+		lane := w.store.Enqueue(event("a", 0))[0].Lane()
+		w.start(w.Context(), "first", 10*time.Second)
+		w.summary("first")
+		if !w.store.OnHold(lane) {
+			w.Fatal("the lane is not on hold")
+		}
+		down := func(n int) {
+			for i := range n {
+				e := event(fmt.Sprint("b", i), i)
+				e.Destination = "down"
+				w.store.Enqueue(e)
+			}
+		}
+		down(18)
+		late := w.store.Begin()
+		late.Enqueue(event("a", 1))
+		down(30)
+		w.store.Release(lane)
+		searched := 0
+		w.store.After = func(_ context.Context, step string) error {
+			if step == "fetch" {
+				if searched++; searched == 2 {
+					late.Commit()
+				}
+			}
+			return nil
+		}
+		w.cfg = relay.WithExamine(w.cfg, 10)
+		w.cfg.FetchLimit = 8
+		w.start(w.Context(), "second", 20*time.Second)
+		pass(15 * time.Second)
+		if got := groups(w.broker())[groupOf(t, "a")]; fmt.Sprint(got) != `[{"n":1}]` {
+			w.Errorf("accepted %v", got)
+		}
+	})
+}

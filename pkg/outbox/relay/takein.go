@@ -195,13 +195,12 @@ func (l *loop) takeBackfill(b backfillOf, from, next int64, items []*item) {
 func (l *loop) searched(lane *lane, next int64, items []*item) {
 	switch {
 	case len(items) > 0:
-		// Scans pass over what the hold hides, so all above head is left as well.
-		lane.from = min(items[0].rec.ID, l.reader.head+1)
+		lane.from = min(items[0].rec.ID, lane.bound+1)
 	case next != 0:
 		lane.from = next
 		return
 	default:
-		lane.from = l.reader.head + 1
+		lane.from = lane.bound + 1
 	}
 	lane.search = false
 	l.lease.resumed[lane.key] = lane.release
@@ -220,6 +219,7 @@ func (l *loop) rewind(id int64) {
 	}
 	for lane := range l.window.left {
 		lane.from = min(lane.from, id+1)
+		lane.bound = min(lane.bound, id)
 	}
 	r.head = min(r.head, id)
 	r.gaps = gaps{list: slices.DeleteFunc(r.gaps.list, func(g gap) bool { return g.From > id })}

@@ -50,6 +50,9 @@ type lane struct {
 	resume bool
 	// search is set until the lowest row of a resumed lane is known.
 	search bool
+	// bound is how far reading was when the search began. What commits above it
+	// behind the search is hidden from scans, so all above is left as well.
+	bound int64
 	// release is what is being resumed.
 	release ReleasedLane
 	// failures in a row, of whatever cause.
