@@ -29,13 +29,18 @@ func (s *Store) join(j relay.Join) bool {
 	defer s.mu.Unlock()
 	now := time.Now()
 	staying := 0
-	for _, r := range s.relays {
-		if r.live.After(now) && r.until.After(now.Add(j.JoinWindow)) {
+	for id, r := range s.relays {
+		if id != j.RelayID && r.live.After(now) && r.until.After(now.Add(j.JoinWindow)) {
 			staying++
 		}
 	}
 	if staying >= j.Relays {
 		return false
+	}
+	// Asked again after an answer that got lost, it answers the same.
+	if r := s.relays[j.RelayID]; r != nil {
+		r.live = now.Add(j.TTL)
+		return true
 	}
 	s.relays[j.RelayID] = &relayRow{name: j.Name, started: now, until: now.Add(j.RunFor), live: now.Add(j.TTL), seq: s.joins}
 	s.joins++

@@ -199,11 +199,18 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 
 // hold puts a lane on hold, again if its hold was released before.
 func (s *Store) hold(rec *outbox.Record) {
+	h := s.holdOf(rec)
+	h.event, h.released = rec.EventID, false
+}
+
+// holdOf returns the hold of a lane, made for the event if there is none, and
+// has it begin at the event at the latest.
+func (s *Store) holdOf(rec *outbox.Record) *hold {
 	h := s.blocked[rec.Lane()]
 	if h == nil {
-		h = &hold{shard: rec.Shard, firstID: rec.ID}
+		h = &hold{shard: rec.Shard, firstID: rec.ID, event: rec.EventID}
 		s.blocked[rec.Lane()] = h
 	}
 	h.firstID = min(h.firstID, rec.ID)
-	h.released = false
+	return h
 }

@@ -74,7 +74,9 @@ type shardRow struct {
 }
 
 type hold struct {
-	shard      int
+	shard int
+	// event is the one that the lane is on hold for.
+	event      uuid.UUID
 	firstID    int64
 	released   bool
 	releasedAt time.Time
@@ -266,7 +268,8 @@ func (s *Store) release(h *hold) {
 }
 
 // Redrive puts a dead event back under its old id, in its next generation, and
-// releases its lane, which is read again from there on.
+// releases its lane, which is read again from there on. A lane that is on hold
+// for another event stays on hold.
 func (s *Store) Redrive(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -279,8 +282,10 @@ func (s *Store) Redrive(id int64) {
 	s.rows[id] = &row{rec: d.Record}
 	at, _ := slices.BinarySearch(s.ids, id)
 	s.ids = slices.Insert(s.ids, at, id)
-	s.hold(&d.Record)
-	s.release(s.blocked[d.Record.Lane()])
+	h := s.holdOf(&d.Record)
+	if h.released || h.event == d.Record.EventID {
+		s.release(h)
+	}
 }
 
 // Holder returns the relay that holds a shard and until when its lease lasts,

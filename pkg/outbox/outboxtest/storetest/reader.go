@@ -1,0 +1,209 @@
+package storetest
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+func readerTests() map[string]func(*testing.T, *world) {
+	return map[string]func(*testing.T, *world){
+		"a scan brings rows in order, up to its limit":           scanning,
+		"a record is what was written":                           recordWritten,
+		"rows of other shards and sent rows come without record": othersRows,
+		"rows of open transactions are not there":                openTransactions,
+		"a backfill reads a lane, a destination, or all":         backfilling,
+		"a backfill goes on where it stopped":                    backfillPages,
+		"gaps bring rows and ids, a page at a time":              gapPages,
+		"writers are told while they are open":                   writers,
+		"a backlog is counted up to its limit":                   backlog,
+	}
+}
+
+func scanning(t *testing.T, w *world) {
+	t.Helper()
+	a, b, c := w.write(t, "a"), w.write(t, "b"), w.writeTo(t, "other", "a")
+	got := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 10}, {Limit: 2}, {After: b, Limit: 10}, {After: c, Limit: 10}}})
+	for i, ids := range [][]int64{{a, b, c}, {a, b}, {c}, nil} {
+		all, mine := rowIDs(got.Scans[i])
+		want(t, "ids of a scan", all, ids...)
+		want(t, "records of a scan", mine, ids...)
+	}
+}
+
+func recordWritten(t *testing.T, w *world) {
+	t.Helper()
+	e := event("a")
+	e.Headers = map[string]string{"k": "v"}
+	tx := w.Begin(t)
+	id := tx.Enqueue(t, e)
+	tx.Commit(t)
+	got := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 1}}}).Scans[0][0].Record
+	if got.ID != id || got.EventID != e.EventID || got.Lane() != laneOf("a") || got.Type != e.Type || string(got.Payload) != string(e.Payload) ||
+		got.Headers["k"] != "v" || got.CreatedAt.IsZero() || got.Replays != 0 || got.Shard < 0 || got.Shard >= outbox.Shards {
+		t.Errorf("record = %+v", got)
+	}
+}
+
+func othersRows(t *testing.T, w *world) {
+	t.Helper()
+	id := w.holder(t)
+	a, b, sent := w.write(t, "a"), w.write(t, "b"), w.write(t, "b")
+	w.settle(t, id, accept(sent))
+	records := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 10}}}).Scans[0]
+	mine := records[0].Record.Shard
+	others := slices.DeleteFunc(shards(0, outbox.Shards), func(n int) bool { return n == mine })
+	f := relay.Fetch{
+		Scans:     []relay.Scan{{Limit: 10}, {Limit: 10, Shards: []int{mine}}},
+		Backfills: []relay.Backfill{{From: 1, Limit: 10, Examine: 10}},
+		Gaps:      []relay.Range{{From: a, To: sent}},
+		Shards:    others,
+	}
+	got := w.fetch(t, f)
+	wantMine := []int64(nil)
+	if records[1].Record.Shard != mine {
+		wantMine = []int64{b}
+	}
+	all, theirs := rowIDs(got.Scans[0])
+	want(t, "ids", all, a, b, sent)
+	want(t, "records", theirs, wantMine...)
+	all, own := rowIDs(got.Scans[1])
+	want(t, "ids of a scan of one shard", all, a, b, sent)
+	if len(own) == 0 || own[0] != a {
+		t.Errorf("records of a scan of one shard = %v", own)
+	}
+	want(t, "backfill", recordIDs(got.Backfills[0].Records), wantMine...)
+	want(t, "seen in gaps", got.Seen, a, b, sent)
+	want(t, "found in gaps", recordIDs(got.Gaps), wantMine...)
+}
+
+func openTransactions(t *testing.T, w *world) {
+	t.Helper()
+	open, gone := w.Begin(t), w.Begin(t)
+	late := open.Enqueue(t, event("a"))
+	gone.Enqueue(t, event("a"))
+	gone.Rollback(t)
+	last := w.write(t, "a")
+	f := relay.Fetch{Scans: []relay.Scan{{Limit: 10}}, Gaps: []relay.Range{{From: late, To: last - 1}}}
+	got := w.fetch(t, f)
+	all, _ := rowIDs(got.Scans[0])
+	want(t, "scan while it is open", all, last)
+	want(t, "gaps while it is open", got.Seen)
+	open.Commit(t)
+	got = w.fetch(t, f)
+	all, _ = rowIDs(got.Scans[0])
+	want(t, "scan after the commit", all, late, last)
+	want(t, "gaps after the commit", recordIDs(got.Gaps), late)
+}
+
+func backfilling(t *testing.T, w *world) {
+	t.Helper()
+	id := w.holder(t)
+	a1, b1, o1, sent, a2 := w.write(t, "a"), w.write(t, "b"), w.writeTo(t, "other", "a"), w.write(t, "a"), w.write(t, "a")
+	w.settle(t, id, accept(sent))
+	got := w.fetch(t, relay.Fetch{Backfills: []relay.Backfill{
+		{Lane: laneOf("a"), From: 1, Limit: 10, Examine: 100},
+		{Lane: laneOf("a"), From: a1 + 1, Limit: 10, Examine: 100},
+		{Lane: outbox.Lane{Destination: "other"}, From: 1, Limit: 10, Examine: 100},
+		{Lane: outbox.Lane{Destination: outbox.DefaultDestination}, From: 1, Limit: 10, Examine: 100},
+		{From: 1, Limit: 10, Examine: 100},
+	}})
+	for i, ids := range [][]int64{{a1, a2}, {a2}, {o1}, {a1, b1, a2}, {a1, b1, o1, a2}} {
+		want(t, "backfill", recordIDs(got.Backfills[i].Records), ids...)
+		if next := got.Backfills[i].Next; next != 0 {
+			t.Errorf("backfill %d goes on at %d", i, next)
+		}
+	}
+}
+
+func backfillPages(t *testing.T, w *world) {
+	t.Helper()
+	var ids []int64
+	for range 6 {
+		w.write(t, "b")
+		ids = append(ids, w.write(t, "a"))
+	}
+	for _, c := range []struct{ limit, examine int }{{100, 100}, {2, 100}, {100, 3}, {2, 3}, {1, 1}} {
+		var found []int64
+		b := relay.Backfill{Lane: laneOf("a"), From: 1, Limit: c.limit, Examine: c.examine}
+		for pages := 0; b.From != 0 && pages < 20; pages++ {
+			got := w.fetch(t, relay.Fetch{Backfills: []relay.Backfill{b}}).Backfills[0]
+			if len(got.Records) > c.limit {
+				t.Errorf("%d records with a limit of %d", len(got.Records), c.limit)
+			}
+			if got.Next != 0 && got.Next <= b.From {
+				t.Fatalf("it goes on at %d after %d", got.Next, b.From)
+			}
+			found = append(found, recordIDs(got.Records)...)
+			b.From = got.Next
+		}
+		want(t, "all pages", found, ids...)
+	}
+}
+
+func gapPages(t *testing.T, w *world) {
+	t.Helper()
+	id := w.holder(t)
+	var ids []int64
+	for range 6 {
+		ids = append(ids, w.write(t, "a"))
+	}
+	w.settle(t, id, accept(ids[1]))
+	got := w.fetch(t, relay.Fetch{Gaps: []relay.Range{{From: ids[0], To: ids[2]}, {From: ids[4], To: ids[5] + 100}}})
+	want(t, "seen", got.Seen, ids[0], ids[1], ids[2], ids[4], ids[5])
+	want(t, "found", recordIDs(got.Gaps), ids[0], ids[2], ids[4], ids[5])
+	if got.GapsThrough != 0 {
+		t.Errorf("through = %d without more", got.GapsThrough)
+	}
+	got = w.fetch(t, relay.Fetch{GapLimit: 3, Gaps: []relay.Range{{From: ids[0], To: ids[5]}}})
+	want(t, "first page", got.Seen, ids[:3]...)
+	if got.GapsThrough != ids[2] {
+		t.Errorf("through = %d, want %d", got.GapsThrough, ids[2])
+	}
+	got = w.fetch(t, relay.Fetch{GapLimit: 3, Gaps: []relay.Range{{From: ids[2] + 1, To: ids[5]}}})
+	want(t, "second page", got.Seen, ids[3:]...)
+	if got.GapsThrough != 0 {
+		t.Errorf("through = %d at the end", got.GapsThrough)
+	}
+}
+
+func writers(t *testing.T, w *world) {
+	t.Helper()
+	f := relay.Fetch{Writers: true, Gaps: []relay.Range{{From: 1, To: 100}}}
+	first, second := w.Begin(t), w.Begin(t)
+	first.Enqueue(t, event("a"))
+	before := w.fetch(t, f).Writers
+	second.Enqueue(t, event("a"))
+	both := w.fetch(t, f).Writers
+	if len(before) != 1 || len(both) != 2 || !slices.Contains(both, before[0]) {
+		t.Errorf("writers = %v, then %v", before, both)
+	}
+	first.Rollback(t)
+	after := w.fetch(t, f).Writers
+	if len(after) != 1 || after[0] == before[0] {
+		t.Errorf("writers = %v after %v has ended", after, before)
+	}
+	second.Commit(t)
+	if got := w.fetch(t, f).Writers; len(got) != 0 {
+		t.Errorf("writers = %v when all have ended", got)
+	}
+}
+
+func backlog(t *testing.T, w *world) {
+	t.Helper()
+	id := w.holder(t)
+	first, sent, _ := w.write(t, "a"), w.write(t, "a"), w.write(t, "b")
+	w.settle(t, id, accept(sent))
+	for _, c := range []struct {
+		low   int64
+		limit int
+		want  int
+	}{{0, 10, 2}, {0, 1, 1}, {first, 10, 1}, {first + 100, 10, 0}} {
+		got, err := w.Store.Backlog(t.Context(), c.low, c.limit)
+		if err != nil || got.Pending != c.want || got.Oldest < 0 {
+			t.Errorf("backlog above %d up to %d = %+v, %v, want %d pending", c.low, c.limit, got, err, c.want)
+		}
+	}
+}

@@ -1,0 +1,230 @@
+// Package storetest is the conformance suite for implementations of
+// [relay.Store]. It holds the store in memory, on which the relay is simulated,
+// to what the one on PostgreSQL does.
+package storetest
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// Harness is an empty store, and what writers and operators do to it.
+type Harness struct {
+	Store relay.Store
+	// Begin opens a transaction of a writer.
+	Begin func(t *testing.T) Tx
+	// Release ends the hold on a lane, as an operator does.
+	Release func(t *testing.T, lane outbox.Lane)
+	// Redrive puts a dead event back, as an operator does.
+	Redrive func(t *testing.T, id int64)
+	// OnHold says whether the lane is on hold and not released.
+	OnHold func(t *testing.T, lane outbox.Lane) bool
+}
+
+// Tx is the transaction of a writer.
+type Tx interface {
+	// Enqueue writes an event and returns its row id.
+	Enqueue(t *testing.T, e outbox.Event) int64
+	Commit(t *testing.T)
+	Rollback(t *testing.T)
+}
+
+// Run tests the contract of [relay.Store]. In calls f with a store of its own,
+// where time passes as it does for the store.
+func Run(t *testing.T, in func(t *testing.T, f func(t *testing.T, h Harness))) {
+	t.Helper()
+	all := map[string]func(*testing.T, *world){}
+	for _, some := range []map[string]func(*testing.T, *world){leaseTests(), readerTests(), settlerTests(), holdTests()} {
+		maps.Copy(all, some)
+	}
+	for name, test := range all {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in(t, func(t *testing.T, h Harness) { //nolint:thelper // the body of the test
+				test(t, &world{Harness: h})
+			})
+		})
+	}
+}
+
+// ttl is the length of a lease that is not meant to lapse.
+const ttl = time.Minute
+
+// world adds what the tests have in common.
+type world struct{ Harness }
+
+// join enters a relay, whatever others there are.
+func (w *world) join(t *testing.T, ttl time.Duration) uuid.UUID {
+	t.Helper()
+	id := uuid.New()
+	if !w.ask(t, relay.Join{RelayID: id, TTL: ttl, RunFor: time.Hour, Relays: 1000}) {
+		t.Fatal("not admitted")
+	}
+	return id
+}
+
+func (w *world) ask(t *testing.T, j relay.Join) bool {
+	t.Helper()
+	j.Name = "test"
+	j.TTL = cmp.Or(j.TTL, ttl)
+	ok, err := w.Store.Join(t.Context(), j)
+	if err != nil {
+		t.Fatalf("join: %v", err)
+	}
+	return ok
+}
+
+// holder enters a relay that holds every shard.
+func (w *world) holder(t *testing.T) uuid.UUID {
+	t.Helper()
+	id := w.join(t, ttl)
+	if n := len(w.renew(t, relay.Renewal{RelayID: id}).Shards); n != outbox.Shards {
+		t.Fatalf("the only relay holds %d shards", n)
+	}
+	return id
+}
+
+func (w *world) renew(t *testing.T, r relay.Renewal) relay.Lease {
+	t.Helper()
+	r.TTL = cmp.Or(r.TTL, ttl)
+	r.Relays = cmp.Or(r.Relays, 1)
+	lease, err := w.Store.Renew(t.Context(), r)
+	if err != nil {
+		t.Fatalf("renew: %v", err)
+	}
+	return lease
+}
+
+func (w *world) lost(t *testing.T, id uuid.UUID) {
+	t.Helper()
+	if _, err := w.Store.Renew(t.Context(), relay.Renewal{RelayID: id, TTL: ttl, Relays: 1}); !errors.Is(err, relay.ErrLeaseLost) {
+		t.Errorf("renewal = %v, want ErrLeaseLost", err)
+	}
+}
+
+func (w *world) leave(t *testing.T, id uuid.UUID, p relay.Position) {
+	t.Helper()
+	if err := w.Store.Leave(t.Context(), id, p); err != nil {
+		t.Fatalf("leave: %v", err)
+	}
+}
+
+func (w *world) fetch(t *testing.T, f relay.Fetch) relay.Fetched {
+	t.Helper()
+	f.GapLimit = cmp.Or(f.GapLimit, 1000)
+	if f.Shards == nil {
+		f.Shards = shards(0, outbox.Shards)
+	}
+	got, err := w.Store.Fetch(t.Context(), f)
+	if err != nil {
+		t.Fatalf("fetch: %v", err)
+	}
+	return got
+}
+
+func (w *world) settle(t *testing.T, id uuid.UUID, s relay.Settlement) relay.Settled {
+	t.Helper()
+	got, err := w.Store.Settle(t.Context(), id, s)
+	if err != nil {
+		t.Fatalf("settle: %v", err)
+	}
+	return got
+}
+
+// bury settles an event as dead.
+func (w *world) bury(t *testing.T, id uuid.UUID, row int64, block bool) {
+	t.Helper()
+	if got := w.settle(t, id, relay.Settlement{Dead: []relay.Dead{{ID: row, Attempts: 1, Code: "C", Reason: "R", Block: block}}}); got.Dead != 1 {
+		t.Fatalf("settled %+v, want one dead", got)
+	}
+}
+
+// write commits an event of the aggregate at the default destination.
+func (w *world) write(t *testing.T, aggregate string) int64 {
+	t.Helper()
+	return w.writeTo(t, outbox.DefaultDestination, aggregate)
+}
+
+func (w *world) writeTo(t *testing.T, destination, aggregate string) int64 {
+	t.Helper()
+	tx := w.Begin(t)
+	e := event(aggregate)
+	e.Destination = destination
+	id := tx.Enqueue(t, e)
+	tx.Commit(t)
+	return id
+}
+
+func event(aggregate string) outbox.Event {
+	return outbox.Event{
+		EventID: uuid.Must(uuid.NewV7()), AggregateType: "order", AggregateID: aggregate, Type: "placed",
+		Destination: outbox.DefaultDestination, Payload: fmt.Appendf(nil, "%q", aggregate),
+	}
+}
+
+func laneOf(aggregate string) outbox.Lane {
+	return outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: "order", AggregateID: aggregate}
+}
+
+// shards returns the numbers from..to-1.
+func shards(from, to int) []int {
+	var all []int
+	for n := from; n < to; n++ {
+		all = append(all, n)
+	}
+	return all
+}
+
+func shardsOf(lease relay.Lease) []int {
+	var all []int
+	for _, s := range lease.Shards {
+		all = append(all, s.Shard)
+	}
+	return all
+}
+
+func accept(ids ...int64) relay.Settlement {
+	var s relay.Settlement
+	for _, id := range ids {
+		s.Accepted = append(s.Accepted, relay.Accepted{ID: id, MessageID: fmt.Sprint("m", id), SequenceNumber: "1"})
+	}
+	return s
+}
+
+func rowIDs(rows []relay.Row) (all, mine []int64) {
+	for _, r := range rows {
+		all = append(all, r.ID)
+		if r.Record != nil {
+			mine = append(mine, r.ID)
+		}
+	}
+	return all, mine
+}
+
+func recordIDs(records []outbox.Record) []int64 {
+	var ids []int64
+	for i := range records {
+		ids = append(ids, records[i].ID)
+	}
+	return ids
+}
+
+func want(t *testing.T, what string, got []int64, ids ...int64) {
+	t.Helper()
+	if !slices.Equal(got, ids) {
+		t.Errorf("%s = %v, want %v", what, got, ids)
+	}
+}
+
+// pass lets time pass.
+func pass(d time.Duration) { <-time.After(d) }
