@@ -52,6 +52,7 @@ type Relay struct {
 	JoinWindow    time.Duration `env:"OUTBOX_JOIN_WINDOW" envDefault:"125s" help:"A new relay leaves at once when enough others will run for longer than this. It should exceed two periods of the schedule"`
 	SendTimeout   time.Duration `env:"OUTBOX_SEND_TIMEOUT" envDefault:"2s" help:"The longest call to a destination"`
 	Concurrency   int           `env:"OUTBOX_CONCURRENCY" envDefault:"128" help:"The most calls in flight to one destination. The number in use adapts below it"`
+	Linger        time.Duration `env:"OUTBOX_LINGER" envDefault:"2ms" help:"How long a batch that is not full waits for more events while other calls to its destination are in flight. -1s is not at all"`
 	Window        int           `env:"OUTBOX_WINDOW" envDefault:"20000" help:"The most events in memory"`
 	WindowBytes   int           `env:"OUTBOX_WINDOW_BYTES" envDefault:"67108864" help:"The most bytes of events in memory"`
 	LaneWindow    int           `env:"OUTBOX_LANE_WINDOW" envDefault:"100" help:"The most events of one aggregate and destination in memory"`
@@ -82,6 +83,7 @@ func (r *Relay) Config() relay.Config {
 		JoinWindow:    r.JoinWindow,
 		SendTimeout:   r.SendTimeout,
 		Concurrency:   r.Concurrency,
+		Linger:        r.Linger,
 		Window:        r.Window,
 		WindowBytes:   r.WindowBytes,
 		LaneWindow:    r.LaneWindow,

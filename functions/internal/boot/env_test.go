@@ -30,7 +30,7 @@ func TestDefaultsAreThoseOfTheRelay(t *testing.T) {
 	}
 	want := relay.Config{
 		Relays: relay.DefaultRelays, LeaseTTL: relay.DefaultLeaseTTL, RenewEvery: relay.DefaultRenewEvery,
-		JoinWindow: relay.DefaultJoinWindow, SendTimeout: relay.DefaultSendTimeout, Concurrency: relay.DefaultConcurrency,
+		JoinWindow: relay.DefaultJoinWindow, SendTimeout: relay.DefaultSendTimeout, Concurrency: relay.DefaultConcurrency, Linger: relay.DefaultLinger,
 		Window: relay.DefaultWindow, WindowBytes: relay.DefaultWindowBytes, LaneWindow: relay.DefaultLaneWindow,
 		FetchLimit: relay.DefaultFetchLimit, PollBusy: relay.DefaultPollBusy, PollIdle: relay.DefaultPollIdle,
 		SettleEvery: relay.DefaultSettleEvery, SettleLimit: relay.DefaultSettleLimit, RetryMin: relay.DefaultRetryMin,
@@ -54,7 +54,7 @@ func TestEveryVariableReachesTheConfiguration(t *testing.T) {
 	}
 	tuned := map[string]string{
 		"OUTBOX_RELAYS": "3", "OUTBOX_LEASE_TTL": "7s", "OUTBOX_RENEW_EVERY": "2s", "OUTBOX_JOIN_WINDOW": "126s",
-		"OUTBOX_SEND_TIMEOUT": "3s", "OUTBOX_CONCURRENCY": "4", "OUTBOX_WINDOW": "5", "OUTBOX_WINDOW_BYTES": "6",
+		"OUTBOX_SEND_TIMEOUT": "3s", "OUTBOX_CONCURRENCY": "4", "OUTBOX_LINGER": "5ms", "OUTBOX_WINDOW": "5", "OUTBOX_WINDOW_BYTES": "6",
 		"OUTBOX_LANE_WINDOW": "7", "OUTBOX_FETCH_LIMIT": "8", "OUTBOX_POLL_BUSY": "9ms", "OUTBOX_POLL_IDLE": "10ms",
 		"OUTBOX_SETTLE_EVERY": "11ms", "OUTBOX_SETTLE_LIMIT": "12", "OUTBOX_RETRY_MIN": "13ms", "OUTBOX_RETRY_MAX": "14s",
 		"OUTBOX_MAX_ATTEMPTS": "-1", "OUTBOX_IDLE_EXIT": "16s", "OUTBOX_SHUTDOWN_GRACE": "6s", "OUTBOX_REPORT_EVERY": "18s",

@@ -46,6 +46,7 @@ func (p *prepared) item(rec *outbox.Record) *item {
 	if it.fault != nil {
 		it.msg.Size = len(rec.Payload)
 	}
+	rec.Payload = nil // the message has a copy of it
 	p.rows++
 	p.bytes += it.msg.Size
 	return it

@@ -25,6 +25,7 @@ const (
 	DefaultLaneWindow    = 100
 	DefaultFetchLimit    = 2_000
 	DefaultConcurrency   = 128
+	DefaultLinger        = 2 * time.Millisecond
 	DefaultPollBusy      = 4 * time.Millisecond
 	DefaultPollIdle      = 20 * time.Millisecond
 	DefaultSettleEvery   = 5 * time.Millisecond
@@ -88,6 +89,10 @@ type Config struct {
 	// Concurrency is the most calls in flight to one destination. The number in
 	// use adapts below it. Defaults to 128.
 	Concurrency int
+	// Linger is how long a batch that is not full waits for more events while
+	// other calls to its destination are in flight. Negative is not at all.
+	// Defaults to 2 ms.
+	Linger time.Duration
 
 	// Window and WindowBytes bound the events held in memory. Default to
 	// 20,000 and 64 MiB.
@@ -161,6 +166,7 @@ func (c Config) withDefaults() Config {
 	c.JoinWindow = cmp.Or(c.JoinWindow, DefaultJoinWindow)
 	c.SendTimeout = cmp.Or(c.SendTimeout, DefaultSendTimeout)
 	c.Concurrency = cmp.Or(c.Concurrency, DefaultConcurrency)
+	c.Linger = cmp.Or(c.Linger, DefaultLinger)
 	c.Window = cmp.Or(c.Window, DefaultWindow)
 	c.WindowBytes = cmp.Or(c.WindowBytes, DefaultWindowBytes)
 	c.LaneWindow = cmp.Or(c.LaneWindow, DefaultLaneWindow)

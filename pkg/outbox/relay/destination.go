@@ -19,7 +19,11 @@ type destination struct {
 	onReject OnReject
 
 	ready readyQueue
-	conc  concurrency
+	// linger is how long a batch that is not full waits while others are in
+	// flight, and partialAt when the one that waits now may go, 0 without one.
+	linger    time.Duration
+	partialAt time.Time
+	conc      concurrency
 	// inFlight is the number of calls in flight.
 	inFlight int
 	// held and heldBytes are what the window holds for this destination, cap
@@ -52,6 +56,47 @@ func (d *destination) slots(now time.Time) int {
 		return 1 - d.inFlight
 	}
 	return d.conc.allowed() - d.inFlight
+}
+
+// lingers says whether the next batch, which is not full, is to wait until
+// partialAt. Calls in flight will soon make lanes ready that can go with it, and
+// once batches are thin, they come back as thin as they left. Nothing waits for
+// a call that is not there, so a lone event goes at once.
+func (d *destination) lingers(now time.Time) bool {
+	if d.linger <= 0 || d.inFlight == 0 || d.ready.peek() == nil || d.fills() {
+		d.partialAt = time.Time{}
+		return false
+	}
+	if d.partialAt.IsZero() {
+		d.partialAt = now.Add(d.linger)
+	}
+	if now.Before(d.partialAt) {
+		return true
+	}
+	d.partialAt = time.Time{}
+	return false
+}
+
+// fills says whether the ready lanes fill a batch.
+func (d *destination) fills() bool {
+	n, size := 0, 0
+	for _, l := range d.ready.lanes[d.ready.head:] {
+		if l.state != ready {
+			continue
+		}
+		n++
+		size += l.queue[0].msg.Size
+		if n == d.limits.Entries || size > d.limits.BatchBytes {
+			return true
+		}
+	}
+	return false
+}
+
+// wants says whether more would be in flight were it allowed. A batch that
+// lingers is there by choice.
+func (d *destination) wants() bool {
+	return d.fills() || d.partialAt.IsZero() && d.ready.peek() != nil
 }
 
 // leave leaves the rows from id on in the table.

@@ -24,7 +24,9 @@ type loop struct {
 	until  time.Time
 	spread func() float64
 
-	posted      chan func()
+	posted chan func()
+	// idle takes a call to a goroutine that has nothing to do.
+	idle        chan func() func()
 	outstanding int // calls that have not posted yet
 
 	window  window
@@ -53,6 +55,7 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 		until:   until,
 		spread:  cfg.spread,
 		posted:  make(chan func(), 2*cfg.Concurrency),
+		idle:    make(chan func() func()),
 		window:  newWindow(),
 		lease:   newLease(now),
 		reader:  newReader(now, cfg),
@@ -67,6 +70,7 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 // run is the loop. It returns when everything it started has ended.
 func (l *loop) run(ctx context.Context) {
 	done := ctx.Done()
+	defer close(l.idle)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -90,9 +94,21 @@ func (l *loop) run(ctx context.Context) {
 }
 
 // call runs f beside the loop and then, in the loop, what f returned.
+//
+// Its goroutines stay until the end of the run: a new one would have to grow its
+// stack for every call, which took a tenth of the relay's processor time.
 func (l *loop) call(f func() func()) {
 	l.outstanding++
-	go func() { l.posted <- f() }()
+	select {
+	case l.idle <- f:
+	default:
+		go func() {
+			l.posted <- f()
+			for f := range l.idle {
+				l.posted <- f()
+			}
+		}()
+	}
 }
 
 func (l *loop) apply(f func()) {
@@ -154,8 +170,11 @@ func (l *loop) nextWake(now time.Time) time.Time {
 		sooner(l.waiting[0].retryAt)
 	}
 	for _, name := range l.names {
-		if d := l.dests[name]; now.Before(d.pausedUntil) {
+		switch d := l.dests[name]; {
+		case now.Before(d.pausedUntil):
 			sooner(d.pausedUntil)
+		case !d.partialAt.IsZero() && d.slots(now) > 0:
+			sooner(d.partialAt)
 		}
 	}
 	if t, ok := l.settle.due(); ok && l.outcome != LeaseLost {

@@ -21,6 +21,7 @@ func (l *loop) openDestinations() {
 			sink:     d.Sink,
 			limits:   d.Sink.Limits(),
 			onReject: d.OnReject,
+			linger:   l.cfg.Linger,
 			conc:     newConcurrency(l.cfg.Concurrency),
 			cap:      max(1, l.cfg.Window/n),
 			capBytes: max(1, l.cfg.WindowBytes/n),
@@ -31,7 +32,7 @@ func (l *loop) openDestinations() {
 
 // dispatch starts as many calls to d as it allows.
 func (l *loop) dispatch(d *destination, now time.Time) {
-	for d.slots(now) > 0 && d.ready.peek() != nil {
+	for d.slots(now) > 0 && !d.lingers(now) && d.ready.peek() != nil {
 		if !l.lease.allows(now, l.cfg.SendTimeout) {
 			l.stats.withhold()
 			return
@@ -127,7 +128,7 @@ func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int,
 		d.conc.throttled(now)
 	}
 	if classes[outbox.Accepted] == n {
-		d.conc.done(float64(n)/float64(d.limits.Entries), d.ready.peek() != nil)
+		d.conc.done(float64(n)/float64(d.limits.Entries), d.wants())
 	}
 }
 
