@@ -17,7 +17,7 @@ type Process struct {
 	LogLevel       LogLevel `env:"OUTBOX_LOG_LEVEL" help:"DEBUG, INFO, WARN or ERROR. Defaults to AWS_LAMBDA_LOG_LEVEL, and to INFO without it. Above INFO, Lambda drops the metrics too"`
 	LambdaLogLevel LogLevel `env:"AWS_LAMBDA_LOG_LEVEL" help:"Set by Lambda from the function's ApplicationLogLevel"`
 	FunctionName   string   `env:"AWS_LAMBDA_FUNCTION_NAME" envDefault:"local" help:"Set by Lambda. A dimension of every metric"`
-	MemoryMB       int      `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE" envDefault:"0" help:"Set by Lambda. Where GOGC and GOMEMLIMIT are not set, the collector rests until four fifths of it are in use"`
+	MemoryMB       int      `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE" envDefault:"0" help:"Set by Lambda. Where GOGC and GOMEMLIMIT are not set, the heap grows to five times what is live, and to four fifths of it at most"`
 	GOGC           string   `env:"GOGC" help:"Read by Go. When set, the collector is left alone"`
 	GOMEMLIMIT     string   `env:"GOMEMLIMIT" help:"Read by Go. When set, the collector is left alone"`
 }
