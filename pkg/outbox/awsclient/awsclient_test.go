@@ -1,14 +1,12 @@
 package awsclient_test
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,9 +81,14 @@ func TestAServerThatPrefersHTTP2IsSpokenToInHTTP1(t *testing.T) {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
+	client := awsclient.HTTPClient(1)
+	transport, ok := client.Transport.(*http.Transport)
+	if !ok {
+		t.Fatalf("the transport is a %T", client.Transport)
+	}
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
-	client := awsclient.Fixed(awsclient.Buildable(1).WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = pool }))
+	transport.TLSClientConfig.RootCAs = pool
 	response, err := client.Get(server.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -94,69 +97,4 @@ func TestAServerThatPrefersHTTP2IsSpokenToInHTTP1(t *testing.T) {
 	if proto, err := io.ReadAll(response.Body); err != nil || string(proto) != "HTTP/1.1" {
 		t.Errorf("spoke %q, error %v", proto, err)
 	}
-}
-
-func TestASmallRequestIsOneWrite(t *testing.T) {
-	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		_, _ = w.Write(body)
-	}))
-	defer server.Close()
-	var writes atomic.Int64
-	client := awsclient.Fixed(awsclient.Buildable(1).WithTransportOptions(func(t *http.Transport) {
-		dial := t.DialContext
-		t.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dial(ctx, network, address)
-			return countedConn{c, &writes}, err
-		}
-	}))
-	defer client.CloseIdleConnections()
-	for _, body := range []string{strings.Repeat("small", 1500), strings.Repeat("large", 10_000)} {
-		writes.Store(0)
-		// The SDK wraps the bodies of its requests, too.
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, io.NopCloser(io.MultiReader(strings.NewReader(body))))
-		if err != nil {
-			t.Fatal(err)
-		}
-		request.ContentLength = int64(len(body))
-		response, err := client.Do(request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := io.ReadAll(response.Body)
-		if err = errors.Join(err, response.Body.Close()); err != nil || string(got) != body {
-			t.Errorf("%d bytes came back as %d, error %v", len(body), len(got), err)
-		}
-		if n := writes.Load(); len(body) < 10_000 && n != 1 {
-			t.Errorf("%d writes for %d bytes", n, len(body))
-		}
-	}
-}
-
-func TestABodyShorterThanItsLengthIsAnError(t *testing.T) {
-	t.Parallel()
-	client := awsclient.HTTPClient(1)
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:1", io.NopCloser(strings.NewReader("four")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	request.ContentLength = 5
-	response, err := client.Do(request)
-	if err == nil {
-		_ = response.Body.Close()
-	}
-	if !errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("error %v", err)
-	}
-}
-
-type countedConn struct {
-	net.Conn
-	writes *atomic.Int64
-}
-
-func (c countedConn) Write(b []byte) (int, error) {
-	c.writes.Add(1)
-	return c.Conn.Write(b)
 }
