@@ -5,10 +5,10 @@ import (
 	"runtime/debug"
 )
 
-// gcPercent trades memory for time: at four times what is live the relay drained
-// 12 % more than at the default of 100, and 13 % more than without collection
-// below the limit, where every page of the growing heap is touched for the first
-// time (docs/performance.md).
+// gcPercent trades memory for time: a drain took 265 MB instead of the 116 MB of
+// the default of 100, and a quarter less of the relay's processor time. Without
+// collection below the limit every page of the growing heap is touched for the
+// first time, which was a third of a profile (docs/performance.md).
 const gcPercent = 400
 
 // TuneMemory lets the heap grow to five times what is live, and to four fifths

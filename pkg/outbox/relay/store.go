@@ -172,7 +172,8 @@ type Backfilled struct {
 	Next int64
 }
 
-// Fetched answers a Fetch, index by index.
+// Fetched answers a Fetch, index by index. All of it is the relay's, which may
+// change it.
 type Fetched struct {
 	Scans     [][]Row
 	Backfills []Backfilled
