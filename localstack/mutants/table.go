@@ -192,8 +192,8 @@ func handOver() []mutant {
 			1000,
 		},
 		{
-			"give up the gaps that a hold hides", "rows seen without their record leave the list of gaps",
-			[]edit{{engine + "takein.go", "frozen := f.resuming || l.window.resuming()", "frozen := f.resuming && now.IsZero()"}},
+			"give up what a hold hides in a gap", "a row on hold that was found in a gap is not left for its lane",
+			[]edit{{engine + "takein.go", "lane.bound = min(lane.bound, h.ID-1)\n\t\t\tl.window.leave(lane, h.ID)", "_ = lane"}},
 			[]string{"lost", "stuck", "reordered"},
 			8000,
 		},

@@ -13,9 +13,6 @@ type plannedFetch struct {
 	Fetch
 	catchUps  []*catchUp
 	backfills []backfillOf
-	// resuming is set when holds were about to be deleted: rows on hold are
-	// hidden from all but the backfills of their lanes.
-	resuming bool
 
 	// page is the fetch to send: Fetch, or, once that has come back, what is
 	// left of its gaps. first is what came back.
@@ -90,7 +87,6 @@ func (l *loop) plan(now time.Time) plannedFetch {
 	}
 	l.planLanes(&f)
 	l.planSweep(&f, limit, now)
-	f.resuming = l.window.resuming()
 	f.page = f.Fetch
 	return f
 }

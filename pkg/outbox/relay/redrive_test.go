@@ -195,3 +195,71 @@ func TestRowThatCommitsBehindTheSearchOfItsLaneIsRead(t *testing.T) {
 		}
 	})
 }
+
+// A row commits between the reads of each of the first fetches of a lane that is
+// being resumed: behind the search of the lane and before the look at the gaps,
+// where it is found on hold.
+func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
+	t.Parallel()
+	onHold := 0
+	for moment := range 12 {
+		inWorld(t, func(w *world) {
+			w.cfg.Destinations = map[string]relay.Destination{outbox.DefaultDestination: {OnReject: relay.Block}}
+			w.cfg.SweepEvery = -1
+			w.broker().Judge = func(_ int, msgs []outbox.Message, i int) outbox.Result {
+				if msgs[i].Body == `{"n":0}` {
+					return outbox.Result{Class: outbox.Rejected, Code: "no"}
+				}
+				return outbox.Result{Class: outbox.Accepted}
+			}
+			lane := w.store.Enqueue(event("a", 0))[0].Lane()
+			late := w.store.Begin()
+			late.Enqueue(event("a", 1))
+			w.store.Enqueue(event("a", 2))
+			w.start(w.Context(), "r", 40*time.Second)
+			pass(5 * time.Second)
+			if !w.store.OnHold(lane) {
+				w.Fatal("the lane is not on hold")
+			}
+			var mu sync.Mutex
+			searching, step := false, 0
+			w.store.Before = func(_ context.Context, name string) error {
+				mu.Lock()
+				defer mu.Unlock()
+				switch name {
+				case "fetch":
+					searching = false
+				case "fetch.backfill":
+					searching = true
+				case "fetch.gaps":
+					if !searching {
+						break
+					}
+					if step++; step == moment+1 {
+						if _, held := w.store.Blocked()[lane]; held {
+							onHold++
+						}
+						late.Commit()
+					}
+				}
+				return nil
+			}
+			w.store.Release(lane)
+			pass(20 * time.Second)
+			mu.Lock()
+			if step <= moment {
+				late.Commit()
+			}
+			mu.Unlock()
+			pass(5 * time.Second)
+			got := groups(w.broker())[groupOf(t, "a")]
+			if len(got) != 2 || !slices.Contains(got, `{"n":1}`) || !slices.Contains(got, `{"n":2}`) {
+				w.Errorf("committed in fetch %d: accepted %v", moment, got)
+			}
+			w.nothingPending()
+		})
+	}
+	if onHold == 0 {
+		t.Error("no row committed while its lane was on hold: the moments miss what they are for")
+	}
+}

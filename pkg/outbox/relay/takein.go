@@ -16,22 +16,21 @@ import (
 // rows are known. When the new rows among them are more than one fetch may
 // bring, reading goes back to where they end, so that everything above is read
 // again in order. It also goes back to before a new row on a later page, as one
-// that precedes it may have committed since the first page was read. A row on hold is seen without its record: while a hold is
-// about to go, its id stays a gap, so that it is looked at again.
+// that precedes it may have committed since the first page was read.
 func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (more bool) {
 	r := &l.reader
-	frozen := f.resuming || l.window.resuming()
-	if !frozen {
-		for _, id := range got.Seen {
-			r.gaps.seen(id)
-		}
+	for _, id := range got.Seen {
+		r.gaps.seen(id)
 	}
 	for _, h := range got.Held {
 		// An operator has released the lane, and we have not been told: what the
 		// scans read before that may not overtake this row. The resumed lane is
-		// read from its beginning.
+		// read from its beginning; a search of it that is under way may have
+		// missed the row.
 		if d := l.dests[h.Lane.Destination]; d != nil && l.lease.works(h.Shard) {
-			l.window.leave(l.window.lane(h.Lane, h.Shard, d), h.ID)
+			lane := l.window.lane(h.Lane, h.Shard, d)
+			lane.bound = min(lane.bound, h.ID-1)
+			l.window.leave(lane, h.ID)
 		}
 	}
 	for _, it := range p.gaps {
@@ -60,7 +59,7 @@ func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (
 	if f.first != nil {
 		got, p = f.first.got, f.first.p
 	}
-	if f.Writers && !frozen {
+	if f.Writers {
 		r.gaps.ended(got.Writers)
 	}
 	found := f.late

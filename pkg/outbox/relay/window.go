@@ -50,8 +50,9 @@ type lane struct {
 	resume bool
 	// search is set until the lowest row of a resumed lane is known.
 	search bool
-	// bound is how far reading was when the search began. What commits above it
-	// behind the search is hidden from scans, so all above is left as well.
+	// bound is how far reading was when the search began, or below the lowest row
+	// that was found in a gap meanwhile. What commits above it behind the search
+	// is hidden from scans, so all above is left as well.
 	bound int64
 	// release is what is being resumed.
 	release ReleasedLane
@@ -207,14 +208,4 @@ func (w *window) lowest(ceiling int64) int64 {
 		}
 	}
 	return low
-}
-
-// resuming says whether the hold of some lane is about to be deleted.
-func (w *window) resuming() bool {
-	for l := range w.left {
-		if l.resume {
-			return true
-		}
-	}
-	return false
 }
