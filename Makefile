@@ -232,8 +232,10 @@ bench: ## measure the relay end to end, with PostgreSQL and a stand-in broker; o
 	go run ./bench -set $(SET) -rounds $(ROUNDS) -run '$(ONLY)'
 
 .PHONY: bench-sustain
-bench-sustain: ## ten minutes at 5,000 events/s with and without a held snapshot, and backlogs up to 10,000,000
-	go run ./bench -set sustain -run '$(ONLY)'
+LENGTH ?= 10m
+BACKLOG ?= 1000000
+bench-sustain: ## LENGTH at 5,000/s with a held snapshot and without, backlogs up to BACKLOG, 100 archived partitions
+	go run ./bench -set sustain -run '$(ONLY)' -length $(LENGTH) -backlog $(BACKLOG)
 
 .PHONY: bench-go
 BENCHTIME ?= 1s

@@ -62,6 +62,10 @@ func (t *trial) judge(ctx context.Context, r *Result) error {
 			MessageID: broker.MessageID(i), SequenceNumber: broker.SequenceNumber(i), At: time.Unix(0, a.Arrived), Sum: a.Sum,
 		})
 	}
+	// The archived events of the scenario are no part of its load.
+	if _, err = t.pool.Exec(ctx, "delete from outbox.archive where aggregate_type = 'old'"); err != nil {
+		return err
+	}
 	if err = finals.Record(ctx, t.pool, rec, nil); err != nil {
 		return err
 	}
@@ -123,6 +127,11 @@ func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 		second := (t.due - first) / int64(time.Second)
 		seconds[second] = append(seconds[second], due[i])
 		requests[a.Answered] = struct{}{}
+	}
+	if r.Rate > 0 {
+		r.series(min(5*time.Second, max(time.Second, r.Duration/20)), seconds, first)
+	} else {
+		r.series(time.Second, nil, first)
 	}
 	r.Seconds = time.Duration(last - first).Seconds()
 	r.Rate1 = float64(r.Events) / r.Seconds

@@ -101,6 +101,8 @@ func campaign(ctx context.Context, args []string) error {
 	flags.IntVar(&o.rounds, "rounds", 1, "rounds through the set; the systems take turns in each")
 	flags.DurationVar(&o.latency, "latency", 10*time.Millisecond, "time from a request to the broker's answer")
 	flags.Float64Var(&o.scale, "scale", 1, "factor for the sizes of backlogs and the lengths of runs")
+	flags.DurationVar(&o.length, "length", 10*time.Minute, "length of each load of the set sustain")
+	flags.Int64Var(&o.backlog, "backlog", 1_000_000, "largest backlog of the set sustain; 10000000 takes 20 GB of disk")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil

@@ -27,6 +27,8 @@ type options struct {
 	rounds        int
 	latency       time.Duration
 	scale         float64
+	length        time.Duration
+	backlog       int64
 }
 
 // Latency has percentiles in milliseconds.
@@ -69,7 +71,11 @@ type Result struct {
 	MemoryMB     float64 `json:"relay_peak_mb"`
 
 	BySecond []Latency `json:"by_second,omitempty"`
-	Samples  []sample  `json:"samples,omitempty"`
+	// Series has a point for every five seconds, or each twentieth of a shorter run.
+	Series  []Point  `json:"series,omitempty"`
+	Samples []sample `json:"samples,omitempty"`
+	// Unsampled counts the samples that could not be taken.
+	Unsampled int `json:"unsampled,omitempty"`
 
 	used    usage
 	elapsed time.Duration
@@ -106,11 +112,15 @@ type report struct {
 	Settings map[string]string `json:"settings"`
 	Began    time.Time         `json:"began"`
 	Results  []*Result         `json:"results"`
+	Verdicts []Verdict         `json:"verdicts,omitempty"`
 }
 
 // settings are those of a server that writes durably, with memory for the load.
 func settings() map[string]string {
-	return map[string]string{"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "synchronous_commit": "on", "full_page_writes": "on"}
+	return map[string]string{
+		"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "synchronous_commit": "on", "full_page_writes": "on",
+		"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on",
+	}
 }
 
 func (o *options) campaign(ctx context.Context) error {
@@ -168,6 +178,11 @@ func (o *options) campaign(ctx context.Context) error {
 	}
 	fmt.Println()
 	table(os.Stdout, rep.Results, true)
+	for _, r := range rep.Results {
+		rep.Verdicts = append(rep.Verdicts, r.steady()...)
+	}
+	rep.Verdicts = append(rep.Verdicts, compared(rep.Results)...)
+	failed = append(failed, tell(os.Stdout, rep.Verdicts))
 	b, err := json.MarshalIndent(rep, "", " ")
 	if err != nil {
 		return err

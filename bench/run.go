@@ -42,14 +42,7 @@ type trial struct {
 	systemPID int
 	stop      func() error
 	samples   []sample
-}
-
-// sample is the state of a run at one time.
-type sample struct {
-	At       time.Time     `json:"at"`
-	Messages int64         `json:"messages"`
-	Memory   int64         `json:"relay_bytes"`
-	CPU      time.Duration `json:"relay_cpu"`
+	unsampled int
 }
 
 // run carries the scenario out and judges it.
@@ -59,6 +52,9 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	}
 	defer t.pool.Close()
 	r := &Result{Scenario: t.Scenario}
+	if err := errors.Join(t.archive(ctx), t.partitions(ctx)); err != nil {
+		return nil, err
+	}
 	if t.Fill > 0 {
 		if err := t.produce(ctx, t.plan(t.Fill, 0)); err != nil {
 			return nil, err
@@ -85,7 +81,7 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r.account(before, after)
-	r.Samples = t.samples
+	r.Samples, r.Unsampled = t.samples, t.unsampled
 	return r, t.judge(ctx, r)
 }
 
@@ -108,11 +104,14 @@ func (t *trial) open(ctx context.Context) error {
 	}
 	u.Path = "/" + name
 	t.database = u.String()
-	if t.pool, err = pgstore.Connect(ctx, pgstore.Config{URL: t.database, MaxConns: 3}); err != nil {
+	if t.pool, err = pgstore.Connect(ctx, pgstore.Config{URL: t.database, MaxConns: 4}); err != nil {
 		return err
 	}
 	if _, err = pgstore.Migrate(ctx, t.pool); err != nil {
 		return err
+	}
+	if _, err = t.pool.Exec(ctx, "create extension pg_stat_statements"); err != nil {
+		return fmt.Errorf("the time of fetches is measured with the contributed modules of PostgreSQL: %w", err)
 	}
 	if t.broker, err = spawn(ctx, t.log, nil, roleBroker, "-latency", t.Latency.String(), "-out", t.path("accepted")); err != nil {
 		return err
@@ -139,6 +138,13 @@ func (t *trial) produce(ctx context.Context, p load.Plan) error {
 	return c.wait()
 }
 
+// partitions makes those that all events fit into, as the janitor does.
+func (t *trial) partitions(ctx context.Context) error {
+	events := t.Fill + int64(float64(t.Rate)*t.Duration.Seconds())
+	_, err := t.pool.Exec(ctx, "select outbox.make_partitions($1)", min(1000, events/1_000_000+2))
+	return err
+}
+
 // hold keeps a snapshot when the scenario wants it.
 func (t *trial) hold(ctx context.Context) (release func(), err error) {
 	if !t.HoldSnapshot {
@@ -150,6 +156,13 @@ func (t *trial) hold(ctx context.Context) (release func(), err error) {
 	}
 	if _, err = tx.Exec(ctx, "set transaction isolation level repeatable read; select count(*) from pg_class"); err != nil {
 		return nil, err
+	}
+	var held bool
+	if err = t.pool.QueryRow(ctx, "select backend_xmin is not null from pg_stat_activity where pid = $1", tx.Conn().PgConn().PID()).Scan(&held); err != nil {
+		return nil, err
+	}
+	if !held {
+		return nil, errors.New("the snapshot does not hold the horizon")
 	}
 	return func() { _ = tx.Rollback(ctx) }, nil
 }
@@ -171,7 +184,7 @@ func (t *trial) drive(ctx context.Context) error {
 	sampled := make(chan struct{})
 	go func() {
 		defer close(sampled)
-		t.sample(watched)
+		t.watch(watched)
 	}()
 	defer func() { stop(); <-sampled }()
 	if t.Rate > 0 {
@@ -234,22 +247,6 @@ func (t *trial) count(ctx context.Context) (int64, error) {
 		return 0, fmt.Errorf("the broker got %d requests that it cannot read", c.Malformed)
 	}
 	return c.Messages, nil
-}
-
-func (t *trial) sample(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		n, err := t.count(ctx)
-		if err == nil {
-			t.samples = append(t.samples, sample{At: time.Now(), Messages: n, Memory: memory(t.systemPID), CPU: processor(t.systemPID, false)})
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 func (t *trial) queue() string { return "http://" + t.address + "/000000000000/bench.fifo" }

@@ -28,6 +28,12 @@ type Scenario struct {
 	Latency     time.Duration `json:"broker_latency"`
 	// HoldSnapshot keeps a transaction open, so that nothing can be vacuumed.
 	HoldSnapshot bool `json:"hold_snapshot,omitempty"`
+	// Steady asks for a fetch time and a memory that do not grow.
+	Steady bool `json:"steady,omitempty"`
+	// Archived is how many archived partitions of settled events there are.
+	Archived int `json:"archived_partitions,omitempty"`
+	// Against is the scenario that this one is judged by.
+	Against string `json:"against,omitempty"`
 	// Env is added to the relay's variables.
 	Env map[string]string `json:"env,omitempty"`
 }
@@ -88,12 +94,17 @@ func (o *options) scenarios() ([]Scenario, error) {
 		add("live-10000-sns", also(live(10_000, 10, 4, span), asSNS))
 		add("live-5000-single", live(5_000, 1, 16, span))
 	case "sustain":
-		const long = 10 * time.Minute
-		add("sustain-held", also(live(5_000, 10, 4, long), func(s *Scenario) { s.HoldSnapshot = true }))
-		add("sustain", live(5_000, 10, 4, long))
-		add("backlog-100k", drain(100_000))
-		add("backlog-1m", drain(1_000_000))
-		add("backlog-10m", drain(10_000_000))
+		steady := func(s *Scenario) { s.Steady = true }
+		add("sustain-held", also(live(5_000, 10, 4, o.length), func(s *Scenario) { s.Steady, s.HoldSnapshot = true, true }))
+		add("sustain", also(live(5_000, 10, 4, o.length), steady))
+		add("backlog-100000", drain(100_000))
+		for _, n := range []int64{1_000_000, 10_000_000} {
+			if n <= o.backlog {
+				add(fmt.Sprint("backlog-", n), also(drain(n), func(s *Scenario) { s.Against = "backlog-100000" }))
+			}
+		}
+		add("archived-1", also(drain(300_000), func(s *Scenario) { s.Archived = 1 }))
+		add("archived-100", also(drain(300_000), func(s *Scenario) { s.Archived, s.Against = 100, "archived-1" }))
 	default:
 		return nil, fmt.Errorf("there is no set %q", o.set)
 	}

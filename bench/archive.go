@@ -1,0 +1,55 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+)
+
+// archivedRows is how many events each archived partition holds.
+const archivedRows = 5_000
+
+// archivedSQL writes settled events with ids of one partition. They have ids of
+// events that no load has.
+const archivedSQL = `
+insert into outbox.events (id, event_id, aggregate_type, aggregate_id, event_type, payload, sent_at, message_id)
+overriding system value
+select $1::bigint * 1000000 + n, gen_random_uuid(), 'old', (n % 1000)::text, 'order.placed',
+       format('{"order_id": %s, "note": "%s"}', n, repeat('payload ', 55))::json, clock_timestamp(), 'old'
+from generate_series(1, $2::bigint) as n`
+
+// archive makes partitions of settled events and archives them by the steps of
+// the janitor.
+func (t *trial) archive(ctx context.Context) error {
+	if t.Archived == 0 {
+		return nil
+	}
+	if _, err := t.pool.Exec(ctx, "select outbox.make_partitions($1)", t.Archived+1); err != nil {
+		return err
+	}
+	for n := range t.Archived {
+		if _, err := t.pool.Exec(ctx, archivedSQL, n, archivedRows); err != nil {
+			return err
+		}
+	}
+	if _, err := t.pool.Exec(ctx, "select setval('outbox.events_id_seq', $1::bigint * 1000000)", t.Archived); err != nil {
+		return err
+	}
+	for n := range t.Archived {
+		for _, step := range []struct{ sql, want string }{
+			{"select outbox.seal_partition($1, clock_timestamp())", "sealed"},
+			{"select outbox.validate_partition($1)", "valid"},
+			{"select outcome from outbox.archive_partition($1)", "archived"},
+		} {
+			var got string
+			if err := t.pool.QueryRow(ctx, step.sql, n).Scan(&got); err != nil {
+				return err
+			}
+			if got != step.want {
+				return fmt.Errorf("archive partition %d: %s, not %s", n, got, step.want)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// sample is the state of a run at one time. Counts are since the start.
+type sample struct {
+	At       time.Time     `json:"at"`
+	Messages int64         `json:"messages"`
+	Memory   int64         `json:"relay_bytes"`
+	CPU      time.Duration `json:"relay_cpu"`
+	// Fetches are the executions of the statement that reads new events, FetchMS
+	// what they and their planning took, FetchRows what they returned, all by
+	// pg_stat_statements.
+	Fetches   int64   `json:"fetches"`
+	FetchMS   float64 `json:"fetch_ms"`
+	FetchRows int64   `json:"fetch_rows"`
+	// Dead is the estimate of the statistics for all partitions of
+	// outbox.events, Bytes their size with indexes.
+	Dead  int64 `json:"dead_tuples"`
+	Bytes int64 `json:"events_bytes"`
+	WAL   int64 `json:"wal_bytes"`
+}
+
+// sampleSQL reads what the database knows. The statement is recognised by its
+// shape: no other one of the relay has both.
+const sampleSQL = `
+select coalesce(f.calls, 0), coalesce(f.ms, 0), coalesce(f.rows, 0), t.dead, t.bytes, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
+from (select sum(s.calls)::bigint as calls, sum(s.total_exec_time + s.total_plan_time) as ms, sum(s.rows)::bigint as rows
+      from pg_stat_statements s
+      where s.dbid = (select d.oid from pg_database d where d.datname = current_database())
+        and s.query like 'select r.id,%' and s.query like '%from outbox.events e%') as f,
+     (select coalesce(sum(pg_stat_get_dead_tuples(p.relid)), 0)::bigint as dead, coalesce(sum(pg_total_relation_size(p.relid)), 0)::bigint as bytes
+      from pg_partition_tree('outbox.events') p where p.isleaf) as t`
+
+// watch takes samples until ctx ends.
+func (t *trial) watch(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		s := sample{At: time.Now(), Memory: memory(t.systemPID), CPU: processor(t.systemPID, false)}
+		var err error
+		if s.Messages, err = t.count(ctx); err == nil {
+			err = t.pool.QueryRow(ctx, sampleSQL).Scan(&s.Fetches, &s.FetchMS, &s.FetchRows, &s.Dead, &s.Bytes, &s.WAL)
+		}
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			_, _ = fmt.Fprintln(t.log, "sample:", err)
+			t.unsampled++
+		default:
+			t.samples = append(t.samples, s)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// Point is what happened in one interval, which ends Seconds after the start.
+type Point struct {
+	Seconds float64 `json:"seconds"`
+	Rate    float64 `json:"events_per_second"`
+	// FromDue is of the events that were due in the interval.
+	FromDue Latency `json:"from_due"`
+	// FetchMS is the mean time of a fetch, 0 when there was none.
+	FetchMS   float64 `json:"fetch_ms"`
+	FetchRows float64 `json:"rows_per_fetch"`
+	Dead      int64   `json:"dead_tuples"`
+	TableMB   float64 `json:"events_mb"`
+	WALMB     float64 `json:"wal_mb"`
+	MemoryMB  float64 `json:"relay_mb"`
+}
+
+// series turns the samples into points of every so long.
+func (r *Result) series(every time.Duration, due map[int64][]time.Duration, first int64) {
+	if len(r.Samples) < 2 {
+		return
+	}
+	from := r.Samples[0]
+	for _, s := range r.Samples[1:] {
+		// Samples come a second apart, and some a little early.
+		if s.At.Sub(from.At) < every-time.Second/2 {
+			continue
+		}
+		r.Series = append(r.Series, between(from, s, r.Samples[0].At))
+		p := &r.Series[len(r.Series)-1]
+		var within []time.Duration
+		for second := secondOf(from.At, first); second < secondOf(s.At, first); second++ {
+			within = append(within, due[second]...)
+		}
+		p.FromDue = percentiles(within)
+		from = s
+	}
+}
+
+func secondOf(at time.Time, first int64) int64 { return (at.UnixNano() - first) / int64(time.Second) }
+
+// between is the point from one sample to another.
+func between(from, to sample, start time.Time) Point {
+	elapsed := to.At.Sub(from.At).Seconds()
+	p := Point{
+		Seconds: to.At.Sub(start).Seconds(), Rate: float64(to.Messages-from.Messages) / elapsed, Dead: to.Dead,
+		TableMB: float64(to.Bytes) / (1 << 20), WALMB: float64(to.WAL-from.WAL) / (1 << 20), MemoryMB: float64(to.Memory) / (1 << 20),
+	}
+	if n := to.Fetches - from.Fetches; n > 0 {
+		p.FetchMS, p.FetchRows = (to.FetchMS-from.FetchMS)/float64(n), float64(to.FetchRows-from.FetchRows)/float64(n)
+	}
+	return p
+}

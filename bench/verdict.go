@@ -1,0 +1,125 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+)
+
+// Verdict is one bar and how a run stands to it.
+type Verdict struct {
+	Scenario string  `json:"scenario"`
+	Says     string  `json:"says"`
+	Value    float64 `json:"value"`
+	// Bar is the most that Value may be, or with AtLeast the least.
+	Bar     float64 `json:"bar"`
+	AtLeast bool    `json:"at_least,omitempty"`
+	OK      bool    `json:"ok"`
+}
+
+var errBar = errors.New("a bar is missed")
+
+func verdict(scenario, says string, value, bar float64, atLeast bool) Verdict {
+	// A value that could not be worked out is 0, and passes no bar.
+	ok := value > 0 && (atLeast && value >= bar || !atLeast && value <= bar)
+	return Verdict{Scenario: scenario, Says: says, Value: value, Bar: bar, AtLeast: atLeast, OK: ok}
+}
+
+// The bars. A fetch that searches dead rows grows without end, one that does
+// not only varies; a runtime that collects at a multiple of what is live has a
+// size that swings, so the means of windows are compared.
+const (
+	fetchBar   = 1.5
+	memoryBar  = 1.1
+	backlogBar = 0.9
+)
+
+// steady judges a load that went on for long: its last window, a tenth of
+// the time (a minute of ten), against its first, and for the memory against the
+// third, when the heap has come to its size.
+func (r *Result) steady() []Verdict {
+	if r.Rate == 0 || !r.Steady {
+		return nil
+	}
+	window := r.Duration / 10
+	fetch := ratio(r.fetchMS(r.Duration-window, r.Duration), r.fetchMS(0, window))
+	memory := ratio(r.memoryMB(r.Duration-window, r.Duration), r.memoryMB(2*window, 3*window))
+	return []Verdict{
+		verdict(r.Name, "fetch time, last window / first", fetch, fetchBar, false),
+		verdict(r.Name, "relay memory, last window / third", memory, memoryBar, false),
+	}
+}
+
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// window returns the samples of a span of the run.
+func (r *Result) window(from, to time.Duration) []sample {
+	var in []sample
+	for _, s := range r.Samples {
+		// A sample comes up to half a second from its time.
+		if at := s.At.Sub(r.Samples[0].At); at >= from-time.Second/2 && at <= to+time.Second/2 {
+			in = append(in, s)
+		}
+	}
+	return in
+}
+
+func (r *Result) fetchMS(from, to time.Duration) float64 {
+	in := r.window(from, to)
+	if len(in) < 2 {
+		return 0
+	}
+	return between(in[0], in[len(in)-1], in[0].At).FetchMS
+}
+
+func (r *Result) memoryMB(from, to time.Duration) float64 {
+	in := r.window(from, to)
+	sum := 0.0
+	for _, s := range in {
+		sum += float64(s.Memory) / (1 << 20)
+	}
+	return ratio(sum, float64(len(in)))
+}
+
+// compared judges runs against the run of the scenario that they name.
+func compared(results []*Result) []Verdict {
+	var all []Verdict
+	for _, r := range results {
+		i := slices.IndexFunc(results, func(base *Result) bool { return base.Name == r.Against && base.Round == r.Round })
+		if i < 0 {
+			continue
+		}
+		base := results[i]
+		all = append(all, verdict(r.Name, "events/s / those of "+base.Name, ratio(r.Rate1, base.Rate1), backlogBar, true))
+		if fetch := ratio(r.fetchMS(0, r.elapsed), base.fetchMS(0, base.elapsed)); fetch > 0 || r.Archived > 0 {
+			all = append(all, verdict(r.Name, "fetch time / that of "+base.Name, fetch, fetchBar, false))
+		}
+	}
+	return all
+}
+
+// tell prints the verdicts and fails when a bar is missed.
+func tell(out io.Writer, verdicts []Verdict) error {
+	var missed []error
+	for _, v := range verdicts {
+		word, sign := "ok", "at most"
+		if v.AtLeast {
+			sign = "at least"
+		}
+		if !v.OK {
+			word = "MISSED"
+			missed = append(missed, fmt.Errorf("%w: %s: %s: %.3f", errBar, v.Scenario, v.Says, v.Value))
+		}
+		_, _ = fmt.Fprintf(out, "%-8s%s: %s: %.3f (%s %.2f)\n", word, v.Scenario, v.Says, v.Value, sign, v.Bar)
+	}
+	return errors.Join(missed...)
+}
