@@ -237,6 +237,11 @@ BACKLOG ?= 1000000
 bench-sustain: ## LENGTH at 5,000/s with a held snapshot and without, backlogs up to BACKLOG, 100 archived partitions
 	go run ./bench -set sustain -run '$(ONLY)' -length $(LENGTH) -backlog $(BACKLOG)
 
+.PHONY: bench-plots
+RESULTS ?= $(lastword $(sort $(wildcard bench/results/*/results.json)))
+bench-plots: ## draw RESULTS (default the newest results.json) as SVG beside it
+	cd bench/plot && go run . $(abspath $(RESULTS))
+
 .PHONY: bench-go
 BENCHTIME ?= 1s
 bench-go: ## run every Go benchmark, on a PostgreSQL that writes durably
