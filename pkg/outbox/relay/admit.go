@@ -101,10 +101,10 @@ func (l *loop) admit(it *item, src source) {
 	case src == fromGap:
 		// A row that committed late goes before those that follow it, so it is
 		// taken in even where there is no room. Fetch.GapLimit bounds them.
-	case len(lane.queue) >= l.cfg.LaneWindow, src == fromLane && d.full():
+	case len(lane.queue) >= l.cfg.LaneWindow, src == fromLane && (d.full() || l.overfull()):
 		l.window.leave(lane, rec.ID)
 		return
-	case d.full():
+	case d.full() || l.overfull():
 		d.leave(rec.ID)
 		l.window.forget(lane)
 		return
@@ -118,6 +118,11 @@ func (l *loop) admit(it *item, src source) {
 		d.ready.push(lane)
 	}
 }
+
+// overfull says that the window holds a whole fetch more than it should. What a
+// fetch may bring is bounded by the room there is, but each of its parts by
+// itself, and late rows may have taken a destination's share and more.
+func (l *loop) overfull() bool { return len(l.window.items) >= l.cfg.Window+l.cfg.FetchLimit }
 
 // redriven says whether an event was put back while it is still in memory as
 // dead, since the answer to its settlement is not known. It has to be read again
