@@ -217,3 +217,14 @@ func TestRowsThatCommitBetweenTwoPagesOfTheGapsKeepTheirOrder(t *testing.T) {
 		})
 	}
 }
+
+// Each seed is a history in which a destination's late rows, and what lanes had
+// left in the table, together took more than the window.
+func TestTheWindowBoundsWhatLanesReadAgain(t *testing.T) {
+	t.Parallel()
+	for _, seed := range []uint64{7012156, 7073471} {
+		if s := simulate(t, seed); len(s.violations) > 0 {
+			t.Error(s.story())
+		}
+	}
+}
