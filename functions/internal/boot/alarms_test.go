@@ -36,6 +36,10 @@ func wanted() []figure {
 		newFigure("ServerlessOutbox", "Heartbeat", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "Dead", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "Blocked", []string{"FunctionName"}),
+		newFigure("ServerlessOutbox", "JanitorHeartbeat", []string{"FunctionName"}),
+		newFigure("ServerlessOutbox", "JanitorErrors", []string{"FunctionName"}),
+		newFigure("ServerlessOutbox", "PartitionsAhead", []string{"FunctionName"}),
+		newFigure("ServerlessOutbox", "Findings", []string{"FunctionName"}),
 		newFigure("AWS/Lambda", "Errors", []string{"FunctionName"}),
 		newFigure("AWS/Lambda", "Throttles", []string{"FunctionName"}),
 		newFigure("AWS/Lambda", "AsyncEventsDropped", []string{"FunctionName"}),
@@ -277,6 +281,14 @@ func TestBrokenAlarmsAndDashboardsAreFound(t *testing.T) {
 		"an alarm that is gone": {
 			template, "  HeartbeatAlarm:\n    Type: AWS::CloudWatch::Alarm", "  HeartbeatAlarm:\n    Type: AWS::CloudWatch::CompositeAlarm",
 			"no alarm on ServerlessOutbox Heartbeat",
+		},
+		"an alarm of the janitor that is gone": {
+			template, "      MetricName: PartitionsAhead\n", "      MetricName: Unsent\n",
+			"no alarm on ServerlessOutbox PartitionsAhead",
+		},
+		"a dashboard that leaves a metric of the janitor out": {
+			template, `["ServerlessOutbox", "XminAge",`, `["ServerlessOutbox", "DeadTuples",`,
+			"dashboard: does not show ServerlessOutbox XminAge",
 		},
 		"a dimension that is not written": {
 			template, "- Name: FunctionName", "- Name: Function",

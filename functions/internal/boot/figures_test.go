@@ -10,8 +10,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/localstack/resources"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/janitor"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -29,8 +31,8 @@ func (f figure) String() string {
 	return fmt.Sprintf("%s %s by %s", f.namespace, f.metric, f.dimensions)
 }
 
-// ours are the metrics that the relay writes, read from the lines that it
-// writes. The value tells whether it writes them in every line.
+// ours are the metrics that relay and janitor write, read from the lines that
+// they write. The value tells whether they write them in every line.
 func ours(tb testing.TB, template *resources.Template) map[figure]bool {
 	tb.Helper()
 	r, err := Parse[Relay](environ())
@@ -40,10 +42,18 @@ func ours(tb testing.TB, template *resources.Template) map[figure]bool {
 	if namespace := variable(template, "RelayFunction", "OUTBOX_METRICS_NAMESPACE"); namespace != "" {
 		r.MetricsNamespace = namespace
 	}
+	j, err := Parse[Janitor](environ())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if namespace := variable(template, "JanitorFunction", "OUTBOX_METRICS_NAMESPACE"); namespace != "" {
+		j.MetricsNamespace = namespace
+	}
 	found := map[figure]bool{}
 	for _, all := range []bool{true, false} {
 		var out bytes.Buffer
 		r.observer(&out).Observe(report(all))
+		j.observer(&out).ObserveJanitor(janitorReport(all))
 		for line := range bytes.Lines(out.Bytes()) {
 			var emf struct {
 				AWS struct {
@@ -80,13 +90,29 @@ func report(all bool) *relay.Report {
 	return r
 }
 
+// janitorReport has a number in every field, or in none.
+func janitorReport(all bool) *janitor.Report {
+	r := &janitor.Report{}
+	if all {
+		r.Health.Xmin = &janitor.XminHolder{Seconds: 1}
+		r.Errors = []string{"failed"}
+		fill(reflect.ValueOf(r).Elem())
+	}
+	return r
+}
+
 func fill(v reflect.Value) {
 	for _, f := range v.Fields() {
-		if f.Kind() == reflect.Struct {
+		switch {
+		case f.Type() == reflect.TypeFor[time.Time]():
+		case f.Kind() == reflect.Struct:
 			fill(f)
-		}
-		if f.CanInt() {
+		case f.Kind() == reflect.Bool:
+			f.SetBool(true)
+		case f.CanInt():
 			f.SetInt(1_000_000_000)
+		case f.CanFloat():
+			f.SetFloat(1)
 		}
 	}
 }

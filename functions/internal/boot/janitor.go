@@ -103,7 +103,7 @@ func (j *Janitor) Open(ctx context.Context, logger *slog.Logger, metrics io.Writ
 	}
 	cfg := j.Config()
 	cfg.Logger = logger
-	cfg.Observer = telemetry.NewEMF(metrics, j.MetricsNamespace, map[string]string{"FunctionName": j.FunctionName})
+	cfg.Observer = j.observer(metrics)
 	if j.ExportBucket != "" {
 		cfg.Target = s3export.New(s3.NewFromConfig(a.Config), j.ExportBucket)
 	}
@@ -126,6 +126,12 @@ func (j *Janitor) Open(ctx context.Context, logger *slog.Logger, metrics io.Writ
 		return nil, err
 	}
 	return &JanitorRuntime{Janitor: made, aws: a, pool: pool}, nil
+}
+
+// observer writes the metrics that the alarms and dashboards of template.yaml
+// read.
+func (j *Janitor) observer(w io.Writer) janitor.Observer {
+	return telemetry.NewEMF(w, j.MetricsNamespace, map[string]string{"FunctionName": j.FunctionName})
 }
 
 // Thaw makes ready for use after the environment may have been frozen: the
