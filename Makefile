@@ -247,6 +247,12 @@ BENCHTIME ?= 1s
 bench-go: ## run every Go benchmark, on a PostgreSQL that writes durably
 	go run ./localstack/postgres -fsync -- go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
 
+# All but the campaign of the janitor, which is a target of its own.
+BENCHMARKS = $(filter-out %/janitor,$(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./pkg/... 2>/dev/null))
+.PHONY: bench-once
+bench-once: ## run each Go benchmark once, so that none rots
+	go run ./localstack/postgres -- go test -run '^$$' -bench . -benchtime 1x $(BENCHMARKS)
+
 .PHONY: postgres
 postgres: ## run a PostgreSQL until interrupted and print its URL
 	go run ./localstack/postgres

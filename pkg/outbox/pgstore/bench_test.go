@@ -50,7 +50,7 @@ func BenchmarkFetch(b *testing.B) {
 	}
 	for name, f := range map[string]relay.Fetch{
 		"scan":      {Shards: allShards()},
-		"with_gaps": {Shards: allShards(), Gaps: gaps, Writers: true},
+		"with_gaps": {Shards: allShards(), Gaps: gaps, GapLimit: batch, Writers: true},
 	} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()

@@ -136,7 +136,7 @@ type Fetch struct {
 	// They are read after everything else, so that what is found in them was
 	// visible at least as early as what the scans found.
 	Gaps []Range
-	// GapLimit is the most rows to read in the gaps.
+	// GapLimit is the most rows to read in the gaps, at least 1 where there are any.
 	GapLimit int
 	// Shards are the shards held: rows of other shards come without a Record.
 	Shards []int
