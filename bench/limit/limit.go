@@ -5,10 +5,13 @@
 package limit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,8 +34,10 @@ type Config struct {
 
 const (
 	fetchLimit  = 1000
-	window      = 4_000
+	window      = 8_000
 	settleLimit = 500
+	settlers    = 2
+	gcPercent   = 400 // as the function's
 	settleEvery = 5 * time.Millisecond
 	idle        = 4 * time.Millisecond
 	leaseTTL    = time.Minute
@@ -40,6 +45,7 @@ const (
 
 // Run carries events until ctx ends.
 func Run(ctx context.Context, cfg Config) error {
+	debug.SetGCPercent(gcPercent)
 	pool, err := pgxpool.New(ctx, cfg.URL)
 	if err != nil {
 		return err
@@ -61,7 +67,10 @@ func Run(ctx context.Context, cfg Config) error {
 		start(func(ctx context.Context) error { return r.send(ctx, cfg.Queue, lane) })
 	}
 	start(r.read)
-	start(r.settle)
+	for range settlers {
+		start(r.settle)
+	}
+	start(r.renew)
 	all.Wait()
 	if err = context.Cause(ctx); errors.Is(err, context.Canceled) {
 		return nil
@@ -168,7 +177,6 @@ func (r *runner) settle(ctx context.Context) error {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
 	var held []relay.Accepted
-	renewed := time.Now()
 	for {
 		due := false
 		select {
@@ -182,15 +190,26 @@ func (r *runner) settle(ctx context.Context) error {
 		if len(held) < settleLimit && (!due || len(held) == 0) {
 			continue
 		}
+		// Rows that lie together are marked together.
+		slices.SortFunc(held, func(a, b relay.Accepted) int { return cmp.Compare(a.ID, b.ID) })
 		if _, err := r.store.Settle(ctx, r.id, relay.Settlement{Accepted: held}); err != nil {
 			return fmt.Errorf("settle: %w", err)
 		}
 		held = held[:0]
-		if time.Since(renewed) > leaseTTL/4 {
-			renewed = time.Now()
-			if _, err := r.store.Renew(ctx, relay.Renewal{RelayID: r.id, TTL: leaseTTL, Relays: 1}); err != nil {
-				return fmt.Errorf("renew: %w", err)
-			}
+	}
+}
+
+func (r *runner) renew(ctx context.Context) error {
+	tick := time.NewTicker(leaseTTL / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if _, err := r.store.Renew(ctx, relay.Renewal{RelayID: r.id, TTL: leaseTTL, Relays: 1}); err != nil {
+			return fmt.Errorf("renew: %w", err)
 		}
 	}
 }
