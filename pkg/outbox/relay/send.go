@@ -208,8 +208,9 @@ func (l *loop) next(lane *lane) {
 	}
 }
 
-// kill gives up an event that can never be published. Its lane goes on, or is
-// held, as the destination's policy says. The event is the lane's first.
+// kill gives up an event that can never be published. Its lane goes on when that
+// is written, or is held, as the destination's policy says. The event is the
+// lane's first.
 func (l *loop) kill(it *item, r outbox.Result) {
 	lane := it.lane
 	lane.pop()
@@ -223,7 +224,10 @@ func (l *loop) kill(it *item, r outbox.Result) {
 		slog.String("event_id", it.rec.EventID.String()), slog.Int64("id", it.rec.ID),
 		slog.String("destination", lane.dest.name), slog.String("code", r.Code), slog.Any("error", r.Err), slog.Bool("blocks_lane", block))
 	if !block {
-		l.next(lane)
+		lane.state = burying
+		if !l.lease.works(lane.shard) {
+			l.empty(lane)
+		}
 		return
 	}
 	first := lane.first()

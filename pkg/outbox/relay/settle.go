@@ -134,6 +134,9 @@ func (l *loop) settled(items []*item, outcomes []outcome, got Settled, err error
 		if outcomes[i].buried {
 			l.stats.dead(it.lane.dest, outcomes[i].dead.Block)
 		}
+		if it.lane.state == burying && outcomes[i].buried {
+			l.next(it.lane)
+		}
 		if l.reader.fetching {
 			l.reader.settled = append(l.reader.settled, it)
 			continue

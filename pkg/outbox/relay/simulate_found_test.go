@@ -228,3 +228,40 @@ func TestTheWindowBoundsWhatLanesReadAgain(t *testing.T) {
 		}
 	}
 }
+
+// A relay that goes on past an event that it gave up, and is lost before that is
+// written, leaves it to another, which sends it behind the next.
+func TestLaneWaitsUntilADeathIsWritten(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.broker().Judge = func(_ int, msgs []outbox.Message, i int) outbox.Result {
+			if msgs[i].Body == `{"n":0}` {
+				return outbox.Result{Class: outbox.Rejected, Code: "no"}
+			}
+			return outbox.Result{Class: outbox.Accepted}
+		}
+		var mended atomic.Bool
+		w.store.Before = func(_ context.Context, step string) error {
+			if step == "settle" && !mended.Load() {
+				return errors.New("no connection")
+			}
+			return nil
+		}
+		w.store.Enqueue(event("a", 0), event("a", 1), event("b", 2))
+		w.start(w.Context(), "r", 30*time.Second)
+		pass(2 * time.Second)
+		got := groups(w.broker())
+		if n := len(got[groupOf(t, "a")]); n != 0 {
+			w.Errorf("%d events were accepted behind one whose death is not written", n)
+		}
+		if n := len(got[groupOf(t, "b")]); n != 1 {
+			w.Errorf("%d events of another lane were accepted, want 1", n)
+		}
+		mended.Store(true)
+		pass(5 * time.Second)
+		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":1}]` {
+			w.Errorf("accepted %v", got)
+		}
+		w.nothingPending()
+	})
+}

@@ -75,6 +75,9 @@ const (
 	sending
 	// waiting: until retryAt.
 	waiting
+	// burying: an event died, and that is not known to be written. Were the next
+	// one sent, and this relay lost, another would send the dead one after it.
+	burying
 	// blocked: an event died and the policy is to hold the lane.
 	blocked
 )
