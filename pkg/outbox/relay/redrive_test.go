@@ -216,13 +216,8 @@ func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
 			late := w.store.Begin()
 			late.Enqueue(event("a", 1))
 			w.store.Enqueue(event("a", 2))
-			w.start(w.Context(), "r", 40*time.Second)
-			pass(5 * time.Second)
-			if !w.store.OnHold(lane) {
-				w.Fatal("the lane is not on hold")
-			}
 			var mu sync.Mutex
-			searching, step := false, 0
+			released, searching, step := false, false, 0
 			w.store.Before = func(_ context.Context, name string) error {
 				mu.Lock()
 				defer mu.Unlock()
@@ -232,7 +227,7 @@ func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
 				case "fetch.backfill":
 					searching = true
 				case "fetch.gaps":
-					if !searching {
+					if !searching || !released {
 						break
 					}
 					if step++; step == moment+1 {
@@ -244,6 +239,14 @@ func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
 				}
 				return nil
 			}
+			w.start(w.Context(), "r", 40*time.Second)
+			pass(5 * time.Second)
+			if !w.store.OnHold(lane) {
+				w.Fatal("the lane is not on hold")
+			}
+			mu.Lock()
+			released = true
+			mu.Unlock()
 			w.store.Release(lane)
 			pass(20 * time.Second)
 			mu.Lock()
