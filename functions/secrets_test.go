@@ -5,6 +5,7 @@ package functions_test
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -120,7 +121,7 @@ func newWorld(t *testing.T, role string) *world {
 	}
 	c := w.database.Config().ConnConfig
 	w.login.Path = "/" + c.Database
-	user := fmt.Sprintf("canary_%d", time.Now().UnixNano())
+	user := "canary_" + strings.ToLower(rand.Text())
 	if _, err = w.database.Exec(t.Context(), fmt.Sprintf(`CREATE ROLE %s LOGIN PASSWORD '%s' IN ROLE %s`, user, password, role)); err != nil {
 		t.Fatal(err)
 	}
