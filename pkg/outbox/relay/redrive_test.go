@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,6 +14,20 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
+
+// blockAndRelease runs a relay until the lane is on hold, sets released, and
+// runs it on while the lane is released.
+func (w *world) blockAndRelease(lane outbox.Lane, released *atomic.Bool) {
+	w.Helper()
+	w.start(w.Context(), "r", 40*time.Second)
+	pass(5 * time.Second)
+	if !w.store.OnHold(lane) {
+		w.Fatal("the lane is not on hold")
+	}
+	released.Store(true)
+	w.store.Release(lane)
+	pass(20 * time.Second)
+}
 
 // An event is put back in front of its lane at each moment at which the lane is
 // being resumed. As long as the hold is there nothing may overtake it.
@@ -31,11 +46,12 @@ func TestEventPutBackIntoALaneThatIsBeingResumedComesFirst(t *testing.T) {
 			recs := w.store.Enqueue(event("a", 0), event("a", 1), event("a", 2))
 			lane := recs[0].Lane()
 			var mu sync.Mutex
-			released, told, held, step := false, false, false, 0
+			var released atomic.Bool
+			told, held, step := false, false, 0
 			at := func(name string) {
 				mu.Lock()
 				defer mu.Unlock()
-				if !released || !told && name != "renew" {
+				if !released.Load() || !told && name != "renew" {
 					return
 				}
 				told = true
@@ -46,16 +62,7 @@ func TestEventPutBackIntoALaneThatIsBeingResumedComesFirst(t *testing.T) {
 			}
 			w.store.Before = func(_ context.Context, name string) error { at(name); return nil }
 			w.store.After = func(_ context.Context, name string) error { at(name); return nil }
-			w.start(w.Context(), "r", 40*time.Second)
-			pass(5 * time.Second)
-			if !w.store.OnHold(lane) {
-				w.Fatal("the lane is not on hold")
-			}
-			mu.Lock()
-			released = true
-			mu.Unlock()
-			w.store.Release(lane)
-			pass(20 * time.Second)
+			w.blockAndRelease(lane, &released)
 			want := []string{`{"n":0}`, `{"n":1}`, `{"n":2}`}
 			got := groups(w.broker())[groupOf(t, "a")]
 			if held {
@@ -153,12 +160,7 @@ func TestRowThatCommitsBehindTheSearchOfItsLaneIsRead(t *testing.T) {
 		w.brokers["down"] = &memory.Broker{Judge: func(int, []outbox.Message, int) outbox.Result {
 			return outbox.Result{Class: outbox.Unavailable, Code: "down"}
 		}}
-		w.broker().Judge = func(_ int, msgs []outbox.Message, i int) outbox.Result {
-			if msgs[i].Body == `{"n":0}` {
-				return outbox.Result{Class: outbox.Rejected, Code: "no"}
-			}
-			return outbox.Result{Class: outbox.Accepted}
-		}
+		w.broker().Judge = rejectFirst
 		lane := w.store.Enqueue(event("a", 0))[0].Lane()
 		w.start(w.Context(), "first", 10*time.Second)
 		w.summary("first")
@@ -206,18 +208,14 @@ func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
 		inWorld(t, func(w *world) {
 			w.cfg.Destinations = map[string]relay.Destination{outbox.DefaultDestination: {OnReject: relay.Block}}
 			w.cfg.SweepEvery = -1
-			w.broker().Judge = func(_ int, msgs []outbox.Message, i int) outbox.Result {
-				if msgs[i].Body == `{"n":0}` {
-					return outbox.Result{Class: outbox.Rejected, Code: "no"}
-				}
-				return outbox.Result{Class: outbox.Accepted}
-			}
+			w.broker().Judge = rejectFirst
 			lane := w.store.Enqueue(event("a", 0))[0].Lane()
 			late := w.store.Begin()
 			late.Enqueue(event("a", 1))
 			w.store.Enqueue(event("a", 2))
 			var mu sync.Mutex
-			released, searching, step := false, false, 0
+			var released atomic.Bool
+			searching, step := false, 0
 			w.store.Before = func(_ context.Context, name string) error {
 				mu.Lock()
 				defer mu.Unlock()
@@ -227,7 +225,7 @@ func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
 				case "fetch.backfill":
 					searching = true
 				case "fetch.gaps":
-					if !searching || !released {
+					if !searching || !released.Load() {
 						break
 					}
 					if step++; step == moment+1 {
@@ -239,16 +237,7 @@ func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
 				}
 				return nil
 			}
-			w.start(w.Context(), "r", 40*time.Second)
-			pass(5 * time.Second)
-			if !w.store.OnHold(lane) {
-				w.Fatal("the lane is not on hold")
-			}
-			mu.Lock()
-			released = true
-			mu.Unlock()
-			w.store.Release(lane)
-			pass(20 * time.Second)
+			w.blockAndRelease(lane, &released)
 			mu.Lock()
 			if step <= moment {
 				late.Commit()

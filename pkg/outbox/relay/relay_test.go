@@ -162,6 +162,14 @@ func reject(group string) func(int, []outbox.Message, int) outbox.Result {
 	}
 }
 
+// rejectFirst rejects each event with the number 0.
+func rejectFirst(_ int, msgs []outbox.Message, i int) outbox.Result {
+	if msgs[i].Body == `{"n":0}` {
+		return outbox.Result{Class: outbox.Rejected, Code: "no"}
+	}
+	return outbox.Result{Class: outbox.Accepted}
+}
+
 func TestRejectedEventIsDeadAndTheLaneGoesOn(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {

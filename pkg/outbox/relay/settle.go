@@ -132,10 +132,10 @@ func (l *loop) settled(items []*item, outcomes []outcome, got Settled, err error
 	for i, it := range items {
 		l.window.busy[it.lane.shard]--
 		if outcomes[i].buried {
-			l.stats.dead(it.lane.dest, outcomes[i].dead.Block)
-		}
-		if it.lane.state == burying && outcomes[i].buried {
-			l.next(it.lane)
+			l.stats.dead(it.lane.dest, it.blocks)
+			if !it.blocks {
+				l.next(it.lane)
+			}
 		}
 		if l.reader.fetching {
 			l.reader.settled = append(l.reader.settled, it)

@@ -234,12 +234,7 @@ func TestTheWindowBoundsWhatLanesReadAgain(t *testing.T) {
 func TestLaneWaitsUntilADeathIsWritten(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		w.broker().Judge = func(_ int, msgs []outbox.Message, i int) outbox.Result {
-			if msgs[i].Body == `{"n":0}` {
-				return outbox.Result{Class: outbox.Rejected, Code: "no"}
-			}
-			return outbox.Result{Class: outbox.Accepted}
-		}
+		w.broker().Judge = rejectFirst
 		var mended atomic.Bool
 		w.store.Before = func(_ context.Context, step string) error {
 			if step == "settle" && !mended.Load() {
