@@ -64,7 +64,7 @@ func TestABatchWithTwoEventsOfAGroupWouldHaveAHole(t *testing.T) {
 		entry := func(id, text string) types.SendMessageBatchRequestEntry {
 			return types.SendMessageBatchRequestEntry{Id: aws.String(id), MessageGroupId: aws.String("g"), MessageDeduplicationId: aws.String(id), MessageBody: aws.String(text)}
 		}
-		out, err := w.sqs.SendMessageBatch(w.t.Context(), &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: []types.SendMessageBatchRequestEntry{
+		out, err := w.consumer.SendMessageBatch(w.t.Context(), &sqs.SendMessageBatchInput{QueueUrl: &url, Entries: []types.SendMessageBatchRequestEntry{
 			entry("1", "1"), entry("2", strings.Repeat("x", 1025)), entry("3", "3"),
 		}})
 		if err != nil || len(out.Successful) != 2 || len(out.Failed) != 1 || aws.ToString(out.Failed[0].Id) != "2" {
@@ -80,7 +80,7 @@ func TestAMessageThatFailsTooOftenIsADeadLetterOfTheQueue(t *testing.T) {
 	onEach(t, func(w *world) {
 		const most = 3
 		dlq := w.queue(nil)
-		arn, err := w.sqs.GetQueueAttributes(w.t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &dlq, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+		arn, err := w.consumer.GetQueueAttributes(w.t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &dlq, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -35,7 +35,9 @@ const patience = time.Minute
 type world struct {
 	t    *testing.T
 	pool *pgxpool.Pool
-	sqs  *sqs.Client
+	// sqs is the client of the sinks, consumer that of all else: it has the
+	// settings that the SDK gives an application.
+	sqs, consumer *sqs.Client
 	// sinks of the destinations, by name.
 	destinations map[string]relay.Destination
 }
@@ -64,12 +66,12 @@ func onEach(t *testing.T, f func(w *world)) {
 
 func newWorld(t *testing.T, endpoint string) *world {
 	t.Helper()
+	options := sqs.Options{BaseEndpoint: &endpoint, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
+	consumer := sqs.New(options)
+	options.HTTPClient, options.Retryer = awsclient.HTTPClient(16), awsclient.Retryer()
 	return &world{
 		t: t, pool: outboxtest.DB(t), destinations: map[string]relay.Destination{},
-		sqs: sqs.New(sqs.Options{
-			BaseEndpoint: &endpoint, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-			HTTPClient: awsclient.HTTPClient(16), Retryer: awsclient.Retryer(),
-		}),
+		sqs: sqs.New(options), consumer: consumer,
 	}
 }
 
@@ -78,12 +80,12 @@ func (w *world) queue(attributes map[string]string) string {
 	w.t.Helper()
 	all := map[string]string{"FifoQueue": "true"}
 	maps.Copy(all, attributes)
-	out, err := w.sqs.CreateQueue(w.t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("emulated-" + uuid.NewString() + ".fifo"), Attributes: all})
+	out, err := w.consumer.CreateQueue(w.t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("emulated-" + uuid.NewString() + ".fifo"), Attributes: all})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() {
-		_, _ = w.sqs.DeleteQueue(context.Background(), &sqs.DeleteQueueInput{QueueUrl: out.QueueUrl})
+		_, _ = w.consumer.DeleteQueue(context.Background(), &sqs.DeleteQueueInput{QueueUrl: out.QueueUrl})
 	})
 	return aws.ToString(out.QueueUrl)
 }
@@ -133,48 +135,82 @@ func (w *world) carry() {
 	}
 }
 
-// receive returns up to n messages, and waits a second for the first.
+// held is how long a message that was received is hidden from others.
+const held = 2 * time.Minute
+
+// receive returns up to n messages, and waits a second for the first. It fails
+// where the answer is lost, since what it had is hidden then.
 func (w *world) receive(url string, n int32) []types.Message {
 	w.t.Helper()
-	out, err := w.sqs.ReceiveMessage(w.t.Context(), &sqs.ReceiveMessageInput{
-		QueueUrl: &url, MaxNumberOfMessages: n, VisibilityTimeout: 120, WaitTimeSeconds: 1, MessageAttributeNames: []string{"All"},
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
-	})
+	messages, err := w.tryReceive(url, n, held)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return out.Messages
+	return messages
+}
+
+func (w *world) tryReceive(url string, n int32, visibility time.Duration) ([]types.Message, error) {
+	out, err := w.consumer.ReceiveMessage(w.t.Context(), &sqs.ReceiveMessageInput{
+		QueueUrl: &url, MaxNumberOfMessages: n, VisibilityTimeout: int32(visibility.Seconds()), WaitTimeSeconds: 1, MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("receive: %w", err)
+	}
+	return out.Messages, nil
 }
 
 // hide lets a message be received again after so many seconds.
 func (w *world) hide(url string, m *types.Message, seconds int32) {
 	w.t.Helper()
-	if _, err := w.sqs.ChangeMessageVisibility(w.t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds}); err != nil {
+	if _, err := w.consumer.ChangeMessageVisibility(w.t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds}); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) delete(url string, m *types.Message) {
-	w.t.Helper()
-	if _, err := w.sqs.DeleteMessage(w.t.Context(), &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle}); err != nil {
-		w.t.Fatal(err)
-	}
-}
+// drained is how long drain hides a message, which it deletes at once.
+const drained = 15 * time.Second
 
 // drain receives and deletes all there is, and returns the bodies by aggregate.
+// As a consumer does, it goes on when an answer is lost: its messages come
+// again when they are no longer hidden.
 func (w *world) drain(url string) map[string][]string {
 	w.t.Helper()
 	got := map[string][]string{}
-	for {
-		messages := w.receive(url, 10)
-		if len(messages) == 0 {
+	deleted := map[string]bool{}
+	var hidden time.Time
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		messages, err := w.tryReceive(url, 10, drained)
+		if err != nil {
+			w.t.Logf("%v: its messages are expected again", err)
+			hidden = time.Now().Add(drained + time.Second)
+			continue
+		}
+		if len(messages) == 0 && time.Now().After(hidden) {
 			return got
 		}
 		for i := range messages {
-			a := attribute(&messages[i], outbox.AttributeAggregateID)
-			got[a] = append(got[a], aws.ToString(messages[i].Body))
+			if id := aws.ToString(messages[i].MessageId); !deleted[id] {
+				deleted[id] = true
+				a := attribute(&messages[i], outbox.AttributeAggregateID)
+				got[a] = append(got[a], aws.ToString(messages[i].Body))
+			}
 			w.delete(url, &messages[i])
 		}
+	}
+	w.t.Fatalf("%s is not empty after %v", url, patience)
+	return nil
+}
+
+// delete deletes a message, again if the answer is lost.
+func (w *world) delete(url string, m *types.Message) {
+	w.t.Helper()
+	in := &sqs.DeleteMessageInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle}
+	if _, err := w.consumer.DeleteMessage(w.t.Context(), in); err == nil {
+		return
+	}
+	if _, err := w.consumer.DeleteMessage(w.t.Context(), in); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
