@@ -18,6 +18,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -102,6 +103,18 @@ func campaign(ctx context.Context, args []string) error {
 	flags.DurationVar(&o.latency, "latency", 10*time.Millisecond, "time from a request to the broker's answer")
 	flags.Float64Var(&o.scale, "scale", 1, "factor for the sizes of backlogs and the lengths of runs")
 	flags.DurationVar(&o.length, "length", 10*time.Minute, "length of each load of the set sustain")
+	flags.Func("env", "NAME=VALUE for the relay; may be given several times", func(text string) error {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok {
+			return errors.New("want NAME=VALUE")
+		}
+		if o.env == nil {
+			o.env = map[string]string{}
+		}
+		o.env[name] = value
+		return nil
+	})
+	flags.BoolVar(&o.profile, "profile", false, "write profiles of the relay beside its log; the figures of such a run are worth less")
 	flags.Int64Var(&o.backlog, "backlog", 1_000_000, "largest backlog of the set sustain; 10000000 takes 20 GB of disk")
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {

@@ -6,11 +6,14 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // usage is what was used up to a time.
@@ -40,6 +43,56 @@ func (t *trial) measure(ctx context.Context) (usage, error) {
 	err := t.pool.QueryRow(ctx, `select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint,
 		(select xact_commit + xact_rollback from pg_stat_database where datname = current_database())`).Scan(&u.wal, &u.transactions)
 	return u, err
+}
+
+// statement is what one statement of the system under test took, by
+// pg_stat_statements.
+type statement struct {
+	Query  string  `json:"query"`
+	Calls  int64   `json:"calls"`
+	Rows   int64   `json:"rows"`
+	PlanMS float64 `json:"plan_ms"`
+	ExecMS float64 `json:"exec_ms"`
+}
+
+// systemLogin is whom the system under test connects as, so that its statements
+// are told from those of others. It has the rights of a deployed relay.
+const systemLogin = "bench_system"
+
+// login makes the login of the system and returns the URL that it connects by.
+func (t *trial) login(ctx context.Context) (string, error) {
+	_, err := t.pool.Exec(ctx, `
+do $$
+begin
+    if to_regrole('bench_system') is null then
+        create role bench_system login password 'bench';
+    end if;
+    grant outbox_relay to bench_system;
+end
+$$`)
+	if err != nil {
+		return "", err
+	}
+	u, err := url.Parse(t.database)
+	if err != nil {
+		return "", err
+	}
+	u.User = url.UserPassword(systemLogin, "bench")
+	return u.String(), nil
+}
+
+// statements returns what the system under test had the database do, the
+// dearest first.
+func (t *trial) statements(ctx context.Context) ([]statement, error) {
+	rows, err := t.pool.Query(ctx, `
+select s.query, s.calls, s.rows, s.total_plan_time, s.total_exec_time
+from pg_stat_statements s
+where s.userid = to_regrole($1)::oid and s.dbid = (select d.oid from pg_database d where d.datname = current_database())
+order by s.total_plan_time + s.total_exec_time desc`, systemLogin)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[statement])
 }
 
 // postmaster returns the process whose children are the backends.

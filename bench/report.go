@@ -29,6 +29,8 @@ type options struct {
 	scale         float64
 	length        time.Duration
 	backlog       int64
+	profile       bool
+	env           map[string]string
 }
 
 // Latency has percentiles in milliseconds.
@@ -69,6 +71,9 @@ type Result struct {
 	// Transactions are those of the whole database, the producer's included.
 	Transactions float64 `json:"database_transactions"`
 	MemoryMB     float64 `json:"relay_peak_mb"`
+	// StatementsPerEvent are those of the system under test alone.
+	StatementsPerEvent float64     `json:"statements_per_event"`
+	Statements         []statement `json:"statements"`
 
 	BySecond []Latency `json:"by_second,omitempty"`
 	// Series has a point for every five seconds, or each twentieth of a shorter run.
@@ -98,6 +103,9 @@ func (r *Result) divide() {
 	r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU = us(u.relay), us(u.postgres), us(u.broker), us(u.producers)
 	r.WALBytes, r.Transactions = float64(u.wal)/n, float64(u.transactions)/n
 	r.ForeignCores = max(0, float64(u.machine-u.relay-u.postgres-u.broker-u.producers)/float64(r.elapsed))
+	for _, s := range r.Statements {
+		r.StatementsPerEvent += float64(s.Calls) / n
+	}
 	for i := range r.Samples {
 		r.MemoryMB = max(r.MemoryMB, float64(r.Samples[i].Memory)/(1<<20))
 	}
@@ -132,7 +140,11 @@ func (o *options) campaign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	program, err := rig.Build(ctx)
+	var tags []string
+	if o.profile {
+		tags = []string{"profile"}
+	}
+	program, err := rig.Build(ctx, tags...)
 	if err != nil {
 		return err
 	}
@@ -205,6 +217,11 @@ func (o *options) one(ctx context.Context, s Scenario, round int, server, progra
 	}
 	defer log.Close() //nolint:errcheck // a log that is lost fails no run
 	t.log = log
+	if o.profile && s.System == systemRelay {
+		if t.pprof, err = freeAddress(ctx); err != nil {
+			return nil, err
+		}
+	}
 	r, err := t.run(ctx)
 	if err != nil {
 		return nil, err
@@ -217,12 +234,12 @@ func (o *options) one(ctx context.Context, s Scenario, round int, server, progra
 func table(out io.Writer, results []*Result, head bool) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if head {
-		_, _ = fmt.Fprintln(w, "scenario\tevents/s\tfill\tcommit p50\tp99\tp99.9 ms\tdue p99\trelay\tPG\tbroker\tproducer µs\tWAL B\ttx\tMB\tforeign cores\t")
+		_, _ = fmt.Fprintln(w, "scenario\tevents/s\tfill\tcommit p50\tp99\tp99.9 ms\tdue p99\trelay\tPG\tbroker\tproducer µs\tWAL B\tstatements\tMB\tforeign cores\t")
 	}
 	for _, r := range results {
 		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.3f\t%.0f\t%.2f\t\n",
 			r.Name, r.Rate1, r.Fill1, r.FromCommit.P50, r.FromCommit.P99, r.FromCommit.P999, r.FromDue.P99,
-			r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU, r.WALBytes, r.Transactions, r.MemoryMB, r.ForeignCores)
+			r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU, r.WALBytes, r.StatementsPerEvent, r.MemoryMB, r.ForeignCores)
 	}
 	_ = w.Flush() // a terminal that is gone fails no run
 }

@@ -34,9 +34,13 @@ type trial struct {
 	program  string
 	log      io.Writer
 	database string
-	pool     *pgxpool.Pool
-	broker   *child
-	address  string
+	// system is the database as the system under test connects to it.
+	system  string
+	pool    *pgxpool.Pool
+	broker  *child
+	address string
+	// pprof is where the relay serves profiles, "" when none are wanted.
+	pprof string
 
 	// systemPID is 0 until the system runs.
 	systemPID int
@@ -73,14 +77,16 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	}
 	err = t.drive(ctx)
 	after, measured := t.measure(ctx)
+	statements, listed := t.statements(ctx)
 	if t.stop != nil {
 		err = errors.Join(err, t.stop())
 	}
 	release()
-	if err = errors.Join(err, measured, t.broker.wait()); err != nil {
+	if err = errors.Join(err, measured, listed, t.broker.wait()); err != nil {
 		return nil, err
 	}
 	r.account(before, after)
+	r.Statements = statements
 	r.Samples, r.Unsampled = t.samples, t.unsampled
 	return r, t.judge(ctx, r)
 }
@@ -112,6 +118,9 @@ func (t *trial) open(ctx context.Context) error {
 	}
 	if _, err = t.pool.Exec(ctx, "create extension pg_stat_statements"); err != nil {
 		return fmt.Errorf("the time of fetches is measured with the contributed modules of PostgreSQL: %w", err)
+	}
+	if t.system, err = t.login(ctx); err != nil {
+		return err
 	}
 	if t.broker, err = spawn(ctx, t.log, nil, roleBroker, "-latency", t.Latency.String(), "-out", t.path("accepted")); err != nil {
 		return err
@@ -184,6 +193,9 @@ func (t *trial) drive(ctx context.Context) error {
 	sampled := make(chan struct{})
 	go func() {
 		defer close(sampled)
+		if t.pprof != "" {
+			go t.profile(watched)
+		}
 		t.watch(watched)
 	}()
 	defer func() { stop(); <-sampled }()
@@ -252,7 +264,7 @@ func (t *trial) count(ctx context.Context) (int64, error) {
 func (t *trial) queue() string { return "http://" + t.address + "/000000000000/bench.fifo" }
 
 func (t *trial) startLimit(ctx context.Context) error {
-	c, err := spawn(ctx, t.log, limit.Config{URL: t.database, Queue: t.queue(), Lanes: 64}, roleLimit)
+	c, err := spawn(ctx, t.log, limit.Config{URL: t.system, Queue: t.queue(), Lanes: 64}, roleLimit)
 	if err != nil {
 		return err
 	}
@@ -274,8 +286,11 @@ func (t *trial) startRelay(ctx context.Context) error {
 		"AWS_ACCESS_KEY_ID":     "test",
 		"AWS_SECRET_ACCESS_KEY": "test",
 		"AWS_ENDPOINT_URL":      "http://" + t.address,
-		"OUTBOX_DATABASE_URL":   t.database,
+		"OUTBOX_DATABASE_URL":   t.system,
 		"OUTBOX_DESTINATIONS":   fmt.Sprintf(`{"default":%q}`, target),
+	}
+	if t.pprof != "" {
+		env["OUTBOX_PPROF"] = t.pprof
 	}
 	maps.Copy(env, t.Env)
 	fn, err := lambdalocal.New(lambdalocal.Config{

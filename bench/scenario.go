@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
@@ -55,6 +56,12 @@ func (o *options) scenarios() ([]Scenario, error) {
 			Config: load.Config{Aggregates: 1000, Bytes: 500},
 		}
 		change(&s)
+		if len(o.env) > 0 {
+			if s.Env == nil {
+				s.Env = map[string]string{}
+			}
+			maps.Copy(s.Env, o.env)
+		}
 		s.Fill = int64(float64(s.Fill) * o.scale)
 		s.Duration = time.Duration(float64(s.Duration) * o.scale)
 		all = append(all, s)

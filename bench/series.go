@@ -27,14 +27,13 @@ type sample struct {
 	WAL   int64 `json:"wal_bytes"`
 }
 
-// sampleSQL reads what the database knows. The statement is recognised by its
-// shape: no other one of the relay has both.
+// sampleSQL reads what the database knows.
 const sampleSQL = `
 select coalesce(f.calls, 0), coalesce(f.ms, 0), coalesce(f.rows, 0), t.dead, t.bytes, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
 from (select sum(s.calls)::bigint as calls, sum(s.total_exec_time + s.total_plan_time) as ms, sum(s.rows)::bigint as rows
       from pg_stat_statements s
       where s.dbid = (select d.oid from pg_database d where d.datname = current_database())
-        and s.query like 'select r.id,%' and s.query like '%from outbox.events e%') as f,
+        and s.query like '%outbox.read_new(%' and s.userid = to_regrole('bench_system')::oid) as f,
      (select coalesce(sum(pg_stat_get_dead_tuples(p.relid)), 0)::bigint as dead, coalesce(sum(pg_total_relation_size(p.relid)), 0)::bigint as bytes
       from pg_partition_tree('outbox.events') p where p.isleaf) as t`
 

@@ -1,4 +1,4 @@
-//go:build !failpoint
+//go:build !failpoint && !profile
 
 // Relay is the Lambda function that carries events from the outbox to their
 // destinations. EventBridge Scheduler invokes it every minute; it runs until

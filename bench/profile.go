@@ -1,0 +1,66 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+)
+
+// profileFor is how long a processor profile runs, from a second after the start
+// of the relay: what is behind that is no longer its start.
+const profileFor = 4 * time.Second
+
+// freeAddress returns one on this machine that nobody listens at.
+func freeAddress(ctx context.Context) (string, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// profile writes where the relay spends its time, and what it has allocated,
+// for `go tool pprof`. It needs a program that was built with the tag profile.
+func (t *trial) profile(ctx context.Context) {
+	select {
+	case <-time.After(time.Second):
+	case <-ctx.Done():
+		return
+	}
+	seconds := int(profileFor / time.Second)
+	err := errors.Join(
+		t.save(ctx, fmt.Sprintf("profile?seconds=%d", seconds), "cpu.pprof"),
+		t.save(ctx, "allocs", "allocs.pprof"))
+	if err != nil && ctx.Err() == nil {
+		_, _ = fmt.Fprintln(os.Stderr, "profile:", err)
+	}
+}
+
+func (t *trial) save(ctx context.Context, what, name string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.pprof+"/debug/pprof/"+what, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", what, response.Status)
+	}
+	f, err := os.Create(t.path(name))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, response.Body)
+	return errors.Join(err, f.Close())
+}
