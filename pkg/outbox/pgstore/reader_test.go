@@ -400,12 +400,12 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	}
 	all := allShards()
 	shards := make([]int16, len(all))
-	ids, texts := make([]int64, 500), make([]string, 500)
+	ids, apart, texts := make([]int64, 500), make([]int64, 500), make([]string, 500)
 	for i := range all {
 		shards[i] = int16(i) //nolint:gosec // 0 to 63
 	}
 	for i := range ids {
-		ids[i] = int64(20000 + i)
+		ids[i], apart[i] = int64(20000+i), int64(30000+100*i)
 	}
 	for name, args := range map[string][]any{
 		"scan of many":            {"scan", int64(50000), shards, 2000},
@@ -416,7 +416,8 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 		"gaps":                    {"gaps", []int64{7, 60000}, []int64{9, 60010}, shards, 2001},
 		"wide gap":                {"gaps", []int64{7}, []int64{90000}, shards, 2001},
 		"backlog":                 {"backlog", int64(0), 1000},
-		"settle":                  {"settle", relayID, ids, texts, texts, ids[0], ids[499]},
+		"settle":                  {"settle", relayID, ids, texts, texts},
+		"settle far apart":        {"settle", relayID, apart, texts, texts},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -22,8 +22,9 @@ var (
 	burySQL string
 )
 
-// nearby is how far apart two ids of one statement may lie. A statement of n
-// ids then reads at most n times as many entries of an index.
+// nearby is how far apart two dead ids of one statement may lie: its planner may
+// read every unsent row between the lowest and the highest. A statement of n ids
+// then reads at most that many times n entries of an index.
 const nearby = 64
 
 // Settle implements [relay.Settler], in one round trip and one transaction. An
@@ -32,24 +33,29 @@ const nearby = 64
 func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settlement) (relay.Settled, error) {
 	var batch pgx.Batch
 	var settled relay.Settled
-	into := func(total *int) func(pgx.Row) error {
-		return func(row pgx.Row) error {
+	p, id := settleParams(st), relayID.String()
+	if len(p.accepted) > 0 {
+		batch.Queue(settleSQL, id, p.accepted, p.messageIDs, p.sequenceNumbers).QueryRow(func(row pgx.Row) error {
+			var n *int
+			err := row.Scan(&n)
+			if n == nil {
+				settled.Fenced = true
+			} else {
+				settled.Accepted = *n
+			}
+			return err //nolint:wrapcheck // the batch returns it
+		})
+	}
+	for from, to := range runs(p.dead) {
+		batch.Queue(burySQL, id, p.dead[from:to], p.dead[from], p.dead[to-1],
+			p.attempts[from:to], p.codes[from:to], p.reasons[from:to], p.block[from:to], p.replays[from:to]).QueryRow(func(row pgx.Row) error {
 			var fenced bool
 			var n int
 			err := row.Scan(&fenced, &n)
 			settled.Fenced = settled.Fenced || fenced
-			*total += n
+			settled.Dead += n
 			return err //nolint:wrapcheck // the batch returns it
-		}
-	}
-	p, id := settleParams(st), relayID.String()
-	for from, to := range runs(p.accepted) {
-		batch.Queue(settleSQL, id, p.accepted[from:to], p.messageIDs[from:to], p.sequenceNumbers[from:to],
-			p.accepted[from], p.accepted[to-1]).QueryRow(into(&settled.Accepted))
-	}
-	for from, to := range runs(p.dead) {
-		batch.Queue(burySQL, id, p.dead[from:to], p.dead[from], p.dead[to-1],
-			p.attempts[from:to], p.codes[from:to], p.reasons[from:to], p.block[from:to], p.replays[from:to]).QueryRow(into(&settled.Dead))
+		})
 	}
 	if batch.Len() == 0 {
 		return settled, nil

@@ -1077,6 +1077,20 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.grant_to_relay()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
+        grant execute on function
+            outbox.read_new(bigint, smallint[], integer),
+            outbox.settle(uuid, bigint[], text[], text[])
+            to outbox_relay;
+    end if;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.health(p_alarm interval, p_limit integer)
  RETURNS json
  LANGUAGE plpgsql
@@ -1671,6 +1685,49 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json)
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+    return query
+    select r.id,
+           case when r.mine then r.created_at end,
+           case when r.mine then r.event_id end,
+           case when r.mine then r.replays end,
+           case when r.mine then r.replay_of end,
+           case when r.mine then r.shard end,
+           case when r.mine then r.aggregate_type end,
+           case when r.mine then r.aggregate_id end,
+           case when r.mine then r.event_type end,
+           case when r.mine then r.destination end,
+           case when r.mine then r.payload end,
+           case when r.mine then r.headers end
+    from (
+        select e.*,
+               e.sent_at is null
+               and e.shard = any (p_shards)
+               and not exists (
+                   select from outbox.blocked b
+                   where b.destination = e.destination
+                     and b.aggregate_type = e.aggregate_type
+                     and b.aggregate_id = e.aggregate_id
+               ) as mine
+        from outbox.events e
+        where e.id > p_after
+        order by e.id
+        limit p_limit
+    ) as r
+    order by r.id;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.record_export(p_number bigint, p_from bigint, p_to bigint, p_rows bigint, p_digest numeric, p_bytes bigint, p_sha256 text, p_location text)
  RETURNS void
  LANGUAGE sql
@@ -2057,6 +2114,35 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.settle(p_relay uuid, p_ids bigint[], p_message_ids text[], p_sequence_numbers text[])
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_nestloop TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+declare
+    marked integer;
+begin
+    perform from outbox.relays r where r.relay_id = p_relay for key share;
+    if not found then
+        return null;
+    end if;
+    update outbox.events e
+    set sent_at = clock_timestamp(), message_id = s.message_id, sequence_number = nullif(s.sequence_number, '')
+    from unnest(p_ids, p_message_ids, p_sequence_numbers) as s (id, message_id, sequence_number)
+    where e.id = s.id
+      and e.sent_at is null
+      -- What the index is searched for, and which partitions are.
+      and e.id = any (p_ids)
+      and e.id between p_ids[1] and p_ids[cardinality(p_ids)];
+    get diagnostics marked = row_count;
+    return marked;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.start_replay(p_replay uuid, p_request text, p_redirect text, p_interleave boolean, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -2198,6 +2284,7 @@ grant execute on ranges to outbox_relay
 grant execute on read_backlog to outbox_relay
 grant execute on read_gaps to outbox_relay
 grant execute on read_left to outbox_relay
+grant execute on read_new to outbox_relay
 grant execute on record_export to outbox_janitor
 grant execute on redrive_dead_letters to outbox_redrive
 grant SELECT on redrives to outbox_redrive
@@ -2214,6 +2301,7 @@ grant SELECT on replay_events to outbox_redrive
 grant SELECT on replays to outbox_redrive
 grant execute on sample_ids to outbox_janitor
 grant execute on seal_partition to outbox_janitor
+grant execute on settle to outbox_relay
 grant SELECT on shards to outbox_janitor
 grant SELECT on shards to outbox_redrive
 grant SELECT on shards to outbox_relay
