@@ -49,7 +49,7 @@ func run(ctx context.Context, args []string) error {
 		if err := json.NewDecoder(os.Stdin).Decode(&plan); err != nil {
 			return err
 		}
-		return load.Produce(ctx, plan)
+		return load.Produce(ctx, plan, load.Outbox())
 	case roleLimit:
 		var cfg limit.Config
 		if err := json.NewDecoder(os.Stdin).Decode(&cfg); err != nil {
