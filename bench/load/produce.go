@@ -42,6 +42,8 @@ type Commit struct {
 	First, Count int64
 	// Due is when the open-loop schedule had it begin, whenever it did.
 	Due int64
+	// Opened is when the transaction was.
+	Opened int64
 	// Began is when the commit was asked for, Done when it was answered.
 	Began, Done int64
 }
@@ -97,6 +99,7 @@ func fill(ctx context.Context, pool *pgxpool.Pool, events *Events, total int64, 
 	for first := int64(0); first < total; first += fillTx {
 		c := Commit{First: first, Count: min(fillTx, total-first)}
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
+			c.Opened = time.Now().UnixNano()
 			err := w(ctx, tx, events.Range(c.First, c.Count))
 			c.Began = time.Now().UnixNano()
 			return err
@@ -145,6 +148,7 @@ func commit(ctx context.Context, pool *pgxpool.Pool, events iter.Seq[outbox.Even
 		return err
 	}
 	defer tx.Rollback(ctx) //nolint:errcheck // of no effect behind the commit
+	c.Opened = time.Now().UnixNano()
 	if err = w(ctx, tx, events); err != nil {
 		return err
 	}
