@@ -101,7 +101,10 @@ func (f *field) find(system string) (*load.Peer, error) {
 	return nil, fmt.Errorf("there is no peer %q", system)
 }
 
-var errEnded = errors.New("the peer ended by itself")
+var (
+	errEnded = errors.New("the peer ended by itself")
+	errStuck = errors.New("the peer did not stop")
+)
 
 // startPeer starts the peer and returns once it says that it runs.
 func (t *trial) startPeer(ctx context.Context) error {
@@ -111,6 +114,8 @@ func (t *trial) startPeer(ctx context.Context) error {
 		return err
 	}
 	t.systemPID = c.cmd.Process.Pid
+	late := time.AfterFunc(time.Minute, func() { _ = c.cmd.Process.Kill() })
+	defer late.Stop()
 	line, err := c.lines.ReadString('\n')
 	if err != nil {
 		return errors.Join(errEnded, c.wait())
@@ -118,12 +123,16 @@ func (t *trial) startPeer(ctx context.Context) error {
 	if line = strings.TrimSpace(line); line != "running" {
 		return fmt.Errorf("the peer says %q", line)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- c.wait() }()
+	ended := make(chan struct{})
+	var fault error // of the end
+	go func() {
+		fault = c.wait()
+		close(ended)
+	}()
 	t.ended = func() error {
 		select {
-		case err := <-ended:
-			return errors.Join(errEnded, err)
+		case <-ended:
+			return errors.Join(errEnded, fault)
 		default:
 			return nil
 		}
@@ -132,7 +141,18 @@ func (t *trial) startPeer(ctx context.Context) error {
 		if err := t.ended(); err != nil {
 			return err
 		}
-		return errors.Join(c.cmd.Process.Signal(os.Interrupt), <-ended)
+		if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
+			return fmt.Errorf("stop the peer: %w", err)
+		}
+		const most = 20 * time.Second // to finish what it began
+		timer := time.NewTimer(most)
+		defer timer.Stop()
+		select {
+		case <-ended:
+			return fault
+		case <-timer.C:
+			return errors.Join(errStuck, c.cmd.Process.Kill())
+		}
 	}
 	return nil
 }
