@@ -134,8 +134,8 @@ func (o *options) settings() map[string]string {
 		"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on",
 	}
 	if o.set == setPeers {
-		// A table in service has statistics. Without them some peers scan all of
-		// theirs for each fetch, until the minute is over that autovacuum waits.
+		// A table in service has statistics. Without them River falls to a
+		// twentieth of its rate, until the minute is over that autovacuum waits.
 		all["autovacuum_naptime"] = "1s"
 	}
 	return all
