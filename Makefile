@@ -147,6 +147,7 @@ vuln: .cache/bin/govulncheck-$(GOVULNCHECK_VERSION) ## look for known vulnerabil
 .PHONY: tidy-check
 tidy-check: ## fail when go.mod or go.sum is not tidy
 	go mod tidy -diff
+	go -C bench/peers mod tidy -diff
 
 .PHONY: rds-roots
 rds-roots: ## fetch the authorities of RDS from AWS again (the tests check them)
@@ -162,6 +163,7 @@ build: ## build the functions for arm64 and amd64 and check that they are static
 	  GOARCH=$$arch $(GO_BUILD) -o "build/$$arch/$$function/bootstrap" "./functions/$$function"; \
 	done; done
 	go build ./...
+	go -C bench/peers vet ./...
 	go run ./localstack/elfcheck build
 
 # `sam build` calls build-<LogicalId>. LAMBDA_GOARCH follows the template's
@@ -236,6 +238,10 @@ LENGTH ?= 10m
 BACKLOG ?= 1000000
 bench-sustain: ## LENGTH at 5,000/s with a held snapshot and without, backlogs up to BACKLOG, 100 archived partitions
 	go run ./bench -set sustain -run '$(ONLY)' -length $(LENGTH) -backlog $(BACKLOG)
+
+.PHONY: bench-peers
+bench-peers: ## other outboxes and ours in turns, ROUNDS times three minutes; only the scenarios ONLY
+	go run ./bench -set peers -rounds $(ROUNDS) -run '$(ONLY)'
 
 .PHONY: bench-plots
 RESULTS ?= $(lastword $(sort $(wildcard bench/results/*/results.json)))

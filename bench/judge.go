@@ -70,6 +70,10 @@ func (t *trial) judge(ctx context.Context, r *Result) error {
 		return err
 	}
 	verdict := rec.Check(history.Config{})
+	if t.field != nil {
+		found := findings(t.Config, commits, accepted, 0)
+		r.Findings = &found
+	}
 	r.fill(commits, accepted)
 	if verdict.Accepted != verdict.Committed || int64(verdict.Committed) != r.Events {
 		return fmt.Errorf("%w: %d committed, %d accepted, %d counted", errHistory, verdict.Committed, verdict.Accepted, r.Events)

@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string) error {
 		if err := json.NewDecoder(os.Stdin).Decode(&plan); err != nil {
 			return err
 		}
-		return load.Produce(ctx, plan)
+		return load.Produce(ctx, plan, load.Outbox())
 	case roleLimit:
 		var cfg limit.Config
 		if err := json.NewDecoder(os.Stdin).Decode(&cfg); err != nil {
@@ -97,7 +97,7 @@ func campaign(ctx context.Context, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.run, "run", "", "regular expression of the scenarios to run (default all of the set)")
-	flags.StringVar(&o.set, "set", "standard", "standard, quick (for trying it out) or sustain")
+	flags.StringVar(&o.set, "set", "standard", "standard, quick (for trying it out), sustain or peers")
 	flags.StringVar(&o.out, "out", "", "folder for results, logs and plots (default bench/results/<time>)")
 	flags.IntVar(&o.rounds, "rounds", 1, "rounds through the set; the systems take turns in each")
 	flags.DurationVar(&o.latency, "latency", 10*time.Millisecond, "time from a request to the broker's answer")

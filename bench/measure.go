@@ -82,7 +82,7 @@ $$`)
 }
 
 // statements returns what the system under test had the database do, the
-// dearest first.
+// dearest first. Those of peers are not told from their producers'.
 func (t *trial) statements(ctx context.Context) ([]statement, error) {
 	rows, err := t.pool.Query(ctx, `
 select s.query, s.calls, s.rows, s.total_plan_time, s.total_exec_time

@@ -18,22 +18,35 @@ import (
 	"time"
 )
 
-// child is a process of the benchmark's own program.
+// child is a process that the benchmark started.
 type child struct {
 	cmd   *exec.Cmd
 	input io.WriteCloser
 	lines *bufio.Reader
 }
 
-// spawn starts the program in a role, with in as JSON on its input, which then
-// ends. Without in the input stays open.
+// spawn starts the benchmark's own program.
 func spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	c := &child{cmd: exec.CommandContext(ctx, self, args...)}
+	return program{path: self}.spawn(ctx, log, in, args...)
+}
+
+// program is one that the benchmark starts, with variables of its own.
+type program struct {
+	path string
+	env  []string
+}
+
+// spawn starts the program in a role, with in as JSON on its input, which then
+// ends. Without in the input stays open.
+func (p program) spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, error) {
+	c := &child{cmd: exec.CommandContext(ctx, p.path, args...)} //nolint:gosec // a program of the benchmark
 	c.cmd.Stderr = log
+	c.cmd.Env = append(os.Environ(), p.env...)
+	var err error
 	if in != nil {
 		var b []byte
 		if b, err = json.Marshal(in); err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/serverless-outbox/serverless-outbox/bench/load"
 	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
 )
@@ -31,6 +32,8 @@ type options struct {
 	backlog       int64
 	profile       bool
 	env           map[string]string
+	// field is nil but for the set of the peers.
+	field *field
 }
 
 // Latency has percentiles in milliseconds.
@@ -74,6 +77,11 @@ type Result struct {
 	// StatementsPerEvent are those of the system under test alone.
 	StatementsPerEvent float64     `json:"statements_per_event"`
 	Statements         []statement `json:"statements"`
+
+	// CutShort says that a peer did not send all in its time: then Rate1
+	// is of what it sent.
+	CutShort bool      `json:"cut_short,omitempty"`
+	Findings *Findings `json:"findings,omitempty"`
 
 	BySecond []Latency `json:"by_second,omitempty"`
 	// Series has a point for every five seconds, or each twentieth of a shorter run.
@@ -121,14 +129,24 @@ type report struct {
 	Began    time.Time         `json:"began"`
 	Results  []*Result         `json:"results"`
 	Verdicts []Verdict         `json:"verdicts,omitempty"`
+	Peers    []load.Peer       `json:"peers,omitempty"`
+	Ratios   []Ratio           `json:"ratios,omitempty"`
+	// Failed are the runs that have no result.
+	Failed []string `json:"failed,omitempty"`
 }
 
 // settings are those of a server that writes durably, with memory for the load.
-func settings() map[string]string {
-	return map[string]string{
+func (o *options) settings() map[string]string {
+	all := map[string]string{
 		"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "synchronous_commit": "on", "full_page_writes": "on",
 		"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on",
 	}
+	if o.set == setPeers {
+		// A table in service has statistics. Without them River falls to a
+		// twentieth of its rate, until the minute is over that autovacuum waits.
+		all["autovacuum_naptime"] = "1s"
+	}
+	return all
 }
 
 func (o *options) campaign(ctx context.Context) error {
@@ -148,7 +166,13 @@ func (o *options) campaign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	rep := &report{Began: time.Now().UTC(), CPUs: runtime.NumCPU(), Go: runtime.Version(), Machine: processorName(), Settings: settings()}
+	rep := &report{Began: time.Now().UTC(), CPUs: runtime.NumCPU(), Go: runtime.Version(), Machine: processorName(), Settings: o.settings()}
+	if o.set == setPeers {
+		if o.field, err = buildField(ctx, program.Root); err != nil {
+			return err
+		}
+		rep.Peers = o.field.peers
+	}
 	if o.out == "" {
 		o.out = filepath.Join(program.Root, "bench", "results", rep.Began.Format("20060102-150405"))
 	}
@@ -178,6 +202,7 @@ func (o *options) campaign(ctx context.Context) error {
 			if fault != nil {
 				failed = append(failed, fmt.Errorf("%s, round %d: %w", s.Name, round, fault))
 				fmt.Fprintln(os.Stderr, failed[len(failed)-1])
+				rep.Failed = append(rep.Failed, failed[len(failed)-1].Error())
 			}
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -195,6 +220,10 @@ func (o *options) campaign(ctx context.Context) error {
 	}
 	rep.Verdicts = append(rep.Verdicts, compared(rep.Results)...)
 	failed = append(failed, tell(os.Stdout, rep.Verdicts))
+	if o.set == setPeers {
+		rep.Ratios = ratios(rep.Results)
+		sideBySide(os.Stdout, rep.Results, rep.Ratios)
+	}
 	b, err := json.MarshalIndent(rep, "", " ")
 	if err != nil {
 		return err
@@ -207,8 +236,12 @@ func (o *options) campaign(ctx context.Context) error {
 }
 
 func (o *options) one(ctx context.Context, s Scenario, round int, server, program string) (*Result, error) {
-	t := &trial{Scenario: s, server: server, program: program, dir: filepath.Join(o.out, fmt.Sprintf("%s-%d", s.Name, round))}
-	if err := os.MkdirAll(t.dir, 0o750); err != nil {
+	peer, err := o.field.find(s.System)
+	if err != nil {
+		return nil, err
+	}
+	t := &trial{Scenario: s, field: o.field, peer: peer, server: server, program: program, dir: filepath.Join(o.out, fmt.Sprintf("%s-%d", s.Name, round))}
+	if err = os.MkdirAll(t.dir, 0o750); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(t.path("log"))

@@ -35,8 +35,11 @@ type trial struct {
 	log      io.Writer
 	database string
 	// system is the database as the system under test connects to it.
-	system  string
-	pool    *pgxpool.Pool
+	system string
+	pool   *pgxpool.Pool
+	// field has the peers, peer is the one that is the system, if any.
+	field   *field
+	peer    *load.Peer
 	broker  *child
 	address string
 	// pprof is where the relay serves profiles, "" when none are wanted.
@@ -45,6 +48,9 @@ type trial struct {
 	// systemPID is 0 until the system runs.
 	systemPID int
 	stop      func() error
+	// ended is nil or why the peer ended, cut whether its time was over first.
+	ended     func() error
+	cut       bool
 	samples   []sample
 	unsampled int
 }
@@ -59,12 +65,12 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	if err := errors.Join(t.archive(ctx), t.partitions(ctx)); err != nil {
 		return nil, err
 	}
-	if t.Fill > 0 {
+	if t.Fill > 0 || t.peer != nil { // a peer makes its schema when it is filled
 		if err := t.produce(ctx, t.plan(t.Fill, 0)); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := t.pool.Exec(ctx, "checkpoint"); err != nil {
+	if err := t.settle(ctx); err != nil {
 		return nil, err
 	}
 	release, err := t.hold(ctx)
@@ -87,8 +93,23 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	}
 	r.account(before, after)
 	r.Statements = statements
-	r.Samples, r.Unsampled = t.samples, t.unsampled
+	r.Samples, r.Unsampled, r.CutShort = t.samples, t.unsampled, t.cut
+	if t.peer != nil {
+		return r, t.judgePeer(ctx, r)
+	}
 	return r, t.judge(ctx, r)
+}
+
+// settle leaves the database without work of the filling. Peers also get
+// statistics, which the plans of some need.
+func (t *trial) settle(ctx context.Context) error {
+	if t.peer != nil {
+		if _, err := t.pool.Exec(ctx, "vacuum analyze"); err != nil {
+			return fmt.Errorf("vacuum: %w", err)
+		}
+	}
+	_, err := t.pool.Exec(ctx, "checkpoint")
+	return err
 }
 
 func (t *trial) open(ctx context.Context) error {
@@ -113,14 +134,16 @@ func (t *trial) open(ctx context.Context) error {
 	if t.pool, err = pgstore.Connect(ctx, pgstore.Config{URL: t.database, MaxConns: 4}); err != nil {
 		return err
 	}
-	if _, err = pgstore.Migrate(ctx, t.pool); err != nil {
-		return err
+	if t.peer == nil {
+		if _, err = pgstore.Migrate(ctx, t.pool); err != nil {
+			return err
+		}
+		if t.system, err = t.login(ctx); err != nil {
+			return err
+		}
 	}
 	if _, err = t.pool.Exec(ctx, "create extension pg_stat_statements"); err != nil {
 		return fmt.Errorf("the time of fetches is measured with the contributed modules of PostgreSQL: %w", err)
-	}
-	if t.system, err = t.login(ctx); err != nil {
-		return err
 	}
 	if t.broker, err = spawn(ctx, t.log, nil, roleBroker, "-latency", t.Latency.String(), "-out", t.path("accepted")); err != nil {
 		return err
@@ -140,7 +163,13 @@ func (t *trial) plan(fill int64, rate int) load.Plan {
 }
 
 func (t *trial) produce(ctx context.Context, p load.Plan) error {
-	c, err := spawn(ctx, t.log, p, roleProducer)
+	var c *child
+	var err error
+	if t.peer != nil {
+		c, err = t.field.spawn(ctx, t.log, p, t.peer.Name, "fill")
+	} else {
+		c, err = spawn(ctx, t.log, p, roleProducer)
+	}
 	if err != nil {
 		return err
 	}
@@ -149,6 +178,9 @@ func (t *trial) produce(ctx context.Context, p load.Plan) error {
 
 // partitions makes those that all events fit into, as the janitor does.
 func (t *trial) partitions(ctx context.Context) error {
+	if t.peer != nil {
+		return nil
+	}
 	events := t.Fill + int64(float64(t.Rate)*t.Duration.Seconds())
 	_, err := t.pool.Exec(ctx, "select outbox.make_partitions($1)", min(1000, events/1_000_000+2))
 	return err
@@ -180,8 +212,10 @@ func (t *trial) hold(ctx context.Context) (release func(), err error) {
 func (t *trial) drive(ctx context.Context) error {
 	total := t.Fill
 	var err error
-	switch t.System {
-	case systemLimit:
+	switch {
+	case t.peer != nil:
+		err = t.startPeer(ctx)
+	case t.System == systemLimit:
 		err = t.startLimit(ctx)
 	default:
 		err = t.startRelay(ctx)
@@ -214,6 +248,9 @@ func (t *trial) drive(ctx context.Context) error {
 			total += commits[i].Count
 		}
 	}
+	if t.peer != nil {
+		return t.sentByPeer(ctx, total)
+	}
 	const slowest = 200 // events a second: below that a run has failed
 	most := time.Minute + time.Duration(total/slowest)*time.Second
 	if err = poll(ctx, 20*time.Millisecond, most, func() (bool, error) {
@@ -232,8 +269,11 @@ func (t *trial) drive(ctx context.Context) error {
 	return nil
 }
 
-// joined waits until the system has entered.
+// joined waits until the system has entered. A peer has when it was started.
 func (t *trial) joined(ctx context.Context) error {
+	if t.peer != nil {
+		return nil
+	}
 	return poll(ctx, 20*time.Millisecond, time.Minute, func() (bool, error) {
 		var in bool
 		err := t.pool.QueryRow(ctx, "select exists (select from outbox.relays)").Scan(&in)
@@ -263,6 +303,14 @@ func (t *trial) count(ctx context.Context) (int64, error) {
 
 func (t *trial) queue() string { return "http://" + t.address + "/000000000000/bench.fifo" }
 
+// target is what the system publishes to.
+func (t *trial) target() string {
+	if t.Service == sns {
+		return "arn:aws:sns:us-east-1:000000000000:bench.fifo"
+	}
+	return t.queue()
+}
+
 func (t *trial) startLimit(ctx context.Context) error {
 	c, err := spawn(ctx, t.log, limit.Config{URL: t.system, Queue: t.queue(), Lanes: 64}, roleLimit)
 	if err != nil {
@@ -278,16 +326,12 @@ func (t *trial) startLimit(ctx context.Context) error {
 const memoryMB = 1769
 
 func (t *trial) startRelay(ctx context.Context) error {
-	target := t.queue()
-	if t.Service == sns {
-		target = "arn:aws:sns:us-east-1:000000000000:bench.fifo"
-	}
 	env := map[string]string{
 		"AWS_ACCESS_KEY_ID":     "test",
 		"AWS_SECRET_ACCESS_KEY": "test",
 		"AWS_ENDPOINT_URL":      "http://" + t.address,
 		"OUTBOX_DATABASE_URL":   t.system,
-		"OUTBOX_DESTINATIONS":   fmt.Sprintf(`{"default":%q}`, target),
+		"OUTBOX_DESTINATIONS":   fmt.Sprintf(`{"default":%q}`, t.target()),
 	}
 	if t.pprof != "" {
 		env["OUTBOX_PPROF"] = t.pprof

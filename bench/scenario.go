@@ -13,7 +13,7 @@ import (
 // Scenario is one run.
 type Scenario struct {
 	Name string `json:"name"`
-	// System is "relay", or "limit" for the relay without features.
+	// System is "relay", "limit" for the relay without features, or a peer.
 	System string `json:"system"`
 	// Service is sqs or sns.
 	Service string `json:"service"`
@@ -35,6 +35,11 @@ type Scenario struct {
 	Archived int `json:"archived_partitions,omitempty"`
 	// Against is the scenario that this one is judged by.
 	Against string `json:"against,omitempty"`
+	// Beside is the scenario of the relay that a peer's is compared with.
+	Beside string `json:"beside,omitempty"`
+	// Cut is the most that a peer may take, from its start or from the end of
+	// its load.
+	Cut time.Duration `json:"cut_after,omitempty"`
 	// Env is added to the relay's variables.
 	Env map[string]string `json:"env,omitempty"`
 }
@@ -45,6 +50,8 @@ const (
 
 	systemRelay = "relay"
 	systemLimit = "limit"
+
+	setPeers = "peers"
 )
 
 // scenarios returns the set.
@@ -100,6 +107,8 @@ func (o *options) scenarios() ([]Scenario, error) {
 		add("live-10000-limit", also(live(10_000, 10, 4, span), asLimit))
 		add("live-10000-sns", also(live(10_000, 10, 4, span), asSNS))
 		add("live-5000-single", live(5_000, 1, 16, span))
+	case setPeers:
+		o.sideBySide(add)
 	case "sustain":
 		steady := func(s *Scenario) { s.Steady = true }
 		add("sustain-held", also(live(5_000, 10, 4, o.length), func(s *Scenario) { s.Steady, s.HoldSnapshot = true, true }))

@@ -21,7 +21,7 @@ type sample struct {
 	FetchMS   float64 `json:"fetch_ms"`
 	FetchRows int64   `json:"fetch_rows"`
 	// Dead is the estimate of the statistics for all partitions of
-	// outbox.events, Bytes their size with indexes.
+	// outbox.events, or for a peer all tables; Bytes is their size with indexes.
 	Dead  int64 `json:"dead_tuples"`
 	Bytes int64 `json:"events_bytes"`
 	WAL   int64 `json:"wal_bytes"`
@@ -37,15 +37,25 @@ from (select sum(s.calls)::bigint as calls, sum(s.total_exec_time + s.total_plan
      (select coalesce(sum(pg_stat_get_dead_tuples(p.relid)), 0)::bigint as dead, coalesce(sum(pg_total_relation_size(p.relid)), 0)::bigint as bytes
       from pg_partition_tree('outbox.events') p where p.isleaf) as t`
 
+// peerSQL reads what there is to know of a peer: its fetches are of any form.
+const peerSQL = `
+select 0::bigint, 0::float8, 0::bigint, coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(pg_total_relation_size(relid)), 0)::bigint,
+       pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
+from pg_stat_user_tables`
+
 // watch takes samples until ctx ends.
 func (t *trial) watch(ctx context.Context) {
+	query := sampleSQL
+	if t.peer != nil {
+		query = peerSQL
+	}
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
 		s := sample{At: time.Now(), Memory: memory(t.systemPID), CPU: processor(t.systemPID, false)}
 		var err error
 		if s.Messages, err = t.count(ctx); err == nil {
-			err = t.pool.QueryRow(ctx, sampleSQL).Scan(&s.Fetches, &s.FetchMS, &s.FetchRows, &s.Dead, &s.Bytes, &s.WAL)
+			err = t.pool.QueryRow(ctx, query).Scan(&s.Fetches, &s.FetchMS, &s.FetchRows, &s.Dead, &s.Bytes, &s.WAL)
 		}
 		switch {
 		case ctx.Err() != nil:

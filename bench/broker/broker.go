@@ -1,6 +1,6 @@
 // Package broker is a stand-in for SQS and SNS that costs little processor time:
-// it answers the two batch calls after a set latency, accepts everything, and
-// writes down what it accepted. It checks no signature and speaks no TLS.
+// it answers the calls that send, of one message or a batch, after a set latency,
+// accepts everything, and writes down what it accepted. It checks no signature and speaks no TLS.
 package broker
 
 import (
@@ -130,6 +130,43 @@ type message struct {
 
 var errTooLarge = errors.New("request is too large")
 
+// operation is what a request asks for.
+type operation int
+
+const (
+	sqsOther operation = iota
+	sqsSend
+	sqsBatch
+	snsOther
+	snsSend
+	snsBatch
+)
+
+func (o operation) sqs() bool { return o <= sqsBatch }
+
+// targeted is the operation of SQS that the header of a request names.
+func targeted(name []byte) operation {
+	switch {
+	case bytes.HasSuffix(name, []byte(".SendMessageBatch")):
+		return sqsBatch
+	case bytes.HasSuffix(name, []byte(".SendMessage")):
+		return sqsSend
+	}
+	return sqsOther
+}
+
+// acted is the operation of SNS that the form of a request names.
+func acted(form []byte) operation {
+	form = form[:min(len(form), 200)]
+	switch {
+	case bytes.Contains(form, []byte("Action=PublishBatch&")):
+		return snsBatch
+	case bytes.Contains(form, []byte("Action=Publish&")):
+		return snsSend
+	}
+	return snsOther
+}
+
 // serve reads and answers one request.
 func (c *connection) serve() error {
 	line, err := c.in.ReadSlice('\n')
@@ -139,7 +176,7 @@ func (c *connection) serve() error {
 	if bytes.HasPrefix(line, []byte("GET /count")) {
 		return c.count()
 	}
-	length, sqs, send, err := c.header()
+	length, op, err := c.header()
 	if err != nil {
 		return err
 	}
@@ -151,47 +188,61 @@ func (c *connection) serve() error {
 		return err
 	}
 	c.batch = c.batch[:0]
-	switch {
-	case sqs && send:
-		err = c.readSQS()
-	case !sqs && bytes.Contains(c.body[:min(length, 200)], []byte("Action=PublishBatch")):
-		err = c.readSNS()
-	case sqs:
-		return c.write("application/x-amz-json-1.0", []byte(`{"Attributes":{"QueueArn":"arn:aws:sqs:us-east-1:000000000000:bench.fifo"}}`))
-	default:
-		return c.write("text/xml", []byte(`<GetTopicAttributesResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><GetTopicAttributesResult><Attributes/></GetTopicAttributesResult></GetTopicAttributesResponse>`))
+	if !op.sqs() {
+		op = acted(c.body)
 	}
-	if err != nil {
-		c.broker.malformed.Add(1)
-		return err
+	switch op {
+	case sqsBatch:
+		return c.accept(c.readSQSBatch(), sqsType, c.answerSQSBatch)
+	case sqsSend:
+		return c.accept(c.readSQS(), sqsType, c.answerSQS)
+	case snsBatch:
+		return c.accept(c.readSNS(op), snsType, c.answerSNSBatch)
+	case snsSend:
+		return c.accept(c.readSNS(op), snsType, c.answerSNS)
+	case sqsOther:
+		return c.write(sqsType, []byte(`{"Attributes":{"QueueArn":"arn:aws:sqs:us-east-1:000000000000:bench.fifo"}}`))
+	case snsOther:
+		break
 	}
-	return c.accept(sqs)
+	return c.write(snsType, []byte(`<GetTopicAttributesResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><GetTopicAttributesResult><Attributes/></GetTopicAttributesResult></GetTopicAttributesResponse>`))
 }
 
-func (c *connection) header() (length int, sqs, send bool, err error) {
+const (
+	sqsType = "application/x-amz-json-1.0"
+	snsType = "text/xml"
+)
+
+// header reads up to the body. Only requests of SQS name their operation there.
+func (c *connection) header() (length int, op operation, err error) {
+	op = snsOther
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
-			return 0, false, false, err
+			return 0, op, err
 		}
 		if len(line) <= 2 {
-			return length, sqs, send, nil
+			return length, op, nil
 		}
 		name, value, _ := bytes.Cut(line[:len(line)-2], []byte(": "))
 		switch {
 		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(value)); err != nil || length > 4<<20 {
-				return 0, false, false, errTooLarge
+				return 0, op, errTooLarge
 			}
 		case bytes.EqualFold(name, []byte("X-Amz-Target")):
-			sqs, send = true, bytes.HasSuffix(value, []byte(".SendMessageBatch"))
+			op = targeted(value)
 		}
 	}
 }
 
-// accept takes the batch, waits and answers.
-func (c *connection) accept(sqs bool) error {
+// accept takes the batch that was read, waits and answers.
+func (c *connection) accept(fault error, mediaType string, answer func(first int)) error {
 	b := c.broker
+	if fault != nil {
+		b.malformed.Add(1)
+		return fault
+	}
 	arrived := time.Now()
 	b.mu.Lock()
 	first := len(b.accepted)
@@ -205,13 +256,7 @@ func (c *connection) accept(sqs bool) error {
 	b.requests.Add(1)
 	b.messages.Add(int64(len(c.batch)))
 
-	mediaType := "text/xml"
-	if sqs {
-		mediaType = "application/x-amz-json-1.0"
-		c.answerSQS(first)
-	} else {
-		c.answerSNS(first)
-	}
+	answer(first)
 	if b.latency > 0 {
 		c.timer.Reset(b.latency - time.Since(arrived))
 		<-c.timer.C

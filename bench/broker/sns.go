@@ -9,37 +9,32 @@ import (
 
 const member = "PublishBatchRequestEntries.member."
 
-// readSNS reads the entries of a PublishBatch.
-func (c *connection) readSNS() error {
+// readSNS reads the message of a Publish or the entries of a PublishBatch.
+func (c *connection) readSNS(op operation) error {
+	if op == snsSend {
+		c.batch = append(c.batch, message{})
+	}
 	for rest := c.body; len(rest) > 0; {
 		var pair []byte
 		pair, rest, _ = bytes.Cut(rest, []byte("&"))
-		key, value, _ := bytes.Cut(pair, []byte("="))
-		key, ok := bytes.CutPrefix(key, []byte(member))
-		if !ok {
-			continue
+		field, value, _ := bytes.Cut(pair, []byte("="))
+		n := 1
+		if op == snsBatch {
+			key, ok := bytes.CutPrefix(field, []byte(member))
+			if !ok {
+				continue
+			}
+			var number []byte
+			var err error
+			number, field, _ = bytes.Cut(key, []byte("."))
+			if n, err = strconv.Atoi(string(number)); err != nil || n < 1 || n > 10 {
+				return errForm
+			}
+			for len(c.batch) < n {
+				c.batch = append(c.batch, message{})
+			}
 		}
-		number, field, _ := bytes.Cut(key, []byte("."))
-		n, err := strconv.Atoi(string(number))
-		if err != nil || n < 1 || n > 10 {
-			return errForm
-		}
-		for len(c.batch) < n {
-			c.batch = append(c.batch, message{})
-		}
-		m := &c.batch[n-1]
-		ok = true
-		switch string(field) {
-		case "Id":
-			m.id = value
-		case "Message":
-			m.sum = md5.Sum(unescape(value))
-		case "MessageGroupId":
-			m.group, ok = groupNumber(unescape(value))
-		case "MessageDeduplicationId":
-			m.event, ok = eventNumber(value)
-		}
-		if !ok {
+		if !c.batch[n-1].set(field, value) {
 			return errForm
 		}
 	}
@@ -47,6 +42,22 @@ func (c *connection) readSNS() error {
 		return errForm
 	}
 	return nil
+}
+
+// set sets a field of a form, and says whether it has the form that it should.
+func (m *message) set(field, value []byte) bool {
+	ok := true
+	switch string(field) {
+	case "Id":
+		m.id = value
+	case "Message":
+		m.sum = md5.Sum(unescape(value))
+	case "MessageGroupId":
+		m.group, ok = groupNumber(unescape(value))
+	case "MessageDeduplicationId":
+		m.event, ok = eventNumber(value)
+	}
+	return ok
 }
 
 // unescape decodes a form value in its place.
@@ -71,6 +82,15 @@ func unescape(b []byte) []byte {
 }
 
 func (c *connection) answerSNS(first int) {
+	out := c.answer[:0]
+	out = append(out, `<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult><MessageId>`...)
+	out = append(append(out, MessageID(first)...), `</MessageId><SequenceNumber>`...)
+	out = append(append(out, SequenceNumber(first)...), `</SequenceNumber></PublishResult>`...)
+	out = append(out, `<ResponseMetadata><RequestId>0</RequestId></ResponseMetadata></PublishResponse>`...)
+	c.answer = out
+}
+
+func (c *connection) answerSNSBatch(first int) {
 	out := c.answer[:0]
 	out = append(out, `<PublishBatchResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishBatchResult><Failed/><Successful>`...)
 	for i := range c.batch {

@@ -10,32 +10,25 @@ import (
 
 var errForm = errors.New("malformed request")
 
-// readSQS reads the entries of a SendMessageBatchRequest.
+// readSQS reads a SendMessageRequest.
 func (c *connection) readSQS() error {
+	p := parser{in: c.body}
+	c.batch = append(c.batch, p.message())
+	if p.failed {
+		return errForm
+	}
+	return nil
+}
+
+// readSQSBatch reads the entries of a SendMessageBatchRequest.
+func (c *connection) readSQSBatch() error {
 	p := parser{in: c.body}
 	p.object(func(key []byte) {
 		if string(key) != "Entries" {
 			p.skip()
 			return
 		}
-		p.array(func() {
-			var m message
-			p.object(func(key []byte) {
-				switch string(key) {
-				case "Id":
-					m.id = p.text()
-				case "MessageBody":
-					m.sum = md5.Sum(p.text())
-				case "MessageGroupId":
-					m.group = p.number(groupNumber(p.text()))
-				case "MessageDeduplicationId":
-					m.event = p.number(eventNumber(p.text()))
-				default:
-					p.skip()
-				}
-			})
-			c.batch = append(c.batch, m)
-		})
+		p.array(func() { c.batch = append(c.batch, p.message()) })
 	})
 	if p.failed || len(c.batch) == 0 || len(c.batch) > 10 {
 		return errForm
@@ -44,6 +37,15 @@ func (c *connection) readSQS() error {
 }
 
 func (c *connection) answerSQS(first int) {
+	out := c.answer[:0]
+	out = append(append(out, `{"MessageId":"`...), MessageID(first)...)
+	out = hex.AppendEncode(append(out, `","MD5OfMessageBody":"`...), c.batch[0].sum[:])
+	out = append(append(out, `","SequenceNumber":"`...), SequenceNumber(first)...)
+	out = append(out, `"}`...)
+	c.answer = out
+}
+
+func (c *connection) answerSQSBatch(first int) {
 	out := c.answer[:0]
 	out = append(out, `{"Successful":[`...)
 	for i := range c.batch {
@@ -66,6 +68,26 @@ type parser struct {
 	in     []byte
 	at     int
 	failed bool
+}
+
+// message reads an object with the fields of a message.
+func (p *parser) message() message {
+	var m message
+	p.object(func(key []byte) {
+		switch string(key) {
+		case "Id":
+			m.id = p.text()
+		case "MessageBody":
+			m.sum = md5.Sum(p.text())
+		case "MessageGroupId":
+			m.group = p.number(groupNumber(p.text()))
+		case "MessageDeduplicationId":
+			m.event = p.number(eventNumber(p.text()))
+		default:
+			p.skip()
+		}
+	})
+	return m
 }
 
 func (p *parser) next() byte {

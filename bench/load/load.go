@@ -6,6 +6,7 @@ import (
 	"crypto/md5"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"sort"
 	"strconv"
 	"strings"
@@ -91,6 +92,15 @@ func (e *Events) Event(n int64) outbox.Event {
 		AggregateID:   strconv.Itoa(e.Aggregate(n)),
 		Type:          "order.placed",
 		Payload:       e.Payload(n),
+	}
+}
+
+// Range returns count events from first on.
+func (e *Events) Range(first, count int64) iter.Seq[outbox.Event] {
+	return func(yield func(outbox.Event) bool) {
+		for n := first; n < first+count && yield(e.Event(n)); n++ {
+			continue
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"slices"
 	"sync"
@@ -41,12 +42,35 @@ type Commit struct {
 	First, Count int64
 	// Due is when the open-loop schedule had it begin, whenever it did.
 	Due int64
+	// Opened is when the transaction was.
+	Opened int64
 	// Began is when the commit was asked for, Done when it was answered.
 	Began, Done int64
 }
 
-// Produce carries out the plan.
-func Produce(ctx context.Context, p Plan) error {
+// Writer writes events in their order, within a transaction.
+type Writer func(ctx context.Context, tx pgx.Tx, events iter.Seq[outbox.Event]) error
+
+// Writers are a write side: Fill is what it has for many events in a
+// transaction, Live for a few.
+type Writers struct{ Fill, Live Writer }
+
+// Outbox returns the write side of this outbox.
+func Outbox() Writers {
+	return Writers{
+		Fill: func(ctx context.Context, tx pgx.Tx, events iter.Seq[outbox.Event]) error {
+			_, err := outbox.EnqueueCopy(ctx, tx, events)
+			return err
+		},
+		Live: func(ctx context.Context, tx pgx.Tx, events iter.Seq[outbox.Event]) error {
+			_, err := outbox.Enqueue(ctx, tx, slices.Collect(events)...)
+			return err
+		},
+	}
+}
+
+// Produce carries out the plan with a write side.
+func Produce(ctx context.Context, p Plan, w Writers) error {
 	config, err := pgxpool.ParseConfig(p.URL)
 	if err != nil {
 		return err
@@ -58,10 +82,10 @@ func Produce(ctx context.Context, p Plan) error {
 	}
 	defer pool.Close()
 	events := New(p.Config)
-	commits, err := fill(ctx, pool, events, p.Fill)
+	commits, err := fill(ctx, pool, events, p.Fill, w.Fill)
 	if err == nil && p.Rate > 0 {
 		var live []Commit
-		live, err = drive(ctx, pool, events, p)
+		live, err = drive(ctx, pool, events, p, w.Live)
 		commits = append(commits, live...)
 	}
 	return errors.Join(err, write(p.Path, commits))
@@ -70,16 +94,13 @@ func Produce(ctx context.Context, p Plan) error {
 // fillTx is how many events a transaction of Fill has.
 const fillTx = 10_000
 
-func fill(ctx context.Context, pool *pgxpool.Pool, events *Events, total int64) ([]Commit, error) {
+func fill(ctx context.Context, pool *pgxpool.Pool, events *Events, total int64, w Writer) ([]Commit, error) {
 	var commits []Commit
 	for first := int64(0); first < total; first += fillTx {
 		c := Commit{First: first, Count: min(fillTx, total-first)}
 		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			_, err := outbox.EnqueueCopy(ctx, tx, func(yield func(outbox.Event) bool) {
-				for n := c.First; n < c.First+c.Count && yield(events.Event(n)); n++ {
-					continue
-				}
-			})
+			c.Opened = time.Now().UnixNano()
+			err := w(ctx, tx, events.Range(c.First, c.Count))
 			c.Began = time.Now().UnixNano()
 			return err
 		})
@@ -94,26 +115,26 @@ func fill(ctx context.Context, pool *pgxpool.Pool, events *Events, total int64) 
 
 // drive writes at a fixed rate. Each connection has a schedule of its own that
 // it does not leave when it is late: what is late shows as Began behind Due.
-func drive(ctx context.Context, pool *pgxpool.Pool, events *Events, p Plan) ([]Commit, error) {
+func drive(ctx context.Context, pool *pgxpool.Pool, events *Events, p Plan, w Writer) ([]Commit, error) {
 	gap := time.Duration(float64(time.Second) * float64(p.PerTx) / float64(p.Rate))
 	start := time.Now().Add(50 * time.Millisecond)
 	transactions := int64(p.Duration / gap)
 	all := make([][]Commit, p.Connections)
 	faults := make([]error, p.Connections)
 	var workers sync.WaitGroup
-	for w := range p.Connections {
+	for n := range p.Connections {
 		workers.Go(func() {
-			for k := int64(w); k < transactions; k += int64(p.Connections) {
+			for k := int64(n); k < transactions; k += int64(p.Connections) {
 				due := start.Add(time.Duration(k) * gap)
 				if err := waitUntil(ctx, due); err != nil {
-					faults[w] = err
+					faults[n] = err
 					return
 				}
 				c := Commit{First: p.Fill + k*int64(p.PerTx), Count: int64(p.PerTx), Due: due.UnixNano()}
-				if faults[w] = commit(ctx, pool, events, &c); faults[w] != nil {
+				if faults[n] = commit(ctx, pool, events.Range(c.First, c.Count), &c, w); faults[n] != nil {
 					return
 				}
-				all[w] = append(all[w], c)
+				all[n] = append(all[n], c)
 			}
 		})
 	}
@@ -121,17 +142,14 @@ func drive(ctx context.Context, pool *pgxpool.Pool, events *Events, p Plan) ([]C
 	return slices.Concat(all...), errors.Join(faults...)
 }
 
-func commit(ctx context.Context, pool *pgxpool.Pool, events *Events, c *Commit) error {
+func commit(ctx context.Context, pool *pgxpool.Pool, events iter.Seq[outbox.Event], c *Commit, w Writer) error {
 	tx, err := pool.Begin(ctx)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback(ctx) //nolint:errcheck // of no effect behind the commit
-	batch := make([]outbox.Event, c.Count)
-	for i := range batch {
-		batch[i] = events.Event(c.First + int64(i))
-	}
-	if _, err = outbox.Enqueue(ctx, tx, batch...); err != nil {
+	c.Opened = time.Now().UnixNano()
+	if err = w(ctx, tx, events); err != nil {
 		return err
 	}
 	c.Began = time.Now().UnixNano()
