@@ -35,7 +35,11 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answ
 		Output: new(sns.PublishBatchOutput),
 	}
 	defer x.Release()
+	if s.direct.Call(ctx, &x) {
+		return answers, nil
+	}
 	out, err := s.client.PublishBatch(ctx, &s.input, func(o *sns.Options) {
+		o.HTTPClient = x.HTTPClient(o.HTTPClient)
 		o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], x.Install)
 	})
 	if err != nil {
@@ -45,6 +49,16 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answ
 		return answers, nil
 	}
 	return outputAnswers(out), nil
+}
+
+// direct returns the way past the SDK's stack, nil when the client needs all of
+// it.
+func direct(c *sns.Client) *awswire.Direct {
+	o := c.Options()
+	return awswire.NewDirect(awswire.Settings{
+		Credentials: o.Credentials, Signer: o.HTTPSignerV4, HTTPClient: o.HTTPClient, Retryer: o.Retryer,
+		APIOptions: o.APIOptions, Interceptors: o.Interceptors, ClientLogMode: o.ClientLogMode, Tracers: o.TracerProvider, Meters: o.MeterProvider,
+	})
 }
 
 const (

@@ -11,6 +11,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awsbatch"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
 )
 
 // MaxBytes is the largest message, and the largest batch in total, that a topic
@@ -47,6 +48,8 @@ type Sink struct {
 	client Client
 	arn    string
 	sender *awsbatch.Sender
+	// direct is nil when all calls take the client's whole way.
+	direct *awswire.Direct
 	// input is never written.
 	input sns.PublishBatchInput
 }
@@ -74,8 +77,9 @@ func New(client Client, cfg Config) (*Sink, error) {
 	s := &Sink{client: client, arn: cfg.TopicARN}
 	s.input.TopicArn = &s.arn
 	call := s.callSDK
-	if _, own := client.(*sns.Client); own && !cfg.SDKCodec {
+	if c, own := client.(*sns.Client); own && !cfg.SDKCodec {
 		call = s.call
+		s.direct = direct(c)
 	}
 	s.sender = awsbatch.New(call, outbox.Limits{
 		Entries:      awsbatch.MaxEntries,

@@ -47,7 +47,11 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answ
 		return read
 	}
 	defer x.Release()
+	if s.direct.Call(ctx, &x) {
+		return answers, wrong
+	}
 	out, err := s.client.SendMessageBatch(ctx, &s.input, func(o *sqs.Options) {
+		o.HTTPClient = x.HTTPClient(o.HTTPClient)
 		o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], x.Install)
 	})
 	switch {
@@ -100,6 +104,17 @@ func appendAttributes(dst []byte, attributes []outbox.Attribute) []byte {
 		dst = append(awswire.AppendJSON(dst, a.Value), '}')
 	}
 	return dst
+}
+
+// direct returns the way past the SDK's stack, nil when the client needs all of
+// it.
+func direct(c *sqs.Client) *awswire.Direct {
+	o := c.Options()
+	return awswire.NewDirect(awswire.Settings{
+		Credentials: o.Credentials, Signer: o.HTTPSignerV4, HTTPClient: o.HTTPClient, Retryer: o.Retryer,
+		Checksums:  !o.DisableMessageChecksumValidation,
+		APIOptions: o.APIOptions, Interceptors: o.Interceptors, ClientLogMode: o.ClientLogMode, Tracers: o.TracerProvider, Meters: o.MeterProvider,
+	})
 }
 
 // checkAll compares the checksum of each accepted message, where the queue gave

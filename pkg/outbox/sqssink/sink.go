@@ -11,6 +11,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awsbatch"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
 )
 
 // MaxBytes is the largest message, and the largest batch in total, that SQS
@@ -43,6 +44,8 @@ type Sink struct {
 	client Client
 	url    string
 	sender *awsbatch.Sender
+	// direct is nil when all calls take the client's whole way.
+	direct *awswire.Direct
 	// input is never written.
 	input sqs.SendMessageBatchInput
 }
@@ -70,8 +73,9 @@ func New(client Client, cfg Config) (*Sink, error) {
 	s := &Sink{client: client, url: cfg.QueueURL}
 	s.input.QueueUrl = &s.url
 	call := s.callSDK
-	if _, own := client.(*sqs.Client); own && !cfg.SDKCodec {
+	if c, own := client.(*sqs.Client); own && !cfg.SDKCodec {
 		call = s.call
+		s.direct = direct(c)
 	}
 	s.sender = awsbatch.New(call, outbox.Limits{
 		Entries:      awsbatch.MaxEntries,

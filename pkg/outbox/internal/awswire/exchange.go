@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
@@ -21,6 +22,7 @@ import (
 const (
 	stepSerialize   = "OperationSerializer"
 	stepDeserialize = "OperationDeserializer"
+	stepSign        = "Signing"
 	stepValidate    = "OperationInputValidation"
 	stepChecksum    = "SQSValidateMessageChecksum"
 )
@@ -47,6 +49,21 @@ type Exchange struct {
 	Checksums bool
 
 	request, answer *buffer
+	// model, when set, learns from the SDK's request.
+	model *Direct
+	// outcome is what came of the call that was made directly.
+	outcome *outcome
+	// writing is true while the transport may read the request.
+	writing *atomic.Bool
+}
+
+// HTTPClient returns what the SDK is to send the request with, when nothing is
+// to be sent any more, and client otherwise.
+func (x *Exchange) HTTPClient(client HTTPClient) HTTPClient {
+	if x.outcome != nil {
+		return x.outcome
+	}
+	return client
 }
 
 type buffer struct{ bytes []byte }
@@ -70,11 +87,14 @@ func (b *buffer) release() {
 	}
 }
 
-// Release gives the buffers back. Call it when the SDK's call has returned: by
-// then the SDK has closed the request's body, after which the transport cannot
-// read from it (smithy-go wraps each body so), and the answer has been read.
+// Release gives the buffers back. Call it when the call has returned: by then the
+// answer has been read. The SDK has closed the request's body, after which the
+// transport cannot read from it (smithy-go wraps each body so); the transport
+// says by itself when it has written the body of a direct call.
 func (x *Exchange) Release() {
-	x.request.release()
+	if x.writing == nil || !x.writing.Load() {
+		x.request.release()
+	}
 	x.answer.release()
 	x.request, x.answer = nil, nil
 }
@@ -91,6 +111,11 @@ func (x *Exchange) Install(stack *middleware.Stack) error {
 		return err
 	}
 	d.stock = stock
+	if x.model != nil && x.outcome == nil {
+		if err = stack.Finalize.Insert(watch{x.model}, stepSign, middleware.After); err != nil {
+			return err
+		}
+	}
 	// The input holds nothing but the destination, and cannot lack anything.
 	if _, ok := stack.Initialize.Get(stepValidate); ok {
 		if _, err = stack.Initialize.Remove(stepValidate); err != nil {
@@ -116,10 +141,13 @@ func (s serializer) HandleSerialize(ctx context.Context, in middleware.Serialize
 	if !ok {
 		return out, metadata, &smithy.SerializationError{Err: fmt.Errorf("unknown transport type %T", in.Request)}
 	}
-	if s.request == nil {
-		s.request = take()
+	// A direct call has written it already.
+	if s.outcome == nil {
+		if s.request == nil {
+			s.request = take()
+		}
+		s.request.bytes = s.Encode(s.request.bytes[:0])
 	}
-	s.request.bytes = s.Encode(s.request.bytes[:0])
 	if request, err = request.SetStream(bytes.NewReader(s.request.bytes)); err != nil {
 		return out, metadata, &smithy.SerializationError{Err: err}
 	}
@@ -152,6 +180,9 @@ func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.Dese
 	response, ok := out.RawResponse.(*smithyhttp.Response)
 	if err != nil || !ok || response.StatusCode != http.StatusOK {
 		return leave()
+	}
+	if d.outcome != nil {
+		return leave() // Decode has seen it
 	}
 	d.answer = take()
 	if d.answer.bytes, err = readAll(response.Response, d.answer.bytes); err != nil {

@@ -1,7 +1,6 @@
 package awswire
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -41,7 +40,7 @@ func grow(b []byte, n int) []byte {
 
 // replayed is a body that was read before.
 type replayed struct {
-	*bytes.Reader
+	io.Reader
 	body io.Closer
 }
 

@@ -1580,6 +1580,7 @@ CREATE OR REPLACE FUNCTION outbox.read_backlog(p_low bigint, p_limit integer)
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
+ SET jit TO 'off'
 AS $function$
 begin
     return query
@@ -1601,6 +1602,7 @@ CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_sh
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
+ SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 begin
@@ -1645,6 +1647,7 @@ CREATE OR REPLACE FUNCTION outbox.read_left(p_destination text, p_type text, p_i
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
+ SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 begin
@@ -1690,6 +1693,7 @@ CREATE OR REPLACE FUNCTION outbox.read_new(p_after bigint, p_shards smallint[], 
  LANGUAGE plpgsql
  STABLE
  SET plan_cache_mode TO 'force_generic_plan'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
@@ -2118,6 +2122,7 @@ CREATE OR REPLACE FUNCTION outbox.settle(p_relay uuid, p_ids bigint[], p_message
  RETURNS integer
  LANGUAGE plpgsql
  SET plan_cache_mode TO 'force_generic_plan'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_nestloop TO 'off'
