@@ -58,8 +58,8 @@ type Relay struct {
 	LaneWindow    int           `env:"OUTBOX_LANE_WINDOW" envDefault:"100" help:"The most events of one aggregate and destination in memory"`
 	FetchLimit    int           `env:"OUTBOX_FETCH_LIMIT" envDefault:"2000" help:"The most rows of one fetch"`
 	PollBusy      time.Duration `env:"OUTBOX_POLL_BUSY" envDefault:"4ms" help:"Pause between fetches while events come"`
-	PollIdle      time.Duration `env:"OUTBOX_POLL_IDLE" envDefault:"20ms" help:"Pause between fetches while none come"`
-	SettleEvery   time.Duration `env:"OUTBOX_SETTLE_EVERY" envDefault:"5ms" help:"How long accepted events wait to be marked together"`
+	PollIdle      time.Duration `env:"OUTBOX_POLL_IDLE" envDefault:"10ms" help:"Pause between fetches while none come"`
+	SettleEvery   time.Duration `env:"OUTBOX_SETTLE_EVERY" envDefault:"20ms" help:"How long accepted events wait to be marked together"`
 	SettleLimit   int           `env:"OUTBOX_SETTLE_LIMIT" envDefault:"500" help:"The most events marked together"`
 	RetryMin      time.Duration `env:"OUTBOX_RETRY_MIN" envDefault:"50ms" help:"First back-off of an aggregate or a destination"`
 	RetryMax      time.Duration `env:"OUTBOX_RETRY_MAX" envDefault:"10s" help:"Longest back-off of an aggregate or a destination"`

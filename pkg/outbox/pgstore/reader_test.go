@@ -387,17 +387,14 @@ func TestBacklogIsBounded(t *testing.T) {
 
 // A bulk load into an empty outbox leaves no statistics behind. Every statement
 // of the relay must still read little more than what it returns: here the whole
-// backlog is more than 1200 blocks, and its index more than 250.
+// backlog is more than 1200 blocks, and its index more than 250. Nor may a plan
+// that was made for the empty outbox read more.
 func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
 	relayID := join(t, pgstore.New(pool)).String()
+	old := begin(t, pool)
 	exec(t, pool, `alter table outbox.events_p000000 set (autovacuum_enabled = false)`)
-	exec(t, pool, `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
-		select 'order', (i % 5000)::text, 'x', to_json(repeat('x', 600)) from generate_series(1, 100000) i`)
-	if blocks := query[int](t, pool, "select pg_relation_size('outbox.events_p000000') / 8192"); blocks < 9000 {
-		t.Fatalf("the backlog has %d blocks: too few to tell", blocks)
-	}
 	all := allShards()
 	shards := make([]int16, len(all))
 	ids, apart, texts := make([]int64, 500), make([]int64, 500), make([]string, 500)
@@ -407,7 +404,7 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	for i := range ids {
 		ids[i], apart[i] = int64(20000+i), int64(30000+100*i)
 	}
-	for name, args := range map[string][]any{
+	statements := map[string][]any{
 		"scan of many":            {"scan", int64(50000), shards, 2000},
 		"scan of few":             {"scan", int64(99999), shards, 2000},
 		"lane":                    {"backfill", "default", "order", "7", int64(1), shards, 5000, 100, true},
@@ -418,39 +415,75 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 		"backlog":                 {"backlog", int64(0), 1000},
 		"settle":                  {"settle", relayID, ids, texts, texts},
 		"settle far apart":        {"settle", relayID, apart, texts, texts},
-	} {
+	}
+	for _, args := range statements {
+		file, _ := args[0].(string)
+		if _, err := old.Exec(t.Context(), statement(t, file), args[1:]...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(t, pool, `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
+		select 'order', (i % 5000)::text, 'x', to_json(repeat('x', 600)) from generate_series(1, 100000) i`)
+	if blocks := query[int](t, pool, "select pg_relation_size('outbox.events_p000000') / 8192"); blocks < 9000 {
+		t.Fatalf("the backlog has %d blocks: too few to tell", blocks)
+	}
+	for name, args := range statements {
+		file, _ := args[0].(string)
+		explain := "explain (analyze, buffers, format json) " + statement(t, file)
+		bounded(t, name+", planned before", file, query[[]byte](t, old, explain, args[1:]...))
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			file, _ := args[0].(string)
-			var plan []struct {
-				Plan struct {
-					Hit  int `json:"Shared Hit Blocks"`
-					Read int `json:"Shared Read Blocks"`
-				}
-			}
 			tx := begin(t, pool)
-			explain := "explain (analyze, buffers, format json) " + statement(t, file)
 			// The first time, a new session reads the catalogue as well.
 			if file != "settle" {
 				query[[]byte](t, tx, explain, args[1:]...)
 			}
-			text := query[[]byte](t, tx, explain, args[1:]...)
+			bounded(t, name, file, query[[]byte](t, tx, explain, args[1:]...))
 			if err := tx.Rollback(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if err := json.Unmarshal(text, &plan); err != nil {
-				t.Fatal(err)
-			}
-			// A plan may read the holds once, or look each row up among them in two
-			// blocks: both are bounded by the limit.
-			most := 6000
-			if file == "settle" {
-				most = 500 * 20 // each row is found, written, and put into three indexes
-			}
-			if blocks := plan[0].Plan.Hit + plan[0].Plan.Read; blocks == 0 || blocks > most {
-				t.Errorf("reads %d blocks:\n%s", blocks, text)
-			}
 		})
+	}
+	if err := old.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A plan without its dearest part looks so dear that the server compiles it, for
+// ten times as long as it runs.
+func TestFunctionsWithPlannerSettingsAreNotCompiled(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	const set = `select count(*) from pg_proc where pronamespace = 'outbox'::regnamespace
+		and array_to_string(proconfig, ' ') ~ 'enable_|plan_cache_mode'`
+	if n := query[int](t, pool, set); n < 10 {
+		t.Fatalf("%d functions with planner settings: the test looks for the wrong ones", n)
+	}
+	if n := query[int](t, pool, set+` and not 'jit=off' = any (proconfig)`); n > 0 {
+		t.Errorf("%d functions with planner settings lack jit = off", n)
+	}
+}
+
+// bounded tests the number of blocks that a plan has read.
+func bounded(t *testing.T, name, file string, text []byte) {
+	t.Helper()
+	var plan []struct {
+		Plan struct {
+			Hit  int `json:"Shared Hit Blocks"`
+			Read int `json:"Shared Read Blocks"`
+		}
+	}
+	if err := json.Unmarshal(text, &plan); err != nil {
+		t.Fatal(err)
+	}
+	// A plan may read the holds once, or look each row up among them in two
+	// blocks: both are bounded by the limit.
+	most := 6000
+	if file == "settle" {
+		most = 500 * 20 // each row is found, written, and put into three indexes
+	}
+	if blocks := plan[0].Plan.Hit + plan[0].Plan.Read; blocks == 0 || blocks > most {
+		t.Errorf("%s: reads %d blocks:\n%s", name, blocks, text)
 	}
 }
 

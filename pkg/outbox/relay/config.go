@@ -27,8 +27,8 @@ const (
 	DefaultConcurrency   = 128
 	DefaultLinger        = 2 * time.Millisecond
 	DefaultPollBusy      = 4 * time.Millisecond
-	DefaultPollIdle      = 20 * time.Millisecond
-	DefaultSettleEvery   = 5 * time.Millisecond
+	DefaultPollIdle      = 10 * time.Millisecond
+	DefaultSettleEvery   = 20 * time.Millisecond
 	DefaultSettleLimit   = 500
 	DefaultRetryMin      = 50 * time.Millisecond
 	DefaultRetryMax      = 10 * time.Second
@@ -104,12 +104,12 @@ type Config struct {
 	// FetchLimit is the most rows of one fetch. Defaults to 2,000.
 	FetchLimit int
 	// PollBusy and PollIdle are the pauses between fetches while events come
-	// and while none come. Default to 4 ms and 20 ms.
+	// and while none come. Default to 4 ms and 10 ms.
 	PollBusy time.Duration
 	PollIdle time.Duration
 
 	// SettleEvery and SettleLimit bound how long and how many accepted events
-	// wait to be marked together. Default to 5 ms and 500.
+	// wait to be marked together. Default to 20 ms and 500.
 	SettleEvery time.Duration
 	SettleLimit int
 

@@ -148,6 +148,11 @@ func FuzzAnswer(f *testing.F) {
 		p := newPair(t)
 		p.answer(status, nil, body)
 		wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), p.own.Publish(t.Context(), msgs))
+		// After a success the next call is made past the SDK's stack.
+		p.answer(http.StatusOK, nil, answer(msgs))
+		wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), p.own.Publish(t.Context(), msgs))
+		p.answer(status, nil, body)
+		wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), p.own.Publish(t.Context(), msgs))
 	})
 }
 

@@ -16,12 +16,30 @@ var plainJSON = func() (table [utf8.RuneSelf]bool) {
 	return table
 }()
 
+// plainWord says whether eight bytes are characters that stand for themselves in
+// a JSON string. A high bit of what is worked out tells of a byte that is below
+// a space, a quote, a backslash or not ASCII; it may also tell of one that is
+// plain, behind such a byte, which costs no more than a closer look.
+func plainWord(s string) bool {
+	const ones, high = 0x0101010101010101, 0x8080808080808080
+	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
+		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	quote, backslash := w^ones*'"', w^ones*'\\'
+	return (w|(w-ones*' ')|(quote-ones)|(backslash-ones))&high == 0
+}
+
 // AppendJSON appends s as a JSON string. Bytes that are not UTF-8 become
 // U+FFFD, as they do in the SDK.
 func AppendJSON(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); {
+		for i+8 <= len(s) && plainWord(s[i:i+8]) {
+			i += 8
+		}
+		if i == len(s) {
+			break
+		}
 		c := s[i]
 		if c < utf8.RuneSelf {
 			if plainJSON[c] {

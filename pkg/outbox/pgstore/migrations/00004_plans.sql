@@ -10,9 +10,20 @@
 -- A plan that is made without knowing the limit looks dear, and so does one from
 -- which something was taken away: either would be compiled to machine code, each
 -- time, for longer than it runs.
-alter function outbox.read_gaps(bigint[], bigint[], smallint[], integer) set jit = off;
-alter function outbox.read_left(text, text, text, bigint, smallint[], integer, integer, boolean) set jit = off;
-alter function outbox.read_backlog(bigint, integer) set jit = off;
+-- +goose StatementBegin
+do $$
+declare
+    planned regprocedure;
+begin
+    for planned in
+        select p.oid from pg_catalog.pg_proc p
+        where p.pronamespace = 'outbox'::regnamespace and array_to_string(p.proconfig, ' ') like '%enable_seqscan=off%'
+    loop
+        execute format('alter function %s set jit = off', planned);
+    end loop;
+end
+$$;
+-- +goose StatementEnd
 
 -- The rows above an id in the order of their ids, at most so many, of whatever
 -- shard and state: where one is missing there is a gap. Those that the relay may

@@ -2086,6 +2086,7 @@ CREATE OR REPLACE FUNCTION outbox.search_replay(p_after bigint, p_until bigint, 
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
+ SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 begin
