@@ -74,6 +74,11 @@ type Result struct {
 	// Transactions are those of the whole database, the producer's included.
 	Transactions float64 `json:"database_transactions"`
 	MemoryMB     float64 `json:"relay_peak_mb"`
+	// LoopUS is the time of a turn of the calibration loop before the run, and the
+	// two after it are the relay's time and the rate in its terms.
+	LoopUS        float64 `json:"loop_us"`
+	RelayLoops    float64 `json:"relay_cpu_loops"`
+	EventsPerLoop float64 `json:"events_per_loop"`
 	// StatementsPerEvent are those of the system under test alone.
 	StatementsPerEvent float64     `json:"statements_per_event"`
 	Statements         []statement `json:"statements"`
@@ -111,6 +116,9 @@ func (r *Result) divide() {
 	r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU = us(u.relay), us(u.postgres), us(u.broker), us(u.producers)
 	r.WALBytes, r.Transactions = float64(u.wal)/n, float64(u.transactions)/n
 	r.ForeignCores = max(0, float64(u.machine-u.relay-u.postgres-u.broker-u.producers)/float64(r.elapsed))
+	if r.LoopUS > 0 {
+		r.RelayLoops, r.EventsPerLoop = r.RelayCPU/r.LoopUS, r.Rate1*r.LoopUS/1e6
+	}
 	for _, s := range r.Statements {
 		r.StatementsPerEvent += float64(s.Calls) / n
 	}
@@ -267,12 +275,12 @@ func (o *options) one(ctx context.Context, s Scenario, round int, server, progra
 func table(out io.Writer, results []*Result, head bool) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	if head {
-		_, _ = fmt.Fprintln(w, "scenario\tevents/s\tfill\tcommit p50\tp99\tp99.9 ms\tdue p99\trelay\tPG\tbroker\tproducer µs\tWAL B\tstatements\tMB\tforeign cores\t")
+		_, _ = fmt.Fprintln(w, "scenario\tevents/s\tfill\tcommit p50\tp99\tp99.9 ms\tdue p99\trelay\tPG\tbroker\tproducer µs\tWAL B\tstatements\tMB\tloop µs\trelay, loops\tforeign cores\t")
 	}
 	for _, r := range results {
-		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.3f\t%.0f\t%.2f\t\n",
+		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.3f\t%.0f\t%.1f\t%.2f\t%.2f\t\n",
 			r.Name, r.Rate1, r.Fill1, r.FromCommit.P50, r.FromCommit.P99, r.FromCommit.P999, r.FromDue.P99,
-			r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU, r.WALBytes, r.StatementsPerEvent, r.MemoryMB, r.ForeignCores)
+			r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU, r.WALBytes, r.StatementsPerEvent, r.MemoryMB, r.LoopUS, r.RelayLoops, r.ForeignCores)
 	}
 	_ = w.Flush() // a terminal that is gone fails no run
 }

@@ -77,6 +77,11 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	loop, err := calibrate()
+	if err != nil {
+		return nil, fmt.Errorf("calibrate: %w", err)
+	}
+	r.LoopUS = float64(loop) / float64(time.Microsecond)
 	before, err := t.measure(ctx)
 	if err != nil {
 		return nil, err
