@@ -317,7 +317,7 @@ func (t *trial) target() string {
 }
 
 func (t *trial) startLimit(ctx context.Context) error {
-	c, err := spawn(ctx, t.log, limit.Config{URL: t.system, Queue: t.queue(), Lanes: 64}, roleLimit)
+	c, err := spawn(ctx, t.log, limit.Config{URL: t.system, Queue: t.queue(), Lanes: 128}, roleLimit)
 	if err != nil {
 		return err
 	}

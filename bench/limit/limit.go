@@ -33,12 +33,12 @@ type Config struct {
 }
 
 const (
-	fetchLimit  = 1000
-	window      = 8_000
-	settleLimit = 500
+	fetchLimit  = 2000
+	window      = 20_000
+	settleLimit = 2000
 	settlers    = 2
 	gcPercent   = 400 // as the function's
-	settleEvery = 5 * time.Millisecond
+	settleEvery = 20 * time.Millisecond
 	idle        = 4 * time.Millisecond
 	leaseTTL    = time.Minute
 )
