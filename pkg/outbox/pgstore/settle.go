@@ -97,7 +97,8 @@ type settlementParams struct {
 }
 
 func settleParams(st relay.Settlement) settlementParams {
-	accepted := slices.SortedStableFunc(slices.Values(st.Accepted), func(a, b relay.Accepted) int { return cmp.Compare(a.ID, b.ID) })
+	accepted := slices.Clone(st.Accepted)
+	slices.SortFunc(accepted, func(a, b relay.Accepted) int { return cmp.Compare(a.ID, b.ID) })
 	accepted = slices.CompactFunc(accepted, func(a, b relay.Accepted) bool { return a.ID == b.ID })
 	dead := slices.SortedStableFunc(slices.Values(st.Dead), func(a, b relay.Dead) int { return cmp.Compare(a.ID, b.ID) })
 	dead = slices.CompactFunc(dead, func(a, b relay.Dead) bool { return a.ID == b.ID })

@@ -25,11 +25,11 @@ type settling struct {
 	limit    int
 }
 
-// outcome is what is to be written about one event: dead when buried.
+// outcome is what is to be written about one event: that it was accepted, unless
+// it is dead.
 type outcome struct {
 	accepted Accepted
-	dead     Dead
-	buried   bool
+	dead     *Dead
 }
 
 func (s *settling) empty() bool { return len(s.items) == 0 && !s.running }
@@ -43,7 +43,7 @@ func (s *settling) bury(it *item, r outbox.Result, block bool) {
 	if r.Err != nil {
 		d.Reason = r.Err.Error()
 	}
-	s.push(it, outcome{dead: d, buried: true}, time.Now())
+	s.push(it, outcome{dead: &d}, time.Now())
 }
 
 func (s *settling) push(it *item, o outcome, at time.Time) {
@@ -95,9 +95,10 @@ func (l *loop) maybeSettle(now time.Time) {
 	}
 	items, outcomes := l.settle.take()
 	var s Settlement
+	s.Accepted = make([]Accepted, 0, len(outcomes))
 	for _, o := range outcomes {
-		if o.buried {
-			s.Dead = append(s.Dead, o.dead)
+		if o.dead != nil {
+			s.Dead = append(s.Dead, *o.dead)
 			continue
 		}
 		s.Accepted = append(s.Accepted, o.accepted)
@@ -131,7 +132,7 @@ func (l *loop) settled(items []*item, outcomes []outcome, got Settled, err error
 	l.stats.now.Settled += int64(got.Accepted)
 	for i, it := range items {
 		l.window.busy[it.lane.shard]--
-		if outcomes[i].buried {
+		if outcomes[i].dead != nil {
 			l.stats.dead(it.lane.dest, it.blocks)
 			if !it.blocks {
 				l.next(it.lane)

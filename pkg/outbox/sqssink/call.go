@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -151,11 +152,13 @@ func checkOutput(msgs []outbox.Message, entries []types.SendMessageBatchResultEn
 }
 
 func check(body string, want []byte) error {
-	sum := md5.Sum([]byte(body)) //nolint:gosec // the checksum that SQS answers with
-	var text [2 * md5.Size]byte
-	hex.Encode(text[:], sum[:])
-	if string(text[:]) != string(want) {
-		return fmt.Errorf("checksum: sent %s, queue has %s", text, want)
+	// Read in its place: a copy for the sum was a tenth of all that a relay allocates.
+	text := unsafe.Slice(unsafe.StringData(body), len(body)) //nolint:gosec // only read, and not kept
+	sum := md5.Sum(text)                                     //nolint:gosec // the checksum that SQS answers with
+	var sent [2 * md5.Size]byte
+	hex.Encode(sent[:], sum[:])
+	if string(sent[:]) != string(want) {
+		return fmt.Errorf("checksum: sent %s, queue has %s", sent, want)
 	}
 	return nil
 }
