@@ -141,6 +141,7 @@ func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 	r.Rate1 = float64(r.Events) / r.Seconds
 	r.Requests = int64(len(requests))
 	r.Fill1 = float64(r.Events) / float64(r.Requests)
+	r.RequestsPerEvent = float64(r.Requests) / float64(r.Events)
 	if r.Rate > 0 {
 		r.FromCommit, r.FromDue = percentiles(commit), percentiles(due)
 		for s := range int64(len(seconds)) {

@@ -63,6 +63,8 @@ type Result struct {
 	ProducerLate time.Duration `json:"producer_late"`
 	Requests     int64         `json:"requests"`
 	Fill1        float64       `json:"batch_fill"`
+	// RequestsPerEvent is the inverse of the fill.
+	RequestsPerEvent float64 `json:"requests_per_event"`
 
 	RelayCPU    float64 `json:"relay_cpu_us"`
 	PostgresCPU float64 `json:"postgres_cpu_us"`

@@ -104,7 +104,6 @@ func (o *options) scenarios() ([]Scenario, error) {
 			add(fmt.Sprint("live-", rate), live(rate, 10, 4, span))
 		}
 		add("live-30000", live(30_000, 50, 4, span))
-		add("live-10000-limit", also(live(10_000, 10, 4, span), asLimit))
 		add("live-10000-sns", also(live(10_000, 10, 4, span), asSNS))
 		add("live-5000-single", live(5_000, 1, 16, span))
 	case setPeers:

@@ -2,6 +2,7 @@
 // package pgstore, and an HTTP client by hand. It keeps order within an
 // aggregate and nothing else: no adapting, no retries, no gaps, no hand-over, no
 // metrics. What it does in a second is the limit that the relay is held against.
+// It is for backlogs: rows that commit late, as a live load has them, are lost.
 package limit
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http/httptrace"
 	"sync"
+	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
@@ -42,9 +43,7 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	results := s.inner.Publish(httptrace.WithClientTrace(calling, &httptrace.ClientTrace{
 		WroteRequest: func(w httptrace.WroteRequestInfo) {
 			if w.Err == nil {
-				if err := sent.left(ctx, s.hook); err != nil {
-					cancel(err)
-				}
+				sent.written(func() error { return s.hook.At(ctx, Sent) }, cancel)
 			}
 		},
 	}), msgs)
@@ -61,25 +60,39 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	return results
 }
 
-// request is told when it has left. The answer may come while the hook still
-// keeps it back.
+// flushed is by when net/http has emptied the buffer that it wrote a request to.
+// It says that a request was written just before it does that.
+const flushed = time.Millisecond
+
+// request tells the hook that it has left, once. The answer may come before
+// that, or while the hook still keeps it back.
 type request struct {
-	mu  sync.Mutex
-	err error
+	mu   sync.Mutex
+	tell func() error
+	err  error
 }
 
-func (r *request) left(ctx context.Context, h Hook) error {
+// written has the hook told in a moment. fail ends the call when the hook says
+// so.
+func (r *request) written(tell func() error, fail func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err := h.At(ctx, Sent); err != nil {
-		r.err = err
-	}
-	return r.err
+	r.tell = tell
+	time.AfterFunc(flushed, func() {
+		if err := r.failure(); err != nil {
+			fail(err)
+		}
+	})
 }
 
+// failure returns what the hook said, told now if it was not yet.
 func (r *request) failure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.tell != nil {
+		r.err = r.tell()
+		r.tell = nil
+	}
 	return r.err
 }
 
