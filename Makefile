@@ -230,8 +230,9 @@ redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside
 SET ?= standard
 ROUNDS ?= 1
 ONLY ?=
+PROFILE ?=
 bench: ## measure the relay end to end, with PostgreSQL and a stand-in broker; only the scenarios ONLY
-	go run ./bench -set $(SET) -rounds $(ROUNDS) -run '$(ONLY)'
+	go run ./bench -set $(SET) -rounds $(ROUNDS) -run '$(ONLY)' $(if $(PROFILE),-profile)
 
 .PHONY: bench-sustain
 LENGTH ?= 10m

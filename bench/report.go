@@ -202,27 +202,7 @@ func (o *options) campaign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var failed []error
-	for round := range o.rounds {
-		for _, s := range scenarios {
-			if o.run != "" && !wanted.MatchString(s.Name) {
-				continue
-			}
-			result, fault := o.one(ctx, s, round, server.URL(), program.Binary)
-			if fault != nil {
-				failed = append(failed, fmt.Errorf("%s, round %d: %w", s.Name, round, fault))
-				fmt.Fprintln(os.Stderr, failed[len(failed)-1])
-				rep.Failed = append(rep.Failed, failed[len(failed)-1].Error())
-			}
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if fault == nil {
-				rep.Results = append(rep.Results, result)
-				table(os.Stdout, []*Result{result}, len(rep.Results) == 1)
-			}
-		}
-	}
+	failed := o.turns(ctx, rep, scenarios, wanted, server.URL(), program.Binary)
 	fmt.Println()
 	table(os.Stdout, rep.Results, true)
 	for _, r := range rep.Results {
@@ -234,15 +214,50 @@ func (o *options) campaign(ctx context.Context) error {
 		rep.Ratios = ratios(rep.Results)
 		sideBySide(os.Stdout, rep.Results, rep.Ratios)
 	}
+	if err = o.save(rep); err == nil {
+		fmt.Println("\nresults:", o.path())
+	}
+	return errors.Join(append(failed, err)...)
+}
+
+// turns runs the scenarios, round after round, until ctx ends. What there is of
+// the report is saved behind each: a campaign of an hour may be interrupted.
+func (o *options) turns(ctx context.Context, rep *report, scenarios []Scenario, wanted *regexp.Regexp, server, program string) []error {
+	var failed []error
+	for round := range o.rounds {
+		for _, s := range scenarios {
+			if o.run != "" && !wanted.MatchString(s.Name) {
+				continue
+			}
+			result, err := o.one(ctx, s, round, server, program)
+			if ctx.Err() != nil {
+				return append(failed, ctx.Err())
+			}
+			if err != nil {
+				err = fmt.Errorf("%s, round %d: %w", s.Name, round, err)
+				fmt.Fprintln(os.Stderr, err)
+				failed = append(failed, err)
+				rep.Failed = append(rep.Failed, err.Error())
+				continue
+			}
+			rep.Results = append(rep.Results, result)
+			table(os.Stdout, []*Result{result}, len(rep.Results) == 1)
+			if err = o.save(rep); err != nil {
+				failed = append(failed, err)
+			}
+		}
+	}
+	return failed
+}
+
+func (o *options) path() string { return filepath.Join(o.out, "results.json") }
+
+func (o *options) save(rep *report) error {
 	b, err := json.MarshalIndent(rep, "", " ")
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(o.out, "results.json")
-	if err = os.WriteFile(path, b, 0o600); err == nil {
-		fmt.Println("\nresults:", path)
-	}
-	return errors.Join(append(failed, err)...)
+	return os.WriteFile(o.path(), b, 0o600)
 }
 
 func (o *options) one(ctx context.Context, s Scenario, round int, server, program string) (*Result, error) {

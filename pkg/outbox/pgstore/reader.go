@@ -24,6 +24,8 @@ var (
 	scanSQL string
 	//go:embed sql/backfill.sql
 	backfillSQL string
+	//go:embed sql/sweep.sql
+	sweepSQL string
 	//go:embed sql/writers.sql
 	writersSQL string
 	//go:embed sql/gaps.sql
@@ -64,6 +66,10 @@ func fetchBatch(f relay.Fetch) *pgx.Batch {
 		batch.Queue(scanSQL, scan.After, of, rowLimit(scan.Limit))
 	}
 	for _, b := range f.Backfills {
+		if b.Before > 0 {
+			batch.Queue(sweepSQL, b.From, b.Before, shards, rowLimit(b.Limit))
+			continue
+		}
 		batch.Queue(backfillSQL, b.Lane.Destination, b.Lane.AggregateType, b.Lane.AggregateID, b.From, shards,
 			rowLimit(b.Examine), rowLimit(b.Limit), b.Held)
 	}
@@ -194,8 +200,11 @@ func (s *recordScanner) backfilled(rows pgx.Rows, b relay.Backfill) (relay.Backf
 			out.Records = append(out.Records, *record)
 		}
 	}
-	if n > 0 && (n == b.Limit || place == int64(b.Examine)) {
+	switch {
+	case n > 0 && (n == b.Limit || b.Before == 0 && place == int64(b.Examine)):
 		out.Next = s.id + 1
+	case b.Before > 0:
+		out.Next = b.Before
 	}
 	return out, rows.Err() //nolint:wrapcheck // named by the caller
 }

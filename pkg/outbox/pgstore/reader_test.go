@@ -413,6 +413,7 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 		"gaps":                    {"gaps", []int64{7, 60000}, []int64{9, 60010}, shards, 2001},
 		"wide gap":                {"gaps", []int64{7}, []int64{90000}, shards, 2001},
 		"backlog":                 {"backlog", int64(0), 1000},
+		"page of a sweep":         {"sweep", int64(60000), int64(70000), shards, 1000},
 		"settle":                  {"settle", relayID, ids, texts, texts},
 		"settle far apart":        {"settle", relayID, apart, texts, texts},
 	}
@@ -446,6 +447,59 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	}
 	if err := old.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// While vacuum is held back the index of unsent rows keeps an entry for each row
+// that was sent. A page of a sweep passes over those of its range and no others.
+func TestAPageOfASweepIsBoundedWhileVacuumIsHeldBack(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	exec(t, pool, `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
+		select 'order', i::text, 'x', '{}' from generate_series(1, 40000) i`)
+	holder := begin(t, pool)
+	for _, sql := range []string{"set transaction isolation level repeatable read", "select count(*) from pg_class"} {
+		if _, err := holder.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(t, pool, "update outbox.events set sent_at = clock_timestamp(), message_id = 'm' where id < 40000")
+	shards := make([]int16, 64)
+	for i := range shards {
+		shards[i] = int16(i) //nolint:gosec // 0 to 63
+	}
+	explain := "explain (analyze, buffers, format json) "
+	blocks := func(name string, from, before int64) int {
+		t.Helper()
+		var plan []struct {
+			Plan struct {
+				Rows int `json:"Actual Rows"`
+				Hit  int `json:"Shared Hit Blocks"`
+				Read int `json:"Shared Read Blocks"`
+			}
+		}
+		tx := begin(t, pool)
+		var text []byte
+		for range 2 { // the first time, a new session reads the catalogue as well
+			text = query[[]byte](t, tx, explain+statement(t, "sweep"), from, before, shards, 1000)
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &plan); err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]int{true: 1}[before > 40000]; plan[0].Plan.Rows != want {
+			t.Errorf("%s: %d rows, want %d", name, plan[0].Plan.Rows, want)
+		}
+		return plan[0].Plan.Hit + plan[0].Plan.Read
+	}
+	all, page := blocks("all", 1, 50_000), blocks("page", 1001, 2001)
+	if all < 400 {
+		t.Fatalf("a sweep of all reads %d blocks: vacuum was not held back, and the test tells nothing", all)
+	}
+	if page > all/10 {
+		t.Errorf("a page of a fortieth reads %d blocks, and all of it %d", page, all)
 	}
 }
 

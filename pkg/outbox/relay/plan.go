@@ -11,6 +11,8 @@ import (
 // plannedFetch is a fetch and what its parts were asked for.
 type plannedFetch struct {
 	Fetch
+	// began is when it was planned.
+	began     time.Time
 	catchUps  []*catchUp
 	backfills []backfillOf
 
@@ -63,7 +65,7 @@ type backfillOf struct {
 // table by lanes and destinations that now have room, and the gaps.
 func (l *loop) plan(now time.Time) plannedFetch {
 	limit := max(1, l.room())
-	f := plannedFetch{Fetch: Fetch{
+	f := plannedFetch{began: now, Fetch: Fetch{
 		Scans:    []Scan{{After: l.reader.head, Limit: limit}},
 		Gaps:     l.reader.gaps.ranges(),
 		GapLimit: limit,

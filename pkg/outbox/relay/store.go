@@ -163,6 +163,11 @@ type Backfill struct {
 	// Limit is the most records to return, Examine the most unsent rows to look
 	// at on the way: what is looked for may be thinly spread over a backlog.
 	Limit, Examine int
+	// Before, unless it is 0, ends the reading below that id, whatever is there:
+	// Next is then never 0. Such a backfill is of all lanes and sees none on hold.
+	// It bounds what Examine does not, the remains of rows that were sent, which
+	// stay for as long as a transaction holds back vacuum.
+	Before int64
 }
 
 // Backfilled answers a Backfill.

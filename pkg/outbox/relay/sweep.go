@@ -9,6 +9,13 @@ const (
 	// sweepLimit bounds the records that one page of a sweep brings. Nearly all
 	// of them are known.
 	sweepLimit = 1_000
+	// sweepRange is the least range of ids that one page looks at. A page takes
+	// twice the range of the one before when that was quick, and half when it was
+	// slow: mostly there is nothing between ids far apart, but while vacuum is
+	// held back there are the remains of every event, at 1 µs each.
+	sweepRange = 10_000
+	sweepQuick = 10 * time.Millisecond
+	sweepSlow  = 2 * sweepQuick
 	// sweepShare bounds the share of the time that sweeping may take: where
 	// vacuum is held back, a sweep walks the remains of every event sent since.
 	sweepShare = 20
@@ -24,10 +31,12 @@ type sweep struct {
 	began time.Time
 	// from is where the pass under way goes on, 0 when there is none.
 	from int64
+	// span is the range of the next page.
+	span int64
 }
 
 func newSweep(now time.Time, cfg Config) sweep {
-	return sweep{every: cfg.SweepEvery, at: now.Add(cfg.SweepEvery)}
+	return sweep{every: cfg.SweepEvery, at: now.Add(cfg.SweepEvery), span: sweepRange}
 }
 
 // planSweep adds the next page when one is due.
@@ -40,14 +49,15 @@ func (l *loop) planSweep(f *plannedFetch, limit int, now time.Time) {
 		s.from, s.began = 1, now
 	}
 	f.backfills = append(f.backfills, backfillOf{sweep: true})
-	f.Backfills = append(f.Backfills, Backfill{From: s.from, Limit: min(limit, sweepLimit), Examine: l.cfg.examine})
+	f.Backfills = append(f.Backfills, Backfill{From: s.from, Before: s.from + s.span, Limit: min(limit, sweepLimit)})
 }
 
 // takeSweep admits what a page found and nobody knew of, and returns how many
-// that were.
-func (l *loop) takeSweep(next int64, items []*item, now time.Time) int {
+// that were. The page was asked for at the time began.
+func (l *loop) takeSweep(next int64, items []*item, began, now time.Time) int {
 	s := &l.reader.sweep
-	if s.from = next; next == 0 || next > l.reader.head {
+	s.pace(now.Sub(began), l.reader.head)
+	if s.from = next; next > l.reader.head {
 		s.from = 0
 		s.at = now.Add(max(s.every, sweepShare*now.Sub(s.began)))
 	}
@@ -65,4 +75,14 @@ func (l *loop) takeSweep(next int64, items []*item, now time.Time) int {
 	}
 	l.stats.now.Strays += int64(found)
 	return found
+}
+
+// pace sets the range of the next page by how long the last one took.
+func (s *sweep) pace(took time.Duration, head int64) {
+	switch {
+	case took <= sweepQuick:
+		s.span = min(2*s.span, head+sweepRange)
+	case took >= sweepSlow:
+		s.span = max(s.span/2, sweepRange)
+	}
 }

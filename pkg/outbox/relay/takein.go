@@ -72,7 +72,7 @@ func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (
 	}
 	for i, b := range f.backfills {
 		if b.sweep {
-			found += l.takeSweep(got.Backfills[i].Next, p.backfills[i], now)
+			found += l.takeSweep(got.Backfills[i].Next, p.backfills[i], f.began, now)
 			continue
 		}
 		found += len(p.backfills[i])

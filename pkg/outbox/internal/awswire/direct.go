@@ -75,9 +75,8 @@ func NewDirect(s Settings) *Direct {
 
 // intercepted says whether there is any interceptor, of whatever kind.
 func intercepted(r smithyhttp.InterceptorRegistry) bool {
-	kinds := reflect.ValueOf(r)
-	for i := range kinds.NumField() {
-		if kinds.Field(i).Len() > 0 {
+	for _, kind := range reflect.ValueOf(r).Fields() {
+		if kind.Len() > 0 {
 			return true
 		}
 	}

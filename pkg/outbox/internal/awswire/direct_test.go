@@ -108,7 +108,7 @@ func TestOneCallASecondTakesTheSDKsWholeWay(t *testing.T) {
 			if r := publish(t, s); r.Class != outbox.Accepted || r.MessageID != "m" {
 				t.Fatalf("%+v", r)
 			}
-			time.Sleep(100*time.Millisecond + time.Microsecond)
+			<-time.After(100*time.Millisecond + time.Microsecond)
 		}
 		if c.all != 30 || c.direct < 26 || c.direct > 27 {
 			t.Errorf("%d of %d calls were direct, want all but one a second", c.direct, c.all)

@@ -94,10 +94,13 @@ func (s *Store) backfill(b relay.Backfill, shards []int) relay.Backfilled {
 	var out relay.Backfilled
 	examined := 0
 	s.from(b.From, func(r *row) bool {
+		if b.Before > 0 && r.rec.ID >= b.Before {
+			return false
+		}
 		if !r.sentAt.IsZero() {
 			return true
 		}
-		if len(out.Records) == b.Limit || examined == b.Examine {
+		if len(out.Records) == b.Limit || b.Before == 0 && examined == b.Examine {
 			out.Next = r.rec.ID
 			return false
 		}
@@ -109,6 +112,9 @@ func (s *Store) backfill(b relay.Backfill, shards []int) relay.Backfilled {
 		}
 		return true
 	})
+	if b.Before > 0 && out.Next == 0 {
+		out.Next = b.Before
+	}
 	return out
 }
 

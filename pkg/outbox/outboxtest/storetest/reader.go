@@ -16,6 +16,7 @@ func readerTests() map[string]func(*testing.T, *world) {
 		"rows of open transactions are not there":                openTransactions,
 		"a backfill reads a lane, a destination, or all":         backfilling,
 		"a backfill goes on where it stopped":                    backfillPages,
+		"a page of a sweep ends at an id":                        sweepPages,
 		"gaps bring rows and ids, a page at a time":              gapPages,
 		"writers are told while they are open":                   writers,
 		"a backlog is counted up to its limit":                   backlog,
@@ -114,6 +115,29 @@ func backfilling(t *testing.T, w *world) {
 		want(t, "backfill", recordIDs(got.Backfills[i].Records), ids...)
 		if next := got.Backfills[i].Next; next != 0 {
 			t.Errorf("backfill %d goes on at %d", i, next)
+		}
+	}
+}
+
+// sweepPages are bounded by ids, and by the limit.
+func sweepPages(t *testing.T, w *world) {
+	t.Helper()
+	id := w.holder(t)
+	a1, b1, o1, sent, a2 := w.write(t, "a"), w.write(t, "b"), w.writeTo(t, "other", "a"), w.write(t, "a"), w.write(t, "a")
+	w.settle(t, id, accept(sent))
+	got := w.fetch(t, relay.Fetch{Backfills: []relay.Backfill{
+		{From: 1, Before: a2, Limit: 10},
+		{From: 1, Before: a2, Limit: 2},
+		{From: sent, Before: a2 + 1000, Limit: 10},
+		{From: a2 + 1, Before: a2 + 1000, Limit: 10},
+	}})
+	for i, c := range []struct {
+		next int64
+		ids  []int64
+	}{{a2, []int64{a1, b1, o1}}, {b1 + 1, []int64{a1, b1}}, {a2 + 1000, []int64{a2}}, {a2 + 1000, nil}} {
+		want(t, "sweep", recordIDs(got.Backfills[i].Records), c.ids...)
+		if next := got.Backfills[i].Next; next != c.next {
+			t.Errorf("page %d goes on at %d, want %d", i, next, c.next)
 		}
 	}
 }

@@ -1085,6 +1085,7 @@ begin
     if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
         grant execute on function
             outbox.read_new(bigint, smallint[], integer),
+            outbox.read_unsent(bigint, bigint, smallint[], integer),
             outbox.settle(uuid, bigint[], text[], text[])
             to outbox_relay;
     end if;
@@ -1732,6 +1733,37 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_shards smallint[], p_limit integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, place bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+    return query
+    select e.id, e.created_at, e.event_id, e.replays, e.replay_of, e.shard,
+           e.aggregate_type, e.aggregate_id, e.event_type, e.destination, e.payload, e.headers, 0::bigint
+    from outbox.events e
+    where e.sent_at is null
+      and e.id >= p_from
+      and e.id < p_before
+      and e.shard = any (p_shards)
+      and not exists (
+          select from outbox.blocked b
+          where b.destination = e.destination
+            and b.aggregate_type = e.aggregate_type
+            and b.aggregate_id = e.aggregate_id
+      )
+    order by e.id
+    limit p_limit;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.record_export(p_number bigint, p_from bigint, p_to bigint, p_rows bigint, p_digest numeric, p_bytes bigint, p_sha256 text, p_location text)
  RETURNS void
  LANGUAGE sql
@@ -2291,6 +2323,7 @@ grant execute on read_backlog to outbox_relay
 grant execute on read_gaps to outbox_relay
 grant execute on read_left to outbox_relay
 grant execute on read_new to outbox_relay
+grant execute on read_unsent to outbox_relay
 grant execute on record_export to outbox_janitor
 grant execute on redrive_dead_letters to outbox_redrive
 grant SELECT on redrives to outbox_redrive
