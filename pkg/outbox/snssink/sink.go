@@ -39,7 +39,10 @@ type Config struct {
 	// cost. Without it, the sink does so itself when the client is a
 	// [*sns.Client], and the input that the client's own interceptors and
 	// middleware see holds the topic and no entries. Credentials, endpoint,
-	// signature, retries and errors are the SDK's in any case. Defaults to false.
+	// signature, retries and errors are the SDK's in any case. With a client that
+	// has no middleware, interceptors, traces, meters, logs or retries, most calls
+	// also go past the SDK's stack of steps, by the model of a request that it
+	// has signed within the last second. Defaults to false.
 	SDKCodec bool
 }
 
