@@ -23,6 +23,7 @@ type point struct {
 	FetchMS  float64 `json:"fetch_ms"`
 	Dead     float64 `json:"dead_tuples"`
 	MemoryMB float64 `json:"relay_mb"`
+	WALMB    float64 `json:"wal_mb"`
 }
 
 type result struct {
@@ -84,6 +85,10 @@ func draw(path string) error {
 			return err
 		}
 		if err := lines(base+"memory.svg", r.Name, "seconds", "MB", "relay", memory); err != nil {
+			return err
+		}
+		wal := over(func(p point) float64 { return p.WALMB })
+		if err := lines(base+"wal.svg", r.Name, "seconds", "MB of WAL since the point before", "all of the server", wal); err != nil {
 			return err
 		}
 		if r.Rate == 0 {

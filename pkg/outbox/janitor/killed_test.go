@@ -297,6 +297,9 @@ func TestJanitorsBesideARelayUnderLoad(t *testing.T) {
 
 	load := time.NewTimer(6 * time.Second)
 	<-load.C
+	w.until("the janitors have archived, moved and been killed", func() bool {
+		return archived.Load() > 0 && moved.Load() > 0 && killed.Load() > 0
+	})
 	close(s.stop)
 	s.group.Wait()
 	w.until("all events were sent", func() bool {
@@ -313,9 +316,6 @@ func TestJanitorsBesideARelayUnderLoad(t *testing.T) {
 	})
 
 	t.Logf("%d events, %d partitions archived, %d rows moved, %d sessions killed", len(s.written), archived.Load(), moved.Load(), killed.Load())
-	if archived.Load() == 0 || moved.Load() == 0 || killed.Load() == 0 {
-		t.Error("the test did not do what it is for")
-	}
 	w.once(len(s.written))
 	delivered := map[string]int{}
 	for _, a := range broker.Log() {
