@@ -217,9 +217,8 @@ failpoints: ## stop the relay at each step by each fault; writes the table into 
 	go run ./localstack/failpoints $(if $(FAILPOINTS),-steps '$(FAILPOINTS)',-write docs/reliability.md)
 
 .PHONY: isolation
-ROUNDS ?= 5
 isolation: ## measure what a fault costs elsewhere, hand-overs and kills; writes into docs/reliability.md
-	go run ./localstack/isolation -rounds $(ROUNDS) -write docs/reliability.md
+	go run ./localstack/isolation -rounds $(or $(ROUNDS),5) -write docs/reliability.md
 
 .PHONY: redrive-campaign
 redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside live traffic
@@ -228,11 +227,10 @@ redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside
 
 .PHONY: bench
 SET ?= standard
-ROUNDS ?= 1
 ONLY ?=
 PROFILE ?=
 bench: ## measure the relay end to end, with PostgreSQL and a stand-in broker; only the scenarios ONLY
-	go run ./bench -set $(SET) -rounds $(ROUNDS) -run '$(ONLY)' $(if $(PROFILE),-profile)
+	go run ./bench -set $(SET) -rounds $(or $(ROUNDS),1) -run '$(ONLY)' $(if $(PROFILE),-profile)
 
 .PHONY: bench-sustain
 LENGTH ?= 10m
@@ -242,7 +240,7 @@ bench-sustain: ## LENGTH at 5,000/s with a held snapshot and without, backlogs u
 
 .PHONY: bench-peers
 bench-peers: ## other outboxes and ours in turns, ROUNDS times three minutes; only the scenarios ONLY
-	go run ./bench -set peers -rounds $(ROUNDS) -run '$(ONLY)'
+	go run ./bench -set peers -rounds $(or $(ROUNDS),1) -run '$(ONLY)'
 
 .PHONY: bench-plots
 RESULTS ?= $(lastword $(sort $(wildcard bench/results/*/results.json)))
