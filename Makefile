@@ -48,11 +48,11 @@ test-short: ## run the suite without LocalStack; its tests are listed as skipped
 
 .PHONY: test-long
 test-long: ## run the backlogs that take minutes: 1,000,000 copied rows, 100,000 blocked events
-	OUTBOX_TEST_LONG=1 $(WITH_POSTGRES) go test ./pkg/outbox/outboxtest/nastiest -run Backlog -count=1 -v -timeout 30m
+	OUTBOX_TEST_LONG=1 $(WITH_POSTGRES) go test ./test/nastiest -run Backlog -count=1 -v -timeout 30m
 
 .PHONY: test-pgbouncer
 test-pgbouncer: ## run the suites of the database through PgBouncer in transaction mode
-	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore ./pkg/outbox/janitor
+	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore ./internal/janitor
 
 .PHONY: test-localstack
 test-localstack: ## run only the packages that test against LocalStack
@@ -68,7 +68,7 @@ simulate: ## run N histories of the relay in virtual time, from SEED on
 .PHONY: mutants
 ENOUGH ?= 5
 mutants: ## put deliberate bugs into the relay and fail unless the simulation tells of each
-	go run ./localstack/mutants -enough $(ENOUGH)
+	go run ./test/mutants -enough $(ENOUGH)
 
 .PHONY: fuzz
 FUZZTIME ?= 30s
@@ -84,11 +84,11 @@ schema: ## write the golden dump of the schema again
 
 .PHONY: janitor-campaign
 janitor-campaign: ## archive three million rows beside a relay; fails when it holds others up
-	go run ./localstack/postgres -fsync -- go test ./pkg/outbox/janitor -run '^$$' -bench '^BenchmarkArchiveBesideARelay$$' -benchtime 1x -timeout 20m
+	go run ./localstack/postgres -fsync -- go test ./internal/janitor -run '^$$' -bench '^BenchmarkArchiveBesideARelay$$' -benchtime 1x -timeout 20m
 
 .PHONY: test-newest
 test-newest: ## run the suites of the database on the newest PostgreSQL, which is fetched once
-	go run ./localstack/postgres -embedded -- $(GOTESTSUM) -race ./pkg/outbox/pgstore ./pkg/outbox/janitor
+	go run ./localstack/postgres -embedded -- $(GOTESTSUM) -race ./pkg/outbox/pgstore ./internal/janitor
 
 ##@ Check
 
@@ -124,17 +124,17 @@ fmt: ## format the Go code
 lint-template: ## check template.yaml: cfn-lint, sam validate, its expansion, checkov, sam build
 	$(SAM_TOOL) cfn-lint -t template.yaml --regions us-east-1 eu-west-1
 	$(SAM_TOOL) sam validate --lint --region us-east-1
-	$(SAM_TOOL) python localstack/resources/expand.py template.yaml | diff - $(EXPANDED) || { echo "run make expand-template"; exit 1; }
-	go run ./localstack/pytool checkov checkov --config-file .checkov.yaml --file $(EXPANDED)
+	$(SAM_TOOL) python internal/testkit/resources/expand.py template.yaml | diff - $(EXPANDED) || { echo "run make expand-template"; exit 1; }
+	go run ./test/pytool checkov checkov --config-file .checkov.yaml --file $(EXPANDED)
 	$(SAM_TOOL) sam build --build-dir build/sam/$(LAMBDA_GOARCH)
-	go run ./localstack/elfcheck build/sam
+	go run ./test/elfcheck build/sam
 
-SAM_TOOL = go run ./localstack/pytool sam
-EXPANDED = localstack/resources/testdata/expanded.json
+SAM_TOOL = go run ./test/pytool sam
+EXPANDED = internal/testkit/resources/testdata/expanded.json
 
 .PHONY: expand-template
 expand-template: ## write what SAM makes of template.yaml again, for its tests
-	$(SAM_TOOL) python localstack/resources/expand.py template.yaml > $(EXPANDED)
+	$(SAM_TOOL) python internal/testkit/resources/expand.py template.yaml > $(EXPANDED)
 
 .PHONY: vuln
 vuln: .cache/bin/govulncheck-$(GOVULNCHECK_VERSION) ## look for known vulnerabilities; ends with 75 and SKIPPED where their database cannot be reached
@@ -151,8 +151,8 @@ tidy-check: ## fail when go.mod or go.sum is not tidy
 
 .PHONY: rds-roots
 rds-roots: ## fetch the authorities of RDS from AWS again (the tests check them)
-	curl -fsS https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem -o functions/internal/boot/rds-roots.pem
-	go test ./functions/internal/boot -run AuthoritiesOfRDS -count=1
+	curl -fsS https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem -o internal/boot/rds-roots.pem
+	go test ./internal/boot -run AuthoritiesOfRDS -count=1
 
 ##@ Build
 
@@ -164,7 +164,7 @@ build: ## build the functions for arm64 and amd64 and check that they are static
 	done; done
 	go build ./...
 	go -C bench/peers vet ./...
-	go run ./localstack/elfcheck build
+	go run ./test/elfcheck build
 
 # `sam build` calls build-<LogicalId>. LAMBDA_GOARCH follows the template's
 # Architecture parameter: arm64, or amd64 for x86_64.
@@ -209,20 +209,20 @@ RUNS ?= 100
 SEED ?= 1
 FAULTS ?=
 chaos: ## RUNS runs of the compiled relay among faults, from SEED on; only FAULTS when set
-	go run ./localstack/chaos -runs $(RUNS) -seed $(SEED) -parallel 4 -faults '$(FAULTS)'
+	go run ./test/chaos -runs $(RUNS) -seed $(SEED) -parallel 4 -faults '$(FAULTS)'
 
 .PHONY: failpoints
 FAILPOINTS ?=
 failpoints: ## stop the relay at each step by each fault; writes the table into docs/reliability.md
-	go run ./localstack/failpoints $(if $(FAILPOINTS),-steps '$(FAILPOINTS)',-write docs/reliability.md)
+	go run ./test/failpoints $(if $(FAILPOINTS),-steps '$(FAILPOINTS)',-write docs/reliability.md)
 
 .PHONY: isolation
 isolation: ## measure what a fault costs elsewhere, hand-overs and kills; writes into docs/reliability.md
-	go run ./localstack/isolation -rounds $(or $(ROUNDS),5) -write docs/reliability.md
+	go run ./test/isolation -rounds $(or $(ROUNDS),5) -write docs/reliability.md
 
 .PHONY: redrive-campaign
 redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside live traffic
-	go test ./pkg/outbox/sqsdlq -count=1 -timeout 0 -v -run '^TestTwoRunsFiveKillsAndLiveTraffic$$' -redrive.campaign
+	go test ./internal/redrive/sqsdlq -count=1 -timeout 0 -v -run '^TestTwoRunsFiveKillsAndLiveTraffic$$' -redrive.campaign
 	go test ./functions/dlq-redrive -count=1 -timeout 0 -v -run 'ThroughKills$$' -redrive.campaign
 
 .PHONY: bench
@@ -273,11 +273,11 @@ localstack-up: ## run LocalStack at 127.0.0.1:4566 until interrupted, without Do
 .PHONY: resources
 ENDPOINT ?= http://127.0.0.1:4566
 resources: ## create the topic and queues of template.yaml at ENDPOINT
-	go run ./localstack/resources/cmd -endpoint $(ENDPOINT)
+	go run ./localstack/resources -endpoint $(ENDPOINT)
 
 .PHONY: deploy-local
 deploy-local: ## bring template.yaml up by the real sam on an emulator with PostgreSQL, use it, update it, remove it
-	go run ./localstack/deploy
+	go run ./test/deploy
 
 .PHONY: compose-up
 compose-up: ## start PostgreSQL and LocalStack in Docker

@@ -14,9 +14,9 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/bench/broker"
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/finals"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/finals"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
 
 var errHistory = errors.New("the history breaks a promise")

@@ -19,8 +19,8 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
-	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
 type options struct {

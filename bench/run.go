@@ -20,7 +20,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/bench/limit"
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 

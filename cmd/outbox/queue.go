@@ -11,9 +11,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/sqsdlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/sqsdlq"
 )
 
 // redriveQueue redrives a dead-letter queue with the credentials and the region

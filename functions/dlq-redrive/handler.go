@@ -11,7 +11,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
 // environment is what lasts from one invocation to the next.

@@ -5,10 +5,10 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/functions/internal/boot"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive/rows"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/replay"
+	"github.com/serverless-outbox/serverless-outbox/internal/boot"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
 
 // live is the environment of a deployed function.

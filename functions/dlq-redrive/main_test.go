@@ -22,11 +22,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/uuid"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
 )
 
 var campaign = flag.Bool("redrive.campaign", false, "kill runs over 10,000 messages of 500 groups, where a test has 400 of 20")

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 )
 
 // environment is what lasts from one invocation to the next.

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 )
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/serverless-outbox/serverless-outbox/functions/internal/boot"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/failpoint"
+	"github.com/serverless-outbox/serverless-outbox/internal/boot"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 

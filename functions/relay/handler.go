@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/serverless-outbox/serverless-outbox/functions/internal/boot"
+	"github.com/serverless-outbox/serverless-outbox/internal/boot"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 

@@ -12,8 +12,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"github.com/serverless-outbox/serverless-outbox/functions/internal/boot"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
+	"github.com/serverless-outbox/serverless-outbox/internal/boot"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 

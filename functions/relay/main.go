@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambda"
 
-	"github.com/serverless-outbox/serverless-outbox/functions/internal/boot"
+	"github.com/serverless-outbox/serverless-outbox/internal/boot"
 )
 
 func main() {

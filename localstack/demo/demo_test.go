@@ -13,10 +13,10 @@ import (
 
 	"github.com/google/uuid"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
 
 func noEnv(string) string { return "" }

@@ -13,8 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
-	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 

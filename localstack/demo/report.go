@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 )
 
 // report is what the demo ends with.

@@ -14,13 +14,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/consumer"
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/service"
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/source"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/localstack/lambda"
-	"github.com/serverless-outbox/serverless-outbox/localstack/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
 
 //go:embed pending.sql

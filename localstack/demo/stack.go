@@ -13,10 +13,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/localstack/hostmode"
-	"github.com/serverless-outbox/serverless-outbox/localstack/resources"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/hostmode"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/resources"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/serverless-outbox/serverless-outbox/localstack/hostmode"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/hostmode"
 )
 
 const defaultPort = 4566

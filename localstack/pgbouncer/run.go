@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"syscall"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgbouncer"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgbouncer"
 )
 
 // run returns the exit code: that of the command when there is one.

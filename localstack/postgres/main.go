@@ -15,7 +15,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 )
 
 func main() {

@@ -11,9 +11,9 @@ import (
 func TestDependencies(t *testing.T) {
 	t.Parallel()
 	for pkg, refused := range map[string][]string{
-		".":         {"github.com/aws/", "github.com/jackc/pgx/v5/pgxpool"},
-		"./relay":   {"github.com/aws/", "github.com/jackc/pgx/v5/pgxpool", "github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"},
-		"./janitor": {"github.com/aws/", "github.com/jackc/", "github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"},
+		".":                      {"github.com/aws/", "github.com/jackc/pgx/v5/pgxpool"},
+		"./relay":                {"github.com/aws/", "github.com/jackc/pgx/v5/pgxpool", "github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"},
+		"../../internal/janitor": {"github.com/aws/", "github.com/jackc/", "github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"},
 	} {
 		t.Run(pkg, func(t *testing.T) {
 			t.Parallel()

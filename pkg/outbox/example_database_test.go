@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/google/uuid"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
 
 // Journal is told of every message. [history.Recorder] is one.

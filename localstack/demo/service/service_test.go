@@ -8,10 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/service"
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/source"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 )
 
 // deliveries are n of them about few things, so that writers meet.

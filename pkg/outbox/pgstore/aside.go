@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
 var (

@@ -5,9 +5,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/storetest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/storetest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 

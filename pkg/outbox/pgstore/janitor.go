@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 )
 
 var (

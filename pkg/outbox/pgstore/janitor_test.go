@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )

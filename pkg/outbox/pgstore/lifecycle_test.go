@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 

@@ -10,9 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive/rows"
 )
 
 var (

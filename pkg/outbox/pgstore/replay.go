@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/replay"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 )
 
 var (

@@ -11,11 +11,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/replay"
 )
 
 // sentEvents writes events of the aggregates in turn and marks them as sent.

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 

@@ -6,9 +6,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
 )
 
 // historical returns the event as its writer tells of it.

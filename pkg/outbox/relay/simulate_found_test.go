@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 

@@ -4,8 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 

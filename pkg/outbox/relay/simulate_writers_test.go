@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/history"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/memory"
 )
 
 // openTx is a transaction that can be ended by its writer or from a hook,

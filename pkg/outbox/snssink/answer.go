@@ -1,7 +1,7 @@
 package snssink
 
 import (
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/wire"
 )
 
 // readAnswer reads the XML of a PublishBatchResponse. It is false for all that

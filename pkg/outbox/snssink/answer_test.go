@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/wire"
 )
 
 func TestAnswersInThePlainFormAreNotLeftToTheSDK(t *testing.T) {

@@ -7,9 +7,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/wire"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awsbatch"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
 )
 
 // header is what the SDK sets on a PublishBatch in AWS Query.

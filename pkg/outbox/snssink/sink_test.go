@@ -12,9 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/wiretest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire/wiretest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/sinktest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/snssink"

@@ -1,7 +1,7 @@
 package sqssink
 
 import (
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/wire"
 )
 
 // readAnswer reads the JSON of a SendMessageBatchResult. It is false for all

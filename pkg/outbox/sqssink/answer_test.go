@@ -3,7 +3,7 @@ package sqssink
 import (
 	"testing"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/wire"
 )
 
 func TestAnswersInThePlainFormAreNotLeftToTheSDK(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/wire"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awsbatch"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
 )
 
 // header is what the SDK sets on a SendMessageBatch in AWS JSON 1.0.

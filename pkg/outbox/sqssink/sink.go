@@ -9,9 +9,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/wire"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awsbatch"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/internal/awswire"
 )
 
 // MaxBytes is the largest message, and the largest batch in total, that SQS

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
 )
 
 // Aside is what the outbox put aside.

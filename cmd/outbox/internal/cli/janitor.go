@@ -16,7 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 )
 
 func (p *Program) janitor(g *globals) *cobra.Command {

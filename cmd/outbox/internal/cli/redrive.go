@@ -9,9 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive/rows"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/replay"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
 
 func (p *Program) redrive(g *globals) *cobra.Command {

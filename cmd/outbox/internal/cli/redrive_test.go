@@ -12,10 +12,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/cli"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive/rows"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/replay"
 )
 
 // operator is an outbox whose answers a test gives, and that remembers what it

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
 // runLimit is how long a redrive or a replay may take without --timeout.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
 // AnswerJSON writes an answer as one JSON object.

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/redrive"
 )
 
 func TestAsideGolden(t *testing.T) {

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
 // admin serves the paths under /_fake/:

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
 // HistoryMode says how much the server remembers of what it accepted.

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/wire"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
 )
 
 // callerIdentity answers STS: everybody is the root of the account.

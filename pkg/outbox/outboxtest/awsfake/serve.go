@@ -13,8 +13,8 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/wire"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
 )
 
 // maxRequest bounds a request body: a full batch, form-encoded, with room.

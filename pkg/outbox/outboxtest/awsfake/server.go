@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
 // Config sets up a Server. The zero value is ready to use.

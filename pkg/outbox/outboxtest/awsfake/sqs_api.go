@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
 // raw is an answer that is JSON already.

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/broker"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake/internal/wire"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
 )
 
 type receiveInput struct {

@@ -1,0 +1,272 @@
+package boot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/tracing"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// flushTimeout bounds what an invocation waits for its last spans. It fits into
+// the second that OUTBOX_MARGIN keeps above OUTBOX_SHUTDOWN_GRACE.
+const flushTimeout = 800 * time.Millisecond
+
+// Tracing says where spans go, by the variables of OpenTelemetry's specification.
+// Its SDK reads those for the resource, the sampler and the limits by itself.
+type Tracing struct {
+	OTLPEndpoint       string      `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"Where spans are sent over OTLP/HTTP, such as http://localhost:4318 of a collector's layer. Without an endpoint nothing is traced"`
+	OTLPTracesEndpoint string      `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" help:"The same for traces only, as a whole URL such as http://localhost:4318/v1/traces"`
+	OTLPHeaders        OTLPHeaders `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"Headers for the receiver, such as api-key=secret,tenant=1"`
+	OTLPTracesHeaders  OTLPHeaders `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS" help:"The same for traces only"`
+	OTLPTimeout        OTLPTimeout `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"2000" help:"The longest request to the receiver, in milliseconds"`
+	OTLPProtocol       string      `env:"OTEL_EXPORTER_OTLP_PROTOCOL" help:"Spans are sent as http/json. http/protobuf means the same receiver, which takes both; grpc is not spoken"`
+	TracesExporter     string      `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp" help:"otlp, or none to trace nothing"`
+	SDKDisabled        bool        `env:"OTEL_SDK_DISABLED" envDefault:"false" help:"true to trace nothing"`
+}
+
+func (t *Tracing) enabled() bool {
+	return !t.SDKDisabled && t.TracesExporter != "none" && (t.OTLPEndpoint != "" || t.OTLPTracesEndpoint != "")
+}
+
+// Validate returns what is wrong with the receiver.
+func (t *Tracing) Validate() []error {
+	if !t.enabled() {
+		return nil
+	}
+	var faults []error
+	for name, endpoint := range map[string]string{
+		"OTEL_EXPORTER_OTLP_ENDPOINT": t.OTLPEndpoint, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": t.OTLPTracesEndpoint,
+	} {
+		u, err := url.Parse(endpoint)
+		if endpoint != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+			faults = append(faults, fmt.Errorf("%s: is not a URL: set it to the form http://localhost:4318", name))
+		}
+	}
+	if t.OTLPProtocol == "grpc" {
+		faults = append(faults, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL: grpc is not spoken: use the receiver's port for HTTP, mostly 4318, and set http/json"))
+	}
+	return faults
+}
+
+// exporter returns the exporter to the receiver.
+func (t *Tracing) exporter() *exporter {
+	target := t.OTLPTracesEndpoint
+	if target == "" {
+		target = strings.TrimRight(t.OTLPEndpoint, "/") + "/v1/traces"
+	}
+	headers := t.OTLPTracesHeaders
+	if len(headers) == 0 {
+		headers = t.OTLPHeaders
+	}
+	return &exporter{url: target, headers: headers, timeout: time.Duration(t.OTLPTimeout), client: &http.Client{
+		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second},
+	}}
+}
+
+// OTLPHeaders are headers in the form of OpenTelemetry's variables.
+type OTLPHeaders map[string]string
+
+// UnmarshalText implements [encoding.TextUnmarshaler]. Its error quotes nothing:
+// headers hold keys.
+func (h *OTLPHeaders) UnmarshalText(text []byte) error {
+	all := OTLPHeaders{}
+	for pair := range strings.SplitSeq(string(text), ",") {
+		name, value, ok := strings.Cut(pair, "=")
+		name = strings.TrimSpace(name)
+		value, err := url.PathUnescape(strings.TrimSpace(value))
+		if !ok || err != nil || name == "" || strings.ContainsAny(name, " \t\r\n:") || strings.ContainsAny(value, "\r\n\x00") {
+			return errors.New("is not of the form name=value,name=value")
+		}
+		all[name] = value
+	}
+	*h = all
+	return nil
+}
+
+// OTLPTimeout is a time in milliseconds.
+type OTLPTimeout time.Duration
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (t *OTLPTimeout) UnmarshalText(text []byte) error {
+	ms, err := strconv.ParseUint(string(text), 10, 31)
+	if err != nil || ms == 0 {
+		return fmt.Errorf("%q is not a number of milliseconds", text)
+	}
+	*t = OTLPTimeout(time.Duration(ms) * time.Millisecond)
+	return nil
+}
+
+// Traces are the spans of a process. A nil Traces makes none and costs nothing.
+type Traces struct {
+	provider *sdktrace.TracerProvider
+	gate     *gate
+	ctx      context.Context //nolint:containedctx // for Close, which comes with a signal and has none
+}
+
+// Open makes the exporter. It connects to nothing: events are delivered without
+// a receiver as well.
+func (t *Tracing) Open(ctx context.Context, service string, logger *slog.Logger) *Traces {
+	if !t.enabled() {
+		return nil
+	}
+	// The SDK's own log would quote variables that it cannot read.
+	otel.SetLogger(logr.Discard())
+	quiet := context.WithoutCancel(ctx)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		logger.LogAttrs(quiet, slog.LevelWarn, "spans are lost", slog.String("error", exportError(err)))
+	}))
+	return newTraces(ctx, t.exporter(), service)
+}
+
+func newTraces(ctx context.Context, exporter sdktrace.SpanExporter, service string) *Traces {
+	about, err := resource.New(ctx,
+		resource.WithTelemetrySDK(),
+		resource.WithAttributes(attribute.String("service.name", service), attribute.String("faas.name", service), attribute.String("cloud.provider", "aws")),
+		resource.WithFromEnv())
+	if err != nil {
+		about = resource.Default()
+	}
+	g := &gate{SpanExporter: exporter}
+	return &Traces{ctx: context.WithoutCancel(ctx), gate: g, provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(g), sdktrace.WithResource(about))}
+}
+
+// exportError says why spans are lost, without the address of the receiver:
+// some have a key in it.
+func exportError(err error) string {
+	if status, ok := errors.AsType[statusError](err); ok {
+		return status.Error()
+	}
+	if errors.Is(err, errGateClosed) {
+		return errGateClosed.Error()
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "the receiver did not answer in time"
+	}
+	if errors.Is(err, context.Canceled) {
+		return "the invocation ended first"
+	}
+	if call, ok := errors.AsType[*net.OpError](err); ok {
+		return "the receiver cannot be reached: " + call.Op
+	}
+	return "the receiver cannot be reached"
+}
+
+// Wrap puts spans around the sinks of the destinations.
+func (t *Traces) Wrap(sinks map[string]relay.Destination, destinations Destinations) {
+	if t == nil {
+		return
+	}
+	tracer := t.provider.Tracer("github.com/serverless-outbox/serverless-outbox/internal/tracing")
+	for name, d := range sinks {
+		d.Sink = tracing.Sink(d.Sink, tracer, target(name, destinations[name]))
+		sinks[name] = d
+	}
+}
+
+func target(name string, d Destination) tracing.Target {
+	if d.TopicARN != "" {
+		return tracing.Target{Destination: name, System: tracing.SNS, Name: d.TopicARN[strings.LastIndex(d.TopicARN, ":")+1:]}
+	}
+	return tracing.Target{Destination: name, System: tracing.SQS, Name: path.Base(d.QueueURL)}
+}
+
+// Begin lets spans be sent from now on.
+func (t *Traces) Begin(ctx context.Context) {
+	if t != nil {
+		t.gate.open(ctx)
+	}
+}
+
+// End sends what is left and waits for it a moment. Nothing is sent when it
+// returns: what did not arrive is lost.
+func (t *Traces) End(ctx context.Context) {
+	if t == nil {
+		return
+	}
+	flushing, cancel := context.WithTimeout(ctx, flushTimeout)
+	defer cancel()
+	if err := t.provider.ForceFlush(flushing); err != nil {
+		otel.Handle(err)
+	}
+	t.gate.close()
+}
+
+// Close ends the exporter, between invocations.
+func (t *Traces) Close() {
+	if t == nil {
+		return
+	}
+	closing, cancel := context.WithTimeout(t.ctx, flushTimeout)
+	defer cancel()
+	if err := t.provider.Shutdown(closing); err != nil {
+		otel.Handle(err)
+	}
+}
+
+var errGateClosed = errors.New("no invocation is running")
+
+// gate keeps an exporter within invocations: a call that is under way when one
+// ends would be frozen, and go on minutes later.
+type gate struct {
+	sdktrace.SpanExporter
+
+	mu     sync.Mutex
+	ctx    context.Context //nolint:containedctx // the invocation's, which calls in the background belong to
+	cancel context.CancelFunc
+	calls  sync.WaitGroup
+}
+
+func (g *gate) open(ctx context.Context) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
+}
+
+func (g *gate) close() {
+	g.mu.Lock()
+	if g.cancel != nil {
+		g.cancel()
+	}
+	g.ctx, g.cancel = nil, nil
+	g.mu.Unlock()
+	g.calls.Wait()
+}
+
+func (g *gate) enter() context.Context {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ctx != nil {
+		g.calls.Add(1)
+	}
+	return g.ctx
+}
+
+// ExportSpans implements [sdktrace.SpanExporter].
+func (g *gate) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
+	running := g.enter()
+	if running == nil {
+		return errGateClosed
+	}
+	defer g.calls.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(running, cancel)()    //nolint:contextcheck // both contexts end the call
+	return g.SpanExporter.ExportSpans(ctx, spans) //nolint:wrapcheck // a wrapper of the same interface
+}

@@ -1,0 +1,216 @@
+package sqsdlq
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// Messages is the part of [sqs.Client] that a route needs. Give it no retries of
+// its own: the engine repeats calls, and knows what may be repeated.
+type Messages interface {
+	QueueClient
+	TargetClient
+}
+
+// SQS is the part of [sqs.Client] that Find needs.
+type SQS interface {
+	sqs.ListDeadLetterSourceQueuesAPIClient
+	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, opts ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
+}
+
+// SNS is the part of [sns.Client] that Find needs.
+type SNS interface {
+	sns.ListSubscriptionsAPIClient
+	GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput, opts ...func(*sns.Options)) (*sns.GetSubscriptionAttributesOutput, error)
+}
+
+// Finder finds routes. It is safe for concurrent use.
+type Finder struct {
+	// SQS and SNS look up. They may retry.
+	SQS SQS
+	SNS SNS
+	// Messages is for the routes that are found.
+	Messages Messages
+}
+
+// ErrNoDestination is returned when the queue that failed is not known: none or
+// several have the dead-letter queue. The error names them.
+var ErrNoDestination = errors.New("name the queue to send to as destination")
+
+// Find returns the route from a dead-letter queue to the queue that failed:
+//
+//   - the one queue whose RedrivePolicy names the dead-letter queue
+//     (ListDeadLetterSourceQueues), or else
+//   - the one queue that subscribes to topics by subscriptions whose
+//     RedrivePolicy names it.
+//
+// A destination that is given is taken instead; then messages go as they are
+// in the dead-letter queue. Queues are URLs, ARNs or names. Both must be FIFO.
+func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.Route, error) {
+	dead, err := f.describe(ctx, queue)
+	if err != nil {
+		return redrive.Route{}, fmt.Errorf("dead-letter queue: %w", err)
+	}
+	route := redrive.Route{Queue: NewQueue(f.Messages, dead.url), Gauge: NewQueue(f.Messages, dead.url), QueueName: dead.name()}
+	if dead.redrives {
+		route.Notes = append(route.Notes, "the dead-letter queue has one of its own: every receive counts towards moving a message there")
+	}
+	var target *description
+	switch {
+	case destination != "":
+		target, err = f.describe(ctx, destination)
+	default:
+		target, route.Subscriptions, err = f.failed(ctx, dead)
+		if err == nil && len(route.Subscriptions) == 0 {
+			route.FailedARN = target.arn
+		}
+	}
+	if err != nil {
+		return redrive.Route{}, fmt.Errorf("destination: %w", err)
+	}
+	if target.arn == dead.arn {
+		return redrive.Route{}, fmt.Errorf("destination: %s is the dead-letter queue itself", target.name())
+	}
+	route.Target = NewTarget(f.Messages, target.url, target.messageBytes)
+	route.TargetName = target.name()
+	return route, nil
+}
+
+// failed finds the queue that failed, and the subscriptions that say so.
+func (f *Finder) failed(ctx context.Context, dead *description) (*description, []redrive.Subscription, error) {
+	var urls []string
+	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead.url})
+	for sources.HasMorePages() {
+		page, err := sources.NextPage(ctx)
+		if err != nil {
+			return nil, nil, fmt.Errorf("find the queue that failed (or name one as destination): %w", err)
+		}
+		urls = append(urls, page.QueueUrls...)
+	}
+	if len(urls) > 0 {
+		target, err := f.only(ctx, urls, "dead-letter queue of")
+		return target, nil, err
+	}
+	endpoints, subscriptions, err := f.subscribed(ctx, dead.arn)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as destination): %w", err)
+	}
+	if len(endpoints) == 0 {
+		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dead.name(), ErrNoDestination)
+	}
+	target, err := f.only(ctx, endpoints, "dead-letter queue of subscriptions of")
+	return target, subscriptions, err
+}
+
+func (f *Finder) only(ctx context.Context, refs []string, relation string) (*description, error) {
+	if len(refs) > 1 {
+		slices.Sort(refs)
+		return nil, fmt.Errorf("it is the %s %d queues, %s: %w", relation, len(refs), strings.Join(refs, ", "), ErrNoDestination)
+	}
+	return f.describe(ctx, refs[0])
+}
+
+// subscribed returns the queues, by ARN, whose subscriptions have the
+// dead-letter queue, and those subscriptions.
+func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []redrive.Subscription, error) {
+	var endpoints []string
+	var found []redrive.Subscription
+	pages := sns.NewListSubscriptionsPaginator(f.SNS, &sns.ListSubscriptionsInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		for i := range page.Subscriptions {
+			s := &page.Subscriptions[i]
+			// The dead-letter queue of a FIFO subscription is FIFO, and the
+			// other way round (SNS developer guide, dead-letter queues). Others
+			// need not be asked.
+			if aws.ToString(s.Protocol) != "sqs" || !strings.HasSuffix(aws.ToString(s.TopicArn), ".fifo") || !strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:") {
+				continue
+			}
+			out, err := f.SNS.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: s.SubscriptionArn})
+			if err != nil {
+				return nil, nil, err
+			}
+			var policy struct{ DeadLetterTargetArn string }
+			if json.Unmarshal([]byte(out.Attributes["RedrivePolicy"]), &policy) != nil || policy.DeadLetterTargetArn != deadARN {
+				continue
+			}
+			found = append(found, redrive.Subscription{
+				TopicARN: aws.ToString(s.TopicArn), Raw: out.Attributes["RawMessageDelivery"] == "true",
+			})
+			if endpoint := aws.ToString(s.Endpoint); !slices.Contains(endpoints, endpoint) {
+				endpoints = append(endpoints, endpoint)
+			}
+		}
+	}
+	return endpoints, found, nil
+}
+
+// description is what is known of a queue.
+type description struct {
+	url, arn     string
+	messageBytes int
+	// redrives means that it has a dead-letter queue of its own.
+	redrives bool
+}
+
+// name is the last part of the ARN.
+func (d *description) name() string { return d.arn[strings.LastIndexByte(d.arn, ':')+1:] }
+
+var errNotFIFO = errors.New("is not FIFO: a standard queue keeps no order, and StartMessageMoveTask of SQS moves its messages as well")
+
+// describe looks a queue up by URL, ARN or name.
+func (f *Finder) describe(ctx context.Context, ref string) (*description, error) {
+	d := &description{url: ref}
+	if !strings.HasPrefix(ref, "https://") && !strings.HasPrefix(ref, "http://") {
+		in := &sqs.GetQueueUrlInput{QueueName: &ref}
+		if strings.HasPrefix(ref, "arn:") {
+			a, err := arn.Parse(ref)
+			if err != nil || a.Service != "sqs" {
+				return nil, fmt.Errorf("%q is not the ARN of a queue", ref)
+			}
+			in.QueueName, in.QueueOwnerAWSAccountId = &a.Resource, &a.AccountID
+		}
+		out, err := f.SQS.GetQueueUrl(ctx, in)
+		if err != nil {
+			return nil, fmt.Errorf("%q: %w", ref, err)
+		}
+		d.url = aws.ToString(out.QueueUrl)
+	}
+	out, err := f.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &d.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", ref, err)
+	}
+	d.arn = out.Attributes[string(types.QueueAttributeNameQueueArn)]
+	if strings.HasPrefix(ref, "arn:") && d.arn != ref {
+		return nil, fmt.Errorf("%q: the queue of that name here is %s: queues must be in the account and Region of the function", ref, d.arn)
+	}
+	if out.Attributes[string(types.QueueAttributeNameFifoQueue)] != "true" {
+		return nil, fmt.Errorf("%q: %w", ref, errNotFIFO)
+	}
+	d.redrives = out.Attributes[string(types.QueueAttributeNameRedrivePolicy)] != ""
+	d.messageBytes = outbox.MaxMessageBytes
+	if n, err := strconv.Atoi(out.Attributes[string(types.QueueAttributeNameMaximumMessageSize)]); err == nil && n > 0 {
+		d.messageBytes = min(n, outbox.MaxMessageBytes)
+	}
+	return d, nil
+}

@@ -1,0 +1,181 @@
+package sqsdlq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+)
+
+// QueueClient is the part of [sqs.Client] that a [Queue] needs.
+type QueueClient interface {
+	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	ChangeMessageVisibilityBatch(ctx context.Context, in *sqs.ChangeMessageVisibilityBatchInput, opts ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityBatchOutput, error)
+	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+}
+
+// Queue is a FIFO dead-letter queue. It is safe for concurrent use.
+type Queue struct {
+	client QueueClient
+	url    string
+}
+
+var (
+	_ redrive.DeadQueue = (*Queue)(nil)
+	_ redrive.Gauge     = (*Queue)(nil)
+)
+
+// NewQueue returns the queue at url.
+func NewQueue(client QueueClient, url string) *Queue { return &Queue{client: client, url: url} }
+
+// Receive implements [redrive.DeadQueue]. When an answer is lost, the receive is
+// repeated by its ReceiveRequestAttemptId.
+func (q *Queue) Receive(ctx context.Context, in redrive.Receive) ([]redrive.Dead, error) {
+	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl:                    &q.url,
+		MaxNumberOfMessages:         int32(in.Max), //nolint:gosec // from 1 to 10
+		VisibilityTimeout:           seconds(in.Hide),
+		WaitTimeSeconds:             seconds(in.Wait),
+		ReceiveRequestAttemptId:     &in.Attempt,
+		MessageAttributeNames:       []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("receive: %w", err)
+	}
+	dead := make([]redrive.Dead, len(out.Messages))
+	for i := range out.Messages {
+		m := &out.Messages[i]
+		dead[i] = redrive.Dead{
+			MessageID:       aws.ToString(m.MessageId),
+			Receipt:         aws.ToString(m.ReceiptHandle),
+			GroupID:         m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
+			DeduplicationID: m.Attributes[string(types.MessageSystemAttributeNameMessageDeduplicationId)],
+			SourceARN:       m.Attributes[string(types.MessageSystemAttributeNameDeadLetterQueueSourceArn)],
+			TraceHeader:     m.Attributes[string(types.MessageSystemAttributeNameAWSTraceHeader)],
+			Body:            aws.ToString(m.Body),
+			Attributes:      attributes(m.MessageAttributes),
+		}
+	}
+	return dead, nil
+}
+
+func attributes(from map[string]types.MessageAttributeValue) []redrive.Attribute {
+	list := make([]redrive.Attribute, 0, len(from))
+	for _, name := range slices.Sorted(maps.Keys(from)) {
+		v := from[name]
+		list = append(list, redrive.Attribute{
+			Name: name, Type: aws.ToString(v.DataType), Value: aws.ToString(v.StringValue), Binary: v.BinaryValue,
+		})
+	}
+	return list
+}
+
+// seconds rounds up: hidden for longer does no harm.
+func seconds(d time.Duration) int32 {
+	return int32(min((d+time.Second-1)/time.Second, 43_200)) //nolint:gosec // bounded
+}
+
+// Delete implements [redrive.DeadQueue].
+func (q *Queue) Delete(ctx context.Context, receipts []string) []error {
+	entries := make([]types.DeleteMessageBatchRequestEntry, len(receipts))
+	for i := range receipts {
+		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(awsbatch.EntryID(i)), ReceiptHandle: &receipts[i]}
+	}
+	out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries})
+	if err != nil {
+		return everyone(len(receipts), fmt.Errorf("delete: %w", err))
+	}
+	done := make([]string, len(out.Successful))
+	for i := range out.Successful {
+		done[i] = aws.ToString(out.Successful[i].Id)
+	}
+	return answered(len(receipts), done, out.Failed)
+}
+
+// Hide implements [redrive.DeadQueue] with ChangeMessageVisibilityBatch.
+func (q *Queue) Hide(ctx context.Context, receipts []string, d time.Duration) []error {
+	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(receipts))
+	for i := range receipts {
+		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
+			Id: aws.String(awsbatch.EntryID(i)), ReceiptHandle: &receipts[i], VisibilityTimeout: seconds(d),
+		}
+	}
+	out, err := q.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url, Entries: entries})
+	if err != nil {
+		return everyone(len(receipts), fmt.Errorf("hide: %w", err))
+	}
+	done := make([]string, len(out.Successful))
+	for i := range out.Successful {
+		done[i] = aws.ToString(out.Successful[i].Id)
+	}
+	return answered(len(receipts), done, out.Failed)
+}
+
+var errNoAnswer = errors.New("the answer does not mention the entry")
+
+// answered gives each entry its answer. Only what is named among the successes,
+// and not among the failures, has succeeded.
+func answered(n int, done []string, failed []types.BatchResultErrorEntry) []error {
+	errs := everyone(n, errNoAnswer)
+	at := func(id string) int {
+		i, err := strconv.Atoi(id)
+		if err != nil || i < 0 || i >= n {
+			return -1
+		}
+		return i
+	}
+	for _, id := range done {
+		if i := at(id); i >= 0 {
+			errs[i] = nil
+		}
+	}
+	for k := range failed {
+		if i := at(aws.ToString(failed[k].Id)); i >= 0 {
+			errs[i] = &awsbatch.EntryError{
+				Code: aws.ToString(failed[k].Code), Message: aws.ToString(failed[k].Message), SenderFault: failed[k].SenderFault,
+			}
+		}
+	}
+	return errs
+}
+
+func everyone(n int, err error) []error {
+	errs := make([]error, n)
+	for i := range errs {
+		errs[i] = err
+	}
+	return errs
+}
+
+// Depth implements [redrive.Gauge]. The numbers are those that SQS calls
+// approximate: they lag behind by up to a minute (GetQueueAttributes
+// reference).
+func (q *Queue) Depth(ctx context.Context) (redrive.Depth, error) {
+	visible, hidden := types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
+	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+		QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{visible, hidden},
+	})
+	if err != nil {
+		return redrive.Depth{}, fmt.Errorf("count: %w", err)
+	}
+	var d redrive.Depth
+	for name, to := range map[types.QueueAttributeName]*int{visible: &d.Visible, hidden: &d.Hidden} {
+		if *to, err = strconv.Atoi(out.Attributes[string(name)]); err != nil {
+			return redrive.Depth{}, fmt.Errorf("count: %s: %w", strings.ToLower(string(name)), err)
+		}
+	}
+	return d, nil
+}

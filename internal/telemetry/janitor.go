@@ -1,0 +1,88 @@
+package telemetry
+
+import (
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+)
+
+var _ janitor.Observer = (*EMF)(nil)
+
+// ObserveJanitor implements [janitor.Observer]: one line for the run.
+func (e *EMF) ObserveJanitor(r *janitor.Report) {
+	line := e.line(e.now(), e.keys)
+	add(line, janitorMetrics(), r)
+	codes := make([]string, 0, len(r.Findings))
+	for _, f := range r.Findings {
+		codes = append(codes, f.Code)
+	}
+	line.set("FindingCodes", codes)
+	e.write(line)
+}
+
+// janitorMetrics are the metrics of a run of the janitor. Counts are of the run,
+// gauges of its end.
+func janitorMetrics() []metric[janitor.Report] {
+	type r = janitor.Report
+	return []metric[r]{
+		gauge("JanitorHeartbeat", "Count", "1 for every run: alarm on its absence", func(*r) float64 { return 1 }),
+		gauge("Findings", "Count", "what should not be as it is; the codes are in the line as FindingCodes", func(r *r) float64 { return float64(len(r.Findings)) }),
+		gauge("PartitionsAhead", "Count", "partitions ready above the one in use: alarm below 1", func(r *r) float64 { return float64(r.Health.PartitionsAhead) }),
+		gauge("Unsent", "Count", "unsent events, counted up to a limit", func(r *r) float64 { return float64(r.Health.Unsent) }),
+		gauge("OldestUnsentAge", "Seconds", "age of the oldest unsent event, of the first of them up to a limit", func(r *r) float64 { return r.Health.OldestSeconds }),
+		gauge("EventsBytes", "Bytes", "size of outbox.events on disk", func(r *r) float64 { return float64(r.Health.Bytes) }),
+		gauge("ArchiveBytes", "Bytes", "size of outbox.archive on disk", func(r *r) float64 { return float64(r.Health.ArchiveBytes) }),
+		gauge("DeadTuples", "Count", "rows of the hot tables that vacuum has yet to remove", func(r *r) float64 { return float64(r.Health.DeadTuples) }),
+		count("Behind", "unsent events behind the position of their relay for more than a minute", func(r *r) int64 { return r.Health.Behind }),
+		count("Stale", "unsent events older than the alarm age", func(r *r) int64 { return r.Health.Stale }),
+		count("DefaultRows", "rows in the default partition of outbox.events", func(r *r) int64 { return r.Health.DefaultRows }),
+		count("BlockedAggregates", "aggregates on hold", func(r *r) int64 { return r.Health.Blocked }),
+		{
+			Metric{Name: "BlockedAge", Unit: "Seconds", Meaning: "for how long the first of them has been on hold"},
+			func(r *r) float64 { return r.Health.BlockedSeconds },
+		},
+		count("DeadLetters", "dead letters, counted up to a limit", func(r *r) int64 { return r.Health.Dead }),
+		{
+			Metric{Name: "DeadLetterAge", Unit: "Seconds", Meaning: "age of the oldest dead letter"},
+			func(r *r) float64 { return r.Health.DeadSeconds },
+		},
+		{
+			Metric{Name: "XminAge", Unit: "Seconds", Meaning: "for how long the oldest transaction has held back vacuum"},
+			func(r *r) float64 {
+				if r.Health.Xmin == nil {
+					return 0
+				}
+				return r.Health.Xmin.Seconds
+			},
+		},
+		count("HeldPartitions", "full partitions that unsent events keep from the archive", func(r *r) int64 { return r.Held }),
+		count("PartitionsMade", "partitions made ahead", func(r *r) int64 { return r.Made }),
+		count("PartitionsArchived", "partitions that went to the archive as a whole", func(r *r) int64 { return r.Archived }),
+		count("PartitionsDropped", "partitions that were empty after their rows were moved", func(r *r) int64 { return r.Dropped }),
+		count("RowsMoved", "rows that went to the archive one by one", func(r *r) int64 { return r.Moved }),
+		{
+			Metric{Name: "LockTime", Unit: "Milliseconds", Meaning: "for how long writers and relays were kept out, in all"},
+			func(r *r) float64 { return r.LockedSeconds * 1000 },
+		},
+		count("LockRefusals", "steps that were put off because somebody used the table", func(r *r) int64 { return r.Locked }),
+		count("ArchivePartitionsDropped", "partitions of the archive whose retention had ended", func(r *r) int64 { return r.Expired }),
+		count("ArchiveRowsDeleted", "single rows of the archive whose retention had ended", func(r *r) int64 { return r.ExpiredRows }),
+		count("RowsExported", "rows written to files before they were removed", func(r *r) int64 { return r.FileRows }),
+		{
+			Metric{Name: "BytesExported", Unit: "Bytes", Meaning: "size of these files, compressed"},
+			func(r *r) float64 { return float64(r.FileBytes) },
+		},
+		count("DeadLettersDeleted", "dead letters whose retention had ended", func(r *r) int64 { return r.DeadLetters }),
+		{
+			Metric{Name: "More", Unit: "Count", Meaning: "1 when the time ended before the work did"},
+			func(r *r) float64 {
+				if r.More {
+					return 1
+				}
+				return 0
+			},
+		},
+		count("JanitorErrors", "steps that failed", func(r *r) int64 { return int64(len(r.Errors)) }),
+	}
+}
+
+// Janitor lists the metrics of a run of the janitor.
+func Janitor() []Metric { return described(janitorMetrics()) }

@@ -1,0 +1,242 @@
+package hostmode
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
+	"github.com/serverless-outbox/serverless-outbox/localstack"
+)
+
+// stopGrace is how long LocalStack may take to end by itself.
+const stopGrace = 5 * time.Second
+
+// Server is a running LocalStack. Its methods may be called concurrently.
+type Server struct {
+	port  int
+	state string
+	pid   int
+	done  chan struct{}
+	err   error // of the process, readable once done is closed
+	stop  sync.Once
+}
+
+// Start installs LocalStack if need be, starts it on loopback and waits until it
+// answers. The context bounds the start only: the server runs until Stop. The
+// error wraps [ErrUnavailable] when this machine cannot run LocalStack.
+func Start(ctx context.Context, c Config) (*Server, error) {
+	c = c.withDefaults()
+	bin, err := venv.Install(ctx, venv.Config{
+		Name: "LocalStack " + localstack.Version, Requirements: localstack.Lock,
+		PythonVersion: localstack.PythonVersion, Dir: c.Dir, Progress: c.Progress,
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.StartTimeout)
+	defer cancel()
+
+	began := time.Now()
+	s, err := start(ctx, c, filepath.Join(bin, "python"))
+	if errors.Is(err, errExited) && c.Port == 0 {
+		// Another program may have taken the free port first.
+		s, err = start(ctx, c, filepath.Join(bin, "python"))
+	}
+	if err != nil {
+		return nil, err
+	}
+	say(c.Progress, "LocalStack %s answers at %s after %.1f s", localstack.Version, s.URL(), time.Since(began).Seconds())
+	return s, nil
+}
+
+// URL returns the endpoint of all services.
+func (s *Server) URL() string { return "http://" + address(s.port) }
+
+// Done is closed when LocalStack has ended, by Stop or by itself.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Stop ends LocalStack with everything it started and removes its state. Stopping
+// twice is no error.
+func (s *Server) Stop() error {
+	var err error
+	s.stop.Do(func() { err = s.end() })
+	return err
+}
+
+var errExited = errors.New("LocalStack ended before it answered")
+
+func start(ctx context.Context, c Config, python string) (*Server, error) {
+	port := c.Port
+	if port == 0 {
+		var err error
+		if port, err = freePort(ctx); err != nil {
+			return nil, fmt.Errorf("start: %w", err)
+		}
+	}
+	state, err := os.MkdirTemp("", "outbox-localstack-")
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", err)
+	}
+
+	last := &ring{}
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), python, "-m", "localstack.runtime.main")
+	cmd.Dir = state
+	cmd.Env = environ(c, port, state)
+	cmd.Stdout = io.MultiWriter(last, c.Output)
+	cmd.Stderr = cmd.Stdout
+	cmd.SysProcAttr = sysProcAttr()
+	// A child that outlives LocalStack must not keep Wait from returning.
+	cmd.WaitDelay = stopGrace
+	if err := cmd.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start: %w", err), os.RemoveAll(state))
+	}
+
+	s := &Server{port: port, state: state, pid: cmd.Process.Pid, done: make(chan struct{})}
+	go func() {
+		s.err = cmd.Wait()
+		close(s.done)
+	}()
+	if err := s.ready(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("start: %w\n%s", err, tail(last.String())), s.Stop())
+	}
+	return s, nil
+}
+
+// environ is the environment of a LocalStack that listens on loopback only,
+// fetches nothing and reports nothing. The hypercorn gateway matters: the
+// default one listens on every address whatever GATEWAY_LISTEN says.
+func environ(c Config, port int, state string) []string {
+	env := make([]string, 0, 32)
+	for _, kv := range os.Environ() {
+		name, _, _ := strings.Cut(kv, "=")
+		// Settings meant for clients of LocalStack must not turn it into one.
+		if !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "PYTHON") {
+			env = append(env, kv)
+		}
+	}
+	return append(env,
+		"SERVICES="+strings.Join(c.Services, ","),
+		"EAGER_SERVICE_LOADING=0",
+		"GATEWAY_SERVER=hypercorn",
+		"GATEWAY_LISTEN="+address(port),
+		"LOCALSTACK_HOST="+address(port),
+		"DNS_ADDRESS=0",
+		"DISABLE_EVENTS=1",
+		"SKIP_SSL_CERT_DOWNLOAD=1",
+		"SQS_ENDPOINT_STRATEGY=path",
+		"FILESYSTEM_ROOT="+filepath.Join(state, "root"),
+		"TMPDIR="+state,
+	)
+}
+
+// ready waits until LocalStack answers on its health path.
+func (s *Server) ready(ctx context.Context) error {
+	const interval = 50 * time.Millisecond
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if s.healthy(ctx) {
+			return nil
+		}
+		select {
+		case <-s.done:
+			return fmt.Errorf("%w: %w", errExited, s.err)
+		case <-ctx.Done():
+			return fmt.Errorf("wait for health: %w", ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Server) healthy(ctx context.Context) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/_localstack/health", http.NoBody)
+	if err != nil {
+		return false
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = res.Body.Close()
+	return res.StatusCode == http.StatusOK
+}
+
+func (s *Server) end() error {
+	s.signal(syscall.SIGTERM)
+	grace := time.NewTimer(stopGrace)
+	defer grace.Stop()
+	select {
+	case <-s.done:
+	case <-grace.C:
+	}
+	// Also after a clean end: what it started may have stayed.
+	s.signal(syscall.SIGKILL)
+	<-s.done
+	if err := os.RemoveAll(s.state); err != nil {
+		return fmt.Errorf("stop: %w", err)
+	}
+	return nil
+}
+
+// signal reaches the whole process group. One that has ended is no error.
+func (s *Server) signal(sig syscall.Signal) { _ = syscall.Kill(-s.pid, sig) }
+
+func freePort(ctx context.Context) (int, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address(0))
+	if err != nil {
+		return 0, err
+	}
+	tcp, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, errors.Join(fmt.Errorf("not a TCP address: %s", l.Addr()), l.Close())
+	}
+	return tcp.Port, l.Close()
+}
+
+// ring keeps the last part of what is written to it.
+type ring struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (r *ring) Write(p []byte) (int, error) {
+	const keep = 64 << 10
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.buf.Write(p)
+	if over := r.buf.Len() - keep; over > 0 {
+		r.buf.Next(over)
+	}
+	return len(p), nil
+}
+
+func (r *ring) String() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.buf.String()
+}
+
+// tail returns the last lines of s.
+func tail(s string) string {
+	const most = 15
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-most):], "\n")
+}
+
+func say(w io.Writer, format string, args ...any) {
+	// Progress is for a person to watch; a broken terminal stops nothing.
+	_, _ = fmt.Fprintf(w, "localstack: "+format+"\n", args...)
+}

@@ -1,0 +1,131 @@
+//go:build unix
+
+package lambdalocal_test
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+)
+
+type done struct {
+	r   lambdalocal.Response
+	err error
+}
+
+func TestAsyncEventIsRetriedUnderOneRequestID(t *testing.T) {
+	t.Parallel()
+	ends := make(chan done, 10)
+	f := newFunction(t, lambdalocal.Config{
+		Retries:    2,
+		RetryDelay: func(int) time.Duration { return time.Millisecond },
+		Done:       func(r lambdalocal.Response, err error) { ends <- done{r, err} },
+	})
+	id, err := f.InvokeAsync(t.Context(), request("fail", "again"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		d := <-ends
+		_ = functionError(t, d.err, "errorString")
+		if d.r.RequestID != id {
+			t.Errorf("request id = %s, want %s", d.r.RequestID, id)
+		}
+	}
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(ends); n != 0 {
+		t.Errorf("%d attempts more than 1 + 2", n)
+	}
+}
+
+func TestThrottledAsyncEventRunsLaterOrExpires(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		maxAge time.Duration
+		want   error
+	}{
+		"runs later": {time.Hour, nil},
+		"expires":    {time.Millisecond, lambdalocal.ErrExpired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out, ends := collect(), make(chan done, 1000)
+			f := newFunction(t, lambdalocal.Config{
+				MaxConcurrency: 1,
+				MaxEventAge:    tt.maxAge,
+				ThrottleDelay:  func(int) time.Duration { return 5 * time.Millisecond },
+				Output:         out.add,
+				Done:           func(r lambdalocal.Response, err error) { ends <- done{r, err} },
+			})
+			release := filepath.Join(t.TempDir(), "release")
+			if _, err := f.InvokeAsync(t.Context(), request("wait", release)); err != nil {
+				t.Fatal(err)
+			}
+			out.wait(t, "waiting")
+			id, err := f.InvokeAsync(t.Context(), request("echo", ""))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := <-ends; d.r.RequestID != id || !errors.Is(d.err, lambdalocal.ErrThrottled) {
+				t.Fatalf("first end %+v, want a throttled attempt", d)
+			}
+			if tt.want == nil {
+				touch(t, release)
+			}
+			for d := range ends {
+				if d.r.RequestID == id && !errors.Is(d.err, lambdalocal.ErrThrottled) {
+					if !errors.Is(d.err, tt.want) {
+						t.Errorf("end = %v, want %v", d.err, tt.want)
+					}
+					break
+				}
+			}
+		})
+	}
+}
+
+func TestWaitingEventEndsWithItsContextAndWithClose(t *testing.T) {
+	t.Parallel()
+	ends := make(chan done, 10)
+	retrying := make(chan struct{}, 2)
+	f := newFunction(t, lambdalocal.Config{
+		Retries: 1,
+		RetryDelay: func(int) time.Duration {
+			retrying <- struct{}{}
+			return time.Hour / 2
+		},
+		Done: func(r lambdalocal.Response, err error) { ends <- done{r, err} },
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := f.InvokeAsync(ctx, request("fail", "")); err != nil {
+		t.Fatal(err)
+	}
+	<-retrying
+	cancel()
+	if d := <-ends; d.err == nil {
+		t.Fatalf("end = %+v, want the failed attempt", d)
+	}
+	if d := <-ends; !errors.Is(d.err, context.Canceled) {
+		t.Errorf("end = %v, want %v", d.err, context.Canceled)
+	}
+	if _, err := f.InvokeAsync(t.Context(), request("fail", "")); err != nil {
+		t.Fatal(err)
+	}
+	<-retrying
+	if err := f.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-ends
+	if d := <-ends; !errors.Is(d.err, lambdalocal.ErrClosed) {
+		t.Errorf("end = %v, want %v", d.err, lambdalocal.ErrClosed)
+	}
+	if _, err := f.InvokeAsync(t.Context(), nil); !errors.Is(err, lambdalocal.ErrClosed) {
+		t.Errorf("event after close: %v, want %v", err, lambdalocal.ErrClosed)
+	}
+}

@@ -1,0 +1,222 @@
+//go:build unix
+
+// Package pgbouncer puts a PgBouncer in transaction mode in front of a
+// PostgreSQL server, for tests of what must work behind a pooler.
+//
+// It belongs to the process that started it and ends with it, however that
+// ends. PgBouncer refuses to run as root; then it runs as the user postgres or
+// else nobody.
+package pgbouncer
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
+)
+
+// ErrNotFound means that no PgBouncer is installed.
+var ErrNotFound = errors.New("no pgbouncer in PATH or /usr/sbin: run apt-get install pgbouncer (Debian, Ubuntu) or brew install pgbouncer")
+
+// Bouncer is a running PgBouncer, listening on 127.0.0.1 only. Its methods may
+// be called concurrently.
+type Bouncer struct {
+	url     string
+	process *process.Process
+}
+
+// startAttempts bounds the retries after another process took the free port.
+const startAttempts = 5
+
+// Start starts a PgBouncer that leads to every database of server, the URL of
+// a PostgreSQL, for the user in it only. It returns when a query gets through.
+// ctx bounds the start only.
+func Start(ctx context.Context, server string) (*Bouncer, error) {
+	bin, err := find()
+	if err != nil {
+		return nil, fmt.Errorf("start pgbouncer: %w", err)
+	}
+	behind, err := pgx.ParseConfig(server)
+	if err != nil {
+		return nil, fmt.Errorf("start pgbouncer: %w", err)
+	}
+	for range startAttempts {
+		b, startErr := startOnce(ctx, bin, behind)
+		if startErr == nil {
+			return b, nil
+		}
+		err = startErr
+		if ctx.Err() != nil || !strings.Contains(err.Error(), "Address already in use") {
+			break
+		}
+	}
+	return nil, fmt.Errorf("start pgbouncer: %w", err)
+}
+
+// URL returns the address of the database that the server's URL named.
+func (b *Bouncer) URL() string { return b.url }
+
+// Stop ends it and cuts its connections. Calling it again changes nothing.
+func (b *Bouncer) Stop() error { return b.process.Stop() }
+
+func find() (string, error) {
+	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
+		if bin, err := exec.LookPath(name); err == nil {
+			return bin, nil
+		}
+	}
+	return "", ErrNotFound
+}
+
+func startOnce(ctx context.Context, bin string, behind *pgx.ConnConfig) (*Bouncer, error) {
+	acc, err := process.Unprivileged()
+	if err != nil {
+		return nil, err
+	}
+	port, err := freePort(ctx)
+	if err != nil {
+		return nil, err
+	}
+	home, err := os.MkdirTemp(acc.TempDir(), "outbox-pgbouncer-")
+	if err != nil {
+		return nil, err
+	}
+	p, err := launch(bin, home, acc, config(home, port, behind), userList(behind))
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(home))
+	}
+	u := url.URL{
+		Scheme:   "postgres",
+		User:     url.UserPassword(behind.User, behind.Password),
+		Host:     net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+		Path:     "/" + behind.Database,
+		RawQuery: "sslmode=disable",
+	}
+	b := &Bouncer{url: u.String(), process: p}
+	if err := b.waitReady(ctx, home); err != nil {
+		return nil, errors.Join(err, p.Stop())
+	}
+	return b, nil
+}
+
+// launch writes what PgBouncer reads into home and starts it.
+func launch(bin, home string, acc *process.Account, ini, users string) (*process.Process, error) {
+	log := filepath.Join(home, "log")
+	paths := []string{home}
+	for name, text := range map[string]string{"pgbouncer.ini": ini, "users": users, "log": ""} {
+		path := filepath.Join(home, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	if err := acc.Chown(paths...); err != nil {
+		return nil, err
+	}
+	return process.Start(process.Config{
+		Args: []string{bin, filepath.Join(home, "pgbouncer.ini")}, Account: acc,
+		Log: log, Signal: "TERM", Remove: home,
+	})
+}
+
+// config returns pgbouncer.ini. Each test has a database, and so a pool, of
+// its own: pools are small and idle connections are closed soon. lib/pq sends
+// extra_float_digits.
+func config(home string, port int, behind *pgx.ConnConfig) string {
+	auth := "scram-sha-256"
+	if behind.Password == "" {
+		auth = "trust"
+	}
+	return fmt.Sprintf(`[databases]
+* = host=%s port=%d
+
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = %d
+unix_socket_dir =
+auth_type = %s
+auth_file = %s
+pool_mode = transaction
+ignore_startup_parameters = extra_float_digits
+default_pool_size = 10
+max_client_conn = 1000
+server_idle_timeout = 2
+server_check_delay = 30
+log_connections = 0
+log_disconnections = 0
+`, behind.Host, behind.Port, port, auth, filepath.Join(home, "users"))
+}
+
+func userList(behind *pgx.ConnConfig) string {
+	quote := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
+	return quote(behind.User) + " " + quote(behind.Password) + "\n"
+}
+
+// waitReady returns when a query gets through, it has ended, or ctx is done.
+func (b *Bouncer) waitReady(ctx context.Context, home string) error {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	// The log goes with the directory; a handle still reads it.
+	log, err := os.Open(filepath.Join(home, "log"))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	said := func() string {
+		text := make([]byte, 4000)
+		n, readErr := log.ReadAt(text, 0)
+		return cmp.Or(string(text[:n]), fmt.Sprint(readErr))
+	}
+	for {
+		err := ping(ctx, b.url)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-b.process.Done():
+			return fmt.Errorf("it ended\n%s", said())
+		case <-ctx.Done():
+			return fmt.Errorf("wait for it: %w (%w)\n%s", context.Cause(ctx), err, said())
+		case <-tick.C:
+		}
+	}
+}
+
+func ping(ctx context.Context, address string) error {
+	config, err := pgx.ParseConfig(address)
+	if err != nil {
+		return err
+	}
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec
+	conn, err := pgx.ConnectConfig(ctx, config)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "select 1")
+	return errors.Join(err, conn.Close(ctx))
+}
+
+func freePort(ctx context.Context) (int, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, fmt.Errorf("find a free port: listening on %s", l.Addr())
+	}
+	return addr.Port, l.Close()
+}

@@ -1,0 +1,142 @@
+//go:build unix
+
+package pgserver
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
+)
+
+const (
+	homePrefix   = "outbox-postgres-"
+	passwordFile = "superuser.password"
+	lockFile     = "lock"
+)
+
+// newCluster makes the directories and runs initdb where there is no cluster yet.
+func newCluster(ctx context.Context, cfg Config, bin string, acc *process.Account) (*cluster, error) {
+	c := &cluster{bin: bin, acc: acc}
+	var err error
+	if cfg.DataDir == "" {
+		err = c.makeHome()
+	} else {
+		err = c.useDir(cfg.DataDir)
+	}
+	if err == nil {
+		err = c.initdb(ctx)
+	}
+	if err != nil {
+		c.remove()
+		c.unlock()
+		return nil, err
+	}
+	return c, nil
+}
+
+// makeHome makes a temporary directory with all that the server needs. The lock
+// in it is held for as long as somebody looks after the directory.
+func (c *cluster) makeHome() error {
+	home, err := os.MkdirTemp(c.acc.TempDir(), homePrefix)
+	if err != nil {
+		return err
+	}
+	c.home, c.data, c.log = home, filepath.Join(home, "data"), filepath.Join(home, "log")
+	if c.lock, err = lockNew(filepath.Join(home, lockFile)); err != nil {
+		return err
+	}
+	if err := os.Mkdir(c.data, 0o700); err != nil {
+		return err
+	}
+	return c.own(c.home, c.data, c.log)
+}
+
+// useDir takes the caller's directory.
+func (c *cluster) useDir(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	c.data, c.log = dir, dir+".log"
+	return c.own(c.data, c.log)
+}
+
+// own makes the log and gives the paths to the server's user.
+func (c *cluster) own(paths ...string) error {
+	f, err := os.OpenFile(c.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return c.acc.Chown(paths...)
+}
+
+// initdb makes the cluster, or reads the password of the one that is there.
+func (c *cluster) initdb(ctx context.Context) error {
+	kept := filepath.Join(c.data, passwordFile)
+	if _, err := os.Stat(filepath.Join(c.data, "PG_VERSION")); err == nil {
+		return c.readPassword(kept)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	c.password = rand.Text()
+	// initdb wants an empty directory, so the file starts beside it.
+	aside := c.log + ".password"
+	if err := os.WriteFile(aside, []byte(c.password), 0o600); err != nil {
+		return err
+	}
+	if err := c.acc.Chown(aside); err != nil {
+		return err
+	}
+	cmd := c.command(ctx, "initdb",
+		"--pgdata", c.data, "--username", "postgres", "--pwfile", aside, "--auth", "password",
+		"--encoding", "UTF8", "--no-locale", "--no-sync")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return errors.Join(fmt.Errorf("initdb: %w\n%s", err, out), os.Remove(aside))
+	}
+	return os.Rename(aside, kept)
+}
+
+func (c *cluster) readPassword(path string) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("a cluster that was not made by this package: %w", err)
+	}
+	c.password = strings.TrimSpace(string(b))
+	return nil
+}
+
+// remove deletes what makeHome made, when no supervisor will.
+func (c *cluster) remove() {
+	if c.home != "" {
+		_ = os.RemoveAll(c.home) // The next start removes what could not be removed now.
+	}
+}
+
+// unlock leaves the lock to the supervisor, or to nobody.
+func (c *cluster) unlock() {
+	if c.lock != nil {
+		_ = c.lock.Close() // It was never written to.
+	}
+}
+
+// signal returns how the server is shut down: cleanly when its cluster is kept.
+func (c *cluster) signal() string {
+	if c.home == "" {
+		return "INT"
+	}
+	return "QUIT"
+}

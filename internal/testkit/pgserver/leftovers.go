@@ -1,0 +1,74 @@
+//go:build unix
+
+package pgserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
+)
+
+// lockNew makes a file and locks it. The lock lasts until every process that
+// inherited the file has closed it. The file gets its name once it is locked,
+// so that nobody takes the directory for a leftover in between.
+func lockNew(path string) (*os.File, error) {
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		//nolint:gosec // A descriptor fits.
+		err := syscall.Flock(int(f.Fd()), how)
+		if err != syscall.EINTR {
+			if err != nil {
+				return fmt.Errorf("lock %s: %w", f.Name(), err)
+			}
+			return nil
+		}
+	}
+}
+
+// removeLeftovers ends and removes servers whose supervisor was killed: nobody
+// holds the lock of their directory. What it cannot remove it leaves.
+func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
+	homes, err := filepath.Glob(filepath.Join(acc.TempDir(), homePrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, home := range homes {
+		removeLeftover(ctx, home, bin, acc)
+	}
+}
+
+func removeLeftover(ctx context.Context, home, bin string, acc *process.Account) {
+	f, err := os.OpenFile(filepath.Join(home, lockFile), os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer func() { _ = f.Close() }()
+	if flock(f, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+		return
+	}
+	c := &cluster{bin: bin, acc: acc, home: home, data: filepath.Join(home, "data")}
+	if _, err := os.Stat(filepath.Join(c.data, "postmaster.pid")); err == nil {
+		if c.command(ctx, "pg_ctl", "stop", "-D", c.data, "-m", "immediate", "-t", "10").Run() != nil {
+			return
+		}
+	}
+	c.remove()
+}

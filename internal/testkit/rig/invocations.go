@@ -1,0 +1,60 @@
+//go:build unix
+
+package rig
+
+import (
+	"encoding/json"
+	"errors"
+	"sync"
+
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
+)
+
+// Ends counts how the invocations of a run ended.
+type Ends struct {
+	// All is every invocation, Failed those that failed or were killed.
+	All, Failed int
+	// Overran counts those that the runtime had to kill at their deadline
+	// although nothing had frozen them.
+	Overran int
+	// Fenced counts the events whose settling was refused.
+	Fenced int64
+}
+
+type invocations struct {
+	mu sync.Mutex
+	Ends
+}
+
+func (w *World) ended(r lambdalocal.Response, err error) {
+	e := &w.ends
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.All++
+	if err != nil {
+		e.Failed++
+		failure := (*lambdalocal.FunctionError)(nil)
+		if errors.As(err, &failure) && failure.Type == lambdalocal.TypeTimeout {
+			if _, frozen := w.frozen.Load(r.RequestID); !frozen {
+				e.Overran++
+			}
+		}
+		return
+	}
+	var summary relay.Summary
+	if json.Unmarshal(r.Payload, &summary) == nil {
+		e.Fenced += summary.Fenced
+	}
+}
+
+// Ends returns the counts so far.
+func (w *World) Ends() Ends {
+	w.ends.mu.Lock()
+	defer w.ends.mu.Unlock()
+	return w.ends.Ends
+}
+
+// WillFreeze notes that the invocation is stopped on purpose, so that it may
+// meet its deadline.
+func (w *World) WillFreeze(requestID string) { w.frozen.Store(requestID, true) }

@@ -1,0 +1,267 @@
+//go:build unix
+
+package rig
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/finals"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
+)
+
+// ReadAhead is how long a relay may hold an event that it read before a row
+// with a lower id committed: through the longest fault, a lease and a back-off,
+// since what may have been accepted is sent again before anything else.
+const ReadAhead = 6 * time.Second
+
+// inFlight is how long after a fault a request that was under way may still be
+// accepted, and slack how far the clocks of a fault and of what it hit may be
+// apart.
+const (
+	inFlight = SendTimeout + 400*time.Millisecond
+	slack    = 200 * time.Millisecond
+)
+
+// Effect is what a fault may explain.
+type Effect int
+
+const (
+	// Harmless: nothing may be sent twice because of it.
+	Harmless Effect = iota
+	// Lossy: an answer of the broker may have been lost.
+	Lossy
+	// Unsettled: the relay may have ended before it marked what was accepted.
+	Unsettled
+	// Unmarked: the database may have refused or lost the marks of what was
+	// accepted.
+	Unmarked
+	// Frozen: Unsettled, and a request that had left may arrive late.
+	Frozen
+)
+
+// Tamper may change what the checker is told of the n-th acceptance. Tests use
+// it to see that a run can fail.
+type Tamper func(n int, a history.Acceptance) []history.Acceptance
+
+// Journal records the history of a run, and the faults with the time that each
+// was in effect. From both it derives, when all has come to rest, which single
+// events each fault may have caused to be sent again: no others are excused.
+type Journal struct {
+	*history.Recorder
+	// Watch is told of every acceptance by the broker, in order, when it is not
+	// nil. Set it before anything runs.
+	Watch func(history.Acceptance)
+
+	tamper Tamper
+
+	mu           sync.Mutex
+	destinations map[string]string // by topic and queue
+	calls        int
+	accepted     []acceptance
+	written      map[uuid.UUID]time.Time
+	sent         map[uuid.UUID]time.Time
+	faults       []fault
+}
+
+// acceptance is a send that the broker took.
+type acceptance struct {
+	Event       uuid.UUID `json:"event"`
+	Destination string    `json:"destination"`
+	At          time.Time `json:"at"`
+	Suppressed  bool      `json:"suppressed"`
+}
+
+// fault is what may explain resends.
+type fault struct {
+	name     string
+	effect   Effect
+	from, to time.Time
+}
+
+// NewJournal returns an empty journal. A nil tamper changes nothing.
+func NewJournal(tamper Tamper) *Journal {
+	if tamper == nil {
+		tamper = func(_ int, a history.Acceptance) []history.Acceptance { return []history.Acceptance{a} }
+	}
+	return &Journal{
+		Recorder: history.New(), tamper: tamper,
+		destinations: map[string]string{}, written: map[uuid.UUID]time.Time{}, sent: map[uuid.UUID]time.Time{},
+	}
+}
+
+func (j *Journal) setDestinations(arns map[string]string) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for name, arn := range arns {
+		j.destinations[arn[strings.LastIndexByte(arn, ':')+1:]] = name
+	}
+}
+
+// wrote notes when events were written, before their commit.
+func (j *Journal) wrote(at time.Time, events []history.Event) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i := range events {
+		j.written[events[i].EventID] = at
+	}
+}
+
+// onAccepted is told by the fake, in order. What a topic hands to its queues is
+// no send of the relay. A queue that is made again numbers from the start, so
+// the order of the calls counts, not the sequence number.
+func (j *Journal) onAccepted(a awsfake.Accepted) {
+	if a.Source != "client" {
+		return
+	}
+	id, err := uuid.Parse(a.Attributes[outbox.AttributeEventID])
+	if err != nil {
+		id = uuid.Nil // The checker reports an event that nobody wrote.
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	told := j.tamper(j.calls, history.Acceptance{
+		EventID: id, DeduplicationID: a.DeduplicationID, Destination: j.destinations[a.Name], Group: a.GroupID,
+		MessageID: a.MessageID, At: a.At, Suppressed: a.Suppressed, Sum: history.Sum([]byte(a.Body)),
+	})
+	j.calls++
+	for _, t := range told {
+		if j.Watch != nil {
+			j.Watch(t)
+		}
+		j.accepted = append(j.accepted, acceptance{Event: t.EventID, Destination: t.Destination, At: t.At, Suppressed: t.Suppressed})
+		j.Accepted(t)
+	}
+}
+
+// Excuse notes that a fault was in effect from one time to another.
+func (j *Journal) Excuse(name string, e Effect, from, to time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.faults = append(j.faults, fault{name: name, effect: e, from: from, to: to})
+}
+
+// FirstAcceptance returns how long after a time the broker accepted something,
+// and whether no fault but the one of that time was in effect from a second
+// before it until then. A request of a dead relay that the broker had already
+// read is not one. It returns false when nothing came before until.
+func (j *Journal) FirstAcceptance(after, until time.Time) (took time.Duration, alone bool) {
+	const read = 50 * time.Millisecond
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	i := slices.IndexFunc(j.accepted, func(a acceptance) bool { return a.At.After(after.Add(read)) })
+	if i < 0 || j.accepted[i].At.After(until) {
+		return 0, false
+	}
+	first := j.accepted[i].At
+	faults := 0
+	for _, f := range j.faults {
+		if f.from.Before(first) && f.to.After(after.Add(-time.Second)) {
+			faults++
+		}
+	}
+	return first.Sub(after), faults == 1
+}
+
+// Finish tells the recorder where each row ended, and the causes.
+func (j *Journal) Finish(ctx context.Context, pool *pgxpool.Pool) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	err := finals.Record(ctx, pool, j.Recorder, func(r finals.Row) {
+		if !r.SentAt.IsZero() {
+			j.sent[r.EventID] = r.SentAt
+		}
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range j.faults {
+		j.causes(f)
+	}
+	return nil
+}
+
+// causes records what one fault explains.
+func (j *Journal) causes(f fault) {
+	switch f.effect {
+	case Harmless:
+	case Lossy:
+		// Each acceptance meanwhile may have lost its answer.
+		for _, a := range j.accepted {
+			if !a.At.Before(f.from.Add(-slack)) && !a.At.After(f.to.Add(inFlight)) {
+				j.Cause(history.Cause{Kind: history.UnknownOutcome, At: a.At.Add(1), Events: []uuid.UUID{a.Event}})
+			}
+		}
+	case Unsettled:
+		j.unsettled(f, history.Crash)
+	case Unmarked:
+		j.unsettled(f, history.SettleFailed)
+	case Frozen:
+		j.unsettled(f, history.Crash)
+		j.late(f)
+	}
+}
+
+// unsettled excuses one resend of the events that were accepted and not marked
+// while the fault was in effect.
+func (j *Journal) unsettled(f fault, kind history.CauseKind) {
+	seen := map[uuid.UUID]bool{}
+	for _, a := range j.accepted {
+		marked, isMarked := j.sent[a.Event]
+		if seen[a.Event] || a.At.After(f.to.Add(inFlight)) || isMarked && marked.Before(f.from.Add(-slack)) {
+			continue
+		}
+		seen[a.Event] = true
+		at := a.At.Add(1)
+		if f.from.After(at) {
+			at = f.from
+		}
+		j.Cause(history.Cause{Kind: kind, At: at, Events: []uuid.UUID{a.Event}})
+	}
+}
+
+// late excuses a request that had left the relay when it froze, and went on
+// when it woke: it carries an event that was written by then and that another
+// relay sent meanwhile.
+func (j *Journal) late(f fault) {
+	seen := map[uuid.UUID]bool{}
+	for _, a := range j.accepted {
+		if seen[a.Event] || a.At.Before(f.from) || a.At.After(f.to.Add(inFlight)) || !j.written[a.Event].Before(f.from) {
+			continue
+		}
+		seen[a.Event] = true
+		j.Cause(history.Cause{Kind: history.LeaseLost, At: f.to, Events: []uuid.UUID{a.Event}})
+	}
+}
+
+// Trace writes the acceptances and the faults, for reading.
+func (j *Journal) Trace(out io.Writer) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := json.NewEncoder(out)
+	for _, f := range j.faults {
+		if err := e.Encode(map[string]any{"fault": f.name, "from": f.from, "to": f.to}); err != nil {
+			return err
+		}
+	}
+	for i := range j.accepted {
+		a := &j.accepted[i]
+		if err := e.Encode(map[string]any{
+			"event": a.Event, "destination": a.Destination, "accepted": a.At, "suppressed": a.Suppressed,
+			"written": j.written[a.Event], "marked": j.sent[a.Event],
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+//go:build unix
+
+package rig
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+//go:embed find_rows.sql
+var findRowsSQL string
+
+// How the events are written.
+const (
+	writers    = 4
+	aggregates = 16
+	batchMost  = 4
+	// unlocked writers do not wait for each other, so rows of one aggregate can
+	// commit in another order than that of their ids.
+	unlocked = 0.2
+	rollBack = 0.05
+	// late transactions stay open for up to lateBy before they commit.
+	late   = 0.05
+	lateBy = 400 * time.Millisecond
+	// writePause is the mean time between two transactions of a writer.
+	writePause = 40 * time.Millisecond
+)
+
+// writer is one client of the service. It goes on whatever becomes of the
+// database.
+type writer struct {
+	pool    *pgxpool.Pool
+	journal *Journal
+	random  *rand.Rand
+}
+
+// Write lets some writers write until stop is closed. The seed decides what.
+func (w *World) Write(ctx context.Context, seed uint64, stop <-chan struct{}) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for n := range writers {
+		one := writer{pool: w.Pool, journal: w.Journal, random: rand.New(rand.NewPCG(seed, 100+uint64(n)))} //nolint:gosec // Repeatable on purpose.
+		all.Go(func() error { return one.run(ctx, stop) })
+	}
+	if err := all.Wait(); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+// run writes until stop is closed.
+func (w *writer) run(ctx context.Context, stop <-chan struct{}) error {
+	for {
+		wait := time.NewTimer(time.Duration(w.random.ExpFloat64() * float64(writePause)))
+		select {
+		case <-stop:
+			wait.Stop()
+			return nil
+		case <-ctx.Done():
+			wait.Stop()
+			return context.Cause(ctx)
+		case <-wait.C:
+		}
+		if err := w.write(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *writer) events() ([]outbox.Event, error) {
+	events := make([]outbox.Event, 1+w.random.IntN(batchMost))
+	for i := range events {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return nil, fmt.Errorf("new event id: %w", err)
+		}
+		destination := outbox.DefaultDestination
+		if w.random.IntN(2) == 0 {
+			destination = Audit
+		}
+		payload := fmt.Sprintf(`{"n": %d, "padding": %q}`, w.random.Uint32(), strings.Repeat("x", w.random.IntN(600)))
+		events[i] = outbox.Event{
+			EventID: id, AggregateType: "order", AggregateID: strconv.Itoa(w.random.IntN(aggregates)),
+			Type: "order.changed", Destination: destination, Payload: json.RawMessage(payload),
+		}
+	}
+	return events, nil
+}
+
+// Put writes events in one transaction that waits for others of the same
+// aggregates. before, when not nil, is told of them right before the commit.
+func (w *World) Put(ctx context.Context, events []outbox.Event, before func(began time.Time, rows []history.Event)) error {
+	tx, err := w.Pool.Begin(ctx)
+	if err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // After a commit it does nothing.
+	if _, err = (outbox.Enqueuer{LockAggregates: true}).Enqueue(ctx, tx, events...); err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	rows, err := find(ctx, tx, events)
+	if err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	commit := history.Commit{Began: time.Now()}
+	w.Journal.wrote(commit.Began, rows)
+	if before != nil {
+		before(commit.Began, rows)
+	}
+	if err = tx.Commit(ctx); err != nil {
+		w.Journal.InDoubt(commit, rows...)
+		return fmt.Errorf("put: %w", err)
+	}
+	commit.Done = time.Now()
+	w.Journal.Committed(commit, rows...)
+	return nil
+}
+
+// write makes one transaction. One that fails before its commit wrote nothing;
+// one whose commit failed is in doubt.
+func (w *writer) write(ctx context.Context) error {
+	events, err := w.events()
+	if err != nil {
+		return err
+	}
+	enqueuer := outbox.Enqueuer{LockAggregates: w.random.Float64() >= unlocked}
+	rolledBack, isLate := w.random.Float64() < rollBack, w.random.Float64() < late
+	hold := time.Duration(w.random.Int64N(int64(lateBy)))
+	tx, err := w.pool.Begin(ctx)
+	if err != nil {
+		return w.recover(ctx)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // After a commit it does nothing.
+	if _, err = enqueuer.Enqueue(ctx, tx, events...); err != nil {
+		return w.recover(ctx)
+	}
+	rows, err := find(ctx, tx, events)
+	if err != nil {
+		return w.recover(ctx)
+	}
+	if isLate {
+		if err = Pause(ctx, hold); err != nil {
+			return err
+		}
+	}
+	commit := history.Commit{Began: time.Now()}
+	w.journal.wrote(commit.Began, rows)
+	if rolledBack {
+		w.journal.RolledBack(rows...)
+		return nil
+	}
+	err = tx.Commit(ctx)
+	commit.Done = time.Now()
+	switch {
+	case err == nil:
+		w.journal.Committed(commit, rows...)
+		return nil
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		w.journal.RolledBack(rows...)
+		return nil
+	}
+	// What did commit can be seen once the database is back.
+	err = w.recover(ctx)
+	commit.Done = time.Now()
+	w.journal.InDoubt(commit, rows...)
+	return err
+}
+
+// recover waits until the database works again.
+func (w *writer) recover(ctx context.Context) error {
+	for {
+		if w.pool.Ping(ctx) == nil {
+			return nil
+		}
+		if err := Pause(ctx, 20*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
+// find reads the ids of the rows.
+func find(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]history.Event, error) {
+	byID := make(map[uuid.UUID]*outbox.Event, len(events))
+	ids := make([]uuid.UUID, len(events))
+	for i := range events {
+		ids[i] = events[i].EventID
+		byID[ids[i]] = &events[i]
+	}
+	rows, err := tx.Query(ctx, findRowsSQL, ids)
+	if err != nil {
+		return nil, fmt.Errorf("find rows: %w", err)
+	}
+	found := make([]history.Event, 0, len(events))
+	var row int64
+	var id uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&row, &id}, func() error {
+		e := byID[id]
+		found = append(found, history.Event{
+			EventID: id, Row: row, Sum: history.Sum(e.Payload),
+			Lane:  outbox.Lane{Destination: e.Destination, AggregateType: e.AggregateType, AggregateID: e.AggregateID},
+			Group: outbox.GroupID(e.AggregateType, e.AggregateID),
+		})
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find rows: %w", err)
+	}
+	return found, nil
+}

@@ -1,0 +1,80 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
+)
+
+// area is what a fault harms. Faults of one area do not overlap.
+type area int
+
+const (
+	process area = iota
+	database
+	broker
+	areas
+)
+
+// world is what the faults harm.
+type world struct {
+	*rig.World
+	areas [areas]sync.Mutex
+	// kills are the times of kill -9; faults of the area process write them,
+	// one at a time.
+	kills []time.Time
+}
+
+// kind is a kind of fault.
+type kind struct {
+	name, what  string
+	area        area
+	effect      rig.Effect
+	least, most time.Duration
+	// inject does it and returns how often it had an effect. It has undone it
+	// when it returns.
+	inject func(w *world, ctx context.Context, i *injection) (int, error)
+}
+
+func kinds() []kind {
+	const s, ms = time.Second, time.Millisecond
+	return []kind{
+		{"kill", "kill -9 of the relay at work", process, rig.Unsettled, 0, 0, (*world).kill},
+		{"freeze", "SIGSTOP past the lease, then SIGCONT", process, rig.Frozen, rig.LeaseTTL + 300*ms, rig.LeaseTTL + 1500*ms, (*world).freeze},
+		{"deadline", "frozen until the function's deadline, then SIGKILL by the runtime", process, rig.Unsettled, rig.RelayTimeout + s, rig.RelayTimeout + s, (*world).deadline},
+		{"ticks", "three ticks at once and a late one", process, rig.Harmless, 200 * ms, 900 * ms, (*world).ticks},
+		{"pg_crash", "PostgreSQL ends all its processes and recovers", database, rig.Unmarked, 0, 0, (*world).crashDatabase},
+		{"pg_terminate_claim", "pg_terminate_backend during a renewal", database, rig.Unmarked, 700 * ms, 700 * ms, (*world).terminateClaim},
+		{"pg_terminate_settle", "pg_terminate_backend during a settlement", database, rig.Unmarked, 700 * ms, 700 * ms, (*world).terminateSettle},
+		{"pg_cut", "no connection to PostgreSQL", database, rig.Unmarked, 200 * ms, 3 * s, (*world).cutDatabase},
+		{"pg_reset", "connections to PostgreSQL are reset again and again", database, rig.Unmarked, 300 * ms, 1500 * ms, (*world).resetDatabase},
+		{"pg_latency", "50 to 250 ms on each way to PostgreSQL", database, rig.Unmarked, 500 * ms, 2 * s, (*world).slowDatabase},
+		{"pg_stall", "PostgreSQL does not answer, up to past the lease", database, rig.Unmarked, 300 * ms, 3 * s, (*world).stallDatabase},
+		{"sns_sqs_cut", "no connection to SNS and SQS", broker, rig.Lossy, 200 * ms, 2 * s, (*world).cutBroker},
+		{"sns_sqs_reset", "connections to SNS and SQS are reset again and again", broker, rig.Lossy, 300 * ms, 1500 * ms, (*world).resetBroker},
+		{"sns_sqs_latency", "50 to 400 ms on each way to SNS and SQS", broker, rig.Lossy, 500 * ms, 2 * s, (*world).slowPath},
+		{"sns_sqs_stall", "SNS and SQS do not answer; requests arrive late", broker, rig.Lossy, 300 * ms, 2 * s, (*world).stallBroker},
+		{"throttle", "SNS and SQS throttle", broker, rig.Harmless, 300 * ms, 2 * s, (*world).throttle},
+		{"server_error", "500 and 503 for half of the calls", broker, rig.Harmless, 300 * ms, 2 * s, (*world).serverError},
+		{"drop", "half of the calls are dropped before they are carried out", broker, rig.Harmless, 300 * ms, 2 * s, (*world).drop},
+		{"lost_response", "calls are carried out and their answer is closed, reset or cut short", broker, rig.Lossy, 300 * ms, 1500 * ms, (*world).loseResponse},
+		{"hang", "calls are carried out and never answered", broker, rig.Lossy, 300 * ms, 1500 * ms, (*world).hang},
+		{"slow_answer", "answers after the send timeout", broker, rig.Lossy, 300 * ms, 1500 * ms, (*world).slowAnswer},
+		{"partial_failure", "entries fail, are left out of the answer, or have a wrong checksum", broker, rig.Lossy, 500 * ms, 2 * s, (*world).partialFailure},
+		{"access_denied", "SNS and SQS refuse the credentials", broker, rig.Harmless, 300 * ms, 2 * s, (*world).accessDenied},
+		{"queue_deleted", "the SQS queue is deleted and made again", broker, rig.Harmless, 300 * ms, 2 * s, (*world).deleteQueue},
+	}
+}
+
+func kindNames() []string {
+	all := kinds()
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = all[i].name
+	}
+	return names
+}

@@ -1,0 +1,113 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
+)
+
+// ownerPatience is how long a fault waits for a relay at work.
+const ownerPatience = 2 * time.Second
+
+// owner waits for a relay that holds shards and returns its request id, or
+// nothing when there is none for too long.
+func (w *world) owner(ctx context.Context) (string, error) {
+	deadline := time.Now().Add(ownerPatience)
+	for time.Now().Before(deadline) {
+		if name := w.Owner(ctx); name != "" {
+			return name, nil
+		}
+		if err := rig.Pause(ctx, 10*time.Millisecond); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// excuse notes that the fault was in effect from one time to another.
+func (w *world) excuse(i *injection, from, to time.Time) {
+	w.Journal.Excuse(i.kind.name, i.kind.effect, from, to)
+}
+
+func (w *world) kill(ctx context.Context, i *injection) (int, error) {
+	name, err := w.owner(ctx)
+	if name == "" {
+		return 0, err
+	}
+	from := time.Now()
+	if err := w.Function.Kill(name); err != nil {
+		if errors.Is(err, lambdalocal.ErrNotRunning) {
+			return 0, nil
+		}
+		return 0, fmt.Errorf("kill: %w", err)
+	}
+	w.excuse(i, from, time.Now())
+	w.kills = append(w.kills, time.Now())
+	return 1, nil
+}
+
+func (w *world) freeze(ctx context.Context, i *injection) (int, error) { return w.stop(ctx, i, true) }
+
+func (w *world) deadline(ctx context.Context, i *injection) (int, error) {
+	return w.stop(ctx, i, false)
+}
+
+// stop freezes the relay at work, for the length of the injection or until it
+// is gone.
+func (w *world) stop(ctx context.Context, i *injection, resume bool) (int, error) {
+	name, err := w.owner(ctx)
+	if name == "" {
+		return 0, err
+	}
+	from := time.Now()
+	if err = w.Function.Pause(name); err != nil {
+		if errors.Is(err, lambdalocal.ErrNotRunning) {
+			return 0, nil
+		}
+		return 0, fmt.Errorf("freeze: %w", err)
+	}
+	w.WillFreeze(name)
+	for end := from.Add(i.lasts); time.Now().Before(end) && w.runs(name); {
+		if err = rig.Pause(ctx, 10*time.Millisecond); err != nil {
+			break
+		}
+	}
+	gone := !w.runs(name)
+	w.excuse(i, from, time.Now())
+	if resumeErr := w.Function.Resume(name); resumeErr != nil && !errors.Is(resumeErr, lambdalocal.ErrNotRunning) {
+		err = errors.Join(err, fmt.Errorf("resume: %w", resumeErr))
+	}
+	if err != nil || resume == gone {
+		return 0, err // It met its deadline before the end of the freeze, or none.
+	}
+	return 1, nil
+}
+
+func (w *world) runs(name string) bool {
+	for _, r := range w.Function.Running() {
+		if r.RequestID == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *world) ticks(ctx context.Context, i *injection) (int, error) {
+	for n := range 4 {
+		if n == 3 {
+			if err := rig.Pause(ctx, i.lasts); err != nil {
+				return 0, err
+			}
+		}
+		if _, err := w.Function.InvokeAsync(ctx, lambdalocal.SchedulerInput(lambdalocal.Tick{ScheduledTime: time.Now(), Attempt: n + 1})); err != nil {
+			return 0, fmt.Errorf("tick: %w", err)
+		}
+	}
+	return 1, nil
+}

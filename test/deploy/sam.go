@@ -1,0 +1,186 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/requirements"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
+)
+
+//go:embed inventory.py
+var inventoryProgram string
+
+// sam runs the real SAM command line.
+type sam struct {
+	bin, root string
+	env       []string
+	log       io.Writer
+}
+
+func newSAM(ctx context.Context, root string, log io.Writer, e *emulator) (*sam, error) {
+	list, err := requirements.Of("sam")
+	if err != nil {
+		return nil, err
+	}
+	bin, err := venv.Install(ctx, venv.Config{
+		Name: "sam", Requirements: list, PythonVersion: requirements.PythonVersion, Progress: os.Stderr,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := &sam{bin: bin, root: root, log: log}
+	for _, kv := range os.Environ() {
+		// Whatever account this machine may reach, it is not meant here.
+		if !strings.HasPrefix(kv, "AWS_") && !strings.HasPrefix(kv, "SAM_") {
+			s.env = append(s.env, kv)
+		}
+	}
+	s.env = append(s.env, "SAM_CLI_TELEMETRY=0", "AWS_ENDPOINT_URL="+e.url, "AWS_CA_BUNDLE="+e.cert.certFile,
+		"AWS_REGION="+region, "AWS_DEFAULT_REGION="+region, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
+		"AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE="+os.DevNull, "AWS_SHARED_CREDENTIALS_FILE="+os.DevNull)
+	return s, nil
+}
+
+// printed is what a command printed: its answer, and that with all it said.
+type printed struct{ answer, all string }
+
+func (s *sam) run(ctx context.Context, env []string, program string, args ...string) (printed, error) {
+	// The values of parameters hold the database's URL.
+	_, _ = fmt.Fprintf(s.log, "\n$ %s %s ...\n", program, strings.Join(args[:min(2, len(args))], " "))
+	var out, all bytes.Buffer
+	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, program), args...)
+	cmd.Dir, cmd.Env = s.root, slices.Concat(s.env, env)
+	cmd.Stdout = io.MultiWriter(&out, &all, s.log)
+	cmd.Stderr = io.MultiWriter(&all, s.log)
+	if err := cmd.Run(); err != nil {
+		const most = 3000
+		text := all.String()
+		return printed{}, fmt.Errorf("%s %s: %w\n%s", program, args[0], err, text[max(0, len(text)-most):])
+	}
+	return printed{answer: out.String(), all: all.String()}, nil
+}
+
+func (s *sam) build(ctx context.Context, dir, goarch string) error {
+	_, err := s.run(ctx, []string{"LAMBDA_GOARCH=" + goarch}, "sam", "build", "--build-dir", dir)
+	return err
+}
+
+// deploy deploys what was built into dir with the settings of an environment in
+// samconfig.toml, over which the parameters go.
+func (s *sam) deploy(ctx context.Context, dir, environment, stack string, parameters map[string]string) (said string, err error) {
+	args := []string{
+		"deploy", "--template-file", filepath.Join(dir, "template.yaml"), "--config-file", filepath.Join(s.root, "samconfig.toml"),
+		"--config-env", environment, "--stack-name", stack, "--parameter-overrides",
+	}
+	for name, value := range parameters {
+		args = append(args, name+"="+value)
+	}
+	out, err := s.run(ctx, nil, "sam", args...)
+	return out.all, err
+}
+
+func (s *sam) delete(ctx context.Context, stack string) error {
+	_, err := s.run(ctx, nil, "sam", "delete", "--no-prompts", "--stack-name", stack, "--region", region)
+	return err
+}
+
+// outputs returns the outputs of a stack by key.
+func (s *sam) outputs(ctx context.Context, stack string) (map[string]string, error) {
+	out, err := s.run(ctx, nil, "sam", "list", "stack-outputs", "--stack-name", stack, "--output", "json")
+	if err != nil {
+		return nil, err
+	}
+	var list []struct {
+		OutputKey, OutputValue string
+	}
+	if err := decode(out.answer, &list); err != nil {
+		return nil, fmt.Errorf("sam list stack-outputs: %w", err)
+	}
+	outputs := make(map[string]string, len(list))
+	for _, o := range list {
+		outputs[o.OutputKey] = o.OutputValue
+	}
+	return outputs, nil
+}
+
+// invoke calls a function of the stack and decodes its answer.
+func (s *sam) invoke(ctx context.Context, stack, function string, event, answer any) error {
+	encoded, err := json.Marshal(event)
+	if err != nil {
+		return fmt.Errorf("invoke %s: %w", function, err)
+	}
+	out, err := s.run(ctx, nil, "sam", "remote", "invoke", function, "--stack-name", stack,
+		"--region", region, "--event", string(encoded), "--output", "json")
+	if err != nil {
+		return err
+	}
+	var response struct {
+		FunctionError string
+		Payload       json.RawMessage
+	}
+	if err := decode(out.answer, &response); err != nil {
+		return fmt.Errorf("invoke %s: %w", function, err)
+	}
+	if response.FunctionError != "" {
+		return fmt.Errorf("invoke %s: %s: %s", function, response.FunctionError, response.Payload)
+	}
+	payload := []byte(response.Payload)
+	var text string
+	if json.Unmarshal(payload, &text) == nil { // some versions print it as a string
+		payload = []byte(text)
+	}
+	if err := json.Unmarshal(payload, answer); err != nil {
+		return fmt.Errorf("invoke %s: %w: %s", function, err, payload)
+	}
+	return nil
+}
+
+// inventory is what exists: names, and what is compared of them, by kind.
+type inventory map[string]map[string]string
+
+func (s *sam) inventory(ctx context.Context) (inventory, error) {
+	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram)
+	if err != nil {
+		return nil, err
+	}
+	var i inventory
+	if err := decode(out.answer, &i); err != nil {
+		return nil, fmt.Errorf("inventory: %w", err)
+	}
+	return i, nil
+}
+
+// logs returns the last lines that the functions wrote.
+func (s *sam) logs(ctx context.Context) (string, error) {
+	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "logs")
+	return out.answer, err
+}
+
+// secret makes a secret and returns its ARN.
+func (s *sam) secret(ctx context.Context, name, value string) (string, error) {
+	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "secret", name, value)
+	return strings.TrimSpace(out.answer), err
+}
+
+var errNoJSON = errors.New("it printed no JSON")
+
+// decode reads the first JSON value in the text: the command line may say more
+// before and after it.
+func decode(text string, v any) error {
+	begin := strings.IndexAny(text, "[{")
+	if begin < 0 {
+		return fmt.Errorf("%w: %s", errNoJSON, text)
+	}
+	return json.NewDecoder(strings.NewReader(text[begin:])).Decode(v)
+}

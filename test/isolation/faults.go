@@ -1,0 +1,85 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
+)
+
+// fault is what goes on in a phase, away from the quiet aggregates of the
+// watched destination.
+type fault struct {
+	name, what string
+	// faults are planned for the broker.
+	faults []awsfake.Fault
+	effect rig.Effect
+	// brokenOn and hotOn let those aggregates write.
+	brokenOn, hotOn bool
+}
+
+// faults returns all faults; queue is the name of the other destination's.
+func faults(queue string) []fault {
+	group := outbox.GroupID("order", broken)
+	return []fault{
+		{name: "poison", what: "one aggregate whose events can never be accepted", brokenOn: true, faults: []awsfake.Fault{
+			{Kind: awsfake.FailEntry, GroupID: group, Code: "InvalidParameterValue", SenderFault: true, Message: "poison"},
+		}},
+		{name: "transient", what: "one aggregate whose events fail again and again", brokenOn: true, faults: []awsfake.Fault{
+			{Kind: awsfake.FailEntry, GroupID: group, Code: "InternalError"},
+		}},
+		{name: "refused", what: "another destination refuses everything", faults: []awsfake.Fault{
+			{Kind: awsfake.FailCall, Resource: queue, Code: "AccessDenied", Status: http.StatusForbidden, SenderFault: true},
+		}},
+		{name: "unanswered", what: "another destination never answers", effect: rig.Lossy, faults: []awsfake.Fault{
+			{Kind: awsfake.LoseResponse, Mode: awsfake.LossHang, Resource: queue},
+		}},
+		{name: "hot", what: "one aggregate writes at a high rate", hotOn: true},
+	}
+}
+
+func names() []string {
+	var all []string
+	for _, f := range faults("") {
+		all = append(all, f.name)
+	}
+	return all
+}
+
+// play lets the fault go on for d, and then lets what it held up be delivered.
+func (l *load) play(ctx context.Context, f *fault, d time.Duration) error {
+	began := time.Now()
+	var ids []string
+	for _, planned := range f.faults {
+		id, err := l.world.Fake.AddFault(planned)
+		if err != nil {
+			return fmt.Errorf("plan a fault: %w", err)
+		}
+		ids = append(ids, id)
+	}
+	l.brokenOn.Store(f.brokenOn)
+	l.hotOn.Store(f.hotOn)
+	err := rig.Pause(ctx, d)
+	l.brokenOn.Store(false)
+	l.hotOn.Store(false)
+	happened := 0
+	for _, planned := range l.world.Fake.Faults() {
+		for _, id := range ids {
+			if planned.ID == id {
+				happened += planned.Applied
+				l.world.Fake.RemoveFault(id)
+			}
+		}
+	}
+	l.world.Journal.Excuse(f.name, f.effect, began, time.Now())
+	if err == nil && len(ids) > 0 && happened == 0 {
+		return fmt.Errorf("the fault %s never happened", f.name)
+	}
+	return err
+}

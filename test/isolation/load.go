@@ -1,0 +1,106 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+const (
+	// writers write quiet events side by side, quietBatch in a transaction.
+	writers    = 4
+	quietBatch = 4
+	// brokenRate is how many events a second the broken aggregate writes, and
+	// hotBatch how many the hot one writes in a transaction.
+	brokenRate = 20
+	hotBatch   = 20
+)
+
+// The aggregates with a part in a fault.
+const (
+	broken = "broken"
+	hot    = "hot"
+)
+
+// load writes at a steady rate, whatever becomes of the events.
+type load struct {
+	cfg   config
+	world *rig.World
+	meter *meter
+	// brokenOn and hotOn let those aggregates write too.
+	brokenOn, hotOn atomic.Bool
+}
+
+// run writes until ctx ends. What was under way then may fail.
+func (l *load) run(ctx context.Context) error {
+	all, ctx := errgroup.WithContext(ctx)
+	quiet := 2 * l.cfg.rate // at two destinations
+	for n := range writers {
+		random := rand.New(rand.NewPCG(uint64(n), 1)) //nolint:gosec // Repeatable on purpose.
+		all.Go(func() error {
+			return every(ctx, time.Second*writers*quietBatch/time.Duration(quiet), func() error {
+				events := make([]outbox.Event, quietBatch)
+				for i := range events {
+					destination := outbox.DefaultDestination
+					if i%2 == 1 {
+						destination = rig.Audit
+					}
+					events[i] = event(strconv.Itoa(random.IntN(l.cfg.quiet)), destination)
+				}
+				return l.world.Put(ctx, events, l.meter.quiet)
+			})
+		})
+	}
+	some := func(on *atomic.Bool, aggregate string, rate, batch int) {
+		all.Go(func() error {
+			return every(ctx, time.Second*time.Duration(batch)/time.Duration(rate), func() error {
+				if !on.Load() {
+					return nil
+				}
+				events := make([]outbox.Event, batch)
+				for i := range events {
+					events[i] = event(aggregate, outbox.DefaultDestination)
+				}
+				return l.world.Put(ctx, events, nil)
+			})
+		})
+	}
+	some(&l.brokenOn, broken, brokenRate, 1)
+	some(&l.hotOn, hot, l.cfg.hotRate, hotBatch)
+	return all.Wait()
+}
+
+// every calls f at a fixed rate until ctx ends. A call that comes late does not
+// move the next ones.
+func every(ctx context.Context, d time.Duration, f func() error) error {
+	due := time.Now()
+	for ctx.Err() == nil {
+		if err := f(); err != nil {
+			return err
+		}
+		due = due.Add(d)
+		if wait := time.Until(due); wait > 0 {
+			_ = rig.Pause(ctx, wait) // The end of ctx is looked at next.
+		}
+	}
+	return nil
+}
+
+func event(aggregate, destination string) outbox.Event {
+	return outbox.Event{
+		EventID: uuid.Must(uuid.NewV7()), AggregateType: "order", AggregateID: aggregate, Type: "order.changed", Destination: destination,
+		Payload: json.RawMessage(fmt.Sprintf(`{"n":%d}`, rand.Uint32())), //nolint:gosec // No secret.
+	}
+}

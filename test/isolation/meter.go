@@ -1,0 +1,100 @@
+//go:build unix
+
+package main
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// watched is where those are that a fault must not hurt.
+const watched = outbox.DefaultDestination
+
+// meter knows when each event of a quiet aggregate at the watched destination
+// was committed, in which phase, and when it was accepted.
+type meter struct {
+	mu     sync.Mutex
+	phase  int
+	open   map[uuid.UUID]sample
+	took   map[int][]time.Duration // by phase
+	stamps []time.Time             // of all acceptances
+}
+
+type sample struct {
+	phase int
+	at    time.Time
+}
+
+func newMeter() *meter { return &meter{open: map[uuid.UUID]sample{}, took: map[int][]time.Duration{}} }
+
+// next begins a phase and returns its number.
+func (m *meter) next() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.phase++
+	return m.phase
+}
+
+// quiet notes events of quiet aggregates right before their commit.
+func (m *meter) quiet(began time.Time, rows []history.Event) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range rows {
+		if rows[i].Lane.Destination == watched {
+			m.open[rows[i].EventID] = sample{m.phase, began}
+		}
+	}
+}
+
+// accepted is told by the broker.
+func (m *meter) accepted(a history.Acceptance) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stamps = append(m.stamps, a.At)
+	s, known := m.open[a.EventID]
+	if !known {
+		return
+	}
+	delete(m.open, a.EventID)
+	m.took[s.phase] = append(m.took[s.phase], a.At.Sub(s.at))
+}
+
+// of returns the times of the events of some phases, sorted.
+func (m *meter) of(phases ...int) []time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []time.Duration
+	for _, p := range phases {
+		all = append(all, m.took[p]...)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// pause returns the longest time without an acceptance that overlaps the time
+// from one to another.
+func (m *meter) pause(from, to time.Time) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	longest := time.Duration(0)
+	for i := 1; i < len(m.stamps); i++ {
+		if m.stamps[i].After(from) && m.stamps[i-1].Before(to) {
+			longest = max(longest, m.stamps[i].Sub(m.stamps[i-1]))
+		}
+	}
+	return longest
+}
+
+// quantile returns the q-quantile of sorted times.
+func quantile(sorted []time.Duration, q float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[int(q*float64(len(sorted)-1))]
+}

@@ -1,0 +1,132 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
+)
+
+// report is what was measured.
+type report struct {
+	cfg       config
+	machine   string
+	meter     *meter
+	played    []played
+	gaps      []time.Duration
+	failovers []time.Duration
+	verdicts  []*history.Verdict
+}
+
+// ratio is what one fault cost those that have no part in it.
+type ratio struct {
+	name, what   string
+	phases       int
+	events       int
+	calm, during time.Duration // p99 of all phases together
+	each         []float64     // of each phase, against the calm ones around it
+}
+
+// value is the median of the phases: a moment in which the machine was busy
+// with something else does not decide.
+func (r *ratio) value() float64 { return r.each[len(r.each)/2] }
+
+func (r *report) ratios() []ratio {
+	var all []ratio
+	for _, f := range faults("") {
+		one := ratio{name: f.name, what: f.what}
+		var in, calm []int
+		for i, p := range r.played {
+			if p.fault != f.name {
+				continue
+			}
+			near := []int{r.played[i-1].number, r.played[i+1].number}
+			in, calm = append(in, p.number), append(calm, near...)
+			one.each = append(one.each, float64(quantile(r.meter.of(p.number), 0.99))/float64(max(1, quantile(r.meter.of(near...), 0.99))))
+		}
+		if len(in) == 0 {
+			continue
+		}
+		slices.Sort(one.each)
+		slices.Sort(calm)
+		calm = slices.Compact(calm)
+		times := r.meter.of(in...)
+		one.phases, one.events = len(in), len(times)
+		one.during, one.calm = quantile(times, 0.99), quantile(r.meter.of(calm...), 0.99)
+		all = append(all, one)
+	}
+	return all
+}
+
+// failoverBar is the lease and the tick: no sooner can anybody know.
+func failoverBar() time.Duration { return rig.LeaseTTL + rig.Tick }
+
+// ok says that every bar was met and that the histories are in order.
+func (r *report) ok() bool {
+	for _, one := range r.ratios() {
+		if one.value() >= mostRatio {
+			return false
+		}
+	}
+	for _, v := range r.verdicts {
+		if !v.OK() {
+			return false
+		}
+	}
+	return (len(r.gaps) == 0 || slices.Max(r.gaps) < mostGap) && (len(r.failovers) == 0 || slices.Max(r.failovers) < failoverBar())
+}
+
+// text is the report, in Markdown.
+func (r *report) text() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d quiet aggregates with %d events/s; %d processors, load average %s\n\n", r.cfg.quiet, r.cfg.rate, runtime.NumCPU(), r.machine)
+	b.WriteString("| fault elsewhere | phases | events | p99 calm | p99 during | ratio: least, median, most | bar |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n")
+	for _, one := range r.ratios() {
+		fmt.Fprintf(&b, "| `%s`: %s | %d | %d | %.1f ms | %.1f ms | %.2f, %.2f, %.2f | %s |\n", one.name, one.what, one.phases, one.events,
+			milliseconds(one.calm), milliseconds(one.during), one.each[0], one.value(), one.each[len(one.each)-1], met(one.value() < mostRatio, "< 2"))
+	}
+	b.WriteString("\n")
+	if n := len(r.gaps); n > 0 {
+		slices.Sort(r.gaps)
+		fmt.Fprintf(&b, "- %d hand-overs: longest time without an acceptance p50 %.0f ms, max %.0f ms (%s)\n", n,
+			milliseconds(quantile(r.gaps, 0.5)), milliseconds(r.gaps[n-1]), met(r.gaps[n-1] < mostGap, "< "+mostGap.String()))
+	}
+	if n := len(r.failovers); n > 0 {
+		slices.Sort(r.failovers)
+		fmt.Fprintf(&b, "- %d times kill -9, to the first acceptance: p50 %.2f s, max %.2f s (%s: lease %s, tick %s)\n", n,
+			quantile(r.failovers, 0.5).Seconds(), r.failovers[n-1].Seconds(), met(r.failovers[n-1] < failoverBar(), "< "+failoverBar().String()), rig.LeaseTTL, rig.Tick)
+	}
+	for _, v := range r.verdicts {
+		text := v.String()
+		if v.OK() {
+			text, _, _ = strings.Cut(text, "\n") // The latencies are above.
+		}
+		fmt.Fprintf(&b, "- history: %s\n", strings.TrimSpace(text))
+	}
+	return b.String()
+}
+
+func met(ok bool, bar string) string {
+	if ok {
+		return bar + ", met"
+	}
+	return bar + ", MISSED"
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// loadAverage is that of the last minute: how busy the machine was.
+func loadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.Fields(string(text))[0]
+}
