@@ -20,7 +20,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/bench/limit"
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
@@ -342,9 +342,9 @@ func (t *trial) startRelay(ctx context.Context) error {
 		env["OUTBOX_PPROF"] = t.pprof
 	}
 	maps.Copy(env, t.Env)
-	fn, err := lambdalocal.New(lambdalocal.Config{
+	fn, err := lambdahost.New(lambdahost.Config{
 		Name: "relay", Binary: t.program, Env: env, Timeout: 15 * time.Minute, Memory: memoryMB, MaxConcurrency: 1,
-		Output: func(l lambdalocal.Line) { _, _ = fmt.Fprintln(t.log, l.Text) },
+		Output: func(l lambdahost.Line) { _, _ = fmt.Fprintln(t.log, l.Text) },
 	})
 	if err != nil {
 		return err

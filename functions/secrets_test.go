@@ -27,7 +27,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
@@ -416,8 +416,8 @@ func TestNoFunctionWritesSecretsOrPayloads(t *testing.T) {
 // and the error.
 func run(t *testing.T, binary, request string, env map[string]string) string {
 	t.Helper()
-	var output lambdalocal.Transcript
-	f, err := lambdalocal.New(lambdalocal.Config{
+	var output lambdahost.Transcript
+	f, err := lambdahost.New(lambdahost.Config{
 		Binary: binary, Timeout: 20 * time.Second, Memory: 512, Env: env,
 		Output: output.Add,
 	})
@@ -430,7 +430,7 @@ func run(t *testing.T, binary, request string, env map[string]string) string {
 		answers.Write(response.Payload)
 		if invokeErr != nil {
 			answers.WriteString("\n" + invokeErr.Error())
-			if failed, ok := errors.AsType[*lambdalocal.FunctionError](invokeErr); ok {
+			if failed, ok := errors.AsType[*lambdahost.FunctionError](invokeErr); ok {
 				fmt.Fprintf(&answers, "\n%+v", *failed)
 			}
 		}

@@ -23,7 +23,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
@@ -53,7 +53,7 @@ func TestMain(m *testing.M) {
 }
 
 // function runs the program with the variables and returns what it wrote.
-func function(t *testing.T, env map[string]string) (*lambdalocal.Function, *lambdalocal.Transcript) {
+func function(t *testing.T, env map[string]string) (*lambdahost.Function, *lambdahost.Transcript) {
 	t.Helper()
 	binary, err := program()
 	if err != nil {
@@ -61,8 +61,8 @@ func function(t *testing.T, env map[string]string) (*lambdalocal.Function, *lamb
 	}
 	all := map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 	maps.Copy(all, env)
-	var output lambdalocal.Transcript
-	f, err := lambdalocal.New(lambdalocal.Config{
+	var output lambdahost.Transcript
+	f, err := lambdahost.New(lambdahost.Config{
 		Binary: binary, Timeout: 2 * time.Minute, Memory: 512, Env: all,
 		Output: output.Add,
 	})
@@ -79,7 +79,7 @@ func function(t *testing.T, env map[string]string) (*lambdalocal.Function, *lamb
 	return f, &output
 }
 
-func invoke(t *testing.T, f *lambdalocal.Function, request string) (redrive.Answer, error) {
+func invoke(t *testing.T, f *lambdahost.Function, request string) (redrive.Answer, error) {
 	t.Helper()
 	response, err := f.Invoke(t.Context(), []byte(request))
 	if err != nil {
@@ -150,7 +150,7 @@ func TestTheProgramRedrivesADeadLetterQueueThroughKills(t *testing.T) {
 	if *campaign {
 		groups = 500
 	}
-	var f *lambdalocal.Function
+	var f *lambdahost.Function
 	sent := 0
 	// Called for each acceptance, in order.
 	fake := start(t, awsfake.Config{OnAccepted: func(a awsfake.Accepted) {

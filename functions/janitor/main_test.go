@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 )
 
@@ -78,14 +78,14 @@ func TestTheProgramNamesWhatIsWrong(t *testing.T) {
 }
 
 // function starts the program and returns it with what it wrote.
-func function(t *testing.T, database string) (*lambdalocal.Function, *lambdalocal.Transcript) {
+func function(t *testing.T, database string) (*lambdahost.Function, *lambdahost.Transcript) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bootstrap")
 	if built, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, built)
 	}
-	var output lambdalocal.Transcript
-	f, err := lambdalocal.New(lambdalocal.Config{
+	var output lambdahost.Transcript
+	f, err := lambdahost.New(lambdahost.Config{
 		Binary:  path,
 		Timeout: 30 * time.Second,
 		Memory:  256,

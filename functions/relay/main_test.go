@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
@@ -120,14 +120,14 @@ func TestTheProgramNamesWhatIsWrong(t *testing.T) {
 }
 
 // function builds the program and returns it with what it wrote.
-func function(t *testing.T, database, endpoint, queue string) (*lambdalocal.Function, *lambdalocal.Transcript) {
+func function(t *testing.T, database, endpoint, queue string) (*lambdahost.Function, *lambdahost.Transcript) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "bootstrap")
 	if built, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, built)
 	}
-	var output lambdalocal.Transcript
-	f, err := lambdalocal.New(lambdalocal.Config{
+	var output lambdahost.Transcript
+	f, err := lambdahost.New(lambdahost.Config{
 		Binary:  binary,
 		Timeout: 30 * time.Second,
 		Memory:  512,

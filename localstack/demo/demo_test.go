@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
@@ -139,13 +139,13 @@ func TestReportIsNotOKUnlessEverythingAgrees(t *testing.T) {
 func TestFleetSortsInvocations(t *testing.T) {
 	t.Parallel()
 	var f fleet
-	answer := func(json string) lambdalocal.Response { return lambdalocal.Response{Payload: []byte(json)} }
+	answer := func(json string) lambdahost.Response { return lambdahost.Response{Payload: []byte(json)} }
 	f.done(answer(`{"outcome":"standby"}`), nil)
 	f.done(answer(`{"outcome":"superseded","hand_overs":64,"unknown":3}`), nil)
 	f.done(answer(`{"outcome":"idle","hand_overs":64}`), nil)
-	f.done(lambdalocal.Response{ColdStart: 5 * time.Millisecond}, &lambdalocal.FunctionError{Type: lambdalocal.TypeExit, Message: "signal: killed"})
-	f.done(lambdalocal.Response{}, &lambdalocal.FunctionError{Type: lambdalocal.TypeExit, Message: "exit status 1"})
-	f.done(lambdalocal.Response{}, errors.New("other"))
+	f.done(lambdahost.Response{ColdStart: 5 * time.Millisecond}, &lambdahost.FunctionError{Type: lambdahost.TypeExit, Message: "signal: killed"})
+	f.done(lambdahost.Response{}, &lambdahost.FunctionError{Type: lambdahost.TypeExit, Message: "exit status 1"})
+	f.done(lambdahost.Response{}, errors.New("other"))
 	got := f.snapshot()
 	want := fleetStats{
 		Invocations: 6, Standby: 1, Relays: 2, HandOvers: 1, Killed: 1, Failed: 2,

@@ -13,14 +13,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
 // fleet is the relay function and what became of its invocations.
 type fleet struct {
-	fn *lambdalocal.Function
+	fn *lambdahost.Function
 
 	mu    sync.Mutex
 	stats fleetStats
@@ -64,10 +64,10 @@ func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*flee
 		"OUTBOX_IDLE_EXIT":   "3s",
 	})
 	f := &fleet{}
-	f.fn, err = lambdalocal.New(lambdalocal.Config{
+	f.fn, err = lambdahost.New(lambdahost.Config{
 		Name: "relay", Binary: binary, Env: env, Region: region, Timeout: relayTimeout, Memory: 512,
 		MaxConcurrency: 6, MaxEventAge: time.Minute, Done: f.done,
-		Output: func(l lambdalocal.Line) {
+		Output: func(l lambdahost.Line) {
 			_, _ = fmt.Fprintf(log, "relay %d: %s\n", l.Environment, l.Text)
 		},
 	})
@@ -75,7 +75,7 @@ func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*flee
 }
 
 // done counts an invocation.
-func (f *fleet) done(r lambdalocal.Response, err error) {
+func (f *fleet) done(r lambdahost.Response, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	st := &f.stats
@@ -89,8 +89,8 @@ func (f *fleet) done(r lambdalocal.Response, err error) {
 		err = json.Unmarshal(r.Payload, &summary)
 	}
 	if err != nil {
-		var failure *lambdalocal.FunctionError
-		if errors.As(err, &failure) && failure.Type == lambdalocal.TypeExit && strings.Contains(failure.Message, "killed") {
+		var failure *lambdahost.FunctionError
+		if errors.As(err, &failure) && failure.Type == lambdahost.TypeExit && strings.Contains(failure.Message, "killed") {
 			st.Killed++
 			return
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/consumer"
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/service"
@@ -113,7 +113,7 @@ func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (
 	defer stop(nil)
 	var background sync.WaitGroup
 	background.Go(func() {
-		lambdalocal.Schedule{Every: d.cfg.tick}.Run(working, d.fleet.fn)
+		lambdahost.Schedule{Every: d.cfg.tick}.Run(working, d.fleet.fn)
 	})
 	for _, c := range d.consumers {
 		background.Go(func() {
@@ -210,7 +210,7 @@ func (d *demo) kill(ctx context.Context) error {
 			continue
 		}
 		killed, err := d.fleet.killOwner(ctx, d.stack.pool, func() { d.journal.Cause(history.Cause{Kind: history.Crash}) })
-		if err != nil && ctx.Err() == nil && !errors.Is(err, lambdalocal.ErrNotRunning) {
+		if err != nil && ctx.Err() == nil && !errors.Is(err, lambdahost.ErrNotRunning) {
 			return err
 		}
 		if killed && err == nil {

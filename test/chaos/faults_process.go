@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
@@ -42,7 +42,7 @@ func (w *world) kill(ctx context.Context, i *injection) (int, error) {
 	}
 	from := time.Now()
 	if err := w.Function.Kill(name); err != nil {
-		if errors.Is(err, lambdalocal.ErrNotRunning) {
+		if errors.Is(err, lambdahost.ErrNotRunning) {
 			return 0, nil
 		}
 		return 0, fmt.Errorf("kill: %w", err)
@@ -67,7 +67,7 @@ func (w *world) stop(ctx context.Context, i *injection, resume bool) (int, error
 	}
 	from := time.Now()
 	if err = w.Function.Pause(name); err != nil {
-		if errors.Is(err, lambdalocal.ErrNotRunning) {
+		if errors.Is(err, lambdahost.ErrNotRunning) {
 			return 0, nil
 		}
 		return 0, fmt.Errorf("freeze: %w", err)
@@ -80,7 +80,7 @@ func (w *world) stop(ctx context.Context, i *injection, resume bool) (int, error
 	}
 	gone := !w.runs(name)
 	w.excuse(i, from, time.Now())
-	if resumeErr := w.Function.Resume(name); resumeErr != nil && !errors.Is(resumeErr, lambdalocal.ErrNotRunning) {
+	if resumeErr := w.Function.Resume(name); resumeErr != nil && !errors.Is(resumeErr, lambdahost.ErrNotRunning) {
 		err = errors.Join(err, fmt.Errorf("resume: %w", resumeErr))
 	}
 	if err != nil || resume == gone {
@@ -105,7 +105,7 @@ func (w *world) ticks(ctx context.Context, i *injection) (int, error) {
 				return 0, err
 			}
 		}
-		if _, err := w.Function.InvokeAsync(ctx, lambdalocal.SchedulerInput(lambdalocal.Tick{ScheduledTime: time.Now(), Attempt: n + 1})); err != nil {
+		if _, err := w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(lambdahost.Tick{ScheduledTime: time.Now(), Attempt: n + 1})); err != nil {
 			return 0, fmt.Errorf("tick: %w", err)
 		}
 	}

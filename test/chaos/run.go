@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
@@ -83,7 +83,7 @@ func (r *result) play(ctx context.Context, cfg config, p rig.Program, server *pg
 	ticking, stopTicks := context.WithCancel(ctx)
 	defer stopTicks()
 	var background, writing sync.WaitGroup
-	background.Go(func() { lambdalocal.Schedule{Every: rig.Tick}.Run(ticking, w.Function) })
+	background.Go(func() { lambdahost.Schedule{Every: rig.Tick}.Run(ticking, w.Function) })
 	stop := make(chan struct{})
 	writing.Go(func() {
 		if writeErr := w.Write(ctx, r.seed, stop); writeErr != nil {

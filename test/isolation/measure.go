@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
@@ -103,11 +103,11 @@ func (r *report) run(ctx context.Context, p rig.Program, server *pgserver.Server
 	var background, writing sync.WaitGroup
 	if c.Timeout > 0 {
 		// One relay for all of it.
-		if _, err = w.Function.InvokeAsync(ctx, lambdalocal.SchedulerInput(lambdalocal.Tick{ScheduledTime: time.Now()})); err != nil {
+		if _, err = w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(lambdahost.Tick{ScheduledTime: time.Now()})); err != nil {
 			return err
 		}
 	} else {
-		background.Go(func() { lambdalocal.Schedule{Every: rig.Tick}.Run(ticking, w.Function) })
+		background.Go(func() { lambdahost.Schedule{Every: rig.Tick}.Run(ticking, w.Function) })
 	}
 	l := &load{cfg: r.cfg, world: w, meter: m}
 	writing.Go(func() {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
@@ -85,7 +85,7 @@ func (r *report) kill(ctx context.Context, l *load) error {
 			owner = l.world.Owner(ctx)
 		}
 		at := time.Now()
-		if err := l.world.Function.Kill(owner); errors.Is(err, lambdalocal.ErrNotRunning) {
+		if err := l.world.Function.Kill(owner); errors.Is(err, lambdahost.ErrNotRunning) {
 			continue
 		} else if err != nil {
 			return fmt.Errorf("kill: %w", err)

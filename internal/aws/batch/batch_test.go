@@ -1,4 +1,4 @@
-package awsbatch
+package batch
 
 import (
 	"context"

@@ -1,3 +1,3 @@
-// Package awsbatch is what the sinks for SQS and SNS share: sending one batch,
+// Package batch is what the sinks for SQS and SNS share: sending one batch,
 // matching the answers to the messages, and sorting errors into classes.
-package awsbatch
+package batch

@@ -1,4 +1,4 @@
-package awswire
+package wire
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ type Entry struct {
 
 // Entries are the entries of an answer, in its order.
 type Entries struct {
-	list [awsbatch.MaxEntries]Entry
+	list [batch.MaxEntries]Entry
 	n    int
 }
 
@@ -51,7 +51,7 @@ func (e *Entries) Repeated() bool {
 }
 
 // Answers copies the entries out of the body.
-func (e *Entries) Answers() []awsbatch.Answer {
+func (e *Entries) Answers() []batch.Answer {
 	size := 0
 	for i := range e.All() {
 		size += len(e.list[i].MessageID) + len(e.list[i].SequenceNumber)
@@ -66,10 +66,10 @@ func (e *Entries) Answers() []awsbatch.Answer {
 		text, texts = texts[:n], texts[n:]
 		return text
 	}
-	answers := make([]awsbatch.Answer, e.n)
+	answers := make([]batch.Answer, e.n)
 	for i := range e.All() {
 		entry := &e.list[i]
-		answers[i] = awsbatch.Answer{
+		answers[i] = batch.Answer{
 			ID:             entryID(entry.ID),
 			Accepted:       entry.Accepted,
 			MessageID:      cut(len(entry.MessageID)),
@@ -82,7 +82,7 @@ func (e *Entries) Answers() []awsbatch.Answer {
 	return answers
 }
 
-// entryID spares the ids of awsbatch.EntryID an allocation.
+// entryID spares the ids of batch.EntryID an allocation.
 func entryID(id []byte) string {
 	if len(id) == 1 && id[0] >= '0' && id[0] <= '9' {
 		return strconv.Itoa(int(id[0] - '0'))

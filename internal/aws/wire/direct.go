@@ -1,4 +1,4 @@
-package awswire
+package wire
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package awswire_test
+package wire_test
 
 import (
 	"bytes"

@@ -1,8 +1,8 @@
-// Package awswire writes the requests and reads the answers of the two batch
+// Package wire writes the requests and reads the answers of the two batch
 // calls in place of the AWS SDK's own steps for that, which cost several times
 // as much. All else of a call remains the SDK's: credentials, endpoint,
 // signature, retries, and the reading of errors.
-package awswire
+package wire
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package awswire
+package wire
 
 const upperHex = "0123456789ABCDEF"
 

@@ -1,4 +1,4 @@
-package awswire_test
+package wire_test
 
 import (
 	"encoding/json"
@@ -14,8 +14,8 @@ func FuzzAppendJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		var got string
-		if err := json.Unmarshal(awswire.AppendJSON(nil, s), &got); err != nil {
-			t.Fatalf("%q: %v", awswire.AppendJSON(nil, s), err)
+		if err := json.Unmarshal(wire.AppendJSON(nil, s), &got); err != nil {
+			t.Fatalf("%q: %v", wire.AppendJSON(nil, s), err)
 		}
 		if want := strings.ToValidUTF8(s, "\ufffd"); !strings.Contains(s, "\xff") && len(want) == len(s) && got != want {
 			t.Errorf("%q became %q", s, got)
@@ -30,7 +30,7 @@ func TestAppendJSONOfEveryByte(t *testing.T) {
 		for at := range 17 {
 			s := strings.Repeat("~", at) + string(rune(c)) + strings.Repeat(" ", 17-at)
 			var got string
-			if err := json.Unmarshal(awswire.AppendJSON(nil, s), &got); err != nil || got != s {
+			if err := json.Unmarshal(wire.AppendJSON(nil, s), &got); err != nil || got != s {
 				t.Fatalf("%q became %q: %v", s, got, err)
 			}
 		}
@@ -42,6 +42,6 @@ func BenchmarkAppendJSON(b *testing.B) {
 	var dst []byte
 	b.SetBytes(int64(len(s)))
 	for b.Loop() {
-		dst = awswire.AppendJSON(dst[:0], s)
+		dst = wire.AppendJSON(dst[:0], s)
 	}
 }

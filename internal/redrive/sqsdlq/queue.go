@@ -92,7 +92,7 @@ func seconds(d time.Duration) int32 {
 func (q *Queue) Delete(ctx context.Context, receipts []string) []error {
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(receipts))
 	for i := range receipts {
-		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(awsbatch.EntryID(i)), ReceiptHandle: &receipts[i]}
+		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(batch.EntryID(i)), ReceiptHandle: &receipts[i]}
 	}
 	out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries})
 	if err != nil {
@@ -110,7 +110,7 @@ func (q *Queue) Hide(ctx context.Context, receipts []string, d time.Duration) []
 	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(receipts))
 	for i := range receipts {
 		entries[i] = types.ChangeMessageVisibilityBatchRequestEntry{
-			Id: aws.String(awsbatch.EntryID(i)), ReceiptHandle: &receipts[i], VisibilityTimeout: seconds(d),
+			Id: aws.String(batch.EntryID(i)), ReceiptHandle: &receipts[i], VisibilityTimeout: seconds(d),
 		}
 	}
 	out, err := q.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url, Entries: entries})
@@ -144,7 +144,7 @@ func answered(n int, done []string, failed []types.BatchResultErrorEntry) []erro
 	}
 	for k := range failed {
 		if i := at(aws.ToString(failed[k].Id)); i >= 0 {
-			errs[i] = &awsbatch.EntryError{
+			errs[i] = &batch.EntryError{
 				Code: aws.ToString(failed[k].Code), Message: aws.ToString(failed[k].Message), SenderFault: failed[k].SenderFault,
 			}
 		}

@@ -24,7 +24,7 @@ type TargetClient interface {
 type Target struct {
 	client TargetClient
 	url    string
-	sender *awsbatch.Sender
+	sender *batch.Sender
 }
 
 var _ redrive.Target = (*Target)(nil)
@@ -32,8 +32,8 @@ var _ redrive.Target = (*Target)(nil)
 // NewTarget returns the target at url. MessageBytes is the queue's
 // MaximumMessageSize.
 func NewTarget(client TargetClient, url string, messageBytes int) *Target {
-	return &Target{client: client, url: url, sender: awsbatch.New(nil, outbox.Limits{
-		Entries: awsbatch.MaxEntries, MessageBytes: messageBytes, BatchBytes: outbox.MaxMessageBytes,
+	return &Target{client: client, url: url, sender: batch.New(nil, outbox.Limits{
+		Entries: batch.MaxEntries, MessageBytes: messageBytes, BatchBytes: outbox.MaxMessageBytes,
 	})}
 }
 
@@ -52,14 +52,14 @@ func (t *Target) Send(ctx context.Context, msgs []redrive.Message) []outbox.Resu
 			GroupID: msgs[i].GroupID, DeduplicationID: msgs[i].DeduplicationID, Size: msgs[i].Size(), Body: strconv.Itoa(i),
 		}
 	}
-	return t.sender.PublishWith(ctx, stand, func(ctx context.Context, part []outbox.Message) ([]awsbatch.Answer, error) {
+	return t.sender.PublishWith(ctx, stand, func(ctx context.Context, part []outbox.Message) ([]batch.Answer, error) {
 		entries := make([]types.SendMessageBatchRequestEntry, len(part))
 		for k := range part {
 			i, err := strconv.Atoi(part[k].Body)
 			if err != nil {
 				return nil, err
 			}
-			entries[k] = entry(awsbatch.EntryID(k), &msgs[i])
+			entries[k] = entry(batch.EntryID(k), &msgs[i])
 		}
 		return t.call(ctx, entries)
 	})
@@ -90,22 +90,22 @@ func entry(id string, m *redrive.Message) types.SendMessageBatchRequestEntry {
 	return e
 }
 
-func (t *Target) call(ctx context.Context, entries []types.SendMessageBatchRequestEntry) ([]awsbatch.Answer, error) {
+func (t *Target) call(ctx context.Context, entries []types.SendMessageBatchRequestEntry) ([]batch.Answer, error) {
 	out, err := t.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &t.url, Entries: entries})
 	if err != nil {
 		return nil, err
 	}
-	answers := make([]awsbatch.Answer, 0, len(entries))
+	answers := make([]batch.Answer, 0, len(entries))
 	for i := range out.Successful {
 		e := &out.Successful[i]
-		answers = append(answers, awsbatch.Answer{
+		answers = append(answers, batch.Answer{
 			ID: aws.ToString(e.Id), Accepted: true,
 			MessageID: aws.ToString(e.MessageId), SequenceNumber: aws.ToString(e.SequenceNumber),
 		})
 	}
 	for i := range out.Failed {
 		e := &out.Failed[i]
-		answers = append(answers, awsbatch.Answer{
+		answers = append(answers, batch.Answer{
 			ID: aws.ToString(e.Id), Code: aws.ToString(e.Code), Message: aws.ToString(e.Message), SenderFault: e.SenderFault,
 		})
 	}

@@ -1,6 +1,6 @@
-// Package broker is the model behind the fake: queues, topics and their rules,
+// Package fakebroker is the model behind the fake: queues, topics and their rules,
 // without any wire format.
-package broker
+package fakebroker
 
 import (
 	"math/rand/v2"

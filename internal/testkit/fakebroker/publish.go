@@ -1,4 +1,4 @@
-package broker
+package fakebroker
 
 import (
 	"crypto/md5" //nolint:gosec // the protocol's checksum, not a secret

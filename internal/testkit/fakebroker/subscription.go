@@ -1,4 +1,4 @@
-package broker
+package fakebroker
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package wire
+package fakewire
 
 import (
 	"encoding/base64"
@@ -118,7 +118,7 @@ func publishMember(e *BatchEntry, member, value string) error {
 		return err
 	}
 	for len(e.Attributes) <= i {
-		e.Attributes = append(e.Attributes, broker.Attribute{})
+		e.Attributes = append(e.Attributes, fakebroker.Attribute{})
 	}
 	a := &e.Attributes[i]
 	switch field {

@@ -1,4 +1,4 @@
-package wire_test
+package fakewire_test
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ func FuzzJSON(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, in string) {
-		j := wire.NewJSON(in)
+		j := fakewire.NewJSON(in)
 		err := j.Skip()
 		if err == nil {
 			err = j.End()
@@ -29,7 +29,7 @@ func FuzzJSON(f *testing.F) {
 		}
 		var want string
 		if json.Unmarshal([]byte(in), &want) == nil && in != "" {
-			j := wire.NewJSON(in)
+			j := fakewire.NewJSON(in)
 			if j.Null() {
 				return
 			}
@@ -45,7 +45,7 @@ func FuzzAppendJSON(f *testing.F) {
 	f.Add("a\"\\\n\x00\x1f\xffé\u2028")
 	f.Fuzz(func(t *testing.T, in string) {
 		var out string
-		if err := json.Unmarshal(wire.AppendJSON(nil, in), &out); err != nil {
+		if err := json.Unmarshal(fakewire.AppendJSON(nil, in), &out); err != nil {
 			t.Fatal(err)
 		}
 		if utf8.ValidString(in) && out != in {
@@ -64,7 +64,7 @@ func FuzzDecodeSend(f *testing.F) {
 				MessageBody string
 			}
 		}
-		got, err := wire.DecodeSend(in, true)
+		got, err := fakewire.DecodeSend(in, true)
 		if err != nil {
 			return
 		}
@@ -86,7 +86,7 @@ func FuzzDecodePublish(f *testing.F) {
 	f.Add("PublishBatchRequestEntries.member.99999.Id=a")
 	f.Add("TopicArn=%zz")
 	f.Fuzz(func(t *testing.T, in string) {
-		got, err := wire.DecodePublish(in, true)
+		got, err := fakewire.DecodePublish(in, true)
 		if err != nil {
 			return
 		}

@@ -1,6 +1,6 @@
-// Package wire decodes and encodes the protocols of SQS (JSON 1.0) and SNS
+// Package fakewire decodes and encodes the protocols of SQS (JSON 1.0) and SNS
 // (Query) where speed matters.
-package wire
+package fakewire
 
 import (
 	"errors"

@@ -1,4 +1,4 @@
-package wire
+package fakewire
 
 import (
 	"encoding/base64"
@@ -11,7 +11,7 @@ import (
 // BatchEntry is one entry of a batch, or the message of a single send.
 type BatchEntry struct {
 	ID string
-	broker.Entry
+	fakebroker.Entry
 }
 
 // Batch is a send of either service: a SendMessageBatch, a SendMessage (one
@@ -82,7 +82,7 @@ func (j *JSON) entryMember(e *BatchEntry, key string) (err error) {
 	case "MessageAttributes":
 		e.Attributes, err = j.attributes()
 	case "MessageSystemAttributes":
-		var system []broker.Attribute
+		var system []fakebroker.Attribute
 		if system, err = j.attributes(); err != nil {
 			return err
 		}
@@ -98,13 +98,13 @@ func (j *JSON) entryMember(e *BatchEntry, key string) (err error) {
 }
 
 // attributes reads a map of attributes, sorted by name.
-func (j *JSON) attributes() ([]broker.Attribute, error) {
+func (j *JSON) attributes() ([]fakebroker.Attribute, error) {
 	if j.Null() {
 		return nil, nil
 	}
-	var out []broker.Attribute
+	var out []fakebroker.Attribute
 	err := j.Object(func(name string) error {
-		a := broker.Attribute{Name: name}
+		a := fakebroker.Attribute{Name: name}
 		err := j.Object(func(key string) (err error) {
 			switch key {
 			case "DataType":
@@ -128,6 +128,6 @@ func (j *JSON) attributes() ([]broker.Attribute, error) {
 	return out, err
 }
 
-func sortAttributes(list []broker.Attribute) {
-	slices.SortStableFunc(list, func(a, b broker.Attribute) int { return strings.Compare(a.Name, b.Name) })
+func sortAttributes(list []fakebroker.Attribute) {
+	slices.SortStableFunc(list, func(a, b fakebroker.Attribute) int { return strings.Compare(a.Name, b.Name) })
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package lambdalocal_test
+package lambdahost_test
 
 import (
 	"context"
@@ -13,17 +13,17 @@ import (
 )
 
 type done struct {
-	r   lambdalocal.Response
+	r   lambdahost.Response
 	err error
 }
 
 func TestAsyncEventIsRetriedUnderOneRequestID(t *testing.T) {
 	t.Parallel()
 	ends := make(chan done, 10)
-	f := newFunction(t, lambdalocal.Config{
+	f := newFunction(t, lambdahost.Config{
 		Retries:    2,
 		RetryDelay: func(int) time.Duration { return time.Millisecond },
-		Done:       func(r lambdalocal.Response, err error) { ends <- done{r, err} },
+		Done:       func(r lambdahost.Response, err error) { ends <- done{r, err} },
 	})
 	id, err := f.InvokeAsync(t.Context(), request("fail", "again"))
 	if err != nil {
@@ -51,17 +51,17 @@ func TestThrottledAsyncEventRunsLaterOrExpires(t *testing.T) {
 		want   error
 	}{
 		"runs later": {time.Hour, nil},
-		"expires":    {time.Millisecond, lambdalocal.ErrExpired},
+		"expires":    {time.Millisecond, lambdahost.ErrExpired},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			out, ends := collect(), make(chan done, 1000)
-			f := newFunction(t, lambdalocal.Config{
+			f := newFunction(t, lambdahost.Config{
 				MaxConcurrency: 1,
 				MaxEventAge:    tt.maxAge,
 				ThrottleDelay:  func(int) time.Duration { return 5 * time.Millisecond },
 				Output:         out.add,
-				Done:           func(r lambdalocal.Response, err error) { ends <- done{r, err} },
+				Done:           func(r lambdahost.Response, err error) { ends <- done{r, err} },
 			})
 			release := filepath.Join(t.TempDir(), "release")
 			if _, err := f.InvokeAsync(t.Context(), request("wait", release)); err != nil {
@@ -72,14 +72,14 @@ func TestThrottledAsyncEventRunsLaterOrExpires(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := <-ends; d.r.RequestID != id || !errors.Is(d.err, lambdalocal.ErrThrottled) {
+			if d := <-ends; d.r.RequestID != id || !errors.Is(d.err, lambdahost.ErrThrottled) {
 				t.Fatalf("first end %+v, want a throttled attempt", d)
 			}
 			if tt.want == nil {
 				touch(t, release)
 			}
 			for d := range ends {
-				if d.r.RequestID == id && !errors.Is(d.err, lambdalocal.ErrThrottled) {
+				if d.r.RequestID == id && !errors.Is(d.err, lambdahost.ErrThrottled) {
 					if !errors.Is(d.err, tt.want) {
 						t.Errorf("end = %v, want %v", d.err, tt.want)
 					}
@@ -94,13 +94,13 @@ func TestWaitingEventEndsWithItsContextAndWithClose(t *testing.T) {
 	t.Parallel()
 	ends := make(chan done, 10)
 	retrying := make(chan struct{}, 2)
-	f := newFunction(t, lambdalocal.Config{
+	f := newFunction(t, lambdahost.Config{
 		Retries: 1,
 		RetryDelay: func(int) time.Duration {
 			retrying <- struct{}{}
 			return time.Hour / 2
 		},
-		Done: func(r lambdalocal.Response, err error) { ends <- done{r, err} },
+		Done: func(r lambdahost.Response, err error) { ends <- done{r, err} },
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	if _, err := f.InvokeAsync(ctx, request("fail", "")); err != nil {
@@ -122,10 +122,10 @@ func TestWaitingEventEndsWithItsContextAndWithClose(t *testing.T) {
 		t.Fatal(err)
 	}
 	<-ends
-	if d := <-ends; !errors.Is(d.err, lambdalocal.ErrClosed) {
-		t.Errorf("end = %v, want %v", d.err, lambdalocal.ErrClosed)
+	if d := <-ends; !errors.Is(d.err, lambdahost.ErrClosed) {
+		t.Errorf("end = %v, want %v", d.err, lambdahost.ErrClosed)
 	}
-	if _, err := f.InvokeAsync(t.Context(), nil); !errors.Is(err, lambdalocal.ErrClosed) {
-		t.Errorf("event after close: %v, want %v", err, lambdalocal.ErrClosed)
+	if _, err := f.InvokeAsync(t.Context(), nil); !errors.Is(err, lambdahost.ErrClosed) {
+		t.Errorf("event after close: %v, want %v", err, lambdahost.ErrClosed)
 	}
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package lambdalocal runs compiled Lambda functions on this machine, without
+// Package lambdahost runs compiled Lambda functions on this machine, without
 // Docker: the bootstrap program of a provided.al2023 function is a process that
 // asks a Runtime API for its next invocation, and this package is that API.
 //
@@ -14,4 +14,4 @@
 // It does not bound memory or processor time, nor the size of payloads.
 //
 // The protocol: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
-package lambdalocal
+package lambdahost

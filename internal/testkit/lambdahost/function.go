@@ -1,6 +1,6 @@
 //go:build unix
 
-package lambdalocal
+package lambdahost
 
 import (
 	"context"
@@ -44,10 +44,10 @@ type Response struct {
 // New returns a function. It starts no process before the first invocation.
 func New(cfg Config) (*Function, error) {
 	if err := cfg.Validate(); err != nil {
-		return nil, fmt.Errorf("lambdalocal: %w", err)
+		return nil, fmt.Errorf("lambdahost: %w", err)
 	}
 	if err := cfg.setDefaults(); err != nil {
-		return nil, fmt.Errorf("lambdalocal: %w", err)
+		return nil, fmt.Errorf("lambdahost: %w", err)
 	}
 	return &Function{cfg: cfg, live: map[*environment]bool{}, closing: make(chan struct{})}, nil
 }

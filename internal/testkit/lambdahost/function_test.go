@@ -1,6 +1,6 @@
 //go:build unix
 
-package lambdalocal_test
+package lambdahost_test
 
 import (
 	"context"
@@ -33,7 +33,7 @@ var buildOnce = sync.OnceValues(func() (string, error) {
 var buildDir string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "lambdalocal-")
+	dir, err := os.MkdirTemp("", "lambdahost-")
 	if err != nil {
 		fmt.Println(err)
 		os.Exit(1)
@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 // plenty is a timeout that no healthy test reaches.
 const plenty = time.Minute
 
-func newFunction(t *testing.T, cfg lambdalocal.Config) *lambdalocal.Function {
+func newFunction(t *testing.T, cfg lambdahost.Config) *lambdahost.Function {
 	t.Helper()
 	binary, err := buildOnce()
 	if err != nil {
@@ -60,7 +60,7 @@ func newFunction(t *testing.T, cfg lambdalocal.Config) *lambdalocal.Function {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = plenty
 	}
-	f, err := lambdalocal.New(cfg)
+	f, err := lambdahost.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func request(do, text string) []byte {
 	return b
 }
 
-func invoke(t *testing.T, f *lambdalocal.Function, payload []byte) (answer, lambdalocal.Response) {
+func invoke(t *testing.T, f *lambdahost.Function, payload []byte) (answer, lambdahost.Response) {
 	t.Helper()
 	r, err := f.Invoke(t.Context(), payload)
 	if err != nil {
@@ -106,14 +106,14 @@ func invoke(t *testing.T, f *lambdalocal.Function, payload []byte) (answer, lamb
 
 // lines collects output and lets a test wait for a line.
 type lines struct {
-	c chan lambdalocal.Line
+	c chan lambdahost.Line
 }
 
-func collect() lines { return lines{make(chan lambdalocal.Line, 1000)} }
+func collect() lines { return lines{make(chan lambdahost.Line, 1000)} }
 
-func (l lines) add(line lambdalocal.Line) { l.c <- line }
+func (l lines) add(line lambdahost.Line) { l.c <- line }
 
-func (l lines) wait(t *testing.T, text string) lambdalocal.Line {
+func (l lines) wait(t *testing.T, text string) lambdahost.Line {
 	t.Helper()
 	for {
 		select {
@@ -127,9 +127,9 @@ func (l lines) wait(t *testing.T, text string) lambdalocal.Line {
 	}
 }
 
-func functionError(t *testing.T, err error, wantType string) *lambdalocal.FunctionError {
+func functionError(t *testing.T, err error, wantType string) *lambdahost.FunctionError {
 	t.Helper()
-	var fe *lambdalocal.FunctionError
+	var fe *lambdahost.FunctionError
 	if !errors.As(err, &fe) {
 		t.Fatalf("err = %v, want a FunctionError", err)
 	}
@@ -141,7 +141,7 @@ func functionError(t *testing.T, err error, wantType string) *lambdalocal.Functi
 
 func TestInvokeReturnsTheAnswer(t *testing.T) {
 	t.Parallel()
-	f := newFunction(t, lambdalocal.Config{Name: "relay", Memory: 512, Region: "eu-west-1", Env: map[string]string{"MINE": "yes"}})
+	f := newFunction(t, lambdahost.Config{Name: "relay", Memory: 512, Region: "eu-west-1", Env: map[string]string{"MINE": "yes"}})
 	a, r := invoke(t, f, request("echo", "hello"))
 	if a.Text != "hello" || a.RequestID != r.RequestID || a.RequestID == "" {
 		t.Errorf("answer %+v to request %s", a, r.RequestID)
@@ -165,7 +165,7 @@ func TestInvokeReturnsTheAnswer(t *testing.T) {
 
 func TestIdleEnvironmentIsUsedAgain(t *testing.T) {
 	t.Parallel()
-	f := newFunction(t, lambdalocal.Config{})
+	f := newFunction(t, lambdahost.Config{})
 	first, cold := invoke(t, f, request("echo", ""))
 	second, warm := invoke(t, f, request("echo", ""))
 	if first.PID != second.PID || second.Invocations != 2 || cold.Environment != warm.Environment {
@@ -178,7 +178,7 @@ func TestIdleEnvironmentIsUsedAgain(t *testing.T) {
 
 func TestErrorOfTheHandlerKeepsTheEnvironment(t *testing.T) {
 	t.Parallel()
-	f := newFunction(t, lambdalocal.Config{})
+	f := newFunction(t, lambdahost.Config{})
 	r, err := f.Invoke(t.Context(), request("fail", "no such order"))
 	fe := functionError(t, err, "errorString")
 	if fe.Message != "no such order" || fe.RequestID != r.RequestID || r.Payload != nil {
@@ -195,11 +195,11 @@ func TestPanicAndExitEndTheEnvironment(t *testing.T) {
 		do, text, wantType, wantMessage string
 	}{
 		"panic": {"panic", "boom", "string", "boom"},
-		"exit":  {"exit", "4", lambdalocal.TypeExit, "exit status 4"},
+		"exit":  {"exit", "4", lambdahost.TypeExit, "exit status 4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := newFunction(t, lambdalocal.Config{})
+			f := newFunction(t, lambdahost.Config{})
 			before, _ := invoke(t, f, request("echo", ""))
 			_, err := f.Invoke(t.Context(), request(tt.do, tt.text))
 			if fe := functionError(t, err, tt.wantType); !strings.Contains(fe.Message, tt.wantMessage) {
@@ -215,10 +215,10 @@ func TestPanicAndExitEndTheEnvironment(t *testing.T) {
 
 func TestDeadlineKills(t *testing.T) {
 	t.Parallel()
-	f := newFunction(t, lambdalocal.Config{Timeout: 300 * time.Millisecond})
+	f := newFunction(t, lambdahost.Config{Timeout: 300 * time.Millisecond})
 	before, _ := invoke(t, f, request("echo", ""))
 	_, err := f.Invoke(t.Context(), request("sleep", ""))
-	if fe := functionError(t, err, lambdalocal.TypeTimeout); !strings.Contains(fe.Message, "Task timed out after 0.30 seconds") {
+	if fe := functionError(t, err, lambdahost.TypeTimeout); !strings.Contains(fe.Message, "Task timed out after 0.30 seconds") {
 		t.Errorf("message = %q", fe.Message)
 	}
 	gone(t, before.PID)
@@ -230,7 +230,7 @@ func TestDeadlineKills(t *testing.T) {
 func TestKillEndsARunningInvocation(t *testing.T) {
 	t.Parallel()
 	out := collect()
-	f := newFunction(t, lambdalocal.Config{Output: out.add})
+	f := newFunction(t, lambdahost.Config{Output: out.add})
 	errs := make(chan error, 1)
 	go func() {
 		_, err := f.Invoke(t.Context(), request("sleep", ""))
@@ -243,18 +243,18 @@ func TestKillEndsARunningInvocation(t *testing.T) {
 	if err := f.Kill(line.RequestID); err != nil {
 		t.Fatal(err)
 	}
-	if fe := functionError(t, <-errs, lambdalocal.TypeExit); !strings.Contains(fe.Message, "signal: killed") {
+	if fe := functionError(t, <-errs, lambdahost.TypeExit); !strings.Contains(fe.Message, "signal: killed") {
 		t.Errorf("message = %q, want the signal", fe.Message)
 	}
-	if err := f.Kill(line.RequestID); !errors.Is(err, lambdalocal.ErrNotRunning) {
-		t.Errorf("second kill: %v, want %v", err, lambdalocal.ErrNotRunning)
+	if err := f.Kill(line.RequestID); !errors.Is(err, lambdahost.ErrNotRunning) {
+		t.Errorf("second kill: %v, want %v", err, lambdahost.ErrNotRunning)
 	}
 }
 
 func TestPausedInvocationStillMeetsItsDeadline(t *testing.T) {
 	t.Parallel()
 	out := collect()
-	f := newFunction(t, lambdalocal.Config{Output: out.add, Timeout: 700 * time.Millisecond})
+	f := newFunction(t, lambdahost.Config{Output: out.add, Timeout: 700 * time.Millisecond})
 	errs := make(chan error, 1)
 	go func() {
 		_, err := f.Invoke(t.Context(), request("sleep", ""))
@@ -263,13 +263,13 @@ func TestPausedInvocationStillMeetsItsDeadline(t *testing.T) {
 	if err := f.Pause(out.wait(t, "sleeping").RequestID); err != nil {
 		t.Fatal(err)
 	}
-	_ = functionError(t, <-errs, lambdalocal.TypeTimeout)
+	_ = functionError(t, <-errs, lambdahost.TypeTimeout)
 }
 
 func TestPausedInvocationResumes(t *testing.T) {
 	t.Parallel()
 	out := collect()
-	f := newFunction(t, lambdalocal.Config{Output: out.add})
+	f := newFunction(t, lambdahost.Config{Output: out.add})
 	done := filepath.Join(t.TempDir(), "done")
 	errs := make(chan error, 1)
 	go func() {
@@ -304,7 +304,7 @@ func touch(t *testing.T, path string) {
 func TestInvocationsOverlapUpToTheConcurrency(t *testing.T) {
 	t.Parallel()
 	out := collect()
-	f := newFunction(t, lambdalocal.Config{Output: out.add, MaxConcurrency: 2})
+	f := newFunction(t, lambdahost.Config{Output: out.add, MaxConcurrency: 2})
 	done := filepath.Join(t.TempDir(), "done")
 	pids := make(chan int, 2)
 	for range 2 {
@@ -317,8 +317,8 @@ func TestInvocationsOverlapUpToTheConcurrency(t *testing.T) {
 	if first.Environment == second.Environment || first.RequestID == second.RequestID {
 		t.Errorf("%+v and %+v: want two environments", first, second)
 	}
-	if _, err := f.Invoke(t.Context(), request("echo", "")); !errors.Is(err, lambdalocal.ErrThrottled) {
-		t.Errorf("third: %v, want %v", err, lambdalocal.ErrThrottled)
+	if _, err := f.Invoke(t.Context(), request("echo", "")); !errors.Is(err, lambdahost.ErrThrottled) {
+		t.Errorf("third: %v, want %v", err, lambdahost.ErrThrottled)
 	}
 	touch(t, done)
 	if a, b := <-pids, <-pids; a == b {
@@ -330,7 +330,7 @@ func TestInvocationsOverlapUpToTheConcurrency(t *testing.T) {
 func TestIdleEnvironmentIsFrozen(t *testing.T) {
 	t.Parallel()
 	// The process counts milliseconds in the background.
-	beats := func(f *lambdalocal.Function) int64 {
+	beats := func(f *lambdahost.Function) int64 {
 		before, _ := invoke(t, f, request("echo", ""))
 		<-time.After(300 * time.Millisecond)
 		after, _ := invoke(t, f, request("echo", ""))
@@ -339,8 +339,8 @@ func TestIdleEnvironmentIsFrozen(t *testing.T) {
 		}
 		return after.Beats - before.Beats
 	}
-	frozen := beats(newFunction(t, lambdalocal.Config{}))
-	running := beats(newFunction(t, lambdalocal.Config{KeepRunning: true}))
+	frozen := beats(newFunction(t, lambdahost.Config{}))
+	running := beats(newFunction(t, lambdahost.Config{KeepRunning: true}))
 	if frozen >= 100 || running <= frozen {
 		t.Errorf("beats in 300 ms: frozen %d, running %d", frozen, running)
 	}
@@ -349,15 +349,15 @@ func TestIdleEnvironmentIsFrozen(t *testing.T) {
 func TestProcessThatCannotStart(t *testing.T) {
 	t.Parallel()
 	out := collect()
-	f := newFunction(t, lambdalocal.Config{Output: out.add, Env: map[string]string{"FAIL_INIT": "1"}})
+	f := newFunction(t, lambdahost.Config{Output: out.add, Env: map[string]string{"FAIL_INIT": "1"}})
 	_, err := f.Invoke(t.Context(), request("echo", ""))
-	if fe := functionError(t, err, lambdalocal.TypeExit); !strings.Contains(fe.Message, "exit status 3") {
+	if fe := functionError(t, err, lambdahost.TypeExit); !strings.Contains(fe.Message, "exit status 3") {
 		t.Errorf("message = %q", fe.Message)
 	}
 	if line := out.wait(t, "cannot start"); line.RequestID != "" || line.Stderr {
 		t.Errorf("line = %+v, want standard output of no invocation", line)
 	}
-	missing, err := lambdalocal.New(lambdalocal.Config{Binary: filepath.Join(t.TempDir(), "bootstrap")})
+	missing, err := lambdahost.New(lambdahost.Config{Binary: filepath.Join(t.TempDir(), "bootstrap")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,15 +369,15 @@ func TestProcessThatCannotStart(t *testing.T) {
 func TestLastLineNeedsNoEnd(t *testing.T) {
 	t.Parallel()
 	out := collect()
-	f := newFunction(t, lambdalocal.Config{Output: out.add})
+	f := newFunction(t, lambdahost.Config{Output: out.add})
 	r, err := f.Invoke(t.Context(), request("exit", "1"))
-	_ = functionError(t, err, lambdalocal.TypeExit)
+	_ = functionError(t, err, lambdahost.TypeExit)
 	if line := out.wait(t, "no newline at the end"); !line.Stderr || line.RequestID != r.RequestID {
 		t.Errorf("line = %+v, want standard error of %s", line, r.RequestID)
 	}
 }
 
-func pidOf(t *testing.T, f *lambdalocal.Function, line lambdalocal.Line) int {
+func pidOf(t *testing.T, f *lambdahost.Function, line lambdahost.Line) int {
 	t.Helper()
 	for _, r := range f.Running() {
 		if r.RequestID == line.RequestID {
@@ -400,7 +400,7 @@ func TestCloseWaitsAndThenKills(t *testing.T) {
 	t.Run("waits", func(t *testing.T) {
 		t.Parallel()
 		out := collect()
-		f := newFunction(t, lambdalocal.Config{Output: out.add})
+		f := newFunction(t, lambdahost.Config{Output: out.add})
 		done := filepath.Join(t.TempDir(), "done")
 		errs := make(chan error, 1)
 		go func() {
@@ -416,14 +416,14 @@ func TestCloseWaitsAndThenKills(t *testing.T) {
 			t.Errorf("the invocation that ran: %v", err)
 		}
 		gone(t, pid)
-		if _, err := f.Invoke(t.Context(), nil); !errors.Is(err, lambdalocal.ErrClosed) {
-			t.Errorf("invoke after close: %v, want %v", err, lambdalocal.ErrClosed)
+		if _, err := f.Invoke(t.Context(), nil); !errors.Is(err, lambdahost.ErrClosed) {
+			t.Errorf("invoke after close: %v, want %v", err, lambdahost.ErrClosed)
 		}
 	})
 	t.Run("kills", func(t *testing.T) {
 		t.Parallel()
 		out := collect()
-		f := newFunction(t, lambdalocal.Config{Output: out.add})
+		f := newFunction(t, lambdahost.Config{Output: out.add})
 		errs := make(chan error, 1)
 		go func() {
 			_, err := f.Invoke(t.Context(), request("sleep", ""))
@@ -435,7 +435,7 @@ func TestCloseWaitsAndThenKills(t *testing.T) {
 		if err := f.Close(ctx); !errors.Is(err, context.Canceled) {
 			t.Errorf("close: %v, want %v", err, context.Canceled)
 		}
-		_ = functionError(t, <-errs, lambdalocal.TypeExit)
+		_ = functionError(t, <-errs, lambdahost.TypeExit)
 		gone(t, pid)
 	})
 }
@@ -443,7 +443,7 @@ func TestCloseWaitsAndThenKills(t *testing.T) {
 func TestShutdownSignalReachesAProcessThatAskedForIt(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "term")
-	f := newFunction(t, lambdalocal.Config{Env: map[string]string{"TERM_FILE": file}})
+	f := newFunction(t, lambdahost.Config{Env: map[string]string{"TERM_FILE": file}})
 	invoke(t, f, request("echo", ""))
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -455,7 +455,7 @@ func TestShutdownSignalReachesAProcessThatAskedForIt(t *testing.T) {
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	_, err := lambdalocal.New(lambdalocal.Config{Timeout: -1, MaxConcurrency: -1, Retries: 3})
+	_, err := lambdahost.New(lambdahost.Config{Timeout: -1, MaxConcurrency: -1, Retries: 3})
 	for _, field := range []string{"Binary", "Timeout", "MaxConcurrency", "Retries"} {
 		if err == nil || !strings.Contains(err.Error(), field) {
 			t.Errorf("err = %v, want it to name %s", err, field)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package lambdalocal
+package lambdahost
 
 import (
 	"context"

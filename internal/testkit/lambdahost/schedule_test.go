@@ -1,6 +1,6 @@
 //go:build unix
 
-package lambdalocal_test
+package lambdahost_test
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func (r *recorder) InvokeAsync(_ context.Context, payload []byte) (string, error
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.refuse {
-		return "", lambdalocal.ErrClosed
+		return "", lambdahost.ErrClosed
 	}
 	var in map[string]string
 	if err := json.Unmarshal(payload, &in); err != nil {
@@ -52,7 +52,7 @@ func TestScheduleFiresAtOnceAndEveryPeriod(t *testing.T) {
 		r := &recorder{start: time.Now()}
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 		defer cancel()
-		lambdalocal.Schedule{Every: 10 * time.Second}.Run(ctx, r)
+		lambdahost.Schedule{Every: 10 * time.Second}.Run(ctx, r)
 		var at []time.Duration
 		ids := map[string]bool{}
 		for _, f := range r.fired {
@@ -74,7 +74,7 @@ func TestScheduleDuplicatesAndDelays(t *testing.T) {
 		r := &recorder{start: time.Now()}
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 		defer cancel()
-		lambdalocal.Schedule{
+		lambdahost.Schedule{
 			Every:      10 * time.Second,
 			Duplicates: func(n int) int { return n % 2 },
 			Late:       func(n int) time.Duration { return time.Duration(n) * 3 * time.Second },
@@ -99,6 +99,6 @@ func TestScheduleDuplicatesAndDelays(t *testing.T) {
 func TestScheduleEndsWithTheFunction(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		lambdalocal.Schedule{Every: time.Second}.Run(t.Context(), &recorder{refuse: true})
+		lambdahost.Schedule{Every: time.Second}.Run(t.Context(), &recorder{refuse: true})
 	})
 }

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"sync"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -27,15 +27,15 @@ type invocations struct {
 	Ends
 }
 
-func (w *World) ended(r lambdalocal.Response, err error) {
+func (w *World) ended(r lambdahost.Response, err error) {
 	e := &w.ends
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.All++
 	if err != nil {
 		e.Failed++
-		failure := (*lambdalocal.FunctionError)(nil)
-		if errors.As(err, &failure) && failure.Type == lambdalocal.TypeTimeout {
+		failure := (*lambdahost.FunctionError)(nil)
+		if errors.As(err, &failure) && failure.Type == lambdahost.TypeTimeout {
 			if _, frozen := w.frozen.Load(r.RequestID); !frozen {
 				e.Overran++
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 )
 
 //go:embed owners.sql
@@ -18,7 +18,7 @@ var ownersSQL string
 
 // Owner returns the running invocation that holds the most shards, or nothing
 // when there is none.
-func Owner(ctx context.Context, pool *pgxpool.Pool, fn *lambdalocal.Function) (string, error) {
+func Owner(ctx context.Context, pool *pgxpool.Pool, fn *lambdahost.Function) (string, error) {
 	rows, err := pool.Query(ctx, ownersSQL)
 	if err != nil {
 		return "", fmt.Errorf("find the relay: %w", err)

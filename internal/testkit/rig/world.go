@@ -21,7 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/faultproxy"
-	lambdalocal "github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/resources"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
@@ -58,7 +58,7 @@ type Config struct {
 	Timeout time.Duration
 	// Output gets each line that the function writes, one at a time, also
 	// after it went to Log. Defaults to nobody.
-	Output func(lambdalocal.Line)
+	Output func(lambdahost.Line)
 	Log    io.Writer
 	// MaxConns bounds the pool. Defaults to 10.
 	MaxConns int
@@ -75,7 +75,7 @@ type World struct {
 	Outputs resources.Outputs
 	// ToDatabase and ToBroker are the relay's ways.
 	ToDatabase, ToBroker *faultproxy.Proxy
-	Function             *lambdalocal.Function
+	Function             *lambdahost.Function
 	Journal              *Journal
 
 	root string
@@ -112,7 +112,7 @@ func Open(ctx context.Context, c Config) (_ *World, err error) {
 }
 
 // function is the one of the template, with short times.
-func (w *World) function(c Config) (*lambdalocal.Function, error) {
+func (w *World) function(c Config) (*lambdahost.Function, error) {
 	env, err := w.Outputs.Environment("RelayFunction")
 	if err != nil {
 		return nil, err
@@ -133,10 +133,10 @@ func (w *World) function(c Config) (*lambdalocal.Function, error) {
 	})
 	maps.Copy(env, c.Env)
 	var writing sync.Mutex
-	return lambdalocal.New(lambdalocal.Config{
+	return lambdahost.New(lambdahost.Config{
 		Name: "relay", Binary: c.Program.Binary, Env: env, Region: region, Timeout: c.Timeout, Memory: 256, MaxConcurrency: 6,
 		Done: w.ended,
-		Output: func(l lambdalocal.Line) {
+		Output: func(l lambdahost.Line) {
 			writing.Lock()
 			defer writing.Unlock()
 			_, _ = fmt.Fprintf(c.Log, "relay %d %s: %s\n", l.Environment, l.RequestID, l.Text) // A log that is lost fails no run.

@@ -7,8 +7,8 @@ import (
 // readAnswer reads the XML of a PublishBatchResponse. It is false for all that
 // the SDK has to look at: another form, an entity, an element that it does not
 // know or that comes twice.
-func readAnswer(body []byte, into *awswire.Entries) bool {
-	s := awswire.Scan(body)
+func readAnswer(body []byte, into *wire.Entries) bool {
+	s := wire.Scan(body)
 	if s.Accept(`<?xml version="1.0"`) {
 		s.Accept(`encoding="UTF-8"`)
 		s.Expect("?>")
@@ -42,7 +42,7 @@ func readAnswer(body []byte, into *awswire.Entries) bool {
 	return s.Done() && !into.Repeated()
 }
 
-func readEntries(s *awswire.Scanner, into *awswire.Entries, accepted bool, end string) {
+func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool, end string) {
 	for !s.Failed() && !s.Accept(end) {
 		s.Expect("<member>")
 		e := into.Add(accepted)
@@ -56,7 +56,7 @@ func readEntries(s *awswire.Scanner, into *awswire.Entries, accepted bool, end s
 	}
 }
 
-func readMember(s *awswire.Scanner, e *awswire.Entry) {
+func readMember(s *wire.Scanner, e *wire.Entry) {
 	var text *[]byte
 	var end string
 	switch {

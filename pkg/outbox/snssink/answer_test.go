@@ -28,7 +28,7 @@ func TestAnswersInThePlainFormAreNotLeftToTheSDK(t *testing.T) {
 		"not what was asked":   {`<a/>`, false},
 		"a member that is not": {strings.Replace(good, "<SenderFault>true", "<SenderFault>yes", 1), false},
 	} {
-		var entries awswire.Entries
+		var entries wire.Entries
 		if plain := readAnswer([]byte(c.body), &entries); plain != c.plain {
 			t.Errorf("%s: plain %v", name, plain)
 		} else if plain && len(entries.All()) != 2 {

@@ -18,14 +18,14 @@ import (
 var header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 
 // call sends one request, which it writes and reads itself.
-func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answer, error) {
+func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]batch.Answer, error) {
 	var read bool
-	var answers []awsbatch.Answer
-	x := awswire.Exchange{
+	var answers []batch.Answer
+	x := wire.Exchange{
 		Header: header,
 		Encode: func(dst []byte) []byte { return s.appendRequest(dst, msgs) },
 		Decode: func(body []byte) bool {
-			var entries awswire.Entries
+			var entries wire.Entries
 			if read = readAnswer(body, &entries); read {
 				answers = entries.Answers()
 			}
@@ -53,9 +53,9 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answ
 
 // direct returns the way past the SDK's stack, nil when the client needs all of
 // it.
-func direct(c *sns.Client) *awswire.Direct {
+func direct(c *sns.Client) *wire.Direct {
 	o := c.Options()
-	return awswire.NewDirect(awswire.Settings{
+	return wire.NewDirect(wire.Settings{
 		Credentials: o.Credentials, Signer: o.HTTPSignerV4, HTTPClient: o.HTTPClient, Retryer: o.Retryer,
 		APIOptions: o.APIOptions, Interceptors: o.Interceptors, ClientLogMode: o.ClientLogMode, Tracers: o.TracerProvider, Meters: o.MeterProvider,
 	})
@@ -69,7 +69,7 @@ const (
 // appendRequest appends the form of a PublishBatch.
 func (s *Sink) appendRequest(dst []byte, msgs []outbox.Message) []byte {
 	dst = append(dst, `Action=PublishBatch&Version=2010-03-31&TopicArn=`...)
-	dst = awswire.AppendForm(dst, s.arn)
+	dst = wire.AppendForm(dst, s.arn)
 	for i := range msgs {
 		m := &msgs[i]
 		var scratch [len(prefixEntry) + 20]byte
@@ -77,11 +77,11 @@ func (s *Sink) appendRequest(dst []byte, msgs []outbox.Message) []byte {
 		dst = append(append(dst, entry...), ".Id="...)
 		dst = strconv.AppendInt(dst, int64(i), 10)
 		dst = append(append(dst, entry...), ".Message="...)
-		dst = awswire.AppendForm(dst, m.Body)
+		dst = wire.AppendForm(dst, m.Body)
 		dst = append(append(dst, entry...), ".MessageGroupId="...)
-		dst = awswire.AppendForm(dst, m.GroupID)
+		dst = wire.AppendForm(dst, m.GroupID)
 		dst = append(append(dst, entry...), ".MessageDeduplicationId="...)
-		dst = awswire.AppendForm(dst, m.DeduplicationID)
+		dst = wire.AppendForm(dst, m.DeduplicationID)
 		for k := range m.Attributes {
 			dst = appendAttribute(dst, entry, k+1, &m.Attributes[k])
 		}
@@ -94,8 +94,8 @@ func appendAttribute(dst, entry []byte, number int, a *outbox.Attribute) []byte 
 	key := append(append(scratch[:0], entry...), prefixAttribute...)
 	key = strconv.AppendInt(key, int64(number), 10)
 	dst = append(append(dst, key...), ".Name="...)
-	dst = awswire.AppendForm(dst, a.Name)
+	dst = wire.AppendForm(dst, a.Name)
 	dst = append(append(dst, key...), ".Value.DataType=String"...)
 	dst = append(append(dst, key...), ".Value.StringValue="...)
-	return awswire.AppendForm(dst, a.Value)
+	return wire.AppendForm(dst, a.Value)
 }

@@ -12,13 +12,13 @@ import (
 )
 
 // callSDK sends one request as the SDK does.
-func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answer, error) {
+func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message) ([]batch.Answer, error) {
 	dataType := "String"
 	ids := make([]string, len(msgs))
 	entries := make([]types.PublishBatchRequestEntry, len(msgs))
 	for i := range msgs {
 		m := &msgs[i]
-		ids[i] = awsbatch.EntryID(i)
+		ids[i] = batch.EntryID(i)
 		entries[i] = types.PublishBatchRequestEntry{
 			Id:                     &ids[i],
 			Message:                &m.Body,
@@ -42,11 +42,11 @@ func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message) ([]awsbatch.A
 	return outputAnswers(out), nil
 }
 
-func outputAnswers(out *sns.PublishBatchOutput) []awsbatch.Answer {
-	answers := make([]awsbatch.Answer, 0, len(out.Successful)+len(out.Failed))
+func outputAnswers(out *sns.PublishBatchOutput) []batch.Answer {
+	answers := make([]batch.Answer, 0, len(out.Successful)+len(out.Failed))
 	for i := range out.Successful {
 		e := &out.Successful[i]
-		answers = append(answers, awsbatch.Answer{
+		answers = append(answers, batch.Answer{
 			ID:             aws.ToString(e.Id),
 			Accepted:       true,
 			MessageID:      aws.ToString(e.MessageId),
@@ -55,7 +55,7 @@ func outputAnswers(out *sns.PublishBatchOutput) []awsbatch.Answer {
 	}
 	for i := range out.Failed {
 		e := &out.Failed[i]
-		answers = append(answers, awsbatch.Answer{
+		answers = append(answers, batch.Answer{
 			ID:          aws.ToString(e.Id),
 			Code:        aws.ToString(e.Code),
 			Message:     aws.ToString(e.Message),

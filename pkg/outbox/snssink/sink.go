@@ -50,9 +50,9 @@ type Config struct {
 type Sink struct {
 	client Client
 	arn    string
-	sender *awsbatch.Sender
+	sender *batch.Sender
 	// direct is nil when all calls take the client's whole way.
-	direct *awswire.Direct
+	direct *wire.Direct
 	// input is never written.
 	input sns.PublishBatchInput
 }
@@ -84,8 +84,8 @@ func New(client Client, cfg Config) (*Sink, error) {
 		call = s.call
 		s.direct = direct(c)
 	}
-	s.sender = awsbatch.New(call, outbox.Limits{
-		Entries:      awsbatch.MaxEntries,
+	s.sender = batch.New(call, outbox.Limits{
+		Entries:      batch.MaxEntries,
 		MessageBytes: cfg.MaxMessageBytes,
 		// A batch in total may be as large as one message, and 256 KiB on any
 		// topic.

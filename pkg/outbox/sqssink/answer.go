@@ -7,8 +7,8 @@ import (
 // readAnswer reads the JSON of a SendMessageBatchResult. It is false for all
 // that the SDK has to look at: another form, an escaped character, a member
 // that it does not know or that comes twice.
-func readAnswer(body []byte, into *awswire.Entries) bool {
-	s := awswire.Scan(body)
+func readAnswer(body []byte, into *wire.Entries) bool {
+	s := wire.Scan(body)
 	var successes, failures bool
 	s.Expect("{")
 	for more := !s.Accept("}"); more && !s.Failed(); more = another(&s, "}") {
@@ -27,7 +27,7 @@ func readAnswer(body []byte, into *awswire.Entries) bool {
 }
 
 // another is true behind a comma, and false behind end.
-func another(s *awswire.Scanner, end string) bool {
+func another(s *wire.Scanner, end string) bool {
 	if s.Accept(",") {
 		return true
 	}
@@ -35,7 +35,7 @@ func another(s *awswire.Scanner, end string) bool {
 	return false
 }
 
-func readEntries(s *awswire.Scanner, into *awswire.Entries, accepted bool) {
+func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool) {
 	s.Expect(":")
 	s.Expect("[")
 	for more := !s.Accept("]"); more && !s.Failed(); more = another(s, "]") {
@@ -47,7 +47,7 @@ func readEntries(s *awswire.Scanner, into *awswire.Entries, accepted bool) {
 	}
 }
 
-func readEntry(s *awswire.Scanner, e *awswire.Entry) {
+func readEntry(s *wire.Scanner, e *wire.Entry) {
 	s.Expect("{")
 	for more := !s.Accept("}"); more && !s.Failed(); more = another(s, "}") {
 		s.Expect(`"`)
@@ -57,7 +57,7 @@ func readEntry(s *awswire.Scanner, e *awswire.Entry) {
 	}
 }
 
-func readMember(s *awswire.Scanner, e *awswire.Entry, name []byte) {
+func readMember(s *wire.Scanner, e *wire.Entry, name []byte) {
 	var text *[]byte
 	var ignored []byte
 	switch string(name) {

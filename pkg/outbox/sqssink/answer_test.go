@@ -25,7 +25,7 @@ func TestAnswersInThePlainFormAreNotLeftToTheSDK(t *testing.T) {
 		"cut":                     {`{"Successful":[` + success, false},
 		"with a tail":             {`{"Successful":[` + success + `]}]`, false},
 	} {
-		var entries awswire.Entries
+		var entries wire.Entries
 		if plain := readAnswer([]byte(c.body), &entries); plain != c.plain {
 			t.Errorf("%s: plain %v", name, plain)
 		} else if plain && len(entries.All()) == 0 {

@@ -27,18 +27,18 @@ var header = http.Header{
 }
 
 // call sends one request, which it writes and reads itself.
-func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]awsbatch.Answer, error) {
+func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]batch.Answer, error) {
 	var read bool
-	var answers []awsbatch.Answer
+	var answers []batch.Answer
 	var wrong error
-	x := awswire.Exchange{
+	x := wire.Exchange{
 		Header: header,
 		Encode: func(dst []byte) []byte { return s.appendRequest(dst, msgs) },
 		// The SDK writes metadata into it.
 		Output: new(sqs.SendMessageBatchOutput),
 	}
 	x.Decode = func(body []byte) bool {
-		var entries awswire.Entries
+		var entries wire.Entries
 		if read = readAnswer(body, &entries); read {
 			if x.Checksums {
 				wrong = checkAll(msgs, entries.All())
@@ -85,12 +85,12 @@ func (s *Sink) appendRequest(dst []byte, msgs []outbox.Message) []byte {
 			dst = appendAttributes(dst, m.Attributes)
 			dst = append(dst, '}')
 		}
-		dst = awswire.AppendJSON(append(dst, `,"MessageBody":`...), m.Body)
-		dst = awswire.AppendJSON(append(dst, `,"MessageDeduplicationId":`...), m.DeduplicationID)
-		dst = awswire.AppendJSON(append(dst, `,"MessageGroupId":`...), m.GroupID)
+		dst = wire.AppendJSON(append(dst, `,"MessageBody":`...), m.Body)
+		dst = wire.AppendJSON(append(dst, `,"MessageDeduplicationId":`...), m.DeduplicationID)
+		dst = wire.AppendJSON(append(dst, `,"MessageGroupId":`...), m.GroupID)
 		dst = append(dst, '}')
 	}
-	dst = awswire.AppendJSON(append(dst, `],"QueueUrl":`...), s.url)
+	dst = wire.AppendJSON(append(dst, `],"QueueUrl":`...), s.url)
 	return append(dst, '}')
 }
 
@@ -100,18 +100,18 @@ func appendAttributes(dst []byte, attributes []outbox.Attribute) []byte {
 		if k > 0 {
 			dst = append(dst, ',')
 		}
-		dst = awswire.AppendJSON(dst, a.Name)
+		dst = wire.AppendJSON(dst, a.Name)
 		dst = append(dst, `:{"DataType":"String","StringValue":`...)
-		dst = append(awswire.AppendJSON(dst, a.Value), '}')
+		dst = append(wire.AppendJSON(dst, a.Value), '}')
 	}
 	return dst
 }
 
 // direct returns the way past the SDK's stack, nil when the client needs all of
 // it.
-func direct(c *sqs.Client) *awswire.Direct {
+func direct(c *sqs.Client) *wire.Direct {
 	o := c.Options()
-	return awswire.NewDirect(awswire.Settings{
+	return wire.NewDirect(wire.Settings{
 		Credentials: o.Credentials, Signer: o.HTTPSignerV4, HTTPClient: o.HTTPClient, Retryer: o.Retryer,
 		Checksums:  !o.DisableMessageChecksumValidation,
 		APIOptions: o.APIOptions, Interceptors: o.Interceptors, ClientLogMode: o.ClientLogMode, Tracers: o.TracerProvider, Meters: o.MeterProvider,
@@ -121,7 +121,7 @@ func direct(c *sqs.Client) *awswire.Direct {
 // checkAll compares the checksum of each accepted message, where the queue gave
 // one. The answer of a message that was changed on its way means nothing, so
 // none of the request is taken for accepted: as the SDK does it.
-func checkAll(msgs []outbox.Message, entries []awswire.Entry) error {
+func checkAll(msgs []outbox.Message, entries []wire.Entry) error {
 	for i := range entries {
 		e := &entries[i]
 		if len(e.ID) != 1 || !e.Accepted || e.MD5 == nil {
@@ -140,7 +140,7 @@ func checkOutput(msgs []outbox.Message, entries []types.SendMessageBatchResultEn
 	for i := range msgs {
 		for k := range entries {
 			e := &entries[k]
-			if e.Id == nil || *e.Id != awsbatch.EntryID(i) || e.MD5OfMessageBody == nil {
+			if e.Id == nil || *e.Id != batch.EntryID(i) || e.MD5OfMessageBody == nil {
 				continue
 			}
 			if err := check(msgs[i].Body, []byte(*e.MD5OfMessageBody)); err != nil {

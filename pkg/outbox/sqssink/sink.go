@@ -46,9 +46,9 @@ type Config struct {
 type Sink struct {
 	client Client
 	url    string
-	sender *awsbatch.Sender
+	sender *batch.Sender
 	// direct is nil when all calls take the client's whole way.
-	direct *awswire.Direct
+	direct *wire.Direct
 	// input is never written.
 	input sqs.SendMessageBatchInput
 }
@@ -80,8 +80,8 @@ func New(client Client, cfg Config) (*Sink, error) {
 		call = s.call
 		s.direct = direct(c)
 	}
-	s.sender = awsbatch.New(call, outbox.Limits{
-		Entries:      awsbatch.MaxEntries,
+	s.sender = batch.New(call, outbox.Limits{
+		Entries:      batch.MaxEntries,
 		MessageBytes: cfg.MaxMessageBytes,
 		// The queue's MaximumMessageSize holds for each message, not for their
 		// sum.

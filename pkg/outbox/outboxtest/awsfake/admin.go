@@ -127,9 +127,9 @@ func (s *Server) adminClock(w http.ResponseWriter, r *http.Request) {
 
 // Stats are the server's counts.
 type Stats struct {
-	Calls   map[string]int64         `json:"calls"`
-	Tallies []Tally                  `json:"tallies"`
-	Queues  map[string]broker.Counts `json:"queues"`
+	Calls   map[string]int64             `json:"calls"`
+	Tallies []Tally                      `json:"tallies"`
+	Queues  map[string]fakebroker.Counts `json:"queues"`
 	// Undelivered counts messages that a topic could give to nobody: the queue
 	// was gone and the subscription had no dead-letter queue.
 	Undelivered int64 `json:"undelivered"`
@@ -137,7 +137,7 @@ type Stats struct {
 
 // Stats returns the counts at this moment.
 func (s *Server) Stats() Stats {
-	st := Stats{Calls: s.Calls(), Tallies: s.Tallies(), Queues: map[string]broker.Counts{}, Undelivered: s.broker.Undelivered()}
+	st := Stats{Calls: s.Calls(), Tallies: s.Tallies(), Queues: map[string]fakebroker.Counts{}, Undelivered: s.broker.Undelivered()}
 	for _, q := range s.broker.Queues() {
 		st.Queues[q.Name()] = q.Counts()
 	}

@@ -92,7 +92,7 @@ func (h *history) reset() {
 	h.next, h.log, h.tallies = 0, nil, map[[2]string]*tally{}
 }
 
-func (h *history) observe(a broker.Acceptance) {
+func (h *history) observe(a fakebroker.Acceptance) {
 	r := Accepted{
 		At: a.At, Kind: a.Kind, Name: a.Name, Source: a.Source, GroupID: a.GroupID, DeduplicationID: a.DeduplicationID,
 		MessageID: a.MessageID, SequenceNumber: a.SequenceNumber, Suppressed: a.Suppressed,
@@ -125,7 +125,7 @@ func (h *history) observe(a broker.Acceptance) {
 	h.log = append(h.log, r)
 }
 
-func (h *history) count(a *broker.Acceptance) {
+func (h *history) count(a *fakebroker.Acceptance) {
 	t := h.tallies[[2]string{a.Kind, a.Name}]
 	if t == nil {
 		t = &tally{Tally: Tally{Kind: a.Kind, Name: a.Name, First: a.At}, last: map[string]int64{}}
@@ -155,7 +155,7 @@ func (h *history) count(a *broker.Acceptance) {
 	t.Groups = len(t.last)
 }
 
-func orderOf(attributes []broker.Attribute, name string) (int64, bool) {
+func orderOf(attributes []fakebroker.Attribute, name string) (int64, bool) {
 	for i := range attributes {
 		if attributes[i].Name == name {
 			n, err := strconv.ParseInt(attributes[i].Value, 10, 64)

@@ -11,9 +11,9 @@ import (
 
 // callerIdentity answers STS: everybody is the root of the account.
 func (s *Server) callerIdentity() answer {
-	out := wire.AppendElement(nil, "Arn", "arn:aws:iam::"+s.cfg.Account+":root")
-	out = wire.AppendElement(out, "UserId", s.cfg.Account)
-	out = wire.AppendElement(out, "Account", s.cfg.Account)
+	out := fakewire.AppendElement(nil, "Arn", "arn:aws:iam::"+s.cfg.Account+":root")
+	out = fakewire.AppendElement(out, "UserId", s.cfg.Account)
+	out = fakewire.AppendElement(out, "Account", s.cfg.Account)
 	return xmlAnswer("https://sts.amazonaws.com/doc/2011-06-15/", "GetCallerIdentity", out)
 }
 
@@ -57,7 +57,7 @@ func (s *Server) secretsManager(operation, body string) answer {
 	value, exists := s.secrets.values[name]
 	out := map[string]any{"ARN": prefix + name + secretSuffix, "Name": name}
 	fault := func(code, message string) answer {
-		return jsonError(broker.Fault(code, code, "%s", message))
+		return jsonError(fakebroker.Fault(code, code, "%s", message))
 	}
 	switch {
 	case operation == "CreateSecret" && exists:

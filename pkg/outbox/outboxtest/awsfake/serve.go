@@ -98,13 +98,13 @@ func (s *Server) route(r *http.Request, body string) answer {
 		case "secretsmanager":
 			return s.secretsManager(operation, body)
 		}
-		return jsonError(broker.Fault("InvalidAction", "com.amazon.coral.service#UnknownOperationException", "%s is not a service of this fake", service))
+		return jsonError(fakebroker.Fault("InvalidAction", "com.amazon.coral.service#UnknownOperationException", "%s is not a service of this fake", service))
 	}
 	query := body
 	if query == "" {
 		query = r.URL.RawQuery
 	}
-	operation := wire.PeekAction(query)
+	operation := fakewire.PeekAction(query)
 	s.calls.add(operation)
 	switch operation {
 	case "":
@@ -117,7 +117,7 @@ func (s *Server) route(r *http.Request, body string) answer {
 
 // before applies the faults that come ahead of the work. It returns the answer
 // when there is nothing left to do.
-func (s *Server) before(ctx context.Context, p plan, fail func(*broker.Error) answer) (answer, bool) {
+func (s *Server) before(ctx context.Context, p plan, fail func(*fakebroker.Error) answer) (answer, bool) {
 	s.pause(ctx, p.delay)
 	if p.call == nil {
 		return answer{}, false
@@ -140,8 +140,8 @@ func (p plan) after(a answer) answer {
 	return a
 }
 
-func (f *Fault) brokerError() *broker.Error {
-	e := &broker.Error{Code: f.Code, Message: f.Message, Status: f.Status, Sender: f.SenderFault}
+func (f *Fault) brokerError() *fakebroker.Error {
+	e := &fakebroker.Error{Code: f.Code, Message: f.Message, Status: f.Status, Sender: f.SenderFault}
 	if e.Code == "" {
 		e.Code = "InternalError"
 	}

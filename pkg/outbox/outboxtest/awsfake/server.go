@@ -42,7 +42,7 @@ type Config struct {
 // Server is the fake. Its methods are safe for concurrent use.
 type Server struct {
 	cfg     Config
-	broker  *broker.Broker
+	broker  *fakebroker.Broker
 	history *history
 	faults  *faults
 	secrets *secrets
@@ -78,7 +78,7 @@ func New(c Config) *Server {
 		cfg: c, history: newHistory(c), faults: &faults{clock: c.Clock}, secrets: newSecrets(),
 		closed: make(chan struct{}),
 	}
-	s.broker = broker.New(broker.Config{
+	s.broker = fakebroker.New(fakebroker.Config{
 		Clock: c.Clock, Region: c.Region, Account: c.Account, DedupWindow: c.DeduplicationWindow,
 		Discard: c.Discard, Observe: s.history.observe, Lag: s.faults.lag, URL: s.URL,
 	})

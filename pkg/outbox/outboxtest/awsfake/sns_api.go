@@ -15,7 +15,7 @@ func (s *Server) sns(ctx context.Context, operation, body string) answer {
 	case "Publish", "PublishBatch":
 		return s.snsPublish(ctx, operation, body)
 	}
-	f, err := wire.DecodeForm(body)
+	f, err := fakewire.DecodeForm(body)
 	if err != nil {
 		return xmlError(snsFault("MalformedQueryString", err.Error()))
 	}
@@ -24,7 +24,7 @@ func (s *Server) sns(ctx context.Context, operation, body string) answer {
 		resource = f["Name"]
 	}
 	p := s.faults.plan(operation, resource, nil)
-	if a, done := s.before(ctx, p, func(e *broker.Error) answer { return xmlError(e) }); done {
+	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return xmlError(e) }); done {
 		return a
 	}
 	result, err := s.snsCall(operation, f)
@@ -34,25 +34,25 @@ func (s *Server) sns(ctx context.Context, operation, body string) answer {
 	return p.after(xmlAnswer(snsNamespace, operation, result))
 }
 
-func (s *Server) snsCall(operation string, f wire.Form) ([]byte, error) {
+func (s *Server) snsCall(operation string, f fakewire.Form) ([]byte, error) {
 	switch operation {
 	case "CreateTopic":
 		t, err := s.broker.CreateTopic(f["Name"], f.Map("Attributes.entry", "key", "value"), f.Map("Tags.member", "Key", "Value"))
 		if err != nil {
 			return nil, err
 		}
-		return wire.AppendElement(nil, "TopicArn", t.ARN()), nil
+		return fakewire.AppendElement(nil, "TopicArn", t.ARN()), nil
 	case "DeleteTopic":
 		s.broker.DeleteTopic(f["TopicArn"])
 		return nil, nil
 	case "ListTopics":
 		out := []byte(`<Topics>`)
 		for _, t := range s.broker.Topics() {
-			out = append(wire.AppendElement(append(out, `<member>`...), "TopicArn", t.ARN()), `</member>`...)
+			out = append(fakewire.AppendElement(append(out, `<member>`...), "TopicArn", t.ARN()), `</member>`...)
 		}
 		return append(out, `</Topics>`...), nil
 	case "ListSubscriptions":
-		var all []*broker.Subscription
+		var all []*fakebroker.Subscription
 		for _, t := range s.broker.Topics() {
 			all = append(all, t.Subscriptions()...)
 		}
@@ -65,7 +65,7 @@ func (s *Server) snsCall(operation string, f wire.Form) ([]byte, error) {
 	return s.topicCall(operation, f)
 }
 
-func (s *Server) topicCall(operation string, f wire.Form) ([]byte, error) {
+func (s *Server) topicCall(operation string, f fakewire.Form) ([]byte, error) {
 	switch operation {
 	case "GetTopicAttributes", "SetTopicAttributes", "Subscribe", "ListSubscriptionsByTopic":
 	default:
@@ -77,7 +77,7 @@ func (s *Server) topicCall(operation string, f wire.Form) ([]byte, error) {
 	}
 	switch operation {
 	case "GetTopicAttributes":
-		return wire.AppendMap(nil, "Attributes", t.Attributes()), nil
+		return fakewire.AppendMap(nil, "Attributes", t.Attributes()), nil
 	case "SetTopicAttributes":
 		return nil, t.SetAttribute(f["AttributeName"], f["AttributeValue"])
 	case "Subscribe":
@@ -85,25 +85,25 @@ func (s *Server) topicCall(operation string, f wire.Form) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return wire.AppendElement(nil, "SubscriptionArn", sub.Info().ARN), nil
+		return fakewire.AppendElement(nil, "SubscriptionArn", sub.Info().ARN), nil
 	}
 	return s.subscriptionList(t.Subscriptions()), nil
 }
 
-func (s *Server) subscriptionList(list []*broker.Subscription) []byte {
+func (s *Server) subscriptionList(list []*fakebroker.Subscription) []byte {
 	out := []byte(`<Subscriptions>`)
 	for _, sub := range list {
 		info := sub.Info()
-		out = wire.AppendElement(append(out, `<member>`...), "SubscriptionArn", info.ARN)
-		out = wire.AppendElement(out, "Owner", s.cfg.Account)
-		out = wire.AppendElement(out, "Protocol", info.Protocol)
-		out = wire.AppendElement(out, "Endpoint", info.Endpoint)
-		out = append(wire.AppendElement(out, "TopicArn", info.TopicARN), `</member>`...)
+		out = fakewire.AppendElement(append(out, `<member>`...), "SubscriptionArn", info.ARN)
+		out = fakewire.AppendElement(out, "Owner", s.cfg.Account)
+		out = fakewire.AppendElement(out, "Protocol", info.Protocol)
+		out = fakewire.AppendElement(out, "Endpoint", info.Endpoint)
+		out = append(fakewire.AppendElement(out, "TopicArn", info.TopicARN), `</member>`...)
 	}
 	return append(out, `</Subscriptions>`...)
 }
 
-func (s *Server) subscriptionCall(operation string, f wire.Form) ([]byte, error) {
+func (s *Server) subscriptionCall(operation string, f fakewire.Form) ([]byte, error) {
 	sub, err := s.broker.Subscription(f["SubscriptionArn"])
 	if err != nil {
 		if operation == "Unsubscribe" && asBrokerError(err).Code == "NotFound" {
@@ -113,7 +113,7 @@ func (s *Server) subscriptionCall(operation string, f wire.Form) ([]byte, error)
 	}
 	switch operation {
 	case "GetSubscriptionAttributes":
-		return wire.AppendMap(nil, "Attributes", sub.Attributes()), nil
+		return fakewire.AppendMap(nil, "Attributes", sub.Attributes()), nil
 	case "SetSubscriptionAttributes":
 		return nil, sub.SetAttribute(f["AttributeName"], f["AttributeValue"])
 	}
@@ -121,7 +121,7 @@ func (s *Server) subscriptionCall(operation string, f wire.Form) ([]byte, error)
 	return nil, nil
 }
 
-func (s *Server) topicTags(operation string, f wire.Form) ([]byte, error) {
+func (s *Server) topicTags(operation string, f fakewire.Form) ([]byte, error) {
 	t, err := s.broker.Topic(f["ResourceArn"])
 	if err != nil {
 		return nil, snsFault("ResourceNotFound", "Resource does not exist")
@@ -137,8 +137,8 @@ func (s *Server) topicTags(operation string, f wire.Form) ([]byte, error) {
 	tags := t.Tags()
 	out := []byte(`<Tags>`)
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		out = wire.AppendElement(append(out, `<member>`...), "Key", k)
-		out = append(wire.AppendElement(out, "Value", tags[k]), `</member>`...)
+		out = fakewire.AppendElement(append(out, `<member>`...), "Key", k)
+		out = append(fakewire.AppendElement(out, "Value", tags[k]), `</member>`...)
 	}
 	return append(out, `</Tags>`...), nil
 }

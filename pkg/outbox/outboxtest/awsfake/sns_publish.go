@@ -34,16 +34,18 @@ func xmlError(err error) answer {
 		who = "Sender"
 	}
 	out := append([]byte(`<ErrorResponse xmlns="`+snsNamespace+`"><Error><Type>`), who...)
-	out = wire.AppendElement(append(out, `</Type>`...), "Code", e.Code)
-	out = wire.AppendElement(out, "Message", e.Message)
+	out = fakewire.AppendElement(append(out, `</Type>`...), "Code", e.Code)
+	out = fakewire.AppendElement(out, "Message", e.Message)
 	out = append(out, `</Error><RequestId>`+requestID+`</RequestId></ErrorResponse>`...)
 	return answer{status: e.Status, mediaType: xmlType, body: out}
 }
 
 // snsFault is an error of SNS whose code has no prefix.
-func snsFault(code, message string) *broker.Error { return broker.Fault(code, "", "%s", message) }
+func snsFault(code, message string) *fakebroker.Error {
+	return fakebroker.Fault(code, "", "%s", message)
+}
 
-func checkPublishBatch(t *broker.Topic, entries []wire.BatchEntry) *broker.Error {
+func checkPublishBatch(t *fakebroker.Topic, entries []fakewire.BatchEntry) *fakebroker.Error {
 	ids := make([]string, len(entries))
 	total := 0
 	for i := range entries {
@@ -64,7 +66,7 @@ func checkPublishBatch(t *broker.Topic, entries []wire.BatchEntry) *broker.Error
 	}
 	// The total may be as large as one message of the topic, and never less
 	// than the 256 KiB of a topic without MaximumMessageSize.
-	if total > max(t.MaxBytes(), broker.MaxTopicBytes) {
+	if total > max(t.MaxBytes(), fakebroker.MaxTopicBytes) {
 		return snsFault("BatchRequestTooLong", "The length of all the messages put together is more than the limit.")
 	}
 	return nil
@@ -80,12 +82,12 @@ func resourceCode(code string) string {
 
 func (s *Server) snsPublish(ctx context.Context, operation, body string) answer {
 	isBatch := operation == "PublishBatch"
-	b, err := wire.DecodePublish(body, isBatch)
+	b, err := fakewire.DecodePublish(body, isBatch)
 	if err != nil {
 		return xmlError(snsFault("MalformedQueryString", err.Error()))
 	}
 	p := s.faults.plan(operation, resourceName(b.Resource), groupsOf(b.Entries))
-	if a, done := s.before(ctx, p, func(e *broker.Error) answer { return xmlError(e) }); done {
+	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return xmlError(e) }); done {
 		return a
 	}
 	t, err := s.broker.Topic(b.Resource)
@@ -112,13 +114,13 @@ func (s *Server) snsPublish(ctx context.Context, operation, body string) answer 
 	return p.after(xmlAnswer(snsNamespace, operation, p.publishBatchBody(b.Entries, sent)))
 }
 
-func (p plan) publishBatchBody(entries []wire.BatchEntry, sent []broker.Sent) []byte {
+func (p plan) publishBatchBody(entries []fakewire.BatchEntry, sent []fakebroker.Sent) []byte {
 	out := append(make([]byte, 0, 256*len(sent)), `<Successful>`...)
 	for i := range sent {
 		if f := p.entries[i]; sent[i].Err != nil || f != nil && f.Kind == OmitEntry {
 			continue
 		}
-		out = wire.AppendElement(append(out, `<member>`...), "Id", entries[i].ID)
+		out = fakewire.AppendElement(append(out, `<member>`...), "Id", entries[i].ID)
 		out = append(appendPublished(out, &sent[i]), `</member>`...)
 	}
 	out = append(out, `</Successful><Failed>`...)
@@ -126,19 +128,19 @@ func (p plan) publishBatchBody(entries []wire.BatchEntry, sent []broker.Sent) []
 		if f := p.entries[i]; sent[i].Err == nil || f != nil && f.Kind == OmitEntry {
 			continue
 		}
-		out = wire.AppendElement(append(out, `<member>`...), "Id", entries[i].ID)
-		out = wire.AppendElement(out, "Code", sent[i].Err.Code)
-		out = wire.AppendElement(out, "Message", sent[i].Err.Message)
-		out = wire.AppendElement(out, "SenderFault", strconv.FormatBool(sent[i].Err.Sender))
+		out = fakewire.AppendElement(append(out, `<member>`...), "Id", entries[i].ID)
+		out = fakewire.AppendElement(out, "Code", sent[i].Err.Code)
+		out = fakewire.AppendElement(out, "Message", sent[i].Err.Message)
+		out = fakewire.AppendElement(out, "SenderFault", strconv.FormatBool(sent[i].Err.Sender))
 		out = append(out, `</member>`...)
 	}
 	return append(out, `</Failed>`...)
 }
 
-func appendPublished(out []byte, s *broker.Sent) []byte {
-	out = wire.AppendElement(out, "MessageId", s.MessageID)
+func appendPublished(out []byte, s *fakebroker.Sent) []byte {
+	out = fakewire.AppendElement(out, "MessageId", s.MessageID)
 	if s.SequenceNumber != "" {
-		out = wire.AppendElement(out, "SequenceNumber", s.SequenceNumber)
+		out = fakewire.AppendElement(out, "SequenceNumber", s.SequenceNumber)
 	}
 	return out
 }

@@ -31,7 +31,7 @@ func (s *Server) sqs(ctx context.Context, operation, body string) answer {
 		resource = in.QueueName
 	}
 	p := s.faults.plan(operation, resource, make([]string, len(in.Entries)))
-	if a, done := s.before(ctx, p, func(e *broker.Error) answer { return jsonError(e) }); done {
+	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return jsonError(e) }); done {
 		return a
 	}
 	out, err := s.sqsCall(ctx, operation, &in, p)
@@ -85,7 +85,7 @@ func (s *Server) sqsCall(ctx context.Context, operation string, in *sqsInput, p 
 			tags = in.NewTags
 		}
 		if in.QueueName == "" {
-			return nil, broker.MissingParameter("QueueName")
+			return nil, fakebroker.MissingParameter("QueueName")
 		}
 		q, err := s.broker.CreateQueue(in.QueueName, in.Attributes, tags)
 		if err != nil {
@@ -110,13 +110,13 @@ func (s *Server) sqsCall(ctx context.Context, operation string, in *sqsInput, p 
 	return s.queueCall(ctx, operation, q, in, p)
 }
 
-func (s *Server) queueCall(ctx context.Context, operation string, q *broker.Queue, in *sqsInput, p plan) (any, error) {
+func (s *Server) queueCall(ctx context.Context, operation string, q *fakebroker.Queue, in *sqsInput, p plan) (any, error) {
 	switch operation {
 	case "ReceiveMessage":
 		return s.receiveMessage(ctx, q, &in.receiveInput)
 	case "DeleteMessage":
 		if in.ReceiptHandle == "" {
-			return nil, broker.MissingParameter("ReceiptHandle")
+			return nil, fakebroker.MissingParameter("ReceiptHandle")
 		}
 		return raw(`{}`), q.Delete(in.ReceiptHandle)
 	case "DeleteMessageBatch":
@@ -160,15 +160,15 @@ func (s *Server) queueCall(ctx context.Context, operation string, q *broker.Queu
 	case "AddPermission", "RemovePermission":
 		return raw(`{}`), nil
 	}
-	return nil, broker.Fault("InvalidAction", "com.amazon.coral.service#UnknownOperationException", "The action %s is not valid for this endpoint.", operation)
+	return nil, fakebroker.Fault("InvalidAction", "com.amazon.coral.service#UnknownOperationException", "The action %s is not valid for this endpoint.", operation)
 }
 
-func changeVisibility(q *broker.Queue, handle string, seconds *int) error {
+func changeVisibility(q *fakebroker.Queue, handle string, seconds *int) error {
 	if seconds == nil {
-		return broker.MissingParameter("VisibilityTimeout")
+		return fakebroker.MissingParameter("VisibilityTimeout")
 	}
 	if handle == "" {
-		return broker.MissingParameter("ReceiptHandle")
+		return fakebroker.MissingParameter("ReceiptHandle")
 	}
 	return q.ChangeVisibility(handle, *seconds)
 }
@@ -212,7 +212,7 @@ func (s *Server) moveTasks(operation string, in *sqsInput) (any, error) {
 		limit = 1
 	}
 	if limit < 1 || limit > 10 {
-		return nil, broker.InvalidParameterValue("Value %s for parameter MaxResults is invalid. Reason: Must be between 1 and 10.", strconv.Itoa(limit))
+		return nil, fakebroker.InvalidParameterValue("Value %s for parameter MaxResults is invalid. Reason: Must be between 1 and 10.", strconv.Itoa(limit))
 	}
 	tasks, err := s.broker.Moves(in.SourceArn)
 	if err != nil {

@@ -22,8 +22,8 @@ type receiveInput struct {
 	MessageAttributeNames       []string
 }
 
-func (s *Server) receiveMessage(ctx context.Context, q *broker.Queue, in *receiveInput) (any, error) {
-	r := broker.Receive{Max: 1, Visibility: in.VisibilityTimeout, Wait: in.WaitTimeSeconds, AttemptID: in.ReceiveRequestAttemptID}
+func (s *Server) receiveMessage(ctx context.Context, q *fakebroker.Queue, in *receiveInput) (any, error) {
+	r := fakebroker.Receive{Max: 1, Visibility: in.VisibilityTimeout, Wait: in.WaitTimeSeconds, AttemptID: in.ReceiveRequestAttemptID}
 	if in.MaxNumberOfMessages != nil {
 		r.Max = *in.MaxNumberOfMessages
 	}
@@ -45,20 +45,20 @@ func (s *Server) receiveMessage(ctx context.Context, q *broker.Queue, in *receiv
 	return raw(append(out, `]}`...)), nil
 }
 
-func (s *Server) appendMessage(out []byte, m *broker.Received, system, names []string) []byte {
+func (s *Server) appendMessage(out []byte, m *fakebroker.Received, system, names []string) []byte {
 	out = append(append(out, `{"MessageId":"`...), m.MessageID...)
 	out = append(append(out, `","ReceiptHandle":"`...), m.ReceiptHandle...)
 	out = append(append(out, `","MD5OfBody":"`...), m.MD5...)
-	out = wire.AppendJSON(append(out, `","Body":`...), m.Body)
+	out = fakewire.AppendJSON(append(out, `","Body":`...), m.Body)
 	out = s.appendSystemAttributes(out, m, system)
-	var picked []broker.Attribute
+	var picked []fakebroker.Attribute
 	for i := range m.Attributes {
 		if wantsAttribute(names, m.Attributes[i].Name) {
 			picked = append(picked, m.Attributes[i])
 		}
 	}
 	if len(picked) > 0 {
-		out = append(append(append(out, `,"MD5OfMessageAttributes":"`...), broker.AttributesMD5(picked)...), `","MessageAttributes":{`...)
+		out = append(append(append(out, `,"MD5OfMessageAttributes":"`...), fakebroker.AttributesMD5(picked)...), `","MessageAttributes":{`...)
 		for i := range picked {
 			if i > 0 {
 				out = append(out, ',')
@@ -70,13 +70,13 @@ func (s *Server) appendMessage(out []byte, m *broker.Received, system, names []s
 	return append(out, '}')
 }
 
-func appendAttribute(out []byte, a *broker.Attribute) []byte {
-	out = append(wire.AppendJSON(out, a.Name), `:{"DataType":`...)
-	out = wire.AppendJSON(out, a.Type)
+func appendAttribute(out []byte, a *fakebroker.Attribute) []byte {
+	out = append(fakewire.AppendJSON(out, a.Name), `:{"DataType":`...)
+	out = fakewire.AppendJSON(out, a.Type)
 	if strings.HasPrefix(a.Type, "Binary") {
-		out = wire.AppendJSON(append(out, `,"BinaryValue":`...), base64.StdEncoding.EncodeToString(a.Binary))
+		out = fakewire.AppendJSON(append(out, `,"BinaryValue":`...), base64.StdEncoding.EncodeToString(a.Binary))
 	} else {
-		out = wire.AppendJSON(append(out, `,"StringValue":`...), a.Value)
+		out = fakewire.AppendJSON(append(out, `,"StringValue":`...), a.Value)
 	}
 	return append(out, '}')
 }
@@ -90,7 +90,7 @@ func wantsAttribute(names []string, attribute string) bool {
 	})
 }
 
-func (s *Server) appendSystemAttributes(out []byte, m *broker.Received, names []string) []byte {
+func (s *Server) appendSystemAttributes(out []byte, m *fakebroker.Received, names []string) []byte {
 	if len(names) == 0 {
 		return out
 	}
@@ -115,7 +115,7 @@ func (s *Server) appendSystemAttributes(out []byte, m *broker.Received, names []
 			out = append(out, ',')
 		}
 		first = false
-		out = wire.AppendJSON(append(wire.AppendJSON(out, a.name), ':'), a.value)
+		out = fakewire.AppendJSON(append(fakewire.AppendJSON(out, a.name), ':'), a.value)
 	}
 	if !first {
 		out = append(out, '}')
@@ -163,7 +163,7 @@ func handleBatch(in *handleBatchInput, request string, p plan, do func(handleEnt
 			if ok != nil {
 				ok = append(ok, ',')
 			}
-			ok = append(wire.AppendJSON(append(ok, `{"Id":`...), ids[i]), '}')
+			ok = append(fakewire.AppendJSON(append(ok, `{"Id":`...), ids[i]), '}')
 		}
 	}
 	out := append(append([]byte(`{"Successful":[`), ok...), ']')

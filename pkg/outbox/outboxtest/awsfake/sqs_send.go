@@ -29,34 +29,34 @@ func jsonError(err error) answer {
 	if e.Sender {
 		who = "Sender"
 	}
-	body := append([]byte(`{"__type":`), wire.AppendJSON(nil, e.Type)...)
-	body = wire.AppendJSON(append(body, `,"message":`...), e.Message)
+	body := append([]byte(`{"__type":`), fakewire.AppendJSON(nil, e.Type)...)
+	body = fakewire.AppendJSON(append(body, `,"message":`...), e.Message)
 	return answer{status: e.Status, mediaType: jsonType, queryError: e.Code + ";" + who, body: append(body, '}')}
 }
 
-func asBrokerError(err error) *broker.Error {
-	var e *broker.Error
+func asBrokerError(err error) *fakebroker.Error {
+	var e *fakebroker.Error
 	if errors.As(err, &e) {
 		return e
 	}
-	return &broker.Error{Code: "InternalError", Type: "com.amazonaws.sqs#InternalError", Message: err.Error(), Status: http.StatusInternalServerError}
+	return &fakebroker.Error{Code: "InternalError", Type: "com.amazonaws.sqs#InternalError", Message: err.Error(), Status: http.StatusInternalServerError}
 }
 
 // checkBatch returns the error that refuses a batch for its number of entries
 // or their ids.
-func checkBatch(ids []string, request string) *broker.Error {
+func checkBatch(ids []string, request string) *fakebroker.Error {
 	switch {
 	case len(ids) == 0:
-		return broker.Modelled("EmptyBatchRequest", "There should be at least one %sEntry in the request.", request)
-	case len(ids) > broker.MaxEntries:
-		return broker.Modelled("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.", broker.MaxEntries, len(ids))
+		return fakebroker.Modelled("EmptyBatchRequest", "There should be at least one %sEntry in the request.", request)
+	case len(ids) > fakebroker.MaxEntries:
+		return fakebroker.Modelled("TooManyEntriesInBatchRequest", "Maximum number of entries per request are %d. You have sent %d.", fakebroker.MaxEntries, len(ids))
 	}
 	for i, id := range ids {
-		if !broker.ValidEntryID(id) {
-			return broker.Modelled("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")
+		if !fakebroker.ValidEntryID(id) {
+			return fakebroker.Modelled("InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. It can be at most 80 letters long.")
 		}
 		if slices.Contains(ids[:i], id) {
-			return broker.Modelled("BatchEntryIdsNotDistinct", "Id %s repeated.", id)
+			return fakebroker.Modelled("BatchEntryIdsNotDistinct", "Id %s repeated.", id)
 		}
 	}
 	return nil
@@ -64,12 +64,12 @@ func checkBatch(ids []string, request string) *broker.Error {
 
 func (s *Server) sqsSend(ctx context.Context, operation, body string) answer {
 	isBatch := operation == "SendMessageBatch"
-	b, err := wire.DecodeSend(body, isBatch)
+	b, err := fakewire.DecodeSend(body, isBatch)
 	if err != nil {
 		return jsonError(malformed(err))
 	}
 	p := s.faults.plan(operation, resourceName(b.Resource), groupsOf(b.Entries))
-	if a, done := s.before(ctx, p, func(e *broker.Error) answer { return jsonError(e) }); done {
+	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return jsonError(e) }); done {
 		return a
 	}
 	q, err := s.queue(b.Resource)
@@ -96,7 +96,7 @@ func (s *Server) sqsSend(ctx context.Context, operation, body string) answer {
 }
 
 // checkSend returns the error that refuses a whole send.
-func checkSend(q *broker.Queue, entries []wire.BatchEntry, isBatch bool) *broker.Error {
+func checkSend(q *fakebroker.Queue, entries []fakewire.BatchEntry, isBatch bool) *fakebroker.Error {
 	if isBatch {
 		ids := make([]string, len(entries))
 		total := 0
@@ -107,8 +107,8 @@ func checkSend(q *broker.Queue, entries []wire.BatchEntry, isBatch bool) *broker
 		if e := checkBatch(ids, "SendMessageBatchRequest"); e != nil {
 			return e
 		}
-		if total > broker.MaxQueueBytes {
-			return broker.Modelled("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", broker.MaxQueueBytes, total)
+		if total > fakebroker.MaxQueueBytes {
+			return fakebroker.Modelled("BatchRequestTooLong", "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", fakebroker.MaxQueueBytes, total)
 		}
 	}
 	for i := range entries {
@@ -119,7 +119,7 @@ func checkSend(q *broker.Queue, entries []wire.BatchEntry, isBatch bool) *broker
 	return nil
 }
 
-func groupsOf(entries []wire.BatchEntry) []string {
+func groupsOf(entries []fakewire.BatchEntry) []string {
 	groups := make([]string, len(entries))
 	for i := range entries {
 		groups[i] = entries[i].GroupID
@@ -128,8 +128,8 @@ func groupsOf(entries []wire.BatchEntry) []string {
 }
 
 // refuse hands over the entries, marking those that a fault refuses.
-func (p plan) refuse(entries []wire.BatchEntry) []broker.Entry {
-	out := make([]broker.Entry, len(entries))
+func (p plan) refuse(entries []fakewire.BatchEntry) []fakebroker.Entry {
+	out := make([]fakebroker.Entry, len(entries))
 	for i := range entries {
 		out[i] = entries[i].Entry
 		if f := p.entries[i]; f != nil && (f.Kind == FailEntry || f.Kind == OmitEntry && !f.Accepted) {
@@ -139,7 +139,7 @@ func (p plan) refuse(entries []wire.BatchEntry) []broker.Entry {
 	return out
 }
 
-func (p plan) sendBatchBody(entries []wire.BatchEntry, sent []broker.Sent) []byte {
+func (p plan) sendBatchBody(entries []fakewire.BatchEntry, sent []fakebroker.Sent) []byte {
 	out := make([]byte, 0, 320*len(sent))
 	out = append(out, `{"Successful":[`...)
 	failed, first := 0, true
@@ -159,7 +159,7 @@ func (p plan) sendBatchBody(entries []wire.BatchEntry, sent []broker.Sent) []byt
 			out = append(out, ',')
 		}
 		first = false
-		out = wire.AppendJSON(append(out, `{"Id":`...), entries[i].ID)
+		out = fakewire.AppendJSON(append(out, `{"Id":`...), entries[i].ID)
 		out = append(appendSent(append(out, ','), &sent[i], "MD5OfMessageBody"), '}')
 	}
 	if failed == 0 {
@@ -180,7 +180,7 @@ func (p plan) sendBatchBody(entries []wire.BatchEntry, sent []broker.Sent) []byt
 	return append(out, `]}`...)
 }
 
-func appendSent(out []byte, s *broker.Sent, md5Name string) []byte {
+func appendSent(out []byte, s *fakebroker.Sent, md5Name string) []byte {
 	out = append(append(append(out, '"'), md5Name...), `":"`...)
 	out = append(append(out, s.BodyMD5...), `","MessageId":"`...)
 	out = append(append(out, s.MessageID...), '"')
@@ -193,23 +193,23 @@ func appendSent(out []byte, s *broker.Sent, md5Name string) []byte {
 	return out
 }
 
-func appendFailed(out []byte, id string, e *broker.Error) []byte {
-	out = wire.AppendJSON(append(out, `{"Id":`...), id)
-	out = wire.AppendJSON(append(out, `,"Code":`...), e.Code)
-	out = wire.AppendJSON(append(out, `,"Message":`...), e.Message)
+func appendFailed(out []byte, id string, e *fakebroker.Error) []byte {
+	out = fakewire.AppendJSON(append(out, `{"Id":`...), id)
+	out = fakewire.AppendJSON(append(out, `,"Code":`...), e.Code)
+	out = fakewire.AppendJSON(append(out, `,"Message":`...), e.Message)
 	return append(strconv.AppendBool(append(out, `,"SenderFault":`...), e.Sender), '}')
 }
 
-func malformed(err error) *broker.Error {
-	return broker.Fault("MalformedInput", "com.amazon.coral.service#SerializationException", "%s", err)
+func malformed(err error) *fakebroker.Error {
+	return fakebroker.Fault("MalformedInput", "com.amazon.coral.service#SerializationException", "%s", err)
 }
 
 // resourceName is the last part of a URL or ARN.
 func resourceName(ref string) string { return ref[strings.LastIndexAny(ref, "/:")+1:] }
 
-func (s *Server) queue(url string) (*broker.Queue, error) {
+func (s *Server) queue(url string) (*fakebroker.Queue, error) {
 	if url == "" {
-		return nil, broker.MissingParameter("QueueUrl")
+		return nil, fakebroker.MissingParameter("QueueUrl")
 	}
 	return s.broker.Queue(url)
 }
