@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
@@ -104,7 +105,7 @@ func BenchmarkArchiveBesideARelay(b *testing.B) {
 		s := span{from: time.Now(), archives: i%2 == 1}
 		end := time.NewTimer(phaseTime)
 		if s.archives {
-			j, newErr := janitor.New(store, janitor.Config{Retention: time.Duration(phases-i/2)*48*time.Hour - 24*time.Hour, Logger: slog.New(slog.DiscardHandler)})
+			j, newErr := janitor.New(pgadmin.New(pool), janitor.Config{Retention: time.Duration(phases-i/2)*48*time.Hour - 24*time.Hour, Logger: slog.New(slog.DiscardHandler)})
 			if newErr != nil {
 				b.Fatal(newErr)
 			}

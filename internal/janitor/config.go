@@ -163,8 +163,7 @@ func (c Config) validate() error {
 
 // ahead returns how many partitions should be ready above the one in use.
 func (c Config) ahead(rate float64) int {
-	const size = 1_000_000
-	wanted := rate * c.AheadFor.Seconds() / size
+	wanted := rate * c.AheadFor.Seconds() / PartitionSize
 	if wanted >= float64(c.MaxAhead) {
 		return c.MaxAhead
 	}

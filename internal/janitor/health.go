@@ -26,10 +26,10 @@ type Health struct {
 	DefaultRows        int64 `json:"default_rows"`
 	ArchiveDefaultRows int64 `json:"archive_default_rows"`
 	// Blocked lanes and dead letters, and the age of the oldest of each.
-	Blocked        int64   `json:"blocked"`
-	BlockedSeconds float64 `json:"blocked_seconds"`
-	Dead           int64   `json:"dead"`
-	DeadSeconds    float64 `json:"dead_seconds"`
+	Blocked           int64   `json:"blocked"`
+	BlockedSeconds    float64 `json:"blocked_seconds"`
+	DeadLetters       int64   `json:"dead_letters"`
+	DeadLetterSeconds float64 `json:"dead_letter_seconds"`
 	// DeadTuples and LiveTuples of the hot tables, as PostgreSQL estimates them,
 	// and when autovacuum last looked after the events.
 	DeadTuples     int64      `json:"dead_tuples"`
@@ -88,7 +88,7 @@ func findings(h *Health, held int64, c *Config) []Finding {
 	add(h.ArchiveDefaultRows > 0, "archive_default_partition",
 		"%d rows are in outbox.archive_default, where the janitor puts none: partitions of their ids cannot be archived", h.ArchiveDefaultRows)
 	add(h.Blocked > 0, "blocked", "%d aggregates are on hold, the longest for %.0f s", h.Blocked, h.BlockedSeconds)
-	add(h.Dead > 0, "dead_letters", "%d dead letters, the oldest %.0f s old", h.Dead, h.DeadSeconds)
+	add(h.DeadLetters > 0, "dead_letters", "%d dead letters, the oldest %.0f s old", h.DeadLetters, h.DeadLetterSeconds)
 	add(held > 0, "held_partitions", "%d full partitions cannot be archived because of unsent events in them", held)
 	add(h.PartitionsAhead < 1, "partitions_ahead", "no partition is ready above the one in use")
 	add(h.ArchivePartitions > manyPartitions, "archive_partitions",

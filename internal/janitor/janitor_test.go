@@ -295,7 +295,7 @@ func TestWhatIsLeftBehindIsCleanedUp(t *testing.T) {
 	if report.DeadLetters != 10 || report.Redrives != 5 {
 		t.Errorf("when told to: %+v", report)
 	}
-	if !found(&report, "dead_letters") || report.Health.Dead != 10 {
+	if !found(&report, "dead_letters") || report.Health.DeadLetters != 10 {
 		t.Errorf("health %+v", report.Health)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
@@ -51,7 +52,7 @@ func (k *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQu
 func (*tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // traced returns a store on connections of its own.
-func (w *world) traced(k *tracer, name string) *pgstore.Store {
+func (w *world) traced(k *tracer, name string) *pgadmin.Store {
 	w.t.Helper()
 	config := w.pool.Config().Copy()
 	if k != nil {
@@ -64,7 +65,7 @@ func (w *world) traced(k *tracer, name string) *pgstore.Store {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(pool.Close)
-	return pgstore.New(pool)
+	return pgadmin.New(pool)
 }
 
 // history is an outbox with something for every step of a janitor to do.
@@ -247,7 +248,7 @@ func TestJanitorsBesideARelayUnderLoad(t *testing.T) {
 		}
 		return outbox.Result{Class: outbox.Accepted}
 	}}
-	carrier, err := relay.New(w.store, relay.Config{
+	carrier, err := relay.New(pgstore.New(w.pool), relay.Config{
 		Destinations: map[string]relay.Destination{"default": {Sink: broker}}, SweepEvery: 200 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -18,6 +18,11 @@ type Store interface {
 	Inspector
 }
 
+// PartitionSize is how many ids a partition is for: the one with the number n has
+// the ids from n*PartitionSize on, below those of the next. It is what the
+// schema's outbox.partition_size() answers.
+const PartitionSize = 1_000_000
+
 // Partitions are the partitions of the events.
 type Partitions interface {
 	// Sample measures how fast ids are drawn.

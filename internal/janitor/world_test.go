@@ -10,21 +10,21 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // world is an outbox and its janitor.
 type world struct {
 	t     *testing.T
 	pool  *pgxpool.Pool
-	store *pgstore.Store
+	store *pgadmin.Store
 }
 
 func newWorld(t *testing.T, opts ...outboxtest.DBOption) *world {
 	t.Helper()
 	pool := outboxtest.DB(t, append(opts, outboxtest.MaxConns(16))...)
-	w := &world{t: t, pool: pool, store: pgstore.New(pool)}
+	w := &world{t: t, pool: pool, store: pgadmin.New(pool)}
 	// The database is cloned from one that may be older than the test.
 	w.exec("update outbox.janitor set sampled_at = clock_timestamp()")
 	return w

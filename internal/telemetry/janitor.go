@@ -39,10 +39,10 @@ func janitorMetrics() []metric[janitor.Report] {
 			Metric{Name: "BlockedAge", Unit: "Seconds", Meaning: "for how long the first of them has been on hold"},
 			func(r *r) float64 { return r.Health.BlockedSeconds },
 		},
-		count("DeadLetters", "dead letters, counted up to a limit", func(r *r) int64 { return r.Health.Dead }),
+		count("DeadLetters", "dead letters, counted up to a limit", func(r *r) int64 { return r.Health.DeadLetters }),
 		{
 			Metric{Name: "DeadLetterAge", Unit: "Seconds", Meaning: "age of the oldest dead letter"},
-			func(r *r) float64 { return r.Health.DeadSeconds },
+			func(r *r) float64 { return r.Health.DeadLetterSeconds },
 		},
 		{
 			Metric{Name: "XminAge", Unit: "Seconds", Meaning: "for how long the oldest transaction has held back vacuum"},

@@ -34,7 +34,7 @@ func TestAFullJanitorReportHasEveryMetricOfTheTable(t *testing.T) {
 		Findings: []janitor.Finding{{Code: "a"}, {Code: "b"}},
 		Health: janitor.Health{
 			PartitionsAhead: 201, Unsent: 202, Behind: 203, Stale: 204, OldestSeconds: 205, DefaultRows: 206, Blocked: 207, BlockedSeconds: 208,
-			Dead: 209, DeadSeconds: 210, DeadTuples: 211, Bytes: 212, ArchiveBytes: 213, Xmin: &janitor.XminHolder{Seconds: 214},
+			DeadLetters: 209, DeadLetterSeconds: 210, DeadTuples: 211, Bytes: 212, ArchiveBytes: 213, Xmin: &janitor.XminHolder{Seconds: 214},
 		},
 	}
 	got := janitorLine(t, r)

@@ -12,6 +12,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 )
 
 // Config says how to connect. Only URL is required.
@@ -86,15 +88,15 @@ func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, translate("connect", err)
+		return nil, pgdb.Translate("connect", err)
 	}
 	err = pool.Ping(ctx)
-	if isAuthFailure(err) && c.Password != nil {
+	if pgdb.IsAuthFailure(err) && c.Password != nil {
 		err = pool.Ping(ctx)
 	}
 	if err != nil {
 		pool.Close()
-		return nil, translate("connect", err)
+		return nil, pgdb.Translate("connect", err)
 	}
 	return pool, nil
 }
@@ -128,7 +130,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	}
 	closesOn := config.ConnConfig.OnPgError
 	config.ConnConfig.OnPgError = func(conn *pgconn.PgConn, pgErr *pgconn.PgError) bool {
-		if isAuthFailure(pgErr) && c.OnAuthFailure != nil {
+		if pgdb.IsAuthFailure(pgErr) && c.OnAuthFailure != nil {
 			c.OnAuthFailure()
 		}
 		// A node that became a replica would refuse every settlement to come.

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 )
 
 //go:embed migrations/*.sql
@@ -37,7 +39,7 @@ const versionTable = "outbox.migrations"
 // outbox.grant_roles().
 func Migrate(ctx context.Context, pool *pgxpool.Pool) ([]int64, error) {
 	applied, err := migrate(ctx, pool)
-	return applied, translate("migrate", err)
+	return applied, pgdb.Translate("migrate", err)
 }
 
 func migrate(ctx context.Context, pool *pgxpool.Pool) (applied []int64, err error) {

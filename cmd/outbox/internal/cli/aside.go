@@ -10,16 +10,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // Aside is what the outbox put aside.
 type Aside interface {
 	// DeadLetters lists dead letters behind the id after, limit at most.
-	DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]pgstore.DeadLetter, error)
+	DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]pgadmin.DeadLetter, error)
 	// BlockedLanes lists lanes on hold, limit at most.
-	BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]pgstore.BlockedLane, error)
+	BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]pgadmin.BlockedLane, error)
 }
 
 // examine is how many pending events are looked at to count what waits.

@@ -14,17 +14,17 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // Outbox is what the commands look at.
 type Outbox interface {
 	// Status reads the state of the outbox and counts at most limit events.
-	Status(ctx context.Context, limit int) (pgstore.Status, error)
-	// Lookup finds an event, or returns pgstore.ErrNotFound.
-	Lookup(ctx context.Context, eventID uuid.UUID) (pgstore.Location, error)
+	Status(ctx context.Context, limit int) (pgadmin.Status, error)
+	// Lookup finds an event, or returns pgadmin.ErrNotFound.
+	Lookup(ctx context.Context, eventID uuid.UUID) (pgadmin.Location, error)
 	// Check returns what makes the database unsafe to use.
 	Check(ctx context.Context) error
 }

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
 // ListJSON writes a list as JSON, an empty one as [].
@@ -18,7 +18,7 @@ func ListJSON[T any](w io.Writer, list []T) error {
 }
 
 // DeadText lists dead letters for people. more says that there are others.
-func DeadText(w io.Writer, style Style, list []pgstore.DeadLetter, more bool, now time.Time) error {
+func DeadText(w io.Writer, style Style, list []pgadmin.DeadLetter, more bool, now time.Time) error {
 	p := &printer{w: w}
 	rows := make([][]cell, 0, len(list))
 	for i := range list {
@@ -52,7 +52,7 @@ func DeadText(w io.Writer, style Style, list []pgstore.DeadLetter, more bool, no
 }
 
 // DeadDetail writes dead letters with payload and headers, for people.
-func DeadDetail(w io.Writer, style Style, list []pgstore.DeadLetter, now time.Time) error {
+func DeadDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now time.Time) error {
 	p := &printer{w: w}
 	for i := range list {
 		d := &list[i]
@@ -84,7 +84,7 @@ func DeadDetail(w io.Writer, style Style, list []pgstore.DeadLetter, now time.Ti
 }
 
 // BlockedText lists lanes on hold for people. more says that there are others.
-func BlockedText(w io.Writer, style Style, list []pgstore.BlockedLane, more bool, now time.Time) error {
+func BlockedText(w io.Writer, style Style, list []pgadmin.BlockedLane, more bool, now time.Time) error {
 	p := &printer{w: w}
 	rows := make([][]cell, 0, len(list))
 	for i := range list {
@@ -93,7 +93,7 @@ func BlockedText(w io.Writer, style Style, list []pgstore.BlockedLane, more bool
 		switch {
 		case b.ReleasedAt != nil:
 			state = cell{text: "released", shade: green}
-		case !b.Dead:
+		case !b.DeadLetter:
 			state = cell{text: "on hold, its dead event is gone", shade: yellow}
 		}
 		rows = append(rows, []cell{

@@ -1,4 +1,4 @@
-package pgstore_test
+package pgadmin_test
 
 import (
 	"os"
@@ -11,7 +11,6 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -47,7 +46,7 @@ func sqlByHeading(t *testing.T, path string) map[string][]string {
 func TestStatementsOfTheLifecycleShowTheirStates(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	relayID := join(t, store)
 	pages := sqlByHeading(t, "../../../docs/lifecycle.md")
 

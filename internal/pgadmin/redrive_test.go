@@ -1,4 +1,4 @@
-package pgstore_test
+package pgadmin_test
 
 import (
 	"errors"
@@ -12,16 +12,16 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
 // bury gives events up, with or without a hold on their lanes.
-func bury(t *testing.T, store *pgstore.Store, relayID uuid.UUID, block bool, ids ...int64) {
+func bury(t *testing.T, store *store, relayID uuid.UUID, block bool, ids ...int64) {
 	t.Helper()
 	var s relay.Settlement
 	for _, id := range ids {
@@ -32,7 +32,7 @@ func bury(t *testing.T, store *pgstore.Store, relayID uuid.UUID, block bool, ids
 	}
 }
 
-func redriveDead(t *testing.T, store *pgstore.Store, r redrive.Request) []rows.Row {
+func redriveDead(t *testing.T, store *store, r redrive.Request) []rows.Row {
 	t.Helper()
 	got, err := store.RedriveDeadLetters(t.Context(), rows.Batch{Request: &r, RequestID: "me", Limit: 100})
 	if err != nil {
@@ -41,7 +41,7 @@ func redriveDead(t *testing.T, store *pgstore.Store, r redrive.Request) []rows.R
 	return got
 }
 
-func releaseBlocked(t *testing.T, store *pgstore.Store, r redrive.Request) []rows.Row {
+func releaseBlocked(t *testing.T, store *store, r redrive.Request) []rows.Row {
 	t.Helper()
 	got, err := store.ReleaseBlocked(t.Context(), rows.Batch{Request: &r, RequestID: "me", Limit: 100})
 	if err != nil {
@@ -115,7 +115,7 @@ func TestDeadEventOfABlockedLaneGoesBackInFrontOfIt(t *testing.T) {
 func TestDeadEventThatItsLaneWentOnWithoutNeedsConfirmation(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	id := join(t, store)
 	skipped, head, held := insert(t, pool, "a"), insert(t, pool, "a"), insert(t, pool, "a")
 	bury(t, store, id, false, skipped)
@@ -151,7 +151,7 @@ func TestDeadEventThatItsLaneWentOnWithoutNeedsConfirmation(t *testing.T) {
 func TestRedriveIntoALaneThatIsNotOnHoldReleasesItAnew(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	id := join(t, store)
 	renew(t, store, relay.Renewal{RelayID: id})
 	a, b := insert(t, pool, "a"), insert(t, pool, "a")
@@ -172,7 +172,7 @@ func TestRedriveIntoALaneThatIsNotOnHoldReleasesItAnew(t *testing.T) {
 func TestRedirectedEventGoesElsewhereAndItsLaneStaysOnHold(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	id := join(t, store)
 	head := insert(t, pool, "a")
 	bury(t, store, id, true, head)
@@ -213,7 +213,7 @@ func TestLaneEndsAtTheFirstThatCannotGoBack(t *testing.T) {
 		t.Run(what, func(t *testing.T) {
 			t.Parallel()
 			pool := outboxtest.DB(t)
-			store := pgstore.New(pool)
+			store := newStore(pool)
 			id := join(t, store)
 			a1, b1, a2 := insert(t, pool, "a"), insert(t, pool, "b"), insert(t, pool, "a")
 			bury(t, store, id, false, a1, b1, a2)
@@ -239,7 +239,7 @@ func TestLaneEndsAtTheFirstThatCannotGoBack(t *testing.T) {
 func TestDeadEventOfAnArchivedRangeGoesBack(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	id := join(t, store)
 	dead, sent := insert(t, pool, "a"), insert(t, pool, "b")
 	bury(t, store, id, true, dead)
@@ -265,7 +265,7 @@ func TestDeadEventOfAnArchivedRangeGoesBack(t *testing.T) {
 func TestRedrivenEventOfAnArchivedRangeIsArchivedAfterAll(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	id := join(t, store)
 	dead := insert(t, pool, "a")
 	bury(t, store, id, true, dead)
@@ -398,16 +398,16 @@ func TestListsOfWhatIsAside(t *testing.T) {
 				t.Errorf("the first dead letter = %+v, %v", dead, err)
 			}
 			lanes, err := store.BlockedLanes(t.Context(), &redrive.Request{Destination: "other", AggregateType: "order", AggregateID: "b"}, 10, 100)
-			if err != nil || len(lanes) != 1 || lanes[0].FirstID != b || lanes[0].Waiting != 1 || !lanes[0].Dead || lanes[0].Reason != "R" || lanes[0].ReleasedAt != nil || lanes[0].AggregateID != "b" {
+			if err != nil || len(lanes) != 1 || lanes[0].FirstID != b || lanes[0].Waiting != 1 || !lanes[0].DeadLetter || lanes[0].Reason != "R" || lanes[0].ReleasedAt != nil || lanes[0].AggregateID != "b" {
 				t.Errorf("lanes = %+v, %v", lanes, err)
 			}
 			releaseBlocked(t, store, redrive.Request{})
 			lanes, err = store.BlockedLanes(t.Context(), &redrive.Request{}, 10, 100)
-			if err != nil || len(lanes) != 1 || lanes[0].Dead || lanes[0].ReleasedAt == nil || lanes[0].Waiting != 2 {
+			if err != nil || len(lanes) != 1 || lanes[0].DeadLetter || lanes[0].ReleasedAt == nil || lanes[0].Waiting != 2 {
 				t.Errorf("released lanes = %+v, %v", lanes, err)
 			}
 			found, err := store.Lookup(t.Context(), eventIDOf(t, pool, "events", b))
-			if err != nil || found.State != pgstore.Blocked || len(found.Redrives) != 1 || found.Redrives[0].Source != "blocked" || found.Redrives[0].RequestID != "me" ||
+			if err != nil || found.State != pgadmin.Blocked || len(found.Redrives) != 1 || found.Redrives[0].Source != "blocked" || found.Redrives[0].RequestID != "me" ||
 				found.Redrives[0].Generation != 1 || found.Redrives[0].Reason != "R" || found.Redrives[0].RowID != b || found.Redrives[0].RedrivenAt.IsZero() {
 				t.Errorf("location = %+v, %v", found, err)
 			}
@@ -415,8 +415,8 @@ func TestListsOfWhatIsAside(t *testing.T) {
 			replayed, _ := search(t, store, redrive.Request{IDFrom: b, IDTo: b}, 100)
 			copyNext(t, store, replayed, 10)
 			found, err = store.Lookup(t.Context(), eventIDOf(t, pool, "events", b))
-			if err != nil || found.ReplayOf != b || found.State != pgstore.Blocked && found.State != pgstore.Pending || len(found.Others) != 1 || found.Others[0].ID != b ||
-				found.Others[0].State != pgstore.Sent || len(found.Redrives) != 2 || found.Redrives[1].CopyID != found.ID || found.Redrives[1].Generation != 2 {
+			if err != nil || found.ReplayOf != b || found.State != pgadmin.Blocked && found.State != pgadmin.Pending || len(found.Others) != 1 || found.Others[0].ID != b ||
+				found.Others[0].State != pgadmin.Sent || len(found.Redrives) != 2 || found.Redrives[1].CopyID != found.ID || found.Redrives[1].Generation != 2 {
 				t.Errorf("location = %+v, %v", found, err)
 			}
 		})
@@ -426,7 +426,7 @@ func TestListsOfWhatIsAside(t *testing.T) {
 func TestFourRedrivesAtOncePutEachBackOnce(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t, outboxtest.MaxConns(8))
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	id := join(t, store)
 	var ids []int64
 	for i := range 120 {
@@ -480,11 +480,11 @@ func TestRedriveRoleMayRedriveAndNotWrite(t *testing.T) {
 	t.Parallel()
 	// Direct: the pooler of the tests knows one login.
 	pool := outboxtest.DB(t, outboxtest.Direct())
-	id := join(t, pgstore.New(pool))
+	id := join(t, newStore(pool))
 	a, b := insert(t, pool, "a"), insert(t, pool, "b")
-	bury(t, pgstore.New(pool), id, true, a, b)
+	bury(t, newStore(pool), id, true, a, b)
 	own := login(t, pool, "outbox_redrive")
-	store := pgstore.New(own)
+	store := newStore(own)
 	if err := store.Check(t.Context()); err != nil {
 		t.Errorf("check: %v", err)
 	}

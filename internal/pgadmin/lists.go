@@ -1,14 +1,12 @@
-package pgstore
+package pgadmin
 
 import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
@@ -34,61 +32,47 @@ type DeadLetter struct {
 	Attempts      int       `json:"attempts"`
 	Code          string    `json:"code"`
 	Reason        string    `json:"reason"`
-	// Blocks says that its lane is on hold for it.
+	// Blocks says that the event's lane is blocked behind it.
 	Blocks bool `json:"blocks"`
-	// Payload is the text as it was written, and Headers a JSON object. Both
-	// come only when asked for.
+	// Payload is the text as it was written, and Headers a JSON object. Both are
+	// empty unless the content was asked for.
 	Payload string          `json:"payload,omitempty"`
 	Headers json.RawMessage `json:"headers,omitempty"`
 }
 
-// DeadLetters lists dead letters that pass the filters of r, behind the id
-// after, limit at most, in the order of their ids. With content come payload and
-// headers.
+// DeadLetters lists the dead letters with ids above after that pass the filters
+// of r, at most limit, in the order of their ids. With content they have payload
+// and headers.
 func (s *Store) DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]DeadLetter, error) {
 	var out []DeadLetter
-	err := s.list(ctx, "list dead letters", &out, listDeadLettersSQL, append([]any{after, rowLimit(limit), content}, filters(r)...)...)
+	err := s.document(ctx, "list dead letters", listDeadLettersSQL, append([]any{after, rowLimit(limit), content}, filters(r)...), &out)
 	return out, err
 }
 
-// BlockedLane is a lane on hold.
+// BlockedLane is a lane that waits behind a dead letter.
 type BlockedLane struct {
-	// FirstID is where the lane begins.
+	// FirstID is the id at which the lane begins.
 	FirstID int64 `json:"first_id"`
-	// EventID is the event that it is on hold for, Dead whether that is still a
-	// dead letter.
+	// EventID is the event that the lane waits behind, and DeadLetter says that
+	// this event is still a dead letter.
 	EventID       uuid.UUID  `json:"event_id"`
-	Dead          bool       `json:"dead"`
+	DeadLetter    bool       `json:"dead_letter"`
 	Destination   string     `json:"destination"`
 	AggregateType string     `json:"aggregate_type"`
 	AggregateID   string     `json:"aggregate_id"`
 	BlockedAt     time.Time  `json:"blocked_at"`
 	ReleasedAt    *time.Time `json:"released_at,omitempty"`
 	Reason        string     `json:"reason"`
-	// Waiting is the number of its events that wait.
+	// Waiting is the number of the lane's unsent events.
 	Waiting int `json:"waiting"`
 }
 
-// BlockedLanes lists lanes on hold, limit at most, of a destination and an
-// aggregate where r names them. What waits is counted among the first examine
-// unsent events, so that the cost is bounded.
+// BlockedLanes lists blocked lanes, at most limit, of a destination and an
+// aggregate where r names them. Waiting events are counted among the first
+// examine unsent events, so that the cost is bounded.
 func (s *Store) BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]BlockedLane, error) {
 	var out []BlockedLane
-	err := s.list(ctx, "list blocked", &out, listBlockedSQL,
-		rowLimit(limit), rowLimit(examine), optional(r.Destination), optional(r.AggregateType), optional(r.AggregateID))
+	args := []any{rowLimit(limit), rowLimit(examine), optional(r.Destination), optional(r.AggregateType), optional(r.AggregateID)}
+	err := s.document(ctx, "list blocked", listBlockedSQL, args, &out)
 	return out, err
-}
-
-func (s *Store) list(ctx context.Context, op string, into any, sql string, args ...any) error {
-	var text string
-	err := s.do(ctx, op, func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, sql, args...).Scan(&text)
-	})
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal([]byte(text), into); err != nil {
-		return fmt.Errorf("%s: parse answer: %w", op, err)
-	}
-	return nil
 }

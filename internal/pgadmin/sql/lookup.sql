@@ -11,7 +11,7 @@ from (
         'id', e.id, 'event_id', e.event_id, 'destination', e.destination, 'aggregate_type', e.aggregate_type,
         'aggregate_id', e.aggregate_id, 'event_type', e.event_type, 'shard', e.shard, 'replays', e.replays, 'replay_of', e.replay_of,
         'created_at', e.created_at, 'sent_at', e.sent_at, 'message_id', e.message_id,
-        'sequence_number', e.sequence_number, 'holder', r.name,
+        'sequence_number', e.sequence_number, 'owner', r.name,
         'blocked_by', b.event_id, 'block_reason', b.reason, 'released_at', b.released_at)) as found
     from outbox.events e
     left join outbox.shards s on s.shard = e.shard and e.sent_at is null

@@ -1,4 +1,4 @@
-package pgstore_test
+package pgadmin_test
 
 import (
 	"errors"
@@ -6,6 +6,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
@@ -30,12 +32,12 @@ func TestStatusAndLookup(t *testing.T) {
 			select id, created_at, sent_at, event_id, replays, aggregate_type, aggregate_id, event_type, destination, payload, message_id from outbox.events where id = $1::bigint`, archived)
 			exec(t, pool, "delete from outbox.events where id = $1::bigint", archived)
 
-			for n, want := range map[int64]pgstore.Location{
-				sent:     {State: pgstore.Sent, MessageID: "m1", SequenceNumber: "s"},
-				dead:     {State: pgstore.Dead, Attempts: 4, Code: "C", Reason: "R"},
-				held:     {State: pgstore.Blocked, Holder: "test", BlockReason: "R"},
-				pending:  {State: pgstore.Pending, Holder: "test"},
-				archived: {State: pgstore.Archived, MessageID: "m5"},
+			for n, want := range map[int64]pgadmin.Location{
+				sent:     {State: pgadmin.Sent, MessageID: "m1", SequenceNumber: "s"},
+				dead:     {State: pgadmin.Dead, Attempts: 4, Code: "C", Reason: "R"},
+				held:     {State: pgadmin.Blocked, Owner: "test", BlockReason: "R"},
+				pending:  {State: pgadmin.Pending, Owner: "test"},
+				archived: {State: pgadmin.Archived, MessageID: "m5"},
 			} {
 				got, err := store.Lookup(t.Context(), eventIDs[n])
 				if err != nil {
@@ -46,17 +48,17 @@ func TestStatusAndLookup(t *testing.T) {
 				}
 				if got.State != want.State || got.MessageID != want.MessageID || got.SequenceNumber != want.SequenceNumber ||
 					got.Attempts != want.Attempts || got.Code != want.Code || got.Reason != want.Reason ||
-					got.Holder != want.Holder || got.BlockReason != want.BlockReason {
+					got.Owner != want.Owner || got.BlockReason != want.BlockReason {
 					t.Errorf("location = %+v, want %+v", got, want)
 				}
-				if (got.BlockedBy != nil) != (want.State == pgstore.Blocked) || got.BlockedBy != nil && *got.BlockedBy != eventIDs[dead] {
+				if (got.BlockedBy != nil) != (want.State == pgadmin.Blocked) || got.BlockedBy != nil && *got.BlockedBy != eventIDs[dead] {
 					t.Errorf("the %s event is blocked by %v", want.State, got.BlockedBy)
 				}
-				if (got.SentAt != nil) != (want.State == pgstore.Sent || want.State == pgstore.Archived) || (got.DeadAt != nil) != (want.State == pgstore.Dead) {
+				if (got.SentAt != nil) != (want.State == pgadmin.Sent || want.State == pgadmin.Archived) || (got.DeadAt != nil) != (want.State == pgadmin.Dead) {
 					t.Errorf("times of the %s event: sent %v, dead %v", want.State, got.SentAt, got.DeadAt)
 				}
 			}
-			if _, err := store.Lookup(t.Context(), uuid.New()); !errors.Is(err, pgstore.ErrNotFound) {
+			if _, err := store.Lookup(t.Context(), uuid.New()); !errors.Is(err, pgadmin.ErrNotFound) {
 				t.Errorf("lookup of no event = %v, want ErrNotFound", err)
 			}
 
@@ -83,5 +85,17 @@ func TestStatusAndLookup(t *testing.T) {
 				t.Errorf("bounded pending = %d, %v", bounded.Pending, err)
 			}
 		})
+	}
+}
+
+func TestRelayRoleMayLookAtTheOutbox(t *testing.T) {
+	t.Parallel()
+	// Direct: the pooler of the tests knows one login.
+	own := pgadmin.New(login(t, outboxtest.DB(t, outboxtest.Direct()), "outbox_relay"))
+	if _, err := own.Status(t.Context(), 10); err != nil {
+		t.Errorf("status: %v", err)
+	}
+	if _, err := own.Lookup(t.Context(), uuid.New()); !errors.Is(err, pgadmin.ErrNotFound) {
+		t.Errorf("lookup: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
--- What waits is counted among the first $2 unsent events.
+-- Waiting events are counted among the first $2 unsent ones.
 with pending as materialized (
     select e.destination, e.aggregate_type, e.aggregate_id
     from outbox.events e
@@ -9,13 +9,13 @@ with pending as materialized (
 select coalesce(json_agg(json_strip_nulls(json_build_object(
     'first_id', x.first_id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,
     'aggregate_id', x.aggregate_id, 'blocked_at', x.blocked_at, 'released_at', x.released_at, 'reason', x.reason,
-    'dead', x.dead, 'waiting', x.waiting)) order by x.first_id), '[]')::text
+    'dead_letter', x.dead_letter, 'waiting', x.waiting)) order by x.first_id), '[]')::text
 from (
     select b.first_id, b.event_id, b.destination, b.aggregate_type, b.aggregate_id, b.blocked_at, b.released_at, b.reason,
            exists (
                select from outbox.dead_letters d
                where d.event_id = b.event_id
-                 and (d.destination, d.aggregate_type, d.aggregate_id) = (b.destination, b.aggregate_type, b.aggregate_id)) as dead,
+                 and (d.destination, d.aggregate_type, d.aggregate_id) = (b.destination, b.aggregate_type, b.aggregate_id)) as dead_letter,
            (select count(*) from pending p
             where (p.destination, p.aggregate_type, p.aggregate_id) = (b.destination, b.aggregate_type, b.aggregate_id)) as waiting
     from outbox.blocked b

@@ -1,4 +1,4 @@
-package pgstore_test
+package pgadmin_test
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 )
 
 // sentEvents writes events of the aggregates in turn and marks them as sent.
-func sentEvents(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store, relayID uuid.UUID, aggregates ...string) []int64 {
+func sentEvents(t *testing.T, pool *pgxpool.Pool, store *store, relayID uuid.UUID, aggregates ...string) []int64 {
 	t.Helper()
 	ids := make([]int64, 0, len(aggregates))
 	for _, a := range aggregates {
@@ -30,7 +30,7 @@ func sentEvents(t *testing.T, pool *pgxpool.Pool, store *pgstore.Store, relayID 
 }
 
 // search begins a replay and searches for its events.
-func search(t *testing.T, store *pgstore.Store, r redrive.Request, limit int) (uuid.UUID, replay.Progress) {
+func search(t *testing.T, store *store, r redrive.Request, limit int) (uuid.UUID, replay.Progress) {
 	t.Helper()
 	id := uuid.New()
 	if err := store.StartReplay(t.Context(), id, "me", &r); err != nil {
@@ -47,7 +47,7 @@ func search(t *testing.T, store *pgstore.Store, r redrive.Request, limit int) (u
 	}
 }
 
-func copyNext(t *testing.T, store *pgstore.Store, id uuid.UUID, limit int) replay.Step {
+func copyNext(t *testing.T, store *store, id uuid.UUID, limit int) replay.Step {
 	t.Helper()
 	step, err := store.CopyReplay(t.Context(), id, limit)
 	if err != nil {
@@ -126,7 +126,7 @@ func TestReplayCopiesWholeAggregatesInOrder(t *testing.T) {
 func TestSecondReplayIsTheNextGenerationAndCopiesNoCopies(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	relayID := join(t, store)
 	ids := sentEvents(t, pool, store, relayID, "a")
 	for generation := 1; generation <= 3; generation++ {
@@ -165,7 +165,7 @@ func TestSecondReplayIsTheNextGenerationAndCopiesNoCopies(t *testing.T) {
 func TestFiltersOfAReplay(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	relayID := join(t, store)
 	a, b, c := insert(t, pool, "a"), insertTo(t, pool, "other", "b"), insert(t, pool, "c")
 	exec(t, pool, "update outbox.events set event_type = 'order.paid' where id = $1::bigint", c)
@@ -225,7 +225,7 @@ func TestFiltersOfAReplay(t *testing.T) {
 func TestReplayThatInterleavesGoesByID(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	ids := sentEvents(t, pool, store, join(t, store), "a", "a", "b", "a", "a", "a")
 	id, _ := search(t, store, redrive.Request{AggregateType: "order", Interleave: true, Redirect: "new"}, 100)
 	for _, want := range []int{2, 1, 2, 1} {
@@ -245,7 +245,7 @@ func TestReplayThatInterleavesGoesByID(t *testing.T) {
 func TestAggregateAboveTheLimitIsLeftOut(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	ids := sentEvents(t, pool, store, join(t, store), "a", "a", "b", "a")
 	id, _ := search(t, store, redrive.Request{AggregateType: "order"}, 100)
 	if step := copyNext(t, store, id, 2); step.Outcome != replay.Large || step.Count != 3 || step.AggregateID != "a" || step.EventID == uuid.Nil {
@@ -267,7 +267,7 @@ func TestAggregateAboveTheLimitIsLeftOut(t *testing.T) {
 func TestFourRunnersOfOneReplayCopyEachEventOnce(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t, outboxtest.MaxConns(8))
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	var aggregates []string
 	for i := range 90 {
 		aggregates = append(aggregates, fmt.Sprint(i%30))
@@ -319,7 +319,7 @@ func TestFourRunnersOfOneReplayCopyEachEventOnce(t *testing.T) {
 func TestWritersOfTheAggregateWaitForItsCopies(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t, outboxtest.MaxConns(6))
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	sentEvents(t, pool, store, join(t, store), "a", "a", "b")
 	id, _ := search(t, store, redrive.Request{AggregateType: "order"}, 100)
 
@@ -384,7 +384,7 @@ func TestWritersOfTheAggregateWaitForItsCopies(t *testing.T) {
 func TestReplayThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
-	store := pgstore.New(pool)
+	store := newStore(pool)
 	if _, err := store.FindReplay(t.Context(), uuid.New(), 10); !errors.Is(err, replay.ErrNotFound) {
 		t.Errorf("find = %v", err)
 	}
@@ -405,8 +405,8 @@ func TestRolesThatMayReplay(t *testing.T) {
 	t.Parallel()
 	// Direct: the pooler of the tests knows one login.
 	pool := outboxtest.DB(t, outboxtest.Direct())
-	sentEvents(t, pool, pgstore.New(pool), join(t, pgstore.New(pool)), "a")
-	store := pgstore.New(login(t, pool, "outbox_redrive"))
+	sentEvents(t, pool, newStore(pool), join(t, newStore(pool)), "a")
+	store := newStore(login(t, pool, "outbox_redrive"))
 	if found, _, err := store.CountReplay(t.Context(), &redrive.Request{AggregateType: "order"}, 0, 10); found != 1 || err != nil {
 		t.Errorf("count = %d, %v", found, err)
 	}
@@ -414,7 +414,7 @@ func TestRolesThatMayReplay(t *testing.T) {
 	if step := copyNext(t, store, id, 10); step.Count != 1 {
 		t.Errorf("step = %+v", step)
 	}
-	if err := pgstore.New(login(t, pool, "outbox_relay")).StartReplay(t.Context(), uuid.New(), "", &redrive.Request{}); !errors.Is(err, pgstore.ErrDenied) {
+	if err := newStore(login(t, pool, "outbox_relay")).StartReplay(t.Context(), uuid.New(), "", &redrive.Request{}); !errors.Is(err, pgstore.ErrDenied) {
 		t.Errorf("a relay that starts a replay = %v, want ErrDenied", err)
 	}
 }

@@ -1,4 +1,4 @@
-package pgstore_test
+package pgadmin_test
 
 import (
 	"errors"
@@ -10,7 +10,6 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 func TestJanitorRoleIsEnoughForAJanitorAndNoMore(t *testing.T) {
@@ -26,7 +25,7 @@ func TestJanitorRoleIsEnoughForAJanitorAndNoMore(t *testing.T) {
 	insert(t, pool, "b")
 	exec(t, pool, "update outbox.events set created_at = now() - interval '90 days', sent_at = now() - interval '90 days', message_id = 'm' where sent_at is null")
 	insert(t, pool, "c")
-	j, err := janitor.New(pgstore.New(own), janitor.Config{ArchiveRetention: 720 * time.Hour, DeadLetterRetention: time.Hour, Logger: slog.New(slog.DiscardHandler)})
+	j, err := janitor.New(newStore(own), janitor.Config{ArchiveRetention: 720 * time.Hour, DeadLetterRetention: time.Hour, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
