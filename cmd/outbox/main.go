@@ -45,7 +45,7 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 		Redrive: store,
 		Replay:  store,
 		Janitor: store,
-		Migrate: func(ctx context.Context) ([]int64, error) { return pgstore.Migrate(ctx, pool) },
+		Migrate: func(ctx context.Context) (pgstore.Migrated, error) { return pgstore.Migrate(ctx, pool) },
 		Close:   pool.Close,
 	}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // Outbox is what the commands look at.
@@ -32,8 +33,8 @@ type Outbox interface {
 // Database is an open database.
 type Database struct {
 	Outbox Outbox
-	// Migrate brings the schema up to date and returns the versions it applied.
-	Migrate func(ctx context.Context) ([]int64, error)
+	// Migrate brings the schema up to date and returns what it changed.
+	Migrate func(ctx context.Context) (pgstore.Migrated, error)
 	// Aside lists what was put aside, Redrive and Replay bring it back.
 	Aside   Aside
 	Redrive rows.Store

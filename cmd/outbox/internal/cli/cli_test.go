@@ -19,7 +19,7 @@ import (
 type double struct {
 	status   pgadmin.Status
 	location pgadmin.Location
-	applied  []int64
+	migrated pgstore.Migrated
 	err      error
 	check    error
 	openErr  error
@@ -49,7 +49,7 @@ func (d *double) open(ctx context.Context, url string) (cli.Database, error) {
 	}
 	return cli.Database{
 		Outbox:  d,
-		Migrate: func(context.Context) ([]int64, error) { return d.applied, d.err },
+		Migrate: func(context.Context) (pgstore.Migrated, error) { return d.migrated, d.err },
 		Close:   func() { d.closed++ },
 	}, nil
 }
@@ -158,7 +158,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		{"time-out", double{err: context.DeadlineExceeded}, []string{"status"}, "raise --timeout (30s)"},
 		{"interrupt", double{err: context.Canceled}, []string{"status"}, "interrupted"},
 		{"check cannot be read", double{check: pgstore.ErrUnreachable}, []string{"status"}, "cannot be reached"},
-		{"schema too new to migrate", double{status: pgadmin.Status{SchemaVersion: 99}}, []string{"migrate"}, "upgrade the outbox command"},
+		{"schema too new to migrate", double{err: pgstore.ErrSchemaNewer}, []string{"migrate"}, "upgrade the outbox command"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -177,9 +177,10 @@ func TestMigrateSaysWhatItApplied(t *testing.T) {
 		code int
 		want string
 	}{
-		{double{applied: []int64{1, 2}, status: pgadmin.Status{SchemaVersion: 1}}, 0, "applied migration 1\napplied migration 2\nthe schema is at version 1\n"},
-		{double{status: pgadmin.Status{SchemaVersion: 1}}, 0, "nothing to do: the schema is at version 1\n"},
-		{double{applied: []int64{1}, err: errors.New("second failed")}, 1, "applied migration 1\n"},
+		{double{migrated: pgstore.Migrated{Versions: []int64{1, 2}, Functions: []string{"a"}}}, 0, "applied migration 1\napplied migration 2\nthe schema is at version 1\n"},
+		{double{migrated: pgstore.Migrated{Functions: []string{"a"}, Dropped: []string{"b"}}}, 0, "made the function outbox.a\ndropped the function outbox.b\nthe schema is at version 1\n"},
+		{double{}, 0, "nothing to do: the schema is at version 1\n"},
+		{double{migrated: pgstore.Migrated{Versions: []int64{1}}, err: errors.New("second failed")}, 1, "applied migration 1\n"},
 	} {
 		if code, out, _ := c.d.run(t, local, "migrate"); code != c.code || out != c.want {
 			t.Errorf("code %d, out %q, want %d, %q", code, out, c.code, c.want)

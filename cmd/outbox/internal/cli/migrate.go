@@ -15,8 +15,10 @@ func (p *Program) migrate(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Create the schema outbox, or bring it up to date",
-		Long: `Creates the schema outbox, or brings it up to date. It is safe to run again, and
-from many places at once: they take turns.
+		Long: `Creates the schema outbox, or brings it up to date: it applies the numbered
+migrations that are missing, and makes the functions anew whose text has changed.
+It is safe to run again, and from many places at once: they take turns. A schema
+that is newer than this command stays as it is.
 
 Connect to the server itself: an advisory lock of the session does not work
 through RDS Proxy or a pooler in transaction mode. The user must be able to
@@ -44,8 +46,8 @@ needs no database. That is for a database that has no outbox yet.`,
 }
 
 func (p *Program) runMigrate(ctx context.Context, db Database) error {
-	applied, err := db.Migrate(ctx)
-	for _, version := range applied {
+	done, err := db.Migrate(ctx)
+	for _, version := range done.Versions {
 		if writeErr := p.printf("applied migration %d\n", version); writeErr != nil {
 			return writeErr
 		}
@@ -53,18 +55,23 @@ func (p *Program) runMigrate(ctx context.Context, db Database) error {
 	if err != nil {
 		return err
 	}
-	st, err := db.Outbox.Status(ctx, 1)
-	if err != nil {
-		return err //nolint:wrapcheck // the store names the operation
+	// A first migration makes every function there is.
+	if len(done.Versions) == 0 || done.Versions[0] > 1 {
+		for _, name := range done.Functions {
+			if err := p.printf("made the function outbox.%s\n", name); err != nil {
+				return err
+			}
+		}
 	}
-	switch known := pgstore.Version(); {
-	case st.SchemaVersion > known:
-		return fmt.Errorf("the schema has version %d, newer than the %d that this program knows: upgrade the outbox command", st.SchemaVersion, known)
-	case len(applied) == 0:
-		return p.printf("nothing to do: the schema is at version %d\n", st.SchemaVersion)
-	default:
-		return p.printf("the schema is at version %d\n", st.SchemaVersion)
+	for _, name := range done.Dropped {
+		if err := p.printf("dropped the function outbox.%s\n", name); err != nil {
+			return err
+		}
 	}
+	if len(done.Versions)+len(done.Functions)+len(done.Dropped) == 0 {
+		return p.printf("nothing to do: the schema is at version %d\n", pgstore.Version())
+	}
+	return p.printf("the schema is at version %d\n", pgstore.Version())
 }
 
 func (p *Program) printf(format string, args ...any) error {
