@@ -271,7 +271,7 @@ func TestJanitorsBesideARelayUnderLoad(t *testing.T) {
 		if ticks++; ticks%6 > 2 {
 			return nil
 		}
-		_, closeErr := w.pool.Exec(ctx, "select setval('outbox.events_id_seq', (last_value / 1000000 + 1) * 1000000) from outbox.events_id_seq")
+		_, closeErr := w.pool.Exec(ctx, "select setval('outbox.events_id_seq', (outbox.current_partition() + 1) * outbox.partition_size())")
 		return closeErr
 	})
 	s.go1(50*time.Millisecond, func(ctx context.Context) error { return redrive(ctx, w.pool) })

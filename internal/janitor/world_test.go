@@ -84,7 +84,7 @@ func (w *world) draw(id int64) {
 // close goes on to the ids of the partition after the one in use.
 func (w *world) close() {
 	w.t.Helper()
-	w.draw((query[int64](w.t, w.pool, "select last_value / 1000000 from outbox.events_id_seq") + 1) * 1_000_000)
+	w.draw(query[int64](w.t, w.pool, "select (outbox.current_partition() + 1) * outbox.partition_size()"))
 }
 
 func (w *world) config(c janitor.Config) janitor.Config {

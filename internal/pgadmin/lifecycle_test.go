@@ -48,7 +48,7 @@ func TestStatementsOfTheLifecycleShowTheirStates(t *testing.T) {
 	pool := outboxtest.DB(t)
 	store := newStore(pool)
 	relayID := join(t, store)
-	pages := sqlByHeading(t, "../../../docs/lifecycle.md")
+	pages := sqlByHeading(t, "../../docs/lifecycle.md")
 
 	pending, sent, archived, dead, head, held, redriven := insert(t, pool, "pending"), insert(t, pool, "sent"), insert(t, pool, "archived"),
 		insert(t, pool, "dead"), insert(t, pool, "held"), insert(t, pool, "held"), insert(t, pool, "redriven")

@@ -11,7 +11,7 @@ import (
 // Every SQL block of the runbook runs.
 func TestTheSQLOfTheRunbookRuns(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../../docs/operations.md")
+	text, err := os.ReadFile("../../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
