@@ -132,6 +132,23 @@ func TestMigrateRefusesANewerSchema(t *testing.T) {
 	}
 }
 
+func TestStatusNamesAFunctionThatIsOutOfDateAndMigrateMakesIt(t *testing.T) {
+	t.Parallel()
+	database := outboxtest.URL(t)
+	if _, err := connect(t, database).Exec(t.Context(), "update outbox.functions set sha256 = 'of an older text' where name = 'settle'"); err != nil {
+		t.Fatal(err)
+	}
+	if out := must(t, database, "status"); !strings.Contains(out, "run: outbox migrate") || !strings.Contains(out, "outbox.settle") {
+		t.Errorf("status: %q", out)
+	}
+	if out := must(t, database, "migrate"); !strings.HasPrefix(out, "made the function outbox.settle\n") {
+		t.Errorf("migrate: %q", out)
+	}
+	if out := must(t, database, "status"); strings.Contains(out, "run: outbox migrate") {
+		t.Errorf("status after it: %q", out)
+	}
+}
+
 func TestStatusOfAnOlderSchemaSaysToMigrate(t *testing.T) {
 	t.Parallel()
 	database := outboxtest.URL(t)
@@ -222,7 +239,7 @@ func TestStatusAndShowFollowAnEvent(t *testing.T) {
 		{"sent: ", "m-1", "18870001"},
 		{"dead: ", "InvalidMessageContents", "bad"},
 		{"blocked: ", ids[1].String(), "request-7"},
-		{"pending: ", "elsewhere", "held by relay request-7"},
+		{"pending: ", "elsewhere", "owned by relay request-7"},
 	} {
 		out := must(t, database, "show", ids[i].String())
 		for _, w := range want {

@@ -23,8 +23,8 @@ that is newer than this command stays as it is.
 Connect to the server itself: an advisory lock of the session does not work
 through RDS Proxy or a pooler in transaction mode. The user must be able to
 create schemas, or own the schema outbox. Where it may not create the roles
-outbox_writer, outbox_relay and outbox_janitor, create them as an administrator
-and run: select outbox.grant_roles()
+outbox_writer, outbox_relay, outbox_redrive and outbox_janitor, create them as an
+administrator and run: select outbox.grant_roles()
 
 With --print it writes the whole schema as plain SQL, in one transaction, and
 needs no database. That is for a database that has no outbox yet.`,

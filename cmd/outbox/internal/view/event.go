@@ -46,7 +46,7 @@ func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) err
 	field("aggregate", Printable(l.AggregateType)+" "+Printable(l.AggregateID))
 	field("destination", Printable(l.Destination))
 	field("id", strconv.FormatInt(l.ID, 10))
-	field("shard", strconv.Itoa(l.Shard)+heldBy(l))
+	field("shard", strconv.Itoa(l.Shard)+ownedBy(l))
 	if l.Replays > 0 {
 		field("replays", strconv.Itoa(l.Replays))
 	}
@@ -128,12 +128,12 @@ func explain(l *pgadmin.Location) string {
 	return ""
 }
 
-func heldBy(l *pgadmin.Location) string {
+func ownedBy(l *pgadmin.Location) string {
 	if l.State != pgadmin.Pending && l.State != pgadmin.Blocked {
 		return ""
 	}
 	if l.Owner == "" {
-		return ", held by no relay: see outbox status"
+		return ", owned by no relay: see outbox status"
 	}
-	return ", held by relay " + Printable(l.Owner)
+	return ", owned by relay " + Printable(l.Owner)
 }
