@@ -49,25 +49,25 @@ type schema struct {
 // readSchema reads the embedded files. They are part of the program, so a bad one
 // is a fault of the build.
 func readSchema() schema {
-	s := schema{prelude: read("prelude.sql"), before: readFunctions("before"), functions: readFunctions("functions")}
+	s := schema{prelude: readFile("prelude.sql"), before: readFunctions("before"), functions: readFunctions("functions")}
 	// The file of every function ends with a call of this one.
 	first := slices.IndexFunc(s.before, func(f function) bool { return f.name == "grant_function" })
 	s.before = slices.Concat(s.before[first:first+1], s.before[:first], s.before[first+1:])
-	for _, file := range list("migrations") {
+	for _, file := range filesOf("migrations") {
 		number, _, _ := strings.Cut(path.Base(file), "_")
 		version, err := strconv.ParseInt(number, 10, 64)
 		if err != nil {
 			panic(err)
 		}
-		s.migrations = append(s.migrations, migration{version: version, name: path.Base(file), text: read(file)})
+		s.migrations = append(s.migrations, migration{version: version, name: path.Base(file), text: readFile(file)})
 	}
 	return s
 }
 
 func readFunctions(folder string) []function {
 	var functions []function
-	for _, file := range list(folder) {
-		functions = append(functions, newFunction(strings.TrimSuffix(path.Base(file), ".sql"), read(file)))
+	for _, file := range filesOf(folder) {
+		functions = append(functions, newFunction(strings.TrimSuffix(path.Base(file), ".sql"), readFile(file)))
 	}
 	return functions
 }
@@ -87,8 +87,8 @@ func newFunction(name, text string) function {
 	}
 }
 
-// list returns the files of a folder of the schema, in the order of their names.
-func list(folder string) []string {
+// filesOf returns the files of a folder of the schema, in the order of their names.
+func filesOf(folder string) []string {
 	entries, err := schemaFiles.ReadDir(path.Join("schema", folder))
 	if err != nil {
 		panic(err)
@@ -100,7 +100,7 @@ func list(folder string) []string {
 	return files
 }
 
-func read(file string) string {
+func readFile(file string) string {
 	text, err := schemaFiles.ReadFile(path.Join("schema", file))
 	if err != nil {
 		panic(err)
