@@ -135,8 +135,8 @@ func ExampleEnqueuer() {
 	second := make(chan error)
 	go func() {
 		second <- pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-			_, err := writer.Enqueue(ctx, tx, event("order.paid")) // waits for first
-			return err
+			_, secondErr := writer.Enqueue(ctx, tx, event("order.paid")) // waits for first
+			return secondErr
 		})
 	}()
 	if _, err = writer.Enqueue(ctx, first, event("order.confirmed")); err != nil {

@@ -26,7 +26,7 @@ func TestDrainSendsEachEventOnceAndInOrder(t *testing.T) {
 	for range 2 { // The second relay goes on where the first ended.
 		for range 30 {
 			want++
-			enqueue(t, pool, outbox.Event{AggregateType: "order", AggregateID: "1", Type: "order.placed", Payload: []byte(fmt.Sprint(want))})
+			enqueue(t, pool, outbox.Event{AggregateType: "order", AggregateID: "1", Type: "order.placed", Payload: fmt.Append(nil, want)})
 		}
 		if sum := outboxtest.Drain(t, pool, sinks); sum.Settled != 30 {
 			t.Errorf("the relay settled %d events, want 30", sum.Settled)
@@ -115,6 +115,7 @@ func TestDrainSaysWhatToDo(t *testing.T) {
 		"no outbox":                   {outboxtest.DB(t, outboxtest.Unmigrated()), one, []string{"no outbox", "outboxtest.DB"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			expect(t, c.want, func(x *testingtb.T) { outboxtest.Drain(x, c.pool, c.sinks) })
 		})
 	}

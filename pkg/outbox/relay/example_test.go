@@ -52,10 +52,10 @@ func Example() {
 		panic(err)
 	}
 	err = pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-		_, err := outbox.Enqueue(ctx, tx, outbox.Event{
+		_, txErr := outbox.Enqueue(ctx, tx, outbox.Event{
 			AggregateType: "order", AggregateID: "42", Type: "order.placed", Payload: json.RawMessage(`{"total": 12}`),
 		})
-		return err
+		return txErr
 	})
 	if err != nil {
 		panic(err)
