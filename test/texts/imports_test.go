@@ -51,6 +51,10 @@ func rules() map[string]rule {
 			folders: postgresFolders,
 			refused: slices.Concat([]string{aws, "./internal/boot"}, awsFolders, reports),
 		},
+		"the store is what a relay needs": {
+			folders: []string{"./pkg/outbox/pgstore"},
+			refused: []string{"./internal/pgadmin", "./internal/janitor", "./internal/redrive"},
+		},
 		"AWS is one technology": {
 			folders: awsFolders,
 			refused: slices.Concat([]string{pgx, "./internal/boot"}, postgresFolders, reports),
@@ -124,10 +128,11 @@ func TestRulesRefuseTheirBreach(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ rule, pkg, refused, allowed string }{
 		{"the vocabulary is below all", "./pkg/outbox", "./pkg/outbox/relay", "github.com/jackc/pgx/v5"},
-		{"the library is below the programs", "./pkg/outbox/pgstore", "./internal/boot", "./internal/janitor"},
+		{"the library is below the programs", "./pkg/outbox/pgstore", "./internal/boot", "./pkg/outbox/relay"},
 		{"engines know contracts only", "./internal/redrive/rows", "github.com/jackc/pgx/v5", "./pkg/outbox"},
 		{"engines know contracts only", "./pkg/outbox/relay", "./pkg/outbox/sqssink", "./pkg/outbox"},
 		{"PostgreSQL is one technology", "./pkg/outbox/pgstore", "github.com/aws/aws-sdk-go-v2/aws", "github.com/jackc/pgx/v5/pgxpool"},
+		{"the store is what a relay needs", "./pkg/outbox/pgstore", "./internal/redrive/rows", "./pkg/outbox/relay"},
 		{"AWS is one technology", "./internal/redrive/sqsdlq", "./pkg/outbox/pgstore", "./internal/redrive"},
 		{"reports are one technology", "./internal/tracing", "./pkg/outbox/sqssink", "./pkg/outbox"},
 		{"SNS is apart from SQS", "./pkg/outbox/snssink", "./pkg/outbox/sqssink", "./internal/aws/batch"},
