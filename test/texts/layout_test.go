@@ -104,17 +104,43 @@ func TestTheTreeOfTheDocumentsIsThatOfTheCode(t *testing.T) {
 	}
 }
 
-var pathPattern = regexp.MustCompile("`((?:pkg|internal|functions|cmd|test|bench|localstack|deploy|docs)/[a-zA-Z0-9_./-]+)`")
+var codePattern = regexp.MustCompile("`([^`]+)`")
 
-// A document may be read long after a file was renamed.
+// quoted returns what stands in backquotes.
+func quoted(text string) []string {
+	var found []string
+	for _, m := range codePattern.FindAllStringSubmatch(text, -1) {
+		found = append(found, m[1])
+	}
+	return found
+}
+
+var (
+	pathPattern = regexp.MustCompile("^(?:pkg|internal|functions|cmd|test|bench|localstack|deploy|docs)/[a-zA-Z0-9_./-]+$")
+	filePattern = regexp.MustCompile(`^[a-z_/]+\.(?:go|sql)$`)
+)
+
+// A document may be read long after a file was renamed. A file without a folder
+// is in that of the path before it in the line.
 func TestDocumentsNameFilesThatExist(t *testing.T) {
 	t.Parallel()
 	named := 0
 	for _, document := range append(documents(t), repository+"/localstack/README.md") {
-		for _, m := range pathPattern.FindAllStringSubmatch(read(t, document), -1) {
-			named++
-			if _, err := os.Stat(filepath.Join(repository, filepath.FromSlash(m[1]))); err != nil {
-				t.Errorf("%s names %s, which is not there", document, m[1])
+		for line := range strings.Lines(read(t, document)) {
+			folder := ""
+			for _, text := range quoted(line) {
+				switch {
+				case pathPattern.MatchString(text):
+					folder = path.Dir(text)
+				case folder != "" && filePattern.MatchString(text):
+					text = path.Join(folder, text)
+				default:
+					continue
+				}
+				named++
+				if _, err := os.Stat(filepath.Join(repository, filepath.FromSlash(text))); err != nil {
+					t.Errorf("%s names %s, which is not there", document, text)
+				}
 			}
 		}
 	}

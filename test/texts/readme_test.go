@@ -136,6 +136,20 @@ func TestReadmeSQLRuns(t *testing.T) {
 	}
 }
 
+func TestReadmeListsEveryDocument(t *testing.T) {
+	t.Parallel()
+	_, list, _ := strings.Cut(read(t, repository+"/README.md"), "\n## Documents\n")
+	for _, document := range documents(t) {
+		path, err := filepath.Rel(repository, document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if row := "| [" + filepath.ToSlash(path) + "]("; path != "README.md" && !strings.Contains(list, row) {
+			t.Errorf("README.md has no row for %s among its documents", path)
+		}
+	}
+}
+
 var (
 	linkPattern    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	makePattern    = regexp.MustCompile(`(?m)^make ([^#\n]+)`)
