@@ -31,7 +31,7 @@ func rules() map[string]rule {
 		"./pkg/outbox/snssink", "./pkg/outbox/sqssink", "./pkg/outbox/awsclient",
 		"./internal/aws", "./internal/redrive/sqsdlq", "./internal/janitor/s3export",
 	}
-	postgresFolders := []string{"./pkg/outbox/pgstore", "./internal/pgadmin"}
+	postgresFolders := []string{"./pkg/outbox/pgstore", "./internal/pgadmin", "./internal/pgdb"}
 	testSupport := []string{"./internal/testkit", "./pkg/outbox/outboxtest", "./test", "./bench", "./localstack"}
 	return map[string]rule{
 		"the vocabulary is below all": {
@@ -40,7 +40,7 @@ func rules() map[string]rule {
 		},
 		"the library is below the programs": {
 			folders: []string{"./pkg"},
-			refused: []string{"github.com/aws/aws-lambda-go", "go.opentelemetry.io/otel/sdk", "./functions", "./cmd", "./internal/boot", "./localstack", "./test", "./bench"},
+			refused: []string{"github.com/aws/aws-lambda-go", "go.opentelemetry.io/otel/sdk", "./functions", "./cmd", "./internal/boot", "./internal/host", "./localstack", "./test", "./bench"},
 		},
 		"engines know contracts only": {
 			folders: []string{"./pkg/outbox/relay", "./internal/redrive", "./internal/janitor"},

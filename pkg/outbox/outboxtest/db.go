@@ -137,8 +137,8 @@ func makeTemplate(ctx context.Context, server string) (name string, err error) {
 	if err != nil || exists {
 		return name, err
 	}
-	// The class of the lock is 'outb' in ASCII, its number one that the schema
-	// does not use. It ends with the connection.
+	// 'outb' in ASCII, and a number that no migration uses. The lock ends with
+	// the connection.
 	if _, err = conn.Exec(ctx, "select pg_advisory_lock(1869968504, 100)"); err != nil {
 		return "", fmt.Errorf("lock: %w", err)
 	}

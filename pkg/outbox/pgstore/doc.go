@@ -1,6 +1,5 @@
-// Package pgstore connects to the outbox in PostgreSQL 15 or later, migrates its
-// schema, and gives a relay its store: leases, the reading of events and the
-// settling of them.
+// Package pgstore is the outbox in PostgreSQL 15 or later: its schema, the
+// leases of the relays, the reading of events and the settling of them.
 //
 // # No event is passed over
 //
