@@ -1,4 +1,5 @@
-// Package snssink publishes to an SNS FIFO topic.
+// Package snssink makes a sink of an SNS FIFO topic, for a destination of a
+// relay.
 package snssink
 
 import (

@@ -1,4 +1,5 @@
-// Package sqssink publishes to an SQS FIFO queue.
+// Package sqssink makes a sink of an SQS FIFO queue, for a destination of a
+// relay.
 package sqssink
 
 import (

@@ -1,5 +1,5 @@
-// Package sinktest is the conformance suite for implementations of
-// [outbox.Sink].
+// Package sinktest tests a sink of your own: [Run] and [RunFaults] are the
+// contract of [outbox.Sink] as suites of tests.
 package sinktest
 
 import (
