@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"sync"
@@ -148,7 +149,9 @@ func (s serializer) HandleSerialize(ctx context.Context, in middleware.Serialize
 		}
 		s.request.bytes = s.Encode(s.request.bytes[:0])
 	}
-	if request, err = request.SetStream(bytes.NewReader(s.request.bytes)); err != nil {
+	// Without io.WriterTo, which the SDK's wrapper answers with an error once it has
+	// closed the body: net/http would take that for a failed write.
+	if request, err = request.SetStream(struct{ io.ReadSeeker }{bytes.NewReader(s.request.bytes)}); err != nil {
 		return out, metadata, &smithy.SerializationError{Err: err}
 	}
 	request.Method = http.MethodPost
