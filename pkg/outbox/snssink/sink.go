@@ -4,7 +4,6 @@ package snssink
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -49,11 +48,11 @@ type Config struct {
 // Sink is an [outbox.Sink] for one topic.
 type Sink struct {
 	client Client
-	arn    string
-	sender *batch.Sender
+	codec  codec
+	sender *batch.Sink
 	// direct is nil when all calls take the client's whole way.
 	direct *wire.Direct
-	// input is never written.
+	// input has the destination and no entries. It is never changed.
 	input sns.PublishBatchInput
 }
 
@@ -64,27 +63,17 @@ var _ outbox.Sink = (*Sink)(nil)
 // awsclient.
 func New(client Client, cfg Config) (*Sink, error) {
 	cfg.MaxMessageBytes = cmp.Or(cfg.MaxMessageBytes, DefaultMaxBytes)
-	var faults []error
-	if client == nil {
-		faults = append(faults, errors.New("client: is nil"))
-	}
-	if cfg.TopicARN == "" {
-		faults = append(faults, errors.New("TopicARN: is empty"))
-	}
-	if cfg.MaxMessageBytes < 1 || cfg.MaxMessageBytes > MaxBytes {
-		faults = append(faults, fmt.Errorf("MaxMessageBytes: %d is not between 1 and %d", cfg.MaxMessageBytes, MaxBytes))
-	}
-	if err := errors.Join(faults...); err != nil {
+	if err := batch.CheckConfig(client != nil, "TopicARN", cfg.TopicARN, cfg.MaxMessageBytes, MaxBytes); err != nil {
 		return nil, fmt.Errorf("snssink config: %w", err)
 	}
-	s := &Sink{client: client, arn: cfg.TopicARN}
-	s.input.TopicArn = &s.arn
+	s := &Sink{client: client, codec: newCodec(cfg.TopicARN)}
+	s.input.TopicArn = &s.codec.arn
 	call := s.callSDK
 	if c, own := client.(*sns.Client); own && !cfg.SDKCodec {
 		call = s.call
 		s.direct = direct(c)
 	}
-	s.sender = batch.New(call, outbox.Limits{
+	s.sender = batch.NewSink(call, outbox.Limits{
 		Entries:      batch.MaxEntries,
 		MessageBytes: cfg.MaxMessageBytes,
 		// A batch in total may be as large as one message, and 256 KiB on any

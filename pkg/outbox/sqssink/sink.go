@@ -4,7 +4,6 @@ package sqssink
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -45,11 +44,11 @@ type Config struct {
 // Sink is an [outbox.Sink] for one queue.
 type Sink struct {
 	client Client
-	url    string
-	sender *batch.Sender
+	codec  codec
+	sender *batch.Sink
 	// direct is nil when all calls take the client's whole way.
 	direct *wire.Direct
-	// input is never written.
+	// input has the destination and no entries. It is never changed.
 	input sqs.SendMessageBatchInput
 }
 
@@ -60,27 +59,17 @@ var _ outbox.Sink = (*Sink)(nil)
 // awsclient.
 func New(client Client, cfg Config) (*Sink, error) {
 	cfg.MaxMessageBytes = cmp.Or(cfg.MaxMessageBytes, MaxBytes)
-	var faults []error
-	if client == nil {
-		faults = append(faults, errors.New("client: is nil"))
-	}
-	if cfg.QueueURL == "" {
-		faults = append(faults, errors.New("QueueURL: is empty"))
-	}
-	if cfg.MaxMessageBytes < 1 || cfg.MaxMessageBytes > MaxBytes {
-		faults = append(faults, fmt.Errorf("MaxMessageBytes: %d is not between 1 and %d", cfg.MaxMessageBytes, MaxBytes))
-	}
-	if err := errors.Join(faults...); err != nil {
+	if err := batch.CheckConfig(client != nil, "QueueURL", cfg.QueueURL, cfg.MaxMessageBytes, MaxBytes); err != nil {
 		return nil, fmt.Errorf("sqssink config: %w", err)
 	}
-	s := &Sink{client: client, url: cfg.QueueURL}
-	s.input.QueueUrl = &s.url
+	s := &Sink{client: client, codec: newCodec(cfg.QueueURL)}
+	s.input.QueueUrl = &s.codec.url
 	call := s.callSDK
 	if c, own := client.(*sqs.Client); own && !cfg.SDKCodec {
 		call = s.call
 		s.direct = direct(c)
 	}
-	s.sender = batch.New(call, outbox.Limits{
+	s.sender = batch.NewSink(call, outbox.Limits{
 		Entries:      batch.MaxEntries,
 		MessageBytes: cfg.MaxMessageBytes,
 		// The queue's MaximumMessageSize holds for each message, not for their

@@ -1,0 +1,47 @@
+package batch
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// Sink is the [Sender] of a sink.
+type Sink = Sender[outbox.Message]
+
+// NewSink returns the sender of a sink.
+func NewSink(call Call[outbox.Message], limits outbox.Limits) *Sink {
+	return New(call, func(m *outbox.Message) Entry { return Entry{GroupID: m.GroupID, Size: m.Size} }, limits)
+}
+
+// CheckConfig names every fault of a sink's settings: no client, an empty name of
+// the destination, which is that of the field, and a size of messages that is
+// not from 1 to most.
+func CheckConfig(client bool, field, destination string, messageBytes, most int) error {
+	var faults []error
+	if !client {
+		faults = append(faults, errors.New("client: is nil"))
+	}
+	if destination == "" {
+		faults = append(faults, fmt.Errorf("%s: is empty", field))
+	}
+	if messageBytes < 1 || messageBytes > most {
+		faults = append(faults, fmt.Errorf("MaxMessageBytes: %d is not between 1 and %d", messageBytes, most))
+	}
+	return errors.Join(faults...)
+}
+
+// Attributes returns the attributes as the SDK has them, nil when there are none.
+// Value makes one from its type and value.
+func Attributes[V any](list []outbox.Attribute, value func(dataType, value *string) V) map[string]V {
+	if len(list) == 0 {
+		return nil
+	}
+	dataType := "String"
+	attributes := make(map[string]V, len(list))
+	for i := range list {
+		attributes[list[i].Name] = value(&dataType, &list[i].Value)
+	}
+	return attributes
+}
