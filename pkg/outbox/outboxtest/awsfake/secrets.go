@@ -80,11 +80,7 @@ func (s *Server) secretsManager(operation, body string) answer {
 	case operation != "DescribeSecret":
 		return fault("InvalidAction", "The action "+operation+" is not valid for this endpoint.")
 	}
-	encoded, err := encodeJSON(out)
-	if err != nil {
-		return jsonError(err)
-	}
-	a := jsonAnswer(encoded)
+	a := jsonAnswer(out)
 	a.mediaType = "application/x-amz-json-1.1"
 	return a
 }
