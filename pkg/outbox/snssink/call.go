@@ -32,8 +32,8 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message, answers *batch.A
 	return nil
 }
 
-// direct returns the way past the SDK's stack, nil when the client needs all of
-// it.
+// direct returns what calls past the SDK's stack of steps, and nil when the client
+// needs all of that stack.
 func direct(c *sns.Client) *wire.Direct {
 	o := c.Options()
 	return wire.NewDirect(wire.Settings{

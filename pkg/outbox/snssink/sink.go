@@ -31,17 +31,19 @@ type Config struct {
 	// TopicARN is the ARN of a FIFO topic. Required.
 	TopicARN string
 	// MaxMessageBytes is the largest message that the topic takes, at most
-	// MaxBytes. Raise it with the topic's MaximumMessageSize. Defaults to
-	// 256 KiB.
+	// MaxBytes: its attribute MaximumMessageSize, where the topic has it. Defaults
+	// to DefaultMaxBytes. Above that, a topic delivers to SQS, Lambda and Firehose
+	// only (SNS developer guide, Large message payloads).
 	MaxMessageBytes int
-	// SDKCodec has the SDK write and read the requests, at several times the
-	// cost. Without it, the sink does so itself when the client is a
-	// [*sns.Client], and the input that the client's own interceptors and
-	// middleware see holds the topic and no entries. Credentials, endpoint,
-	// signature, retries and errors are the SDK's in any case. With a client that
-	// has no middleware, interceptors, traces, meters, logs or retries, most calls
-	// also go past the SDK's stack of steps, by the model of a request that it
-	// has signed within the last second. Defaults to false.
+	// SDKCodec lets the SDK write the requests and read the answers, at several
+	// times the cost. When it is false and the client is a [*sns.Client], the sink
+	// does both itself. The input that interceptors and middleware of the client
+	// see then has the topic and no entries. Credentials, endpoint, signature,
+	// retries and errors are the SDK's in any case. With a client that has no
+	// middleware, interceptors, traces, meters, logs or retries, most calls also
+	// leave out the SDK's stack of steps: such a request repeats the address and
+	// the header of one that the stack has signed within the last second. Defaults
+	// to false.
 	SDKCodec bool
 }
 
@@ -50,7 +52,7 @@ type Sink struct {
 	client Client
 	codec  codec
 	sender *batch.Sink
-	// direct is nil when all calls take the client's whole way.
+	// direct is nil when every call takes the SDK's stack of steps.
 	direct *wire.Direct
 	// input has the destination and no entries. It is never changed.
 	input sns.PublishBatchInput
