@@ -73,7 +73,7 @@ func New(client Client, cfg Config) (*Sink, error) {
 	s.sender = batch.NewSink(call, outbox.Limits{
 		Entries:      batch.MaxEntries,
 		MessageBytes: cfg.MaxMessageBytes,
-		// The queue's MaximumMessageSize holds for each message, not for their
+		// The queue's MaximumMessageSize is about each message, not about their
 		// sum.
 		BatchBytes: MaxBytes,
 	})

@@ -71,7 +71,7 @@ func (s *Server) received(m *fakebroker.Received, system, names []string) receiv
 }
 
 // wantsAttribute reports whether a receive that asks for names gets the
-// attribute: names may hold "All", ".*", or a prefix followed by ".*".
+// attribute: a name may be "All", ".*", or a prefix followed by ".*".
 func wantsAttribute(names []string, attribute string) bool {
 	return slices.ContainsFunc(names, func(n string) bool {
 		prefix, wild := strings.CutSuffix(n, ".*")
