@@ -33,15 +33,14 @@ func CheckConfig(client bool, field, destination string, messageBytes, most int)
 }
 
 // Attributes returns the attributes as the SDK has them, nil when there are none.
-// Value makes one from its type and value.
-func Attributes[V any](list []outbox.Attribute, value func(dataType, value *string) V) map[string]V {
+// Attribute makes one of type String from its value.
+func Attributes[A any](list []outbox.Attribute, attribute func(value *string) A) map[string]A {
 	if len(list) == 0 {
 		return nil
 	}
-	dataType := "String"
-	attributes := make(map[string]V, len(list))
+	attributes := make(map[string]A, len(list))
 	for i := range list {
-		attributes[list[i].Name] = value(&dataType, &list[i].Value)
+		attributes[list[i].Name] = attribute(&list[i].Value)
 	}
 	return attributes
 }

@@ -44,6 +44,10 @@ func direct(c *sns.Client) *wire.Direct {
 
 // callSDK sends one request, which the SDK writes and reads.
 func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message, answers *batch.Answers) error {
+	dataType := "String"
+	attribute := func(value *string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: &dataType, StringValue: value}
+	}
 	ids := make([]string, len(msgs))
 	entries := make([]types.PublishBatchRequestEntry, len(msgs))
 	for i := range msgs {
@@ -51,9 +55,7 @@ func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message, answers *batc
 		ids[i] = batch.EntryID(i)
 		entries[i] = types.PublishBatchRequestEntry{
 			Id: &ids[i], Message: &m.Body, MessageGroupId: &m.GroupID, MessageDeduplicationId: &m.DeduplicationID,
-			MessageAttributes: batch.Attributes(m.Attributes, func(dataType, value *string) types.MessageAttributeValue {
-				return types.MessageAttributeValue{DataType: dataType, StringValue: value}
-			}),
+			MessageAttributes: batch.Attributes(m.Attributes, attribute),
 		}
 	}
 	out, err := s.client.PublishBatch(ctx, &sns.PublishBatchInput{TopicArn: s.input.TopicArn, PublishBatchRequestEntries: entries})

@@ -54,6 +54,10 @@ func direct(c *sqs.Client) *wire.Direct {
 
 // callSDK sends one request, which the SDK writes and reads.
 func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message, answers *batch.Answers) error {
+	dataType := "String"
+	attribute := func(value *string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: &dataType, StringValue: value}
+	}
 	ids := make([]string, len(msgs))
 	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
 	for i := range msgs {
@@ -61,9 +65,7 @@ func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message, answers *batc
 		ids[i] = batch.EntryID(i)
 		entries[i] = types.SendMessageBatchRequestEntry{
 			Id: &ids[i], MessageBody: &m.Body, MessageGroupId: &m.GroupID, MessageDeduplicationId: &m.DeduplicationID,
-			MessageAttributes: batch.Attributes(m.Attributes, func(dataType, value *string) types.MessageAttributeValue {
-				return types.MessageAttributeValue{DataType: dataType, StringValue: value}
-			}),
+			MessageAttributes: batch.Attributes(m.Attributes, attribute),
 		}
 	}
 	out, err := s.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: s.input.QueueUrl, Entries: entries})
