@@ -20,7 +20,7 @@ import (
 )
 
 // Messages is the part of [sqs.Client] that a route needs. Give it no retries of
-// its own: the engine repeats calls, and knows what may be repeated.
+// its own: package redrive repeats the calls that may be repeated.
 type Messages interface {
 	QueueClient
 	TargetClient
@@ -39,35 +39,36 @@ type SNS interface {
 	GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput, opts ...func(*sns.Options)) (*sns.GetSubscriptionAttributesOutput, error)
 }
 
-// Finder finds routes. It is safe for concurrent use.
+// Finder finds the route of a redrive. It is safe for concurrent use.
 type Finder struct {
-	// SQS and SNS look up. They may retry.
+	// SQS and SNS are for finding. They may retry.
 	SQS SQS
 	SNS SNS
 	// Messages is for the routes that are found.
 	Messages Messages
 }
 
-// ErrNoDestination is returned when the queue that failed is not known: none or
-// several have the dead-letter queue. The error names them.
+// ErrNoDestination is returned when the queue to send to is not known: no queue
+// has the dead-letter queue, or several have. The error names these.
 var ErrNoDestination = errors.New("name the queue to send to as destination")
 
-// Find returns the route from a dead-letter queue to the queue that failed:
+// Find returns the route from a dead-letter queue to the queue that its messages
+// come from:
 //
 //   - the one queue whose RedrivePolicy names the dead-letter queue
 //     (ListDeadLetterSourceQueues), or else
 //   - the one queue that subscribes to topics by subscriptions whose
 //     RedrivePolicy names it.
 //
-// A destination that is given is taken instead; then messages go as they are
-// in the dead-letter queue. Queues are URLs, ARNs or names. Both must be FIFO.
+// A destination that is given is taken instead; then messages are sent as they
+// are in the dead-letter queue. Queues are URLs, ARNs or names. Both must be FIFO.
 func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.Route, error) {
-	dead, err := f.describe(ctx, queue)
+	dlq, err := f.describe(ctx, queue)
 	if err != nil {
 		return redrive.Route{}, fmt.Errorf("dead-letter queue: %w", err)
 	}
-	route := redrive.Route{Queue: NewQueue(f.Messages, dead.url), Gauge: NewQueue(f.Messages, dead.url), QueueName: dead.name()}
-	if dead.redrives {
+	route := redrive.Route{Queue: NewQueue(f.Messages, dlq.url), Gauge: NewQueue(f.Messages, dlq.url), QueueName: dlq.name()}
+	if dlq.redrives {
 		route.Notes = append(route.Notes, "the dead-letter queue has one of its own: every receive counts towards moving a message there")
 	}
 	var target *description
@@ -75,7 +76,7 @@ func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.R
 	case destination != "":
 		target, err = f.describe(ctx, destination)
 	default:
-		target, route.Subscriptions, err = f.failed(ctx, dead)
+		target, route.Subscriptions, err = f.failed(ctx, dlq)
 		if err == nil && len(route.Subscriptions) == 0 {
 			route.FailedARN = target.arn
 		}
@@ -83,7 +84,7 @@ func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.R
 	if err != nil {
 		return redrive.Route{}, fmt.Errorf("destination: %w", err)
 	}
-	if target.arn == dead.arn {
+	if target.arn == dlq.arn {
 		return redrive.Route{}, fmt.Errorf("destination: %s is the dead-letter queue itself", target.name())
 	}
 	route.Target = NewTarget(f.Messages, target.url, target.messageBytes)
@@ -91,10 +92,11 @@ func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.R
 	return route, nil
 }
 
-// failed finds the queue that failed, and the subscriptions that say so.
-func (f *Finder) failed(ctx context.Context, dead *description) (*description, []redrive.Subscription, error) {
+// failed finds the queue that the messages of the dead-letter queue come from, and
+// the subscriptions that name the dead-letter queue, if it is theirs.
+func (f *Finder) failed(ctx context.Context, dlq *description) (*description, []redrive.Subscription, error) {
 	var urls []string
-	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead.url})
+	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dlq.url})
 	for sources.HasMorePages() {
 		page, err := sources.NextPage(ctx)
 		if err != nil {
@@ -106,17 +108,18 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 		target, err := f.only(ctx, urls, "dead-letter queue of")
 		return target, nil, err
 	}
-	endpoints, subscriptions, err := f.subscribed(ctx, dead.arn)
+	endpoints, subscriptions, err := f.subscribed(ctx, dlq.arn)
 	if err != nil {
 		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as destination): %w", err)
 	}
 	if len(endpoints) == 0 {
-		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dead.name(), ErrNoDestination)
+		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dlq.name(), ErrNoDestination)
 	}
 	target, err := f.only(ctx, endpoints, "dead-letter queue of subscriptions of")
 	return target, subscriptions, err
 }
 
+// only describes the one queue of refs. With several, it is ErrNoDestination.
 func (f *Finder) only(ctx context.Context, refs []string, relation string) (*description, error) {
 	if len(refs) > 1 {
 		slices.Sort(refs)
@@ -127,7 +130,7 @@ func (f *Finder) only(ctx context.Context, refs []string, relation string) (*des
 
 // subscribed returns the queues, by ARN, whose subscriptions have the
 // dead-letter queue, and those subscriptions.
-func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []redrive.Subscription, error) {
+func (f *Finder) subscribed(ctx context.Context, dlqARN string) ([]string, []redrive.Subscription, error) {
 	var endpoints []string
 	var found []redrive.Subscription
 	pages := sns.NewListSubscriptionsPaginator(f.SNS, &sns.ListSubscriptionsInput{})
@@ -139,8 +142,8 @@ func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []re
 		for i := range page.Subscriptions {
 			s := &page.Subscriptions[i]
 			// The dead-letter queue of a FIFO subscription is FIFO, and the
-			// other way round (SNS developer guide, dead-letter queues). Others
-			// need not be asked.
+			// other way round (SNS developer guide, dead-letter queues). The
+			// attributes of other subscriptions need no look.
 			if aws.ToString(s.Protocol) != "sqs" || !strings.HasSuffix(aws.ToString(s.TopicArn), ".fifo") || !strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:") {
 				continue
 			}
@@ -149,7 +152,7 @@ func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []re
 				return nil, nil, err
 			}
 			var policy struct{ DeadLetterTargetArn string }
-			if json.Unmarshal([]byte(out.Attributes["RedrivePolicy"]), &policy) != nil || policy.DeadLetterTargetArn != deadARN {
+			if json.Unmarshal([]byte(out.Attributes["RedrivePolicy"]), &policy) != nil || policy.DeadLetterTargetArn != dlqARN {
 				continue
 			}
 			found = append(found, redrive.Subscription{
@@ -165,13 +168,14 @@ func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []re
 
 // description is what is known of a queue.
 type description struct {
-	url, arn     string
+	url, arn string
+	// messageBytes is the queue's MaximumMessageSize.
 	messageBytes int
-	// redrives means that it has a dead-letter queue of its own.
+	// redrives means that the queue has a dead-letter queue of its own.
 	redrives bool
 }
 
-// name is the last part of the ARN.
+// name is the queue's name, the last part of the ARN.
 func (d *description) name() string { return d.arn[strings.LastIndexByte(d.arn, ':')+1:] }
 
 var errNotFIFO = errors.New("is not FIFO: a standard queue keeps no order, and StartMessageMoveTask of SQS moves its messages as well")

@@ -65,7 +65,7 @@ func Buildable(concurrency int) *awshttp.BuildableClient {
 // clients of AWS services share.
 func Fixed(built *awshttp.BuildableClient) *http.Client {
 	return &http.Client{
-		Transport:     built.GetTransport(),
+		Transport:     newTransport(built.GetTransport()),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
