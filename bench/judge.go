@@ -14,7 +14,6 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/bench/broker"
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/finals"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
@@ -66,7 +65,7 @@ func (t *trial) judge(ctx context.Context, r *Result) error {
 	if _, err = t.pool.Exec(ctx, "delete from outbox.archive where aggregate_type = 'old'"); err != nil {
 		return err
 	}
-	if err = finals.Record(ctx, t.pool, rec, nil); err != nil {
+	if err = rec.ReadFinals(ctx, t.pool, nil); err != nil {
 		return err
 	}
 	verdict := rec.Check(history.Config{})

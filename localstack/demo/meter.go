@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/finals"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
@@ -110,7 +109,7 @@ func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 // finish tells the recorder the state of every row. Where nobody watched the
 // broker, the marks on the rows stand for its acceptances.
 func (j *journal) finish(ctx context.Context, pool *pgxpool.Pool, watched bool) error {
-	return finals.Record(ctx, pool, j.Recorder, func(r finals.Row) {
+	return j.ReadFinals(ctx, pool, func(r history.Row) {
 		if !watched && !r.SentAt.IsZero() {
 			j.Accepted(history.Acceptance{
 				EventID: r.EventID, DeduplicationID: r.EventID.String(), Destination: r.Lane.Destination, Group: outbox.GroupID(r.Lane.AggregateType, r.Lane.AggregateID),

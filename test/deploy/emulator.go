@@ -14,8 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/requirements"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
 //go:embed emulator.py
@@ -33,13 +32,7 @@ type emulator struct {
 
 // startEmulator starts it with everything it writes in dir.
 func startEmulator(ctx context.Context, dir string) (*emulator, error) {
-	list, err := requirements.Of("ministack")
-	if err != nil {
-		return nil, err
-	}
-	bin, err := venv.Install(ctx, venv.Config{
-		Name: "ministack", Requirements: list, PythonVersion: requirements.PythonVersion, Progress: os.Stderr,
-	})
+	bin, err := python.InstallTool(ctx, "ministack", os.Stderr)
 	if err != nil {
 		return nil, err
 	}

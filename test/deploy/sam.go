@@ -14,8 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/requirements"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
 //go:embed inventory.py
@@ -29,13 +28,7 @@ type sam struct {
 }
 
 func newSAM(ctx context.Context, root string, log io.Writer, e *emulator) (*sam, error) {
-	list, err := requirements.Of("sam")
-	if err != nil {
-		return nil, err
-	}
-	bin, err := venv.Install(ctx, venv.Config{
-		Name: "sam", Requirements: list, PythonVersion: requirements.PythonVersion, Progress: os.Stderr,
-	})
+	bin, err := python.InstallTool(ctx, "sam", os.Stderr)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/finals"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
@@ -362,7 +361,7 @@ func (w *world) causes() {
 // judge reads where every event ended in the database of pool and checks all.
 func (w *world) judge(pool *pgxpool.Pool) *history.Verdict {
 	w.t.Helper()
-	if err := finals.Record(w.t.Context(), pool, w.rec, nil); err != nil {
+	if err := w.rec.ReadFinals(w.t.Context(), pool, nil); err != nil {
 		w.t.Fatal(err)
 	}
 	w.causes()

@@ -9,15 +9,14 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
-	"github.com/serverless-outbox/serverless-outbox/localstack"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
 // ErrUnavailable means that LocalStack cannot be installed on this machine:
 // there is no suitable Python, or its packages cannot be fetched. The error that
 // wraps it says what to install. Callers may go on without LocalStack; any other
 // error is a fault.
-var ErrUnavailable = venv.ErrUnavailable
+var ErrUnavailable = python.ErrUnavailable
 
 // Config says how to run LocalStack. The zero value is usable.
 type Config struct {
@@ -43,7 +42,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	if c.Dir == "" {
-		c.Dir = venv.DefaultDir("localstack-" + localstack.Version)
+		c.Dir = python.DefaultDir("localstack-" + Version)
 	}
 	if len(c.Services) == 0 {
 		c.Services = []string{"sqs", "sns", "sts"}

@@ -16,8 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
-	"github.com/serverless-outbox/serverless-outbox/localstack"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
 // stopGrace is how long LocalStack may take to end by itself.
@@ -38,9 +37,8 @@ type Server struct {
 // error wraps [ErrUnavailable] when this machine cannot run LocalStack.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
-	bin, err := venv.Install(ctx, venv.Config{
-		Name: "LocalStack " + localstack.Version, Requirements: localstack.Lock,
-		PythonVersion: localstack.PythonVersion, Dir: c.Dir, Progress: c.Progress,
+	bin, err := python.Install(ctx, python.Config{
+		Name: "LocalStack " + Version, Requirements: Lock, Dir: c.Dir, Progress: c.Progress,
 	})
 	if err != nil {
 		return nil, err
@@ -57,7 +55,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	say(c.Progress, "LocalStack %s answers at %s after %.1f s", localstack.Version, s.URL(), time.Since(began).Seconds())
+	say(c.Progress, "LocalStack %s answers at %s after %.1f s", Version, s.URL(), time.Since(began).Seconds())
 	return s, nil
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/finals"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
@@ -177,7 +176,7 @@ func (j *Journal) FirstAcceptance(after, until time.Time) (took time.Duration, a
 func (j *Journal) Finish(ctx context.Context, pool *pgxpool.Pool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	err := finals.Record(ctx, pool, j.Recorder, func(r finals.Row) {
+	err := j.ReadFinals(ctx, pool, func(r history.Row) {
 		if !r.SentAt.IsZero() {
 			j.sent[r.EventID] = r.SentAt
 		}
