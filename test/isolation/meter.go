@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package isolation
 
 import (
 	"slices"
@@ -89,12 +89,4 @@ func (m *meter) pause(from, to time.Time) time.Duration {
 		}
 	}
 	return longest
-}
-
-// quantile returns the q-quantile of sorted times.
-func quantile(sorted []time.Duration, q float64) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[int(q*float64(len(sorted)-1))]
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package isolation
 
 import (
 	"fmt"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
@@ -49,7 +50,7 @@ func (r *report) ratios() []ratio {
 			}
 			near := []int{r.played[i-1].number, r.played[i+1].number}
 			in, calm = append(in, p.number), append(calm, near...)
-			one.each = append(one.each, float64(quantile(r.meter.of(p.number), 0.99))/float64(max(1, quantile(r.meter.of(near...), 0.99))))
+			one.each = append(one.each, float64(campaign.Quantile(r.meter.of(p.number), 0.99))/float64(max(1, campaign.Quantile(r.meter.of(near...), 0.99))))
 		}
 		if len(in) == 0 {
 			continue
@@ -59,13 +60,14 @@ func (r *report) ratios() []ratio {
 		calm = slices.Compact(calm)
 		times := r.meter.of(in...)
 		one.phases, one.events = len(in), len(times)
-		one.during, one.calm = quantile(times, 0.99), quantile(r.meter.of(calm...), 0.99)
+		one.during, one.calm = campaign.Quantile(times, 0.99), campaign.Quantile(r.meter.of(calm...), 0.99)
 		all = append(all, one)
 	}
 	return all
 }
 
-// failoverBar is the lease and the tick: no sooner can anybody know.
+// failoverBar is the lease and the tick together: another relay can take over no
+// sooner.
 func failoverBar() time.Duration { return rig.LeaseTTL + rig.Tick }
 
 // ok says that every bar was met and that the histories are in order.
@@ -96,12 +98,12 @@ func (r *report) text() string {
 	if n := len(r.gaps); n > 0 {
 		slices.Sort(r.gaps)
 		fmt.Fprintf(&b, "- %d hand-overs: longest time without an acceptance p50 %.0f ms, max %.0f ms (%s)\n", n,
-			milliseconds(quantile(r.gaps, 0.5)), milliseconds(r.gaps[n-1]), met(r.gaps[n-1] < mostGap, "< "+mostGap.String()))
+			milliseconds(campaign.Quantile(r.gaps, 0.5)), milliseconds(r.gaps[n-1]), met(r.gaps[n-1] < mostGap, "< "+mostGap.String()))
 	}
 	if n := len(r.failovers); n > 0 {
 		slices.Sort(r.failovers)
 		fmt.Fprintf(&b, "- %d times kill -9, to the first acceptance: p50 %.2f s, max %.2f s (%s: lease %s, tick %s)\n", n,
-			quantile(r.failovers, 0.5).Seconds(), r.failovers[n-1].Seconds(), met(r.failovers[n-1] < failoverBar(), "< "+failoverBar().String()), rig.LeaseTTL, rig.Tick)
+			campaign.Quantile(r.failovers, 0.5).Seconds(), r.failovers[n-1].Seconds(), met(r.failovers[n-1] < failoverBar(), "< "+failoverBar().String()), rig.LeaseTTL, rig.Tick)
 	}
 	for _, v := range r.verdicts {
 		text := v.String()

@@ -38,8 +38,6 @@ type Effect int
 const (
 	// Harmless: nothing may be sent twice because of it.
 	Harmless Effect = iota
-	// Lossy: an answer of the broker may have been lost.
-	Lossy
 	// Unsettled: the relay may have ended before it marked what was accepted.
 	Unsettled
 	// Unmarked: the database may have refused or lost the marks of what was
@@ -194,13 +192,6 @@ func (j *Journal) Finish(ctx context.Context, pool *pgxpool.Pool) error {
 func (j *Journal) causes(f fault) {
 	switch f.effect {
 	case Harmless:
-	case Lossy:
-		// Each acceptance meanwhile may have lost its answer.
-		for _, a := range j.accepted {
-			if !a.At.Before(f.from.Add(-slack)) && !a.At.After(f.to.Add(inFlight)) {
-				j.Cause(history.Cause{Kind: history.UnknownOutcome, At: a.At.Add(1), Events: []uuid.UUID{a.Event}})
-			}
-		}
 	case Unsettled:
 		j.unsettled(f, history.Crash)
 	case Unmarked:
