@@ -435,7 +435,7 @@ func run(t *testing.T, binary, request string, env map[string]string) string {
 			}
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
 	if err = f.Close(ctx); err != nil {
 		t.Errorf("close: %v", err)

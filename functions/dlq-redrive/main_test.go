@@ -70,7 +70,7 @@ func function(t *testing.T, env map[string]string) (*lambdahost.Function, *lambd
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := f.Close(ctx); err != nil {
 			t.Errorf("close: %v", err)

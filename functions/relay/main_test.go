@@ -143,7 +143,7 @@ func function(t *testing.T, database, endpoint, queue string) (*lambdahost.Funct
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := f.Close(ctx); err != nil {
 			t.Errorf("close: %v", err)

@@ -349,18 +349,21 @@ func redrive(ctx context.Context, pool *pgxpool.Pool) error {
 	return err
 }
 
+// patience is how long a test waits for what must happen.
+const patience = 4 * time.Minute
+
 // until waits for what must happen.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	late := time.NewTimer(time.Minute)
+	late := time.NewTimer(patience)
 	defer late.Stop()
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-late.C:
-			w.t.Fatalf("%s: not within a minute: %v", what, w.where())
+			w.t.Fatalf("%s: not within %v: %v", what, patience, w.where())
 		}
 	}
 }
