@@ -418,7 +418,7 @@ func run(t *testing.T, binary, request string, env map[string]string) string {
 	t.Helper()
 	var output lambdahost.Transcript
 	f, err := lambdahost.New(lambdahost.Config{
-		Binary: binary, Timeout: 20 * time.Second, Memory: 512, Env: env,
+		Binary: binary, Timeout: time.Minute, InitTimeout: time.Minute, Memory: 512, Env: env,
 		Output: output.Add,
 	})
 	if err != nil {

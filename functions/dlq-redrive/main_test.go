@@ -63,7 +63,7 @@ func function(t *testing.T, env map[string]string) (*lambdahost.Function, *lambd
 	maps.Copy(all, env)
 	var output lambdahost.Transcript
 	f, err := lambdahost.New(lambdahost.Config{
-		Binary: binary, Timeout: 2 * time.Minute, Memory: 512, Env: all,
+		Binary: binary, Timeout: 2 * time.Minute, InitTimeout: time.Minute, Memory: 512, Env: all,
 		Output: output.Add,
 	})
 	if err != nil {

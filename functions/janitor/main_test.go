@@ -87,7 +87,7 @@ func function(t *testing.T, database string) (*lambdahost.Function, *lambdahost.
 	var output lambdahost.Transcript
 	f, err := lambdahost.New(lambdahost.Config{
 		Binary:  path,
-		Timeout: 30 * time.Second,
+		Timeout: 30 * time.Second, InitTimeout: time.Minute,
 		Memory:  256,
 		Env: map[string]string{
 			"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",

@@ -129,7 +129,7 @@ func function(t *testing.T, database, endpoint, queue string) (*lambdahost.Funct
 	var output lambdahost.Transcript
 	f, err := lambdahost.New(lambdahost.Config{
 		Binary:  binary,
-		Timeout: 30 * time.Second,
+		Timeout: 30 * time.Second, InitTimeout: time.Minute,
 		Memory:  512,
 		Env: map[string]string{
 			"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": endpoint,

@@ -18,10 +18,10 @@ import (
 // error is a fault.
 var ErrUnavailable = python.ErrUnavailable
 
-// Config says how to run LocalStack. The zero value is usable.
+// Config describes a LocalStack. The zero value is usable.
 type Config struct {
-	// Dir keeps the virtual environment between runs. It is safe to share
-	// between processes. Defaults to serverless-outbox/localstack-<version> in
+	// Dir is the folder of the virtual environment, which is kept between runs.
+	// Processes may share it. Defaults to serverless-outbox/localstack-<version> in
 	// the user's cache folder, out of the repository, so that `sam build` does
 	// not copy it.
 	Dir string
@@ -33,10 +33,10 @@ type Config struct {
 	// StartTimeout bounds the wait until LocalStack answers, after the
 	// installation. Defaults to one minute.
 	StartTimeout time.Duration
-	// Progress receives a line for each step. Defaults to nowhere.
+	// Progress receives a line for each step. Defaults to [io.Discard].
 	Progress io.Writer
-	// Output receives the output of LocalStack. Defaults to nowhere; the last
-	// part of it is in the error when LocalStack does not start.
+	// Output receives the output of LocalStack, whose last part is also in the error
+	// when LocalStack does not start. Defaults to [io.Discard].
 	Output io.Writer
 }
 

@@ -112,7 +112,7 @@ func start(ctx context.Context, c Config, python string) (*Server, error) {
 	return s, nil
 }
 
-// environ is the environment of a LocalStack that listens on loopback only,
+// environ returns the environment of a LocalStack that listens on loopback only,
 // fetches nothing and reports nothing. The hypercorn gateway matters: the
 // default one listens on every address whatever GATEWAY_LISTEN says.
 func environ(c Config, port int, state string) []string {
@@ -179,7 +179,7 @@ func (s *Server) end() error {
 	case <-s.done:
 	case <-grace.C:
 	}
-	// Also after a clean end: what it started may have stayed.
+	// Also after a clean end: children of LocalStack may still run.
 	s.signal(syscall.SIGKILL)
 	<-s.done
 	if err := os.RemoveAll(s.state); err != nil {
@@ -188,7 +188,7 @@ func (s *Server) end() error {
 	return nil
 }
 
-// signal reaches the whole process group. One that has ended is no error.
+// signal sends a signal to the whole process group. A group that has ended is no error.
 func (s *Server) signal(sig syscall.Signal) { _ = syscall.Kill(-s.pid, sig) }
 
 func freePort(ctx context.Context) (int, error) {
