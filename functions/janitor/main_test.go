@@ -88,7 +88,7 @@ func function(t *testing.T, database string) (*lambdahost.Function, *lambdahost.
 	f, err := lambdahost.New(lambdahost.Config{
 		Binary:  path,
 		Timeout: 30 * time.Second, InitTimeout: time.Minute,
-		Memory:  256,
+		Memory: 256,
 		Env: map[string]string{
 			"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 			"OUTBOX_DATABASE_URL": database,

@@ -130,7 +130,7 @@ func function(t *testing.T, database, endpoint, queue string) (*lambdahost.Funct
 	f, err := lambdahost.New(lambdahost.Config{
 		Binary:  binary,
 		Timeout: 30 * time.Second, InitTimeout: time.Minute,
-		Memory:  512,
+		Memory: 512,
 		Env: map[string]string{
 			"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": endpoint,
 			"OUTBOX_DATABASE_URL": database,

@@ -10,7 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// area is what a fault harms. Faults of one area do not overlap.
+// area is the part of the world that a fault harms. Faults of one area do not overlap.
 type area int
 
 const (
@@ -20,12 +20,12 @@ const (
 	areas
 )
 
-// world is what the faults harm.
+// world is the world of one run, with what its faults share.
 type world struct {
 	*rig.World
 	areas [areas]sync.Mutex
-	// kills are the times of kill -9; faults of the area process write them,
-	// one at a time.
+	// kills are the times of kill -9. Faults of the area process add to them, one at a
+	// time.
 	kills []time.Time
 }
 
@@ -35,11 +35,11 @@ type kind struct {
 	area        area
 	effect      rig.Effect
 	least, most time.Duration
-	// inject does it and returns how often it had an effect. It has undone it
-	// when it returns.
+	// inject does the fault, undoes it, and returns how often it had an effect.
 	inject func(w *world, ctx context.Context, i *injection) (int, error)
 }
 
+// kinds returns all kinds of faults.
 func kinds() []kind {
 	const s, ms = time.Second, time.Millisecond
 	return []kind{

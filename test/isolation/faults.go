@@ -13,17 +13,17 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// fault is what goes on in a phase, away from the quiet aggregates of the
-// watched destination.
+// fault is one fault that lasts for a phase and does not concern the quiet aggregates of
+// the watched destination.
 type fault struct {
 	name, what string
-	// faults are planned for the broker.
+	// faults are those of the broker.
 	faults []awsfake.Fault
 	// brokenOn and hotOn let those aggregates write.
 	brokenOn, hotOn bool
 }
 
-// faults returns all faults; queue is the name of the other destination's.
+// faults returns all faults. queue is the name of the other destination's queue.
 func faults(queue string) []fault {
 	group := outbox.GroupID("order", broken)
 	return []fault{
@@ -43,6 +43,7 @@ func faults(queue string) []fault {
 	}
 }
 
+// names returns the names of all faults.
 func names() []string {
 	var all []string
 	for _, f := range faults("") {
@@ -51,7 +52,7 @@ func names() []string {
 	return all
 }
 
-// play lets the fault go on for d, and then lets what it held up be delivered.
+// play lets the fault last for d and then ends it.
 func (l *load) play(ctx context.Context, f *fault, d time.Duration) error {
 	began := time.Now()
 	var ids []string

@@ -28,13 +28,13 @@ const (
 	hotBatch   = 20
 )
 
-// The aggregates with a part in a fault.
+// The aggregates that a fault is about.
 const (
 	broken = "broken"
 	hot    = "hot"
 )
 
-// load writes at a steady rate, whatever becomes of the events.
+// load writes events at a steady rate.
 type load struct {
 	cfg   config
 	world *rig.World
@@ -102,6 +102,7 @@ func every(ctx context.Context, stop <-chan struct{}, d time.Duration, f func() 
 	}
 }
 
+// event returns a new event of an aggregate for a destination.
 func event(aggregate, destination string) outbox.Event {
 	return outbox.Event{
 		EventID: uuid.Must(uuid.NewV7()), AggregateType: "order", AggregateID: aggregate, Type: "order.changed", Destination: destination,

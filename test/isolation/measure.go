@@ -21,10 +21,10 @@ import (
 //go:embed lagging.sql
 var laggingSQL string
 
-// quietWithin is how long what a fault held up may take to be delivered.
+// quietWithin is how long the events that a fault delayed may take to be delivered.
 const quietWithin = 2 * time.Minute
 
-// played is one phase of the measurement, with the calm ones around it.
+// played is one phase of the measurement. fault is its name, "calm" for none.
 type played struct {
 	fault  string
 	number int
@@ -90,7 +90,7 @@ func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, 
 	return nil
 }
 
-// phases alternates calm and faults.
+// phases plays a phase for each fault, with calm ones around it.
 func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	r.meter = l.meter
 	arn := l.world.Outputs.Destinations[rig.Audit]
@@ -129,7 +129,7 @@ func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	return nil
 }
 
-// caughtUp waits until nothing lags behind.
+// caughtUp waits until no event is pending for longer than usual.
 func (l *load) caughtUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, quietWithin, fmt.Errorf("not caught up after %s", quietWithin))
 	defer cancel()

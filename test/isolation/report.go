@@ -15,7 +15,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// report is what was measured.
+// report holds what was measured.
 type report struct {
 	cfg       config
 	machine   string
@@ -26,7 +26,7 @@ type report struct {
 	verdicts  []*history.Verdict
 }
 
-// ratio is what one fault cost those that have no part in it.
+// ratio is what one fault cost the aggregates that have no part in it.
 type ratio struct {
 	name, what   string
 	phases       int
@@ -35,10 +35,11 @@ type ratio struct {
 	each         []float64     // of each phase, against the calm ones around it
 }
 
-// value is the median of the phases: a moment in which the machine was busy
-// with something else does not decide.
+// value returns the median of the phases, so that one phase in which the machine was
+// busy with something else does not decide.
 func (r *ratio) value() float64 { return r.each[len(r.each)/2] }
 
+// ratios returns the ratio of each fault that was played.
 func (r *report) ratios() []ratio {
 	var all []ratio
 	for _, f := range faults("") {
@@ -70,7 +71,7 @@ func (r *report) ratios() []ratio {
 // sooner.
 func failoverBar() time.Duration { return rig.LeaseTTL + rig.Tick }
 
-// ok says that every bar was met and that the histories are in order.
+// ok reports whether every bar was met and the histories are in order.
 func (r *report) ok() bool {
 	for _, one := range r.ratios() {
 		if one.value() >= mostRatio {
@@ -85,7 +86,7 @@ func (r *report) ok() bool {
 	return (len(r.gaps) == 0 || slices.Max(r.gaps) < mostGap) && (len(r.failovers) == 0 || slices.Max(r.failovers) < failoverBar())
 }
 
-// text is the report, in Markdown.
+// text returns the report in Markdown.
 func (r *report) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d quiet aggregates with %d events/s; %d processors, load average %s\n\n", r.cfg.quiet, r.cfg.rate, runtime.NumCPU(), r.machine)
@@ -115,6 +116,7 @@ func (r *report) text() string {
 	return b.String()
 }
 
+// met returns the bar with whether it was met.
 func met(ok bool, bar string) string {
 	if ok {
 		return bar + ", met"
@@ -124,7 +126,7 @@ func met(ok bool, bar string) string {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// loadAverage is that of the last minute: how busy the machine was.
+// loadAverage returns the machine's load average of the last minute.
 func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -156,8 +156,8 @@ func (s *source) find(name string) (string, *ast.FuncDecl) {
 	return "", nil
 }
 
-// elsewhere names the functions that have the fragment, as a hint for whoever
-// brings the table up to date.
+// elsewhere names the functions that have the fragment, as a hint when the table is
+// brought up to date.
 func (s *source) elsewhere(fragment string) string {
 	pattern, err := parseFragment(fragment)
 	if err != nil {
