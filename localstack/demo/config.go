@@ -34,6 +34,9 @@ type config struct {
 // The runs of the relay. Every tick brings a new one, which takes over.
 const (
 	relayTimeout = 20 * time.Second
+	// readAhead is how long a relay may keep an event in memory before the broker
+	// accepts it, on a machine with much else to do.
+	readAhead = 30 * time.Second
 	relayMargin  = 4 * time.Second
 )
 

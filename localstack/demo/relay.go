@@ -13,12 +13,13 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// fleet is the relay function and what became of its invocations.
+// fleet is the relay function with the counts of its invocations.
 type fleet struct {
 	fn *lambdahost.Function
 
@@ -46,13 +47,19 @@ type fleetStats struct {
 	Failure string `json:"failure,omitempty"`
 }
 
-// newFleet returns the function as template.yaml describes it, but with short
-// runs, so that hand-overs can be watched.
-func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*fleet, error) {
+// newFleet returns the function as template.yaml describes it, but with short runs, so
+// that hand-overs can be watched, and with a recorder around its sinks.
+func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, log io.Writer) (*fleet, error) {
 	env, err := s.outputs.Environment("RelayFunction")
 	if err != nil {
 		return nil, err
 	}
+	// No fault: the relay only records which outcomes it sees as unknown.
+	recording, err := ledger.Env(&failpoint.Plan{})
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(env, recording)
 	maps.Copy(env, map[string]string{
 		"AWS_ACCESS_KEY_ID":     "test",
 		"AWS_SECRET_ACCESS_KEY": "test",
@@ -116,8 +123,8 @@ func (f *fleet) snapshot() fleetStats {
 	return f.stats
 }
 
-// killOwner kills the process that holds the shards, after telling of it. It
-// reports whether there was one.
+// killOwner calls tell and kills the process that owns the shards, and reports whether
+// there was one.
 func (f *fleet) killOwner(ctx context.Context, pool *pgxpool.Pool, tell func()) (bool, error) {
 	name, err := rig.Owner(ctx, pool, f.fn)
 	if err != nil || name == "" {

@@ -38,6 +38,7 @@ type demo struct {
 	service   *service.Service
 	progress  service.Progress
 	fleet     *fleet
+	ledger    rig.Ledger
 	consumers []*consumer.Consumer
 }
 
@@ -68,7 +69,7 @@ func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	}
 	d.live.say("%d %s", len(base), d.cfg.source)
 	d.live.say("building functions/relay: up to a minute the first time")
-	program, err := rig.Build(ctx)
+	program, err := rig.Build(ctx, "failpoint")
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,13 @@ func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	if d.cfg.verbose {
 		log = os.Stderr
 	}
-	if d.fleet, err = newFleet(d.stack, program.Binary, d.cfg.tick, log); err != nil {
+	ledger, err := os.MkdirTemp("", "demo-ledger-")
+	if err != nil {
+		return nil, err
+	}
+	d.stack.closers = append(d.stack.closers, func() error { return os.RemoveAll(ledger) })
+	d.ledger = rig.Ledger(ledger)
+	if d.fleet, err = newFleet(d.stack, program.Binary, d.ledger, d.cfg.tick, log); err != nil {
 		return nil, err
 	}
 	d.addConsumers()
@@ -247,6 +254,9 @@ func (d *demo) line(ctx context.Context) string {
 }
 
 func (d *demo) report(ctx context.Context, seconds float64) (*report, error) {
+	if err := d.ledger.Record(d.journal.Recorder); err != nil {
+		return nil, err
+	}
 	if err := d.journal.finish(ctx, d.stack.pool, d.cfg.emulator == "fake"); err != nil {
 		return nil, err
 	}
@@ -262,7 +272,7 @@ func (d *demo) report(ctx context.Context, seconds float64) (*report, error) {
 		Source: d.cfg.source.String(), Aggregates: aggregates, Emulator: d.cfg.emulator, PostgreSQL: d.stack.postgres, Seconds: seconds,
 		Written: d.progress.Committed.Load(), Late: d.progress.Late.Load(), RolledBack: d.progress.RolledBack.Load(),
 		ReadModel: all, Watched: d.cfg.emulator == "fake", Faults: []string{}, Delivered: map[string]int{}, Relay: d.fleet.snapshot(),
-		Verdict: d.journal.Check(history.Config{}),
+		Verdict: d.journal.Check(history.Config{ReadAhead: readAhead}),
 	}
 	for _, c := range d.consumers {
 		r.Delivered[c.Name()] = c.Distinct()

@@ -45,7 +45,7 @@ func (c *config) play(ctx context.Context, p rig.Program, server *pgserver.Serve
 		Logs:   c.logs, Seed: seed, DrainWithin: c.drain,
 		// No fault: the relay only records which outcomes it sees as unknown.
 		Plan: &failpoint.Plan{},
-		Do: func(ctx context.Context, opened *rig.World, _ string) error {
+		Do: func(ctx context.Context, opened *rig.World, _ rig.Ledger) error {
 			w := &world{World: opened}
 			r.harm(ctx, c.active, w)
 			kills = w.kills

@@ -73,18 +73,18 @@ func (r *result) play(ctx context.Context, c *config, p rig.Program, server *pgs
 		},
 		Logs: c.logs, Seed: c.seed, DrainWithin: drainWithin,
 		Plan: &failpoint.Plan{Step: r.step, Fault: r.fault, Nth: nth(r.step), Times: c.times},
-		Do:   func(ctx context.Context, w *rig.World, ledger string) error { return r.watch(ctx, c.times, w, ledger) },
+		Do:   func(ctx context.Context, w *rig.World, ledger rig.Ledger) error { return r.watch(ctx, c.times, w, ledger) },
 	}.Play(ctx)
 	r.Close(r.ok(), "")
 }
 
 // watch waits until the fault has happened as often as it should, and for what comes
 // right after it. It lets frozen processes go on.
-func (r *result) watch(ctx context.Context, times int, w *rig.World, ledger string) error {
+func (r *result) watch(ctx context.Context, times int, w *rig.World, ledger rig.Ledger) error {
 	var thawing sync.WaitGroup
 	defer thawing.Wait()
 	for began := time.Now(); r.hits < times && time.Since(began) < patience; {
-		hits, err := failpoint.Hits(ledger)
+		hits, err := failpoint.Hits(string(ledger))
 		if err != nil {
 			return err
 		}

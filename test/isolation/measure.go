@@ -77,7 +77,7 @@ func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, 
 		// No fault: the relay only records which outcomes it sees as unknown.
 		Plan:  &failpoint.Plan{},
 		Write: func(ctx context.Context, w *rig.World, stop <-chan struct{}) error { return l.run(ctx, w, stop) },
-		Do: func(ctx context.Context, w *rig.World, _ string) error {
+		Do: func(ctx context.Context, w *rig.World, _ rig.Ledger) error {
 			l.world = w
 			return f(ctx, l)
 		},

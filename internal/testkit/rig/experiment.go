@@ -4,16 +4,14 @@ package rig
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
@@ -38,8 +36,8 @@ type Experiment struct {
 	// OneRelay starts the function once, instead of at every tick, and kills it when
 	// everything was delivered. Its Timeout must outlast the run.
 	OneRelay bool
-	// Do does the faults. Writing ends when it returns. ledger is the folder of Plan.
-	Do func(ctx context.Context, w *World, ledger string) error
+	// Do does the faults. Writing ends when it returns. ledger is that of Plan.
+	Do func(ctx context.Context, w *World, ledger Ledger) error
 	// DrainWithin is how long everything may take to be delivered after that.
 	DrainWithin time.Duration
 }
@@ -117,24 +115,18 @@ func (e Experiment) play(ctx context.Context, o *Outcome) (err error) {
 
 // equip makes the folder of the plan below logs and adds the plan to the function's
 // variables.
-func (e *Experiment) equip(logs string) (ledger string, err error) {
+func (e *Experiment) equip(logs string) (Ledger, error) {
 	if e.Plan == nil {
 		return "", nil
 	}
-	ledger = filepath.Join(logs, "ledger")
-	if err = os.Mkdir(ledger, 0o750); err != nil {
+	ledger := filepath.Join(logs, "ledger")
+	if err := os.Mkdir(ledger, 0o750); err != nil {
 		return "", err
 	}
-	plan, err := json.Marshal(map[string]any{"step": e.Plan.Step, "fault": e.Plan.Fault, "nth": e.Plan.Nth, "times": e.Plan.Times, "ledger": ledger})
-	if err != nil {
-		return "", err
-	}
-	env := map[string]string{"OUTBOX_FAILPOINT": string(plan)}
-	for name, value := range e.Env {
-		env[name] = value
-	}
+	env, err := Ledger(ledger).Env(e.Plan)
+	maps.Copy(env, e.Env)
 	e.Env = env
-	return ledger, nil
+	return Ledger(ledger), err
 }
 
 func (e *Experiment) write(ctx context.Context, w *World, stop <-chan struct{}) error {
@@ -145,9 +137,9 @@ func (e *Experiment) write(ctx context.Context, w *World, stop <-chan struct{}) 
 }
 
 // judge adds what is known only at the end of a run to its history, and judges it.
-func (o *Outcome) judge(ctx context.Context, w *World, ledger string) error {
+func (o *Outcome) judge(ctx context.Context, w *World, ledger Ledger) error {
 	if ledger != "" {
-		if err := unanswered(o.journal, ledger); err != nil {
+		if err := ledger.Record(o.journal.Recorder); err != nil {
 			return err
 		}
 	}
@@ -156,26 +148,5 @@ func (o *Outcome) judge(ctx context.Context, w *World, ledger string) error {
 	}
 	o.Ends = w.Ends()
 	o.Verdict = o.journal.Check(history.Config{ReadAhead: ReadAhead})
-	return nil
-}
-
-// unanswered records a cause for each event whose outcome a relay saw as unknown,
-// whatever the reason: a fault, or a machine too busy to answer in time.
-func unanswered(j *Journal, ledger string) error {
-	all, err := failpoint.AllUnanswered(ledger)
-	if err != nil {
-		return err
-	}
-	for _, u := range all {
-		c := history.Cause{Kind: history.UnknownOutcome, At: u.At}
-		for _, id := range u.DeduplicationIDs {
-			event, err := uuid.Parse(id)
-			if err != nil {
-				return fmt.Errorf("deduplication id %q: %w", id, err)
-			}
-			c.Events = append(c.Events, event)
-		}
-		j.Cause(c)
-	}
 	return nil
 }
