@@ -20,8 +20,8 @@ import (
 
 var errHistory = errors.New("the history breaks a promise")
 
-// judge reads what was committed, accepted and marked, works out the latencies,
-// and fails when the history breaks a promise.
+// judge reads which events were committed, accepted and marked, computes the latencies,
+// and returns an error when the history breaks a promise.
 func (t *trial) judge(ctx context.Context, r *Result) error {
 	commits, err := load.ReadCommits(t.path("commits"))
 	if err != nil {
@@ -99,7 +99,7 @@ func (t *trial) rows(ctx context.Context) (map[int64]int64, error) {
 	return rows, err
 }
 
-// fill works out rates and latencies.
+// fill sets the rates and latencies.
 func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 	r.Events = int64(len(accepted))
 	if r.Events == 0 {

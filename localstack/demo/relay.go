@@ -27,19 +27,19 @@ type fleet struct {
 	stats fleetStats
 }
 
-// fleetStats count invocations by how they ended.
+// fleetStats counts invocations by how they ended.
 type fleetStats struct {
 	Invocations int `json:"invocations"`
-	// Standby ones found another relay at work and left at once.
+	// Standby counts invocations that found another relay at work and left at once.
 	Standby int `json:"standby"`
-	// Relays are the ones that carried events, HandOvers those of them that
-	// gave their shards to a successor while they ran.
+	// Relays counts invocations that carried events, HandOvers those of them that gave
+	// their shards to a successor while they ran.
 	Relays    int `json:"relays"`
 	HandOvers int `json:"hand_overs"`
-	// Killed ones were killed by the demo, Failed ones failed by themselves.
+	// Killed counts invocations that the demo killed, Failed those that failed otherwise.
 	Killed int `json:"killed"`
 	Failed int `json:"failed"`
-	// ColdStarts are new processes, ColdStartMs the slowest.
+	// ColdStarts counts new processes, ColdStartMs is the time of the slowest start.
 	ColdStarts  int     `json:"cold_starts"`
 	ColdStartMs float64 `json:"slowest_cold_start_ms"`
 	// Resent counts events whose outcome was unknown and that were sent again.
@@ -65,7 +65,7 @@ func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, lo
 		"AWS_SECRET_ACCESS_KEY": "test",
 		"OUTBOX_MARGIN":         relayMargin.String(),
 		"OUTBOX_SHUTDOWN_GRACE": "2s",
-		// The newcomer of the next tick finds less than this left.
+		// When the next tick starts a relay, less than this is left to the old one.
 		"OUTBOX_JOIN_WINDOW": (relayTimeout - relayMargin - tick/2).String(),
 		"OUTBOX_LEASE_TTL":   "4s",
 		"OUTBOX_IDLE_EXIT":   "3s",

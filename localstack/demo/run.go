@@ -61,7 +61,7 @@ func run(ctx context.Context, cfg config, out *os.File) (_ *report, err error) {
 	return r, nil
 }
 
-// prepare gets everything ready.
+// prepare builds and starts everything, and returns what is to be written.
 func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	base, err := d.cfg.source.Deliveries(ctx)
 	if err != nil {
@@ -114,7 +114,8 @@ func (d *demo) addConsumers() {
 	}
 }
 
-// play lets everything run until all is delivered, and judges it.
+// play writes the deliveries, runs relays and consumers until everything is delivered, and
+// judges the history.
 func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (*report, error) {
 	working, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -159,7 +160,7 @@ func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (
 	return d.report(ctx, seconds)
 }
 
-// closeFleet lets the last relays find that nothing comes any more.
+// closeFleet waits until the last relays have ended because no more events come.
 func (d *demo) closeFleet(ctx context.Context) error {
 	d.live.say("waiting for the last relay to leave")
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
@@ -201,8 +202,8 @@ func (d *demo) count(ctx context.Context) (pending int64, sent map[string]int64,
 	return pending, map[string]int64{outbox.DefaultDestination: toDefault, service.Audit: toAudit}, nil
 }
 
-// kill kills the relay that works: in the middle of the steady part, and in the
-// burst.
+// kill kills the relay that owns the shards: once in the middle of the steady part, and
+// once in the burst.
 func (d *demo) kill(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -228,7 +229,7 @@ func (d *demo) kill(ctx context.Context) error {
 	return nil
 }
 
-// line is the live line.
+// line returns the text of the live line.
 func (d *demo) line(ctx context.Context) string {
 	written := d.progress.Committed.Load()
 	accepted, p99, of := d.journal.take()

@@ -73,7 +73,9 @@ func (r *result) play(ctx context.Context, c *config, p rig.Program, server *pgs
 		},
 		Logs: c.logs, Seed: c.seed, DrainWithin: drainWithin,
 		Plan: &failpoint.Plan{Step: r.step, Fault: r.fault, Nth: nth(r.step), Times: c.times},
-		Do:   func(ctx context.Context, w *rig.World, ledger rig.Ledger) error { return r.watch(ctx, c.times, w, ledger) },
+		Do: func(ctx context.Context, w *rig.World, ledger rig.Ledger) error {
+			return r.watch(ctx, c.times, w, ledger)
+		},
 	}.Play(ctx)
 	r.Close(r.ok(), "")
 }
