@@ -32,7 +32,7 @@ func (r *result) ok() bool {
 			return false
 		}
 	}
-	return r.Outcome.OK()
+	return r.OK()
 }
 
 // play makes the run of one seed and judges it.

@@ -36,7 +36,7 @@ type result struct {
 }
 
 // ok is whether the fault happened at its step and no promise was broken.
-func (r *result) ok() bool { return r.Outcome.OK() && r.hits > 0 && r.misplaced() == "" }
+func (r *result) ok() bool { return r.OK() && r.hits > 0 && r.misplaced() == "" }
 
 // misplaced says why the fault did not happen at its step, or is empty. A relay that
 // dies with an acceptance that is not marked sends the event again.

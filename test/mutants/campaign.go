@@ -101,11 +101,11 @@ func (c *config) run(ctx context.Context, out io.Writer) (campaign.Report, error
 	results, err := campaign.Runs(ctx, len(chosen), c.parallel, out, func(ctx context.Context, worker, number int) (*found, error) {
 		m := &chosen[number]
 		own := filepath.Join(dir, fmt.Sprint(worker))
-		if err := os.MkdirAll(own, 0o750); err != nil {
-			return nil, err
+		if mkdirErr := os.MkdirAll(own, 0o750); mkdirErr != nil {
+			return nil, mkdirErr
 		}
-		f, err := c.try(ctx, root, own, m)
-		f.mutant, f.err, f.survives = m, err, f.counted < c.leastOf(m)
+		f, tryErr := c.try(ctx, root, own, m)
+		f.mutant, f.err, f.survives = m, tryErr, f.counted < c.leastOf(m)
 		return &f, nil
 	})
 	return report(clean.histories, results), err

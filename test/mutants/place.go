@@ -277,8 +277,7 @@ func same(pattern, node reflect.Value) bool {
 	if pattern.Type() != node.Type() {
 		return false
 	}
-	switch pattern.Kind() {
-	case reflect.Pointer:
+	if pattern.Kind() == reflect.Pointer {
 		if pattern.IsNil() || node.IsNil() {
 			return pattern.IsNil() == node.IsNil()
 		}
@@ -286,17 +285,16 @@ func same(pattern, node reflect.Value) bool {
 			return same(reflect.ValueOf(p.Cond), node.Elem().FieldByName("Cond"))
 		}
 		return same(pattern.Elem(), node.Elem())
-	case reflect.Struct:
+	}
+	if pattern.Kind() == reflect.Struct {
 		for i := range pattern.NumField() {
-			if pattern.Type().Field(i).Type == reflect.TypeFor[token.Pos]() {
-				continue
-			}
-			if !same(pattern.Field(i), node.Field(i)) {
+			if pattern.Type().Field(i).Type != reflect.TypeFor[token.Pos]() && !same(pattern.Field(i), node.Field(i)) {
 				return false
 			}
 		}
 		return true
-	case reflect.Slice:
+	}
+	if pattern.Kind() == reflect.Slice {
 		if pattern.Len() != node.Len() {
 			return false
 		}
@@ -306,7 +304,6 @@ func same(pattern, node reflect.Value) bool {
 			}
 		}
 		return true
-	default:
-		return reflect.DeepEqual(pattern.Interface(), node.Interface())
 	}
+	return reflect.DeepEqual(pattern.Interface(), node.Interface())
 }
