@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// profileFor is how long a processor profile runs, from a second after the start
-// of the relay: what is behind that is no longer its start.
+// profileFor is how long a processor profile runs. It begins a second after the start of
+// the relay, which then no longer starts up.
 const profileFor = 4 * time.Second
 
-// freeAddress returns one on this machine that nobody listens at.
+// freeAddress returns an address of this machine on which no process listens.
 func freeAddress(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -27,8 +27,8 @@ func freeAddress(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// profile writes where the relay spends its time, and what it has allocated,
-// for `go tool pprof`. It needs a program that was built with the tag profile.
+// profile writes the relay's profiles of processor time and of allocations, for
+// `go tool pprof`. It needs the program of the relay that serves profiles.
 func (t *trial) profile(ctx context.Context) {
 	select {
 	case <-time.After(time.Second):

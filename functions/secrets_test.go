@@ -418,7 +418,7 @@ func run(t *testing.T, binary, request string, env map[string]string) string {
 	t.Helper()
 	var output lambdahost.Transcript
 	f, err := lambdahost.New(lambdahost.Config{
-		Binary: binary, Timeout: 20 * time.Second, Memory: 512, Env: env,
+		Binary: binary, Timeout: time.Minute, InitTimeout: time.Minute, Memory: 512, Env: env,
 		Output: output.Add,
 	})
 	if err != nil {
@@ -435,7 +435,7 @@ func run(t *testing.T, binary, request string, env map[string]string) string {
 			}
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
 	if err = f.Close(ctx); err != nil {
 		t.Errorf("close: %v", err)

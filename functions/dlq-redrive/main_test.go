@@ -63,14 +63,14 @@ func function(t *testing.T, env map[string]string) (*lambdahost.Function, *lambd
 	maps.Copy(all, env)
 	var output lambdahost.Transcript
 	f, err := lambdahost.New(lambdahost.Config{
-		Binary: binary, Timeout: 2 * time.Minute, Memory: 512, Env: all,
+		Binary: binary, Timeout: 2 * time.Minute, InitTimeout: time.Minute, Memory: 512, Env: all,
 		Output: output.Add,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := f.Close(ctx); err != nil {
 			t.Errorf("close: %v", err)

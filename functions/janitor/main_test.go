@@ -87,8 +87,8 @@ func function(t *testing.T, database string) (*lambdahost.Function, *lambdahost.
 	var output lambdahost.Transcript
 	f, err := lambdahost.New(lambdahost.Config{
 		Binary:  path,
-		Timeout: 30 * time.Second,
-		Memory:  256,
+		Timeout: 30 * time.Second, InitTimeout: time.Minute,
+		Memory: 256,
 		Env: map[string]string{
 			"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
 			"OUTBOX_DATABASE_URL": database,
@@ -99,7 +99,7 @@ func function(t *testing.T, database string) (*lambdahost.Function, *lambdahost.
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := f.Close(ctx); err != nil {
 			t.Errorf("close: %v", err)

@@ -129,8 +129,8 @@ func function(t *testing.T, database, endpoint, queue string) (*lambdahost.Funct
 	var output lambdahost.Transcript
 	f, err := lambdahost.New(lambdahost.Config{
 		Binary:  binary,
-		Timeout: 30 * time.Second,
-		Memory:  512,
+		Timeout: 30 * time.Second, InitTimeout: time.Minute,
+		Memory: 512,
 		Env: map[string]string{
 			"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_ENDPOINT_URL": endpoint,
 			"OUTBOX_DATABASE_URL": database,
@@ -143,7 +143,7 @@ func function(t *testing.T, database, endpoint, queue string) (*lambdahost.Funct
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := f.Close(ctx); err != nil {
 			t.Errorf("close: %v", err)

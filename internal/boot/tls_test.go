@@ -237,7 +237,7 @@ func secureServer(t *testing.T, a *authority) *url.URL {
 // awaitTLS returns when the server has taken its new settings.
 func awaitTLS(t *testing.T, u *url.URL) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

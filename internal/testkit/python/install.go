@@ -1,7 +1,8 @@
-// Package venv installs Python tools, each into a virtual environment of its
-// own in the user's cache folder: out of the repository, so that `sam build` and
-// `git clean` leave them alone.
-package venv
+// Package python installs Python tools, each into a virtual environment of its own
+// in the user's cache folder: outside the repository, so that `sam build` and
+// `git clean` leave them alone. Each tool's packages are pinned by a pip
+// requirements file; those of the project's own tools are beside this file.
+package python
 
 import (
 	"bytes"
@@ -24,23 +25,22 @@ import (
 // it says what to install.
 var ErrUnavailable = errors.New("cannot be installed here")
 
-// Config says what to install. All but Dir and Progress must be set.
+// Config describes one tool. Name and Requirements must be set.
 type Config struct {
-	// Name is the tool's, for messages and the folder.
+	// Name is the tool's name in messages and in the default of Dir.
 	Name string
-	// Requirements is a pip requirements file. When it changes, the tool is
-	// installed anew.
+	// Requirements is the text of a pip requirements file. When it changes, the
+	// tool is installed again.
 	Requirements []byte
-	// PythonVersion is the wanted Python, such as "3.13".
-	PythonVersion string
-	// Dir keeps the environment. It is safe to share between processes.
+	// Dir is the folder of the virtual environment. Processes may share it.
 	// Defaults to DefaultDir(Name).
 	Dir string
-	// Progress receives a line before an installation. Defaults to nowhere.
+	// Progress receives a line before an installation. Defaults to [io.Discard].
 	Progress io.Writer
 }
 
-// DefaultDir is where the tool of that name is kept when nothing else is said.
+// DefaultDir returns the folder below the user's cache folder in which the tool of
+// that name is installed.
 func DefaultDir(name string) string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -49,10 +49,10 @@ func DefaultDir(name string) string {
 	return filepath.Join(cache, "serverless-outbox", name)
 }
 
-// Install makes sure that the tool is installed and returns the folder of its
-// programs, python among them. Of several processes one installs and the others
-// wait for it. The error wraps [ErrUnavailable] when this machine cannot have
-// the tool.
+// Install installs the tool unless it is installed already, and returns the folder
+// of its programs, python among them. When several processes call it at the same
+// time, one installs and the others wait. The error wraps [ErrUnavailable] when the
+// tool cannot be installed on this machine.
 func Install(ctx context.Context, c Config) (bin string, err error) {
 	if c.Dir == "" {
 		c.Dir = DefaultDir(c.Name)
@@ -79,7 +79,7 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 		return bin, nil
 	}
 
-	base, err := findPython(ctx, c.PythonVersion)
+	base, err := findInterpreter(ctx, Version)
 	if err != nil {
 		return "", fmt.Errorf("%s %w", c.Name, err)
 	}
@@ -109,7 +109,8 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 	return bin, nil
 }
 
-// lock takes an exclusive lock on the file. The kernel drops it with the process.
+// lock takes an exclusive lock on the file, which the kernel releases at the end of
+// the process at the latest.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -128,12 +129,13 @@ func lock(path string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// runs finds out whether the Python that the environment was made of is there.
+// runs reports whether the environment's python starts: it does not when the
+// interpreter that the environment was made with has been removed.
 func runs(ctx context.Context, python string) bool {
 	return exec.CommandContext(ctx, python, "-c", "import pip").Run() == nil
 }
 
-// run returns the end of the command's output.
+// run runs a command and returns the last 15 lines of its output.
 func run(ctx context.Context, name string, args ...string) (string, error) {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)

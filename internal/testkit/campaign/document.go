@@ -1,6 +1,4 @@
-//go:build unix
-
-package rig
+package campaign
 
 import (
 	"fmt"

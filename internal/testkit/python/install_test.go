@@ -1,4 +1,4 @@
-package venv
+package python
 
 import (
 	"errors"
@@ -18,8 +18,8 @@ func TestAPythonOfAnotherVersionIsNotTaken(t *testing.T) {
 	t.Setenv("PATH", bin)
 	t.Setenv("HOME", t.TempDir())
 	t.Setenv("PYENV_ROOT", "")
-	if path, err := findPython(t.Context(), "3.13"); !errors.Is(err, ErrUnavailable) {
-		t.Fatalf("findPython = %q, %v, want ErrUnavailable", path, err)
+	if path, err := findInterpreter(t.Context(), "3.13"); !errors.Is(err, ErrUnavailable) {
+		t.Fatalf("findInterpreter = %q, %v, want ErrUnavailable", path, err)
 	}
 }
 
@@ -40,7 +40,7 @@ esac
 	dir := t.TempDir()
 	install := func(requirements string, want int) {
 		t.Helper()
-		got, err := Install(t.Context(), Config{Name: "tool", Requirements: []byte(requirements), PythonVersion: "3.13", Dir: dir})
+		got, err := Install(t.Context(), Config{Name: "tool", Requirements: []byte(requirements), Dir: dir})
 		if err != nil || got != filepath.Join(dir, "venv", "bin") {
 			t.Fatalf("Install = %q, %v", got, err)
 		}

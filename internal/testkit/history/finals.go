@@ -1,6 +1,4 @@
-// Package finals reads where every event of an outbox ended, for the judgement
-// of a history.
-package finals
+package history
 
 import (
 	"context"
@@ -11,47 +9,47 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-//go:embed read.sql
-var readSQL string
+//go:embed finals.sql
+var finalsSQL string
 
-// Row is where one event ended.
+// Row is the final state of one event with what its row says beside it.
 type Row struct {
-	history.Final
+	Final
 	Lane outbox.Lane
 	// SequenceNumber and SentAt are the marks of a row that was sent.
 	SequenceNumber string
 	SentAt         time.Time
 }
 
-// Querier is a pool, a connection or a transaction.
+// Querier is a pool, a connection or a transaction of pgx.
 type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// Record tells rec of every row of the outbox of db, and each as well when it
-// is not nil.
-func Record(ctx context.Context, db Querier, rec *history.Recorder, each func(Row)) error {
-	rows, err := db.Query(ctx, readSQL)
+// ReadFinals reads every row of the outbox in db (pending, archived, blocked or
+// dead letter), records its final state, and calls each with it unless each is
+// nil.
+func (r *Recorder) ReadFinals(ctx context.Context, db Querier, each func(Row)) error {
+	rows, err := db.Query(ctx, finalsSQL)
 	if err != nil {
 		return fmt.Errorf("read the final states: %w", err)
 	}
-	states := map[string]history.State{"sent": history.Sent, "pending": history.Pending, "blocked": history.Blocked, "dead": history.Dead}
+	states := map[string]State{"sent": Sent, "pending": Pending, "blocked": Blocked, "dead": Dead}
 	var id uuid.UUID
 	var lane outbox.Lane
 	var state, messageID, sequence, reason string
 	var sentAt *time.Time
 	_, err = pgx.ForEachRow(rows, []any{&id, &lane.Destination, &lane.AggregateType, &lane.AggregateID, &state, &messageID, &sequence, &sentAt, &reason}, func() error {
-		r := Row{Final: history.Final{EventID: id, State: states[state], MessageID: messageID, Reason: reason}, Lane: lane, SequenceNumber: sequence}
+		row := Row{Final: Final{EventID: id, State: states[state], MessageID: messageID, Reason: reason}, Lane: lane, SequenceNumber: sequence}
 		if sentAt != nil {
-			r.SentAt = *sentAt
+			row.SentAt = *sentAt
 		}
-		rec.Final(r.Final)
+		r.Final(row.Final)
 		if each != nil {
-			each(r)
+			each(row)
 		}
 		return nil
 	})

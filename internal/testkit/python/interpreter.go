@@ -1,4 +1,4 @@
-package venv
+package python
 
 import (
 	"context"
@@ -10,22 +10,24 @@ import (
 	"strings"
 )
 
-// A candidate is a way to run a Python that may be the right one.
+// candidate is a command, with additional variables of its environment, that may
+// start the wanted Python.
 type candidate struct {
 	argv []string
 	env  []string
 }
 
-// probe prints the path of the interpreter, or fails. It imports what creating
-// a virtual environment needs, which Debian packages apart.
+// probe is a Python program that prints the path of its interpreter, and fails when
+// that is not of the version in its argument. It imports what creating a virtual
+// environment needs, since Debian has those modules in packages of their own.
 const probe = `import sys, venv, ensurepip
 assert "%d.%d" % sys.version_info[:2] == sys.argv[1]
 print(sys.executable)`
 
-// findPython returns the path of a Python of the version. It runs every
-// candidate, because a python3.13 on PATH may be a version manager's shim that
-// fails only when it is run.
-func findPython(ctx context.Context, version string) (string, error) {
+// findInterpreter returns the path of a Python of the version. It runs each
+// candidate with the probe, because a python3.13 on PATH may be a version manager's
+// shim that fails only when it is run.
+func findInterpreter(ctx context.Context, version string) (string, error) {
 	for _, c := range candidates(ctx, version) {
 		args := slices.Concat(c.argv[1:], []string{"-c", probe, version})
 		cmd := exec.CommandContext(ctx, c.argv[0], args...)
@@ -46,6 +48,7 @@ func findPython(ctx context.Context, version string) (string, error) {
 		ErrUnavailable, version)
 }
 
+// candidates returns the commands to probe, in order of preference.
 func candidates(ctx context.Context, version string) []candidate {
 	name := "python" + version
 	found := []candidate{{argv: []string{name}}}
@@ -69,6 +72,7 @@ func candidates(ctx context.Context, version string) []candidate {
 	)
 }
 
+// pyenvRoots returns the folders in which pyenv may keep its versions.
 func pyenvRoots() []string {
 	var roots []string
 	if root := os.Getenv("PYENV_ROOT"); root != "" {

@@ -1,4 +1,4 @@
-package requirements
+package python
 
 import (
 	"regexp"
@@ -10,7 +10,7 @@ func TestEveryPackageIsPinned(t *testing.T) {
 	t.Parallel()
 	pinned := regexp.MustCompile(`^[A-Za-z0-9._-]+==[A-Za-z0-9.]+$`)
 	for _, tool := range []string{"sam", "checkov", "ministack"} {
-		list, err := Of(tool)
+		list, err := requirements.ReadFile(tool + ".txt")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +28,7 @@ func TestEveryPackageIsPinned(t *testing.T) {
 			t.Errorf("%s has no packages", tool)
 		}
 	}
-	if _, err := Of("nothing"); err == nil {
+	if _, err := InstallTool(t.Context(), "nothing", nil); err == nil {
 		t.Error("requirements of nothing are no error")
 	}
 }
