@@ -28,7 +28,7 @@ func freeAddress(ctx context.Context) (string, error) {
 }
 
 // profile writes where the relay spends its time, and what it has allocated,
-// for `go tool pprof`. It needs a program that was built with the tag profile.
+// for `go tool pprof`. It needs the program in bench/relay.
 func (t *trial) profile(ctx context.Context) {
 	select {
 	case <-time.After(time.Second):

@@ -21,6 +21,77 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
+// secretTTL is how long a secret is kept: a new password is used after this time also where
+// the old one is not refused.
+const secretTTL = 5 * time.Minute
+
+// Database says where the outbox is and how to log in.
+type Database struct {
+	URL       string       `env:"OUTBOX_DATABASE_URL"`
+	Auth      DatabaseAuth `env:"OUTBOX_DATABASE_AUTH"`
+	TLS       DatabaseTLS  `env:"OUTBOX_DATABASE_TLS"`
+	CA        string       `env:"OUTBOX_DATABASE_CA"`
+	SecretARN string       `env:"OUTBOX_DATABASE_SECRET_ARN"`
+
+	// ConnectTimeout bounds one attempt to connect. Zero is the default of [pgstore.Config].
+	ConnectTimeout time.Duration
+}
+
+// DatabaseAuth is a way to log in.
+type DatabaseAuth string
+
+// The ways to log in.
+const (
+	AuthPassword DatabaseAuth = "password"
+	AuthIAM      DatabaseAuth = "iam"
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (a *DatabaseAuth) UnmarshalText(text []byte) error {
+	switch v := DatabaseAuth(text); v {
+	case AuthPassword, AuthIAM:
+		*a = v
+		return nil
+	}
+	return fmt.Errorf("%q is not a way to log in", text)
+}
+
+// Validate returns what is wrong with the ways to log in.
+func (d *Database) Validate() []error {
+	var faults []error
+	if d.URL == "" && d.SecretARN == "" {
+		faults = append(faults, fmt.Errorf("OUTBOX_DATABASE_URL: is not set: set it to: %s", meanings()["OUTBOX_DATABASE_URL"].meaning))
+	}
+	var config *pgx.ConnConfig
+	if d.URL != "" {
+		secured, err := d.secured(d.URL)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("OUTBOX_DATABASE_URL: %w", err))
+		} else if config, err = pgx.ParseConfig(secured); err != nil {
+			faults = append(faults, fmt.Errorf("OUTBOX_DATABASE_URL: %w", errConnectionString))
+		}
+	}
+	if d.Auth == AuthIAM {
+		if d.URL == "" || d.SecretARN != "" {
+			faults = append(faults, errors.New("OUTBOX_DATABASE_AUTH: iam takes host and user from OUTBOX_DATABASE_URL and no OUTBOX_DATABASE_SECRET_ARN"))
+		}
+		if config != nil && (config.TLSConfig == nil || hasPlain(config)) {
+			faults = append(faults, errors.New("OUTBOX_DATABASE_URL: an IAM token goes over TLS only: leave OUTBOX_DATABASE_TLS at verify-full"))
+		}
+	}
+	return faults
+}
+
+// hasPlain reports whether a fallback of the connection goes without TLS.
+func hasPlain(c *pgx.ConnConfig) bool {
+	for _, f := range c.Fallbacks {
+		if f.TLSConfig == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // SecretReader is the part of the Secrets Manager client that is needed.
 type SecretReader interface {
 	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
@@ -28,18 +99,13 @@ type SecretReader interface {
 
 // Connect opens a pool. The password comes from the URL, from an IAM token that
 // is made for each new connection (RDS takes it for 15 minutes), or from a
-// secret that is read again after SecretTTL and after a refused password.
+// secret that is read again after five minutes and after a refused password.
 func (d *Database) Connect(ctx context.Context, cfg aws.Config) (*pgxpool.Pool, error) {
 	return d.connect(ctx, cfg, secretsmanager.NewFromConfig(cfg))
 }
 
 func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretReader) (*pgxpool.Pool, error) {
-	config := pgstore.Config{
-		URL:            d.URL,
-		MaxConns:       d.MaxConns,
-		ConnectTimeout: d.ConnectTimeout,
-		ExecMode:       pgx.QueryExecMode(d.ExecMode),
-	}
+	config := pgstore.Config{URL: d.URL, ConnectTimeout: d.ConnectTimeout}
 	switch {
 	case d.Auth == AuthIAM:
 		config.Password = func(ctx context.Context, host string, port uint16, user string) (string, error) {
@@ -51,7 +117,7 @@ func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretRe
 			return token, nil
 		}
 	case d.SecretARN != "":
-		cache := &secretCache{reader: secrets, arn: d.SecretARN, ttl: d.SecretTTL, now: time.Now}
+		cache := &secretCache{reader: secrets, arn: d.SecretARN, ttl: secretTTL, now: time.Now}
 		s, err := cache.get(ctx)
 		if err != nil {
 			return nil, err
@@ -117,15 +183,15 @@ type secretCache struct {
 	now    func() time.Time
 
 	mu      sync.Mutex
-	held    *secret
+	kept    *secret // nil when there is none
 	expires time.Time
 }
 
 func (c *secretCache) get(ctx context.Context) (*secret, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.held != nil && c.now().Before(c.expires) {
-		return c.held, nil
+	if c.kept != nil && c.now().Before(c.expires) {
+		return c.kept, nil
 	}
 	out, err := c.reader.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &c.arn})
 	if err != nil {
@@ -139,8 +205,8 @@ func (c *secretCache) get(ctx context.Context) (*secret, error) {
 	if s.Username == "" || s.Password == "" {
 		return nil, errors.New("OUTBOX_DATABASE_SECRET_ARN: the secret has no username or no password")
 	}
-	c.held, c.expires = &s, c.now().Add(c.ttl)
-	return c.held, nil
+	c.kept, c.expires = &s, c.now().Add(c.ttl)
+	return c.kept, nil
 }
 
 // errUserChanged: rotation by alternating users renamed the login. The pool
@@ -161,5 +227,5 @@ func (c *secretCache) password(ctx context.Context, _ string, _ uint16, user str
 func (c *secretCache) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held = nil
+	c.kept = nil
 }

@@ -2,8 +2,10 @@ package boot
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
@@ -37,4 +39,30 @@ func (h requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 func (h requestHandler) WithGroup(name string) slog.Handler {
 	return requestHandler{h.Handler.WithGroup(name)}
+}
+
+// LogLevel is a level, by the name that Lambda or slog gives it. The zero value is INFO and
+// not set.
+type LogLevel struct {
+	slog.Level
+	// set tells a variable that says INFO from one that is not set.
+	set bool
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (l *LogLevel) UnmarshalText(text []byte) error {
+	l.set = true
+	switch strings.ToUpper(string(text)) {
+	case "TRACE", "DEBUG":
+		l.Level = slog.LevelDebug
+	case "INFO":
+		l.Level = slog.LevelInfo
+	case "WARN":
+		l.Level = slog.LevelWarn
+	case "ERROR", "FATAL":
+		l.Level = slog.LevelError
+	default:
+		return fmt.Errorf("%q is not a level", text)
+	}
+	return nil
 }

@@ -31,14 +31,14 @@ const flushTimeout = 800 * time.Millisecond
 // Tracing says where spans go, by the variables of OpenTelemetry's specification.
 // Its SDK reads those for the resource, the sampler and the limits by itself.
 type Tracing struct {
-	OTLPEndpoint       string      `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"Where spans are sent over OTLP/HTTP, such as http://localhost:4318 of a collector's layer. Without an endpoint nothing is traced"`
-	OTLPTracesEndpoint string      `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" help:"The same for traces only, as a whole URL such as http://localhost:4318/v1/traces"`
-	OTLPHeaders        OTLPHeaders `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"Headers for the receiver, such as api-key=secret,tenant=1"`
-	OTLPTracesHeaders  OTLPHeaders `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS" help:"The same for traces only"`
-	OTLPTimeout        OTLPTimeout `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"2000" help:"The longest request to the receiver, in milliseconds"`
-	OTLPProtocol       string      `env:"OTEL_EXPORTER_OTLP_PROTOCOL" help:"Spans are sent as http/json. http/protobuf means the same receiver, which takes both; grpc is not spoken"`
-	TracesExporter     string      `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp" help:"otlp, or none to trace nothing"`
-	SDKDisabled        bool        `env:"OTEL_SDK_DISABLED" envDefault:"false" help:"true to trace nothing"`
+	OTLPEndpoint       string      `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	OTLPTracesEndpoint string      `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"`
+	OTLPHeaders        OTLPHeaders `env:"OTEL_EXPORTER_OTLP_HEADERS"`
+	OTLPTracesHeaders  OTLPHeaders `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS"`
+	OTLPTimeout        OTLPTimeout `env:"OTEL_EXPORTER_OTLP_TIMEOUT"`
+	OTLPProtocol       string      `env:"OTEL_EXPORTER_OTLP_PROTOCOL"`
+	TracesExporter     string      `env:"OTEL_TRACES_EXPORTER"`
+	SDKDisabled        bool        `env:"OTEL_SDK_DISABLED"`
 }
 
 func (t *Tracing) enabled() bool {
@@ -102,6 +102,11 @@ func (h *OTLPHeaders) UnmarshalText(text []byte) error {
 
 // OTLPTimeout is a time in milliseconds.
 type OTLPTimeout time.Duration
+
+// String returns the milliseconds.
+func (t OTLPTimeout) String() string {
+	return strconv.FormatInt(time.Duration(t).Milliseconds(), 10)
+}
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (t *OTLPTimeout) UnmarshalText(text []byte) error {

@@ -34,7 +34,7 @@ type config struct {
 // The runs of the relay. Every tick brings a new one, which takes over.
 const (
 	relayTimeout = 20 * time.Second
-	relayMargin  = 4 * time.Second
+	relayMargin  = 6 * time.Second
 )
 
 func parseFlags(args []string, getenv func(string) string, out io.Writer) (config, error) {

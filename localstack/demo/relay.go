@@ -48,7 +48,7 @@ type fleetStats struct {
 
 // newFleet returns the function as template.yaml describes it, but with short
 // runs, so that hand-overs can be watched.
-func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*fleet, error) {
+func newFleet(s *stack, binary string, log io.Writer) (*fleet, error) {
 	env, err := s.outputs.Environment("RelayFunction")
 	if err != nil {
 		return nil, err
@@ -57,11 +57,7 @@ func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*flee
 		"AWS_ACCESS_KEY_ID":     "test",
 		"AWS_SECRET_ACCESS_KEY": "test",
 		"OUTBOX_MARGIN":         relayMargin.String(),
-		"OUTBOX_SHUTDOWN_GRACE": "2s",
-		// The newcomer of the next tick finds less than this left.
-		"OUTBOX_JOIN_WINDOW": (relayTimeout - relayMargin - tick/2).String(),
-		"OUTBOX_LEASE_TTL":   "4s",
-		"OUTBOX_IDLE_EXIT":   "3s",
+		"OUTBOX_IDLE_EXIT":      "3s",
 	})
 	f := &fleet{}
 	f.fn, err = lambdahost.New(lambdahost.Config{

@@ -68,7 +68,7 @@ func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	}
 	d.live.say("%d %s", len(base), d.cfg.source)
 	d.live.say("building functions/relay: up to a minute the first time")
-	program, err := rig.Build(ctx)
+	program, err := rig.Build(ctx, rig.Deployed)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	if d.cfg.verbose {
 		log = os.Stderr
 	}
-	if d.fleet, err = newFleet(d.stack, program.Binary, d.cfg.tick, log); err != nil {
+	if d.fleet, err = newFleet(d.stack, program.Binary, log); err != nil {
 		return nil, err
 	}
 	d.addConsumers()

@@ -18,7 +18,7 @@ import (
 // campaign makes all runs, several side by side, prints a line for each and
 // returns their results by seed. The error is that of the machinery.
 func campaign(ctx context.Context, cfg config, out io.Writer) ([]result, error) {
-	p, err := rig.Build(ctx)
+	p, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func nth(s failpoint.Step) int {
 // campaign makes a run for each step and fault that go together, prints a line
 // for each and returns the results in order. The error is that of the machinery.
 func campaign(ctx context.Context, cfg config, out io.Writer) (_ []result, err error) {
-	program, err := rig.Build(ctx, "failpoint")
+	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}

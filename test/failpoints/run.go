@@ -20,6 +20,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/tuning"
 )
 
 const (
@@ -115,7 +116,7 @@ func (r *result) play(ctx context.Context, cfg config, p rig.Program, server *pg
 	}
 	w, err := rig.Open(ctx, rig.Config{
 		Program: p, Server: server, Name: fmt.Sprintf("failpoint_%s_%s_%d", r.step, r.fault, time.Now().UnixNano()), Journal: j, Log: log,
-		Env: map[string]string{"OUTBOX_FAILPOINT": string(plan), "OUTBOX_SETTLE_EVERY": settleEvery.String()},
+		Env: map[string]string{"OUTBOX_TEST_FAILPOINT": string(plan)}, Tuning: tuning.Tuning{SettleEvery: settleEvery},
 	})
 	if err != nil {
 		return err

@@ -36,7 +36,11 @@ type played struct {
 // measure makes both runs: one relay for the phases, and many for hand-overs
 // and kills.
 func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err error) {
-	program, err := rig.Build(ctx)
+	program, err := rig.Build(ctx, rig.Deployed)
+	if err != nil {
+		return nil, err
+	}
+	tuned, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}
@@ -49,16 +53,13 @@ func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err err
 	// Everything but the length of an invocation is as deployed.
 	err = r.run(ctx, program, server, "isolation_phases", rig.Config{
 		Timeout: time.Hour,
-		Env: map[string]string{
-			"OUTBOX_MARGIN": "", "OUTBOX_SHUTDOWN_GRACE": "", "OUTBOX_JOIN_WINDOW": "", "OUTBOX_LEASE_TTL": "", "OUTBOX_RENEW_EVERY": "",
-			"OUTBOX_SEND_TIMEOUT": "", "OUTBOX_RETRY_MAX": "", "OUTBOX_IDLE_EXIT": "",
-		},
+		Env:     map[string]string{"OUTBOX_IDLE_EXIT": ""},
 	}, func(ctx context.Context, l *load) error { return r.phases(ctx, l, out) })
 	if err != nil {
 		return nil, fmt.Errorf("phases: %w", err)
 	}
 	if cfg.handOvers > 0 || cfg.kills > 0 {
-		err = r.run(ctx, program, server, "isolation_hand_overs", rig.Config{}, func(ctx context.Context, l *load) error {
+		err = r.run(ctx, tuned, server, "isolation_hand_overs", rig.Config{}, func(ctx context.Context, l *load) error {
 			return r.successions(ctx, l, out)
 		})
 		if err != nil {

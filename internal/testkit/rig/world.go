@@ -24,6 +24,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/resources"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/tuning"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
@@ -34,7 +35,7 @@ const region = "us-east-1"
 // outbox.DefaultDestination.
 const Audit = "audit"
 
-// How the relay is set up unless Config says otherwise: short, so that leases
+// Times of the program [Tuned] unless Config says otherwise: short, so that leases
 // lapse and relays follow each other many times in a run.
 const (
 	LeaseTTL     = 2 * time.Second
@@ -42,8 +43,16 @@ const (
 	SendTimeout  = 600 * time.Millisecond
 	Tick         = 1500 * time.Millisecond
 	RelayTimeout = 7 * time.Second
-	relayMargin  = 2 * time.Second
 )
+
+// short are the settings of the program [Tuned].
+func short() tuning.Tuning {
+	return tuning.Tuning{
+		Margin: 2 * time.Second, ShutdownGrace: time.Second, JoinWindow: 2 * Tick,
+		LeaseTTL: LeaseTTL, RenewEvery: RenewEvery, SendTimeout: SendTimeout,
+		RetryMax: 500 * time.Millisecond, ConnectTimeout: time.Second,
+	}
+}
 
 // Config describes a world.
 type Config struct {
@@ -54,6 +63,8 @@ type Config struct {
 	Journal *Journal
 	// Env is added to the function's variables.
 	Env map[string]string
+	// Tuning has settings of the program [Tuned]; its zero fields take the short times above.
+	Tuning tuning.Tuning
 	// Timeout is the function's. Defaults to RelayTimeout.
 	Timeout time.Duration
 	// Output gets each line that the function writes, one at a time, also
@@ -117,19 +128,16 @@ func (w *World) function(c Config) (*lambdahost.Function, error) {
 	if err != nil {
 		return nil, err
 	}
+	settings, err := c.Tuning.Or(short()).MarshalText()
+	if err != nil {
+		return nil, err
+	}
 	maps.Copy(env, map[string]string{
-		"AWS_ACCESS_KEY_ID":               "test",
-		"AWS_SECRET_ACCESS_KEY":           "test",
-		"OUTBOX_MARGIN":                   relayMargin.String(),
-		"OUTBOX_SHUTDOWN_GRACE":           "1s",
-		"OUTBOX_JOIN_WINDOW":              (2 * Tick).String(),
-		"OUTBOX_LEASE_TTL":                LeaseTTL.String(),
-		"OUTBOX_RENEW_EVERY":              RenewEvery.String(),
-		"OUTBOX_SEND_TIMEOUT":             SendTimeout.String(),
-		"OUTBOX_RETRY_MAX":                "500ms",
-		"OUTBOX_IDLE_EXIT":                "1s",
-		"OUTBOX_DATABASE_CONNECT_TIMEOUT": "1s",
-		"OUTBOX_LOG_LEVEL":                "INFO",
+		"AWS_ACCESS_KEY_ID":     "test",
+		"AWS_SECRET_ACCESS_KEY": "test",
+		"OUTBOX_IDLE_EXIT":      "1s",
+		"OUTBOX_LOG_LEVEL":      "INFO",
+		tuning.Variable:         string(settings),
 	})
 	maps.Copy(env, c.Env)
 	var writing sync.Mutex

@@ -5,6 +5,16 @@ import (
 	"runtime/debug"
 )
 
+// Process is what Lambda says of the process of a function, and how to log.
+type Process struct {
+	LogLevel       LogLevel `env:"OUTBOX_LOG_LEVEL"`
+	LambdaLogLevel LogLevel `env:"AWS_LAMBDA_LOG_LEVEL"`
+	FunctionName   string   `env:"AWS_LAMBDA_FUNCTION_NAME"`
+	MemoryMB       int      `env:"AWS_LAMBDA_FUNCTION_MEMORY_SIZE"`
+	GOGC           string   `env:"GOGC"`
+	GOMEMLIMIT     string   `env:"GOMEMLIMIT"`
+}
+
 // gcPercent trades memory for time: a drain took 265 MB instead of the 116 MB of
 // the default of 100, and a quarter less of the relay's processor time. Without
 // collection below the limit every page of the growing heap is touched for the
@@ -21,6 +31,7 @@ func (p *Process) TuneMemory() {
 	}
 }
 
+// memoryLimit returns the limit of the heap in bytes, and false where none is set.
 func (p *Process) memoryLimit() (int64, bool) {
 	if p.MemoryMB <= 0 || p.MemoryMB > math.MaxInt32 || p.GOGC != "" || p.GOMEMLIMIT != "" {
 		return 0, false
