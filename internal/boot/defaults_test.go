@@ -4,7 +4,9 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -199,6 +201,32 @@ func tableOf(variables []Variable) string {
 	}
 	b.WriteString("\n")
 	return b.String()
+}
+
+// Documents and the template speak of no variable that is gone.
+func TestOnlyVariablesThatExistAreSpokenOf(t *testing.T) {
+	t.Parallel()
+	paths, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths = append(paths, "../../README.md", "../../CHANGELOG.md", "../../template.yaml", "../../samconfig.toml")
+	known, named := meanings(), 0
+	for _, path := range paths {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`\bOUTBOX_[A-Z_]+\b`).FindAllString(string(content), -1) {
+			named++
+			if _, ok := known[name]; !ok && !strings.HasPrefix(name, "OUTBOX_TEST_") {
+				t.Errorf("%s names %s, which no function reads", path, name)
+			}
+		}
+	}
+	if named < 50 {
+		t.Errorf("only %d names were looked at", named)
+	}
 }
 
 // Each variable is described, and each description is of a variable.

@@ -88,7 +88,7 @@ func meanings() map[string]entry {
 			"Without it, it is removed without a copy"},
 		"OUTBOX_EXPORT_PREFIX": {nil, "Begins the keys of the files, such as outbox/orders"},
 		"OUTBOX_AHEAD": {janitor.DefaultAhead, fmt.Sprintf("How many partitions are ready above the one in use, at least, and %d at most. "+
-			"Raise it before more events than they hold are written at once", janitor.DefaultMaxAhead)},
+			"Raise it where more events than they hold come between two runs of the janitor", janitor.DefaultMaxAhead)},
 		"OUTBOX_ALARM_AGE": {janitor.DefaultAlarmAge, "The age at which an unsent event is counted as stale"},
 
 		"OUTBOX_REDRIVE_QUEUE": {nil, "The dead-letter queue of requests that name none: URL, ARN or name"},
