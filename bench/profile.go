@@ -17,7 +17,7 @@ import (
 // of the relay: what is behind that is no longer its start.
 const profileFor = 4 * time.Second
 
-// freeAddress returns one on this machine that nobody listens at.
+// freeAddress returns a loopback address with a port that is not in use.
 func freeAddress(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

@@ -21,9 +21,10 @@ import (
 
 // AWS is what the functions need to call AWS.
 type AWS struct {
-	// Config is for everything but the sinks: it retries as the SDK does.
+	// Config is the SDK's configuration. Clients made of it retry as the SDK does by default; those of
+	// SQS and SNS below do not retry.
 	Config aws.Config
-	// HTTP is shared by all clients.
+	// HTTP is the client that all clients of AWS services share.
 	HTTP *http.Client
 }
 
@@ -81,6 +82,7 @@ func (a *AWS) Sinks(destinations Destinations, sdkCodec bool) (map[string]relay.
 	return made, errors.Join(faults...)
 }
 
+// sink makes the sink of one destination.
 func (a *AWS) sink(d Destination, sdkCodec bool) (outbox.Sink, error) {
 	if d.TopicARN != "" {
 		return snssink.New(a.SNS(d.Region), snssink.Config{TopicARN: d.TopicARN, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})

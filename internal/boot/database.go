@@ -56,7 +56,7 @@ func (a *DatabaseAuth) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a way to log in", text)
 }
 
-// Validate returns what is wrong with the ways to log in.
+// Validate returns the faults of the variables of the database, each with its variable.
 func (d *Database) Validate() []error {
 	var faults []error
 	if d.URL == "" && d.SecretARN == "" {
@@ -92,7 +92,7 @@ func hasPlain(c *pgx.ConnConfig) bool {
 	return false
 }
 
-// SecretReader is the part of the Secrets Manager client that is needed.
+// SecretReader reads a secret. [secretsmanager.Client] is one.
 type SecretReader interface {
 	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
@@ -142,8 +142,8 @@ func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretRe
 	return pool, nil
 }
 
-// secret is the JSON that RDS and Secrets Manager keep for a database login. A
-// password that RDS manages comes with username and password only.
+// secret is a database login as RDS and Secrets Manager keep it in JSON. The secret of a
+// password that RDS manages has username and password only.
 type secret struct {
 	Host     string      `json:"host"`
 	Port     json.Number `json:"port"`
@@ -152,8 +152,8 @@ type secret struct {
 	Password string      `json:"password"`
 }
 
-// url returns base with the user of the secret, or the whole of it from the
-// secret when base is empty. The password is left out.
+// url returns the URL base with the secret's user in it, or a URL made of the secret alone
+// when base is empty. It has no password.
 func (s *secret) url(base string) (string, error) {
 	if base == "" {
 		if s.Host == "" {
@@ -175,7 +175,7 @@ func (s *secret) url(base string) (string, error) {
 	return u.String(), nil
 }
 
-// secretCache keeps a secret for a while. It is safe for concurrent use.
+// secretCache keeps a secret for the time ttl. It is safe for concurrent use.
 type secretCache struct {
 	reader SecretReader
 	arn    string
@@ -187,6 +187,7 @@ type secretCache struct {
 	expires time.Time
 }
 
+// get returns the secret, and reads it when it is not kept or its time has passed.
 func (c *secretCache) get(ctx context.Context) (*secret, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -209,10 +210,11 @@ func (c *secretCache) get(ctx context.Context) (*secret, error) {
 	return c.kept, nil
 }
 
-// errUserChanged: rotation by alternating users renamed the login. The pool
-// was made for the old one.
+// errUserChanged is the error after a rotation that alternates between two users: the secret has
+// another user than the pool was made for.
 var errUserChanged = errors.New("the secret names another user now: the next run connects as that one")
 
+// password returns the password of user for a new connection of the pool.
 func (c *secretCache) password(ctx context.Context, _ string, _ uint16, user string) (string, error) {
 	s, err := c.get(ctx)
 	if err != nil {
@@ -224,6 +226,7 @@ func (c *secretCache) password(ctx context.Context, _ string, _ uint16, user str
 	return s.Password, nil
 }
 
+// drop makes the next get read the secret again.
 func (c *secretCache) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

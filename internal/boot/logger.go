@@ -23,9 +23,10 @@ func (p *Process) Logger(w io.Writer) *slog.Logger {
 	})})
 }
 
-// requestHandler adds the request id found in the context.
+// requestHandler adds the request id of the invocation in the context to each record.
 type requestHandler struct{ slog.Handler }
 
+// Handle implements [slog.Handler].
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		r.AddAttrs(slog.String("requestId", lc.AwsRequestID)) //nolint:sloglint // the key of Lambda's own records
@@ -33,10 +34,12 @@ func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // a wrapper of the same interface
 }
 
+// WithAttrs implements [slog.Handler].
 func (h requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return requestHandler{h.Handler.WithAttrs(attrs)}
 }
 
+// WithGroup implements [slog.Handler].
 func (h requestHandler) WithGroup(name string) slog.Handler {
 	return requestHandler{h.Handler.WithGroup(name)}
 }

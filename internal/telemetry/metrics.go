@@ -22,26 +22,29 @@ type metric[T any] struct {
 	value func(*T) float64
 }
 
+// count is a metric that is left out while it is zero.
 func count[T any](name, meaning string, value func(*T) int64) metric[T] {
 	return metric[T]{Metric{Name: name, Unit: "Count", Meaning: meaning}, func(r *T) float64 { return float64(value(r)) }}
 }
 
+// always makes a count one that is written while it is zero too.
 func always[T any](m metric[T]) metric[T] {
 	m.Always = true
 	return m
 }
 
+// gauge is a metric that is always written.
 func gauge[T any](name, unit, meaning string, value func(*T) float64) metric[T] {
 	return metric[T]{Metric{Name: name, Unit: unit, Meaning: meaning, Always: true}, value}
 }
 
-// latency is the one metric with many values.
+// latency is the one metric with many values in a line.
 func latency() Metric {
 	return Metric{Name: "Latency", Unit: "Milliseconds", Meaning: "time from insert to acceptance, as up to 100 values spread evenly over all of them, so that percentiles hold and the number of samples does not"}
 }
 
-// relayMetrics are the metrics of a relay. All are sums since the last line,
-// but for the gauges.
+// relayMetrics are the metrics of a relay. Gauges are values at the time of the line, all others
+// are sums since the line before.
 func relayMetrics() []metric[relay.Report] {
 	type r = relay.Report
 	return []metric[r]{
@@ -79,7 +82,7 @@ func relayMetrics() []metric[relay.Report] {
 	}
 }
 
-// destinationMetrics have the further dimension Destination.
+// destinationMetrics are the metrics of a destination, with the further dimension Destination.
 func destinationMetrics() []metric[relay.DestinationCounts] {
 	type d = relay.DestinationCounts
 	return []metric[d]{
