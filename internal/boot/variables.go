@@ -46,7 +46,8 @@ func meanings() map[string]entry {
 		"OUTBOX_DATABASE_AUTH": {AuthPassword, "password, or iam to log in with an RDS IAM token: the user needs the role rds_iam, " +
 			"the function rds-db:connect"},
 		"OUTBOX_DATABASE_TLS": {TLSVerifyFull, "verify-full connects to another host only over TLS and checks its certificate and its name. " +
-			"url leaves it to the sslmode of OUTBOX_DATABASE_URL, whose default is prefer: an attacker in between can then read everything"},
+			"url leaves it to the sslmode of OUTBOX_DATABASE_URL, whose default is prefer: " +
+			"an attacker in between can then read everything"},
 		"OUTBOX_DATABASE_CA": {nil, "File of the authorities that may sign the database's certificate, in PEM form, " +
 			"such as one in a layer below /opt. Defaults to those of the system and of RDS"},
 		"OUTBOX_DATABASE_SECRET_ARN": {nil, "ARN of a Secrets Manager secret with username and password, and with host, port and dbname " +
@@ -72,20 +73,23 @@ func meanings() map[string]entry {
 		"OUTBOX_IDLE_EXIT":    {time.Duration(0), "End the run when nothing came for this long. 0s is never"},
 		"OUTBOX_CONCURRENCY":  {relay.DefaultConcurrency, "The most calls in flight to one destination. The number in use adapts below it"},
 		"OUTBOX_WINDOW_BYTES": {relay.DefaultWindowBytes, "The most bytes of events in memory"},
-		"OUTBOX_POLL_IDLE":    {relay.DefaultPollIdle, "Pause between reads of the table while no events come. A longer one costs the database less and delays events by as much"},
-		"OUTBOX_MAX_ATTEMPTS": {relay.DefaultMaxAttempts, "Transient failures of its own before an event is a dead letter. -1 is without a bound"},
+		"OUTBOX_POLL_IDLE": {relay.DefaultPollIdle, "Pause between reads of the table while no events come. " +
+			"A longer one costs the database less and delays events by as much"},
+		"OUTBOX_MAX_ATTEMPTS": {relay.DefaultMaxAttempts, "Transient failures of its own before an event is a dead letter. " +
+			"-1 is without a bound"},
 		"OUTBOX_SDK_CODEC": {false, "Have the AWS SDK write and read the requests to destinations, at two to four times the cost. " +
 			"For ruling out the relay's own writing and reading"},
 		"OUTBOX_METRICS_NAMESPACE": {DefaultNamespace, "CloudWatch namespace of the metrics"},
 
-		"OUTBOX_RETENTION": {janitor.DefaultRetention, "How long an event stays in outbox.events after it was sent. Then it goes to outbox.archive"},
+		"OUTBOX_RETENTION": {janitor.DefaultRetention, "How long an event stays in outbox.events after it was sent. " +
+			"Then it goes to outbox.archive"},
 		"OUTBOX_KEEP_PARTITIONS": {janitor.DefaultKeepPartitions, "How many full partitions, of a million ids each, stay in outbox.events " +
 			"for OUTBOX_RETENTION. Those before them are archived as soon as all their events were sent"},
-		"OUTBOX_ARCHIVE_RETENTION": {time.Duration(0), "How long an event stays in outbox.archive after it was sent, such as 2160h for 90 days. " +
-			"0s is for ever"},
+		"OUTBOX_ARCHIVE_RETENTION": {time.Duration(0), "How long an event stays in outbox.archive after it was sent, " +
+			"such as 2160h for 90 days. 0s is for ever"},
 		"OUTBOX_DEAD_LETTER_RETENTION": {time.Duration(0), "How long dead letters are kept. They were never delivered. 0s is for ever"},
-		"OUTBOX_EXPORT_BUCKET": {nil, "S3 bucket for what OUTBOX_ARCHIVE_RETENTION removes. Nothing is removed before its file was stored and verified. " +
-			"Without it, it is removed without a copy"},
+		"OUTBOX_EXPORT_BUCKET": {nil, "S3 bucket for what OUTBOX_ARCHIVE_RETENTION removes. Nothing is removed before its file " +
+			"was stored and verified. Without a bucket rows are removed without a copy"},
 		"OUTBOX_EXPORT_PREFIX": {nil, "Begins the keys of the files, such as outbox/orders"},
 		"OUTBOX_AHEAD": {janitor.DefaultAhead, fmt.Sprintf("How many partitions are ready above the one in use, at least, and %d at most. "+
 			"Raise it where more events than they hold come between two runs of the janitor", janitor.DefaultMaxAhead)},

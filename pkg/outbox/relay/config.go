@@ -77,9 +77,9 @@ type Config struct {
 	LeaseTTL time.Duration
 	// RenewEvery is the time between renewals of the lease. Defaults to [DefaultRenewEvery].
 	RenewEvery time.Duration
-	// JoinWindow decides whether a new relay starts: it ends at once when Relays others will run for
-	// longer than this. It should exceed two periods of the schedule, whose precision
-	// is a minute. Defaults to [DefaultJoinWindow].
+	// JoinWindow is how long other relays must have left to run for a new one to end at once, when they
+	// are as many as Relays says. It should exceed two periods of the schedule, whose
+	// precision is a minute. Defaults to [DefaultJoinWindow].
 	JoinWindow time.Duration
 
 	// SendTimeout bounds one call to a sink. A call starts only while the lease
