@@ -128,7 +128,7 @@ isolation: ## measure what a fault costs elsewhere, hand-overs and kills; writes
 .PHONY: redrive-campaign
 redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside live traffic
 	go test ./internal/redrive/sqsdlq -count=1 -timeout 0 -v -run '^TestTwoRunsFiveKillsAndLiveTraffic$$' -redrive.campaign
-	go test ./functions/dlq-redrive -count=1 -timeout 0 -v -run 'ThroughKills$$' -redrive.campaign
+	go test ./test/functions -count=1 -timeout 0 -v -run 'ThroughKills$$' -redrive.campaign
 
 .PHONY: janitor-campaign
 janitor-campaign: ## archive three million rows beside a relay; fails when it holds others up

@@ -17,7 +17,7 @@ import (
 // the relay, which then no longer starts up.
 const profileFor = 4 * time.Second
 
-// freeAddress returns an address of this machine on which no process listens.
+// freeAddress returns a loopback address with a port that is not in use.
 func freeAddress(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -27,8 +27,8 @@ func freeAddress(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// profile writes the relay's profiles of processor time and of allocations, for
-// `go tool pprof`. It needs the program of the relay that serves profiles.
+// profile writes where the relay spends its time, and what it has allocated,
+// for `go tool pprof`. It needs the program in bench/relay.
 func (t *trial) profile(ctx context.Context) {
 	select {
 	case <-time.After(time.Second):

@@ -170,11 +170,11 @@ func (o *options) campaign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var tags []string
+	folder := rig.Deployed
 	if o.profile {
-		tags = []string{"profile"}
+		folder = "bench/relay"
 	}
-	program, err := rig.Build(ctx, tags...)
+	program, err := rig.Build(ctx, folder)
 	if err != nil {
 		return err
 	}

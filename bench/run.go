@@ -341,7 +341,7 @@ func (t *trial) startRelay(ctx context.Context) error {
 		"OUTBOX_DESTINATIONS":   fmt.Sprintf(`{"default":%q}`, t.target()),
 	}
 	if t.pprof != "" {
-		env["OUTBOX_PPROF"] = t.pprof
+		env["OUTBOX_BENCH_PPROF"] = t.pprof
 	}
 	maps.Copy(env, t.Env)
 	fn, err := lambdahost.New(lambdahost.Config{

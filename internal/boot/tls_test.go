@@ -281,7 +281,7 @@ func TestOnlyTheRightServerIsTalkedTo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := Database{URL: with(server, c.host, "verify-full"), CA: c.ca, Auth: AuthPassword, MaxConns: 1, ConnectTimeout: 10 * time.Second}
+			d := Database{URL: with(server, c.host, "verify-full"), CA: c.ca, Auth: AuthPassword, ConnectTimeout: 10 * time.Second}
 			pool, err := d.connect(t.Context(), aws.Config{}, newVault(""))
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), password) {

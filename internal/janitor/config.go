@@ -24,28 +24,29 @@ const (
 	DefaultReserve        = 5 * time.Second
 )
 
-// Config says how to keep the outbox. The zero value has the defaults.
+// Config says how to keep the outbox. A zero field takes the default that its
+// comment names.
 type Config struct {
 	// Ahead is how many partitions, of a million ids each, are ready above the
-	// one in use, at least. Defaults to 3.
+	// one in use, at least. Defaults to [DefaultAhead].
 	Ahead int
 	// AheadFor is for how long the partitions ahead should last at the highest
-	// rate of late. Defaults to 24 h.
+	// rate of late. Defaults to [DefaultAheadFor].
 	AheadFor time.Duration
 	// MaxAhead bounds the partitions ahead: each costs every read of new events
-	// a little. Defaults to 32.
+	// a little. Defaults to [DefaultMaxAhead].
 	MaxAhead int
 
 	// Retention is how long an event stays in outbox.events after it was sent.
-	// Defaults to 24 h.
+	// Defaults to [DefaultRetention].
 	Retention time.Duration
 	// KeepPartitions is how many full partitions stay in outbox.events for as
 	// long as Retention. Those before them go to the archive as soon as all
 	// their events were sent, since a query without an id locks them all.
-	// Defaults to 32.
+	// Defaults to [DefaultKeepPartitions].
 	KeepPartitions int
 	// MoveLimit is how many rows one statement looks at to move them. Defaults
-	// to 1,000.
+	// to [DefaultMoveLimit].
 	MoveLimit int
 
 	// ArchiveRetention is how long an event stays in the archive after it was
@@ -57,24 +58,26 @@ type Config struct {
 	// Prefix begins the keys of all files in Target. Defaults to none.
 	Prefix string
 	// ExportRows and ExportBytes bound one file: its rows, and its compressed
-	// size, of which one row may exceed the rest. Defaults to 50,000 and 16 MiB.
+	// size, of which one row may exceed the rest. Default to [DefaultExportRows] and
+	// [DefaultExportBytes].
 	ExportRows  int
 	ExportBytes int
 
 	// DeadLetterRetention is how long dead letters are kept. Defaults to 0, which
 	// is for ever: they are events that were never delivered.
 	DeadLetterRetention time.Duration
-	// AlarmAge is the age at which an unsent event is stale. Defaults to 5 min.
+	// AlarmAge is the age at which an unsent event is stale. Defaults to
+	// [DefaultAlarmAge].
 	AlarmAge time.Duration
 
 	// Attempts is how often a lock is asked for that others hold. Each attempt
-	// may hold everybody up for 50 ms. Defaults to 5.
+	// keeps writers and relays waiting for up to 50 ms. Defaults to [DefaultAttempts].
 	Attempts int
 	// RetryMin is the pause before the second attempt; it doubles from there.
-	// Defaults to 250 ms.
+	// Defaults to [DefaultRetryMin].
 	RetryMin time.Duration
 	// Reserve is kept of the time of a run for looking at the whole at its end.
-	// Defaults to 5 s.
+	// Defaults to [DefaultReserve].
 	Reserve time.Duration
 
 	// Observer gets the report of each run. Defaults to none.
@@ -89,7 +92,8 @@ type Observer interface {
 	ObserveJanitor(r *Report)
 }
 
-func (c Config) withDefaults() (Config, error) {
+// WithDefaults returns c with the default in every field that is zero.
+func (c Config) WithDefaults() Config {
 	c.Ahead = cmp.Or(c.Ahead, DefaultAhead)
 	c.AheadFor = cmp.Or(c.AheadFor, DefaultAheadFor)
 	c.MaxAhead = cmp.Or(c.MaxAhead, DefaultMaxAhead)
@@ -105,11 +109,35 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return c, c.validate()
+	return c
 }
 
-func (c Config) validate() error {
+// FieldError is a fault of one field of a [Config].
+type FieldError struct {
+	// Field is the name of the field, such as AheadFor.
+	Field string
+	// Problem says what is wrong with its value and what to change.
+	Problem string
+	// Bound is the field that the value was compared with, empty when there is none.
+	Bound string
+}
+
+// Error implements error.
+func (e *FieldError) Error() string {
+	if e.Bound == "" {
+		return e.Field + ": " + e.Problem
+	}
+	return e.Field + ": " + e.Problem + " (" + e.Bound + ")"
+}
+
+// Validate returns every fault of c at once, joined, each a [*FieldError]. Zero
+// fields count as their defaults.
+func (c Config) Validate() error {
+	c = c.WithDefaults()
 	var faults []error
+	bad := func(field, format string, args ...any) {
+		faults = append(faults, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
+	}
 	for _, n := range []struct {
 		name             string
 		value, low, high int
@@ -123,7 +151,7 @@ func (c Config) validate() error {
 		{"Attempts", c.Attempts, 1, 100},
 	} {
 		if n.value < n.low || n.value > n.high {
-			faults = append(faults, fmt.Errorf("%s: must be %d to %d, is %d", n.name, n.low, n.high, n.value))
+			bad(n.name, "must be %d to %d, is %d", n.low, n.high, n.value)
 		}
 	}
 	for _, d := range []struct {
@@ -138,25 +166,25 @@ func (c Config) validate() error {
 		{"Reserve", c.Reserve, time.Millisecond},
 	} {
 		if d.value < d.least {
-			faults = append(faults, fmt.Errorf("%s: must be at least %v, is %v", d.name, d.least, d.value))
+			bad(d.name, "must be at least %v, is %v", d.least, d.value)
 		}
 	}
 	if c.Ahead > c.MaxAhead {
-		faults = append(faults, fmt.Errorf("%s: must be at most MaxAhead (%d), is %d", "Ahead", c.MaxAhead, c.Ahead))
+		faults = append(faults, &FieldError{"Ahead", fmt.Sprintf("is %d, must be at most %d", c.Ahead, c.MaxAhead), "MaxAhead"})
 	}
 	for _, d := range []struct {
 		name  string
 		value time.Duration
 	}{{"ArchiveRetention", c.ArchiveRetention}, {"DeadLetterRetention", c.DeadLetterRetention}} {
 		if d.value < 0 {
-			faults = append(faults, fmt.Errorf("%s: must not be negative, is %v", d.name, d.value))
+			bad(d.name, "must not be negative, is %v", d.value)
 		}
 	}
 	if c.ArchiveRetention != 0 && c.ArchiveRetention < c.Retention {
-		faults = append(faults, fmt.Errorf("ArchiveRetention: must be at least Retention (%v), is %v", c.Retention, c.ArchiveRetention))
+		faults = append(faults, &FieldError{"ArchiveRetention", fmt.Sprintf("is %v, must be at least %v", c.ArchiveRetention, c.Retention), "Retention"})
 	}
 	if c.Target != nil && c.ArchiveRetention == 0 {
-		faults = append(faults, errors.New("Target: is for what ArchiveRetention removes, which is nothing: set ArchiveRetention"))
+		bad("ArchiveRetention", "is 0, so that nothing goes to Target: set it, or leave Target out")
 	}
 	return errors.Join(faults...)
 }

@@ -27,13 +27,12 @@ type Janitor struct {
 	cfg   Config
 }
 
-// New returns a janitor. Its errors name the fields of cfg at fault.
+// New returns a janitor. Its error is that of [Config.Validate].
 func New(store Store, cfg Config) (*Janitor, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("janitor config: %w", err)
 	}
-	return &Janitor{store: store, cfg: cfg}, nil
+	return &Janitor{store: store, cfg: cfg.WithDefaults()}, nil
 }
 
 // run is one run.

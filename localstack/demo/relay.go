@@ -16,6 +16,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/tuning"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -60,15 +61,20 @@ func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, lo
 		return nil, err
 	}
 	maps.Copy(env, recording)
+	settings, err := tuning.Tuning{
+		LeaseTTL: 4 * time.Second, ShutdownGrace: 2 * time.Second,
+		// When the next tick starts a relay, less than this is left to the old one.
+		JoinWindow: relayTimeout - relayMargin - tick/2,
+	}.MarshalText()
+	if err != nil {
+		return nil, err
+	}
 	maps.Copy(env, map[string]string{
 		"AWS_ACCESS_KEY_ID":     "test",
 		"AWS_SECRET_ACCESS_KEY": "test",
 		"OUTBOX_MARGIN":         relayMargin.String(),
-		"OUTBOX_SHUTDOWN_GRACE": "2s",
-		// When the next tick starts a relay, less than this is left to the old one.
-		"OUTBOX_JOIN_WINDOW": (relayTimeout - relayMargin - tick/2).String(),
-		"OUTBOX_LEASE_TTL":   "4s",
-		"OUTBOX_IDLE_EXIT":   "3s",
+		"OUTBOX_IDLE_EXIT":      "3s",
+		tuning.Variable:         string(settings),
 	})
 	f := &fleet{}
 	f.fn, err = lambdahost.New(lambdahost.Config{

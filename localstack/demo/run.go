@@ -69,7 +69,7 @@ func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	}
 	d.live.say("%d %s", len(base), d.cfg.source)
 	d.live.say("building functions/relay: up to a minute the first time")
-	program, err := rig.Build(ctx, "failpoint")
+	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}

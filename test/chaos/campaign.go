@@ -67,7 +67,7 @@ func (c *config) again(seed uint64) string {
 
 // run makes all runs, with a PostgreSQL for each worker.
 func (c *config) run(ctx context.Context, out io.Writer) (_ []*result, err error) {
-	program, err := rig.Build(ctx, "failpoint")
+	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}

@@ -70,7 +70,7 @@ func nth(s failpoint.Step) int {
 
 // run makes a run for each step and each fault that can happen there.
 func (c *config) run(ctx context.Context, out io.Writer) (_ []*result, err error) {
-	program, err := rig.Build(ctx, "failpoint")
+	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/tuning"
 )
 
 const (
@@ -69,7 +70,7 @@ func (r *result) play(ctx context.Context, c *config, p rig.Program, server *pgs
 	r.Outcome = rig.Experiment{
 		Config: rig.Config{
 			Program: p, Server: server, Name: fmt.Sprintf("failpoint-%s-%s", r.step, r.fault),
-			Env: map[string]string{"OUTBOX_SETTLE_EVERY": settleEvery.String()},
+			Tuning: tuning.Tuning{SettleEvery: settleEvery},
 		},
 		Logs: c.logs, Seed: c.seed, DrainWithin: drainWithin,
 		Plan: &failpoint.Plan{Step: r.step, Fault: r.fault, Nth: nth(r.step), Times: c.times},

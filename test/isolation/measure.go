@@ -33,7 +33,7 @@ type played struct {
 // measure makes both runs: one relay for the phases, and many for hand-overs and
 // kills.
 func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err error) {
-	program, err := rig.Build(ctx, "failpoint")
+	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +46,7 @@ func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err err
 	// Everything but the length of an invocation is as deployed.
 	err = r.run(ctx, rig.Config{
 		Program: program, Server: server, Name: "isolation-phases", Timeout: time.Hour,
-		Env: map[string]string{
-			"OUTBOX_MARGIN": "", "OUTBOX_SHUTDOWN_GRACE": "", "OUTBOX_JOIN_WINDOW": "", "OUTBOX_LEASE_TTL": "", "OUTBOX_RENEW_EVERY": "",
-			"OUTBOX_SEND_TIMEOUT": "", "OUTBOX_RETRY_MAX": "", "OUTBOX_IDLE_EXIT": "",
-		},
+		AsDeployed: true, Env: map[string]string{"OUTBOX_IDLE_EXIT": ""},
 	}, func(ctx context.Context, l *load) error { return r.phases(ctx, l, out) })
 	if err != nil {
 		return nil, fmt.Errorf("phases: %w", err)

@@ -22,7 +22,7 @@ func (l Ledger) Env(p *failpoint.Plan) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the plan: %w", err)
 	}
-	return map[string]string{"OUTBOX_FAILPOINT": string(text)}, nil
+	return map[string]string{"OUTBOX_TEST_FAILPOINT": string(text)}, nil
 }
 
 // Record records a cause for each event whose outcome a relay saw as unknown, whatever

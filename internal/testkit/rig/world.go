@@ -24,6 +24,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/resources"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/tuning"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
@@ -34,7 +35,7 @@ const region = "us-east-1"
 // outbox.DefaultDestination.
 const Audit = "audit"
 
-// The relay's settings unless [Config].Env has others: short times, so that leases
+// The relay's settings unless [Config].Tuning has others: short times, so that leases
 // lapse and relays follow each other many times in a run.
 const (
 	LeaseTTL     = 2 * time.Second
@@ -42,8 +43,16 @@ const (
 	SendTimeout  = 600 * time.Millisecond
 	Tick         = 1500 * time.Millisecond
 	RelayTimeout = 7 * time.Second
-	relayMargin  = 2 * time.Second
 )
+
+// short are the settings of the program [Tuned].
+func short() tuning.Tuning {
+	return tuning.Tuning{
+		Margin: 2 * time.Second, ShutdownGrace: time.Second, JoinWindow: 2 * Tick,
+		LeaseTTL: LeaseTTL, RenewEvery: RenewEvery, SendTimeout: SendTimeout,
+		RetryMax: 500 * time.Millisecond, ConnectTimeout: time.Second,
+	}
+}
 
 // Config describes a world.
 type Config struct {
@@ -54,6 +63,10 @@ type Config struct {
 	Journal *Journal
 	// Env is added to the function's variables.
 	Env map[string]string
+	// Tuning has settings of the program [Tuned]. Its zero fields take the short times
+	// above, or stay those of a deployment where AsDeployed is set.
+	Tuning     tuning.Tuning
+	AsDeployed bool
 	// Timeout is how long an invocation may take. Defaults to RelayTimeout.
 	Timeout time.Duration
 	// Log receives every line that the function writes.
@@ -121,19 +134,19 @@ func (w *World) function(c Config) (*lambdahost.Function, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !c.AsDeployed {
+		c.Tuning = c.Tuning.Or(short())
+	}
+	settings, err := c.Tuning.MarshalText()
+	if err != nil {
+		return nil, err
+	}
 	maps.Copy(env, map[string]string{
-		"AWS_ACCESS_KEY_ID":               "test",
-		"AWS_SECRET_ACCESS_KEY":           "test",
-		"OUTBOX_MARGIN":                   relayMargin.String(),
-		"OUTBOX_SHUTDOWN_GRACE":           "1s",
-		"OUTBOX_JOIN_WINDOW":              (2 * Tick).String(),
-		"OUTBOX_LEASE_TTL":                LeaseTTL.String(),
-		"OUTBOX_RENEW_EVERY":              RenewEvery.String(),
-		"OUTBOX_SEND_TIMEOUT":             SendTimeout.String(),
-		"OUTBOX_RETRY_MAX":                "500ms",
-		"OUTBOX_IDLE_EXIT":                "1s",
-		"OUTBOX_DATABASE_CONNECT_TIMEOUT": "1s",
-		"OUTBOX_LOG_LEVEL":                "INFO",
+		"AWS_ACCESS_KEY_ID":     "test",
+		"AWS_SECRET_ACCESS_KEY": "test",
+		"OUTBOX_IDLE_EXIT":      "1s",
+		"OUTBOX_LOG_LEVEL":      "INFO",
+		tuning.Variable:         string(settings),
 	})
 	maps.Copy(env, c.Env)
 	var writing sync.Mutex

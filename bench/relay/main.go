@@ -1,7 +1,5 @@
-//go:build profile && !failpoint
-
-// The relay function for benchmarks that look into it: OUTBOX_PPROF is the
-// address on which net/http/pprof answers. It is never deployed.
+// Relay is the relay function for benchmarks that look into it: OUTBOX_BENCH_PPROF is
+// the address on which net/http/pprof answers. It is never deployed.
 package main
 
 import (
@@ -12,14 +10,13 @@ import (
 	"os"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/serverless-outbox/serverless-outbox/internal/boot"
 )
 
-// variables are what the function reads beside its own.
+// variables are what the program reads beside those of the function.
 type variables struct {
-	Address string `env:"OUTBOX_PPROF,required" help:"host and port to serve profiles at"`
+	// Address is the host and port to serve profiles at.
+	Address string `env:"OUTBOX_BENCH_PPROF,required"`
 }
 
 func main() {
@@ -34,13 +31,14 @@ func main() {
 	}
 	cfg.TuneMemory()
 	logger := cfg.Logger(os.Stdout)
+	slog.SetDefault(logger)
 	go func() {
 		server := http.Server{Addr: vars.Address, ReadHeaderTimeout: time.Second}
 		logger.Error("profiles", slog.Any("error", server.ListenAndServe()))
 	}()
-	h := newHandler(logger, cfg.Margin, func(ctx context.Context) (environment, error) {
-		return open(ctx, &cfg, logger, os.Stdout)
+	h := cfg.Host(logger, func(ctx context.Context) (boot.RelayEnvironment, error) {
+		return cfg.Open(ctx, logger, os.Stdout)
 	})
-	h.prepare(ctx)
-	lambda.StartWithOptions(h.Handle, lambda.WithContext(ctx), lambda.WithEnableSIGTERM(h.close))
+	h.Prepare(ctx)
+	h.Start(ctx)
 }

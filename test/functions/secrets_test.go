@@ -1,6 +1,5 @@
 //go:build unix
 
-// Package functions_test tests what holds for every function.
 package functions_test
 
 import (
@@ -15,16 +14,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
@@ -100,22 +95,9 @@ type world struct {
 
 func newWorld(t *testing.T, role string) *world {
 	t.Helper()
-	w := &world{fake: awsfake.New(awsfake.Config{}), database: outboxtest.DB(t)}
-	if err := w.fake.Start("127.0.0.1:0"); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = w.fake.Close() })
-	queues := sqs.New(sqs.Options{
-		BaseEndpoint: aws.String(w.fake.URL()), Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
-	})
-	made, err := queues.CreateQueue(t.Context(), &sqs.CreateQueueInput{
-		QueueName: aws.String("orders.fifo"), Attributes: map[string]string{"FifoQueue": "true"},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.queue = *made.QueueUrl
-
+	w := &world{fake: broker(t, awsfake.Config{}), database: outboxtest.DB(t)}
+	w.queue = queue(t, w.fake, "orders.fifo", nil)
+	var err error
 	if w.login, err = url.Parse(outboxtest.URL(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -166,10 +148,9 @@ func (w *world) environment() map[string]string {
 		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": secretKey, "AWS_SESSION_TOKEN": sessionToken,
 		"AWS_ENDPOINT_URL": w.fake.URL(), "AWS_ENDPOINT_URL_SECRETS_MANAGER": w.secrets.URL,
 		"AWS_LAMBDA_LOG_LEVEL": "TRACE", "OUTBOX_LOG_LEVEL": "DEBUG",
-		"OUTBOX_DATABASE_URL":             w.login.String(),
-		"OUTBOX_DATABASE_CONNECT_TIMEOUT": "2s",
-		"OUTBOX_DESTINATIONS":             fmt.Sprintf(`{"default":{"arn":%q,"max_message_bytes":2048}}`, w.queue),
-		"OUTBOX_MARGIN":                   "8s", "OUTBOX_IDLE_EXIT": "300ms", "OUTBOX_REPORT_EVERY": "100ms",
+		"OUTBOX_DATABASE_URL": w.login.String(),
+		"OUTBOX_DESTINATIONS": fmt.Sprintf(`{"default":{"arn":%q,"max_message_bytes":2048}}`, w.queue),
+		"OUTBOX_MARGIN":       "8s", "OUTBOX_IDLE_EXIT": "300ms",
 	}
 }
 
@@ -370,30 +351,26 @@ func subjects() map[string]subject {
 
 func TestNoFunctionWritesSecretsOrPayloads(t *testing.T) {
 	t.Parallel()
-	mains, err := filepath.Glob("*/main.go")
+	mains, err := filepath.Glob("../../functions/*/main.go")
 	if err != nil || len(mains) == 0 {
 		t.Fatalf("%d functions, error %v", len(mains), err)
 	}
 	for _, main := range mains {
-		function := filepath.Dir(main)
-		s, ok := subjects()[function]
+		name := filepath.Base(filepath.Dir(main))
+		s, ok := subjects()[name]
 		if !ok {
-			t.Errorf("%s: nothing is said here about what it may write", function)
+			t.Errorf("%s: nothing is said here about what it may write", name)
 			continue
-		}
-		binary := filepath.Join(t.TempDir(), "bootstrap")
-		if built, buildErr := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "./"+function).CombinedOutput(); buildErr != nil {
-			t.Fatalf("%v\n%s", buildErr, built)
 		}
 		all := databases(s.role)
 		maps.Copy(all, s.own)
-		for name, scene := range all {
-			t.Run(function+"/"+name, func(t *testing.T) {
+		for what, scene := range all {
+			t.Run(name+"/"+what, func(t *testing.T) {
 				t.Parallel()
 				w := newWorld(t, s.role)
 				env := maps.Clone(w.environment())
 				scene.arrange(t, w, env)
-				out := run(t, binary, s.request, env)
+				out := run(t, name, s.request, env)
 				if !strings.Contains(out, scene.says) {
 					t.Errorf("the run does not say %q:\n%s", scene.says, out)
 				}
@@ -414,16 +391,9 @@ func TestNoFunctionWritesSecretsOrPayloads(t *testing.T) {
 
 // run returns all that comes out of two invocations: both outputs, the answer
 // and the error.
-func run(t *testing.T, binary, request string, env map[string]string) string {
+func run(t *testing.T, name, request string, env map[string]string) string {
 	t.Helper()
-	var output lambdahost.Transcript
-	f, err := lambdahost.New(lambdahost.Config{
-		Binary: binary, Timeout: time.Minute, InitTimeout: time.Minute, Memory: 512, Env: env,
-		Output: output.Add,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	f, output := function(t, name, time.Minute, env)
 	var answers strings.Builder
 	for range 2 {
 		response, invokeErr := f.Invoke(t.Context(), []byte(request))
@@ -437,7 +407,7 @@ func run(t *testing.T, binary, request string, env map[string]string) string {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), time.Minute)
 	defer cancel()
-	if err = f.Close(ctx); err != nil {
+	if err := f.Close(ctx); err != nil {
 		t.Errorf("close: %v", err)
 	}
 	return output.String() + answers.String()
