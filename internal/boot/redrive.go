@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/sqsdlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
@@ -58,7 +59,7 @@ type RedriveRuntime struct {
 	cfg    *Redrive
 	aws    *AWS
 	finder *sqsdlq.Finder
-	queues *redrive.Queues
+	queues *dlq.Queues
 	pool   *pgxpool.Pool
 }
 
@@ -69,7 +70,7 @@ func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntim
 	if err != nil {
 		return nil, err
 	}
-	queues, err := redrive.NewQueues(redrive.Config{Receivers: r.Receivers, Visibility: r.Visibility, Logger: logger})
+	queues, err := dlq.NewQueues(dlq.Config{Receivers: r.Receivers, Visibility: r.Visibility, Logger: logger})
 	if err != nil {
 		return nil, err
 	}

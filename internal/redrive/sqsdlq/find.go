@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
@@ -61,12 +61,12 @@ var ErrNoDestination = errors.New("name the queue to send to as destination")
 //
 // A destination that is given is taken instead; then messages go as they are
 // in the dead-letter queue. Queues are URLs, ARNs or names. Both must be FIFO.
-func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.Route, error) {
+func (f *Finder) Find(ctx context.Context, queue, destination string) (dlq.Route, error) {
 	dead, err := f.describe(ctx, queue)
 	if err != nil {
-		return redrive.Route{}, fmt.Errorf("dead-letter queue: %w", err)
+		return dlq.Route{}, fmt.Errorf("dead-letter queue: %w", err)
 	}
-	route := redrive.Route{Queue: NewQueue(f.Messages, dead.url), Gauge: NewQueue(f.Messages, dead.url), QueueName: dead.name()}
+	route := dlq.Route{Queue: NewQueue(f.Messages, dead.url), Gauge: NewQueue(f.Messages, dead.url), QueueName: dead.name()}
 	if dead.redrives {
 		route.Notes = append(route.Notes, "the dead-letter queue has one of its own: every receive counts towards moving a message there")
 	}
@@ -81,10 +81,10 @@ func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.R
 		}
 	}
 	if err != nil {
-		return redrive.Route{}, fmt.Errorf("destination: %w", err)
+		return dlq.Route{}, fmt.Errorf("destination: %w", err)
 	}
 	if target.arn == dead.arn {
-		return redrive.Route{}, fmt.Errorf("destination: %s is the dead-letter queue itself", target.name())
+		return dlq.Route{}, fmt.Errorf("destination: %s is the dead-letter queue itself", target.name())
 	}
 	route.Target = NewTarget(f.Messages, target.url, target.messageBytes)
 	route.TargetName = target.name()
@@ -92,7 +92,7 @@ func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.R
 }
 
 // failed finds the queue that failed, and the subscriptions that say so.
-func (f *Finder) failed(ctx context.Context, dead *description) (*description, []redrive.Subscription, error) {
+func (f *Finder) failed(ctx context.Context, dead *description) (*description, []dlq.Subscription, error) {
 	var urls []string
 	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead.url})
 	for sources.HasMorePages() {
@@ -127,9 +127,9 @@ func (f *Finder) only(ctx context.Context, refs []string, relation string) (*des
 
 // subscribed returns the queues, by ARN, whose subscriptions have the
 // dead-letter queue, and those subscriptions.
-func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []redrive.Subscription, error) {
+func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []dlq.Subscription, error) {
 	var endpoints []string
-	var found []redrive.Subscription
+	var found []dlq.Subscription
 	pages := sns.NewListSubscriptionsPaginator(f.SNS, &sns.ListSubscriptionsInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -152,7 +152,7 @@ func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []re
 			if json.Unmarshal([]byte(out.Attributes["RedrivePolicy"]), &policy) != nil || policy.DeadLetterTargetArn != deadARN {
 				continue
 			}
-			found = append(found, redrive.Subscription{
+			found = append(found, dlq.Subscription{
 				TopicARN: aws.ToString(s.TopicArn), Raw: out.Attributes["RawMessageDelivery"] == "true",
 			})
 			if endpoint := aws.ToString(s.Endpoint); !slices.Contains(endpoints, endpoint) {

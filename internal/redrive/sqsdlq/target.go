@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
-	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
@@ -27,7 +27,7 @@ type Target struct {
 	sender *batch.Sender
 }
 
-var _ redrive.Target = (*Target)(nil)
+var _ dlq.Target = (*Target)(nil)
 
 // NewTarget returns the target at url. MessageBytes is the queue's
 // MaximumMessageSize.
@@ -37,13 +37,13 @@ func NewTarget(client TargetClient, url string, messageBytes int) *Target {
 	})}
 }
 
-// Limits implements [redrive.Target].
+// Limits implements [dlq.Target].
 func (t *Target) Limits() outbox.Limits { return t.sender.Limits() }
 
-// Send implements [redrive.Target] with SendMessageBatch. A request that is
+// Send implements [dlq.Target] with SendMessageBatch. A request that is
 // refused as a whole is halved and sent again, so that only the message to
 // blame is rejected.
-func (t *Target) Send(ctx context.Context, msgs []redrive.Message) []outbox.Result {
+func (t *Target) Send(ctx context.Context, msgs []dlq.Message) []outbox.Result {
 	// The sender matches, halves and classifies. It sees what it needs for that,
 	// and the place of the message as its body.
 	stand := make([]outbox.Message, len(msgs))
@@ -65,7 +65,7 @@ func (t *Target) Send(ctx context.Context, msgs []redrive.Message) []outbox.Resu
 	})
 }
 
-func entry(id string, m *redrive.Message) types.SendMessageBatchRequestEntry {
+func entry(id string, m *dlq.Message) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		Id: &id, MessageBody: &m.Body, MessageGroupId: &m.GroupID, MessageDeduplicationId: &m.DeduplicationID,
 	}

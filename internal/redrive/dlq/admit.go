@@ -1,6 +1,10 @@
-package redrive
+package dlq
 
-import "context"
+import (
+	"context"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+)
 
 // admit makes lanes of a hand, and holds back what is not to be sent.
 func (r *run) admit(ctx context.Context, hand []*letter) []*lane {
@@ -52,7 +56,7 @@ func (r *run) admit(ctx context.Context, hand []*letter) []*lane {
 	r.putBack(spared)
 	r.hide(ctx, hold, r.holdTime())
 	if full {
-		r.stop(StopHeld, nil)
+		r.stop(redrive.StopHeld, nil)
 	}
 	return lanes
 }

@@ -1,4 +1,4 @@
-package redrive
+package dlq
 
 // DeduplicationID is the id under which d goes back.
 func DeduplicationID(d *Dead) string {

@@ -1,4 +1,4 @@
-package redrive
+package dlq
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
 // maxEntries is the most messages of one receive, delete or change.
@@ -43,19 +45,19 @@ const orderNote = "inside each group the order of the dead-letter queue is kept;
 //
 // The error is that of a request that is not valid. What happens on the way is
 // in the answer.
-func (q *Queues) Run(ctx context.Context, route Route, req Request, until time.Time) (Answer, error) {
+func (q *Queues) Run(ctx context.Context, route Route, req redrive.Request, until time.Time) (redrive.Answer, error) {
 	if err := req.Validate(); err != nil {
-		return Answer{}, err
+		return redrive.Answer{}, err
 	}
-	if req.Source != SourceDLQ {
-		return Answer{}, fmt.Errorf("redrive: the source %q is no dead-letter queue", req.Source)
+	if req.Source != redrive.SourceDLQ {
+		return redrive.Answer{}, fmt.Errorf("redrive: the source %q is no dead-letter queue", req.Source)
 	}
 	r := &run{
 		cfg: q.cfg, route: route, req: &req, filter: newFilter(&req), pace: newPace(req.Rate),
 		started: time.Now(), until: until, quota: req.Limit, groups: map[string]*group{},
 		changed: make(chan struct{}),
-		answer: Answer{
-			Action: ActionRedrive, Source: SourceDLQ, DryRun: req.DryRun,
+		answer: redrive.Answer{
+			Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, DryRun: req.DryRun,
 			Queue: route.QueueName, Destination: route.TargetName, Notes: slices.Clone(route.Notes),
 		},
 	}
@@ -69,14 +71,14 @@ func (q *Queues) Run(ctx context.Context, route Route, req Request, until time.T
 type run struct {
 	cfg     Config
 	route   Route
-	req     *Request
+	req     *redrive.Request
 	filter  filter
 	pace    *pace
 	started time.Time
 	until   time.Time
 
 	mu     sync.Mutex
-	answer Answer
+	answer redrive.Answer
 	// quota is how many more may be taken in hand, when there is a limit.
 	quota int
 	// busy is the number of messages in hand, and received that of all so far.
@@ -94,12 +96,12 @@ type run struct {
 }
 
 // count is a dry run of everything: nothing is received.
-func (r *run) count(ctx context.Context) (Answer, error) {
+func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
 	defer cancel()
 	depth, err := r.route.Gauge.Depth(ctx)
 	if err != nil {
-		return Answer{}, fmt.Errorf("count messages: %w", err)
+		return redrive.Answer{}, fmt.Errorf("count messages: %w", err)
 	}
 	r.answer.Matched, r.answer.Hidden = depth.Visible, depth.Hidden
 	if r.req.Limit > 0 {
@@ -110,7 +112,7 @@ func (r *run) count(ctx context.Context) (Answer, error) {
 	return r.answer, nil
 }
 
-func (r *run) all(ctx context.Context) Answer {
+func (r *run) all(ctx context.Context) redrive.Answer {
 	work, cancel := context.WithCancel(ctx)
 	reported := make(chan struct{})
 	go func() {
@@ -129,7 +131,7 @@ func (r *run) all(ctx context.Context) Answer {
 	cancel()
 	<-reported
 	if ctx.Err() != nil {
-		r.stop(StopCanceled, context.Cause(ctx))
+		r.stop(redrive.StopCanceled, context.Cause(ctx))
 	}
 	// Beyond the cancellation: what was held back is to be seen again now, not
 	// when its time is over.
@@ -172,7 +174,7 @@ func (r *run) look(ctx context.Context) {
 }
 
 // stop ends the run for a reason; the first counts.
-func (r *run) stop(reason Stop, err error) {
+func (r *run) stop(reason redrive.Stop, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.answer.Stopped != "" {
@@ -194,7 +196,7 @@ func (r *run) stopped(ctx context.Context) bool {
 	case over, ctx.Err() != nil:
 		return true
 	case !time.Now().Before(r.until):
-		r.stop(StopTime, nil)
+		r.stop(redrive.StopTime, nil)
 		return true
 	}
 	return false
@@ -246,7 +248,7 @@ func (r *run) work(ctx context.Context) {
 		}
 		if err != nil {
 			if failures++; failures >= r.cfg.Attempts {
-				r.stop(StopUnavailable, fmt.Errorf("receive: %w", err))
+				r.stop(redrive.StopUnavailable, fmt.Errorf("receive: %w", err))
 				return
 			}
 			r.pause(ctx, r.backoff(failures))
@@ -254,7 +256,7 @@ func (r *run) work(ctx context.Context) {
 		}
 		failures = 0
 		if r.exhausted() {
-			r.stop(StopLimit, nil)
+			r.stop(redrive.StopLimit, nil)
 			return
 		}
 		after, stillIdle := r.activity()

@@ -1,15 +1,19 @@
-package redrive
+package dlq
 
-import "github.com/google/uuid"
+import (
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+)
 
 // filter decides which messages a request means. A message that does not say
 // what a filter asks for does not match.
 type filter struct {
-	req *Request
+	req *redrive.Request
 	ids map[uuid.UUID]bool
 }
 
-func newFilter(req *Request) filter {
+func newFilter(req *redrive.Request) filter {
 	f := filter{req: req}
 	if len(req.EventIDs) > 0 {
 		f.ids = make(map[uuid.UUID]bool, len(req.EventIDs))

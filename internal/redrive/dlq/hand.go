@@ -1,4 +1,4 @@
-package redrive
+package dlq
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
@@ -185,7 +186,7 @@ func (r *run) judge(results []outbox.Result) {
 	over := r.refusals >= r.cfg.Attempts
 	r.mu.Unlock()
 	if over {
-		r.stop(StopUnavailable, fmt.Errorf("send: %w", err))
+		r.stop(redrive.StopUnavailable, fmt.Errorf("send: %w", err))
 	}
 }
 
