@@ -34,7 +34,7 @@ func redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redr
 	if err != nil {
 		return redrive.Answer{}, err //nolint:wrapcheck // names the fields
 	}
-	route, err := finder.Find(ctx, r.Queue, r.Destination)
+	route, err := finder.Find(ctx, r.Queue, r.SendTo)
 	if err != nil {
 		return redrive.Answer{}, err //nolint:wrapcheck // says what it looked for
 	}

@@ -88,7 +88,7 @@ func (r *RedriveRuntime) Queues(ctx context.Context, req redrive.Request, until 
 	if req.Queue == "" {
 		return redrive.Answer{}, errNoQueue
 	}
-	route, err := r.finder.Find(ctx, req.Queue, req.Destination)
+	route, err := r.finder.Find(ctx, req.Queue, req.SendTo)
 	if err != nil {
 		return redrive.Answer{}, err
 	}

@@ -14,10 +14,10 @@ type Answer struct {
 	Action Action `json:"action"`
 	Source Source `json:"source,omitempty"`
 	DryRun bool   `json:"dry_run,omitempty"`
-	// Queue and Destination are the queues of a redrive from a dead-letter
-	// queue, as they were found.
-	Queue       string `json:"queue,omitempty"`
-	Destination string `json:"destination,omitempty"`
+	// Queue is the name of the dead-letter queue, and SendTo that of the queue
+	// that its messages go to, as both were found. For SourceDLQ only.
+	Queue  string `json:"queue,omitempty"`
+	SendTo string `json:"send_to,omitempty"`
 
 	// Redriven is how many were brought back. From a queue: accepted by the
 	// destination. From the outbox: pending again.

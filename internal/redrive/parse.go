@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 
@@ -61,10 +62,12 @@ func (r *Request) set(f *faults, name string, value json.RawMessage) {
 		r.Source = Source(f.text(name, value))
 	case "queue":
 		r.Queue = f.text(name, value)
-	case "destination":
-		r.Destination = f.text(name, value)
+	case "send_to":
+		r.SendTo = f.text(name, value)
 	case "redirect":
 		r.Redirect = f.text(name, value)
+	case "destination":
+		r.Destination = f.text(name, value)
 	case "event_ids":
 		r.EventIDs = f.ids(name, value)
 	case "aggregate_type":
@@ -84,7 +87,7 @@ func (r *Request) set(f *faults, name string, value json.RawMessage) {
 	case "limit":
 		n := f.integer(name, value)
 		if n == 0 && !f.names(name) {
-			f.add(name, "is zero: leave it out for no limit, or use dry_run to bring nothing back")
+			f.add(name, "is zero: leave it out for no limit, or use `dry_run` to bring nothing back")
 		}
 		r.Limit = int(min(n, math.MaxInt))
 	case "rate":
@@ -103,8 +106,19 @@ func (r *Request) set(f *faults, name string, value json.RawMessage) {
 	case "interleave":
 		r.Interleave = f.flag(name, value)
 	default:
-		f.add(name, "is not a field of a request")
+		f.add(name, "is not a field of a request: the fields are %s", strings.Join(fieldNames(), ", "))
 	}
+}
+
+// fieldNames returns the names that the fields of a request have in JSON, in the
+// order of the struct.
+func fieldNames() []string {
+	var names []string
+	for f := range reflect.TypeFor[Request]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
 }
 
 func (f *faults) text(name string, value json.RawMessage) string {

@@ -60,10 +60,9 @@ type Request struct {
 	// Queue is the dead-letter queue: its URL, ARN or name. For SourceDLQ only.
 	// Defaults to the queue that the program is configured with.
 	Queue string `json:"queue,omitempty"`
-	// Destination is, for SourceDLQ, the queue to send to: URL, ARN or name. It
-	// defaults to the queue that failed. For all else it is a filter: the name
-	// of the outbox destination that the events belong to.
-	Destination string `json:"destination,omitempty"`
+	// SendTo is the queue that the messages of Queue go to: its URL, ARN or name.
+	// For SourceDLQ only. Defaults to the queue that failed.
+	SendTo string `json:"send_to,omitempty"`
 	// Redirect is the outbox destination that the events go to instead of their
 	// own. For SourceDeadLetters, where it breaks order and needs Confirm, and
 	// for ActionReplay.
@@ -71,6 +70,9 @@ type Request struct {
 
 	// EventIDs are the events to bring back, at most MaxEventIDs.
 	EventIDs []uuid.UUID `json:"event_ids,omitempty"`
+	// Destination is the name of the outbox destination that the events belong
+	// to. Not for SourceDLQ: a message does not carry it.
+	Destination string `json:"destination,omitempty"`
 	// AggregateType is the type of the aggregates.
 	AggregateType string `json:"aggregate_type,omitempty"`
 	// AggregateID is the id of one aggregate. It needs AggregateType.
@@ -117,12 +119,10 @@ func (r Request) Defaults() Request {
 	return r
 }
 
-// Filtered reports whether any filter is set. The destination counts as one
-// where it is one.
+// Filtered reports whether any filter is set.
 func (r *Request) Filtered() bool {
-	return len(r.EventIDs) > 0 || r.AggregateType != "" || r.AggregateID != "" || r.EventType != "" ||
-		!r.From.IsZero() || !r.To.IsZero() || r.IDFrom != 0 || r.IDTo != 0 ||
-		r.Source != SourceDLQ && r.Destination != ""
+	return len(r.EventIDs) > 0 || r.Destination != "" || r.AggregateType != "" || r.AggregateID != "" || r.EventType != "" ||
+		!r.From.IsZero() || !r.To.IsZero() || r.IDFrom != 0 || r.IDTo != 0
 }
 
 // Validate returns every fault of the request, each with the name of its field
@@ -139,8 +139,9 @@ func (r *Request) Validate() error {
 	}
 	for _, text := range [...]struct{ field, value string }{
 		{"queue", r.Queue},
-		{"destination", r.Destination},
+		{"send_to", r.SendTo},
 		{"redirect", r.Redirect},
+		{"destination", r.Destination},
 		{"aggregate_type", r.AggregateType},
 		{"aggregate_id", r.AggregateID},
 		{"event_type", r.EventType},
@@ -161,8 +162,11 @@ func (r *Request) validateKind(f *faults) {
 			if r.Token != "" {
 				f.add("token", "has no meaning for the source dlq: run the same request again to go on")
 			}
+			if r.Destination != "" {
+				f.add("destination", "has no meaning for the source dlq, whose messages do not name their outbox destination: use `send_to` for the queue to send to")
+			}
 		case SourceDeadLetters, SourceBlocked:
-			f.onlyForDLQ(r.Queue)
+			r.validateNoQueue(f)
 		case "":
 			f.add("source", "is missing: use dlq, dead_letters or blocked")
 		default:
@@ -178,12 +182,22 @@ func (r *Request) validateKind(f *faults) {
 		if r.Source != "" {
 			f.add("source", "has no meaning for the action replay: leave it out")
 		}
-		f.onlyForDLQ(r.Queue)
+		r.validateNoQueue(f)
 		if !r.Filtered() && r.Token == "" {
-			f.add("action", "a replay needs a filter: name event_ids, an aggregate, an event_type, a destination or a range")
+			f.add("action", "a replay needs a filter: name `event_ids`, an aggregate, an `event_type`, a `destination` or a range")
 		}
 	default:
 		f.add("action", "%q is neither redrive nor replay", r.Action)
+	}
+}
+
+// validateNoQueue refuses the fields that only the source dlq has.
+func (r *Request) validateNoQueue(f *faults) {
+	if r.Queue != "" {
+		f.add("queue", "has a meaning for the source dlq only")
+	}
+	if r.SendTo != "" {
+		f.add("send_to", "has a meaning for the source dlq only: use `destination` to pick events by their outbox destination, and `redirect` to send them to another one")
 	}
 }
 
@@ -195,10 +209,10 @@ func (r *Request) validateFilters(f *faults) {
 		f.add("event_ids", "has an id that is zero")
 	}
 	if r.AggregateID != "" && r.AggregateType == "" {
-		f.add("aggregate_type", "is missing: an aggregate_id needs one")
+		f.add("aggregate_type", "is missing: an `aggregate_id` needs one")
 	}
 	if !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To) {
-		f.add("to", "is not after from")
+		f.add("to", "is not after `from`")
 	}
 	if r.IDFrom < 0 {
 		f.add("id_from", "%d is negative", r.IDFrom)
@@ -207,7 +221,7 @@ func (r *Request) validateFilters(f *faults) {
 		f.add("id_to", "%d is negative", r.IDTo)
 	}
 	if r.IDTo > 0 && r.IDFrom > r.IDTo {
-		f.add("id_to", "%d is less than id_from", r.IDTo)
+		f.add("id_to", "%d is less than `id_from`", r.IDTo)
 	}
 }
 
@@ -215,7 +229,8 @@ func (r *Request) validateFilters(f *faults) {
 type FieldError struct {
 	// Field is the field's name in JSON.
 	Field string
-	// Problem says what is wrong and what would be right.
+	// Problem says what is wrong and what would be right. Names of other fields
+	// stand in backquotes in it.
 	Problem string
 }
 
@@ -226,12 +241,6 @@ type faults []error
 
 func (f *faults) add(field, format string, args ...any) {
 	*f = append(*f, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
-}
-
-func (f *faults) onlyForDLQ(queue string) {
-	if queue != "" {
-		f.add("queue", "has a meaning for the source dlq only")
-	}
 }
 
 func (f *faults) join() error {

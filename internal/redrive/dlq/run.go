@@ -58,7 +58,7 @@ func (q *Queues) Run(ctx context.Context, route Route, req redrive.Request, unti
 		changed: make(chan struct{}),
 		answer: redrive.Answer{
 			Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, DryRun: req.DryRun,
-			Queue: route.QueueName, Destination: route.TargetName, Notes: slices.Clone(route.Notes),
+			Queue: route.QueueName, SendTo: route.TargetName, Notes: slices.Clone(route.Notes),
 		},
 	}
 	if req.DryRun && !req.Filtered() && route.Gauge != nil {
@@ -223,7 +223,7 @@ func (r *run) report(ctx context.Context) {
 		r.mu.Unlock()
 		r.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "redriving",
 			slog.String("queue", a.Queue),
-			slog.String("destination", a.Destination),
+			slog.String("send_to", a.SendTo),
 			slog.Int("redriven", a.Redriven),
 			slog.Int("skipped", a.Skipped),
 			slog.Int("failed", a.Failed),

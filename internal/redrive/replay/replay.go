@@ -240,7 +240,7 @@ func (r *run) pause(ctx context.Context, n int) {
 // count answers a dry run.
 func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	if r.request.Token != "" {
-		return redrive.Answer{}, &redrive.FieldError{Field: "dry_run", Problem: "has no meaning for a replay that has begun: leave the token out"}
+		return redrive.Answer{}, &redrive.FieldError{Field: "dry_run", Problem: "has no meaning for a replay that has begun: leave the `token` out"}
 	}
 	var after int64
 	for !r.ends(ctx) {

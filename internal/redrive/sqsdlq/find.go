@@ -50,7 +50,7 @@ type Finder struct {
 
 // ErrNoDestination is returned when the queue that failed is not known: none or
 // several have the dead-letter queue. The error names them.
-var ErrNoDestination = errors.New("name the queue to send to as destination")
+var ErrNoDestination = errors.New("name the queue to send to as send_to")
 
 // Find returns the route from a dead-letter queue to the queue that failed:
 //
@@ -59,9 +59,9 @@ var ErrNoDestination = errors.New("name the queue to send to as destination")
 //   - the one queue that subscribes to topics by subscriptions whose
 //     RedrivePolicy names it.
 //
-// A destination that is given is taken instead; then messages go as they are
+// When sendTo is not empty it is that queue instead, and messages go as they are
 // in the dead-letter queue. Queues are URLs, ARNs or names. Both must be FIFO.
-func (f *Finder) Find(ctx context.Context, queue, destination string) (dlq.Route, error) {
+func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, error) {
 	dead, err := f.describe(ctx, queue)
 	if err != nil {
 		return dlq.Route{}, fmt.Errorf("dead-letter queue: %w", err)
@@ -72,8 +72,8 @@ func (f *Finder) Find(ctx context.Context, queue, destination string) (dlq.Route
 	}
 	var target *description
 	switch {
-	case destination != "":
-		target, err = f.describe(ctx, destination)
+	case sendTo != "":
+		target, err = f.describe(ctx, sendTo)
 	default:
 		target, route.Subscriptions, err = f.failed(ctx, dead)
 		if err == nil && len(route.Subscriptions) == 0 {
@@ -81,10 +81,10 @@ func (f *Finder) Find(ctx context.Context, queue, destination string) (dlq.Route
 		}
 	}
 	if err != nil {
-		return dlq.Route{}, fmt.Errorf("destination: %w", err)
+		return dlq.Route{}, fmt.Errorf("queue to send to: %w", err)
 	}
 	if target.arn == dead.arn {
-		return dlq.Route{}, fmt.Errorf("destination: %s is the dead-letter queue itself", target.name())
+		return dlq.Route{}, fmt.Errorf("queue to send to: %s is the dead-letter queue itself", target.name())
 	}
 	route.Target = NewTarget(f.Messages, target.url, target.messageBytes)
 	route.TargetName = target.name()
@@ -98,7 +98,7 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 	for sources.HasMorePages() {
 		page, err := sources.NextPage(ctx)
 		if err != nil {
-			return nil, nil, fmt.Errorf("find the queue that failed (or name one as destination): %w", err)
+			return nil, nil, fmt.Errorf("find the queue that failed (or name one as send_to): %w", err)
 		}
 		urls = append(urls, page.QueueUrls...)
 	}
@@ -108,7 +108,7 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 	}
 	endpoints, subscriptions, err := f.subscribed(ctx, dead.arn)
 	if err != nil {
-		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as destination): %w", err)
+		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as send_to): %w", err)
 	}
 	if len(endpoints) == 0 {
 		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dead.name(), ErrNoDestination)

@@ -83,7 +83,7 @@ func TestAMessageOfAnotherQueueIsLeft(t *testing.T) {
 	if answer.Redriven != 0 || answer.Failed != 1 || !strings.Contains(failures(&answer), "FailedAtAnotherQueue") {
 		t.Errorf("answer %+v", answer)
 	}
-	if answer = w.run(t, quick(), redrive.Request{Destination: "orders.fifo"}); answer.Redriven != 1 {
+	if answer = w.run(t, quick(), redrive.Request{SendTo: "orders.fifo"}); answer.Redriven != 1 {
 		t.Errorf("answer %+v", answer)
 	}
 }

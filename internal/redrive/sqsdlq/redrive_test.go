@@ -109,7 +109,7 @@ func TestTenGroupsComeBackCompletelyAndInOrder(t *testing.T) {
 	w.bury(t, 10, 25)
 	answer := w.run(t, quick(), redrive.Request{})
 	if answer.Redriven != 250 || answer.More || answer.Stopped != "" || len(answer.Notes) == 0 ||
-		answer.Queue != "orders-dlq.fifo" || answer.Destination != "orders.fifo" {
+		answer.Queue != "orders-dlq.fifo" || answer.SendTo != "orders.fifo" {
 		t.Errorf("answer %+v", answer)
 	}
 	all, suppressed := w.delivered()

@@ -201,7 +201,7 @@ func quick() dlq.Config {
 // run redrives with the route that is found.
 func (w *world) run(t *testing.T, cfg dlq.Config, req redrive.Request) redrive.Answer {
 	t.Helper()
-	route, err := w.finder.Find(t.Context(), w.dlq, req.Destination)
+	route, err := w.finder.Find(t.Context(), w.dlq, req.SendTo)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,8 @@ token, stopped, problem, notes and seconds.`,
 	cmd.Flags().StringVar(&source, "source", "", "where the events are: dead_letters, blocked or dlq")
 	cmd.Flags().BoolVar(&f.request.Confirm, "confirm", false, "allow what breaks the order of an aggregate")
 	cmd.Flags().StringVar(&f.request.Redirect, "redirect", "", "with dead_letters: send to this destination instead (needs --confirm)")
-	cmd.Flags().StringVar(&f.request.Queue, "queue", "", "with dlq: URL, ARN or name of the dead-letter queue; --destination is then the queue to send to")
+	cmd.Flags().StringVar(&f.request.Queue, "queue", "", "with dlq: URL, ARN or name of the dead-letter queue")
+	cmd.Flags().StringVar(&f.request.SendTo, "send-to", "", "with dlq: URL, ARN or name of the queue to send to (default the queue that failed)")
 	return cmd
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -80,6 +81,15 @@ func (f *requestFlags) build() (redrive.Request, error) {
 	return r.Defaults(), nil
 }
 
+// quotedField is the name of a field in the text of a fault.
+var quotedField = regexp.MustCompile("`[a-z_]+`")
+
+// flagOf returns the flag for a field of a request, quoted or not.
+func flagOf(field string) string {
+	name := strings.ReplaceAll(strings.Trim(field, "`"), "_", "-")
+	return "--" + strings.Replace(name, "event-ids", "event-id", 1)
+}
+
 // asFlags names the flags instead of the fields of JSON.
 func asFlags(err error) string {
 	var lines []string
@@ -92,11 +102,7 @@ func asFlags(err error) string {
 			return
 		}
 		if field, ok := err.(*redrive.FieldError); ok { //nolint:errorlint // taken apart, not compared
-			name := strings.ReplaceAll(field.Field, "_", "-")
-			if name == "event-ids" {
-				name = "event-id"
-			}
-			lines = append(lines, "--"+name+": "+field.Problem)
+			lines = append(lines, flagOf(field.Field)+": "+quotedField.ReplaceAllStringFunc(field.Problem, flagOf))
 			return
 		}
 		if inner := errors.Unwrap(err); inner != nil {

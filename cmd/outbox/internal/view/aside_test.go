@@ -75,7 +75,7 @@ func TestAnswerGolden(t *testing.T) {
 	partial.Fail("Refused", "breaks a rule", other.String())
 	for name, a := range map[string]redrive.Answer{
 		"partial": partial,
-		"queue":   {Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, Queue: "orders-dlq.fifo", Destination: "orders.fifo", Redriven: 1, Skipped: 3, Duplicates: 1, Seconds: 0.5},
+		"queue":   {Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, Queue: "orders-dlq.fifo", SendTo: "orders.fifo", Redriven: 1, Skipped: 3, Duplicates: 1, Seconds: 0.5},
 		"dry":     {Action: redrive.ActionRedrive, Source: redrive.SourceDeadLetters, DryRun: true, Matched: 3},
 		"release": {Action: redrive.ActionRedrive, Source: redrive.SourceBlocked, Redriven: 2, Released: 2},
 		"replay":  {Action: redrive.ActionReplay, Redriven: 12},
