@@ -30,13 +30,9 @@ func redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redr
 		// The engine repeats calls itself.
 		Messages: sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.Retryer = awsclient.Retryer() }),
 	}
-	engine, err := dlq.NewQueues(dlq.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	engine, err := sqsdlq.NewEngine(finder, dlq.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		return redrive.Answer{}, err //nolint:wrapcheck // names the fields
 	}
-	route, err := finder.Find(ctx, r.Queue, r.SendTo)
-	if err != nil {
-		return redrive.Answer{}, err //nolint:wrapcheck // says what it looked for
-	}
-	return engine.Run(ctx, route, r, until) //nolint:wrapcheck // names the request
+	return engine.Run(ctx, r, until) //nolint:wrapcheck // says what it looked for
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // live is the environment of a deployed function.
@@ -25,31 +26,35 @@ func open(ctx context.Context, cfg *boot.Redrive, logger *slog.Logger) (environm
 	return live{runtime, logger}, nil
 }
 
-// engine does what one kind of request asks.
-type engine interface {
-	Run(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error)
-}
-
-// Run implements environment: each source has its engine.
+// Run implements environment.
 func (l live) Run(ctx context.Context, requestID string, req redrive.Request, until time.Time) (redrive.Answer, error) {
 	l.Thaw()
-	if req.Source == redrive.SourceDLQ {
-		return l.Queues(ctx, req, until)
+	engines := redrive.Engines{
+		DLQ: l.Queues,
+		Rows: l.onDatabase(func(store *pgstore.Store) (redrive.Engine, error) {
+			return rows.New(store, rows.Config{RequestID: requestID, Progress: l.redriving(ctx)})
+		}),
+		Replay: l.onDatabase(func(store *pgstore.Store) (redrive.Engine, error) {
+			return replay.New(store, replay.Config{RequestID: requestID, Progress: l.replaying(ctx)})
+		}),
 	}
-	store, err := l.Store(ctx)
-	if err != nil {
-		return redrive.Answer{}, err
+	return engines.Run(ctx, req, until)
+}
+
+// onDatabase returns a function that connects to the outbox and runs the engine
+// that open makes on it.
+func (l live) onDatabase(open func(*pgstore.Store) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
+	return func(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
+		store, err := l.Store(ctx)
+		if err != nil {
+			return redrive.Answer{}, err
+		}
+		e, err := open(store)
+		if err != nil {
+			return redrive.Answer{}, err
+		}
+		return e.Run(ctx, req, until)
 	}
-	var e engine
-	if req.Action == redrive.ActionReplay {
-		e, err = replay.New(store, replay.Config{RequestID: requestID, Progress: l.replaying(ctx)})
-	} else {
-		e, err = rows.New(store, rows.Config{RequestID: requestID, Progress: l.redriving(ctx)})
-	}
-	if err != nil {
-		return redrive.Answer{}, err
-	}
-	return e.Run(ctx, req, until)
 }
 
 // reportEvery is the time between lines of progress.

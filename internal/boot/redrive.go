@@ -58,8 +58,7 @@ func (r *Redrive) Validate() []error {
 type RedriveRuntime struct {
 	cfg    *Redrive
 	aws    *AWS
-	finder *sqsdlq.Finder
-	queues *dlq.Queues
+	queues *sqsdlq.Engine
 	pool   *pgxpool.Pool
 }
 
@@ -70,12 +69,12 @@ func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntim
 	if err != nil {
 		return nil, err
 	}
-	queues, err := dlq.NewQueues(dlq.Config{Receivers: r.Receivers, Visibility: r.Visibility, Logger: logger})
+	finder := sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("", true)}
+	queues, err := sqsdlq.NewEngine(finder, dlq.Config{Receivers: r.Receivers, Visibility: r.Visibility, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
-	finder := &sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("", true)}
-	return &RedriveRuntime{cfg: r, aws: a, finder: finder, queues: queues}, nil
+	return &RedriveRuntime{cfg: r, aws: a, queues: queues}, nil
 }
 
 var errNoQueue = errors.New("queue: is missing: name the dead-letter queue, or set OUTBOX_REDRIVE_QUEUE")
@@ -88,11 +87,7 @@ func (r *RedriveRuntime) Queues(ctx context.Context, req redrive.Request, until 
 	if req.Queue == "" {
 		return redrive.Answer{}, errNoQueue
 	}
-	route, err := r.finder.Find(ctx, req.Queue, req.SendTo)
-	if err != nil {
-		return redrive.Answer{}, err
-	}
-	return r.queues.Run(ctx, route, req, until)
+	return r.queues.Run(ctx, req, until)
 }
 
 var errNoDatabase = errors.New("no database is configured, only dead-letter queues can be redriven: set OUTBOX_DATABASE_URL or OUTBOX_DATABASE_SECRET_ARN")

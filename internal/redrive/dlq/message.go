@@ -238,7 +238,7 @@ func (r *Route) back(d *Dead, id *identity, limit int) (Message, *refusal) {
 	case d.GroupID == "":
 		return m, &refusal{codeNoGroup, "the message has no group: the dead-letter queue is not FIFO"}
 	case d.SourceARN != "" && r.FailedARN != "" && d.SourceARN != r.FailedARN:
-		return m, &refusal{codeOtherQueue, "the message failed at " + d.SourceARN + ": name that queue as send_to"}
+		return m, &refusal{codeOtherQueue, "the message failed at " + d.SourceARN + ": name that queue as `send_to`"}
 	case d.SourceARN == "" && len(r.Subscriptions) > 0:
 		if refused := r.form(&m, id.notification); refused != nil {
 			return m, refused

@@ -50,7 +50,7 @@ type Finder struct {
 
 // ErrNoDestination is returned when the queue that failed is not known: none or
 // several have the dead-letter queue. The error names them.
-var ErrNoDestination = errors.New("name the queue to send to as send_to")
+var ErrNoDestination = errors.New("name the queue to send to as `send_to`")
 
 // Find returns the route from a dead-letter queue to the queue that failed:
 //
@@ -98,7 +98,7 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 	for sources.HasMorePages() {
 		page, err := sources.NextPage(ctx)
 		if err != nil {
-			return nil, nil, fmt.Errorf("find the queue that failed (or name one as send_to): %w", err)
+			return nil, nil, fmt.Errorf("find the queue that failed (or name one as `send_to`): %w", err)
 		}
 		urls = append(urls, page.QueueUrls...)
 	}
@@ -108,7 +108,7 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 	}
 	endpoints, subscriptions, err := f.subscribed(ctx, dead.arn)
 	if err != nil {
-		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as send_to): %w", err)
+		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as `send_to`): %w", err)
 	}
 	if len(endpoints) == 0 {
 		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dead.name(), ErrNoDestination)

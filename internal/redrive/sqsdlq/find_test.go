@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -65,6 +66,18 @@ func TestFindSaysWhatIsMissing(t *testing.T) {
 	}
 	if _, err := w.finder.Find(t.Context(), "shared-dlq.fifo", "b.fifo"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestARequestWithoutAQueueIsRefused(t *testing.T) {
+	t.Parallel()
+	engine, err := sqsdlq.NewEngine(*newWorld(t).finder, quick())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = engine.Run(t.Context(), redrive.Request{Source: redrive.SourceDLQ}, time.Now().Add(time.Minute))
+	if field, ok := errors.AsType[*redrive.FieldError](err); !ok || field.Field != "queue" {
+		t.Errorf("error %v", err)
 	}
 }
 

@@ -201,11 +201,16 @@ func quick() dlq.Config {
 // run redrives with the route that is found.
 func (w *world) run(t *testing.T, cfg dlq.Config, req redrive.Request) redrive.Answer {
 	t.Helper()
-	route, err := w.finder.Find(t.Context(), w.dlq, req.SendTo)
+	engine, err := sqsdlq.NewEngine(*w.finder, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w.runRoute(t, cfg, req, route)
+	req.Source, req.Queue = redrive.SourceDLQ, w.dlq
+	answer, err := engine.Run(t.Context(), req, time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
 }
 
 func (w *world) runRoute(t *testing.T, cfg dlq.Config, req redrive.Request, route dlq.Route) redrive.Answer {

@@ -198,7 +198,7 @@ The exit codes and the answer are those of outbox redrive.`,
 			if !all && !r.Filtered() {
 				return usagef("--all: is needed to release all aggregates: name one, or add it")
 			}
-			return p.runRows(cmd.Context(), g, &f, r)
+			return p.bringBack(cmd.Context(), g, &f, r)
 		},
 	}
 	f.filters(cmd)

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,14 +121,20 @@ func (p *Program) root() *cobra.Command {
 	return root
 }
 
+// limit returns --timeout, or the default of the command when it is not set.
+func (g *globals) limit(byDefault time.Duration) (time.Duration, error) {
+	if g.timeout < 0 {
+		return 0, usagef("--timeout: must not be negative, is %v", g.timeout)
+	}
+	return cmp.Or(g.timeout, byDefault), nil
+}
+
 // with opens the database and runs f within the time limit. Errors of f and its
 // own are failures.
 func (p *Program) with(ctx context.Context, g *globals, limit time.Duration, f func(ctx context.Context, db Database) error) error {
-	if g.timeout < 0 {
-		return usagef("--timeout: must not be negative, is %v", g.timeout)
-	}
-	if g.timeout > 0 {
-		limit = g.timeout
+	limit, err := g.limit(limit)
+	if err != nil {
+		return err
 	}
 	url, err := p.databaseURL(g)
 	if err != nil {

@@ -2,16 +2,12 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
-	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
 
 func (p *Program) redrive(g *globals) *cobra.Command {
@@ -54,10 +50,7 @@ token, stopped, problem, notes and seconds.`,
 			if err != nil {
 				return err
 			}
-			if r.Source == redrive.SourceDLQ {
-				return p.runQueue(cmd.Context(), g, r, f.asJSON)
-			}
-			return p.runRows(cmd.Context(), g, &f, r)
+			return p.bringBack(cmd.Context(), g, &f, r)
 		},
 	}
 	f.filters(cmd)
@@ -70,45 +63,8 @@ token, stopped, problem, notes and seconds.`,
 	return cmd
 }
 
-// runRows redrives what is in the tables of the outbox.
-func (p *Program) runRows(ctx context.Context, g *globals, f *requestFlags, r redrive.Request) error {
-	return p.with(ctx, g, runLimit, func(ctx context.Context, db Database) error {
-		tell := p.progress()
-		e, err := rows.New(db.Redrive, rows.Config{RequestID: p.name(f), Progress: func(a redrive.Answer) {
-			tell(fmt.Sprintf("%s brought back, token %s", view.Count(int64(a.Redriven+a.Matched)), a.Token))
-		}})
-		if err != nil {
-			return err //nolint:wrapcheck // says what it did
-		}
-		a, err := e.Run(ctx, r, p.until(ctx))
-		if err != nil {
-			return usagef("%s", asFlags(err))
-		}
-		return p.answer(&a, f.asJSON)
-	})
-}
-
-// runQueue redrives a dead-letter queue.
-func (p *Program) runQueue(ctx context.Context, g *globals, r redrive.Request, asJSON bool) error {
-	if r.Queue == "" {
-		return usagef("--queue: is missing: name the dead-letter queue")
-	}
-	limit := runLimit
-	if g.timeout > 0 {
-		limit = g.timeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	a, err := p.Queue(ctx, r, p.until(ctx))
-	if err != nil {
-		return failed(err)
-	}
-	return p.answer(&a, asJSON)
-}
-
 func (p *Program) replay(g *globals) *cobra.Command {
 	var f requestFlags
-	var aggregateLimit int
 	cmd := &cobra.Command{
 		Use:   "replay",
 		Short: "Send events again that were sent already",
@@ -137,50 +93,18 @@ JSON object, as that of outbox redrive.`,
 			if err != nil {
 				return err
 			}
-			if aggregateLimit < 1 {
-				return usagef("--aggregate-limit: must be above 0, is %d", aggregateLimit)
+			if f.aggregateLimit < 1 {
+				return usagef("--aggregate-limit: must be above 0, is %d", f.aggregateLimit)
 			}
-			return p.runReplay(cmd.Context(), g, &f, r, aggregateLimit)
+			return p.bringBack(cmd.Context(), g, &f, r)
 		},
 	}
 	f.filters(cmd)
 	f.run(cmd)
 	cmd.Flags().StringVar(&f.request.Redirect, "redirect", "", "send to this destination instead")
 	cmd.Flags().BoolVar(&f.request.Interleave, "interleave", false, "let new events of an aggregate come between its copies")
-	cmd.Flags().IntVar(&aggregateLimit, "aggregate-limit", replay.DefaultAggregateLimit, "the most events of one aggregate that its writers wait for")
+	cmd.Flags().IntVar(&f.aggregateLimit, "aggregate-limit", replay.DefaultAggregateLimit, "the most events of one aggregate that its writers wait for")
 	return cmd
-}
-
-func (p *Program) runReplay(ctx context.Context, g *globals, f *requestFlags, r redrive.Request, aggregateLimit int) error {
-	return p.with(ctx, g, runLimit, func(ctx context.Context, db Database) error {
-		tell := p.progress()
-		named := false
-		e, err := replay.New(db.Replay, replay.Config{
-			RequestID: p.name(f), AggregateLimit: aggregateLimit,
-			Progress: func(a redrive.Answer, at replay.Progress) {
-				if !named && a.Token != "" {
-					named = true
-					_, _ = fmt.Fprintf(p.Err, "replay %s: if it is interrupted, go on with --token\n", a.Token)
-				}
-				if !at.Searched {
-					tell(fmt.Sprintf("%s found up to row %s", view.Count(int64(at.Found)), view.Count(at.Through)))
-					return
-				}
-				tell(fmt.Sprintf("%s of %s copied", view.Count(int64(at.Copied)), view.Count(int64(at.Found))))
-			},
-		})
-		if err != nil {
-			return err //nolint:wrapcheck // says what it did
-		}
-		a, err := e.Run(ctx, r, p.until(ctx))
-		switch {
-		case errors.Is(err, replay.ErrNotFound):
-			return &failure{code: exitNo, err: fmt.Errorf("no replay %s: name the filters to begin one", r.Token)}
-		case err != nil:
-			return usagef("%s", asFlags(err))
-		}
-		return p.answer(&a, f.asJSON)
-	})
 }
 
 // Queues redrives a dead-letter queue of SQS until the time is until.

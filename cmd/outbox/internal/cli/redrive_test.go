@@ -100,6 +100,9 @@ func (o *operator) run(t *testing.T, args ...string) (code int, out, errs string
 		},
 		Queue: func(_ context.Context, r redrive.Request, _ time.Time) (redrive.Answer, error) {
 			o.request = r
+			if r.Queue == "" {
+				return redrive.Answer{}, &redrive.FieldError{Field: "queue", Problem: "is missing: name the dead-letter queue"}
+			}
 			return o.queue, o.err
 		},
 	}
@@ -201,6 +204,7 @@ func TestExitCodeOfARedriveSaysWhetherAllWasDone(t *testing.T) {
 		"error":       {operator{err: errors.New("no such luck")}, []string{"redrive", "--source", "dead_letters"}, 1, "0 events brought back"},
 		"released":    {operator{rows: [][]rows.Row{{row(rows.Redriven)}}}, []string{"blocked", "release", "--all"}, 0, "1 aggregate released"},
 		"queue":       {operator{queue: redrive.Answer{Redriven: 3, Queue: "dlq", SendTo: "orders"}}, []string{"redrive", "--source", "dlq", "--queue", "dlq"}, 0, "from dlq to orders"},
+		"no queue":    {operator{err: errors.New("several queues: name one as `send_to`")}, []string{"redrive", "--source", "dlq", "--queue", "dlq"}, 1, ""},
 		"replay":      {operator{steps: []replay.Step{{Outcome: replay.Copied, Count: 5}}}, []string{"replay", "--event-type", "e"}, 0, "5 events to be sent again"},
 		"large": {
 			operator{steps: []replay.Step{{Outcome: replay.Large, Count: 5000, AggregateType: "order", AggregateID: "1"}}},
@@ -217,6 +221,9 @@ func TestExitCodeOfARedriveSaysWhetherAllWasDone(t *testing.T) {
 				t.Errorf("code %d, want %d; out %q, want %q; err %q", code, c.code, out, c.says, errs)
 			}
 			if what == "error" && !strings.Contains(errs, "no such luck") {
+				t.Errorf("err %q", errs)
+			}
+			if what == "no queue" && !strings.Contains(errs, "name one as --send-to") {
 				t.Errorf("err %q", errs)
 			}
 			if what == "replay" && !strings.Contains(errs, "replay "+c.o.token.String()+": if it is interrupted") {

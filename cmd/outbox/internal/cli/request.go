@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"regexp"
 	"strings"
 	"time"
@@ -11,12 +9,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
-
-// runLimit is how long a redrive or a replay may take without --timeout.
-const runLimit = 15 * time.Minute
 
 // requestFlags are the flags of a request that commands share.
 type requestFlags struct {
@@ -25,6 +19,8 @@ type requestFlags struct {
 	from, to  string
 	requestID string
 	asJSON    bool
+	// aggregateLimit is for a replay only.
+	aggregateLimit int
 }
 
 // filters adds the flags that pick events.
@@ -111,52 +107,4 @@ func asFlags(err error) string {
 	}
 	walk(err)
 	return strings.Join(lines, "\n")
-}
-
-// name is who asks.
-func (p *Program) name(f *requestFlags) string {
-	if f.requestID != "" {
-		return f.requestID
-	}
-	return strings.TrimSpace("outbox-cli " + p.Getenv("USER"))
-}
-
-// until is when a run has to end so that it can still answer.
-func (p *Program) until(ctx context.Context) time.Time {
-	at, ok := ctx.Deadline()
-	if !ok {
-		return p.Now().Add(runLimit)
-	}
-	return at.Add(-min(5*time.Second, time.Until(at)/5))
-}
-
-// answer shows what a run did. The exit code says whether all was done.
-func (p *Program) answer(a *redrive.Answer, asJSON bool) error {
-	var err error
-	if asJSON {
-		err = view.AnswerJSON(p.Out, a)
-	} else {
-		err = view.AnswerText(p.Out, p.style(), a)
-	}
-	switch {
-	case err != nil:
-		return err //nolint:wrapcheck // says what it did
-	case a.Problem != "":
-		return &failure{code: exitFailure, err: errors.New(a.Problem)}
-	case a.More || a.Failed > 0 || a.Unconfirmed > 0:
-		return &failure{code: exitNo}
-	}
-	return nil
-}
-
-// progress writes how far a long run is, every few seconds.
-func (p *Program) progress() func(line string) {
-	const every = 2 * time.Second
-	next := p.Now().Add(every)
-	return func(line string) {
-		if now := p.Now(); !now.Before(next) {
-			next = now.Add(every)
-			_, _ = fmt.Fprintln(p.Err, line)
-		}
-	}
 }
