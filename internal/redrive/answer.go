@@ -81,8 +81,9 @@ const (
 	StopCanceled Stop = "canceled"
 	// StopUnavailable: the source or the destination refuses everything.
 	StopUnavailable Stop = "unavailable"
-	// StopHeld: too many messages are held back that do not match.
-	StopHeld Stop = "held"
+	// StopTooManyHidden: the run keeps as many messages hidden as it may, because they
+	// do not pass the filters or stand behind a failure.
+	StopTooManyHidden Stop = "too_many_hidden"
 )
 
 // Failure is one reason for which events could not be brought back.

@@ -6,93 +6,96 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// admit makes lanes of a hand, and holds back what is not to be sent.
-func (r *run) admit(ctx context.Context, hand []*letter) []*lane {
-	var lanes []*lane
-	byGroup := map[string]*lane{}
-	var hold []*letter
-	spared := 0
+// admit sorts messages into one line for each group, and keeps those hidden that
+// are not to be sent.
+func (r *run) admit(ctx context.Context, messages []*message) []*line {
+	var lines []*line
+	byGroup := map[string]*line{}
+	var hide []*message
+	unspent := 0 // messages that the quota is given back for
 	r.mu.Lock()
 	limit := r.route.Target.Limits().MessageBytes
-	for _, l := range hand {
-		g := r.groups[l.GroupID]
+	for _, m := range messages {
+		g := r.groups[m.GroupID]
 		if g == nil {
 			g = &group{}
-			r.groups[l.GroupID] = g
+			r.groups[m.GroupID] = g
 		}
-		if again := g.find(l.MessageID); again != nil {
-			// It was held back, and its time passed or could not be set.
-			again.Receipt, again.until = l.Receipt, l.until
-			hold = append(hold, again)
-			spared++
+		if again := g.find(m.MessageID); again != nil {
+			// It was kept hidden, and appeared again: its time passed, or could
+			// not be set.
+			again.Receipt, again.hiddenUntil = m.Receipt, m.hiddenUntil
+			hide = append(hide, again)
+			unspent++
 			continue
 		}
-		r.place++
-		l.place = r.place
-		if !r.wanted(g, l, limit) {
-			g.held = append(g.held, l)
-			r.held++
-			hold = append(hold, l)
-			spared++
+		r.ordered++
+		m.order = r.ordered
+		wanted := r.wanted(g, m, limit)
+		if wanted && !r.req.DryRun {
+			l := byGroup[m.GroupID]
+			if l == nil {
+				l = &line{group: g}
+				byGroup[m.GroupID] = l
+				lines = append(lines, l)
+			}
+			l.messages = append(l.messages, m)
 			continue
 		}
-		if r.req.DryRun {
+		if wanted {
 			r.answer.Matched++
-			g.held = append(g.held, l)
-			r.held++
-			hold = append(hold, l)
-			continue
+		} else {
+			unspent++
 		}
-		a := byGroup[l.GroupID]
-		if a == nil {
-			a = &lane{group: g}
-			byGroup[l.GroupID] = a
-			lanes = append(lanes, a)
-		}
-		a.letters = append(a.letters, l)
+		g.kept = append(g.kept, m)
+		r.kept++
+		hide = append(hide, m)
 	}
-	full := r.held >= r.cfg.MaxHeld
+	full := r.kept >= r.cfg.MaxHidden
 	r.mu.Unlock()
-	r.putBack(spared)
-	r.hide(ctx, hold, r.holdTime())
+	r.returnQuota(unspent)
+	r.hide(ctx, hide, r.keepTime())
 	if full {
-		r.stop(redrive.StopHeld, nil)
+		r.stop(redrive.StopTooManyHidden, nil)
 	}
-	return lanes
+	return lines
 }
 
-// wanted decides about one message, in the order of its group, and counts it
-// when it stays. r.mu is held.
-func (r *run) wanted(g *group, l *letter, limit int) bool {
+// wanted reports whether the message is to be sent, counts it in the answer when
+// it is not, and makes what is sent when it is. It must be called in the order of
+// the group. The caller has locked r.mu.
+func (r *run) wanted(g *group, m *message, limit int) bool {
 	switch {
-	case !r.filter.match(&l.id):
+	case !r.filter.match(&m.id):
 		r.answer.Skipped++
-		g.gap = true
+		g.skipped = true
 		return false
 	case g.stopped:
 		return false
-	case g.gap && !r.req.Confirm:
+	case g.skipped && !r.req.Confirm:
 		r.answer.Unconfirmed++
 		return false
 	}
-	l.jumps = g.gap
-	msg, refused := r.route.back(&l.Dead, &l.id, limit)
+	m.overtakes = g.skipped
+	out, refused := r.route.outgoing(&m.Received, &m.id, limit)
 	if refused != nil {
-		r.failed(g, l, refused.code, refused.text)
+		r.fail(g, m, refused.code, refused.text)
 		return false
 	}
-	l.msg = msg
+	m.out = out
 	return true
 }
 
-// failed counts a failure and stops the group. r.mu is held.
-func (r *run) failed(g *group, l *letter, code, text string) {
-	r.answer.Fail(code, text, l.id.name(&l.Dead))
-	r.halt(g)
+// fail counts a failure of the message and stops its group. The caller has locked
+// r.mu.
+func (r *run) fail(g *group, m *message, code, text string) {
+	r.answer.Fail(code, text, m.id.example(&m.Received))
+	r.stopGroup(g)
 }
 
-// halt lets nothing more of the group pass. r.mu is held.
-func (r *run) halt(g *group) {
+// stopGroup lets nothing more of the group be sent in this run. The caller has
+// locked r.mu.
+func (r *run) stopGroup(g *group) {
 	if !g.stopped {
 		g.stopped = true
 		r.answer.GroupsStopped++

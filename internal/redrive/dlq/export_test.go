@@ -1,17 +1,17 @@
 package dlq
 
-// DeduplicationID is the id under which d goes back.
-func DeduplicationID(d *Dead) string {
-	id := identify(d)
-	return deduplicationID(d, &id)
+// DeduplicationID is the id under which m goes back.
+func DeduplicationID(m *Received) string {
+	id := identify(m)
+	return deduplicationID(m, &id)
 }
 
-// Back is what goes back for d along the route.
-func Back(r *Route, d *Dead, limit int) (msg Message, refused string) {
-	id := identify(d)
-	m, why := r.back(d, &id, limit)
+// Back is what goes back for m along the route.
+func Back(r *Route, m *Received, limit int) (out Outgoing, refused string) {
+	id := identify(m)
+	out, why := r.outgoing(m, &id, limit)
 	if why != nil {
-		return m, why.code
+		return out, why.code
 	}
-	return m, ""
+	return out, ""
 }

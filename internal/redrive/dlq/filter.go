@@ -6,10 +6,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// filter decides which messages a request means. A message that does not say
-// what a filter asks for does not match.
+// filter tells the messages that pass the filters of a request. A message
+// without the attribute that a filter is about does not pass it.
 type filter struct {
 	req *redrive.Request
+	// ids are the event ids of req, nil where it names none.
 	ids map[uuid.UUID]bool
 }
 

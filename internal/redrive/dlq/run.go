@@ -8,19 +8,24 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// maxEntries is the most messages of one receive, delete or change.
+// maxEntries is the most messages of one receive, delete or change of visibility
+// (SQS API reference).
 const maxEntries = 10
 
-const orderNote = "inside each group the order of the dead-letter queue is kept; what was delivered while these messages were in it stays ahead of them"
+// The notes of an answer.
+const (
+	noteOrder  = "inside each group the order of the dead-letter queue is kept; what was delivered while these messages were in it stays ahead of them"
+	noteCount  = "the number is the queue's own, and about right; nothing was received"
+	noteUnseen = "some messages stand behind others of their group that were left in the queue, and could not be looked at"
+	noteHidden = "some messages are hidden by another receiver, or by a run that was killed: they can be brought back when they appear again"
+)
 
 // Run brings messages of a dead-letter queue back to the queue that failed:
 //
-//   - Only what the destination accepted is deleted.
+//   - Only what the target accepted is deleted.
 //   - Inside each group the order of the dead-letter queue is kept, with at most
 //     one message of a group between sending and deleting. A group stops at its
 //     first failure.
@@ -31,9 +36,10 @@ const orderNote = "inside each group the order of the dead-letter queue is kept;
 //     and is shown again then.
 //
 // It starts nothing after until, and returns at most a call and the grace
-// later. It may be canceled or killed anywhere, and run beside others: what was
-// in its hands is hidden for the visibility time, what it held back until the
-// end of the run and the grace, and both can be brought back then.
+// later. It may be canceled or killed anywhere, and run beside other runs. After
+// a kill the messages that it was sending stay hidden for Config.Visibility, and
+// those that it kept hidden until its end and the grace would have been over;
+// both can be brought back then.
 //
 // Because a FIFO queue shows nothing of a group behind a hidden message, a
 // filter looks at a group from its front, as far as one receive reached: at
@@ -45,7 +51,7 @@ const orderNote = "inside each group the order of the dead-letter queue is kept;
 //
 // The error is that of a request that is not valid. What happens on the way is
 // in the answer.
-func (q *Queues) Run(ctx context.Context, route Route, req redrive.Request, until time.Time) (redrive.Answer, error) {
+func (e *Engine) Run(ctx context.Context, route Route, req redrive.Request, until time.Time) (redrive.Answer, error) {
 	if err := req.Validate(); err != nil {
 		return redrive.Answer{}, err
 	}
@@ -53,7 +59,7 @@ func (q *Queues) Run(ctx context.Context, route Route, req redrive.Request, unti
 		return redrive.Answer{}, fmt.Errorf("redrive: the source %q is no dead-letter queue", req.Source)
 	}
 	r := &run{
-		cfg: q.cfg, route: route, req: &req, filter: newFilter(&req), pace: newPace(req.Rate),
+		cfg: e.cfg, route: route, req: &req, filter: newFilter(&req), pace: newPace(req.Rate),
 		started: time.Now(), until: until, quota: req.Limit, groups: map[string]*group{},
 		changed: make(chan struct{}),
 		answer: redrive.Answer{
@@ -64,10 +70,10 @@ func (q *Queues) Run(ctx context.Context, route Route, req redrive.Request, unti
 	if req.DryRun && !req.Filtered() && route.Gauge != nil {
 		return r.count(ctx)
 	}
-	return r.all(ctx), nil
+	return r.bringBack(ctx), nil
 }
 
-// run is one run of the engine.
+// run is one run of the engine. Its receivers share it.
 type run struct {
 	cfg     Config
 	route   Route
@@ -77,25 +83,32 @@ type run struct {
 	started time.Time
 	until   time.Time
 
+	// mu guards all below, and what is in groups.
 	mu     sync.Mutex
 	answer redrive.Answer
-	// quota is how many more may be taken in hand, when there is a limit.
+	// quota is how many more messages may be received, where the request has a
+	// limit. A receiver takes from it before a receive, and returns what was not
+	// received or not sent.
 	quota int
-	// busy is the number of messages in hand, and received that of all so far.
-	busy     int
+	// working is the number of messages that receivers have gathered and not
+	// finished with.
+	working int
+	// received is the number of messages received so far, repeats included.
 	received int
-	// held is the number of messages that are held back, in groups.
-	held   int
+	// ordered is the number of messages received so far, without repeats.
+	ordered int
+	// kept is the number of messages that are kept hidden, in groups.
+	kept   int
 	groups map[string]*group
-	// place is the number of messages that were looked at.
-	place int
-	// refusals is the number of batches in a row that the destination refused.
-	refusals int
-	// changed is closed when quota or busy may allow something new.
+	// unavailable is the number of batches in a row that the target refused as a
+	// whole.
+	unavailable int
+	// changed is closed, and made anew, when the quota grows, messages are
+	// finished with or the run stops: a receiver may have something to do then.
 	changed chan struct{}
 }
 
-// count is a dry run of everything: nothing is received.
+// count answers a dry run without filters by the queue's own count.
 func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
 	defer cancel()
@@ -107,17 +120,19 @@ func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	if r.req.Limit > 0 {
 		r.answer.Matched = min(depth.Visible, r.req.Limit)
 	}
-	r.answer.Notes = append(r.answer.Notes, "the number is the queue's own, and about right; nothing was received")
+	r.answer.Notes = append(r.answer.Notes, noteCount)
 	r.answer.Seconds = time.Since(r.started).Seconds()
 	return r.answer, nil
 }
 
-func (r *run) all(ctx context.Context) redrive.Answer {
-	work, cancel := context.WithCancel(ctx)
+// bringBack runs the receivers until all of them are done, shows what was kept
+// hidden, and returns the answer.
+func (r *run) bringBack(ctx context.Context) redrive.Answer {
+	reporting, cancel := context.WithCancel(ctx)
 	reported := make(chan struct{})
 	go func() {
 		defer close(reported)
-		r.report(work)
+		r.report(reporting)
 	}()
 	receivers := r.cfg.Receivers
 	if r.req.Rate > 0 && r.req.Rate < 100 {
@@ -133,31 +148,33 @@ func (r *run) all(ctx context.Context) redrive.Answer {
 	if ctx.Err() != nil {
 		r.stop(redrive.StopCanceled, context.Cause(ctx))
 	}
-	// Beyond the cancellation: what was held back is to be seen again now, not
-	// when its time is over.
+	// Not canceled with ctx: messages that stay hidden until their time is over
+	// would keep the next run waiting.
 	ending, done := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Grace)
 	defer done()
-	r.look(ending)
-	r.release(ending)
+	r.countUnseen(ending)
+	r.showKept(ending)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answer.More = r.answer.Stopped != "" || r.answer.Hidden > 0
-	if r.answer.Redriven > 0 {
-		r.answer.Notes = append(r.answer.Notes, orderNote)
-	}
-	if r.answer.Unseen > 0 {
-		r.answer.Notes = append(r.answer.Notes, "some messages stand behind others of their group that were left in the queue, and could not be looked at")
-	}
-	if r.answer.Hidden > 0 {
-		r.answer.Notes = append(r.answer.Notes, "some messages are hidden by another receiver, or by a run that was killed: they can be brought back when they appear again")
+	for _, n := range [...]struct {
+		count int
+		note  string
+	}{{r.answer.Redriven, noteOrder}, {r.answer.Unseen, noteUnseen}, {r.answer.Hidden, noteHidden}} {
+		if n.count > 0 {
+			r.answer.Notes = append(r.answer.Notes, n.note)
+		}
 	}
 	r.answer.Seconds = time.Since(r.started).Seconds()
 	return r.answer
 }
 
-// look counts what could not be received, while what is held back is hidden.
-func (r *run) look(ctx context.Context) {
+// countUnseen counts the messages that the run could not receive. It must be
+// called while those kept hidden still are: what is visible then stands behind
+// them, and what else is hidden is hidden by another receiver. A run that ended
+// early has not looked at all, and counts nothing.
+func (r *run) countUnseen(ctx context.Context) {
 	if r.route.Gauge == nil || r.answer.Stopped != "" {
 		return
 	}
@@ -165,15 +182,15 @@ func (r *run) look(ctx context.Context) {
 	defer cancel()
 	depth, err := r.route.Gauge.Depth(calling)
 	if err != nil {
-		return // the answer does without
+		return // the two counts are a help, and no reason to fail
 	}
-	if r.held > 0 {
+	if r.kept > 0 {
 		r.answer.Unseen = depth.Visible
 	}
-	r.answer.Hidden = max(0, depth.Hidden-r.held)
+	r.answer.Hidden = max(0, depth.Hidden-r.kept)
 }
 
-// stop ends the run for a reason; the first counts.
+// stop ends the run for a reason. The first reason stays.
 func (r *run) stop(reason redrive.Stop, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -202,167 +219,14 @@ func (r *run) stopped(ctx context.Context) bool {
 	return false
 }
 
-// signal wakes those who wait for a change. r.mu is held.
+// signal wakes the receivers in awaitChange. The caller has locked r.mu.
 func (r *run) signal() {
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-// report logs the progress until ctx ends.
-func (r *run) report(ctx context.Context) {
-	ticker := time.NewTicker(r.cfg.ReportEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		r.mu.Lock()
-		a, held, busy := r.answer, r.held, r.busy
-		r.mu.Unlock()
-		r.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "redriving",
-			slog.String("queue", a.Queue),
-			slog.String("send_to", a.SendTo),
-			slog.Int("redriven", a.Redriven),
-			slog.Int("skipped", a.Skipped),
-			slog.Int("failed", a.Failed),
-			slog.Int("held", held),
-			slog.Int("in_hand", busy),
-			slog.Float64("seconds", time.Since(r.started).Seconds()))
-	}
-}
-
-// work receives and sends until there is nothing left to do.
-func (r *run) work(ctx context.Context) {
-	failures := 0
-	var attempt string
-	for !r.stopped(ctx) {
-		before, idle := r.activity()
-		hand, err := r.gather(ctx, &attempt)
-		if len(hand) > 0 {
-			failures = 0
-			r.process(ctx, hand)
-			r.putDown(len(hand))
-			continue
-		}
-		if err != nil {
-			if failures++; failures >= r.cfg.Attempts {
-				r.stop(redrive.StopUnavailable, fmt.Errorf("receive: %w", err))
-				return
-			}
-			r.pause(ctx, r.backoff(failures))
-			continue
-		}
-		failures = 0
-		if r.exhausted() {
-			r.stop(redrive.StopLimit, nil)
-			return
-		}
-		after, stillIdle := r.activity()
-		if idle && stillIdle && before == after {
-			return
-		}
-		// Others are at work, and may uncover more of their groups.
-		r.await(ctx, max(r.cfg.Wait, r.cfg.RetryMin))
-	}
-}
-
-// activity returns how much was received so far, and whether nobody has
-// anything in hand.
-func (r *run) activity() (received int, idle bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.received, r.busy == 0
-}
-
-// exhausted reports whether the limit is reached, and not only taken for now.
-func (r *run) exhausted() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.req.Limit > 0 && r.answer.Redriven+r.answer.Matched >= r.req.Limit
-}
-
-// gather receives messages for one hand. The error matters only when there are
-// none. The attempt is that of a receive whose answer was lost.
-func (r *run) gather(ctx context.Context, attempt *string) ([]*letter, error) {
-	size := r.cfg.Hand
-	if r.req.Rate > 0 {
-		// No more than some seconds' worth, so that a killed run hides little.
-		size = max(1, min(size, int(r.req.Rate*5)))
-	}
-	var hand []*letter
-	for len(hand) < size {
-		n := r.pickUp(min(maxEntries, size-len(hand)))
-		if n == 0 || r.stopped(ctx) {
-			r.putBack(n)
-			return hand, nil
-		}
-		wait := r.cfg.Wait
-		if len(hand) > 0 {
-			wait = 0
-		}
-		if *attempt == "" {
-			*attempt = uuid.NewString()
-		}
-		calling, cancel := context.WithTimeout(ctx, wait+r.cfg.CallTimeout)
-		asked := time.Now()
-		got, err := r.route.Queue.Receive(calling, Receive{
-			Attempt: *attempt, Max: n, Hide: r.cfg.Visibility, Wait: wait,
-		})
-		cancel()
-		if err == nil {
-			*attempt = ""
-		}
-		r.putBack(n - len(got))
-		r.arrived(len(got))
-		for i := range got {
-			hand = append(hand, newLetter(&got[i], asked.Add(r.cfg.Visibility)))
-		}
-		if err != nil || len(got) == 0 {
-			return hand, err
-		}
-	}
-	return hand, nil
-}
-
-// pickUp takes up to n of the quota in hand.
-func (r *run) pickUp(n int) int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.req.Limit > 0 {
-		n = min(n, r.quota)
-		r.quota -= n
-	}
-	return n
-}
-
-// putBack gives n of the quota back.
-func (r *run) putBack(n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.req.Limit > 0 && n > 0 {
-		r.quota += n
-		r.signal()
-	}
-}
-
-func (r *run) arrived(n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.busy += n
-	r.received += n
-}
-
-func (r *run) putDown(n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.busy -= n
-	r.signal()
-}
-
-// await waits for a change, for d at most.
-func (r *run) await(ctx context.Context, d time.Duration) {
+// awaitChange waits for signal, for d at most.
+func (r *run) awaitChange(ctx context.Context, d time.Duration) {
 	r.mu.Lock()
 	changed := r.changed
 	r.mu.Unlock()
@@ -385,7 +249,8 @@ func (r *run) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// backoff returns the pause after so many failures in a row.
+// backoff returns the pause after so many failures in a row: RetryMin, doubled
+// with each further failure, RetryMax at most.
 func (r *run) backoff(failures int) time.Duration {
 	d := r.cfg.RetryMin
 	for range failures - 1 {
@@ -394,4 +259,29 @@ func (r *run) backoff(failures int) time.Duration {
 		}
 	}
 	return d
+}
+
+// report logs the progress until ctx ends.
+func (r *run) report(ctx context.Context) {
+	ticker := time.NewTicker(r.cfg.ReportEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		r.mu.Lock()
+		a, kept, working := r.answer, r.kept, r.working
+		r.mu.Unlock()
+		r.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "redriving",
+			slog.String("queue", a.Queue),
+			slog.String("send_to", a.SendTo),
+			slog.Int("redriven", a.Redriven),
+			slog.Int("skipped", a.Skipped),
+			slog.Int("failed", a.Failed),
+			slog.Int("kept_hidden", kept),
+			slog.Int("working_on", working),
+			slog.Float64("seconds", time.Since(r.started).Seconds()))
+	}
 }

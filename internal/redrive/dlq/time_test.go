@@ -20,7 +20,7 @@ import (
 // synctest bubble.
 type store struct {
 	mu       sync.Mutex
-	dead     []*dead
+	dead     []*stored
 	sent     []sent
 	renewals int
 	// slow is how long a send takes.
@@ -35,8 +35,8 @@ type store struct {
 	shown   []string
 }
 
-type dead struct {
-	dlq.Dead
+type stored struct {
+	dlq.Received
 	until time.Time
 	n     int
 }
@@ -51,13 +51,13 @@ func newStore(groups, each int) *store {
 	for n := range each {
 		for g := range groups {
 			id := fmt.Sprintf("%d-%d", g, n)
-			s.dead = append(s.dead, &dead{Dead: dlq.Dead{MessageID: id, GroupID: fmt.Sprint(g), Body: id}})
+			s.dead = append(s.dead, &stored{Received: dlq.Received{MessageID: id, GroupID: fmt.Sprint(g), Body: id}})
 		}
 	}
 	return s
 }
 
-func (s *store) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Dead, error) {
+func (s *store) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, error) {
 	if got := s.take(in); len(got) > 0 || in.Wait <= 0 {
 		return got, nil
 	}
@@ -71,13 +71,13 @@ func (s *store) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Dead, error)
 	return s.take(in), nil
 }
 
-func (s *store) take(in dlq.Receive) []dlq.Dead {
+func (s *store) take(in dlq.Receive) []dlq.Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	hidden := map[string]bool{}
-	var got []dlq.Dead
-	var taken []*dead
+	var got []dlq.Received
+	var taken []*stored
 	for _, d := range s.dead {
 		if d.until.After(now) {
 			hidden[d.GroupID] = true
@@ -88,7 +88,7 @@ func (s *store) take(in dlq.Receive) []dlq.Dead {
 		taken = append(taken, d)
 		d.n++
 		d.Receipt = fmt.Sprintf("%s/%d", d.MessageID, d.n)
-		got = append(got, d.Dead)
+		got = append(got, d.Received)
 	}
 	for _, d := range taken {
 		d.until = now.Add(in.Hide)
@@ -103,7 +103,7 @@ func (s *store) each(receipts []string, do func(at int)) []error {
 	defer s.mu.Unlock()
 	errs := make([]error, len(receipts))
 	for i, r := range receipts {
-		at := slices.IndexFunc(s.dead, func(d *dead) bool { return d.Receipt == r && d.until.After(time.Now()) })
+		at := slices.IndexFunc(s.dead, func(d *stored) bool { return d.Receipt == r && d.until.After(time.Now()) })
 		if at < 0 {
 			errs[i] = errReceipt
 			continue
@@ -152,7 +152,7 @@ func (s *store) Limits() outbox.Limits {
 	return outbox.Limits{Entries: 10, MessageBytes: 1 << 20, BatchBytes: 1 << 20}
 }
 
-func (s *store) Send(ctx context.Context, msgs []dlq.Message) []outbox.Result {
+func (s *store) Send(ctx context.Context, msgs []dlq.Outgoing) []outbox.Result {
 	results := make([]outbox.Result, len(msgs))
 	timer := time.NewTimer(s.slow)
 	defer timer.Stop()
@@ -179,7 +179,7 @@ func (s *store) Send(ctx context.Context, msgs []dlq.Message) []outbox.Result {
 // run redrives within d.
 func (s *store) run(t *testing.T, cfg dlq.Config, req redrive.Request, d time.Duration) redrive.Answer {
 	t.Helper()
-	engine, err := dlq.NewQueues(cfg)
+	engine, err := dlq.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -310,7 +310,7 @@ func TestAnExpiredReceiptIsNotTried(t *testing.T) {
 
 // Of each group the last is shown first, so that the first hides the rest to
 // the end.
-func TestWhatWasHeldBackIsShownFromItsEnd(t *testing.T) {
+func TestWhatWasKeptHiddenIsShownFromItsEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(3, 3)
@@ -347,7 +347,7 @@ func TestADestinationThatHangsEndsInTime(t *testing.T) {
 	})
 }
 
-// What others have in hand is not waited for, and said.
+// Messages that another receiver has are not waited for, and are counted.
 func TestHiddenMessagesAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -360,12 +360,12 @@ func TestHiddenMessagesAreCounted(t *testing.T) {
 	})
 }
 
-func TestAFullHoldEndsTheRun(t *testing.T) {
+func TestTooManyHiddenMessagesEndTheRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(40, 1)
-		answer := s.run(t, dlq.Config{MaxHeld: 20, Receivers: 1, Hand: 10}, redrive.Request{EventType: "none"}, time.Minute)
-		if answer.Stopped != redrive.StopHeld || answer.Skipped != 20 || !answer.More {
+		answer := s.run(t, dlq.Config{MaxHidden: 20, Receivers: 1, Gather: 10}, redrive.Request{EventType: "none"}, time.Minute)
+		if answer.Stopped != redrive.StopTooManyHidden || answer.Skipped != 20 || !answer.More {
 			t.Errorf("answer %+v", answer)
 		}
 		if d, _ := s.Depth(t.Context()); d.Visible != 40 {
@@ -376,11 +376,11 @@ func TestAFullHoldEndsTheRun(t *testing.T) {
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	_, err := dlq.NewQueues(dlq.Config{
-		Receivers: -1, Hand: -1, Visibility: time.Millisecond, Wait: time.Minute, CallTimeout: time.Minute, Attempts: -1,
-		RetryMin: time.Hour, MaxHeld: 1 << 20, Grace: -1, ReportEvery: -1,
+	_, err := dlq.New(dlq.Config{
+		Receivers: -1, Gather: -1, Visibility: time.Millisecond, Wait: time.Minute, CallTimeout: time.Minute, Attempts: -1,
+		RetryMin: time.Hour, MaxHidden: 1 << 20, Grace: -1, ReportEvery: -1,
 	})
-	for _, want := range []string{"Receivers", "Hand", "Visibility", "Wait", "CallTimeout", "Attempts", "RetryMin", "MaxHeld", "Grace", "ReportEvery"} {
+	for _, want := range []string{"Receivers", "Gather", "Visibility", "Wait", "CallTimeout", "Attempts", "RetryMin", "MaxHidden", "Grace", "ReportEvery"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)
 		}

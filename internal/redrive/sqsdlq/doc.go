@@ -1,3 +1,3 @@
-// Package sqsdlq is dead-letter queues of SQS for package redrive: finding the
-// queue that failed, receiving, sending and deleting.
+// Package sqsdlq implements the contracts of package dlq for queues of SQS: it
+// finds the queue that failed, receives, hides, sends and deletes.
 package sqsdlq

@@ -12,7 +12,7 @@ import (
 // concurrent use.
 type Engine struct {
 	finder Finder
-	queues *dlq.Queues
+	engine *dlq.Engine
 }
 
 var _ redrive.Engine = (*Engine)(nil)
@@ -20,11 +20,11 @@ var _ redrive.Engine = (*Engine)(nil)
 // NewEngine returns an engine that finds routes with finder. Its error names
 // every fault of cfg.
 func NewEngine(finder Finder, cfg dlq.Config) (*Engine, error) {
-	queues, err := dlq.NewQueues(cfg)
+	engine, err := dlq.New(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &Engine{finder: finder, queues: queues}, nil
+	return &Engine{finder: finder, engine: engine}, nil
 }
 
 // Run implements [redrive.Engine]. A queue that is not named, not there or
@@ -37,5 +37,5 @@ func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (r
 	if err != nil {
 		return redrive.Answer{}, err
 	}
-	return e.queues.Run(ctx, route, r, until)
+	return e.engine.Run(ctx, route, r, until)
 }

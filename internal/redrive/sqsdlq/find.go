@@ -19,8 +19,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Messages is the part of [sqs.Client] that a route needs. Give it no retries of
-// its own: the engine repeats calls, and knows what may be repeated.
+// Messages is the part of [sqs.Client] that a route needs. The client must not
+// retry by itself: the engine repeats calls, and knows what may be repeated.
 type Messages interface {
 	QueueClient
 	TargetClient
@@ -41,16 +41,16 @@ type SNS interface {
 
 // Finder finds routes. It is safe for concurrent use.
 type Finder struct {
-	// SQS and SNS look up. They may retry.
+	// SQS and SNS look up queues and subscriptions. These clients may retry.
 	SQS SQS
 	SNS SNS
-	// Messages is for the routes that are found.
+	// Messages receives and sends on the routes that are found.
 	Messages Messages
 }
 
-// ErrNoDestination is returned when the queue that failed is not known: none or
-// several have the dead-letter queue. The error names them.
-var ErrNoDestination = errors.New("name the queue to send to as `send_to`")
+// ErrNoTarget is returned, wrapped, when the queue that failed is not known: no
+// queue has the dead-letter queue, or several have. The error names them.
+var ErrNoTarget = errors.New("name the queue to send to as `send_to`")
 
 // Find returns the route from a dead-letter queue to the queue that failed:
 //
@@ -91,7 +91,8 @@ func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, err
 	return route, nil
 }
 
-// failed finds the queue that failed, and the subscriptions that say so.
+// failed finds the queue that failed: by the redrive policies of queues, or else
+// by those of subscriptions, which it returns too.
 func (f *Finder) failed(ctx context.Context, dead *description) (*description, []dlq.Subscription, error) {
 	var urls []string
 	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead.url})
@@ -111,16 +112,18 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as `send_to`): %w", err)
 	}
 	if len(endpoints) == 0 {
-		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dead.name(), ErrNoDestination)
+		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dead.name(), ErrNoTarget)
 	}
 	target, err := f.only(ctx, endpoints, "dead-letter queue of subscriptions of")
 	return target, subscriptions, err
 }
 
+// only describes the one queue of refs, and fails when there are several. The
+// relation of the dead-letter queue to them is for the text of the error.
 func (f *Finder) only(ctx context.Context, refs []string, relation string) (*description, error) {
 	if len(refs) > 1 {
 		slices.Sort(refs)
-		return nil, fmt.Errorf("it is the %s %d queues, %s: %w", relation, len(refs), strings.Join(refs, ", "), ErrNoDestination)
+		return nil, fmt.Errorf("it is the %s %d queues, %s: %w", relation, len(refs), strings.Join(refs, ", "), ErrNoTarget)
 	}
 	return f.describe(ctx, refs[0])
 }
@@ -138,9 +141,9 @@ func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []dl
 		}
 		for i := range page.Subscriptions {
 			s := &page.Subscriptions[i]
-			// The dead-letter queue of a FIFO subscription is FIFO, and the
-			// other way round (SNS developer guide, dead-letter queues). Others
-			// need not be asked.
+			// A FIFO dead-letter queue belongs to subscriptions of FIFO topics
+			// only (SNS developer guide, dead-letter queues): the attributes of
+			// all others are not read.
 			if aws.ToString(s.Protocol) != "sqs" || !strings.HasSuffix(aws.ToString(s.TopicArn), ".fifo") || !strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:") {
 				continue
 			}
@@ -163,20 +166,22 @@ func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []dl
 	return endpoints, found, nil
 }
 
-// description is what is known of a queue.
+// description is what a lookup found out about a queue.
 type description struct {
-	url, arn     string
+	url, arn string
+	// messageBytes is the largest message that the queue takes.
 	messageBytes int
-	// redrives means that it has a dead-letter queue of its own.
+	// redrives means that the queue has a dead-letter queue of its own.
 	redrives bool
 }
 
-// name is the last part of the ARN.
+// name is the last part of the ARN, for answers and errors.
 func (d *description) name() string { return d.arn[strings.LastIndexByte(d.arn, ':')+1:] }
 
 var errNotFIFO = errors.New("is not FIFO: a standard queue keeps no order, and StartMessageMoveTask of SQS moves its messages as well")
 
-// describe looks a queue up by URL, ARN or name.
+// describe looks a queue up by URL, ARN or name. A queue that is not FIFO is an
+// error.
 func (f *Finder) describe(ctx context.Context, ref string) (*description, error) {
 	d := &description{url: ref}
 	if !strings.HasPrefix(ref, "https://") && !strings.HasPrefix(ref, "http://") {

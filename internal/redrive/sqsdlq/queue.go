@@ -33,16 +33,16 @@ type Queue struct {
 }
 
 var (
-	_ dlq.DeadQueue = (*Queue)(nil)
-	_ dlq.Gauge     = (*Queue)(nil)
+	_ dlq.Queue = (*Queue)(nil)
+	_ dlq.Gauge = (*Queue)(nil)
 )
 
 // NewQueue returns the queue at url.
 func NewQueue(client QueueClient, url string) *Queue { return &Queue{client: client, url: url} }
 
-// Receive implements [dlq.DeadQueue]. When an answer is lost, the receive is
+// Receive implements [dlq.Queue]. When an answer is lost, the receive is
 // repeated by its ReceiveRequestAttemptId.
-func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Dead, error) {
+func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, error) {
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &q.url,
 		MaxNumberOfMessages:         int32(in.Max), //nolint:gosec // from 1 to 10
@@ -55,10 +55,10 @@ func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Dead, error)
 	if err != nil {
 		return nil, fmt.Errorf("receive: %w", err)
 	}
-	dead := make([]dlq.Dead, len(out.Messages))
+	dead := make([]dlq.Received, len(out.Messages))
 	for i := range out.Messages {
 		m := &out.Messages[i]
-		dead[i] = dlq.Dead{
+		dead[i] = dlq.Received{
 			MessageID:       aws.ToString(m.MessageId),
 			Receipt:         aws.ToString(m.ReceiptHandle),
 			GroupID:         m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
@@ -88,7 +88,7 @@ func seconds(d time.Duration) int32 {
 	return int32(min((d+time.Second-1)/time.Second, 43_200)) //nolint:gosec // bounded
 }
 
-// Delete implements [dlq.DeadQueue].
+// Delete implements [dlq.Queue].
 func (q *Queue) Delete(ctx context.Context, receipts []string) []error {
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(receipts))
 	for i := range receipts {
@@ -105,7 +105,7 @@ func (q *Queue) Delete(ctx context.Context, receipts []string) []error {
 	return answered(len(receipts), done, out.Failed)
 }
 
-// Hide implements [dlq.DeadQueue] with ChangeMessageVisibilityBatch.
+// Hide implements [dlq.Queue] with ChangeMessageVisibilityBatch.
 func (q *Queue) Hide(ctx context.Context, receipts []string, d time.Duration) []error {
 	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(receipts))
 	for i := range receipts {

@@ -404,7 +404,7 @@ func TestACanceledRunLetsGoOfEverything(t *testing.T) {
 		}
 		return nil
 	}}
-	engine, err := dlq.NewQueues(dlq.Config{Wait: -1, Receivers: 1})
+	engine, err := dlq.New(dlq.Config{Wait: -1, Receivers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -422,7 +422,7 @@ func TestACanceledRunLetsGoOfEverything(t *testing.T) {
 
 func TestARequestForAnotherSourceIsRefused(t *testing.T) {
 	t.Parallel()
-	engine, err := dlq.NewQueues(dlq.Config{})
+	engine, err := dlq.New(dlq.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -43,7 +43,7 @@ func (t *Target) Limits() outbox.Limits { return t.sender.Limits() }
 // Send implements [dlq.Target] with SendMessageBatch. A request that is
 // refused as a whole is halved and sent again, so that only the message to
 // blame is rejected.
-func (t *Target) Send(ctx context.Context, msgs []dlq.Message) []outbox.Result {
+func (t *Target) Send(ctx context.Context, msgs []dlq.Outgoing) []outbox.Result {
 	// The sender matches, halves and classifies. It sees what it needs for that,
 	// and the place of the message as its body.
 	stand := make([]outbox.Message, len(msgs))
@@ -65,7 +65,7 @@ func (t *Target) Send(ctx context.Context, msgs []dlq.Message) []outbox.Result {
 	})
 }
 
-func entry(id string, m *dlq.Message) types.SendMessageBatchRequestEntry {
+func entry(id string, m *dlq.Outgoing) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		Id: &id, MessageBody: &m.Body, MessageGroupId: &m.GroupID, MessageDeduplicationId: &m.DeduplicationID,
 	}

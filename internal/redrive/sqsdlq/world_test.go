@@ -216,7 +216,7 @@ func (w *world) run(t *testing.T, cfg dlq.Config, req redrive.Request) redrive.A
 func (w *world) runRoute(t *testing.T, cfg dlq.Config, req redrive.Request, route dlq.Route) redrive.Answer {
 	t.Helper()
 	req.Source = redrive.SourceDLQ
-	engine, err := dlq.NewQueues(cfg)
+	engine, err := dlq.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +276,7 @@ func failures(a *redrive.Answer) string {
 
 // faulty is a route whose calls can be tampered with.
 type faulty struct {
-	dlq.DeadQueue
+	dlq.Queue
 	target dlq.Target
 
 	mu sync.Mutex
@@ -303,28 +303,28 @@ func (f *faulty) around(call string, do func()) error {
 	return nil
 }
 
-func (f *faulty) Receive(ctx context.Context, in dlq.Receive) (dead []dlq.Dead, err error) {
-	if fault := f.around("receive", func() { dead, err = f.DeadQueue.Receive(ctx, in) }); fault != nil {
+func (f *faulty) Receive(ctx context.Context, in dlq.Receive) (messages []dlq.Received, err error) {
+	if fault := f.around("receive", func() { messages, err = f.Queue.Receive(ctx, in) }); fault != nil {
 		return nil, fault
 	}
-	return dead, err
+	return messages, err
 }
 
 func (f *faulty) Delete(ctx context.Context, receipts []string) (errs []error) {
-	if fault := f.around("delete", func() { errs = f.DeadQueue.Delete(ctx, receipts) }); fault != nil {
+	if fault := f.around("delete", func() { errs = f.Queue.Delete(ctx, receipts) }); fault != nil {
 		return all(len(receipts), fault)
 	}
 	return errs
 }
 
 func (f *faulty) Hide(ctx context.Context, receipts []string, d time.Duration) (errs []error) {
-	if fault := f.around("hide", func() { errs = f.DeadQueue.Hide(ctx, receipts, d) }); fault != nil {
+	if fault := f.around("hide", func() { errs = f.Queue.Hide(ctx, receipts, d) }); fault != nil {
 		return all(len(receipts), fault)
 	}
 	return errs
 }
 
-func (f *faulty) Send(ctx context.Context, msgs []dlq.Message) (results []outbox.Result) {
+func (f *faulty) Send(ctx context.Context, msgs []dlq.Outgoing) (results []outbox.Result) {
 	if fault := f.around("send", func() { results = f.target.Send(ctx, msgs) }); fault != nil {
 		results = make([]outbox.Result, len(msgs))
 		for i := range results {
@@ -351,7 +351,7 @@ func (w *world) tamper(t *testing.T, f *faulty) dlq.Route {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.DeadQueue, f.target = route.Queue, route.Target
+	f.Queue, f.target = route.Queue, route.Target
 	route.Queue, route.Target = f, f
 	return route
 }

@@ -17,7 +17,7 @@ func text(name, value string) dlq.Attribute {
 
 func TestDeduplicationIDs(t *testing.T) {
 	t.Parallel()
-	ours := dlq.Dead{MessageID: "m1", DeduplicationID: "m0", Attributes: []dlq.Attribute{text("event_id", someID)}}
+	ours := dlq.Received{MessageID: "m1", DeduplicationID: "m0", Attributes: []dlq.Attribute{text("event_id", someID)}}
 	first := dlq.DeduplicationID(&ours)
 	if !regexp.MustCompile(`^` + someID + `#d1\.[0-9a-f]{12}$`).MatchString(first) {
 		t.Errorf("id %q", first)
@@ -36,21 +36,21 @@ func TestDeduplicationIDs(t *testing.T) {
 		t.Errorf("id %q", id)
 	}
 	for _, c := range []struct {
-		dead dlq.Dead
+		dead dlq.Received
 		want string
 	}{
-		{dlq.Dead{MessageID: "m", DeduplicationID: "theirs"}, "theirs#d1."},
-		{dlq.Dead{MessageID: "m"}, "m#d1."},
-		{dlq.Dead{MessageID: "m", DeduplicationID: "theirs", Attributes: []dlq.Attribute{text("event_id", "no uuid"), text("redrives", "-3")}}, "theirs#d1."},
+		{dlq.Received{MessageID: "m", DeduplicationID: "theirs"}, "theirs#d1."},
+		{dlq.Received{MessageID: "m"}, "m#d1."},
+		{dlq.Received{MessageID: "m", DeduplicationID: "theirs", Attributes: []dlq.Attribute{text("event_id", "no uuid"), text("redrives", "-3")}}, "theirs#d1."},
 		// Where the queue keeps the id, ours does not pile up.
-		{dlq.Dead{MessageID: "m", DeduplicationID: "theirs#d1.0123456789ab", Attributes: []dlq.Attribute{text("redrives", "1")}}, "theirs#d2."},
-		{dlq.Dead{MessageID: "m", Body: `{"Type":"Notification","TopicArn":"t","Message":"x","MessageAttributes":{"event_id":{"Type":"String","Value":"` + someID + `"}}}`}, someID + "#d1."},
+		{dlq.Received{MessageID: "m", DeduplicationID: "theirs#d1.0123456789ab", Attributes: []dlq.Attribute{text("redrives", "1")}}, "theirs#d2."},
+		{dlq.Received{MessageID: "m", Body: `{"Type":"Notification","TopicArn":"t","Message":"x","MessageAttributes":{"event_id":{"Type":"String","Value":"` + someID + `"}}}`}, someID + "#d1."},
 	} {
 		if id := dlq.DeduplicationID(&c.dead); !strings.HasPrefix(id, c.want) || len(id) != len(c.want)+12 {
 			t.Errorf("id %q, want %s and a hash", id, c.want)
 		}
 	}
-	long := dlq.Dead{MessageID: "m", DeduplicationID: strings.Repeat("x", 128)}
+	long := dlq.Received{MessageID: "m", DeduplicationID: strings.Repeat("x", 128)}
 	if id := dlq.DeduplicationID(&long); len(id) > 128 || strings.HasPrefix(id, "xx") {
 		t.Errorf("id %q", id)
 	}
@@ -58,14 +58,14 @@ func TestDeduplicationIDs(t *testing.T) {
 
 func TestTheCountGivesWayToASizeLimit(t *testing.T) {
 	t.Parallel()
-	d := dlq.Dead{MessageID: "m", GroupID: "g", Body: strings.Repeat("x", 95)}
+	d := dlq.Received{MessageID: "m", GroupID: "g", Body: strings.Repeat("x", 95)}
 	for limit, want := range map[int]int{95: 0, 109: 0, 110: 1} { // redrives, String and 1 are 15 bytes
 		m, refused := dlq.Back(&dlq.Route{}, &d, limit)
 		if refused != "" || len(m.Attributes) != want || m.Size() > limit {
 			t.Errorf("limit %d: %+v %s", limit, m.Attributes, refused)
 		}
 	}
-	if _, refused := dlq.Back(&dlq.Route{}, &dlq.Dead{MessageID: "m", Body: "x"}, 1000); refused != "NoGroup" {
+	if _, refused := dlq.Back(&dlq.Route{}, &dlq.Received{MessageID: "m", Body: "x"}, 1000); refused != "NoGroup" {
 		t.Errorf("refused %q", refused)
 	}
 }
@@ -78,7 +78,7 @@ func FuzzBack(f *testing.F) {
 	f.Add("m", someID+"#r2", `{"Type":"Notification","TopicArn":"t","Message":"x","MessageAttributes":{"a":{"Type":"Binary","Value":"!"}}}`, "redrives", "2", 10)
 	f.Add("m", strings.Repeat("x", 128), "{", "redrives", "999999999999", 0)
 	f.Fuzz(func(t *testing.T, messageID, dedup, body, name, value string, more int) {
-		d := dlq.Dead{MessageID: messageID, GroupID: "g", DeduplicationID: dedup, Body: body, Attributes: []dlq.Attribute{text(name, value)}}
+		d := dlq.Received{MessageID: messageID, GroupID: "g", DeduplicationID: dedup, Body: body, Attributes: []dlq.Attribute{text(name, value)}}
 		for i := range more % 10 {
 			d.Attributes = append(d.Attributes, text(fmt.Sprintf("more%d", i), "v"))
 		}
