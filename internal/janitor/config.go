@@ -105,11 +105,21 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return c, c.validate()
+	return c, c.faults()
 }
 
-func (c Config) validate() error {
+// Validate returns every fault of the config, each with the name of its field.
+func (c Config) Validate() error {
+	_, err := c.withDefaults()
+	return err
+}
+
+// faults validates a config that has its defaults filled in.
+func (c Config) faults() error {
 	var faults []error
+	add := func(field, problem string, args ...any) {
+		faults = append(faults, &FieldError{Field: field, Problem: fmt.Sprintf(problem, args...)})
+	}
 	for _, n := range []struct {
 		name             string
 		value, low, high int
@@ -123,48 +133,52 @@ func (c Config) validate() error {
 		{"Attempts", c.Attempts, 1, 100},
 	} {
 		if n.value < n.low || n.value > n.high {
-			faults = append(faults, fmt.Errorf("%s: must be %d to %d, is %d", n.name, n.low, n.high, n.value))
+			add(n.name, "must be %d to %d, is %d", n.low, n.high, n.value)
 		}
 	}
 	for _, d := range []struct {
-		name  string
-		value time.Duration
-		least time.Duration
+		name         string
+		value, least time.Duration
 	}{
 		{"AheadFor", c.AheadFor, time.Minute},
 		{"Retention", c.Retention, time.Second},
+		{"ArchiveRetention", c.ArchiveRetention, 0},
+		{"DeadLetterRetention", c.DeadLetterRetention, 0},
 		{"AlarmAge", c.AlarmAge, time.Second},
 		{"RetryMin", c.RetryMin, time.Millisecond},
 		{"Reserve", c.Reserve, time.Millisecond},
 	} {
 		if d.value < d.least {
-			faults = append(faults, fmt.Errorf("%s: must be at least %v, is %v", d.name, d.least, d.value))
+			add(d.name, "must be at least %v, is %v", d.least, d.value)
 		}
 	}
 	if c.Ahead > c.MaxAhead {
-		faults = append(faults, fmt.Errorf("%s: must be at most MaxAhead (%d), is %d", "Ahead", c.MaxAhead, c.Ahead))
+		add("Ahead", "must be at most `MaxAhead` (%d), is %d", c.MaxAhead, c.Ahead)
 	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"ArchiveRetention", c.ArchiveRetention}, {"DeadLetterRetention", c.DeadLetterRetention}} {
-		if d.value < 0 {
-			faults = append(faults, fmt.Errorf("%s: must not be negative, is %v", d.name, d.value))
-		}
-	}
-	if c.ArchiveRetention != 0 && c.ArchiveRetention < c.Retention {
-		faults = append(faults, fmt.Errorf("ArchiveRetention: must be at least Retention (%v), is %v", c.Retention, c.ArchiveRetention))
+	if c.ArchiveRetention > 0 && c.ArchiveRetention < c.Retention {
+		add("ArchiveRetention", "must be at least `Retention` (%v), is %v", c.Retention, c.ArchiveRetention)
 	}
 	if c.Target != nil && c.ArchiveRetention == 0 {
-		faults = append(faults, errors.New("Target: is for what ArchiveRetention removes, which is nothing: set ArchiveRetention"))
+		add("Target", "is for what `ArchiveRetention` removes, which is nothing: set `ArchiveRetention`")
 	}
 	return errors.Join(faults...)
 }
 
+// FieldError is a fault of one field of a [Config].
+type FieldError struct {
+	// Field is the field's name in Go.
+	Field string
+	// Problem says what is wrong and what would be right. Names of other fields
+	// stand in backquotes in it.
+	Problem string
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
+
 // ahead returns how many partitions should be ready above the one in use.
 func (c Config) ahead(rate float64) int {
-	const size = 1_000_000
-	wanted := rate * c.AheadFor.Seconds() / size
+	wanted := rate * c.AheadFor.Seconds() / PartitionSize
 	if wanted >= float64(c.MaxAhead) {
 		return c.MaxAhead
 	}

@@ -178,13 +178,12 @@ func (r *run) verify(ctx context.Context, number int64) (bool, error) {
 
 // deleteRows deletes rows of a partition that is not closed, in batches.
 func (r *run) deleteRows(ctx context.Context, number int64, before time.Time) error {
-	const size = 1_000_000
 	for r.time() {
 		var n int64
 		outcome, err := r.patiently(ctx, func() (Outcome, error) {
 			var outcome Outcome
 			var err error
-			outcome, n, err = r.store.DeleteArchived(ctx, number*size, (number+1)*size-1, before, cleanLimit, false)
+			outcome, n, err = r.store.DeleteArchived(ctx, number*PartitionSize, (number+1)*PartitionSize-1, before, cleanLimit, false)
 			r.report.ExpiredRows += n
 			return outcome, err
 		})

@@ -338,10 +338,10 @@ func TestFindingsSayWhatIsWrong(t *testing.T) {
 
 func TestConfigNamesAllFaults(t *testing.T) {
 	t.Parallel()
-	_, err := janitor.New(nil, janitor.Config{
+	err := janitor.Config{
 		Ahead: -1, MaxAhead: 5000, KeepPartitions: -1, MoveLimit: -1, ExportRows: -1, ExportBytes: -1, Attempts: -1,
 		AheadFor: 1, Retention: 1, AlarmAge: 1, RetryMin: 1, Reserve: 1, ArchiveRetention: -1, DeadLetterRetention: -1,
-	})
+	}.Validate()
 	for _, name := range []string{
 		"Ahead", "MaxAhead", "KeepPartitions", "MoveLimit", "ExportRows", "ExportBytes", "Attempts",
 		"AheadFor", "Retention", "AlarmAge", "RetryMin", "Reserve", "ArchiveRetention", "DeadLetterRetention",
@@ -350,13 +350,19 @@ func TestConfigNamesAllFaults(t *testing.T) {
 			t.Errorf("%s is not named in %v", name, err)
 		}
 	}
-	if _, err = janitor.New(nil, janitor.Config{ArchiveRetention: time.Hour}); err == nil {
-		t.Error("an archive that forgets before the events do")
+	for field, cfg := range map[string]janitor.Config{
+		"ArchiveRetention": {ArchiveRetention: time.Hour}, // shorter than the default of Retention
+		"Target":           {Target: newMemoryTarget()},   // for what is never removed
+	} {
+		fault, ok := errors.AsType[*janitor.FieldError](cfg.Validate())
+		if !ok || fault.Field != field {
+			t.Errorf("%s is not named in %v", field, fault)
+		}
+		if _, err = janitor.New(nil, cfg); err == nil {
+			t.Errorf("New takes a wrong %s", field)
+		}
 	}
-	if _, err = janitor.New(nil, janitor.Config{Target: newMemoryTarget()}); err == nil {
-		t.Error("a target for what is never removed")
-	}
-	if _, err = janitor.New(nil, janitor.Config{}); err != nil {
-		t.Error(errors.Unwrap(err))
+	if err = (janitor.Config{}).Validate(); err != nil {
+		t.Error(err)
 	}
 }

@@ -18,6 +18,10 @@ type Store interface {
 	Inspector
 }
 
+// PartitionSize is how many ids a partition is for, as the schema has it:
+// partition n has the ids from n*PartitionSize up to (n+1)*PartitionSize-1.
+const PartitionSize = 1_000_000
+
 // Partitions are the partitions of the events.
 type Partitions interface {
 	// Sample measures how fast ids are drawn.

@@ -48,8 +48,8 @@ in a folder first, and removed only after these were read again.`,
 				cfg.Target = folder(export)
 			}
 			cfg.Logger = slog.New(slog.DiscardHandler)
-			if _, err := janitor.New(nil, cfg); err != nil {
-				return usagef("%w", err)
+			if err := cfg.Validate(); err != nil {
+				return usagef("%s", asFlags(err))
 			}
 			if budget <= 0 {
 				return usagef("--budget: must be above 0, is %v", budget)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
@@ -77,16 +78,29 @@ func (f *requestFlags) build() (redrive.Request, error) {
 	return r.Defaults(), nil
 }
 
-// quotedField is the name of a field in the text of a fault.
-var quotedField = regexp.MustCompile("`[a-z_]+`")
+var (
+	// quotedField is the name of a field in the text of a fault.
+	quotedField = regexp.MustCompile("`[A-Za-z_]+`")
+	// wordStart is where the second and later words of a field's name in Go begin.
+	wordStart = regexp.MustCompile("([a-z])([A-Z])")
+)
 
-// flagOf returns the flag for a field of a request, quoted or not.
+// flagOf returns the flag for a field of a request, by its name in JSON, or of the
+// janitor's configuration, by its name in Go. The name may be quoted.
 func flagOf(field string) string {
-	name := strings.ReplaceAll(strings.Trim(field, "`"), "_", "-")
-	return "--" + strings.Replace(name, "event-ids", "event-id", 1)
+	name := wordStart.ReplaceAllString(strings.Trim(field, "`"), "${1}_${2}")
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	switch name {
+	case "event-ids":
+		name = "event-id"
+	case "target":
+		name = "export"
+	}
+	return "--" + name
 }
 
-// asFlags names the flags instead of the fields of JSON.
+// asFlags returns the faults of fields that err has, one a line, by the names of
+// flags. It is empty when err has none.
 func asFlags(err error) string {
 	var lines []string
 	var walk func(err error)
@@ -97,13 +111,19 @@ func asFlags(err error) string {
 			}
 			return
 		}
-		if field, ok := err.(*redrive.FieldError); ok { //nolint:errorlint // taken apart, not compared
-			lines = append(lines, flagOf(field.Field)+": "+quotedField.ReplaceAllStringFunc(field.Problem, flagOf))
+		var field, problem string
+		switch fault := err.(type) { //nolint:errorlint // taken apart, not compared
+		case *redrive.FieldError:
+			field, problem = fault.Field, fault.Problem
+		case *janitor.FieldError:
+			field, problem = fault.Field, fault.Problem
+		default:
+			if inner := errors.Unwrap(err); inner != nil {
+				walk(inner)
+			}
 			return
 		}
-		if inner := errors.Unwrap(err); inner != nil {
-			walk(inner)
-		}
+		lines = append(lines, flagOf(field)+": "+quotedField.ReplaceAllStringFunc(problem, flagOf))
 	}
 	walk(err)
 	return strings.Join(lines, "\n")
