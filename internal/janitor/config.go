@@ -24,68 +24,67 @@ const (
 	DefaultReserve        = 5 * time.Second
 )
 
-// Config says how to keep the outbox. The zero value has the defaults.
+// Config sets a [Janitor] up. A field that is zero takes its default constant,
+// unless its comment says otherwise.
 type Config struct {
-	// Ahead is how many partitions, of a million ids each, are ready above the
-	// one in use, at least. Defaults to 3.
+	// Ahead is the least number of partitions, of PartitionSize ids each, that are
+	// ready above the one in use.
 	Ahead int
-	// AheadFor is for how long the partitions ahead should last at the highest
-	// rate of late. Defaults to 24 h.
+	// AheadFor is for how long the partitions ahead should last at the rate of
+	// [Sample].
 	AheadFor time.Duration
-	// MaxAhead bounds the partitions ahead: each costs every read of new events
-	// a little. Defaults to 32.
+	// MaxAhead is the most partitions ahead. Each costs every read of new events a
+	// little.
 	MaxAhead int
 
 	// Retention is how long an event stays in outbox.events after it was sent.
-	// Defaults to 24 h.
 	Retention time.Duration
 	// KeepPartitions is how many full partitions stay in outbox.events for as
-	// long as Retention. Those before them go to the archive as soon as all
-	// their events were sent, since a query without an id locks them all.
-	// Defaults to 32.
+	// long as Retention. Older ones go to the archive as soon as all their events
+	// were sent, because a query without an id locks every partition.
 	KeepPartitions int
-	// MoveLimit is how many rows one statement looks at to move them. Defaults
-	// to 1,000.
+	// MoveLimit is how many rows one statement looks at to move them.
 	MoveLimit int
 
 	// ArchiveRetention is how long an event stays in the archive after it was
-	// sent. Defaults to 0, which is for ever.
+	// sent. Zero is for ever.
 	ArchiveRetention time.Duration
-	// Target takes the rows of the archive before they are removed. Without it
-	// they are removed without a copy. Defaults to none.
+	// Target takes the rows of the archive before ArchiveRetention removes them.
+	// Without it they are removed without a copy.
 	Target Target
-	// Prefix begins the keys of all files in Target. Defaults to none.
+	// Prefix begins the keys of all files in Target. It may be empty.
 	Prefix string
-	// ExportRows and ExportBytes bound one file: its rows, and its compressed
-	// size, of which one row may exceed the rest. Defaults to 50,000 and 16 MiB.
+	// ExportRows is the most rows of one file. ExportBytes is the compressed size
+	// at which a file ends; its last row may exceed it.
 	ExportRows  int
 	ExportBytes int
 
-	// DeadLetterRetention is how long dead letters are kept. Defaults to 0, which
-	// is for ever: they are events that were never delivered.
+	// DeadLetterRetention is how long dead letters are kept. Zero is for ever,
+	// because they are events that were never delivered.
 	DeadLetterRetention time.Duration
-	// AlarmAge is the age at which an unsent event is stale. Defaults to 5 min.
+	// AlarmAge is the age at which an unsent event is stale.
 	AlarmAge time.Duration
 
-	// Attempts is how often a lock is asked for that others hold. Each attempt
-	// may hold everybody up for 50 ms. Defaults to 5.
+	// Attempts is how often a step asks for a lock that is taken. For up to 50 ms
+	// of each attempt, other transactions wait behind the step.
 	Attempts int
-	// RetryMin is the pause before the second attempt; it doubles from there.
-	// Defaults to 250 ms.
+	// RetryMin is the pause before the second attempt. Every further pause is
+	// twice as long.
 	RetryMin time.Duration
-	// Reserve is kept of the time of a run for looking at the whole at its end.
-	// Defaults to 5 s.
+	// Reserve is the time at the end of a run that is kept for reading the health
+	// of the outbox.
 	Reserve time.Duration
 
-	// Observer gets the report of each run. Defaults to none.
+	// Observer gets the report of each run. It may be nil.
 	Observer Observer
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Observer takes reports. Observe is called once at the end of each run, and
-// must not keep the report.
+// Observer gets reports, such as to make metrics of them.
 type Observer interface {
+	// ObserveJanitor is called once at the end of each run. It must not keep the
+	// report.
 	ObserveJanitor(r *Report)
 }
 
@@ -176,7 +175,8 @@ type FieldError struct {
 // Error implements error.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
-// ahead returns how many partitions should be ready above the one in use.
+// ahead returns how many partitions should be ready above the one in use, at a
+// rate in ids a second.
 func (c Config) ahead(rate float64) int {
 	wanted := rate * c.AheadFor.Seconds() / PartitionSize
 	if wanted >= float64(c.MaxAhead) {

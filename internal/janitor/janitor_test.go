@@ -40,7 +40,7 @@ func TestOnlyWhatIsClosedSentAndOldIsArchived(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		prepare func(w *world)
-		held    int64
+		unsent  int64
 	}{
 		"one row is unsent": {func(w *world) {
 			w.sent("25 hours")
@@ -68,7 +68,7 @@ func TestOnlyWhatIsClosedSentAndOldIsArchived(t *testing.T) {
 			w.write(100)
 			c.prepare(w)
 			report := w.run(janitor.Config{})
-			if report.Archived != 0 || report.Moved != 0 || report.Held != c.held {
+			if report.Archived != 0 || report.Moved != 0 || report.UnsentPartitions != c.unsent {
 				t.Errorf("report %+v", report)
 			}
 			same(t, w.where(), map[string]int{"outbox.events_p000000": 100})
@@ -113,7 +113,7 @@ func TestAnOpenTransactionKeepsItsPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.exec("update outbox.events set created_at = now() - " + day + " - " + day + " where aggregate_id = 'late'")
-	if report = w.run(janitor.Config{}); report.Archived != 0 || report.Held != 1 {
+	if report = w.run(janitor.Config{}); report.Archived != 0 || report.UnsentPartitions != 1 {
 		t.Errorf("after the commit: %+v", report)
 	}
 	same(t, w.where(), map[string]int{"outbox.events_p000000": 101})
@@ -295,7 +295,7 @@ func TestWhatIsLeftBehindIsCleanedUp(t *testing.T) {
 	if report.DeadLetters != 10 || report.Redrives != 5 {
 		t.Errorf("when told to: %+v", report)
 	}
-	if !found(&report, "dead_letters") || report.Health.Dead != 10 {
+	if !found(&report, "dead_letters") || report.Health.DeadLetters != 10 {
 		t.Errorf("health %+v", report.Health)
 	}
 }
