@@ -55,7 +55,7 @@ func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.T
 	due := !p.Unsent && !p.Newest.IsZero() && p.Newest.Before(before)
 	if !due {
 		if p.Unsent {
-			r.report.UnsentPartitions++
+			r.report.PartitionsKept++
 		}
 		if p.Sealed {
 			return r.unseal(ctx, p.Number)
@@ -75,7 +75,7 @@ func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.T
 		}
 	}
 	if outcome == Unsent {
-		r.report.UnsentPartitions++
+		r.report.PartitionsKept++
 	}
 	return errors.Join(err, r.unseal(ctx, p.Number))
 }
@@ -99,7 +99,7 @@ func (r *run) moveRows(ctx context.Context, p EventsPartition, before time.Time)
 			return err
 		}
 		if p.Closed && p.Unsent {
-			r.report.UnsentPartitions++
+			r.report.PartitionsKept++
 		}
 	}
 	if !p.Closed || p.Unsent || !r.hasTime() {

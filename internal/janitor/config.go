@@ -88,7 +88,8 @@ type Observer interface {
 	ObserveJanitor(r *Report)
 }
 
-func (c Config) withDefaults() (Config, error) {
+// WithDefaults returns c with the default in every field that is zero.
+func (c Config) WithDefaults() Config {
 	c.Ahead = cmp.Or(c.Ahead, DefaultAhead)
 	c.AheadFor = cmp.Or(c.AheadFor, DefaultAheadFor)
 	c.MaxAhead = cmp.Or(c.MaxAhead, DefaultMaxAhead)
@@ -104,20 +105,35 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return c, c.faults()
+	return c
 }
 
-// Validate returns every fault of the config, each with the name of its field.
+// FieldError is a fault of one field of a [Config].
+type FieldError struct {
+	// Field is the name of the field, such as AheadFor.
+	Field string
+	// Problem says what is wrong with its value and what to change. The names of
+	// other fields stand in backquotes in it.
+	Problem string
+	// Bound is the field that the value was compared with, empty when there is none.
+	Bound string
+}
+
+// Error implements error.
+func (e *FieldError) Error() string {
+	if e.Bound == "" {
+		return e.Field + ": " + e.Problem
+	}
+	return e.Field + ": " + e.Problem + " (" + e.Bound + ")"
+}
+
+// Validate returns every fault of c at once, joined, each a [*FieldError]. Zero
+// fields count as their defaults.
 func (c Config) Validate() error {
-	_, err := c.withDefaults()
-	return err
-}
-
-// faults validates a config that has its defaults filled in.
-func (c Config) faults() error {
+	c = c.WithDefaults()
 	var faults []error
-	add := func(field, problem string, args ...any) {
-		faults = append(faults, &FieldError{Field: field, Problem: fmt.Sprintf(problem, args...)})
+	bad := func(field, format string, args ...any) {
+		faults = append(faults, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
 	}
 	for _, n := range []struct {
 		name             string
@@ -132,48 +148,43 @@ func (c Config) faults() error {
 		{"Attempts", c.Attempts, 1, 100},
 	} {
 		if n.value < n.low || n.value > n.high {
-			add(n.name, "must be %d to %d, is %d", n.low, n.high, n.value)
+			bad(n.name, "must be %d to %d, is %d", n.low, n.high, n.value)
 		}
 	}
 	for _, d := range []struct {
-		name         string
-		value, least time.Duration
+		name  string
+		value time.Duration
+		least time.Duration
 	}{
 		{"AheadFor", c.AheadFor, time.Minute},
 		{"Retention", c.Retention, time.Second},
-		{"ArchiveRetention", c.ArchiveRetention, 0},
-		{"DeadLetterRetention", c.DeadLetterRetention, 0},
 		{"AlarmAge", c.AlarmAge, time.Second},
 		{"RetryMin", c.RetryMin, time.Millisecond},
 		{"Reserve", c.Reserve, time.Millisecond},
 	} {
 		if d.value < d.least {
-			add(d.name, "must be at least %v, is %v", d.least, d.value)
+			bad(d.name, "must be at least %v, is %v", d.least, d.value)
 		}
 	}
 	if c.Ahead > c.MaxAhead {
-		add("Ahead", "must be at most `MaxAhead` (%d), is %d", c.MaxAhead, c.Ahead)
+		faults = append(faults, &FieldError{"Ahead", fmt.Sprintf("is %d, must be at most %d", c.Ahead, c.MaxAhead), "MaxAhead"})
 	}
-	if c.ArchiveRetention > 0 && c.ArchiveRetention < c.Retention {
-		add("ArchiveRetention", "must be at least `Retention` (%v), is %v", c.Retention, c.ArchiveRetention)
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{{"ArchiveRetention", c.ArchiveRetention}, {"DeadLetterRetention", c.DeadLetterRetention}} {
+		if d.value < 0 {
+			bad(d.name, "must not be negative, is %v", d.value)
+		}
+	}
+	if c.ArchiveRetention != 0 && c.ArchiveRetention < c.Retention {
+		faults = append(faults, &FieldError{"ArchiveRetention", fmt.Sprintf("is %v, must be at least %v", c.ArchiveRetention, c.Retention), "Retention"})
 	}
 	if c.Target != nil && c.ArchiveRetention == 0 {
-		add("Target", "is for what `ArchiveRetention` removes, which is nothing: set `ArchiveRetention`")
+		bad("ArchiveRetention", "is 0, so that nothing goes to `Target`: set it, or leave `Target` out")
 	}
 	return errors.Join(faults...)
 }
-
-// FieldError is a fault of one field of a [Config].
-type FieldError struct {
-	// Field is the field's name in Go.
-	Field string
-	// Problem says what is wrong and what would be right. Names of other fields
-	// stand in backquotes in it.
-	Problem string
-}
-
-// Error implements error.
-func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
 // ahead returns how many partitions should be ready above the one in use, at a
 // rate in ids a second.

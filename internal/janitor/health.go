@@ -87,9 +87,9 @@ const (
 	sampleLimit = 10_000
 )
 
-// findings returns what is wrong with the health. unsentPartitions is
-// Report.UnsentPartitions.
-func findings(h *Health, unsentPartitions int64, c *Config) []Finding {
+// findings returns what is wrong with the health. partitionsKept is
+// Report.PartitionsKept.
+func findings(h *Health, partitionsKept int64, c *Config) []Finding {
 	found := []Finding{}
 	add := func(is bool, code, format string, args ...any) {
 		if is {
@@ -105,7 +105,7 @@ func findings(h *Health, unsentPartitions int64, c *Config) []Finding {
 		"%d rows are in outbox.archive_default, where the janitor puts none: partitions of their ids cannot be archived", h.ArchiveDefaultRows)
 	add(h.Blocked > 0, "blocked", "%d aggregates are blocked, the longest for %.0f s", h.Blocked, h.BlockedSeconds)
 	add(h.DeadLetters > 0, "dead_letters", "%d dead letters, the oldest %.0f s old", h.DeadLetters, h.DeadLetterSeconds)
-	add(unsentPartitions > 0, "unsent_partitions", "%d full partitions cannot be archived because of unsent events in them", unsentPartitions)
+	add(partitionsKept > 0, "partitions_kept", "%d full partitions cannot be archived because of unsent events in them", partitionsKept)
 	add(h.PartitionsAhead < 1, "partitions_ahead", "no partition is ready above the one in use")
 	add(h.ArchivePartitions > manyPartitions, "archive_partitions",
 		"the archive has %d partitions: set a retention, or raise max_locks_per_transaction", h.ArchivePartitions)

@@ -28,13 +28,12 @@ type Janitor struct {
 	cfg   Config
 }
 
-// New returns a janitor. Its error has a [FieldError] for each fault of cfg.
+// New returns a janitor. Its error is that of [Config.Validate].
 func New(store Store, cfg Config) (*Janitor, error) {
-	cfg, err := cfg.withDefaults()
-	if err != nil {
-		return nil, fmt.Errorf("config: %w", err)
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("janitor config: %w", err)
 	}
-	return &Janitor{store: store, cfg: cfg}, nil
+	return &Janitor{store: store, cfg: cfg.WithDefaults()}, nil
 }
 
 // run is one run of a janitor.
@@ -208,7 +207,7 @@ func (r *run) inspect(ctx context.Context) {
 		return
 	}
 	r.report.Health = health
-	r.report.Findings = findings(&health, r.report.UnsentPartitions, &r.cfg)
+	r.report.Findings = findings(&health, r.report.PartitionsKept, &r.cfg)
 	if err := r.store.End(ctx); err != nil {
 		r.failed = append(r.failed, fmt.Errorf("end: %w", err))
 	}

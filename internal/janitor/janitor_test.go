@@ -68,7 +68,7 @@ func TestOnlyWhatIsClosedSentAndOldIsArchived(t *testing.T) {
 			w.write(100)
 			c.prepare(w)
 			report := w.run(janitor.Config{})
-			if report.Archived != 0 || report.Moved != 0 || report.UnsentPartitions != c.unsent {
+			if report.Archived != 0 || report.Moved != 0 || report.PartitionsKept != c.unsent {
 				t.Errorf("report %+v", report)
 			}
 			same(t, w.where(), map[string]int{"outbox.events_p000000": 100})
@@ -113,7 +113,7 @@ func TestAnOpenTransactionKeepsItsPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.exec("update outbox.events set created_at = now() - " + day + " - " + day + " where aggregate_id = 'late'")
-	if report = w.run(janitor.Config{}); report.Archived != 0 || report.UnsentPartitions != 1 {
+	if report = w.run(janitor.Config{}); report.Archived != 0 || report.PartitionsKept != 1 {
 		t.Errorf("after the commit: %+v", report)
 	}
 	same(t, w.where(), map[string]int{"outbox.events_p000000": 101})
@@ -350,16 +350,16 @@ func TestConfigNamesAllFaults(t *testing.T) {
 			t.Errorf("%s is not named in %v", name, err)
 		}
 	}
-	for field, cfg := range map[string]janitor.Config{
-		"ArchiveRetention": {ArchiveRetention: time.Hour}, // shorter than the default of Retention
-		"Target":           {Target: newMemoryTarget()},   // for what is never removed
+	for what, cfg := range map[string]janitor.Config{
+		"an archive that forgets before the events do": {ArchiveRetention: time.Hour},
+		"a target for what is never removed":           {Target: newMemoryTarget()},
 	} {
 		fault, ok := errors.AsType[*janitor.FieldError](cfg.Validate())
-		if !ok || fault.Field != field {
-			t.Errorf("%s is not named in %v", field, fault)
+		if !ok || fault.Field != "ArchiveRetention" {
+			t.Errorf("%s: %v", what, fault)
 		}
 		if _, err = janitor.New(nil, cfg); err == nil {
-			t.Errorf("New takes a wrong %s", field)
+			t.Errorf("New takes %s", what)
 		}
 	}
 	if err = (janitor.Config{}).Validate(); err != nil {

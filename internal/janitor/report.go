@@ -11,9 +11,9 @@ type Report struct {
 	Shared bool `json:"shared"`
 	// Rate is Rate of [Sample].
 	Rate float64 `json:"ids_per_second"`
-	// UnsentPartitions is the number of closed partitions of outbox.events that
+	// PartitionsKept is the number of closed partitions of outbox.events that
 	// could not be archived because of unsent events in them.
-	UnsentPartitions int64 `json:"unsent_partitions"`
+	PartitionsKept int64 `json:"partitions_kept"`
 	// LockedSeconds is for how long writers and relays were kept out in all, and
 	// LongestLockSeconds for how long at one time.
 	LockedSeconds      float64 `json:"locked_seconds"`

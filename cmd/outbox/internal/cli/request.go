@@ -117,6 +117,9 @@ func asFlags(err error) string {
 			field, problem = fault.Field, fault.Problem
 		case *janitor.FieldError:
 			field, problem = fault.Field, fault.Problem
+			if fault.Bound != "" {
+				problem += " (" + flagOf(fault.Bound) + ")"
+			}
 		default:
 			if inner := errors.Unwrap(err); inner != nil {
 				walk(inner)
