@@ -1,5 +1,5 @@
 // Command outbox looks after the transactional outbox in a PostgreSQL database:
-// it migrates the schema, shows where events are, and brings back dead ones.
+// it migrates the schema, shows where events are, and brings them back.
 package main
 
 import (

@@ -32,9 +32,9 @@ func TestAsideGolden(t *testing.T) {
 		{FirstID: 60, EventID: other, Dead: true, Destination: "audit", AggregateType: "order", AggregateID: "6", BlockedAt: at, ReleasedAt: &now, Reason: "redriven"},
 	}
 	for name, write := range map[string]func(b *bytes.Buffer, s view.Style) error{
-		"dead_list":    func(b *bytes.Buffer, s view.Style) error { return view.DeadText(b, s, dead, true, now) },
-		"dead_none":    func(b *bytes.Buffer, s view.Style) error { return view.DeadText(b, s, nil, false, now) },
-		"dead_detail":  func(b *bytes.Buffer, s view.Style) error { return view.DeadDetail(b, s, dead, now) },
+		"dead_list":    func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersText(b, s, dead, true, now) },
+		"dead_none":    func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersText(b, s, nil, false, now) },
+		"dead_detail":  func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersDetail(b, s, dead, now) },
 		"blocked_list": func(b *bytes.Buffer, s view.Style) error { return view.BlockedText(b, s, lanes, false, now) },
 		"blocked_none": func(b *bytes.Buffer, s view.Style) error { return view.BlockedText(b, s, nil, false, now) },
 	} {

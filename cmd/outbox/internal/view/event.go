@@ -11,7 +11,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// NotFound is the state of an event that is nowhere.
+// NotFound is the state of an event that no table has.
 const NotFound = "not_found"
 
 // EventJSON writes where an event is as one JSON object, with the field names
@@ -46,7 +46,7 @@ func EventText(w io.Writer, style Style, l *pgstore.Location, now time.Time) err
 	field("aggregate", Printable(l.AggregateType)+" "+Printable(l.AggregateID))
 	field("destination", Printable(l.Destination))
 	field("id", strconv.FormatInt(l.ID, 10))
-	field("shard", strconv.Itoa(l.Shard)+heldBy(l))
+	field("shard", strconv.Itoa(l.Shard)+ownedBy(l))
 	if l.Replays > 0 {
 		field("replays", strconv.Itoa(l.Replays))
 	}
@@ -89,14 +89,15 @@ func redriven(r *pgstore.Redriven, now time.Time) string {
 		text += ", row " + strconv.FormatInt(r.RowID, 10) + " copied to row " + strconv.FormatInt(r.CopyID, 10)
 	}
 	if r.RequestID != "" {
-		text += ", asked for by " + Printable(r.RequestID)
+		text += ", request " + Printable(r.RequestID)
 	}
 	if r.Code != "" {
-		text += ", after it died of " + Printable(r.Code)
+		text += ", buried with " + Printable(r.Code)
 	}
 	return text
 }
 
+// stateShade is the colour of a state.
 func stateShade(s pgstore.State) shade {
 	switch s {
 	case pgstore.Sent, pgstore.Archived:
@@ -109,6 +110,7 @@ func stateShade(s pgstore.State) shade {
 	return plain
 }
 
+// explain says what the state means.
 func explain(l *pgstore.Location) string {
 	switch l.State {
 	case pgstore.Pending:
@@ -117,7 +119,7 @@ func explain(l *pgstore.Location) string {
 		if l.ReleasedAt != nil {
 			return ": its aggregate was released and goes on when a relay sees it"
 		}
-		return ": its aggregate is on hold behind a dead event"
+		return ": its aggregate is blocked behind a dead letter"
 	case pgstore.Sent:
 		return ": its destination accepted it"
 	case pgstore.Archived:
@@ -128,12 +130,13 @@ func explain(l *pgstore.Location) string {
 	return ""
 }
 
-func heldBy(l *pgstore.Location) string {
+// ownedBy says which relay owns the shard of a pending event.
+func ownedBy(l *pgstore.Location) string {
 	if l.State != pgstore.Pending && l.State != pgstore.Blocked {
 		return ""
 	}
 	if l.Holder == "" {
-		return ", held by no relay: see outbox status"
+		return ", owned by no relay: see outbox status"
 	}
-	return ", held by relay " + Printable(l.Holder)
+	return ", owned by relay " + Printable(l.Holder)
 }
