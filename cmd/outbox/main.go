@@ -40,7 +40,7 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 	store := pgstore.New(pool)
 	return cli.Database{
 		Outbox:  store,
-		Aside:   store,
+		Lists:   store,
 		Redrive: store,
 		Replay:  store,
 		Janitor: store,

@@ -1,7 +1,6 @@
-// Dlq-redrive is the Lambda function that brings back what was put aside:
-// messages of dead-letter queues, dead letters and held aggregates of the
-// outbox, and events that are to be sent again. It is invoked by hand, with a
-// JSON request.
+// Dlq-redrive is the Lambda function that brings events back: messages of
+// dead-letter queues, dead letters and blocked aggregates of the outbox, and events
+// that are to be sent again. It is invoked by hand, with a JSON request.
 package main
 
 import (

@@ -114,6 +114,10 @@ func (w *fileWriter) close() (File, []byte, error) {
 	return w.file, content, nil
 }
 
+// ArchiveName is the name of the table that is partition number of the archive, in
+// the schema outbox.
+func ArchiveName(number int64) string { return fmt.Sprintf("archive_p%06d", number) }
+
 // Key names a file below the prefix:
 //
 //	archive_p000012/0000000012000000-0000000012049999-5f16ac20d9a1.jsonl.gz
@@ -122,7 +126,7 @@ func (w *fileWriter) close() (File, []byte, error) {
 // of the SHA-256 of the file: the same rows have the same key, and other rows
 // another. Keys sort as the ids do.
 func Key(f *File) string {
-	return fmt.Sprintf("archive_p%06d/%019d-%019d-%s.jsonl.gz", f.Number, f.From, f.To, hex.EncodeToString(f.Sum[:6]))
+	return fmt.Sprintf("%s/%019d-%019d-%s.jsonl.gz", ArchiveName(f.Number), f.From, f.To, hex.EncodeToString(f.Sum[:6]))
 }
 
 // Exporter writes archived rows to files.

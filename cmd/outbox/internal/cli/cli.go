@@ -35,9 +35,9 @@ type Database struct {
 	Outbox Outbox
 	// Migrate brings the schema up to date and returns the versions it applied.
 	Migrate func(ctx context.Context) ([]int64, error)
-	// Aside lists dead letters and blocked lanes. Redrive and Replay bring events
+	// Lists lists dead letters and blocked lanes. Redrive and Replay bring events
 	// back.
-	Aside   Aside
+	Lists   Lists
 	Redrive rows.Store
 	Replay  replay.Store
 	// Janitor keeps the tables and reads the archive.

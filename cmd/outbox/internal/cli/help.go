@@ -167,9 +167,9 @@ blocks (true when its aggregate is blocked behind it).`,
   outbox dead list --json | jq -r .[].event_id`,
 		},
 		"dead show": {
-			short: "Show a dead event with its payload",
-			long: `Shows a dead event with its payload and headers, which may be personal data. When
-there is no such dead event the exit code is 3; outbox show finds events wherever
+			short: "Show a dead letter with its payload",
+			long: `Shows a dead letter with its payload and headers, which may be personal data. When
+there is no such dead letter the exit code is 3; outbox show finds events wherever
 they are.
 
 With --json it writes the object of outbox dead list, with payload (the text as it

@@ -99,7 +99,7 @@ func (p *Program) archiveList(g *globals) *cobra.Command {
 				shown := make([]archived, 0, len(list))
 				for _, a := range list {
 					shown = append(shown, archived{
-						Partition: fmt.Sprintf("outbox.archive_p%06d", a.Number), Number: a.Number, Closed: a.Closed, Rows: a.Rows, Bytes: a.Bytes,
+						Partition: "outbox." + janitor.ArchiveName(a.Number), Number: a.Number, Closed: a.Closed, Rows: a.Rows, Bytes: a.Bytes,
 						Oldest: stamp(a.Oldest), Newest: stamp(a.Newest),
 					})
 				}

@@ -96,7 +96,7 @@ func (o *operator) run(t *testing.T, args ...string) (code int, out, errs string
 		Out: &stdout, Err: &stderr, Getenv: func(name string) string { return env[name] },
 		Now: func() time.Time { return time.Unix(1e9, 0) },
 		Open: func(context.Context, string) (cli.Database, error) {
-			return cli.Database{Aside: o, Redrive: o, Replay: o, Close: func() {}}, nil
+			return cli.Database{Lists: o, Redrive: o, Replay: o, Close: func() {}}, nil
 		},
 		Queue: func(_ context.Context, r redrive.Request, _ time.Time) (redrive.Answer, error) {
 			o.request = r

@@ -52,18 +52,20 @@ func (p *Program) redriveQueue(ctx context.Context, r redrive.Request, until tim
 // onDatabase returns a function that opens the database and runs the engine that
 // open makes on it.
 func (p *Program) onDatabase(g *globals, open func(db Database) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
-	return func(ctx context.Context, r redrive.Request, until time.Time) (a redrive.Answer, err error) {
-		err = p.with(ctx, g, runLimit, func(ctx context.Context, db Database) error {
-			e, err := open(db)
-			if err != nil {
-				return err
+	return func(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
+		var a redrive.Answer
+		err := p.with(ctx, g, runLimit, func(ctx context.Context, db Database) error {
+			e, openErr := open(db)
+			if openErr != nil {
+				return openErr
 			}
-			a, err = e.Run(ctx, r, until)
+			var runErr error
+			a, runErr = e.Run(ctx, r, until)
 			switch {
-			case errors.Is(err, replay.ErrNotFound):
+			case errors.Is(runErr, replay.ErrNotFound):
 				return &failure{code: exitNo, err: fmt.Errorf("no replay %s: name the filters to begin one", r.Token)}
-			case err != nil:
-				return refused(err, exitUsage)
+			case runErr != nil:
+				return refused(runErr, exitUsage)
 			}
 			return nil
 		})

@@ -16,14 +16,8 @@ import (
 func (p *Program) show(g *globals) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "show <event-id>",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return errors.New("name one event id")
-			}
-			_, err := parseID(args[0])
-			return err
-		},
+		Use:  "show <event-id>",
+		Args: oneEventID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID(args[0])
 			if err != nil {
@@ -57,6 +51,16 @@ func (p *Program) runShow(ctx context.Context, o Outbox, id uuid.UUID, asJSON bo
 	return view.EventText(p.Out, p.style(), &location, p.Now()) //nolint:wrapcheck // says what it did
 }
 
+// oneEventID accepts the arguments of a command that takes one event id.
+func oneEventID(_ *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return errors.New("name one event id")
+	}
+	_, err := parseID(args[0])
+	return err
+}
+
+// parseID reads an event id from the command line.
 func parseID(text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil {

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,8 +13,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// Aside lists the events that wait for an operator.
-type Aside interface {
+// Lists reads the tables of events that wait for an operator.
+type Lists interface {
 	// DeadLetters lists dead letters that pass the filters of r and have an id above
 	// after, limit at most. content says whether payload and headers come with them.
 	DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]pgstore.DeadLetter, error)
@@ -52,7 +51,7 @@ func (p *Program) deadList(g *globals) *cobra.Command {
 				return err
 			}
 			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
-				list, err := db.Aside.DeadLetters(ctx, &r, 0, limit+1, false)
+				list, err := db.Lists.DeadLetters(ctx, &r, 0, limit+1, false)
 				switch {
 				case err != nil:
 					return err //nolint:wrapcheck // the store names the operation
@@ -71,21 +70,15 @@ func (p *Program) deadList(g *globals) *cobra.Command {
 func (p *Program) deadShow(g *globals) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "show <event-id>",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return errors.New("name one event id")
-			}
-			_, err := parseID(args[0])
-			return err
-		},
+		Use:  "show <event-id>",
+		Args: oneEventID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID(args[0])
 			if err != nil {
 				return err
 			}
 			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
-				list, err := db.Aside.DeadLetters(ctx, &redrive.Request{EventIDs: []uuid.UUID{id}}, 0, 100, true)
+				list, err := db.Lists.DeadLetters(ctx, &redrive.Request{EventIDs: []uuid.UUID{id}}, 0, 100, true)
 				switch {
 				case err != nil:
 					return err //nolint:wrapcheck // the store names the operation
@@ -122,7 +115,7 @@ func (p *Program) blockedList(g *globals) *cobra.Command {
 				return usagef("--limit: must be above 0, is %d", limit)
 			}
 			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
-				list, err := db.Aside.BlockedLanes(ctx, &r, limit+1, examine)
+				list, err := db.Lists.BlockedLanes(ctx, &r, limit+1, examine)
 				switch {
 				case err != nil:
 					return err //nolint:wrapcheck // the store names the operation

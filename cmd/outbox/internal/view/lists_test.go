@@ -12,7 +12,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-func TestAsideGolden(t *testing.T) {
+func TestListsGolden(t *testing.T) {
 	t.Parallel()
 	at := now.Add(-10 * time.Minute)
 	dead := []pgstore.DeadLetter{
