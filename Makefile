@@ -52,7 +52,7 @@ test-long: ## run the backlogs that take minutes: 1,000,000 copied rows, 100,000
 
 .PHONY: test-pgbouncer
 test-pgbouncer: ## run the suites of the database through PgBouncer in transaction mode
-	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore ./internal/janitor
+	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor
 
 .PHONY: test-localstack
 test-localstack: ## run only the packages that test against LocalStack
@@ -88,7 +88,7 @@ janitor-campaign: ## archive three million rows beside a relay; fails when it ho
 
 .PHONY: test-newest
 test-newest: ## run the suites of the database on the newest PostgreSQL, which is fetched once
-	go run ./localstack/postgres -embedded -- $(GOTESTSUM) -race ./pkg/outbox/pgstore ./internal/janitor
+	go run ./localstack/postgres -embedded -- $(GOTESTSUM) -race ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor
 
 ##@ Check
 

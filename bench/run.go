@@ -187,7 +187,7 @@ func (t *trial) partitions(ctx context.Context) error {
 		return nil
 	}
 	events := t.Fill + int64(float64(t.Rate)*t.Duration.Seconds())
-	_, err := t.pool.Exec(ctx, "select outbox.make_partitions($1)", min(1000, events/1_000_000+2))
+	_, err := t.pool.Exec(ctx, "select outbox.make_partitions(least(1000, $1::bigint / outbox.partition_size() + 2)::integer)", events)
 	return err
 }
 

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/cli"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
@@ -37,14 +38,26 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 	if err != nil {
 		return cli.Database{}, err //nolint:wrapcheck // says what it did
 	}
-	store := pgstore.New(pool)
+	store := pgadmin.New(pool)
 	return cli.Database{
-		Outbox:  store,
+		Outbox:  checked{Store: store, relays: pgstore.New(pool)},
 		Lists:   store,
 		Redrive: store,
 		Replay:  store,
 		Janitor: store,
-		Migrate: func(ctx context.Context) ([]int64, error) { return pgstore.Migrate(ctx, pool) },
+		Migrate: func(ctx context.Context) (pgstore.Migrated, error) { return pgstore.Migrate(ctx, pool) },
 		Close:   pool.Close,
 	}, nil
+}
+
+// checked is the outbox as the commands show it, with the check that a relay
+// makes before it starts.
+type checked struct {
+	*pgadmin.Store
+	relays *pgstore.Store
+}
+
+// Check implements [cli.Outbox].
+func (c checked) Check(ctx context.Context) error {
+	return c.relays.Check(ctx) //nolint:wrapcheck // says what it did
 }

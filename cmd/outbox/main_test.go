@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
@@ -131,6 +132,23 @@ func TestMigrateRefusesANewerSchema(t *testing.T) {
 	}
 }
 
+func TestStatusNamesAFunctionThatIsOutOfDateAndMigrateMakesIt(t *testing.T) {
+	t.Parallel()
+	database := outboxtest.URL(t)
+	if _, err := connect(t, database).Exec(t.Context(), "update outbox.functions set sha256 = 'of an older text' where name = 'settle'"); err != nil {
+		t.Fatal(err)
+	}
+	if out := must(t, database, "status"); !strings.Contains(out, "run: outbox migrate") || !strings.Contains(out, "outbox.settle") {
+		t.Errorf("status: %q", out)
+	}
+	if out := must(t, database, "migrate"); !strings.HasPrefix(out, "made the function outbox.settle\n") {
+		t.Errorf("migrate: %q", out)
+	}
+	if out := must(t, database, "status"); strings.Contains(out, "run: outbox migrate") {
+		t.Errorf("status after it: %q", out)
+	}
+}
+
 func TestStatusOfAnOlderSchemaSaysToMigrate(t *testing.T) {
 	t.Parallel()
 	database := outboxtest.URL(t)
@@ -229,7 +247,7 @@ func TestStatusAndShowFollowAnEvent(t *testing.T) {
 				t.Errorf("show of event %d lacks %q:\n%s", i, w, out)
 			}
 		}
-		var l pgstore.Location
+		var l pgadmin.Location
 		if err := json.Unmarshal([]byte(must(t, database, "show", "--json", ids[i].String())), &l); err != nil || l.EventID != ids[i] {
 			t.Errorf("show --json of event %d: %+v, %v", i, l, err)
 		}
@@ -313,11 +331,11 @@ func TestRedriveAndReplayFollowAnEvent(t *testing.T) {
 		expect(0, []string{"replay", "--aggregate-type", "order", "--aggregate-id", "1", "--token", token}, want)
 	}
 	expect(0, []string{"show", ids[0].String()}, "replay of", "row 1 sent", "copied to row", "generation 2")
-	var l pgstore.Location
+	var l pgadmin.Location
 	if err := json.Unmarshal([]byte(must(t, database, "show", "--json", ids[0].String())), &l); err != nil {
 		t.Fatal(err)
 	}
-	if l.State != pgstore.Blocked || l.ReplayOf != 1 || len(l.Others) != 1 || l.Others[0].MessageID != "m1" || len(l.Redrives) != 2 {
+	if l.State != pgadmin.Blocked || l.ReplayOf != 1 || len(l.Others) != 1 || l.Others[0].MessageID != "m1" || len(l.Redrives) != 2 {
 		t.Errorf("show --json = %+v", l)
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/boot"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // live is the environment of a deployed function.
@@ -31,10 +31,10 @@ func (l live) Run(ctx context.Context, requestID string, req redrive.Request, un
 	l.Thaw()
 	engines := redrive.Engines{
 		DLQ: l.Queues,
-		Rows: l.onDatabase(func(store *pgstore.Store) (redrive.Engine, error) {
+		Rows: l.onDatabase(func(store *pgadmin.Store) (redrive.Engine, error) {
 			return rows.New(store, rows.Config{RequestID: requestID, Progress: l.redriving(ctx)})
 		}),
-		Replay: l.onDatabase(func(store *pgstore.Store) (redrive.Engine, error) {
+		Replay: l.onDatabase(func(store *pgadmin.Store) (redrive.Engine, error) {
 			return replay.New(store, replay.Config{RequestID: requestID, Progress: l.replaying(ctx)})
 		}),
 	}
@@ -43,7 +43,7 @@ func (l live) Run(ctx context.Context, requestID string, req redrive.Request, un
 
 // onDatabase returns a function that connects to the outbox and runs the engine
 // that open makes on it.
-func (l live) onDatabase(open func(*pgstore.Store) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
+func (l live) onDatabase(open func(*pgadmin.Store) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
 	return func(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
 		store, err := l.Store(ctx)
 		if err != nil {

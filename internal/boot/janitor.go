@@ -13,6 +13,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor/s3export"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/telemetry"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
@@ -115,12 +116,11 @@ func (j *Janitor) Open(ctx context.Context, logger *slog.Logger, metrics io.Writ
 	if err != nil {
 		return nil, err
 	}
-	store := pgstore.New(pool)
-	if err = store.Check(ctx); err != nil {
+	if err = pgstore.New(pool).Check(ctx); err != nil {
 		pool.Close()
 		return nil, fmt.Errorf("database: %w", err)
 	}
-	made, err := janitor.New(store, cfg)
+	made, err := janitor.New(pgadmin.New(pool), cfg)
 	if err != nil {
 		pool.Close()
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/sqsdlq"
@@ -93,7 +94,7 @@ func (r *RedriveRuntime) Queues(ctx context.Context, req redrive.Request, until 
 var errNoDatabase = errors.New("no database is configured, only dead-letter queues can be redriven: set OUTBOX_DATABASE_URL or OUTBOX_DATABASE_SECRET_ARN")
 
 // Store connects to the outbox, the first time that it is needed.
-func (r *RedriveRuntime) Store(ctx context.Context) (*pgstore.Store, error) {
+func (r *RedriveRuntime) Store(ctx context.Context) (*pgadmin.Store, error) {
 	if !r.cfg.HasDatabase() {
 		return nil, errNoDatabase
 	}
@@ -108,7 +109,7 @@ func (r *RedriveRuntime) Store(ctx context.Context) (*pgstore.Store, error) {
 		}
 		r.pool = pool
 	}
-	return pgstore.New(r.pool), nil
+	return pgadmin.New(r.pool), nil
 }
 
 // Thaw makes ready for use after the environment may have been frozen.

@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
@@ -26,7 +27,7 @@ const (
 	phaseTime  = 8 * time.Second
 	lockBar    = time.Second
 	p99Bar     = 1.5
-	perPhase   = 1_000_000
+	perPhase   = janitor.PartitionSize
 	writeEvery = 5 * time.Millisecond
 )
 
@@ -46,15 +47,15 @@ func BenchmarkArchiveBesideARelay(b *testing.B) {
 		}
 	}
 	for i := range phases {
-		exec("select setval('outbox.events_id_seq', greatest($1::bigint * 1000000, 1), false)", i)
+		exec("select setval('outbox.events_id_seq', greatest($1::bigint * outbox.partition_size(), 1), false)", i)
 		exec(`insert into outbox.events (aggregate_type, aggregate_id, event_type, payload, created_at, sent_at, message_id, sequence_number)
 			select 'order', (i % 1000)::text, 'order.changed', json_build_object('n', i, 'text', repeat('x', 300)),
 			       now() - $1::integer * interval '2 days', now() - $1::integer * interval '2 days', 'm', i::text
 			from generate_series(1, $2::integer) i`, phases-i, perPhase-10)
 	}
-	exec(fmt.Sprintf("select setval('outbox.events_id_seq', %d, false)", phases*1_000_000))
+	exec(fmt.Sprintf("select setval('outbox.events_id_seq', %d, false)", phases*janitor.PartitionSize))
 	// A relay that ran all the time would have read these.
-	exec("update outbox.shards set low = $1", phases*1_000_000-1)
+	exec("update outbox.shards set low = $1", phases*janitor.PartitionSize-1)
 	exec("vacuum analyze outbox.events_p000000, outbox.events_p000001, outbox.events_p000002")
 
 	broker := &memory.Broker{Delay: 5 * time.Millisecond}
@@ -104,7 +105,7 @@ func BenchmarkArchiveBesideARelay(b *testing.B) {
 		s := span{from: time.Now(), archives: i%2 == 1}
 		end := time.NewTimer(phaseTime)
 		if s.archives {
-			j, newErr := janitor.New(store, janitor.Config{Retention: time.Duration(phases-i/2)*48*time.Hour - 24*time.Hour, Logger: slog.New(slog.DiscardHandler)})
+			j, newErr := janitor.New(pgadmin.New(pool), janitor.Config{Retention: time.Duration(phases-i/2)*48*time.Hour - 24*time.Hour, Logger: slog.New(slog.DiscardHandler)})
 			if newErr != nil {
 				b.Fatal(newErr)
 			}
@@ -127,7 +128,7 @@ func BenchmarkArchiveBesideARelay(b *testing.B) {
 	group.Wait()
 
 	var calm, busy []time.Duration
-	rows, err := pool.Query(b.Context(), "select event_id::text, created_at from outbox.events where id > $1", phases*1_000_000-1)
+	rows, err := pool.Query(b.Context(), "select event_id::text, created_at from outbox.events where id > $1", phases*janitor.PartitionSize-1)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -34,8 +34,8 @@ type Health struct {
 	BlockedSeconds float64 `json:"blocked_seconds"`
 	// DeadLetters counts dead letters, and DeadLetterSeconds is the age of the
 	// oldest.
-	DeadLetters       int64   `json:"dead"`
-	DeadLetterSeconds float64 `json:"dead_seconds"`
+	DeadLetters       int64   `json:"dead_letters"`
+	DeadLetterSeconds float64 `json:"dead_letter_seconds"`
 	// DeadTuples and LiveTuples are what PostgreSQL estimates for the hot tables.
 	// LastAutovacuum is when autovacuum last ran on one of the events' partitions,
 	// nil when it never did.

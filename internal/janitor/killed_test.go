@@ -16,6 +16,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/memory"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
@@ -51,7 +52,7 @@ func (k *tracer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQu
 func (*tracer) TraceQueryEnd(context.Context, *pgx.Conn, pgx.TraceQueryEndData) {}
 
 // traced returns a store on connections of its own.
-func (w *world) traced(k *tracer, name string) *pgstore.Store {
+func (w *world) traced(k *tracer, name string) *pgadmin.Store {
 	w.t.Helper()
 	config := w.pool.Config().Copy()
 	if k != nil {
@@ -64,7 +65,7 @@ func (w *world) traced(k *tracer, name string) *pgstore.Store {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(pool.Close)
-	return pgstore.New(pool)
+	return pgadmin.New(pool)
 }
 
 // history is an outbox with something for every step of a janitor to do.
@@ -247,7 +248,7 @@ func TestJanitorsBesideARelayUnderLoad(t *testing.T) {
 		}
 		return outbox.Result{Class: outbox.Accepted}
 	}}
-	carrier, err := relay.New(w.store, relay.Config{
+	carrier, err := relay.New(pgstore.New(w.pool), relay.Config{
 		Destinations: map[string]relay.Destination{"default": {Sink: broker}}, SweepEvery: 200 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -270,7 +271,7 @@ func TestJanitorsBesideARelayUnderLoad(t *testing.T) {
 		if ticks++; ticks%6 > 2 {
 			return nil
 		}
-		_, closeErr := w.pool.Exec(ctx, "select setval('outbox.events_id_seq', (last_value / 1000000 + 1) * 1000000) from outbox.events_id_seq")
+		_, closeErr := w.pool.Exec(ctx, "select setval('outbox.events_id_seq', (outbox.current_partition() + 1) * outbox.partition_size())")
 		return closeErr
 	})
 	s.go1(50*time.Millisecond, func(ctx context.Context) error { return redrive(ctx, w.pool) })

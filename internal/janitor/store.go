@@ -19,8 +19,8 @@ type Store interface {
 	Inspector
 }
 
-// PartitionSize is how many ids a partition is for, as the schema has it:
-// partition n has the ids from n*PartitionSize up to (n+1)*PartitionSize-1.
+// PartitionSize is how many ids a partition is for, which is what the schema's
+// outbox.partition_size() answers: partition n has the ids from n*PartitionSize up to (n+1)*PartitionSize-1.
 const PartitionSize = 1_000_000
 
 // DefaultPartition is the number that stands for outbox.events_default, the

@@ -10,21 +10,21 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // world is an outbox and its janitor.
 type world struct {
 	t     *testing.T
 	pool  *pgxpool.Pool
-	store *pgstore.Store
+	store *pgadmin.Store
 }
 
 func newWorld(t *testing.T, opts ...outboxtest.DBOption) *world {
 	t.Helper()
 	pool := outboxtest.DB(t, append(opts, outboxtest.MaxConns(16))...)
-	w := &world{t: t, pool: pool, store: pgstore.New(pool)}
+	w := &world{t: t, pool: pool, store: pgadmin.New(pool)}
 	// The database is cloned from one that may be older than the test.
 	w.exec("update outbox.janitor set sampled_at = clock_timestamp()")
 	return w
@@ -84,7 +84,7 @@ func (w *world) draw(id int64) {
 // close goes on to the ids of the partition after the one in use.
 func (w *world) close() {
 	w.t.Helper()
-	w.draw((query[int64](w.t, w.pool, "select last_value / 1000000 from outbox.events_id_seq") + 1) * 1_000_000)
+	w.draw(query[int64](w.t, w.pool, "select (outbox.current_partition() + 1) * outbox.partition_size()"))
 }
 
 func (w *world) config(c janitor.Config) janitor.Config {

@@ -14,13 +14,13 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -45,7 +45,7 @@ const deadEvents = "select event_id from outbox.dead_letters"
 
 func (w *world) redrive(r redrive.Request) redrive.Answer {
 	w.t.Helper()
-	e, err := rows.New(pgstore.New(w.pool), rows.Config{RequestID: "test", Batch: 4})
+	e, err := rows.New(pgadmin.New(w.pool), rows.Config{RequestID: "test", Batch: 4})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -203,7 +203,7 @@ func TestRedriveOfASkippedEventNeedsConfirmation(t *testing.T) {
 // failing is a store whose calls fail from the k-th on, for one call without an
 // effect or after it: what a process leaves that is killed there.
 type failing struct {
-	*pgstore.Store
+	*pgadmin.Store
 	left  int
 	after bool
 }
@@ -263,7 +263,7 @@ func TestRedriveKilledBetweenItsTransactions(t *testing.T) {
 				}
 				w.until("all lanes are on hold", func() bool { return number(t, w.pool, "select count(*) from outbox.blocked") == dead })
 				w.again(deadEvents)
-				e, err := rows.New(&failing{Store: pgstore.New(w.pool), left: k, after: after}, rows.Config{Batch: 3})
+				e, err := rows.New(&failing{Store: pgadmin.New(w.pool), left: k, after: after}, rows.Config{Batch: 3})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -309,7 +309,7 @@ func TestRedriveTerminatedInsideItsTransaction(t *testing.T) {
 	}
 	answer := make(chan redrive.Answer, 1)
 	go func() {
-		e, err := rows.New(pgstore.New(w.pool), rows.Config{})
+		e, err := rows.New(pgadmin.New(w.pool), rows.Config{})
 		if err != nil {
 			t.Error(err)
 		}
@@ -360,7 +360,7 @@ func TestTwoRedrivesAtOnceBesideRelays(t *testing.T) {
 	var group sync.WaitGroup
 	for _, source := range []redrive.Source{redrive.SourceDeadLetters, redrive.SourceDeadLetters, redrive.SourceBlocked} {
 		group.Go(func() {
-			e, err := rows.New(pgstore.New(w.pool), rows.Config{Batch: 4})
+			e, err := rows.New(pgadmin.New(w.pool), rows.Config{Batch: 4})
 			if err != nil {
 				t.Error(err)
 				return
@@ -407,7 +407,7 @@ func TestReplayUnderLoadKeepsOrderAndIsNotDroppedAsADuplicate(t *testing.T) {
 	last := number(t, w.pool, "select max(id) from outbox.events")
 	stop := w.flow(aggregates, before)
 	w.until("new events flow", func() bool { return number(t, w.pool, "select count(*) from outbox.events") > last+2*aggregates })
-	e, err := replay.New(pgstore.New(w.pool), replay.Config{RequestID: "test", SearchLimit: 30})
+	e, err := replay.New(pgadmin.New(w.pool), replay.Config{RequestID: "test", SearchLimit: 30})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -478,7 +478,7 @@ func TestReplayKilledBetweenItsTransactions(t *testing.T) {
 			w.again("select event_id from outbox.events where replay_of is null")
 			token := ""
 			config := replay.Config{SearchLimit: 8 + (kills+1)*aggregates*events, Progress: func(a redrive.Answer, _ replay.Progress) { token = a.Token }}
-			e, err := replay.New(&failing{Store: pgstore.New(w.pool), left: k, after: after}, config)
+			e, err := replay.New(&failing{Store: pgadmin.New(w.pool), left: k, after: after}, config)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -494,7 +494,7 @@ func TestReplayKilledBetweenItsTransactions(t *testing.T) {
 				if !a.More || a.Token != request.Token || token != "" && token != request.Token {
 					t.Fatalf("killed: %+v", a)
 				}
-				e, err = replay.New(pgstore.New(w.pool), config)
+				e, err = replay.New(pgadmin.New(w.pool), config)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -134,9 +134,8 @@ func makeTemplate(ctx context.Context, server string) (name string, err error) {
 	if err != nil || exists {
 		return name, err
 	}
-	// 'outb' in ASCII, and a number that no migration uses. The lock ends with
-	// the connection.
-	if _, err = conn.Exec(ctx, "select pg_advisory_lock(1869968504, 100)"); err != nil {
+	// The lock ends with the connection.
+	if _, err = conn.Exec(ctx, "select pg_advisory_lock(hashtextextended('outbox template', 0))"); err != nil {
 		return "", fmt.Errorf("lock: %w", err)
 	}
 	exists, err = databaseExists(ctx, conn, name)

@@ -12,9 +12,11 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 )
 
-// Config says how to connect. Only URL is required.
+// Config says how to connect to the database of an outbox. Only URL is required.
 type Config struct {
 	// URL is a PostgreSQL connection string, as a URL or in keyword form. With
 	// Password set it needs none itself.
@@ -22,28 +24,29 @@ type Config struct {
 	// MaxConns bounds the pool. A relay uses one connection to read, one to
 	// settle and one to renew. Defaults to 4.
 	MaxConns int
-	// ExecMode is how statements are sent. The default never leaves a named
-	// statement behind, so that no plan made for an empty table outlives it and
-	// poolers in transaction mode work. Defaults to
-	// [pgx.QueryExecModeCacheDescribe].
+	// ExecMode is how statements are sent. Defaults to
+	// [pgx.QueryExecModeCacheDescribe], which leaves no named statement in a
+	// session: poolers in transaction mode bear none, and the plan of one that was
+	// made for an empty table would be used for a full one.
 	ExecMode pgx.QueryExecMode
 	// ConnectTimeout bounds one attempt to connect. Defaults to 5 s.
 	ConnectTimeout time.Duration
 	// PingTimeout bounds the check of a connection that was idle. Defaults to 1 s.
 	PingTimeout time.Duration
-	// MaxConnLifetime closes connections of this age, so that a fleet spreads
-	// over the nodes again; a tenth of it is added at random. Defaults to 20 min.
+	// MaxConnLifetime is the age at which a connection is closed, so that after a
+	// failover the connections spread over the nodes again; up to a tenth of it is
+	// added at random. Defaults to 20 min.
 	MaxConnLifetime time.Duration
-	// Password, when set, gives the password of each new connection: an IAM
-	// token, or a secret from a cache. It must be safe for concurrent use.
+	// Password, when set, returns the password for each new connection, such as an
+	// IAM token or a secret from a cache. It must be safe for concurrent use.
 	Password func(ctx context.Context, host string, port uint16, user string) (string, error)
-	// RootCAs are the authorities that may sign the server's certificate where
-	// URL says sslmode=verify-full and names no sslrootcert. Defaults to those
-	// of the system.
+	// RootCAs are the authorities that may sign the server's certificate, where
+	// URL says sslmode=verify-full and names no sslrootcert. Defaults to the
+	// authorities of the system.
 	RootCAs *x509.CertPool
-	// OnAuthFailure, when set, is called when a password was refused, or may
-	// have been by a pooler that does not say, before it is asked for again. A
-	// cache drops its secret here.
+	// OnAuthFailure, when set, is called when a password was refused, and before
+	// Password is called again: a cache drops its secret then. It is also called
+	// for an error with which a pooler may mean a refused password.
 	OnAuthFailure func()
 }
 
@@ -70,8 +73,8 @@ func (c Config) validate() error {
 	return errors.Join(faults...)
 }
 
-// Connect opens a pool and makes sure that it leads to a database. The caller
-// closes the pool. Errors wrap [ErrUnreachable] or [ErrDenied].
+// Connect opens a pool and makes one connection, to find out whether it leads to a
+// database. The caller closes the pool. Errors wrap [ErrUnreachable] or [ErrDenied].
 //
 // Connections set nothing in their session, because RDS Proxy would pin it:
 // give the login a statement_timeout with ALTER ROLE ... SET. The isolation
@@ -86,15 +89,15 @@ func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, translate("connect", err)
+		return nil, pgdb.Translate("connect", err)
 	}
 	err = pool.Ping(ctx)
-	if isAuthFailure(err) && c.Password != nil {
+	if pgdb.IsAuthFailure(err) && c.Password != nil {
 		err = pool.Ping(ctx)
 	}
 	if err != nil {
 		pool.Close()
-		return nil, translate("connect", err)
+		return nil, pgdb.Translate("connect", err)
 	}
 	return pool, nil
 }
@@ -128,7 +131,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	}
 	closesOn := config.ConnConfig.OnPgError
 	config.ConnConfig.OnPgError = func(conn *pgconn.PgConn, pgErr *pgconn.PgError) bool {
-		if isAuthFailure(pgErr) && c.OnAuthFailure != nil {
+		if pgdb.IsAuthFailure(pgErr) && c.OnAuthFailure != nil {
 			c.OnAuthFailure()
 		}
 		// A node that became a replica would refuse every settlement to come.
@@ -140,8 +143,9 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// trust sets the authorities where the system's would be asked. The weaker
-// modes of sslmode skip that or bring their own.
+// trust sets the authorities of a TLS configuration that would use those of the
+// system. The weaker modes of sslmode verify nothing or have authorities of their
+// own, and stay as they are.
 func trust(config *tls.Config, authorities *x509.CertPool) {
 	if config != nil && config.RootCAs == nil && !config.InsecureSkipVerify {
 		config.RootCAs = authorities

@@ -1,92 +1,28 @@
 package pgstore
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"io"
-	"net"
+import "github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 
-	"github.com/jackc/pgx/v5/pgconn"
-)
-
-// Errors of this package wrap one of these where the caller, or who operates
-// it, can do something about it. All others are passed on as they are.
+// Errors of this package wrap one of these where the caller, or the operator of
+// the database, can do something about it. All others are passed on as they are.
 var (
 	// ErrUnreachable means that no connection could be made or that it broke.
 	// The outcome of what was under way is unknown. Trying again may help.
-	ErrUnreachable = errors.New("the database cannot be reached: check its address, its security group and that it runs")
+	ErrUnreachable = pgdb.ErrUnreachable
 	// ErrDenied means that the login or a privilege was refused.
-	ErrDenied = errors.New("the database denied access: check user and password, and grant the role outbox_relay, outbox_writer or outbox_janitor")
+	ErrDenied = pgdb.ErrDenied
 	// ErrSchema means that the schema is missing or older than this package.
-	ErrSchema = errors.New("the outbox schema is missing or too old: run: outbox migrate")
+	ErrSchema = pgdb.ErrSchema
+	// ErrSchemaNewer means that the schema is newer than this package. A relay
+	// works with it; [Migrate] leaves it as it is.
+	ErrSchemaNewer = pgdb.ErrSchemaNewer
 	// ErrReadOnly means that the connection led to a replica, as old ones do
 	// after a failover. The connection was closed; trying again may help.
-	ErrReadOnly = errors.New("the database is read-only: connect to the writer endpoint")
-	// ErrBusy means that the database gave way to others: too many connections,
-	// a deadlock, a timeout of its own. Nothing was changed. Trying again helps.
-	ErrBusy = errors.New("the database is busy")
+	ErrReadOnly = pgdb.ErrReadOnly
+	// ErrBusy means that the database ended the transaction because of others:
+	// too many connections, a deadlock, a timeout of its own. Nothing was
+	// changed. Trying again helps.
+	ErrBusy = pgdb.ErrBusy
 	// ErrSettings means that the database has settings under which events
 	// would be lost.
-	ErrSettings = errors.New("the database's settings do not allow it")
+	ErrSettings = pgdb.ErrSettings
 )
-
-// ErrNotFound means that there is no such event.
-var ErrNotFound = errors.New("no such event")
-
-// translate names the operation and wraps what can be done about err.
-func translate(op string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if kind := kindOf(err); kind != nil && !errors.Is(err, kind) {
-		return fmt.Errorf("%s: %w: %w", op, kind, err)
-	}
-	return fmt.Errorf("%s: %w", op, err)
-}
-
-func kindOf(err error) error {
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		return kindOfCode(pgErr.Code)
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return nil
-	}
-	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-		return ErrUnreachable
-	}
-	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return ErrUnreachable
-	}
-	return nil
-}
-
-// kindOfCode sorts the SQLSTATEs of appendix A of the PostgreSQL manual.
-func kindOfCode(code string) error {
-	switch code {
-	case "28P01", "28000", "42501": // invalid_password, invalid_authorization_specification, insufficient_privilege
-		return ErrDenied
-	case "3F000", "42P01", "42883", "42703": // invalid_schema_name, undefined_table, undefined_function, undefined_column
-		return ErrSchema
-	case "25006": // read_only_sql_transaction
-		return ErrReadOnly
-	case "40001", "40P01", "55P03", "57014", "53300": // serialization_failure, deadlock_detected, lock_not_available, query_canceled, too_many_connections
-		return ErrBusy
-	case "57P01", "57P02", "57P03", "3D000": // admin_shutdown, crash_shutdown, cannot_connect_now, invalid_catalog_name
-		return ErrUnreachable
-	case "55000": // object_not_in_prerequisite_state, raised by outbox.join_relay
-		return ErrSettings
-	}
-	if len(code) == 5 && code[:2] == "08" { // connection exceptions
-		return ErrUnreachable
-	}
-	return nil
-}
-
-// isAuthFailure reports whether a password may have been refused. PgBouncer
-// 1.18 says protocol_violation then, as it does when it has no room for a client
-// or does not know the database: asking for the password again costs little.
-func isAuthFailure(err error) bool {
-	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code == "28P01" || pgErr.Code == "28000" || pgErr.Code == "08P01")
-}

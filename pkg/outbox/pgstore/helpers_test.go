@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"testing"
@@ -217,13 +216,4 @@ func waitBlocked(t *testing.T, pool *pgxpool.Pool) {
 			t.Fatal(fmt.Errorf("nothing waits for a lock: %w", t.Context().Err()))
 		}
 	}
-}
-
-func statement(t *testing.T, name string) string {
-	t.Helper()
-	text, err := os.ReadFile("sql/" + name + ".sql")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }

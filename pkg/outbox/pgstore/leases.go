@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -15,13 +14,17 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-var (
-	//go:embed sql/join.sql
-	joinSQL string
-	//go:embed sql/renew.sql
-	renewSQL string
-	//go:embed sql/leave.sql
-	leaveSQL string
+const (
+	joinSQL = `select outbox.join_relay(
+			$1::uuid, $2::text,
+			$3::bigint * interval '1 microsecond', $4::bigint * interval '1 microsecond', $5::bigint * interval '1 microsecond',
+			$6::integer)`
+	renewSQL = `select outbox.renew_relay(
+			$1::uuid, $2::bigint * interval '1 microsecond', $3::integer, $4::boolean,
+			$5::smallint[], $6::bigint[], $7::smallint[],
+			$8::bigint, $9::bigint[], $10::bigint[],
+			$11::text[], $12::text[], $13::text[], $14::text[]::timestamptz[])::text`
+	leaveSQL = "select outbox.leave_relay($1::uuid, $2::smallint[], $3::bigint[], $4::bigint, $5::bigint[], $6::bigint[])"
 )
 
 // Join implements [relay.Leases]. Asked again with the same id, it answers the

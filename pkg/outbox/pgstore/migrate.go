@@ -2,83 +2,112 @@ package pgstore
 
 import (
 	"context"
-	"embed"
+	"database/sql"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"strconv"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 )
-
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-//go:embed sql/check.sql
-var checkSQL string
 
 // versionTable is where goose records which migrations were applied.
 const versionTable = "outbox.migrations"
 
-// Migrate brings the schema to the version of this package and returns the
-// versions it applied: none when there was nothing to do. Many may call it at
-// once; they take turns under an advisory lock of the session, so the pool must
-// lead to the server itself and not through a pooler in transaction mode or
-// RDS Proxy. One connection more than the pool's holds the lock. Each migration
-// is one transaction.
-//
-// The caller must own the schema outbox or be allowed to create it. Where it
-// may not create roles, it is told how in a notice, and the grants wait for
-// outbox.grant_roles().
-func Migrate(ctx context.Context, pool *pgxpool.Pool) ([]int64, error) {
-	applied, err := migrate(ctx, pool)
-	return applied, translate("migrate", err)
+// Migrated says what [Migrate] changed. It is empty when there was nothing to do.
+type Migrated struct {
+	// Versions are the numbered migrations that were applied.
+	Versions []int64
+	// Functions are the functions that were created or replaced, and Dropped those
+	// that this package has no more.
+	Functions, Dropped []string
 }
 
-func migrate(ctx context.Context, pool *pgxpool.Pool) (applied []int64, err error) {
+// Migrate brings the schema to the version of this package: it applies the numbered
+// migrations that are missing and makes the functions anew whose text has changed.
+// A schema that is newer stays as it is, and the error wraps [ErrSchemaNewer].
+//
+// Many may call Migrate at once; they take turns under an advisory lock of the
+// session, so the pool must lead to the server itself and not through a pooler in
+// transaction mode or RDS Proxy. One connection more than the pool's has the lock.
+// Each migration is one transaction, and the functions change with the last of
+// them.
+//
+// The login must own the schema outbox or be allowed to create it. Where it may not
+// create roles, a notice says how to, and outbox.grant_roles() makes the grants
+// afterwards.
+func Migrate(ctx context.Context, pool *pgxpool.Pool) (Migrated, error) {
+	done, err := migrate(ctx, pool, readSchema())
+	return done, pgdb.Translate("migrate", err)
+}
+
+func migrate(ctx context.Context, pool *pgxpool.Pool, s schema) (done Migrated, err error) {
 	unlock, err := lockSchema(ctx, pool)
 	if err != nil {
-		return nil, err
+		return done, err
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, fmt.Errorf("read migrations: %w", err)
-	}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+	u := upgrade{schema: s}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, nil,
+		goose.WithGoMigrations(u.migrations()...),
 		goose.WithTableName(versionTable),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithLogger(goose.NopLogger()),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("read migrations: %w", err)
+		return done, fmt.Errorf("read migrations: %w", err)
+	}
+	version, err := provider.GetDBVersion(ctx)
+	if err != nil {
+		return done, fmt.Errorf("read version: %w", err)
+	}
+	if version > s.version() {
+		return done, fmt.Errorf("%w: it has version %d, this program knows %d", ErrSchemaNewer, version, s.version())
 	}
 	results, err := provider.Up(ctx)
 	for _, r := range results {
-		applied = append(applied, r.Source.Version)
+		done.Versions = append(done.Versions, r.Source.Version)
 	}
-	return applied, err //nolint:wrapcheck // goose names the migration
+	if err != nil {
+		return done, err //nolint:wrapcheck // goose names the migration
+	}
+	// Without a migration that is missing, functions may still have another text.
+	if err := inTransaction(ctx, db, u.finish); err != nil {
+		return done, err
+	}
+	done.Functions, done.Dropped = u.made, u.dropped
+	return done, nil
 }
 
-// The class of the outbox's advisory locks is 'outb' in ASCII. 1 is for leases
-// and 2 for partitions, both in the migrations.
+func inTransaction(ctx context.Context, db *sql.DB, f func(ctx context.Context, tx *sql.Tx) error) (err error) {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	if err := f(ctx, tx); err != nil {
+		return errors.Join(err, tx.Rollback())
+	}
+	return tx.Commit() //nolint:wrapcheck // the caller names what it did
+}
+
+// The class of the outbox's advisory locks and the number of this package's own,
+// the one for migrations. It is taken before the schema is there;
+// outbox.lock_class() has the numbers of the others.
 const (
 	lockClass   = 1869968504
 	lockMigrate = 3
 )
 
-// lockSchema makes migrations of one database take turns, and makes the schema
-// that the version table lives in. goose's own lock comes after that table and
-// polls once a second. The connection is not the pool's: those who wait for the
-// lock could take all of them away from the one who holds it.
+// lockSchema makes migrations of one database take turns, and makes the schema for
+// the version table. goose's own lock would come after that table, and polls once a
+// second. The connection is not one of the pool's: callers that wait for the lock
+// could take all of those from the caller that has it.
 func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, err error) {
 	config := pool.Config()
 	if config.BeforeConnect != nil {
@@ -93,12 +122,12 @@ func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, e
 	unlock = func() (err error) {
 		uncancelled := context.WithoutCancel(ctx)
 		defer func() { err = errors.Join(err, conn.Close(uncancelled)) }()
-		var held bool
-		err = conn.QueryRow(uncancelled, "select pg_advisory_unlock($1::integer, $2::integer)", lockClass, lockMigrate).Scan(&held)
+		var locked bool
+		err = conn.QueryRow(uncancelled, "select pg_advisory_unlock($1::integer, $2::integer)", lockClass, lockMigrate).Scan(&locked)
 		if err != nil {
 			return fmt.Errorf("unlock: %w", err)
 		}
-		if !held {
+		if !locked {
 			return errors.New("unlock: the session was swapped: migrate through a direct connection, not a pooler or RDS Proxy")
 		}
 		return nil
@@ -106,6 +135,8 @@ func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, e
 	if _, err = conn.Exec(ctx, "select pg_advisory_lock($1::integer, $2::integer)", lockClass, lockMigrate); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), conn.Close(context.WithoutCancel(ctx)))
 	}
+	// CREATE SCHEMA IF NOT EXISTS asks for a right on the database even where the
+	// schema is there.
 	var exists bool
 	err = conn.QueryRow(ctx, "select exists (select from pg_catalog.pg_namespace where nspname = 'outbox')").Scan(&exists)
 	if err == nil && !exists {
@@ -115,109 +146,4 @@ func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, e
 		return nil, errors.Join(fmt.Errorf("create schema: %w", err), unlock())
 	}
 	return unlock, nil
-}
-
-// Version is the version of the schema that this package needs.
-func Version() int64 {
-	var latest int64
-	for _, m := range migrationFiles() {
-		latest = max(latest, m.version)
-	}
-	return latest
-}
-
-// MigrationSQL writes all migrations as plain SQL in one transaction, for
-// teams that migrate with a tool of their own. It also records the versions, so
-// that [Store.Check] and [Migrate] know what is there. It is for a database
-// that has no outbox yet.
-func MigrationSQL(w io.Writer) error {
-	var b strings.Builder
-	b.WriteString(`begin;
-
-create schema if not exists outbox;
-
-create table outbox.migrations (
-    id         integer primary key generated by default as identity,
-    version_id bigint not null,
-    is_applied boolean not null,
-    tstamp     timestamp not null default now()
-);
-insert into outbox.migrations (version_id, is_applied) values (0, true);
-`)
-	for _, m := range migrationFiles() {
-		text, err := migrations.ReadFile("migrations/" + m.name)
-		if err != nil {
-			return fmt.Errorf("migration sql: %w", err)
-		}
-		fmt.Fprintf(&b, "\n-- %s\n", m.name)
-		for line := range strings.Lines(string(text)) {
-			if strings.HasPrefix(line, "-- +goose Down") {
-				break
-			}
-			if !strings.HasPrefix(line, "-- +goose") {
-				b.WriteString(line)
-			}
-		}
-		fmt.Fprintf(&b, "\ninsert into outbox.migrations (version_id, is_applied) values (%d, true);\n", m.version)
-	}
-	b.WriteString("\ncommit;\n")
-	if _, err := io.WriteString(w, b.String()); err != nil {
-		return fmt.Errorf("migration sql: %w", err)
-	}
-	return nil
-}
-
-type migration struct {
-	version int64
-	name    string
-}
-
-// migrationFiles lists the migrations in order. Their names are part of the
-// program, so a bad one is a fault of the build.
-func migrationFiles() []migration {
-	entries, err := migrations.ReadDir("migrations")
-	if err != nil {
-		panic(err)
-	}
-	files := make([]migration, 0, len(entries))
-	for _, e := range entries {
-		number, _, _ := strings.Cut(e.Name(), "_")
-		version, err := strconv.ParseInt(number, 10, 64)
-		if err != nil {
-			panic(err)
-		}
-		files = append(files, migration{version: version, name: e.Name()})
-	}
-	return files
-}
-
-// Check makes sure that the database can be used safely: that its schema is
-// not older than this package ([ErrSchema]), that it is not a replica
-// ([ErrReadOnly]), and that nobody changed the settings that the order of ids
-// and the search for gaps rest on ([ErrSettings]).
-func (s *Store) Check(ctx context.Context) error {
-	var (
-		version   int64
-		isolation string
-		cache     int64
-		replica   bool
-	)
-	err := s.do(ctx, "check", func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, checkSQL).Scan(&version, &isolation, &cache, &replica)
-	})
-	switch {
-	case errors.Is(err, pgx.ErrNoRows):
-		return fmt.Errorf("check: %w", ErrSchema)
-	case err != nil:
-		return err
-	case version < Version():
-		return fmt.Errorf("check: %w: it has version %d, this program needs %d", ErrSchema, version, Version())
-	case replica:
-		return fmt.Errorf("check: %w", ErrReadOnly)
-	case isolation != "read committed":
-		return fmt.Errorf("check: %w: default_transaction_isolation is %q: set it to read committed for the login", ErrSettings, isolation)
-	case cache != 1:
-		return fmt.Errorf("check: %w: the sequence outbox.events_id_seq has CACHE %d, must be 1", ErrSettings, cache)
-	}
-	return nil
 }

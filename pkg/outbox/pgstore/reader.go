@@ -19,20 +19,16 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-var (
-	//go:embed sql/scan.sql
-	scanSQL string
-	//go:embed sql/backfill.sql
-	backfillSQL string
-	//go:embed sql/sweep.sql
-	sweepSQL string
-	//go:embed sql/writers.sql
-	writersSQL string
-	//go:embed sql/gaps.sql
-	gapsSQL string
-	//go:embed sql/backlog.sql
-	backlogSQL string
+const (
+	scanSQL     = "select * from outbox.read_new($1::bigint, $2::smallint[], $3::integer)"
+	backfillSQL = "select * from outbox.read_deferred($1::text, $2::text, $3::text, $4::bigint, $5::smallint[], $6::integer, $7::integer, $8::boolean)"
+	sweepSQL    = "select * from outbox.read_unsent($1::bigint, $2::bigint, $3::smallint[], $4::integer)"
+	gapsSQL     = "select * from outbox.read_gaps($1::bigint[], $2::bigint[], $3::smallint[], $4::integer)"
+	backlogSQL  = "select pending, oldest from outbox.read_backlog($1::bigint, $2::integer)"
 )
+
+//go:embed sql/writers.sql
+var writersSQL string
 
 // Fetch implements [relay.Reader]. The statements go to the server as one
 // batch: scans, backfills, writers, gaps. Each takes a snapshot of its own,

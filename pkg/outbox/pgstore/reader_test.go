@@ -419,7 +419,7 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	}
 	for _, args := range statements {
 		file, _ := args[0].(string)
-		if _, err := old.Exec(t.Context(), statement(t, file), args[1:]...); err != nil {
+		if _, err := old.Exec(t.Context(), pgstore.Statements()[file], args[1:]...); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -430,7 +430,7 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	}
 	for name, args := range statements {
 		file, _ := args[0].(string)
-		explain := "explain (analyze, buffers, format json) " + statement(t, file)
+		explain := "explain (analyze, buffers, format json) " + pgstore.Statements()[file]
 		bounded(t, name+", planned before", file, query[[]byte](t, old, explain, args[1:]...))
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -481,7 +481,7 @@ func TestAPageOfASweepIsBoundedWhileVacuumIsHeldBack(t *testing.T) {
 		tx := begin(t, pool)
 		var text []byte
 		for range 2 { // the first time, a new session reads the catalogue as well
-			text = query[[]byte](t, tx, explain+statement(t, "sweep"), from, before, shards, 1000)
+			text = query[[]byte](t, tx, explain+pgstore.Statements()["sweep"], from, before, shards, 1000)
 		}
 		if err := tx.Rollback(t.Context()); err != nil {
 			t.Fatal(err)

@@ -15,12 +15,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-var (
-	//go:embed sql/settle.sql
-	settleSQL string
-	//go:embed sql/bury.sql
-	burySQL string
-)
+const settleSQL = "select outbox.settle($1::uuid, $2::bigint[], $3::text[], $4::text[])"
+
+//go:embed sql/bury.sql
+var burySQL string
 
 // nearby is how far apart two dead ids of one statement may lie: its planner may
 // read every unsent row between the lowest and the highest. A statement of n ids

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -34,17 +35,7 @@ func New(pool *pgxpool.Pool) *Store {
 	return &Store{pool: pool, known: make(map[uuid.UUID][]relay.ShardLease)}
 }
 
-// do runs f with a connection of the pool. Where the password was refused it
-// connects once more, because [Config.OnAuthFailure] may have dropped an old
-// one.
+// do runs f with a connection of the pool; see [pgdb.Call].
 func (s *Store) do(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
-	conn, err := s.pool.Acquire(ctx)
-	if isAuthFailure(err) {
-		conn, err = s.pool.Acquire(ctx)
-	}
-	if err != nil {
-		return translate(op, err)
-	}
-	defer conn.Release()
-	return translate(op, f(conn))
+	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
 }

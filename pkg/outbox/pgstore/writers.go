@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// writerTracker keeps the name of a writing transaction stable when it is
-// prepared for two-phase commit.
+// writerTracker names the transactions that may fill gaps, each by one name for as
+// long as it is open, also when it is prepared for two-phase commit.
 //
 // PREPARE TRANSACTION hands the transaction's locks from its virtual
 // transaction id, such as 3/1234, to a name made of its transaction id, such
-// as -1/740. A gap that waits for 3/1234 would expire at that moment although
-// the transaction may still commit. The database does not tell which became
+// as -1/740. A gap that waits for 3/1234 would be given up at that moment although
+// the transaction may still commit. The database does not say which name became
 // which, so a virtual id that disappears while prepared transactions appear is
-// reported until all of those have ended.
+// reported until all of those have ended. It is safe for concurrent use.
 type writerTracker struct {
 	mu       sync.Mutex
 	open     []string
@@ -22,7 +22,7 @@ type writerTracker struct {
 	renamed  map[string][]string // a virtual id that is gone: the prepared ones it may have become
 }
 
-// see takes what the database lists and returns what gaps are to wait for.
+// see takes the names that the database lists and returns those that gaps wait for.
 func (t *writerTracker) see(listed []string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

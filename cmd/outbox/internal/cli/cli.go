@@ -15,6 +15,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
@@ -23,9 +24,9 @@ import (
 // Outbox is what the commands that only look need of the outbox.
 type Outbox interface {
 	// Status reads the state of the outbox and counts at most limit events.
-	Status(ctx context.Context, limit int) (pgstore.Status, error)
-	// Lookup finds an event, or returns pgstore.ErrNotFound.
-	Lookup(ctx context.Context, eventID uuid.UUID) (pgstore.Location, error)
+	Status(ctx context.Context, limit int) (pgadmin.Status, error)
+	// Lookup finds an event, or returns pgadmin.ErrNotFound.
+	Lookup(ctx context.Context, eventID uuid.UUID) (pgadmin.Location, error)
 	// Check returns what makes the database unsafe to use.
 	Check(ctx context.Context) error
 }
@@ -33,9 +34,9 @@ type Outbox interface {
 // Database is an open database.
 type Database struct {
 	Outbox Outbox
-	// Migrate brings the schema up to date and returns the versions it applied.
-	Migrate func(ctx context.Context) ([]int64, error)
-	// Lists lists dead letters and blocked lanes. Redrive and Replay bring events
+	// Migrate brings the schema up to date and returns what it changed.
+	Migrate func(ctx context.Context) (pgstore.Migrated, error)
+	// Lists reads dead letters and blocked lanes. Redrive and Replay bring events
 	// back.
 	Lists   Lists
 	Redrive rows.Store

@@ -11,14 +11,15 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/cli"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // double is an outbox with the answers that a test gives it.
 type double struct {
-	status   pgstore.Status
-	location pgstore.Location
-	applied  []int64
+	status   pgadmin.Status
+	location pgadmin.Location
+	migrated pgstore.Migrated
 	err      error
 	check    error
 	openErr  error
@@ -27,12 +28,12 @@ type double struct {
 	deadline time.Duration
 }
 
-func (d *double) Status(_ context.Context, limit int) (pgstore.Status, error) {
+func (d *double) Status(_ context.Context, limit int) (pgadmin.Status, error) {
 	d.status.PendingLimit = limit
 	return d.status, d.err
 }
 
-func (d *double) Lookup(context.Context, uuid.UUID) (pgstore.Location, error) {
+func (d *double) Lookup(context.Context, uuid.UUID) (pgadmin.Location, error) {
 	return d.location, d.err
 }
 
@@ -48,7 +49,7 @@ func (d *double) open(ctx context.Context, url string) (cli.Database, error) {
 	}
 	return cli.Database{
 		Outbox:  d,
-		Migrate: func(context.Context) ([]int64, error) { return d.applied, d.err },
+		Migrate: func(context.Context) (pgstore.Migrated, error) { return d.migrated, d.err },
 		Close:   func() { d.closed++ },
 	}, nil
 }
@@ -157,7 +158,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		{"time-out", double{err: context.DeadlineExceeded}, []string{"status"}, "raise --timeout (30s)"},
 		{"interrupt", double{err: context.Canceled}, []string{"status"}, "interrupted"},
 		{"check cannot be read", double{check: pgstore.ErrUnreachable}, []string{"status"}, "cannot be reached"},
-		{"schema too new to migrate", double{status: pgstore.Status{SchemaVersion: 99}}, []string{"migrate"}, "upgrade the outbox command"},
+		{"schema too new to migrate", double{err: pgstore.ErrSchemaNewer}, []string{"migrate"}, "upgrade the outbox command"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -176,9 +177,10 @@ func TestMigrateSaysWhatItApplied(t *testing.T) {
 		code int
 		want string
 	}{
-		{double{applied: []int64{1, 2}, status: pgstore.Status{SchemaVersion: 1}}, 0, "applied migration 1\napplied migration 2\nthe schema is at version 1\n"},
-		{double{status: pgstore.Status{SchemaVersion: 1}}, 0, "nothing to do: the schema is at version 1\n"},
-		{double{applied: []int64{1}, err: errors.New("second failed")}, 1, "applied migration 1\n"},
+		{double{migrated: pgstore.Migrated{Versions: []int64{1, 2}, Functions: []string{"a"}}}, 0, "applied migration 1\napplied migration 2\nthe schema is at version 1\n"},
+		{double{migrated: pgstore.Migrated{Functions: []string{"a"}, Dropped: []string{"b"}}}, 0, "made the function outbox.a\ndropped the function outbox.b\nthe schema is at version 1\n"},
+		{double{}, 0, "nothing to do: the schema is at version 1\n"},
+		{double{migrated: pgstore.Migrated{Versions: []int64{1}}, err: errors.New("second failed")}, 1, "applied migration 1\n"},
 	} {
 		if code, out, _ := c.d.run(t, local, "migrate"); code != c.code || out != c.want {
 			t.Errorf("code %d, out %q, want %d, %q", code, out, c.code, c.want)
@@ -200,7 +202,7 @@ func TestStatusWarnsOfUnsafeSettingsAndStillShows(t *testing.T) {
 
 func TestCheckExitsWithThree(t *testing.T) {
 	t.Parallel()
-	d := double{status: pgstore.Status{DeadLetters: 1}}
+	d := double{status: pgadmin.Status{DeadLetters: 1}}
 	for _, c := range []struct {
 		args []string
 		code int
@@ -223,7 +225,7 @@ func TestCheckExitsWithThree(t *testing.T) {
 
 func TestShowOfNoEventExitsWithThree(t *testing.T) {
 	t.Parallel()
-	d := double{err: pgstore.ErrNotFound}
+	d := double{err: pgadmin.ErrNotFound}
 	if code, out, errs := d.run(t, local, "show", eventID); code != 3 || out != "" || !strings.Contains(errs, eventID) {
 		t.Errorf("code %d, out %q, err %q", code, out, errs)
 	}

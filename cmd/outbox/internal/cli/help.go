@@ -41,8 +41,10 @@ func helpTable() map[string]help {
 	return map[string]help{
 		"migrate": {
 			short: "Create the schema outbox, or bring it up to date",
-			long: `Creates the schema outbox, or brings it up to date. It may run again, and several
-may run at once: they take turns.
+			long: `Creates the schema outbox, or brings it up to date: it applies the numbered
+migrations that are missing, and makes the functions anew whose text has changed.
+It may run again, and several may run at once: they take turns. A schema that is
+newer than this command stays as it is.
 
 Connect to the server itself: an advisory lock of the session does not work
 through RDS Proxy or a pooler in transaction mode. The user must be able to
@@ -82,7 +84,7 @@ The payload is not shown. When there is no such event the exit code is 3.
 
 With --json the fields are: state (pending, blocked, sent, dead, archived or
 not_found), event_id, id, destination, aggregate_type, aggregate_id, event_type,
-shard, replays, created_at, and where they apply holder, blocked_by,
+shard, replays, created_at, and where they apply owner, blocked_by,
 block_reason, released_at, sent_at, message_id, sequence_number, dead_at,
 attempts, code, reason, replay_of (the row that this one copies), others (the other
 rows of the event) and redrives (redriven_at, source, request_id, row_id, copy_id,
@@ -189,8 +191,8 @@ that keeps order at any price (on_reject block).`,
 yet, in the order of their first events. Events that wait are counted among the
 first 100,000 pending ones.
 
-With --json it writes a list of objects: first_id, event_id, dead (false when the
-event that it is blocked behind is no dead letter any more), destination, aggregate_type,
+With --json it writes a list of objects: first_id, event_id, dead_letter (false when
+the event that it is blocked behind is none any more), destination, aggregate_type,
 aggregate_id, blocked_at, released_at, reason and waiting.`,
 			example: `  outbox blocked list --destination orders`,
 		},

@@ -9,19 +9,19 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // Lists reads the tables of events that wait for an operator.
 type Lists interface {
 	// DeadLetters lists dead letters that pass the filters of r and have an id above
 	// after, limit at most. content says whether payload and headers come with them.
-	DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]pgstore.DeadLetter, error)
+	DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]pgadmin.DeadLetter, error)
 	// BlockedLanes lists blocked lanes of the destination and the aggregate of r,
 	// limit at most. The events that wait in them are counted among the first examine
 	// pending events.
-	BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]pgstore.BlockedLane, error)
+	BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]pgadmin.BlockedLane, error)
 }
 
 // examine is how many pending events are looked at to count those of blocked lanes.

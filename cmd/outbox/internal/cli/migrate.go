@@ -30,8 +30,8 @@ func (p *Program) migrate(g *globals) *cobra.Command {
 }
 
 func (p *Program) runMigrate(ctx context.Context, db Database) error {
-	applied, err := db.Migrate(ctx)
-	for _, version := range applied {
+	done, err := db.Migrate(ctx)
+	for _, version := range done.Versions {
 		if writeErr := p.printf("applied migration %d\n", version); writeErr != nil {
 			return writeErr
 		}
@@ -39,18 +39,23 @@ func (p *Program) runMigrate(ctx context.Context, db Database) error {
 	if err != nil {
 		return err
 	}
-	st, err := db.Outbox.Status(ctx, 1)
-	if err != nil {
-		return err //nolint:wrapcheck // the store names the operation
+	// A first migration makes every function there is.
+	if len(done.Versions) == 0 || done.Versions[0] > 1 {
+		for _, name := range done.Functions {
+			if err := p.printf("made the function outbox.%s\n", name); err != nil {
+				return err
+			}
+		}
 	}
-	switch known := pgstore.Version(); {
-	case st.SchemaVersion > known:
-		return fmt.Errorf("the schema has version %d, newer than the %d that this program knows: upgrade the outbox command", st.SchemaVersion, known)
-	case len(applied) == 0:
-		return p.printf("nothing to do: the schema is at version %d\n", st.SchemaVersion)
-	default:
-		return p.printf("the schema is at version %d\n", st.SchemaVersion)
+	for _, name := range done.Dropped {
+		if err := p.printf("dropped the function outbox.%s\n", name); err != nil {
+			return err
+		}
 	}
+	if len(done.Versions)+len(done.Functions)+len(done.Dropped) == 0 {
+		return p.printf("nothing to do: the schema is at version %d\n", pgstore.Version())
+	}
+	return p.printf("the schema is at version %d\n", pgstore.Version())
 }
 
 func (p *Program) printf(format string, args ...any) error {

@@ -12,17 +12,17 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/cli"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 // operator is an outbox whose answers a test gives, and that remembers what it
 // was asked for.
 type operator struct {
-	dead    []pgstore.DeadLetter
-	lanes   []pgstore.BlockedLane
+	dead    []pgadmin.DeadLetter
+	lanes   []pgadmin.BlockedLane
 	rows    [][]rows.Row
 	steps   []replay.Step
 	queue   redrive.Answer
@@ -33,12 +33,12 @@ type operator struct {
 	calls   []string
 }
 
-func (o *operator) DeadLetters(_ context.Context, r *redrive.Request, _ int64, limit int, _ bool) ([]pgstore.DeadLetter, error) {
+func (o *operator) DeadLetters(_ context.Context, r *redrive.Request, _ int64, limit int, _ bool) ([]pgadmin.DeadLetter, error) {
 	o.request = *r
 	return o.dead[:min(limit, len(o.dead))], o.err
 }
 
-func (o *operator) BlockedLanes(_ context.Context, r *redrive.Request, limit, _ int) ([]pgstore.BlockedLane, error) {
+func (o *operator) BlockedLanes(_ context.Context, r *redrive.Request, limit, _ int) ([]pgadmin.BlockedLane, error) {
 	o.request = *r
 	return o.lanes[:min(limit, len(o.lanes))], o.err
 }
@@ -236,8 +236,8 @@ func TestExitCodeOfARedriveSaysWhetherAllWasDone(t *testing.T) {
 func TestListsSayThatThereIsMore(t *testing.T) {
 	t.Parallel()
 	o := operator{
-		dead:  []pgstore.DeadLetter{{ID: 4, EventID: uuid.MustParse(eventID)}, {ID: 9}},
-		lanes: []pgstore.BlockedLane{{FirstID: 4, AggregateID: "a1"}, {FirstID: 5, AggregateID: "a2"}},
+		dead:  []pgadmin.DeadLetter{{ID: 4, EventID: uuid.MustParse(eventID)}, {ID: 9}},
+		lanes: []pgadmin.BlockedLane{{FirstID: 4, AggregateID: "a1"}, {FirstID: 5, AggregateID: "a2"}},
 	}
 	if code, out, errs := o.run(t, "dead", "list", "--limit", "1"); code != 0 || !strings.Contains(out, eventID) || !strings.Contains(out, "there are more: add --id-from 5") {
 		t.Errorf("dead list: code %d, %q, %q", code, out, errs)

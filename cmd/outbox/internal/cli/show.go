@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
 func (p *Program) show(g *globals) *cobra.Command {
@@ -35,7 +35,7 @@ func (p *Program) show(g *globals) *cobra.Command {
 func (p *Program) runShow(ctx context.Context, o Outbox, id uuid.UUID, asJSON bool) error {
 	location, err := o.Lookup(ctx, id)
 	switch {
-	case errors.Is(err, pgstore.ErrNotFound):
+	case errors.Is(err, pgadmin.ErrNotFound):
 		if asJSON {
 			if writeErr := view.NotFoundJSON(p.Out, id); writeErr != nil {
 				return writeErr //nolint:wrapcheck // says what it did

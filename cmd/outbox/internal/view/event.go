@@ -8,15 +8,15 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
 // NotFound is the state of an event that no table has.
 const NotFound = "not_found"
 
 // EventJSON writes where an event is as one JSON object, with the field names
-// of [pgstore.Location].
-func EventJSON(w io.Writer, l *pgstore.Location) error { return writeJSON(w, l) }
+// of [pgadmin.Location].
+func EventJSON(w io.Writer, l *pgadmin.Location) error { return writeJSON(w, l) }
 
 // NotFoundJSON writes that there is no such event.
 func NotFoundJSON(w io.Writer, id uuid.UUID) error {
@@ -28,7 +28,7 @@ func NotFoundJSON(w io.Writer, id uuid.UUID) error {
 
 // EventText writes where an event is, for people. now is the time that ages
 // count from.
-func EventText(w io.Writer, style Style, l *pgstore.Location, now time.Time) error {
+func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) error {
 	p := &printer{w: w}
 	field := func(name, value string) {
 		if value != "" {
@@ -58,7 +58,7 @@ func EventText(w io.Writer, style Style, l *pgstore.Location, now time.Time) err
 	field("message id", Printable(l.MessageID))
 	field("sequence number", Printable(l.SequenceNumber))
 	at("dead", l.DeadAt)
-	if l.State == pgstore.Dead {
+	if l.State == pgadmin.Dead {
 		field("attempts", strconv.Itoa(l.Attempts))
 	}
 	field("code", Printable(l.Code))
@@ -82,7 +82,7 @@ func EventText(w io.Writer, style Style, l *pgstore.Location, now time.Time) err
 }
 
 // redriven is one line of the history of an event.
-func redriven(r *pgstore.Redriven, now time.Time) string {
+func redriven(r *pgadmin.Redriven, now time.Time) string {
 	text := moment(r.RedrivenAt) + " (" + Duration(max(0, now.Sub(r.RedrivenAt))) + " ago) from " + Printable(r.Source) +
 		" as generation " + strconv.Itoa(r.Generation) + " to " + Printable(r.Destination)
 	if r.CopyID != 0 {
@@ -98,45 +98,45 @@ func redriven(r *pgstore.Redriven, now time.Time) string {
 }
 
 // stateShade is the colour of a state.
-func stateShade(s pgstore.State) shade {
+func stateShade(s pgadmin.State) shade {
 	switch s {
-	case pgstore.Sent, pgstore.Archived:
+	case pgadmin.Sent, pgadmin.Archived:
 		return green
-	case pgstore.Pending:
+	case pgadmin.Pending:
 		return yellow
-	case pgstore.Dead, pgstore.Blocked:
+	case pgadmin.Dead, pgadmin.Blocked:
 		return red
 	}
 	return plain
 }
 
 // explain says what the state means.
-func explain(l *pgstore.Location) string {
+func explain(l *pgadmin.Location) string {
 	switch l.State {
-	case pgstore.Pending:
+	case pgadmin.Pending:
 		return ": waits for its turn"
-	case pgstore.Blocked:
+	case pgadmin.Blocked:
 		if l.ReleasedAt != nil {
 			return ": its aggregate was released and goes on when a relay sees it"
 		}
 		return ": its aggregate is blocked behind a dead letter"
-	case pgstore.Sent:
+	case pgadmin.Sent:
 		return ": its destination accepted it"
-	case pgstore.Archived:
+	case pgadmin.Archived:
 		return ": sent, and moved out of the hot table"
-	case pgstore.Dead:
+	case pgadmin.Dead:
 		return ": it cannot be published as it is"
 	}
 	return ""
 }
 
 // ownedBy says which relay owns the shard of a pending event.
-func ownedBy(l *pgstore.Location) string {
-	if l.State != pgstore.Pending && l.State != pgstore.Blocked {
+func ownedBy(l *pgadmin.Location) string {
+	if l.State != pgadmin.Pending && l.State != pgadmin.Blocked {
 		return ""
 	}
-	if l.Holder == "" {
+	if l.Owner == "" {
 		return ", owned by no relay: see outbox status"
 	}
-	return ", owned by relay " + Printable(l.Holder)
+	return ", owned by relay " + Printable(l.Owner)
 }

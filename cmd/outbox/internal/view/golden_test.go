@@ -11,8 +11,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -46,8 +46,8 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 // shards gives the shards of each range to an owner, uuid.Nil for nobody.
-func shards(owners map[[2]int]uuid.UUID) []pgstore.ShardStatus {
-	all := make([]pgstore.ShardStatus, outbox.Shards)
+func shards(owners map[[2]int]uuid.UUID) []pgadmin.ShardStatus {
+	all := make([]pgadmin.ShardStatus, outbox.Shards)
 	for i := range all {
 		all[i].Shard = i
 		for r, owner := range owners {
@@ -59,18 +59,18 @@ func shards(owners map[[2]int]uuid.UUID) []pgstore.ShardStatus {
 	return all
 }
 
-func relay(id uuid.UUID, name string, age, lease, run time.Duration) pgstore.RelayStatus {
-	return pgstore.RelayStatus{RelayID: id, Name: name, StartedAt: now.Add(-age), LeaseUntil: now.Add(lease), RunUntil: now.Add(run)}
+func relay(id uuid.UUID, name string, age, lease, run time.Duration) pgadmin.RelayStatus {
+	return pgadmin.RelayStatus{RelayID: id, Name: name, StartedAt: now.Add(-age), LeaseUntil: now.Add(lease), RunUntil: now.Add(run)}
 }
 
-func healthy() pgstore.Status {
-	return pgstore.Status{
+func healthy() pgadmin.Status {
+	return pgadmin.Status{
 		Now: now, SchemaVersion: 1, Pending: 1234, PendingLimit: 100_000,
-		Destinations: []pgstore.DestinationStatus{
+		Destinations: []pgadmin.DestinationStatus{
 			{Destination: "audit", Pending: 34, Oldest: now.Add(-120 * time.Millisecond)},
 			{Destination: "default", Pending: 1200, Oldest: now.Add(-350 * time.Millisecond)},
 		},
-		Relays: []pgstore.RelayStatus{
+		Relays: []pgadmin.RelayStatus{
 			relay(beta, "72f1c9c0-request", 62*time.Second, 5200*time.Millisecond, 230*time.Second),
 			relay(alpha, "0d3b77aa-request", 270*time.Second, 5900*time.Millisecond, 22*time.Second),
 		},
@@ -78,10 +78,10 @@ func healthy() pgstore.Status {
 	}
 }
 
-func troubled() pgstore.Status {
+func troubled() pgadmin.Status {
 	st := healthy()
 	st.Pending, st.PendingLimit = 2000, 2000
-	st.Destinations = append(st.Destinations, pgstore.DestinationStatus{Destination: "invoi\x1b[31mces", Pending: 766, Oldest: now.Add(-27 * time.Hour)})
+	st.Destinations = append(st.Destinations, pgadmin.DestinationStatus{Destination: "invoi\x1b[31mces", Pending: 766, Oldest: now.Add(-27 * time.Hour)})
 	st.Relays[0].Leaving = true
 	st.Relays[1].LeaseUntil = now.Add(-3 * time.Second)
 	// The last two belong to a relay that is gone.
@@ -91,21 +91,21 @@ func troubled() pgstore.Status {
 	return st
 }
 
-func unattended() pgstore.Status {
-	return pgstore.Status{
+func unattended() pgadmin.Status {
+	return pgadmin.Status{
 		Now: now, SchemaVersion: 1, Pending: 1, PendingLimit: 100_000,
-		Destinations: []pgstore.DestinationStatus{{Destination: "default", Pending: 1, Oldest: now.Add(-20 * time.Minute)}},
+		Destinations: []pgadmin.DestinationStatus{{Destination: "default", Pending: 1, Oldest: now.Add(-20 * time.Minute)}},
 		Shards:       shards(nil),
 	}
 }
 
-func idle() pgstore.Status {
-	return pgstore.Status{Now: now, SchemaVersion: 1, PendingLimit: 100_000, Shards: shards(nil)}
+func idle() pgadmin.Status {
+	return pgadmin.Status{Now: now, SchemaVersion: 1, PendingLimit: 100_000, Shards: shards(nil)}
 }
 
 func TestStatusGolden(t *testing.T) {
 	t.Parallel()
-	for name, st := range map[string]pgstore.Status{
+	for name, st := range map[string]pgadmin.Status{
 		"healthy": healthy(), "troubled": troubled(), "unattended": unattended(), "idle": idle(),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -133,34 +133,34 @@ func TestStatusGolden(t *testing.T) {
 
 func TestEventGolden(t *testing.T) {
 	t.Parallel()
-	base := pgstore.Location{
+	base := pgadmin.Location{
 		ID: 42, EventID: event, Destination: "default", AggregateType: "order", AggregateID: "1234",
 		EventType: "order.placed", Shard: 17, CreatedAt: now.Add(-125 * time.Second),
 	}
 	at := now.Add(-124 * time.Second)
-	with := func(change func(l *pgstore.Location)) pgstore.Location {
+	with := func(change func(l *pgadmin.Location)) pgadmin.Location {
 		l := base
 		change(&l)
 		return l
 	}
-	for name, l := range map[string]pgstore.Location{
-		"pending":       with(func(l *pgstore.Location) { l.State, l.Holder = pgstore.Pending, "72f1c9c0-request" }),
-		"pending_alone": with(func(l *pgstore.Location) { l.State = pgstore.Pending }),
-		"blocked":       with(func(l *pgstore.Location) { l.State, l.BlockedBy, l.BlockReason = pgstore.Blocked, &other, "too large" }),
-		"released":      with(func(l *pgstore.Location) { l.State, l.BlockedBy, l.ReleasedAt = pgstore.Blocked, &other, &at }),
-		"sent": with(func(l *pgstore.Location) {
-			l.State, l.SentAt, l.MessageID, l.SequenceNumber = pgstore.Sent, &at, "b1946ac9", "18870001"
+	for name, l := range map[string]pgadmin.Location{
+		"pending":       with(func(l *pgadmin.Location) { l.State, l.Owner = pgadmin.Pending, "72f1c9c0-request" }),
+		"pending_alone": with(func(l *pgadmin.Location) { l.State = pgadmin.Pending }),
+		"blocked":       with(func(l *pgadmin.Location) { l.State, l.BlockedBy, l.BlockReason = pgadmin.Blocked, &other, "too large" }),
+		"released":      with(func(l *pgadmin.Location) { l.State, l.BlockedBy, l.ReleasedAt = pgadmin.Blocked, &other, &at }),
+		"sent": with(func(l *pgadmin.Location) {
+			l.State, l.SentAt, l.MessageID, l.SequenceNumber = pgadmin.Sent, &at, "b1946ac9", "18870001"
 		}),
-		"archived": with(func(l *pgstore.Location) {
-			l.State, l.SentAt, l.MessageID, l.Replays = pgstore.Archived, &at, "b1946ac9", 2
+		"archived": with(func(l *pgadmin.Location) {
+			l.State, l.SentAt, l.MessageID, l.Replays = pgadmin.Archived, &at, "b1946ac9", 2
 		}),
-		"dead": with(func(l *pgstore.Location) {
-			l.State, l.DeadAt, l.Attempts, l.Code, l.Reason = pgstore.Dead, &at, 20, "InvalidMessageContents", "refused\nfor good"
+		"dead": with(func(l *pgadmin.Location) {
+			l.State, l.DeadAt, l.Attempts, l.Code, l.Reason = pgadmin.Dead, &at, 20, "InvalidMessageContents", "refused\nfor good"
 		}),
-		"replayed": with(func(l *pgstore.Location) {
-			l.State, l.Holder, l.Replays, l.ReplayOf = pgstore.Pending, "72f1c9c0-request", 2, 7
-			l.Others = []pgstore.Location{{State: pgstore.Archived, ID: 7, EventID: event}}
-			l.Redrives = []pgstore.Redriven{
+		"replayed": with(func(l *pgadmin.Location) {
+			l.State, l.Owner, l.Replays, l.ReplayOf = pgadmin.Pending, "72f1c9c0-request", 2, 7
+			l.Others = []pgadmin.Location{{State: pgadmin.Archived, ID: 7, EventID: event}}
+			l.Redrives = []pgadmin.Redriven{
 				{RedrivenAt: at.Add(-time.Hour), Source: "dead_letters", RequestID: "ada", RowID: 7, Generation: 1, Destination: "default", Attempts: 3, Code: "MessageTooLong", Reason: "too long"},
 				{RedrivenAt: at, Source: "replay", RequestID: "\x1b[31mada", RowID: 7, CopyID: 42, Generation: 2, Destination: "default"},
 			}

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
 // ListJSON writes a list as JSON, an empty one as [].
@@ -19,7 +19,7 @@ func ListJSON[T any](w io.Writer, list []T) error {
 
 // DeadLettersText lists dead letters for people. more means that there are others
 // behind them.
-func DeadLettersText(w io.Writer, style Style, list []pgstore.DeadLetter, more bool, now time.Time) error {
+func DeadLettersText(w io.Writer, style Style, list []pgadmin.DeadLetter, more bool, now time.Time) error {
 	p := &printer{w: w}
 	rows := make([][]cell, 0, len(list))
 	for i := range list {
@@ -53,7 +53,7 @@ func DeadLettersText(w io.Writer, style Style, list []pgstore.DeadLetter, more b
 }
 
 // DeadLettersDetail writes dead letters with payload and headers, for people.
-func DeadLettersDetail(w io.Writer, style Style, list []pgstore.DeadLetter, now time.Time) error {
+func DeadLettersDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now time.Time) error {
 	p := &printer{w: w}
 	for i := range list {
 		d := &list[i]
@@ -86,7 +86,7 @@ func DeadLettersDetail(w io.Writer, style Style, list []pgstore.DeadLetter, now 
 
 // BlockedText lists blocked lanes for people. more means that there are others
 // behind them.
-func BlockedText(w io.Writer, style Style, list []pgstore.BlockedLane, more bool, now time.Time) error {
+func BlockedText(w io.Writer, style Style, list []pgadmin.BlockedLane, more bool, now time.Time) error {
 	p := &printer{w: w}
 	rows := make([][]cell, 0, len(list))
 	for i := range list {
@@ -95,7 +95,7 @@ func BlockedText(w io.Writer, style Style, list []pgstore.BlockedLane, more bool
 		switch {
 		case b.ReleasedAt != nil:
 			state = cell{text: "released", shade: green}
-		case !b.Dead:
+		case !b.DeadLetter:
 			state = cell{text: "blocked, its dead letter is gone", shade: yellow}
 		}
 		rows = append(rows, []cell{

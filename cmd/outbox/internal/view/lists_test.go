@@ -8,14 +8,14 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 func TestListsGolden(t *testing.T) {
 	t.Parallel()
 	at := now.Add(-10 * time.Minute)
-	dead := []pgstore.DeadLetter{
+	dead := []pgadmin.DeadLetter{
 		{
 			ID: 42, EventID: event, Destination: "default", AggregateType: "order", AggregateID: "1234", EventType: "order.placed",
 			CreatedAt: at.Add(-time.Second), DeadAt: at, Attempts: 20, Code: "InvalidMessageContents", Reason: "refused\nfor good", Blocks: true,
@@ -26,10 +26,10 @@ func TestListsGolden(t *testing.T) {
 			CreatedAt: at, DeadAt: now.Add(-time.Second), Attempts: 1, Code: "MessageTooLong", Reason: "too long", Replays: 1,
 		},
 	}
-	lanes := []pgstore.BlockedLane{
-		{FirstID: 42, EventID: event, Dead: true, Destination: "default", AggregateType: "order", AggregateID: "1234", BlockedAt: at, Reason: "refused", Waiting: 1234},
+	lanes := []pgadmin.BlockedLane{
+		{FirstID: 42, EventID: event, DeadLetter: true, Destination: "default", AggregateType: "order", AggregateID: "1234", BlockedAt: at, Reason: "refused", Waiting: 1234},
 		{FirstID: 50, EventID: other, Destination: "default", AggregateType: "order", AggregateID: "5", BlockedAt: at, Reason: "refused", Waiting: 1},
-		{FirstID: 60, EventID: other, Dead: true, Destination: "audit", AggregateType: "order", AggregateID: "6", BlockedAt: at, ReleasedAt: &now, Reason: "redriven"},
+		{FirstID: 60, EventID: other, DeadLetter: true, Destination: "audit", AggregateType: "order", AggregateID: "6", BlockedAt: at, ReleasedAt: &now, Reason: "redriven"},
 	}
 	for name, write := range map[string]func(b *bytes.Buffer, s view.Style) error{
 		"dead_list":    func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersText(b, s, dead, true, now) },

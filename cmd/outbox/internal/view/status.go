@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
 // Status is the state of an outbox as it is shown. The names of its JSON fields
@@ -61,7 +61,7 @@ const (
 )
 
 // NewStatus makes of st what is shown, and looks for problems.
-func NewStatus(st *pgstore.Status) Status {
+func NewStatus(st *pgadmin.Status) Status {
 	s := Status{
 		Now:                st.Now.UTC(),
 		SchemaVersion:      st.SchemaVersion,

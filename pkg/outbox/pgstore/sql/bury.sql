@@ -1,6 +1,7 @@
--- Moves dead events to the dead letters and puts lanes on hold. The fence is
--- that of a settlement. An event that was redriven since is of another
--- generation: then this is an old settlement that arrived late.
+-- Moves events to the dead letters and blocks lanes. The fence is that of
+-- outbox.settle: without the relay's row nothing changes. An event that was redriven
+-- since is of another generation, and stays: this settlement is an old one that
+-- arrived late.
 with fence as materialized (
     select r.relay_id from outbox.relays r where r.relay_id = $1::uuid for key share
 ), removed as (
@@ -28,7 +29,7 @@ with fence as materialized (
     on conflict (id) do update
     set dead_at = excluded.dead_at, replays = excluded.replays, attempts = excluded.attempts,
         code = excluded.code, reason = excluded.reason
-), held as (
+), blocked as (
     insert into outbox.blocked as b (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason)
     select distinct on (r.destination, r.aggregate_type, r.aggregate_id)
            r.id, r.event_id, r.shard, r.destination, r.aggregate_type, r.aggregate_id, r.reason

@@ -153,6 +153,10 @@ column exports.sha256 text not null
 column exports.location text not null
 column exports.exported_at timestamp with time zone not null default clock_timestamp()
 column exports.removed_at timestamp with time zone
+column functions.name text not null
+column functions.sha256 text not null default ''::text
+column functions.declaration text not null default ''::text
+column functions.roles text[] not null
 column janitor.sampled_at timestamp with time zone not null default clock_timestamp()
 column janitor.ended_at timestamp with time zone
 column janitor.last_id bigint not null default 0
@@ -218,6 +222,7 @@ table events_p000001 of outbox.events FOR VALUES FROM ('1000000') TO ('2000000')
 table events_p000002 of outbox.events FOR VALUES FROM ('2000000') TO ('3000000') with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
 table events_p000003 of outbox.events FOR VALUES FROM ('3000000') TO ('4000000') with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
 table exports
+table functions
 table janitor
 table redrives
 table relays with fillfactor=10, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000
@@ -334,8 +339,9 @@ constraint outbox.events payload_has_only_characters_that_sqs_takes CHECK (((sen
 constraint outbox.events payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
 constraint outbox.events replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
-constraint outbox.exports exports_hold_rows CHECK (((rows > 0) AND (from_id <= to_id)))
+constraint outbox.exports exports_have_rows CHECK (((rows > 0) AND (from_id <= to_id)))
 constraint outbox.exports exports_pkey PRIMARY KEY (location)
+constraint outbox.functions functions_pkey PRIMARY KEY (name)
 constraint outbox.janitor janitor_pkey PRIMARY KEY (one)
 constraint outbox.janitor there_is_one_row CHECK (one)
 constraint outbox.redrives redrives_pkey PRIMARY KEY (redrive_id)
@@ -375,6 +381,7 @@ CREATE UNIQUE INDEX events_pkey ON ONLY outbox.events USING btree (id)
 CREATE INDEX events_unsent_idx ON ONLY outbox.events USING btree (id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX exports_number_idx ON outbox.exports USING btree (number, from_id) WHERE (removed_at IS NULL)
 CREATE UNIQUE INDEX exports_pkey ON outbox.exports USING btree (location)
+CREATE UNIQUE INDEX functions_pkey ON outbox.functions USING btree (name)
 CREATE UNIQUE INDEX janitor_pkey ON outbox.janitor USING btree (one)
 CREATE INDEX redrives_event_id_idx ON outbox.redrives USING btree (event_id)
 CREATE UNIQUE INDEX redrives_pkey ON outbox.redrives USING btree (redrive_id)
@@ -399,7 +406,7 @@ declare
 begin
     seconds := 0;
     outcome := 'busy';
-    if not outbox.try_partitions() then
+    if not outbox.lock_partitions(false) then
         return next;
         return;
     end if;
@@ -409,10 +416,10 @@ begin
         return;
     end if;
     outcome := 'locked';
-    before := outbox.holders();
+    before := outbox.lock_holders();
     if before <> '{}' then
         perform pg_sleep(0.02);
-        if before && outbox.holders() then
+        if before && outbox.lock_holders() then
             return next;
             return;
         end if;
@@ -420,7 +427,8 @@ begin
     began := clock_timestamp();
     begin
         lock table only outbox.events in access exclusive mode;
-        -- Who would hold these now got there past outbox.events.
+        -- A transaction that has a lock on these now got it without one on
+        -- outbox.events, and is not waited for.
         execute format('lock table only outbox.%I, outbox.events_default, outbox.archive_default in access exclusive mode nowait', child);
         if not exists (
             select from pg_constraint k
@@ -445,8 +453,8 @@ begin
             end if;
         end loop;
         execute format('alter table outbox.archive attach partition outbox.%I for values from (%s) to (%s)',
-            resting, p_number * 1000000, (p_number + 1) * 1000000);
-        outcome := 'archived';
+            resting, p_number * outbox.partition_size(), (p_number + 1) * outbox.partition_size());
+        outcome := 'done';
     exception
         when lock_not_available or deadlock_detected then
             outcome := 'locked';
@@ -467,7 +475,7 @@ declare
     r     outbox.replays;
     head  outbox.replay_events;
     ids   bigint[];
-    whose record;
+    first record;
 begin
     count := 0;
     select x.* into r from outbox.replays x where x.replay_id = p_replay for update;
@@ -484,7 +492,7 @@ begin
         return;
     end if;
 
-    select o.aggregate_type, o.aggregate_id, o.event_id into whose
+    select o.aggregate_type, o.aggregate_id, o.event_id into first
     from (
         select e.aggregate_type, e.aggregate_id, e.event_id from outbox.events e where e.id = head.id
         union all
@@ -498,9 +506,9 @@ begin
         return next;
         return;
     end if;
-    aggregate_type := whose.aggregate_type;
-    aggregate_id := whose.aggregate_id;
-    event_id := whose.event_id;
+    aggregate_type := first.aggregate_type;
+    aggregate_id := first.aggregate_id;
+    event_id := first.event_id;
 
     if r.interleave then
         ids := array(
@@ -530,7 +538,7 @@ begin
     end if;
 
     -- The ids of the copies are drawn under this lock, as those of new events.
-    perform outbox.lock_aggregate(whose.aggregate_type, whose.aggregate_id);
+    perform outbox.lock_aggregate(first.aggregate_type, first.aggregate_id);
     with originals as materialized (
         select e.id, e.event_id, e.aggregate_type, e.aggregate_id, e.event_type, e.destination, e.payload, e.headers
         from outbox.events e where e.id = any (ids)
@@ -542,7 +550,7 @@ begin
                outbox.next_generation(o.event_id) - 1
                    + row_number() over (partition by o.event_id order by o.id) as generation
         from originals o
-        where o.aggregate_type = whose.aggregate_type and o.aggregate_id = whose.aggregate_id
+        where o.aggregate_type = first.aggregate_type and o.aggregate_id = first.aggregate_id
     ), copies as (
         insert into outbox.events as e (
             replay_of, event_id, replays, aggregate_type, aggregate_id, event_type, destination, payload, headers)
@@ -595,6 +603,16 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.current_partition()
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    return (select s.last_value / outbox.partition_size() from outbox.events_id_seq s);
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.delete_archived(p_from bigint, p_to bigint, p_before timestamp with time zone, p_limit integer, p_exported boolean)
  RETURNS TABLE(outcome text, deleted bigint)
  LANGUAGE plpgsql
@@ -613,14 +631,14 @@ declare
 begin
     deleted := 0;
     outcome := 'busy';
-    if not outbox.try_partitions() then
+    if not outbox.lock_partitions(false) then
         return next;
         return;
     end if;
     outcome := 'changed';
     if p_exported then
         select x.* into file from outbox.exports x where x.from_id = p_from and x.to_id = p_to and x.removed_at is null;
-        -- Each row is locked, and deleted as it was when it was looked at.
+        -- Each row is locked first, so that it is deleted as it was digested.
         select count(*) as rows, coalesce(sum(a.digest), 0) as digest, coalesce(bool_or(a.sent_at >= p_before), false) as young
         into found
         from (select outbox.digest(r) as digest, r.sent_at from outbox.archive r where r.id between p_from and p_to for update) as a;
@@ -643,7 +661,7 @@ begin
           and a.id between p_from and p_to;
         get diagnostics deleted = row_count;
     end if;
-    outcome := 'deleted';
+    outcome := 'done';
     return next;
 end
 $function$
@@ -704,22 +722,23 @@ CREATE OR REPLACE FUNCTION outbox.drop_archived(p_number bigint, p_before timest
  SET lock_timeout TO '50ms'
 AS $function$
 declare
+    size    constant bigint := outbox.partition_size();
     resting text := outbox.partition_name('archive', p_number);
     young   boolean;
     found   record;
     written record;
 begin
-    if not outbox.try_partitions() then
+    if not outbox.lock_partitions(false) then
         return 'busy';
     end if;
     if to_regclass(format('outbox.%I', resting)) is null then
         return 'gone';
     end if;
-    if p_number >= (select s.last_value / 1000000 from outbox.events_id_seq s)
+    if p_number >= outbox.current_partition()
        or to_regclass(format('outbox.%I', outbox.partition_name('events', p_number))) is not null then
         return 'open';
     end if;
-    -- Nobody adds rows from here on; all may read.
+    -- From here on no transaction adds rows, and all may read.
     execute format('lock table only outbox.%I in share mode', resting);
     execute format('select exists (select from outbox.%I where sent_at >= $1)', resting) into young using p_before;
     if young then
@@ -727,7 +746,7 @@ begin
     end if;
     if p_exported then
         execute format('select count(*) as rows, coalesce(sum(outbox.digest(a)), 0) as digest from outbox.archive a where a.id >= $1 and a.id < $2')
-        into found using p_number * 1000000, (p_number + 1) * 1000000;
+        into found using p_number * size, (p_number + 1) * size;
         select coalesce(sum(x.rows), 0)::bigint as rows, coalesce(sum(x.digest), 0) as digest into written
         from outbox.exports x where x.number = p_number and x.removed_at is null;
         if found is distinct from written then
@@ -738,7 +757,7 @@ begin
     execute format('lock table only outbox.%I, outbox.archive_default in access exclusive mode nowait', resting);
     execute format('drop table outbox.%I', resting);
     update outbox.exports set removed_at = clock_timestamp() where number = p_number and removed_at is null;
-    return 'dropped';
+    return 'done';
 exception
     when lock_not_available or deadlock_detected then
         return 'locked';
@@ -760,9 +779,9 @@ declare
 begin
     seconds := 0;
     outcome := case
-        when not outbox.try_partitions() then 'busy'
+        when not outbox.lock_partitions(false) then 'busy'
         when to_regclass(format('outbox.%I', child)) is null then 'gone'
-        when p_number >= (select s.last_value / 1000000 from outbox.events_id_seq s) then 'open'
+        when p_number >= outbox.current_partition() then 'open'
         else 'locked'
     end;
     if outcome = 'locked' then
@@ -771,15 +790,16 @@ begin
             outcome := 'full';
         end if;
     end if;
-    -- Looking through what vacuum has left would take as long under the lock.
+    -- Where this took long, it read rows that vacuum has not removed yet, and the
+    -- look under the lock would take as long.
     if outcome <> 'locked' or clock_timestamp() - began > interval '50 ms' then
         return next;
         return;
     end if;
-    before := outbox.holders();
+    before := outbox.lock_holders();
     if before <> '{}' then
         perform pg_sleep(0.02);
-        if before && outbox.holders() then
+        if before && outbox.lock_holders() then
             return next;
             return;
         end if;
@@ -792,7 +812,7 @@ begin
         outcome := 'full';
         if not found then
             execute format('drop table outbox.%I', child);
-            outcome := 'dropped';
+            outcome := 'done';
         end if;
     exception
         when lock_not_available or deadlock_detected then
@@ -808,13 +828,14 @@ CREATE OR REPLACE FUNCTION outbox.end_janitor()
  LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
-BEGIN ATOMIC
- UPDATE outbox.janitor SET ended_at = clock_timestamp();
-END
+AS $function$
+    update outbox.janitor set ended_at = clock_timestamp();
+$function$
 
 CREATE OR REPLACE FUNCTION outbox.enqueue(aggregate_type text, aggregate_id text, event_type text, payload json, destination text DEFAULT 'default'::text, headers json DEFAULT NULL::json, event_id uuid DEFAULT NULL::uuid)
  RETURNS uuid
  LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
     assigned uuid := coalesce(enqueue.event_id, outbox.uuidv7());
@@ -837,7 +858,7 @@ AS $function$
 declare
     expired bigint;
 begin
-    perform pg_advisory_xact_lock(1869968504, 1);
+    perform outbox.lock_leases();
     with lapsed as materialized (
         select r.relay_id from outbox.relays r
         where r.lease_until < least(p_before, clock_timestamp())
@@ -921,174 +942,94 @@ CREATE OR REPLACE FUNCTION outbox.find_sent(p_event_ids uuid[], p_before timesta
  LANGUAGE sql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
-BEGIN ATOMIC
- SELECT e.id,
-     e.created_at,
-     e.event_id,
-     e.aggregate_type,
-     e.aggregate_id,
-     e.event_type,
-     e.destination
-    FROM outbox.events e
-   WHERE ((e.event_id = ANY (find_sent.p_event_ids)) AND (e.sent_at < find_sent.p_before) AND (e.replay_of IS NULL))
- UNION ALL
-  SELECT a.id,
-     a.created_at,
-     a.event_id,
-     a.aggregate_type,
-     a.aggregate_id,
-     a.event_type,
-     a.destination
-    FROM outbox.archive a
-   WHERE ((a.event_id = ANY (find_sent.p_event_ids)) AND (a.sent_at < find_sent.p_before) AND (a.replay_of IS NULL));
-END
+AS $function$
+    select e.id, e.created_at, e.event_id, e.aggregate_type, e.aggregate_id, e.event_type, e.destination
+    from outbox.events e
+    where e.event_id = any (p_event_ids) and e.sent_at < p_before and e.replay_of is null
+    union all
+    select a.id, a.created_at, a.event_id, a.aggregate_type, a.aggregate_id, a.event_type, a.destination
+    from outbox.archive a
+    where a.event_id = any (p_event_ids) and a.sent_at < p_before and a.replay_of is null;
+$function$
 
 CREATE OR REPLACE FUNCTION outbox.forget_exports(p_number bigint)
  RETURNS void
  LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
-BEGIN ATOMIC
- DELETE FROM outbox.exports x
-   WHERE ((x.number = forget_exports.p_number) AND (x.removed_at IS NULL));
-END
+AS $function$
+    delete from outbox.exports x where x.number = p_number and x.removed_at is null;
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.grant_function(p_function text, p_roles text[] DEFAULT '{}'::text[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+    known text[] := coalesce((select f.roles from outbox.functions f where f.name = p_function), '{}');
+    given text;
+begin
+    insert into outbox.functions as f (name, roles) values (p_function, p_roles)
+    on conflict (name) do update set roles = excluded.roles;
+    execute format('revoke all on function outbox.%I from public', p_function);
+    for given in
+        select r.rolname from pg_roles r where r.rolname = any (known || p_roles)
+    loop
+        if given = any (p_roles) then
+            execute format('grant execute on function outbox.%I to %I', p_function, given);
+        else
+            execute format('revoke execute on function outbox.%I from %I', p_function, given);
+        end if;
+    end loop;
+end
+$function$
 
 CREATE OR REPLACE FUNCTION outbox.grant_roles()
  RETURNS void
  LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
     wanted text;
+    f      outbox.functions;
 begin
     foreach wanted in array array['outbox_writer', 'outbox_relay', 'outbox_redrive', 'outbox_janitor'] loop
-        if not exists (select from pg_catalog.pg_roles where rolname = wanted) then
+        if not exists (select from pg_roles where rolname = wanted) then
             begin
                 execute format('create role %I nologin', wanted);
             exception
                 when duplicate_object or unique_violation then
-                    null; -- another database of the cluster was faster
+                    null; -- a migration of another database of the cluster was faster
                 when insufficient_privilege then
                     raise notice 'role % is missing and % may not create it; as an administrator run: create role % nologin; then as the owner of the schema: select outbox.grant_roles()',
                         wanted, current_user, wanted;
+                    continue;
             end;
         end if;
+        execute format('grant usage on schema outbox to %I', wanted);
+        case wanted
+            when 'outbox_writer' then
+                grant insert (event_id, aggregate_type, aggregate_id, event_type, destination, payload, headers)
+                    on outbox.events to outbox_writer;
+            when 'outbox_relay' then
+                grant select, delete, update (sent_at, message_id, sequence_number) on outbox.events to outbox_relay;
+                grant select, insert, update, delete on outbox.dead_letters, outbox.blocked, outbox.relays to outbox_relay;
+                grant select, update on outbox.shards to outbox_relay;
+                grant select on outbox.archive, outbox.redrives, outbox.janitor, outbox.migrations, outbox.functions,
+                    outbox.events_id_seq to outbox_relay;
+            when 'outbox_redrive' then
+                grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.redrives,
+                    outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
+                    outbox.events_id_seq to outbox_redrive;
+            when 'outbox_janitor' then
+                grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.relays, outbox.shards,
+                    outbox.janitor, outbox.exports, outbox.migrations, outbox.functions, outbox.events_id_seq to outbox_janitor;
+        end case;
     end loop;
-
-    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_writer') then
-        grant usage on schema outbox to outbox_writer;
-        grant insert (event_id, aggregate_type, aggregate_id, event_type, destination, payload, headers)
-            on outbox.events to outbox_writer;
-        grant execute on function outbox.uuidv7(), outbox.lock_aggregate(text, text),
-            outbox.enqueue(text, text, text, json, text, json, uuid) to outbox_writer;
-    end if;
-
-    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
-        grant usage on schema outbox to outbox_relay;
-        grant select, delete, update (sent_at, message_id, sequence_number) on outbox.events to outbox_relay;
-        grant select, insert, update, delete on outbox.dead_letters, outbox.blocked, outbox.relays to outbox_relay;
-        grant select, update on outbox.shards to outbox_relay;
-        grant select on outbox.archive, outbox.migrations, outbox.events_id_seq to outbox_relay;
-        grant execute on function
-            outbox.ranges(bigint[], bigint[]),
-            outbox.join_relay(uuid, text, interval, interval, interval, integer),
-            outbox.renew_relay(uuid, interval, integer, boolean, smallint[], bigint[], smallint[], bigint, bigint[], bigint[], text[], text[], text[], timestamptz[]),
-            outbox.leave_relay(uuid, smallint[], bigint[], bigint, bigint[], bigint[]),
-            outbox.read_gaps(bigint[], bigint[], smallint[], integer),
-            outbox.read_left(text, text, text, bigint, smallint[], integer, integer, boolean),
-            outbox.read_backlog(bigint, integer)
-            to outbox_relay;
-    end if;
-
-    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_janitor') then
-        grant usage on schema outbox to outbox_janitor;
-        grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.relays, outbox.shards,
-            outbox.migrations, outbox.events_id_seq to outbox_janitor;
-        grant execute on function outbox.make_partition(bigint), outbox.make_partitions(integer) to outbox_janitor;
-    end if;
-
-    -- Later migrations bring grants of their own.
-    for wanted in
-        select p.oid::regprocedure::text from pg_catalog.pg_proc p
-        where p.pronamespace = 'outbox'::regnamespace and p.proname like 'grant\_to\_%'
-    loop
-        execute 'select ' || wanted;
+    for f in select * from outbox.functions loop
+        perform outbox.grant_function(f.name, f.roles);
     end loop;
-end
-$function$
-
-CREATE OR REPLACE FUNCTION outbox.grant_to_janitor()
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-begin
-    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_janitor') then
-        grant select on outbox.janitor, outbox.exports to outbox_janitor;
-        grant execute on function
-            outbox.partition_name(text, bigint),
-            outbox.sample_ids(),
-            outbox.list_events(integer),
-            outbox.seal_partition(bigint, timestamptz),
-            outbox.validate_partition(bigint),
-            outbox.archive_partition(bigint),
-            outbox.unseal_partition(bigint),
-            outbox.move_sent(bigint, bigint, timestamptz, integer),
-            outbox.drop_vacant(bigint),
-            outbox.list_archive(integer),
-            outbox.digest(outbox.archive),
-            outbox.record_export(bigint, bigint, bigint, bigint, numeric, bigint, text, text),
-            outbox.forget_exports(bigint),
-            outbox.drop_archived(bigint, timestamptz, boolean),
-            outbox.delete_archived(bigint, bigint, timestamptz, integer, boolean),
-            outbox.delete_dead_letters(timestamptz, integer),
-            outbox.delete_redrives(timestamptz, integer),
-            outbox.expire_relays(timestamptz),
-            outbox.end_janitor(),
-            outbox.health(interval, integer)
-            to outbox_janitor;
-    end if;
-    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
-        grant select on outbox.janitor to outbox_relay;
-    end if;
-end
-$function$
-
-CREATE OR REPLACE FUNCTION outbox.grant_to_redrive()
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-begin
-    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_redrive') then
-        grant usage on schema outbox to outbox_redrive;
-        grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.redrives,
-            outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.events_id_seq
-            to outbox_redrive;
-        grant execute on function
-            outbox.redrive_dead_letters(text, bigint, integer, text, boolean, boolean, uuid[], text, text, text, text, timestamptz, timestamptz, bigint, bigint),
-            outbox.release_blocked(text, bigint, integer, boolean, boolean, uuid[], text, text, text, text, timestamptz, timestamptz, bigint, bigint),
-            outbox.count_replay(bigint, integer, uuid[], text, text, text, text, timestamptz, timestamptz, bigint, bigint),
-            outbox.start_replay(uuid, text, text, boolean, uuid[], text, text, text, text, timestamptz, timestamptz, bigint, bigint),
-            outbox.find_replay(uuid, integer),
-            outbox.copy_replay(uuid, integer)
-            to outbox_redrive;
-    end if;
-    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
-        grant select on outbox.redrives to outbox_relay;
-    end if;
-end
-$function$
-
-CREATE OR REPLACE FUNCTION outbox.grant_to_relay()
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-begin
-    if exists (select from pg_catalog.pg_roles where rolname = 'outbox_relay') then
-        grant execute on function
-            outbox.read_new(bigint, smallint[], integer),
-            outbox.read_unsent(bigint, bigint, smallint[], integer),
-            outbox.settle(uuid, bigint[], text[], text[])
-            to outbox_relay;
-    end if;
 end
 $function$
 
@@ -1105,10 +1046,9 @@ CREATE OR REPLACE FUNCTION outbox.health(p_alarm interval, p_limit integer)
 AS $function$
 declare
     at      timestamptz := clock_timestamp();
-    current bigint;
+    current constant bigint := outbox.current_partition();
     ahead   bigint := 0;
 begin
-    select s.last_value / 1000000 into current from outbox.events_id_seq s;
     while to_regclass(format('outbox.%I', outbox.partition_name('events', current + ahead))) is not null loop
         ahead := ahead + 1;
     end loop;
@@ -1155,8 +1095,8 @@ begin
             'archive_default_rows', (select count(*) from (select from outbox.archive_default limit p_limit) as d),
             'blocked', (select count(*) from outbox.blocked b where b.released_at is null),
             'blocked_seconds', coalesce((select extract(epoch from at - min(b.blocked_at)) from outbox.blocked b where b.released_at is null), 0),
-            'dead', (select count(*) from (select from outbox.dead_letters limit p_limit) as d),
-            'dead_seconds', coalesce((select extract(epoch from at - min(d.dead_at)) from (select o.dead_at from outbox.dead_letters o order by o.id limit p_limit) as d), 0),
+            'dead_letters', (select count(*) from (select from outbox.dead_letters limit p_limit) as d),
+            'dead_letter_seconds', coalesce((select extract(epoch from at - min(d.dead_at)) from (select o.dead_at from outbox.dead_letters o order by o.id limit p_limit) as d), 0),
             'dead_tuples', (
                 select coalesce(sum(t.n_dead_tup), 0) from pg_stat_all_tables t
                 where t.schemaname = 'outbox' and (t.relname ~ '^events_' or t.relname in ('shards', 'relays'))),
@@ -1176,14 +1116,10 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.holders()
- RETURNS text[]
- LANGUAGE sql
-RETURN ARRAY(SELECT l.virtualtransaction FROM pg_locks l WHERE ((l.locktype = 'relation'::text) AND (l.relation = ('outbox.events'::regclass)::oid) AND l.granted AND (l.database = (SELECT d.oid FROM pg_database d WHERE (d.datname = current_database()))) AND (l.virtualtransaction <> (SELECT v.virtualtransaction FROM pg_locks v WHERE (v.pid = pg_backend_pid()) LIMIT 1))))
-
 CREATE OR REPLACE FUNCTION outbox.join_relay(p_relay uuid, p_name text, p_ttl interval, p_run_for interval, p_window interval, p_relays integer)
  RETURNS boolean
  LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
     at timestamptz;
@@ -1194,14 +1130,13 @@ begin
             using errcode = 'object_not_in_prerequisite_state',
                   hint = 'alter role <the relay''s login> set default_transaction_isolation = ''read committed''';
     end if;
-    perform pg_advisory_xact_lock(1869968504, 1);
+    perform outbox.lock_leases();
     at := clock_timestamp();
     if (select count(*) from outbox.relays r
         where r.relay_id <> p_relay and not r.leaving
           and r.lease_until > at and r.run_until > at + p_window) >= p_relays then
         return false;
     end if;
-    -- Asked again after an answer that got lost, it answers the same.
     insert into outbox.relays (relay_id, name, started_at, run_until, lease_until)
     values (p_relay, p_name, at, at + p_run_for, at + p_ttl)
     on conflict (relay_id) do update set lease_until = excluded.lease_until;
@@ -1212,12 +1147,13 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.leave_relay(p_relay uuid, p_known_shards smallint[], p_known_epochs bigint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[])
  RETURNS boolean
  LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
     last   outbox.relays;
     placed boolean := p_low <> 0 or cardinality(p_gap_from) > 0;
 begin
-    perform pg_advisory_xact_lock(1869968504, 1);
+    perform outbox.lock_leases();
     delete from outbox.relays r where r.relay_id = p_relay returning r.* into last;
     if not found then
         return false;
@@ -1226,7 +1162,7 @@ begin
         last.low := p_low;
         last.gaps := outbox.ranges(p_gap_from, p_gap_to);
     end if;
-    with held as (
+    with owned as (
         select s.shard,
                s.covered or placed and exists (
                    select from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
@@ -1237,10 +1173,10 @@ begin
     update outbox.shards s
     set owner = null,
         covered = false,
-        low = case when h.covered then last.low else s.low end,
-        gaps = case when h.covered then last.gaps else s.gaps end
-    from held h
-    where s.shard = h.shard;
+        low = case when o.covered then last.low else s.low end,
+        gaps = case when o.covered then last.gaps else s.gaps end
+    from owned o
+    where s.shard = o.shard;
     return true;
 end
 $function$
@@ -1257,10 +1193,9 @@ CREATE OR REPLACE FUNCTION outbox.list_archive(p_limit integer)
  SET enable_sort TO 'off'
 AS $function$
 declare
-    current bigint;
+    current constant bigint := outbox.current_partition();
     child   regclass;
 begin
-    select s.last_value / 1000000 into current from outbox.events_id_seq s;
     for child, number, rows, bytes in
         select c.oid::regclass, substring(c.relname from '^archive_p(\d+)$')::bigint as n,
                greatest(c.reltuples, 0)::bigint, pg_total_relation_size(c.oid)
@@ -1291,10 +1226,9 @@ CREATE OR REPLACE FUNCTION outbox.list_events(p_limit integer)
  SET enable_sort TO 'off'
 AS $function$
 declare
-    current bigint;
+    current constant bigint := outbox.current_partition();
     child   regclass;
 begin
-    select s.last_value / 1000000 into current from outbox.events_id_seq s;
     for child, number in
         select c.oid::regclass, substring(c.relname from '^events_p(\d+)$')::bigint as n
         from pg_inherits i
@@ -1328,21 +1262,69 @@ BEGIN ATOMIC
  SELECT pg_advisory_xact_lock(hashtextextended(aggregate_id, hashtextextended(aggregate_type, (7)::bigint))) AS pg_advisory_xact_lock;
 END
 
+CREATE OR REPLACE FUNCTION outbox.lock_class()
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN 1869968504
+
+CREATE OR REPLACE FUNCTION outbox.lock_holders()
+ RETURNS text[]
+ LANGUAGE sql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    select array(
+        select l.virtualtransaction
+        from pg_locks l
+        where l.locktype = 'relation' and l.relation = 'outbox.events'::regclass and l.granted
+          and l.database = (select d.oid from pg_database d where d.datname = current_database())
+          and l.virtualtransaction <> (
+              select v.virtualtransaction from pg_locks v where v.pid = pg_backend_pid() limit 1))
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.lock_leases()
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    perform pg_advisory_xact_lock(outbox.lock_class(), 1);
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.lock_partitions(p_wait boolean)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+    partitions constant integer := 2;
+begin
+    if not p_wait then
+        return pg_try_advisory_xact_lock(outbox.lock_class(), partitions);
+    end if;
+    perform pg_advisory_xact_lock(outbox.lock_class(), partitions);
+    return true;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.make_archive(p_number bigint)
  RETURNS void
  LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-    resting text := outbox.partition_name('archive', p_number);
+    size    constant bigint := outbox.partition_size();
+    resting constant text := outbox.partition_name('archive', p_number);
 begin
     if to_regclass(format('outbox.%I', resting)) is not null then
         return;
     end if;
     execute format('create table outbox.%I (like outbox.archive including generated including storage including compression,'
                    ' constraint ids_of_this_partition check (id >= %s and id < %s))',
-        resting, p_number * 1000000, (p_number + 1) * 1000000);
+        resting, p_number * size, (p_number + 1) * size);
     execute format('alter table outbox.archive attach partition outbox.%I for values from (%s) to (%s)',
-        resting, p_number * 1000000, (p_number + 1) * 1000000);
+        resting, p_number * size, (p_number + 1) * size);
 end
 $function$
 
@@ -1354,13 +1336,12 @@ CREATE OR REPLACE FUNCTION outbox.make_partition(number bigint)
  SET lock_timeout TO '50ms'
 AS $function$
 declare
-    size   constant bigint := 1000000;
+    size   constant bigint := outbox.partition_size();
     child  text := outbox.partition_name('events', number);
-    newest bigint;
+    newest constant bigint := outbox.current_partition();
     strays boolean;
 begin
-    perform pg_advisory_xact_lock(1869968504, 2);
-    select s.last_value / size into newest from outbox.events_id_seq s;
+    perform outbox.lock_partitions(true);
     if number not between newest and newest + 1000 then
         raise exception 'make_partition: number must be % to %, is %', newest, newest + 1000, number;
     end if;
@@ -1374,9 +1355,9 @@ begin
         raise notice 'outbox.events_default holds ids from % on, so that % cannot be made', number * size, child;
         return false;
     end if;
-    -- Made aside and attached: that holds no lock that writers wait for,
-    -- as CREATE TABLE ... PARTITION OF would. The check on the ids lets the
-    -- partition move to the archive without being read.
+    -- Writers would wait for CREATE TABLE ... PARTITION OF, and not for a table
+    -- that is attached. The check on the ids lets the partition move to the
+    -- archive without being read.
     execute format(
         'create table outbox.%I (like outbox.events including defaults including generated including constraints'
         ' including storage including compression,'
@@ -1406,7 +1387,7 @@ begin
         raise exception 'make_partitions: ahead must be 0 to 1000, is %', ahead;
     end if;
     for number in
-        select generate_series(s.last_value / 1000000, s.last_value / 1000000 + ahead) from outbox.events_id_seq s
+        select generate_series(outbox.current_partition(), outbox.current_partition() + ahead)
     loop
         made := made + outbox.make_partition(number)::integer;
     end loop;
@@ -1428,6 +1409,7 @@ CREATE OR REPLACE FUNCTION outbox.move_sent(p_number bigint, p_from bigint, p_be
  SET enable_sort TO 'off'
 AS $function$
 declare
+    size   constant bigint := outbox.partition_size();
     source regclass := to_regclass(format('outbox.%I', coalesce(outbox.partition_name('events', p_number), 'events_default')));
     number bigint := p_number;
     found  boolean;
@@ -1439,23 +1421,23 @@ declare
 begin
     moved := 0;
     outcome := 'busy';
-    if not outbox.try_partitions() then
+    if not outbox.lock_partitions(false) then
         return next;
         return;
     end if;
-    outcome := 'moved';
+    outcome := 'done';
     if source is null or p_before > clock_timestamp() then
         return next;
         return;
     end if;
     if number is null then
-        execute format('select e.id / 1000000 from %s e where e.id >= $1 order by e.id limit 1', source)
-        into number using p_from;
+        execute format('select e.id / $2 from %s e where e.id >= $1 order by e.id limit 1', source)
+        into number using p_from, size;
     end if;
     -- A partition that nothing was moved from can go to the archive as a whole.
     execute format('select coalesce(bool_or(s.sent_at < $3), false) from ('
                    'select e.sent_at from %s e where e.id >= $1 and e.id < $2 order by e.id limit $4) as s', source)
-    into found using greatest(p_from, number * 1000000), (number + 1) * 1000000, p_before, p_limit;
+    into found using greatest(p_from, number * size), (number + 1) * size, p_before, p_limit;
     if found then
         begin
             perform outbox.make_archive(number);
@@ -1489,18 +1471,18 @@ begin
         ), kept as (
             insert into outbox.archive (%2$s)
             select %2$s from gone
-            -- A row that was archived, and came back to be sent again.
+            -- A row that came back from the archive to be sent again is there twice.
             on conflict (id) do update set (%2$s) = row (%3$s)
             returning 1
         )
         select (select count(*) from kept), count(*), max(s.id), coalesce(bool_and(s.young), false) from seen s
     $move$, source, columns, excluded)
     into moved, looked, last, young
-    using greatest(p_from, number * 1000000), (number + 1) * 1000000, p_before, p_limit;
+    using greatest(p_from, number * size), (number + 1) * size, p_before, p_limit;
     next := case
         when young then null
         when looked = p_limit then last + 1
-        when p_number is null and looked > 0 then (number + 1) * 1000000
+        when p_number is null and looked > 0 then (number + 1) * size
     end;
     return next;
 end
@@ -1511,13 +1493,28 @@ CREATE OR REPLACE FUNCTION outbox.next_generation(p_event uuid)
  LANGUAGE sql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
-RETURN (SELECT (COALESCE(max(g.replays), 0) + 1) FROM (SELECT e.replays FROM outbox.events e WHERE (e.event_id = next_generation.p_event) UNION ALL SELECT a.replays FROM outbox.archive a WHERE (a.event_id = next_generation.p_event) UNION ALL SELECT d.replays FROM outbox.dead_letters d WHERE (d.event_id = next_generation.p_event)) g)
+AS $function$
+    select coalesce(max(g.replays), 0) + 1
+    from (
+        select e.replays from outbox.events e where e.event_id = p_event
+        union all
+        select a.replays from outbox.archive a where a.event_id = p_event
+        union all
+        select d.replays from outbox.dead_letters d where d.event_id = p_event
+    ) as g
+$function$
 
 CREATE OR REPLACE FUNCTION outbox.partition_name(kind text, number bigint)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE
 RETURN ((kind || '_p'::text) || lpad((number)::text, GREATEST(6, length((number)::text)), '0'::text))
+
+CREATE OR REPLACE FUNCTION outbox.partition_size()
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN 1000000
 
 CREATE OR REPLACE FUNCTION outbox.passes(d outbox.dead_letters, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
  RETURNS boolean
@@ -1578,10 +1575,11 @@ CREATE OR REPLACE FUNCTION outbox.read_backlog(p_low bigint, p_limit integer)
  RETURNS TABLE(pending bigint, oldest double precision)
  LANGUAGE plpgsql
  STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
- SET jit TO 'off'
 AS $function$
 begin
     return query
@@ -1596,59 +1594,15 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, held boolean)
- LANGUAGE plpgsql
- STABLE
- SET enable_seqscan TO 'off'
- SET enable_bitmapscan TO 'off'
- SET enable_sort TO 'off'
- SET jit TO 'off'
-AS $function$
-#variable_conflict use_column
-begin
-    return query
-    select r.id,
-           case when r.mine then r.created_at end,
-           case when r.mine then r.event_id end,
-           case when r.mine then r.replays end,
-           case when r.mine then r.replay_of end,
-           case when r.mine then r.shard end,
-           case when r.mine then r.aggregate_type end,
-           case when r.mine then r.aggregate_id end,
-           case when r.mine then r.event_type end,
-           case when r.mine then r.destination end,
-           case when r.mine and not r.held then r.payload end,
-           case when r.mine and not r.held then r.headers end,
-           r.mine and r.held
-    from unnest(p_from, p_to) as g (first, last)
-    cross join lateral (
-        select e.*,
-               e.sent_at is null and e.shard = any (p_shards) as mine,
-               e.sent_at is null and exists (
-                   select from outbox.blocked b
-                   where b.destination = e.destination
-                     and b.aggregate_type = e.aggregate_type
-                     and b.aggregate_id = e.aggregate_id
-               ) as held
-        from outbox.events e
-        where e.id between g.first and g.last
-          and e.id between p_from[1] and p_to[cardinality(p_to)]
-        order by e.id
-        limit p_limit
-    ) as r
-    limit p_limit;
-end
-$function$
-
-CREATE OR REPLACE FUNCTION outbox.read_left(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer, p_held boolean)
+CREATE OR REPLACE FUNCTION outbox.read_deferred(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer, p_blocked boolean)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, place bigint)
  LANGUAGE plpgsql
  STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
- SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 begin
@@ -1672,7 +1626,7 @@ begin
                e.shard = any (p_shards)
                and (p_destination = '' or e.destination = p_destination)
                and (p_id = '' or e.aggregate_type = p_type and e.aggregate_id = p_id)
-               and (p_held or not exists (
+               and (p_blocked or not exists (
                    select from outbox.blocked b
                    where b.destination = e.destination
                      and b.aggregate_type = e.aggregate_type
@@ -1689,10 +1643,57 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, blocked boolean)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+    return query
+    select r.id,
+           case when r.mine then r.created_at end,
+           case when r.mine then r.event_id end,
+           case when r.mine then r.replays end,
+           case when r.mine then r.replay_of end,
+           case when r.mine then r.shard end,
+           case when r.mine then r.aggregate_type end,
+           case when r.mine then r.aggregate_id end,
+           case when r.mine then r.event_type end,
+           case when r.mine then r.destination end,
+           case when r.mine and not r.blocked then r.payload end,
+           case when r.mine and not r.blocked then r.headers end,
+           r.mine and r.blocked
+    from unnest(p_from, p_to) as g (first, last)
+    cross join lateral (
+        select e.*,
+               e.sent_at is null and e.shard = any (p_shards) as mine,
+               e.sent_at is null and exists (
+                   select from outbox.blocked b
+                   where b.destination = e.destination
+                     and b.aggregate_type = e.aggregate_type
+                     and b.aggregate_id = e.aggregate_id
+               ) as blocked
+        from outbox.events e
+        where e.id between g.first and g.last
+          and e.id between p_from[1] and p_to[cardinality(p_to)]
+        order by e.id
+        limit p_limit
+    ) as r
+    limit p_limit;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json)
  LANGUAGE plpgsql
  STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
@@ -1737,6 +1738,7 @@ CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, place bigint)
  LANGUAGE plpgsql
  STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
@@ -1769,10 +1771,13 @@ CREATE OR REPLACE FUNCTION outbox.record_export(p_number bigint, p_from bigint, 
  LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
-BEGIN ATOMIC
- INSERT INTO outbox.exports (number, from_id, to_id, rows, digest, bytes, sha256, location)
-   VALUES (record_export.p_number, record_export.p_from, record_export.p_to, record_export.p_rows, record_export.p_digest, record_export.p_bytes, record_export.p_sha256, record_export.p_location) ON CONFLICT(location) DO UPDATE SET number = excluded.number, from_id = excluded.from_id, to_id = excluded.to_id, rows = excluded.rows, digest = excluded.digest, bytes = excluded.bytes, sha256 = excluded.sha256, exported_at = excluded.exported_at, removed_at = NULL::timestamp with time zone;
-END
+AS $function$
+    insert into outbox.exports (number, from_id, to_id, rows, digest, bytes, sha256, location)
+    values (p_number, p_from, p_to, p_rows, p_digest, p_bytes, p_sha256, p_location)
+    on conflict (location) do update
+    set number = excluded.number, from_id = excluded.from_id, to_id = excluded.to_id, rows = excluded.rows, digest = excluded.digest,
+        bytes = excluded.bytes, sha256 = excluded.sha256, exported_at = excluded.exported_at, removed_at = null;
+$function$
 
 CREATE OR REPLACE FUNCTION outbox.redrive_dead_letters(p_request text, p_after bigint, p_limit integer, p_redirect text, p_confirm boolean, p_dry_run boolean, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
  RETURNS TABLE(id bigint, event_id uuid, destination text, aggregate_type text, aggregate_id text, outcome text, ordered boolean)
@@ -1821,7 +1826,8 @@ begin
         end;
         return next;
     end loop;
-    -- What others redrove meanwhile was looked at as well.
+    -- Dead letters that another call redrove were looked at as well: the last id
+    -- tells the caller where to go on.
     if cardinality(picked) > 0 and id is distinct from picked[cardinality(picked)] then
         id := picked[cardinality(picked)];
         event_id := null;
@@ -1844,9 +1850,9 @@ AS $function$
 #variable_conflict use_column
 declare
     picked outbox.blocked;
-    hold   outbox.blocked;
+    lane   outbox.blocked;
     d      outbox.dead_letters;
-    held   boolean;
+    buried boolean;
 begin
     for picked in
         select b.* from outbox.blocked b
@@ -1872,28 +1878,28 @@ begin
         destination := picked.destination;
         aggregate_type := picked.aggregate_type;
         aggregate_id := picked.aggregate_id;
-        -- First the dead letter, then the hold: as redrive_dead_letters does.
+        -- The dead letter is locked before the lane, as redrive_dead_letters does.
         select x.* into d from outbox.dead_letters x
         where x.event_id = picked.event_id
           and (x.destination, x.aggregate_type, x.aggregate_id) = (picked.destination, picked.aggregate_type, picked.aggregate_id)
         order by x.id
         limit 1
         for update;
-        held := found;
-        select b.* into hold from outbox.blocked b
+        buried := found;
+        select b.* into lane from outbox.blocked b
         where (b.destination, b.aggregate_type, b.aggregate_id) = (picked.destination, picked.aggregate_type, picked.aggregate_id)
           and b.event_id = picked.event_id and b.released_at is null
         for update;
-        ordered := held and not p_skip;
+        ordered := buried and not p_skip;
         outcome := case
             when not found then 'gone'
-            when held and not p_skip and p_dry_run then 'redriven'
-            when held and not p_skip then outbox.put_back(d, null, 'blocked', p_request)
+            when buried and not p_skip and p_dry_run then 'redriven'
+            when buried and not p_skip then outbox.put_back(d, null, 'blocked', p_request)
             else 'released'
         end;
         if outcome = 'released' and not p_dry_run then
             update outbox.blocked b set released_at = clock_timestamp()
-            where (b.destination, b.aggregate_type, b.aggregate_id) = (hold.destination, hold.aggregate_type, hold.aggregate_id);
+            where (b.destination, b.aggregate_type, b.aggregate_id) = (lane.destination, lane.aggregate_type, lane.aggregate_id);
         end if;
         return next;
     end loop;
@@ -1903,6 +1909,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.renew_relay(p_relay uuid, p_ttl interval, p_relays integer, p_leaving boolean, p_known_shards smallint[], p_known_epochs bigint[], p_release smallint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_destinations text[], p_types text[], p_ids text[], p_released timestamp with time zone[])
  RETURNS json
  LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
     at       timestamptz;
@@ -1910,10 +1917,10 @@ declare
     placed   boolean := p_low <> 0 or cardinality(p_gap_from) > 0 or cardinality(p_ids) > 0;
     active   integer;
     rank     integer;
-    held     integer;
+    owned    integer;
     target   integer := 0;
 begin
-    perform pg_advisory_xact_lock(1869968504, 1);
+    perform outbox.lock_leases();
     at := clock_timestamp();
 
     update outbox.relays r
@@ -1932,8 +1939,8 @@ begin
     from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
     where placed and s.owner = p_relay and not s.covered and s.shard = k.shard and s.epoch = k.epoch;
 
-    -- A relay whose row is locked is settling or renewing: it is left alone
-    -- until the next time.
+    -- A relay whose row is locked is settling or renewing, and its lease is not
+    -- taken over this time.
     with lapsed as materialized (
         select r.relay_id from outbox.relays r
         where r.lease_until < at and r.relay_id <> p_relay
@@ -1970,13 +1977,13 @@ begin
         target := ceil(64.0 / least(active, p_relays));
     end if;
 
-    select count(*) into held from outbox.shards s where s.owner = p_relay;
-    if held < target then
+    select count(*) into owned from outbox.shards s where s.owner = p_relay;
+    if owned < target then
         with free as materialized (
             select s.shard from outbox.shards s
             where s.owner is null or not exists (select from outbox.relays r where r.relay_id = s.owner)
             order by s.shard
-            limit target - held
+            limit target - owned
             for update skip locked
         )
         update outbox.shards s
@@ -2017,9 +2024,10 @@ begin
                 'destination', l.destination, 'aggregate_type', l.aggregate_type, 'aggregate_id', l.aggregate_id,
                 'shard', l.shard, 'first_id', l.first_id, 'released_at', l.released_at) order by l.first_id), '[]')
             from (
-                -- A few for each destination, so that one that is not configured
-                -- keeps no other waiting. Those that the relay has resumed and
-                -- whose hold is still there come in any case.
+                -- At most 100 of each destination, so that the lanes of one that
+                -- the relay is not configured for do not crowd out the others.
+                -- Lanes that the relay names and that still have a row come in
+                -- any case.
                 select b.*,
                        row_number() over (partition by b.destination order by b.first_id) as place,
                        (b.destination, b.aggregate_type, b.aggregate_id) in (
@@ -2056,7 +2064,7 @@ begin
         update outbox.janitor j
         set sampled_at = at, last_id = drawn, ids_per_second = mine.ids_per_second;
     end if;
-    return query select at, drawn / 1000000, mine.ids_per_second;
+    return query select at, drawn / outbox.partition_size(), mine.ids_per_second;
 end
 $function$
 
@@ -2076,7 +2084,7 @@ declare
     found  boolean;
     newest timestamptz;
 begin
-    if not outbox.try_partitions() then
+    if not outbox.lock_partitions(false) then
         return 'busy';
     end if;
     if not exists (
@@ -2084,7 +2092,7 @@ begin
         where i.inhparent = 'outbox.events'::regclass and i.inhrelid = to_regclass(format('outbox.%I', child))) then
         return 'gone';
     end if;
-    if p_number >= (select s.last_value / 1000000 from outbox.events_id_seq s) then
+    if p_number >= outbox.current_partition() then
         return 'open';
     end if;
     if to_regclass(format('outbox.%I', outbox.partition_name('archive', p_number))) is not null then
@@ -2106,7 +2114,7 @@ begin
         when lock_not_available or deadlock_detected then
             return 'locked';
     end;
-    return 'sealed';
+    return 'done';
 end
 $function$
 
@@ -2115,10 +2123,10 @@ CREATE OR REPLACE FUNCTION outbox.search_replay(p_after bigint, p_until bigint, 
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
- SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 begin
@@ -2154,6 +2162,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.settle(p_relay uuid, p_ids bigint[], p_message_ids text[], p_sequence_numbers text[])
  RETURNS integer
  LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
@@ -2173,7 +2182,7 @@ begin
     from unnest(p_ids, p_message_ids, p_sequence_numbers) as s (id, message_id, sequence_number)
     where e.id = s.id
       and e.sent_at is null
-      -- What the index is searched for, and which partitions are.
+      -- The index is searched for the ids, and only partitions of their range are.
       and e.id = any (p_ids)
       and e.id between p_ids[1] and p_ids[cardinality(p_ids)];
     get diagnostics marked = row_count;
@@ -2199,29 +2208,22 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.try_partitions()
- RETURNS boolean
- LANGUAGE sql
-BEGIN ATOMIC
- SELECT pg_try_advisory_xact_lock(1869968504, 2) AS pg_try_advisory_xact_lock;
-END
-
 CREATE OR REPLACE FUNCTION outbox.unseal_partition(p_number bigint)
- RETURNS boolean
+ RETURNS text
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET lock_timeout TO '50ms'
 AS $function$
 begin
-    if not outbox.try_partitions() then
-        return false;
+    if not outbox.lock_partitions(false) then
+        return 'locked';
     end if;
     execute format('alter table if exists outbox.%I drop constraint if exists being_archived', outbox.partition_name('events', p_number));
-    return true;
+    return 'done';
 exception
     when lock_not_available or deadlock_detected then
-        return false;
+        return 'locked';
 end
 $function$
 
@@ -2241,11 +2243,11 @@ AS $function$
 declare
     child text := outbox.partition_name('events', p_number);
 begin
-    if not outbox.try_partitions() then
+    if not outbox.lock_partitions(false) then
         return 'busy';
     end if;
     execute format('alter table outbox.%I validate constraint being_archived', child);
-    return 'valid';
+    return 'done';
 exception
     when check_violation then
         return 'young';
@@ -2303,6 +2305,9 @@ grant execute on expire_relays to outbox_janitor
 grant SELECT on exports to outbox_janitor
 grant execute on find_replay to outbox_redrive
 grant execute on forget_exports to outbox_janitor
+grant SELECT on functions to outbox_janitor
+grant SELECT on functions to outbox_redrive
+grant SELECT on functions to outbox_relay
 grant execute on health to outbox_janitor
 grant SELECT on janitor to outbox_janitor
 grant SELECT on janitor to outbox_relay
@@ -2311,6 +2316,8 @@ grant execute on leave_relay to outbox_relay
 grant execute on list_archive to outbox_janitor
 grant execute on list_events to outbox_janitor
 grant execute on lock_aggregate to outbox_writer
+grant execute on lock_class to outbox_relay
+grant execute on lock_leases to outbox_relay
 grant execute on make_partition to outbox_janitor
 grant execute on make_partitions to outbox_janitor
 grant SELECT on migrations to outbox_janitor
@@ -2320,8 +2327,8 @@ grant execute on move_sent to outbox_janitor
 grant execute on partition_name to outbox_janitor
 grant execute on ranges to outbox_relay
 grant execute on read_backlog to outbox_relay
+grant execute on read_deferred to outbox_relay
 grant execute on read_gaps to outbox_relay
-grant execute on read_left to outbox_relay
 grant execute on read_new to outbox_relay
 grant execute on read_unsent to outbox_relay
 grant execute on record_export to outbox_janitor

@@ -1,0 +1,117 @@
+package pgadmin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
+)
+
+// Sample implements [janitor.Partitions].
+func (s *Store) Sample(ctx context.Context) (janitor.Sample, error) {
+	var sample janitor.Sample
+	err := s.one(ctx, "sample", "select sampled_at, current, ids_per_second from outbox.sample_ids()", nil,
+		&sample.At, &sample.Current, &sample.Rate)
+	return sample, err
+}
+
+// Make implements [janitor.Partitions].
+func (s *Store) Make(ctx context.Context, number int64) (bool, error) {
+	var made bool
+	err := s.one(ctx, "make partition", "select outbox.make_partition($1::bigint)", []any{number}, &made)
+	if errors.Is(err, pgdb.ErrBusy) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", janitor.ErrLocked, err)
+	}
+	return made, err
+}
+
+// ListEvents implements [janitor.Partitions].
+func (s *Store) ListEvents(ctx context.Context, limit int) ([]janitor.EventsPartition, error) {
+	const sql = "select number, closed, archived, sealed, vacant, unsent, newest from outbox.list_events($1::integer)"
+	var list []janitor.EventsPartition
+	err := s.each(ctx, "list partitions", sql, []any{rowLimit(limit)}, func(row pgx.Rows) (bool, error) {
+		var p janitor.EventsPartition
+		var newest pgtype.Timestamptz
+		err := row.Scan(&p.Number, &p.Closed, &p.Archived, &p.Sealed, &p.Vacant, &p.Unsent, &newest)
+		p.Newest = newest.Time
+		list = append(list, p)
+		return true, err //nolint:wrapcheck // named by call
+	})
+	return list, err
+}
+
+// outcome is the answer of a function of the schema, whose words are those of
+// [janitor.Outcome].
+func outcome(answer string) (janitor.Outcome, error) {
+	switch o := janitor.Outcome(answer); o {
+	case janitor.Done, janitor.Busy, janitor.Locked, janitor.Gone, janitor.Open, janitor.Unsent, janitor.Young, janitor.Moved,
+		janitor.Full, janitor.Unsealed, janitor.Changed:
+		return o, nil
+	}
+	return "", fmt.Errorf("the answer %q is not known", answer)
+}
+
+// step calls a function of the schema that answers one word.
+func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.Outcome, error) {
+	var answer string
+	if err := s.one(ctx, op, sql, args, &answer); err != nil {
+		return "", err
+	}
+	return outcome(answer)
+}
+
+// lockingStep calls a function of the schema that locks outbox.events. It
+// answers a word, and for how long writers and relays were kept out, in seconds.
+func (s *Store) lockingStep(ctx context.Context, op, sql string, number int64) (janitor.Outcome, time.Duration, error) {
+	var answer string
+	var seconds float64
+	if err := s.one(ctx, op, sql, []any{number}, &answer, &seconds); err != nil {
+		return "", 0, err
+	}
+	o, err := outcome(answer)
+	return o, time.Duration(seconds * float64(time.Second)), err
+}
+
+// Seal implements [janitor.Archiver].
+func (s *Store) Seal(ctx context.Context, number int64, before time.Time) (janitor.Outcome, error) {
+	o, err := s.step(ctx, "seal", "select outbox.seal_partition($1::bigint, $2::timestamptz)", number, before)
+	if err != nil || o != janitor.Done {
+		return o, err
+	}
+	return s.step(ctx, "validate", "select outbox.validate_partition($1::bigint)", number)
+}
+
+// Archive implements [janitor.Archiver].
+func (s *Store) Archive(ctx context.Context, number int64) (janitor.Outcome, time.Duration, error) {
+	return s.lockingStep(ctx, "archive", "select outcome, seconds from outbox.archive_partition($1::bigint)", number)
+}
+
+// Unseal implements [janitor.Archiver].
+func (s *Store) Unseal(ctx context.Context, number int64) (janitor.Outcome, error) {
+	return s.step(ctx, "unseal", "select outbox.unseal_partition($1::bigint)", number)
+}
+
+// MoveSent implements [janitor.Mover].
+func (s *Store) MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (janitor.Move, error) {
+	const sql = `select outcome, moved, coalesce(next, 0)
+		from outbox.move_sent(nullif($1::bigint, -1), $2::bigint, $3::timestamptz, $4::integer)`
+	var m janitor.Move
+	var answer string
+	if err := s.one(ctx, "move rows", sql, []any{number, from, before, rowLimit(limit)}, &answer, &m.Moved, &m.Next); err != nil {
+		return janitor.Move{}, err
+	}
+	var err error
+	m.Outcome, err = outcome(answer)
+	return m, err
+}
+
+// DropVacant implements [janitor.Mover].
+func (s *Store) DropVacant(ctx context.Context, number int64) (janitor.Outcome, time.Duration, error) {
+	return s.lockingStep(ctx, "drop vacant partition", "select outcome, seconds from outbox.drop_vacant($1::bigint)", number)
+}

@@ -1,0 +1,96 @@
+package pgadmin
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
+)
+
+// RedriveDeadLetters implements [rows.Store], in one round trip. The login needs
+// the role outbox_redrive.
+func (s *Store) RedriveDeadLetters(ctx context.Context, b rows.Batch) ([]rows.Row, error) {
+	const sql = `
+		select r.id, coalesce(r.event_id::text, ''), coalesce(r.destination, ''), coalesce(r.aggregate_type, ''),
+		       coalesce(r.aggregate_id, ''), r.outcome, coalesce(r.ordered, false)
+		from outbox.redrive_dead_letters(
+			$1::text, $2::bigint, $3::integer, $4::text, $5::boolean, $6::boolean,
+			$7::text[]::uuid[], $8::text, $9::text, $10::text, $11::text,
+			$12::timestamptz, $13::timestamptz, $14::bigint, $15::bigint) as r`
+	args := []any{clean(b.RequestID), b.After, rowLimit(b.Limit), optional(b.Request.Redirect), b.Request.Confirm, b.Request.DryRun}
+	return s.redriven(ctx, "redrive dead letters", sql, append(args, filters(b.Request)...))
+}
+
+// ReleaseBlocked implements [rows.Store], in one round trip. The login needs the
+// role outbox_redrive.
+func (s *Store) ReleaseBlocked(ctx context.Context, b rows.Batch) ([]rows.Row, error) {
+	const sql = `
+		select r.id, r.event_id::text, r.destination, r.aggregate_type, r.aggregate_id, r.outcome, r.ordered
+		from outbox.release_blocked(
+			$1::text, $2::bigint, $3::integer, $4::boolean, $5::boolean,
+			$6::text[]::uuid[], $7::text, $8::text, $9::text, $10::text,
+			$11::timestamptz, $12::timestamptz, $13::bigint, $14::bigint) as r`
+	args := []any{clean(b.RequestID), b.After, rowLimit(b.Limit), b.Request.Confirm, b.Request.DryRun}
+	return s.redriven(ctx, "release blocked", sql, append(args, filters(b.Request)...))
+}
+
+func (s *Store) redriven(ctx context.Context, op, sql string, args []any) ([]rows.Row, error) {
+	var out []rows.Row
+	err := s.each(ctx, op, sql, args, func(found pgx.Rows) (bool, error) {
+		var r rows.Row
+		var eventID, answer string
+		err := found.Scan(&r.ID, &eventID, &r.Lane.Destination, &r.Lane.AggregateType, &r.Lane.AggregateID, &answer, &r.Ordered)
+		if err != nil {
+			return false, err //nolint:wrapcheck // named by call
+		}
+		r.Outcome = rows.Outcome(answer)
+		if eventID != "" {
+			if r.EventID, err = uuid.Parse(eventID); err != nil {
+				return false, fmt.Errorf("event id: %w", err)
+			}
+		}
+		out = append(out, r)
+		return true, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// filters returns the filters of a request as the functions of the schema take
+// them, null where one is not set: event ids, destination, aggregate type and id,
+// event type, the bounds of created_at, the bounds of the id. The ids of events
+// are texts, which every mode of the protocol can send.
+func filters(r *redrive.Request) []any {
+	var ids []string
+	for _, id := range r.EventIDs {
+		ids = append(ids, id.String())
+	}
+	return []any{
+		ids, optional(r.Destination), optional(r.AggregateType), optional(r.AggregateID), optional(r.EventType),
+		optionalTime(r.From), optionalTime(r.To), optional(r.IDFrom), optional(r.IDTo),
+	}
+}
+
+// optional is null for the zero value.
+func optional[T comparable](v T) *T {
+	var zero T
+	if v == zero {
+		return nil
+	}
+	return &v
+}
+
+// optionalTime is null for the zero time.
+func optionalTime(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}

@@ -1,0 +1,76 @@
+package pgadmin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
+)
+
+// CountReplay implements [replay.Searcher]. The login needs the role
+// outbox_redrive, as for every method about replays.
+func (s *Store) CountReplay(ctx context.Context, r *redrive.Request, after int64, limit int) (found int, next int64, err error) {
+	const sql = `
+		select c.found, coalesce(c.next, 0)
+		from outbox.count_replay(
+			$1::bigint, $2::integer,
+			$3::text[]::uuid[], $4::text, $5::text, $6::text, $7::text,
+			$8::timestamptz, $9::timestamptz, $10::bigint, $11::bigint) as c`
+	err = s.one(ctx, "count replay", sql, append([]any{after, rowLimit(limit)}, filters(r)...), &found, &next)
+	return found, next, err
+}
+
+// StartReplay implements [replay.Searcher].
+func (s *Store) StartReplay(ctx context.Context, id uuid.UUID, requestID string, r *redrive.Request) error {
+	const sql = `
+		select outbox.start_replay(
+			$1::uuid, $2::text, $3::text, $4::boolean,
+			$5::text[]::uuid[], $6::text, $7::text, $8::text, $9::text,
+			$10::timestamptz, $11::timestamptz, $12::bigint, $13::bigint)`
+	return s.exec(ctx, "start replay", sql, append([]any{id.String(), clean(requestID), optional(r.Redirect), r.Interleave}, filters(r)...)...)
+}
+
+// FindReplay implements [replay.Searcher].
+func (s *Store) FindReplay(ctx context.Context, id uuid.UUID, limit int) (replay.Progress, error) {
+	const sql = `
+		select r.searched_at is not null, r.through, r.last_id, r.found, r.copied, r.failed
+		from outbox.find_replay($1::uuid, $2::integer) as r`
+	var p replay.Progress
+	err := s.one(ctx, "find replay", sql, []any{id.String(), rowLimit(limit)},
+		&p.Searched, &p.Through, &p.Last, &p.Found, &p.Copied, &p.Failed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, fmt.Errorf("find replay: %w", replay.ErrNotFound)
+	}
+	return p, err
+}
+
+// CopyReplay implements [replay.Copier].
+func (s *Store) CopyReplay(ctx context.Context, id uuid.UUID, limit int) (replay.Step, error) {
+	const sql = `
+		select c.outcome, c.count, coalesce(c.event_id::text, ''), coalesce(c.aggregate_type, ''), coalesce(c.aggregate_id, '')
+		from outbox.copy_replay($1::uuid, $2::integer) as c`
+	var step replay.Step
+	var answer, eventID string
+	err := s.one(ctx, "copy replay", sql, []any{id.String(), rowLimit(limit)},
+		&answer, &step.Count, &eventID, &step.AggregateType, &step.AggregateID)
+	switch {
+	case err != nil:
+		return replay.Step{}, err
+	case answer == "missing":
+		return replay.Step{}, fmt.Errorf("copy replay: %w", replay.ErrNotFound)
+	case answer == "search":
+		return replay.Step{}, errors.New("copy replay: the search is not over")
+	}
+	step.Outcome = replay.Outcome(answer)
+	if eventID != "" {
+		if step.EventID, err = uuid.Parse(eventID); err != nil {
+			return replay.Step{}, fmt.Errorf("copy replay: event id: %w", err)
+		}
+	}
+	return step, nil
+}

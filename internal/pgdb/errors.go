@@ -1,0 +1,98 @@
+package pgdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// The errors that a caller, or the operator of the database, can do something
+// about. All others are passed on as they are.
+var (
+	// ErrUnreachable means that no connection could be made or that it broke.
+	// The outcome of what was under way is unknown. Trying again may help.
+	ErrUnreachable = errors.New("the database cannot be reached: check its address, its security group and that it runs")
+	// ErrDenied means that the login or a privilege was refused.
+	ErrDenied = errors.New("the database denied access: check user and password, and grant the role outbox_relay, outbox_writer or outbox_janitor")
+	// ErrSchema means that the schema is missing or older than this program.
+	ErrSchema = errors.New("the outbox schema is missing or too old: run: outbox migrate")
+	// ErrSchemaNewer means that the schema is newer than this program, which
+	// leaves it as it is.
+	ErrSchemaNewer = errors.New("the outbox schema is newer than this program: upgrade the outbox command")
+	// ErrReadOnly means that the connection led to a replica, as old ones do
+	// after a failover. The connection was closed; trying again may help.
+	ErrReadOnly = errors.New("the database is read-only: connect to the writer endpoint")
+	// ErrBusy means that the database ended the transaction because of others:
+	// too many connections, a deadlock, a timeout of its own. Nothing was
+	// changed. Trying again helps.
+	ErrBusy = errors.New("the database is busy")
+	// ErrSettings means that the database has settings under which events
+	// would be lost.
+	ErrSettings = errors.New("the database's settings do not allow it")
+)
+
+// Translate returns err with op in front, wrapping the error of this package
+// that says what can be done about it. It returns nil for nil.
+func Translate(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if kind := kindOf(err); kind != nil && !errors.Is(err, kind) {
+		return fmt.Errorf("%s: %w: %w", op, kind, err)
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}
+
+// kindOf returns the error of this package for err, or nil when there is none. A
+// context that ended is the caller's own doing, unless the server names a reason.
+func kindOf(err error) error {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return kindOfCode(pgErr.Code)
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		return ErrUnreachable
+	}
+	if _, ok := errors.AsType[net.Error](err); ok || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return ErrUnreachable
+	}
+	return nil
+}
+
+// kindOfCode returns the error of this package for an SQLSTATE, which appendix A
+// of the PostgreSQL manual lists, or nil.
+func kindOfCode(code string) error {
+	switch code {
+	case "28P01", "28000", "42501": // invalid_password, invalid_authorization_specification, insufficient_privilege
+		return ErrDenied
+	case "3F000", "42P01", "42883", "42703": // invalid_schema_name, undefined_table, undefined_function, undefined_column
+		return ErrSchema
+	case "25006": // read_only_sql_transaction
+		return ErrReadOnly
+	case "40001", "40P01", "55P03", "57014", "53300": // serialization_failure, deadlock_detected, lock_not_available, query_canceled, too_many_connections
+		return ErrBusy
+	case "57P01", "57P02", "57P03", "3D000": // admin_shutdown, crash_shutdown, cannot_connect_now, invalid_catalog_name
+		return ErrUnreachable
+	case "55000": // object_not_in_prerequisite_state, raised by outbox.join_relay
+		return ErrSettings
+	}
+	if len(code) == 5 && code[:2] == "08" { // connection exceptions
+		return ErrUnreachable
+	}
+	return nil
+}
+
+// IsAuthFailure reports whether err may mean that a password was refused. PgBouncer
+// 1.18 reports a refused password as protocol_violation, and so it reports a full
+// pool and an unknown database: a caller that asks for the password again in those
+// cases as well loses little.
+func IsAuthFailure(err error) bool {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	return ok && (pgErr.Code == "28P01" || pgErr.Code == "28000" || pgErr.Code == "08P01")
+}

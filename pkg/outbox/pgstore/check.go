@@ -1,0 +1,72 @@
+package pgstore
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+//go:embed sql/check.sql
+var checkSQL string
+
+// Check makes sure that the database can be used safely: that its schema is not
+// older than this package, functions included ([ErrSchema]), that it is not a
+// replica ([ErrReadOnly]), and that it has the settings that the order of ids and
+// the search for gaps rest on ([ErrSettings]). A newer schema passes: relays of the
+// version before go on with it while the next version is deployed.
+func (s *Store) Check(ctx context.Context) error {
+	var (
+		version   int64
+		functions string
+		isolation string
+		cache     int64
+		replica   bool
+	)
+	err := s.do(ctx, "check", func(conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, checkSQL).Scan(&version, &functions, &isolation, &cache, &replica)
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("check: %w", ErrSchema)
+	case err != nil:
+		return err
+	}
+	if err := readSchema().check(version, functions); err != nil {
+		return fmt.Errorf("check: %w", err)
+	}
+	switch {
+	case replica:
+		return fmt.Errorf("check: %w", ErrReadOnly)
+	case isolation != "read committed":
+		return fmt.Errorf("check: %w: default_transaction_isolation is %q: set it to read committed for the login", ErrSettings, isolation)
+	case cache != 1:
+		return fmt.Errorf("check: %w: the sequence outbox.events_id_seq has CACHE %d, must be 1", ErrSettings, cache)
+	}
+	return nil
+}
+
+// check compares the schema with what a database has: a version, and the SHA-256 of
+// each function as a JSON object.
+func (s schema) check(version int64, functions string) error {
+	if version < s.version() {
+		return fmt.Errorf("%w: it has version %d, this program needs %d", ErrSchema, version, s.version())
+	}
+	if version > s.version() {
+		return nil
+	}
+	var sums map[string]string
+	if err := json.Unmarshal([]byte(functions), &sums); err != nil {
+		return fmt.Errorf("parse functions: %w", err)
+	}
+	for _, f := range s.all() {
+		if sums[f.name] != f.sum {
+			return fmt.Errorf("%w: the function outbox.%s is not the one that this program needs", ErrSchema, f.name)
+		}
+	}
+	return nil
+}

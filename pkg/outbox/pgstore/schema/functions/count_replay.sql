@@ -1,0 +1,35 @@
+-- How many rows a replay would copy among the next p_limit, and the id to go on
+-- behind, null at the end.
+create or replace function outbox.count_replay(
+    p_after bigint, p_limit integer,
+    p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text,
+    p_from timestamptz, p_to timestamptz, p_id_from bigint, p_id_to bigint
+)
+returns table (found bigint, next bigint)
+language plpgsql stable security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if p_event_ids is not null then
+        return query
+        select count(*), null::bigint
+        from outbox.find_sent(p_event_ids, clock_timestamp()) s
+        where (p_destination is null or s.destination = p_destination)
+          and (p_type is null or s.aggregate_type = p_type)
+          and (p_id is null or s.aggregate_id = p_id)
+          and (p_event_type is null or s.event_type = p_event_type)
+          and (p_from is null or s.created_at >= p_from)
+          and (p_to is null or s.created_at < p_to)
+          and (p_id_from is null or s.id >= p_id_from)
+          and (p_id_to is null or s.id <= p_id_to);
+        return;
+    end if;
+    return query
+    select count(*) filter (where s.wanted), case when count(*) = p_limit then max(s.id) end
+    from outbox.search_replay(
+        greatest(p_after, p_id_from - 1), coalesce(p_id_to, 9223372036854775807), clock_timestamp(), p_limit,
+        p_destination, p_type, p_id, p_event_type, p_from, p_to) s;
+end
+$$;
+
+select outbox.grant_function('count_replay', '{outbox_redrive}');

@@ -1,0 +1,11 @@
+-- A number for all that a row of the archive has. Those of many rows are added up,
+-- so that a file proves which rows were exported. Its body is resolved when it is
+-- created, so that it needs no search_path.
+create or replace function outbox.digest(a outbox.archive) returns bigint
+language sql immutable parallel safe
+return hashtextextended(concat_ws(chr(31),
+    a.id::text, extract(epoch from a.created_at)::text, extract(epoch from a.sent_at)::text, a.event_id::text, a.replays::text,
+    a.aggregate_type, a.aggregate_id, a.event_type, a.destination, a.payload::text,
+    coalesce(a.replay_of::text, chr(30)), coalesce(a.headers::text, chr(30)), coalesce(a.message_id, chr(30)), coalesce(a.sequence_number, chr(30))), 0);
+
+select outbox.grant_function('digest', '{outbox_janitor}');

@@ -1,0 +1,9 @@
+-- Records that a run of the janitor ended.
+create or replace function outbox.end_janitor() returns void
+language sql volatile security definer
+set search_path = pg_catalog, pg_temp
+as $$
+    update outbox.janitor set ended_at = clock_timestamp();
+$$;
+
+select outbox.grant_function('end_janitor', '{outbox_janitor}');

@@ -1,0 +1,46 @@
+-- Ends the lease of a relay and frees its shards, which keep the position that the
+-- relay stopped at. It answers false when the relay has no lease.
+create or replace function outbox.leave_relay(
+    p_relay        uuid,
+    p_known_shards smallint[],
+    p_known_epochs bigint[],
+    p_low          bigint,
+    p_gap_from     bigint[],
+    p_gap_to       bigint[]
+) returns boolean
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+    last   outbox.relays;
+    placed boolean := p_low <> 0 or cardinality(p_gap_from) > 0;
+begin
+    perform outbox.lock_leases();
+    delete from outbox.relays r where r.relay_id = p_relay returning r.* into last;
+    if not found then
+        return false;
+    end if;
+    if placed then
+        last.low := p_low;
+        last.gaps := outbox.ranges(p_gap_from, p_gap_to);
+    end if;
+    with owned as (
+        select s.shard,
+               s.covered or placed and exists (
+                   select from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
+                   where k.shard = s.shard and k.epoch = s.epoch) as covered
+        from outbox.shards s
+        where s.owner = p_relay
+    )
+    update outbox.shards s
+    set owner = null,
+        covered = false,
+        low = case when o.covered then last.low else s.low end,
+        gaps = case when o.covered then last.gaps else s.gaps end
+    from owned o
+    where s.shard = o.shard;
+    return true;
+end
+$$;
+
+select outbox.grant_function('leave_relay', '{outbox_relay}');

@@ -1,0 +1,15 @@
+-- Makes joining, renewing, leaving and expiring take turns until the end of the
+-- transaction. Under this lock they lock rows of outbox.relays, then of
+-- outbox.shards, then of outbox.blocked. A settlement locks the row of its relay,
+-- then rows of outbox.events, and never takes this lock. So no two of them wait for
+-- each other in a circle.
+create or replace function outbox.lock_leases() returns void
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    perform pg_advisory_xact_lock(outbox.lock_class(), 1);
+end
+$$;
+
+select outbox.grant_function('lock_leases', '{outbox_relay}');

@@ -1,0 +1,31 @@
+-- How many unsent rows there are above an id, at most p_limit, and the age in
+-- seconds of the oldest of those.
+--
+-- The settings leave the planner one plan, in the order of an index, so that the
+-- limits stop the reading whatever the statistics say: after a large COPY there are
+-- none, and a plan that sorts would read the whole backlog each time. Compiling the
+-- plan (jit) would take longer than running it. As settings of the session they
+-- would pin it behind RDS Proxy.
+create or replace function outbox.read_backlog(p_low bigint, p_limit integer)
+returns table (pending bigint, oldest double precision)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+begin
+    return query
+    select count(*), coalesce(extract(epoch from clock_timestamp() - min(p.created_at)), 0)::double precision
+    from (
+        select e.created_at
+        from outbox.events e
+        where e.sent_at is null and e.id > p_low
+        order by e.id
+        limit p_limit
+    ) as p;
+end
+$$;
+
+select outbox.grant_function('read_backlog', '{outbox_relay}');

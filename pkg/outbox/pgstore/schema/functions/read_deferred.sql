@@ -1,0 +1,68 @@
+-- The unsent rows of a lane, or of a destination where p_id is empty, or of all
+-- destinations where p_destination is empty as well, from an id on and of the given
+-- shards; those of blocked lanes only with p_blocked. It looks at p_examine unsent
+-- rows and returns p_limit rows at most. place counts the rows that it looked at.
+-- The last of them comes in any case, as an id alone when it is not a row that was
+-- asked for: the next call goes on behind it.
+--
+-- The settings leave the planner one plan, in the order of an index, so that the
+-- limits stop the reading whatever the statistics say: after a large COPY there are
+-- none, and a plan that sorts would read the whole backlog each time. Compiling the
+-- plan (jit) would take longer than running it. As settings of the session they
+-- would pin it behind RDS Proxy.
+create or replace function outbox.read_deferred(
+    p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer,
+    p_blocked boolean
+)
+returns table (
+    id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,
+    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json,
+    place bigint
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select r.id,
+           case when r.wanted then r.created_at end,
+           case when r.wanted then r.event_id end,
+           case when r.wanted then r.replays end,
+           case when r.wanted then r.replay_of end,
+           case when r.wanted then r.shard end,
+           case when r.wanted then r.aggregate_type end,
+           case when r.wanted then r.aggregate_id end,
+           case when r.wanted then r.event_type end,
+           case when r.wanted then r.destination end,
+           case when r.wanted then r.payload end,
+           case when r.wanted then r.headers end,
+           r.place
+    from (
+        select e.*,
+               row_number() over () as place,
+               e.shard = any (p_shards)
+               and (p_destination = '' or e.destination = p_destination)
+               and (p_id = '' or e.aggregate_type = p_type and e.aggregate_id = p_id)
+               and (p_blocked or not exists (
+                   select from outbox.blocked b
+                   where b.destination = e.destination
+                     and b.aggregate_type = e.aggregate_type
+                     and b.aggregate_id = e.aggregate_id)) as wanted
+        from (
+            select * from outbox.events x
+            where x.sent_at is null and x.id >= p_from
+            order by x.id
+            limit p_examine
+        ) as e
+    ) as r
+    where r.wanted or r.place = p_examine
+    limit p_limit;
+end
+$$;
+
+select outbox.grant_function('read_deferred', '{outbox_relay}');

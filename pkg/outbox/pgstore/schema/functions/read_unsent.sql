@@ -1,0 +1,47 @@
+-- The unsent rows with ids from p_from to below p_before, of the shards and of no
+-- blocked lane. The range bounds the reading: while nothing can be vacuumed, the
+-- index still has an entry for every row that was sent, and each is looked at. The
+-- column place makes the rows look like those of outbox.read_deferred.
+--
+-- It is a function because the server keeps the plans of a function with the
+-- session, whatever pooler is in front; a statement without a name is planned each
+-- time, which takes longer than running it. The settings leave one plan, which is
+-- good for an empty table and for a large one: partitions without any of the ids
+-- are passed over when it runs. As settings of the session they would pin it behind
+-- RDS Proxy.
+create or replace function outbox.read_unsent(p_from bigint, p_before bigint, p_shards smallint[], p_limit integer)
+returns table (
+    id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,
+    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json,
+    place bigint
+)
+language plpgsql stable
+set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set jit = off
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
+as $$
+#variable_conflict use_column
+begin
+    return query
+    select e.id, e.created_at, e.event_id, e.replays, e.replay_of, e.shard,
+           e.aggregate_type, e.aggregate_id, e.event_type, e.destination, e.payload, e.headers, 0::bigint
+    from outbox.events e
+    where e.sent_at is null
+      and e.id >= p_from
+      and e.id < p_before
+      and e.shard = any (p_shards)
+      and not exists (
+          select from outbox.blocked b
+          where b.destination = e.destination
+            and b.aggregate_type = e.aggregate_type
+            and b.aggregate_id = e.aggregate_id
+      )
+    order by e.id
+    limit p_limit;
+end
+$$;
+
+select outbox.grant_function('read_unsent', '{outbox_relay}');

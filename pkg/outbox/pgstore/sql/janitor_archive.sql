@@ -1,1 +1,0 @@
-select outcome, seconds from outbox.archive_partition($1::bigint)

@@ -1,1 +1,0 @@
-select outbox.delete_dead_letters($1::timestamptz, $2::integer)

@@ -1,1 +1,0 @@
-select outbox.delete_redrives($1::timestamptz, $2::integer)

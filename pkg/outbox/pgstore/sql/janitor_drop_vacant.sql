@@ -1,1 +1,0 @@
-select outcome, seconds from outbox.drop_vacant($1::bigint)

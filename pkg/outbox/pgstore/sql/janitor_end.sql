@@ -1,1 +1,0 @@
-select outbox.end_janitor()

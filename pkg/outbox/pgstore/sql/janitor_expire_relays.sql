@@ -1,1 +1,0 @@
-select outbox.expire_relays($1::timestamptz)

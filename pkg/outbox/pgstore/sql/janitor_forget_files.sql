@@ -1,1 +1,0 @@
-select outbox.forget_exports($1::bigint)

@@ -1,1 +1,0 @@
-select number, closed, archived, sealed, vacant, unsent, newest from outbox.list_events($1::integer)

@@ -1,1 +1,0 @@
-select outbox.make_partition($1::bigint)

@@ -1,1 +1,0 @@
-select outbox.seal_partition($1::bigint, $2::timestamptz)

@@ -1,1 +1,0 @@
-select outbox.unseal_partition($1::bigint)

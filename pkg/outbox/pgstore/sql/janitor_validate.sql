@@ -1,1 +1,0 @@
-select outbox.validate_partition($1::bigint)

@@ -1,0 +1,176 @@
+package pgstore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/pressly/goose/v3"
+)
+
+// searchPath is set in every transaction that makes a part of the schema: the bodies
+// of functions that are resolved when they are created find what they name in it.
+const searchPath = "set local search_path = pg_catalog, pg_temp"
+
+// upgrade brings a database to a schema and collects what it changed.
+type upgrade struct {
+	schema  schema
+	made    []string
+	dropped []string
+}
+
+// migrations are those of the schema as goose runs them, each in a transaction of
+// its own. Functions that a table needs come before it, all others with the last
+// migration.
+func (u *upgrade) migrations() []*goose.Migration {
+	all := make([]*goose.Migration, 0, len(u.schema.migrations))
+	for _, m := range u.schema.migrations {
+		run := func(ctx context.Context, tx *sql.Tx) error {
+			if err := u.begin(ctx, tx); err != nil {
+				return err
+			}
+			if err := execute(ctx, tx, m.text); err != nil {
+				return fmt.Errorf("%s: %w", m.name, err)
+			}
+			if m.version == u.schema.version() {
+				return u.finish(ctx, tx)
+			}
+			return nil
+		}
+		all = append(all, goose.NewGoMigration(m.version, &goose.GoFunc{RunTx: run}, nil))
+	}
+	return all
+}
+
+// begin makes what the first migration needs, and the functions that tables need.
+func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
+	if err := execute(ctx, tx, searchPath); err != nil {
+		return err
+	}
+	var first bool
+	if err := tx.QueryRowContext(ctx, "select to_regclass('outbox.functions') is null").Scan(&first); err != nil {
+		return fmt.Errorf("find functions: %w", err)
+	}
+	if first {
+		if err := execute(ctx, tx, u.schema.prelude); err != nil {
+			return err
+		}
+	}
+	recorded, err := readRecorded(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return u.make(ctx, tx, u.schema.before, recorded)
+}
+
+// finish makes the functions whose text differs from the recorded one and drops
+// those that the schema has no more. Where outbox.grant_roles() changed, which grants
+// rights on tables, it is called.
+func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
+	if err := execute(ctx, tx, searchPath); err != nil {
+		return err
+	}
+	recorded, err := readRecorded(ctx, tx)
+	if err != nil {
+		return err
+	}
+	all := u.schema.all()
+	if err := u.make(ctx, tx, all, recorded); err != nil {
+		return err
+	}
+	for _, f := range all {
+		delete(recorded, f.name)
+	}
+	for name := range recorded {
+		if err := drop(ctx, tx, name); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "delete from outbox.functions where name = $1", name); err != nil {
+			return fmt.Errorf("drop function %s: %w", name, err)
+		}
+		u.dropped = append(u.dropped, name)
+	}
+	if !slices.Contains(u.made, "grant_roles") {
+		return nil
+	}
+	return execute(ctx, tx, "select outbox.grant_roles()")
+}
+
+// make makes each function whose text is not the recorded one.
+func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, recorded map[string]record) error {
+	for _, f := range functions {
+		r := recorded[f.name]
+		if r.exists && r.sum == f.sum {
+			continue
+		}
+		// Arguments and result cannot be replaced, and other arguments would make
+		// a second function of that name.
+		if r.declaration != f.declaration {
+			if err := drop(ctx, tx, f.name); err != nil {
+				return err
+			}
+		}
+		if err := execute(ctx, tx, f.text); err != nil {
+			return fmt.Errorf("function %s: %w", f.name, err)
+		}
+		_, err := tx.ExecContext(ctx, "update outbox.functions set sha256 = $2, declaration = $3 where name = $1", f.name, f.sum, f.declaration)
+		if err != nil {
+			return fmt.Errorf("function %s: %w", f.name, err)
+		}
+		u.made = append(u.made, f.name)
+	}
+	return nil
+}
+
+// record is what outbox.functions says of a function, and whether the function is
+// there.
+type record struct {
+	sum, declaration string
+	exists           bool
+}
+
+func readRecorded(ctx context.Context, tx *sql.Tx) (recorded map[string]record, err error) {
+	rows, err := tx.QueryContext(ctx, `
+		select f.name, f.sha256, f.declaration,
+		       exists (select from pg_proc p where p.pronamespace = 'outbox'::regnamespace and p.proname = f.name)
+		from outbox.functions f`)
+	if err != nil {
+		return nil, fmt.Errorf("read functions: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	recorded = make(map[string]record)
+	for rows.Next() {
+		var name string
+		var r record
+		if err := rows.Scan(&name, &r.sum, &r.declaration, &r.exists); err != nil {
+			return nil, fmt.Errorf("read functions: %w", err)
+		}
+		recorded[name] = r
+	}
+	return recorded, rows.Err() //nolint:wrapcheck // says what it did
+}
+
+// drop drops every function of that name in the schema, whatever its arguments.
+func drop(ctx context.Context, tx *sql.Tx, name string) error {
+	var statements sql.NullString
+	err := tx.QueryRowContext(ctx, `
+		select string_agg('drop function ' || p.oid::regprocedure, '; ')
+		from pg_proc p
+		where p.pronamespace = 'outbox'::regnamespace and p.proname = $1`, name).Scan(&statements)
+	if err == nil && statements.Valid {
+		err = execute(ctx, tx, statements.String)
+	}
+	if err != nil {
+		return fmt.Errorf("drop function %s: %w", name, err)
+	}
+	return nil
+}
+
+// execute runs a text of several statements.
+func execute(ctx context.Context, tx *sql.Tx, text string) error {
+	_, err := tx.ExecContext(ctx, text, pgx.QueryExecModeSimpleProtocol)
+	return err //nolint:wrapcheck // named by the caller
+}
