@@ -38,9 +38,9 @@ help: ## print this help
 ##@ Test
 
 .PHONY: test
-test: ## run the whole suite: race detector, PostgreSQL, LocalStack and PgBouncer
+test: ## run the whole suite: race detector, PostgreSQL, LocalStack, gorm and sqlx, PgBouncer
 	$(WITH_POSTGRES) $(WITH_LOCALSTACK) $(GOTESTSUM) -race ./...
-	@$(MAKE) --no-print-directory test-pgbouncer
+	@$(MAKE) --no-print-directory test-orm test-pgbouncer
 
 .PHONY: test-short
 test-short: ## run the suite without LocalStack; its tests are listed as skipped
@@ -49,6 +49,10 @@ test-short: ## run the suite without LocalStack; its tests are listed as skipped
 .PHONY: test-long
 test-long: ## run the backlogs that take minutes: 1,000,000 copied rows, 100,000 blocked events
 	OUTBOX_TEST_LONG=1 $(WITH_POSTGRES) go test ./test/nastiest -run Backlog -count=1 -v -timeout 30m
+
+.PHONY: test-orm
+test-orm: ## run the examples for gorm and sqlx, which are a module of their own
+	$(WITH_POSTGRES) go -C test/orm test -race ./...
 
 .PHONY: test-pgbouncer
 test-pgbouncer: ## run the suites of the database through PgBouncer in transaction mode
@@ -148,6 +152,7 @@ vuln: .cache/bin/govulncheck-$(GOVULNCHECK_VERSION) ## look for known vulnerabil
 tidy-check: ## fail when go.mod or go.sum is not tidy
 	go mod tidy -diff
 	go -C bench/peers mod tidy -diff
+	go -C test/orm mod tidy -diff
 
 .PHONY: rds-roots
 rds-roots: ## fetch the authorities of RDS from AWS again (the tests check them)
@@ -164,6 +169,7 @@ build: ## build the functions for arm64 and amd64 and check that they are static
 	done; done
 	go build ./...
 	go -C bench/peers vet ./...
+	go -C test/orm vet ./...
 	go run ./test/elfcheck build
 
 # `sam build` calls build-<LogicalId>. LAMBDA_GOARCH follows the template's

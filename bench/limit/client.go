@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/wire"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
@@ -44,7 +45,7 @@ func dial(ctx context.Context, queue string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &client{conn: conn, in: bufio.NewReaderSize(conn, 16<<10), host: u.Host, queue: appendJSON(nil, queue)}, nil
+	return &client{conn: conn, in: bufio.NewReaderSize(conn, 16<<10), host: u.Host, queue: wire.AppendJSON(nil, queue)}, nil
 }
 
 func (c *client) close() { _ = c.conn.Close() }
@@ -72,35 +73,22 @@ func (c *client) encode(msgs []outbox.Message) {
 			b = append(b, ',')
 		}
 		b = strconv.AppendInt(append(b, `{"Id":"`...), int64(i), 10)
-		b = appendJSON(append(b, `","MessageBody":`...), m.Body)
-		b = appendJSON(append(b, `,"MessageGroupId":`...), m.GroupID)
-		b = appendJSON(append(b, `,"MessageDeduplicationId":`...), m.DeduplicationID)
+		b = wire.AppendJSON(append(b, `","MessageBody":`...), m.Body)
+		b = wire.AppendJSON(append(b, `,"MessageGroupId":`...), m.GroupID)
+		b = wire.AppendJSON(append(b, `,"MessageDeduplicationId":`...), m.DeduplicationID)
 		b = append(b, `,"MessageAttributes":{`...)
 		for k := range m.Attributes {
 			if k > 0 {
 				b = append(b, ',')
 			}
-			b = appendJSON(b, m.Attributes[k].Name)
-			b = appendJSON(append(b, `:{"DataType":"String","StringValue":`...), m.Attributes[k].Value)
+			b = wire.AppendJSON(b, m.Attributes[k].Name)
+			b = wire.AppendJSON(append(b, `:{"DataType":"String","StringValue":`...), m.Attributes[k].Value)
 			b = append(b, '}')
 		}
 		b = append(b, `}}`...)
 	}
 	b = append(b, `]}`...)
 	c.body = b
-}
-
-// appendJSON appends text without control characters, as the load has it.
-func appendJSON(b []byte, s string) []byte {
-	b = append(b, '"')
-	from := 0
-	for i := range len(s) {
-		if s[i] == '"' || s[i] == '\\' {
-			b = append(append(b, s[from:i]...), '\\')
-			from = i
-		}
-	}
-	return append(append(b, s[from:]...), '"')
 }
 
 const signedHeaders = "content-type;host;x-amz-date;x-amz-target"

@@ -1,7 +1,7 @@
 // Package limit is a relay without features: the fetch and the mark of
 // package pgstore, and an HTTP client by hand. It keeps order within an
 // aggregate and nothing else: no adapting, no retries, no gaps, no hand-over, no
-// metrics. What it does in a second is the limit that the relay is held against.
+// metrics. What it does in a second is the limit that the relay is compared with.
 // It is for backlogs: rows that commit late, as a live load has them, are lost.
 package limit
 
@@ -177,26 +177,26 @@ func (r *runner) send(ctx context.Context, queue string, lane <-chan *outbox.Rec
 func (r *runner) settle(ctx context.Context) error {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
-	var held []relay.Accepted
+	var done []relay.Accepted
 	for {
 		due := false
 		select {
 		case ids := <-r.accepted:
-			held = append(held, ids...)
+			done = append(done, ids...)
 		case <-tick.C:
 			due = true
 		case <-ctx.Done():
 			return nil
 		}
-		if len(held) < settleLimit && (!due || len(held) == 0) {
+		if len(done) < settleLimit && (!due || len(done) == 0) {
 			continue
 		}
 		// Rows that lie together are marked together.
-		slices.SortFunc(held, func(a, b relay.Accepted) int { return cmp.Compare(a.ID, b.ID) })
-		if _, err := r.store.Settle(ctx, r.id, relay.Settlement{Accepted: held}); err != nil {
+		slices.SortFunc(done, func(a, b relay.Accepted) int { return cmp.Compare(a.ID, b.ID) })
+		if _, err := r.store.Settle(ctx, r.id, relay.Settlement{Accepted: done}); err != nil {
 			return fmt.Errorf("settle: %w", err)
 		}
-		held = held[:0]
+		done = done[:0]
 	}
 }
 

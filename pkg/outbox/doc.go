@@ -1,9 +1,8 @@
-// Package outbox is the write side of a transactional outbox, and the words
-// that its other parts share.
-//
-// A service writes its business rows and its events in one PostgreSQL
-// transaction. A relay carries every committed event to an SNS FIFO topic or
-// an SQS FIFO queue.
+// Package outbox enqueues events: a service writes its business rows and its
+// events in one PostgreSQL transaction, and a relay (package relay, or the
+// Lambda function made of it) carries every committed event to an SNS FIFO
+// topic or an SQS FIFO queue. The package also has what those who write a
+// consumer or a sink need: [Message], [Encode] and [Sink].
 //
 //	tx, err := pool.Begin(ctx)
 //	if err != nil {
@@ -26,7 +25,8 @@
 // # What is guaranteed
 //
 //   - An event is published if and only if its transaction commits. It is never
-//     dropped: at the end it is sent, or dead or blocked with a reason.
+//     dropped: at the end it is sent, or it is a dead letter, or it is blocked
+//     behind one; the last two with a reason.
 //   - Events of one aggregate reach a destination in the order of their ids.
 //     That is the order of commit when the transactions that write them wait
 //     for each other, by a lock of their own or by [Enqueuer.LockAggregates].

@@ -18,8 +18,8 @@ import (
 //go:embed enqueue.sql
 var enqueueSQL string
 
-// A statement carries at most this much, so that neither side has to hold more
-// than a few copies of it in memory.
+// statementBytes and statementEvents bound what one INSERT carries: the driver
+// and the server each keep a few copies of it in memory.
 const (
 	statementBytes  = 8 << 20
 	statementEvents = 10_000
@@ -141,13 +141,14 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 	return n, nil
 }
 
-// row is an event that can be written: valid, with its defaults.
+// row is an event as it is written: valid, with its defaults.
 type row struct {
 	Event
-	headers []byte
+	headers []byte // the JSON of Headers, nil when there are none
 }
 
-// fill sets what the caller left out.
+// fill makes r of e, with the defaults of the fields that e does not set and
+// the trace context where e has none, and returns the faults of e.
 func (r *row) fill(e Event, trace map[string]string) error {
 	r.Event = e
 	r.Destination = cmp.Or(e.Destination, DefaultDestination)
@@ -172,6 +173,7 @@ func (r *row) fill(e Event, trace map[string]string) error {
 	return err
 }
 
+// values returns the columns of the row, in the order of EnqueueCopy.
 func (r *row) values() []any {
 	var headers any
 	if r.headers != nil {
@@ -187,7 +189,8 @@ func traceContext(ctx context.Context) map[string]string {
 	return carrier
 }
 
-// statement returns how many of the rows go into the next statement.
+// statement returns how many of the rows, from the first on, go into the next
+// statement: at least one, and as many as its bounds allow.
 func statement(rows []row) int {
 	size := 0
 	for i := range rows {
@@ -215,6 +218,8 @@ func aggregates(rows []row) (types, names []string) {
 	return types, names
 }
 
+// insert writes rows with one statement, after it took the locks of the
+// aggregates that types and names are the two halves of.
 func insert(ctx context.Context, tx Tx, rows []row, types, names []string) error {
 	columns := make([][]string, 7)
 	for c := range columns {

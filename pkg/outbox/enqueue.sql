@@ -1,7 +1,7 @@
 -- $1 to $7 are the columns of the events, $8 and $9 the aggregates to lock, as
 -- text[]: every driver and every protocol mode can send those.
 --
--- The ids are drawn after the locks are held: a join gives its first row only
+-- The ids are drawn after the locks are taken: a join gives its first row only
 -- after the materialized locks were counted, and the default of id is
 -- evaluated above the sort. The locks are taken in the order of the arrays.
 with locked as materialized (

@@ -15,9 +15,9 @@ const Shards = 64
 // DefaultDestination is the destination of an event that names none.
 const DefaultDestination = "default"
 
-// Event is something that happened to an aggregate, to be carried to a
-// destination. It is written with [Enqueue] in the transaction that changed
-// the aggregate.
+// Event is something that happened to an aggregate, to be published to a
+// destination. [Enqueue] writes it in the transaction that changed the
+// aggregate.
 type Event struct {
 	// EventID identifies the event for ever: it is the deduplication id of
 	// every send and the key that consumers use to drop duplicates. Enqueue
@@ -59,7 +59,8 @@ type Record struct {
 	ReplayOf int64
 }
 
-// Lane is what order is kept within: one aggregate at one destination.
+// Lane is one aggregate at one destination: events of a lane are published in
+// order, and lanes do not wait for each other.
 type Lane struct {
 	Destination   string
 	AggregateType string

@@ -9,7 +9,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/testingtb"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 )
 
 const consumerTables = `
@@ -66,10 +68,10 @@ func keepOrder(ctx context.Context, db *pgx.Conn, d delivery) error {
 // Consumers that take each event once, or keep the last state, and what
 // duplicates, redriven events and replays do to them.
 func Example_consumer() {
-	ctx := context.Background()
-	address, drop := exampleDatabase(ctx)
-	defer drop()
-	db, err := pgx.Connect(ctx, address)
+	t, end := testingtb.New()
+	defer end()
+	ctx := t.Context()
+	db, err := pgx.Connect(ctx, outboxtest.URL(t, outboxtest.Direct()))
 	if err != nil {
 		panic(err)
 	}

@@ -16,9 +16,9 @@ const (
 	// included (SendMessage reference). SNS takes as much where the topic says
 	// so, and 262,144 bytes where it does not.
 	MaxMessageBytes = 1 << 20
-	// MaxAttributes is the most attributes that [Encode] gives a message. SNS
-	// with raw delivery drops messages that have more than 10, so two are left
-	// to those who carry them on; a replay takes one of the two.
+	// MaxAttributes is the most attributes that [Encode] gives a message: eight,
+	// and one more for a replay. SNS with raw delivery drops a message that has
+	// more than ten; the tenth is for a redrive from a dead-letter queue.
 	MaxAttributes = 9
 	// MaxGroupIDLength is the most that brokers take for a group id.
 	MaxGroupIDLength = 128
@@ -43,17 +43,19 @@ const (
 	HeaderTracestate  = "tracestate"
 )
 
-// attributeType is the type of all attributes; it counts towards the size.
+// attributeType is the data type of every attribute; brokers count its length
+// towards the size of the message.
 const attributeType = "String"
 
 // Message is an event in the form that brokers take: what is common to SNS and
 // SQS FIFO. [Encode] makes it.
 type Message struct {
-	// GroupID orders: the broker delivers the messages of a group in the order
-	// it accepted them.
+	// GroupID names the group of the message: the broker delivers the messages
+	// of a group in the order in which it accepted them. It is made by [GroupID].
 	GroupID string
 	// DeduplicationID is the same for every attempt to send the event. The
-	// broker drops a second one within five minutes.
+	// broker drops a message whose deduplication id it accepted within the last
+	// five minutes.
 	DeduplicationID string
 	// Body is the payload as it was written.
 	Body string
@@ -155,7 +157,9 @@ func Encode(rec *Record) (Message, error) {
 	}, nil
 }
 
-// encodable refuses what a broker would, so that one event never fails a batch.
+// encodable returns an error for a record that a broker would refuse, so that
+// one such event never fails the batch it is in. Events that were written past
+// Enqueue, in SQL, get here without having been validated.
 func encodable(rec *Record, body string) error {
 	if rec.EventID == uuid.Nil {
 		return &FieldError{Field: "EventID", Problem: "is zero: assign one", code: codeInvalid}
@@ -216,6 +220,7 @@ func GroupID(aggregateType, aggregateID string) string {
 	return string(appendGroupID(make([]byte, 0, MaxGroupIDLength), aggregateType, aggregateID))
 }
 
+// appendGroupID appends what GroupID returns.
 func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
 	if plainGroup(aggregateType, aggregateID) {
 		b = append(b, aggregateType...)
@@ -231,6 +236,8 @@ func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
 	return hex.AppendEncode(append(b, '#'), sum[:])
 }
 
+// plainGroup reports whether "<type>:<id>" is a group id that brokers take and
+// that no other aggregate has.
 func plainGroup(aggregateType, aggregateID string) bool {
 	if len(aggregateType)+1+len(aggregateID) > MaxGroupIDLength || aggregateType == "" || aggregateType[0] == '#' {
 		return false
@@ -248,6 +255,7 @@ func plainGroup(aggregateType, aggregateID string) bool {
 	return true
 }
 
+// appendUUID appends the canonical text of id, without an allocation.
 func appendUUID(b []byte, id uuid.UUID) []byte {
 	b = hex.AppendEncode(b, id[0:4])
 	b = append(b, '-')

@@ -13,9 +13,10 @@ import (
 
 // Tx is an open transaction. A [pgx.Tx] is one; [SQL] makes one of a [sql.Tx].
 //
-// Commit and Rollback are never called. They are here so that a pool or a bare
-// connection does not compile: an event that is not written in the transaction
-// of the change it tells of can get lost, or tell of what never happened.
+// The package never calls Commit or Rollback. They are methods of Tx so that a
+// pool or a bare connection is not one: an event that is not written in the
+// transaction of its change can get lost, or tell of a change that was rolled
+// back.
 type Tx interface {
 	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
 	Commit(ctx context.Context) error
@@ -37,6 +38,7 @@ var (
 // driver that takes $1 parameters (pgx/stdlib and lib/pq are tested).
 func SQL(tx *sql.Tx) Tx { return sqlTx{tx: tx} }
 
+// sqlTx is a transaction of database/sql with the methods of Tx.
 type sqlTx struct{ tx *sql.Tx }
 
 func (t sqlTx) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
@@ -70,8 +72,8 @@ func (t sqlTx) Rollback(context.Context) error {
 	return t.tx.Rollback() //nolint:wrapcheck // it stands for the call itself
 }
 
-// arrayLiteral is a text[] as PostgreSQL reads it from text, the one form that
-// all drivers of database/sql can pass.
+// arrayLiteral returns texts as PostgreSQL reads a text[] from one text, such as
+// {"a","b"}: the form that every driver of database/sql can pass.
 func arrayLiteral(texts []string) string {
 	n := 2
 	for _, s := range texts {
@@ -95,7 +97,9 @@ func arrayLiteral(texts []string) string {
 	return string(append(b, '}'))
 }
 
-// translate sorts a driver's error by what the caller can do.
+// translate wraps a driver's error in the sentinel that says what the caller
+// can do: ErrTxClosed, ErrInvalid or ErrNoSchema. Other errors come back as
+// they are.
 func translate(err error) error {
 	if errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, sql.ErrTxDone) {
 		return fmt.Errorf("%w (%w)", ErrTxClosed, err)

@@ -40,7 +40,7 @@ type FieldError struct {
 	// Problem says what is wrong and what to do.
 	Problem string
 
-	code string
+	code string // what Code returns
 }
 
 // Error returns the field and the problem.
@@ -106,6 +106,7 @@ func (e *Event) validate() ([]byte, error) {
 	return headers, errors.Join(faults...)
 }
 
+// checkLane returns the fault of names that are too long together.
 func checkLane(e *Event) *FieldError {
 	n := len(e.Destination) + len(e.AggregateType) + len(e.AggregateID)
 	if e.Destination == "" {
@@ -121,6 +122,8 @@ func checkLane(e *Event) *FieldError {
 	}
 }
 
+// checkText returns the first fault of a text field of at most longest
+// characters.
 func checkText(field, s string, longest int, required bool) *FieldError {
 	if s == "" {
 		if required {
@@ -137,6 +140,7 @@ func checkText(field, s string, longest int, required bool) *FieldError {
 	return nil
 }
 
+// checkPayload returns the first fault of a payload.
 func checkPayload(p json.RawMessage) *FieldError {
 	const field = "Payload"
 	switch {
@@ -192,6 +196,7 @@ func marshalHeaders(headers map[string]string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
+// characterError is the fault of the character at byte at of s.
 func characterError(field, s string, at int) *FieldError {
 	r, size := utf8.DecodeRuneInString(s[at:])
 	problem := fmt.Sprintf("has the character %U at byte %d, which SQS refuses: remove it or encode the value as base64", r, at)

@@ -35,8 +35,8 @@ const patience = time.Minute
 type world struct {
 	t    *testing.T
 	pool *pgxpool.Pool
-	// sqs is the client of the sinks, consumer that of all else: it has the
-	// settings that the SDK gives an application.
+	// sqs is the client of the sinks, consumer that of all else: it retries as the
+	// SDK does for an application.
 	sqs, consumer *sqs.Client
 	// sinks of the destinations, by name.
 	destinations map[string]relay.Destination
@@ -67,8 +67,9 @@ func onEach(t *testing.T, f func(w *world)) {
 func newWorld(t *testing.T, endpoint string) *world {
 	t.Helper()
 	options := sqs.Options{BaseEndpoint: &endpoint, Region: "us-east-1", Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
+	options.HTTPClient = awsclient.HTTPClient(16)
 	consumer := sqs.New(options)
-	options.HTTPClient, options.Retryer = awsclient.HTTPClient(16), awsclient.Retryer()
+	options.Retryer = awsclient.Retryer()
 	return &world{
 		t: t, pool: outboxtest.DB(t), destinations: map[string]relay.Destination{},
 		sqs: sqs.New(options), consumer: consumer,

@@ -2,73 +2,56 @@ package batch
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strconv"
 	"sync/atomic"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// MaxEntries is the most entries that SendMessageBatch and PublishBatch take.
-const MaxEntries = 10
+// Call sends msgs as one request, with the entry ids of EntryID, and adds each
+// entry of the response to answers. An error means the request as a whole: what
+// was added to answers then does not count.
+type Call[M any] func(ctx context.Context, msgs []M, answers *Answers) error
 
-// EntryID returns the entry id for the message at index i of a call.
-func EntryID(i int) string { return strconv.Itoa(i) }
-
-// Answer is what a broker said about one entry.
-type Answer struct {
-	// ID is the entry id that the broker answered.
-	ID string
-	// Accepted means that the entry was in the list of successes.
-	Accepted       bool
-	MessageID      string
-	SequenceNumber string
-	// Code, Message and SenderFault are those of a failed entry.
-	Code        string
-	Message     string
-	SenderFault bool
+// Entry is what a [Sender] needs to know of a message.
+type Entry struct {
+	GroupID string
+	// Size is the number of bytes that count towards the limits.
+	Size int
 }
 
-// Call sends msgs as one request, with the entry ids of EntryID, and returns
-// all answers of the response in any order.
-type Call func(ctx context.Context, msgs []outbox.Message) ([]Answer, error)
-
-// Sender turns a Call into the contract of [outbox.Sink]. Make it with New.
-type Sender struct {
-	call   Call
+// Sender sends messages of type M as [outbox.Sink] promises it. Make it with
+// New. It is safe for concurrent use.
+type Sender[M any] struct {
+	call   Call[M]
+	entry  func(*M) Entry
 	limits outbox.Limits
-	// works is set once the destination has accepted anything.
+	// works is set once the destination has accepted a message.
 	works atomic.Bool
 }
 
 // New returns a Sender. It sends at most MaxEntries messages in a batch.
-func New(call Call, limits outbox.Limits) *Sender {
+func New[M any](call Call[M], entry func(*M) Entry, limits outbox.Limits) *Sender[M] {
 	limits.Entries = min(limits.Entries, MaxEntries)
-	return &Sender{call: call, limits: limits}
+	return &Sender[M]{call: call, entry: entry, limits: limits}
 }
 
 // Limits returns the limits of one batch.
-func (s *Sender) Limits() outbox.Limits { return s.limits }
+func (s *Sender[M]) Limits() outbox.Limits { return s.limits }
 
-// Publish implements [outbox.Sink].
+// Publish sends msgs as one batch and returns a result for each, at the same
+// index.
 //
 // A request that is refused as a whole is halved and sent again, down to single
 // messages, so that a message that the broker refuses does not take its
 // neighbors along. A message alone in a refused request is rejected only when
-// the destination has accepted another one: as long as it never has, a wrong
-// configuration is the likelier cause, and would make dead letters of
-// everything.
+// the destination has accepted another one before: as long as it has accepted
+// none, a wrong configuration is the likelier cause, and rejecting would make a
+// dead letter of every event.
 //
 // Behind a message that is known not to be accepted, later messages of its
-// group in the same batch are withheld, as far as the order of requests allows.
-func (s *Sender) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
-	return s.PublishWith(ctx, msgs, s.call)
-}
-
-// PublishWith is Publish with another Call than the sender's, for one whose
-// messages stand for others that have more to them.
-func (s *Sender) PublishWith(ctx context.Context, msgs []outbox.Message, call Call) []outbox.Result {
+// group in the same batch are withheld where they are in a later request.
+func (s *Sender[M]) Publish(ctx context.Context, msgs []M) []outbox.Result {
 	results := make([]outbox.Result, len(msgs))
 	if len(msgs) == 0 {
 		return results
@@ -79,47 +62,48 @@ func (s *Sender) PublishWith(ctx context.Context, msgs []outbox.Message, call Ca
 		}
 		return results
 	}
-	b := batch{sender: s, call: call, msgs: msgs, results: results}
+	b := batch[M]{sender: s, msgs: msgs, results: results, answers: Answers{results: results}}
 	b.send(ctx, b.admit())
 	b.judge()
 	return results
 }
 
-// fits checks the batch without its oversize messages, which are rejected one
-// by one.
-func (s *Sender) fits(msgs []outbox.Message) error {
+// fits checks the limits of a batch. Messages that are too large for any batch
+// do not count: admit rejects these one by one.
+func (s *Sender[M]) fits(msgs []M) error {
 	if len(msgs) > s.limits.Entries {
 		return fmt.Errorf("batch of %d messages: at most %d are allowed", len(msgs), s.limits.Entries)
 	}
-	size := 0
+	total := 0
 	for i := range msgs {
-		if msgs[i].Size <= s.limits.MessageBytes {
-			size += msgs[i].Size
+		if size := s.entry(&msgs[i]).Size; size <= s.limits.MessageBytes {
+			total += size
 		}
 	}
-	if size > s.limits.BatchBytes {
-		return fmt.Errorf("batch of %d bytes: at most %d are allowed", size, s.limits.BatchBytes)
+	if total > s.limits.BatchBytes {
+		return fmt.Errorf("batch of %d bytes: at most %d are allowed", total, s.limits.BatchBytes)
 	}
 	return nil
 }
 
-type batch struct {
-	sender  *Sender
-	call    Call
-	msgs    []outbox.Message
+// batch is the work of one Publish.
+type batch[M any] struct {
+	sender  *Sender[M]
+	msgs    []M
 	results []outbox.Result
+	answers Answers
 	// suspects are messages that were refused alone in a request of their own.
 	suspects []int
-	// stopped has the result of a message of each group that was not accepted.
+	// stopped has, by group, the result of a message that was not accepted.
 	stopped map[string]outbox.Result
 }
 
 // admit rejects what can never be accepted and returns the positions of the
 // rest.
-func (b *batch) admit() []int {
+func (b *batch[M]) admit() []int {
 	positions := make([]int, 0, MaxEntries)
 	for i := range b.msgs {
-		if size, limit := b.msgs[i].Size, b.sender.limits.MessageBytes; size > limit {
+		if size, limit := b.sender.entry(&b.msgs[i]).Size, b.sender.limits.MessageBytes; size > limit {
 			b.fail(i, outbox.Result{
 				Class: outbox.Rejected,
 				Code:  CodeMessageTooLong,
@@ -133,16 +117,18 @@ func (b *batch) admit() []int {
 }
 
 // fail records a result other than an acceptance and stops the group.
-func (b *batch) fail(i int, r outbox.Result) {
+func (b *batch[M]) fail(i int, r outbox.Result) {
 	b.results[i] = r
 	if b.stopped == nil {
 		b.stopped = make(map[string]outbox.Result)
 	}
-	b.stopped[b.msgs[i].GroupID] = r
+	b.stopped[b.group(i)] = r
 }
 
+func (b *batch[M]) group(i int) string { return b.sender.entry(&b.msgs[i]).GroupID }
+
 // send sends the messages at the positions, in one request when it is taken.
-func (b *batch) send(ctx context.Context, at []int) {
+func (b *batch[M]) send(ctx context.Context, at []int) {
 	if at = b.unstopped(at); len(at) == 0 {
 		return
 	}
@@ -152,9 +138,10 @@ func (b *batch) send(ctx context.Context, at []int) {
 		}
 		return
 	}
-	answers, err := b.call(ctx, b.pick(at))
+	b.answers.begin(at)
+	err := b.sender.call(ctx, b.pick(at), &b.answers)
 	if err == nil {
-		b.match(at, answers)
+		b.settle(at)
 		return
 	}
 	fault := Classify(err)
@@ -172,20 +159,32 @@ func (b *batch) send(ctx context.Context, at []int) {
 	}
 }
 
-// unstopped withholds the messages whose group is stopped.
-func (b *batch) unstopped(at []int) []int {
+// settle stops the groups of what an answered request did not have accepted.
+func (b *batch[M]) settle(at []int) {
+	for _, i := range at {
+		if b.results[i].Class != outbox.Accepted {
+			b.fail(i, b.results[i])
+		} else if !b.sender.works.Load() {
+			b.sender.works.Store(true)
+		}
+	}
+}
+
+// unstopped withholds the messages whose group is stopped, and returns the
+// others.
+func (b *batch[M]) unstopped(at []int) []int {
 	if len(b.stopped) == 0 {
 		return at
 	}
 	free := make([]int, 0, len(at))
 	for _, i := range at {
-		ahead, stopped := b.stopped[b.msgs[i].GroupID]
+		ahead, stopped := b.stopped[b.group(i)]
 		if !stopped {
 			free = append(free, i)
 			continue
 		}
-		// It was not sent, so it shares the fate of the whole destination but
-		// never the blame of the one ahead.
+		// A withheld message was not sent: it has the class of the message ahead
+		// where that is about the whole destination, and is not rejected with it.
 		class := outbox.Transient
 		if ahead.Class == outbox.Throttled || ahead.Class == outbox.Unavailable {
 			class = ahead.Class
@@ -199,76 +198,20 @@ func (b *batch) unstopped(at []int) []int {
 	return free
 }
 
-func (b *batch) pick(at []int) []outbox.Message {
+func (b *batch[M]) pick(at []int) []M {
 	if len(at) == len(b.msgs) {
 		return b.msgs
 	}
-	picked := make([]outbox.Message, len(at))
+	picked := make([]M, len(at))
 	for k, i := range at {
 		picked[k] = b.msgs[i]
 	}
 	return picked
 }
 
-// match gives each message its answer, by entry id. Only an id that was
-// answered exactly once, among the successes and with a message id, is an
-// acceptance.
-func (b *batch) match(at []int, answers []Answer) {
-	var found [MaxEntries]int // index into answers, plus one; negative when ambiguous
-	for k := range answers {
-		n, ok := entryIndex(answers[k].ID, len(at))
-		if !ok {
-			continue
-		}
-		if found[n] != 0 {
-			found[n] = -1
-			continue
-		}
-		found[n] = k + 1
-	}
-	for n, i := range at {
-		switch k := found[n]; {
-		case k == 0:
-			b.fail(i, outbox.Result{Class: outbox.Unknown, Code: CodeNoAnswer, Err: errNoAnswer})
-		case k < 0:
-			b.fail(i, outbox.Result{Class: outbox.Unknown, Code: CodeContradiction, Err: errContradiction})
-		default:
-			b.take(i, &answers[k-1])
-		}
-	}
-}
-
-var (
-	errNoAnswer      = errors.New("the answer does not mention the entry")
-	errContradiction = errors.New("the answer mentions the entry more than once")
-	errNoMessageID   = errors.New("the answer has no message id")
-)
-
-func (b *batch) take(i int, a *Answer) {
-	switch {
-	case a.Accepted && a.MessageID == "":
-		b.fail(i, outbox.Result{Class: outbox.Unknown, Code: CodeContradiction, Err: errNoMessageID})
-	case a.Accepted:
-		b.results[i] = outbox.Result{
-			Class:          outbox.Accepted,
-			MessageID:      a.MessageID,
-			SequenceNumber: a.SequenceNumber,
-		}
-		if !b.sender.works.Load() {
-			b.sender.works.Store(true)
-		}
-	default:
-		b.fail(i, outbox.Result{
-			Class: ClassifyEntry(a.Code, a.SenderFault),
-			Code:  a.Code,
-			Err:   &EntryError{Code: a.Code, Message: a.Message, SenderFault: a.SenderFault},
-		})
-	}
-}
-
 // judge clears the suspects when the destination has never accepted anything,
 // and the messages that were withheld behind them.
-func (b *batch) judge() {
+func (b *batch[M]) judge() {
 	if b.sender.works.Load() {
 		return
 	}
@@ -278,33 +221,9 @@ func (b *batch) judge() {
 		}
 		b.results[i].Class = outbox.Unavailable
 		for later := i + 1; later < len(b.msgs); later++ {
-			if b.results[later].Code == CodeWithheld && b.msgs[later].GroupID == b.msgs[i].GroupID {
+			if b.results[later].Code == CodeWithheld && b.group(later) == b.group(i) {
 				b.results[later].Class = outbox.Unavailable
 			}
 		}
 	}
-}
-
-// entryIndex is the inverse of EntryID for ids below n.
-func entryIndex(id string, n int) (int, bool) {
-	i, err := strconv.Atoi(id)
-	if err != nil || i < 0 || i >= n || EntryID(i) != id {
-		return 0, false
-	}
-	return i, true
-}
-
-// EntryError is the failure of one entry as the broker reported it.
-type EntryError struct {
-	Code        string
-	Message     string
-	SenderFault bool
-}
-
-// Error returns the code and the broker's message.
-func (e *EntryError) Error() string {
-	if e.Message == "" {
-		return e.Code
-	}
-	return e.Code + ": " + e.Message
 }

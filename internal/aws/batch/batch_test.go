@@ -22,8 +22,8 @@ func messages(groups ...string) []outbox.Message {
 
 func limits() outbox.Limits { return outbox.Limits{Entries: 10, MessageBytes: 100, BatchBytes: 200} }
 
-func accept(i int) Answer {
-	return Answer{ID: EntryID(i), Accepted: true, MessageID: fmt.Sprint("m", i), SequenceNumber: fmt.Sprint("s", i)}
+func accept(answers *Answers, i int) {
+	answers.Accept(EntryID(i), fmt.Sprint("m", i), fmt.Sprint("s", i))
 }
 
 // broker refuses whole requests that hold a poison body and accepts the rest.
@@ -34,21 +34,20 @@ type broker struct {
 	accepted []string
 }
 
-func (b *broker) call(_ context.Context, msgs []outbox.Message) ([]Answer, error) {
+func (b *broker) call(_ context.Context, msgs []outbox.Message, answers *Answers) error {
 	var bodies []string
 	for i := range msgs {
 		bodies = append(bodies, msgs[i].Body)
 	}
 	b.requests = append(b.requests, bodies)
 	if slices.ContainsFunc(bodies, func(body string) bool { return b.poison != "" && strings.Contains(b.poison, body) }) {
-		return nil, answered(400, api(b.code))
+		return answered(400, api(b.code))
 	}
-	var answers []Answer
 	for i := range msgs {
-		answers = append(answers, accept(i))
+		accept(answers, i)
 		b.accepted = append(b.accepted, msgs[i].Body)
 	}
-	return answers, nil
+	return nil
 }
 
 func classes(results []outbox.Result) []string {
@@ -68,19 +67,19 @@ func expect(t *testing.T, results []outbox.Result, want string) {
 
 func TestAnswersAreMatchedById(t *testing.T) {
 	t.Parallel()
-	s := New(func(context.Context, []outbox.Message) ([]Answer, error) {
-		return []Answer{
-			{ID: "2", Code: "InvalidMessageContents", SenderFault: true},
-			accept(1), accept(0),
-			{ID: "", Accepted: true, MessageID: "x"},
-			{ID: "9", Accepted: true, MessageID: "x"},
-			{ID: "03", Accepted: true, MessageID: "x"},
-			{ID: "-1", Accepted: true, MessageID: "x"},
-			accept(4),
-			{ID: "4", Code: "InternalError"},
-			accept(5), accept(5),
-			{ID: "6", Accepted: true},
-		}, nil
+	s := NewSink(func(_ context.Context, _ []outbox.Message, answers *Answers) error {
+		answers.Refuse("2", "InvalidMessageContents", "", true)
+		accept(answers, 1)
+		accept(answers, 0)
+		for _, id := range []string{"", "9", "03", "-1"} {
+			answers.Accept(id, "x", "")
+		}
+		accept(answers, 4)
+		answers.Refuse("4", "InternalError", "", false)
+		accept(answers, 5)
+		accept(answers, 5)
+		answers.Accept("6", "", "")
+		return nil
 	}, limits())
 	results := s.Publish(t.Context(), messages("a", "b", "c", "d", "e", "f", "g"))
 	expect(t, results, "accepted accepted rejected unknown unknown unknown unknown")
@@ -96,7 +95,7 @@ func TestAPoisonMessageInARefusedRequestIsRejectedAlone(t *testing.T) {
 	t.Parallel()
 	for _, code := range []string{"InvalidParameterValue", "BatchRequestTooLong"} {
 		b := &broker{poison: "body 3", code: code}
-		s := New(b.call, limits())
+		s := NewSink(b.call, limits())
 		results := s.Publish(t.Context(), messages("a", "b", "c", "d", "e", "f", "g", "h", "i", "j"))
 		expect(t, results, "accepted accepted accepted rejected accepted accepted accepted accepted accepted accepted")
 		if len(b.accepted) != 9 {
@@ -108,7 +107,7 @@ func TestAPoisonMessageInARefusedRequestIsRejectedAlone(t *testing.T) {
 func TestEventsBehindARefusedOneOfTheirGroupAreNotSent(t *testing.T) {
 	t.Parallel()
 	b := &broker{poison: "body 1", code: "InvalidParameterValue"}
-	s := New(b.call, limits())
+	s := NewSink(b.call, limits())
 	results := s.Publish(t.Context(), messages("a", "a", "a", "b"))
 	expect(t, results, "accepted rejected transient accepted")
 	if results[2].Code != CodeWithheld {
@@ -122,7 +121,7 @@ func TestEventsBehindARefusedOneOfTheirGroupAreNotSent(t *testing.T) {
 func TestARefusalCondemnsNobodyBeforeTheDestinationHasWorked(t *testing.T) {
 	t.Parallel()
 	b := &broker{poison: "body 0 body 1 body 2", code: "InvalidParameterValue"}
-	s := New(b.call, limits())
+	s := NewSink(b.call, limits())
 	expect(t, s.Publish(t.Context(), messages("a", "b", "b")), "unavailable unavailable unavailable")
 
 	b.poison = "body 0"
@@ -133,7 +132,7 @@ func TestARefusalCondemnsNobodyBeforeTheDestinationHasWorked(t *testing.T) {
 func TestAMessageThatIsTooLongIsRejectedEvenByADestinationThatNeverWorked(t *testing.T) {
 	t.Parallel()
 	b := &broker{poison: "body 0", code: "BatchRequestTooLong"}
-	expect(t, New(b.call, limits()).Publish(t.Context(), messages("a")), "rejected")
+	expect(t, NewSink(b.call, limits()).Publish(t.Context(), messages("a")), "rejected")
 }
 
 func TestWholeCallErrorsHoldForEveryMessageAndAreNotDivided(t *testing.T) {
@@ -144,7 +143,7 @@ func TestWholeCallErrorsHoldForEveryMessageAndAreNotDivided(t *testing.T) {
 		"InternalError": "unknown unknown",
 	} {
 		b := &broker{poison: "body 0", code: code}
-		expect(t, New(b.call, limits()).Publish(t.Context(), messages("a", "b")), want)
+		expect(t, NewSink(b.call, limits()).Publish(t.Context(), messages("a", "b")), want)
 		if len(b.requests) != 1 {
 			t.Errorf("%s: %d requests", code, len(b.requests))
 		}
@@ -154,7 +153,7 @@ func TestWholeCallErrorsHoldForEveryMessageAndAreNotDivided(t *testing.T) {
 func TestLimitsAreKept(t *testing.T) {
 	t.Parallel()
 	b := &broker{}
-	s := New(b.call, limits())
+	s := NewSink(b.call, limits())
 
 	msgs := messages("a", "b", "a")
 	msgs[0].Size = 101
@@ -180,7 +179,7 @@ func TestNothingIsSentAfterTheContextEnded(t *testing.T) {
 	b := &broker{}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	expect(t, New(b.call, limits()).Publish(ctx, messages("a", "b")), "unknown unknown")
+	expect(t, NewSink(b.call, limits()).Publish(ctx, messages("a", "b")), "unknown unknown")
 	if len(b.requests) != 0 {
 		t.Errorf("%d requests", len(b.requests))
 	}
@@ -194,34 +193,33 @@ func TestOnlyAnExplicitSuccessIsAnAcceptance(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		groups := rapid.SliceOfN(rapid.SampledFrom([]string{"a", "b", "c"}), 1, 10).Draw(t, "groups")
 		accepted := map[string]int{} // by deduplication id: how often it was plainly accepted
-		call := func(_ context.Context, msgs []outbox.Message) ([]Answer, error) {
+		call := func(_ context.Context, msgs []outbox.Message, answers *Answers) error {
+			said, plain := map[string]int{}, map[string]bool{}
+			for range rapid.IntRange(0, 12).Draw(t, "answers") {
+				id := rapid.SampledFrom([]string{"0", "1", "2", "3", "7", "9", "10", "", "x"}).Draw(t, "id")
+				messageID := rapid.SampledFrom([]string{"", "m", "m"}).Draw(t, "message id")
+				said[id]++
+				if plain[id] = rapid.Bool().Draw(t, "accepted"); plain[id] {
+					answers.Accept(id, messageID, "")
+					plain[id] = messageID != ""
+				} else {
+					answers.Refuse(id, "", "", rapid.Bool().Draw(t, "sender fault"))
+				}
+			}
+			// What was answered before an error of the whole request does not count.
 			if rapid.IntRange(0, 2).Draw(t, "refuse") == 0 {
 				code := rapid.SampledFrom([]string{"InvalidParameterValue", "New", "Throttling", "AccessDenied", "InternalError"}).Draw(t, "code")
-				return nil, answered(rapid.SampledFrom([]int{200, 400, 403, 500}).Draw(t, "status"), api(code))
+				return answered(rapid.SampledFrom([]int{200, 400, 403, 500}).Draw(t, "status"), api(code))
 			}
-			var answers []Answer
-			said := map[string]int{}
-			for range rapid.IntRange(0, 12).Draw(t, "answers") {
-				a := Answer{
-					ID:          rapid.SampledFrom([]string{"0", "1", "2", "3", "7", "9", "10", "", "x"}).Draw(t, "id"),
-					Accepted:    rapid.Bool().Draw(t, "accepted"),
-					MessageID:   rapid.SampledFrom([]string{"", "m", "m"}).Draw(t, "message id"),
-					SenderFault: rapid.Bool().Draw(t, "sender fault"),
-				}
-				said[a.ID]++
-				answers = append(answers, a)
-			}
-			for _, a := range answers {
-				for i := range msgs {
-					if a.ID == EntryID(i) && said[a.ID] == 1 && a.Accepted && a.MessageID != "" {
-						accepted[msgs[i].DeduplicationID]++
-					}
+			for i := range msgs {
+				if id := EntryID(i); said[id] == 1 && plain[id] {
+					accepted[msgs[i].DeduplicationID]++
 				}
 			}
-			return answers, nil
+			return nil
 		}
 		msgs := messages(groups...)
-		results := New(call, limits()).Publish(context.Background(), msgs)
+		results := NewSink(call, limits()).Publish(context.Background(), msgs)
 		if len(results) != len(msgs) {
 			t.Fatalf("%d results for %d messages", len(results), len(msgs))
 		}

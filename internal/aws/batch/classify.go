@@ -15,7 +15,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Codes of our own, for failures that the broker gave no code for.
+// Codes of failures that the broker gave no code for.
 const (
 	CodeNoAnswer       = "NoAnswer"
 	CodeContradiction  = "ContradictoryAnswer"
@@ -34,8 +34,8 @@ type Fault struct {
 	Class outbox.Class
 	Code  string
 	// Divisible means that the call was refused, that nothing of it was
-	// accepted, and that one of its messages may be why. Class and Code hold
-	// only for a call with one message.
+	// accepted, and that one of its messages may be why. Then Class and Code are
+	// about a call with one message only.
 	Divisible bool
 }
 
@@ -44,13 +44,13 @@ type kind int
 
 const (
 	kindOther kind = iota
-	// kindMessage: something in a message, whatever the broker says about
-	// whose fault it is.
+	// kindMessage: a message, even where the broker does not say that the sender
+	// is at fault.
 	kindMessage
 	// kindBatch: the composition of the request.
 	kindBatch
 	kindThrottle
-	// kindRefused: the destination or our access to it.
+	// kindRefused: the destination, or the access to it.
 	kindRefused
 	// kindServer: the broker failed.
 	kindServer
@@ -99,8 +99,8 @@ func kindOf(code string) kind {
 }
 
 // ClassifyEntry sorts the failure of one entry of a call that was answered. The
-// broker says senderFault, but a throttle or a refused key can carry it too,
-// and must not condemn the message.
+// broker sets senderFault also on a throttled entry and on one whose encryption
+// key is refused: those are not rejected, because the message can be sent later.
 func ClassifyEntry(code string, senderFault bool) outbox.Class {
 	switch kindOf(code) {
 	case kindThrottle:
@@ -117,8 +117,9 @@ func ClassifyEntry(code string, senderFault bool) outbox.Class {
 	return outbox.Transient
 }
 
-// Classify sorts the error of a whole call. What it does not know for certain
-// is Unknown, so that the same messages are sent again before anything newer.
+// Classify sorts the error of a whole call. An error that does not say for certain
+// whether the messages were accepted is Unknown, so that the same messages are
+// sent again before anything newer.
 func Classify(err error) Fault {
 	if errors.Is(err, context.Canceled) {
 		return Fault{Class: outbox.Unknown, Code: CodeCanceled}
@@ -136,7 +137,7 @@ func Classify(err error) Fault {
 	if status != 0 {
 		return classifyStatus(status)
 	}
-	// Nothing has left this machine when the connection could not be made. A
+	// Nothing was sent when the connection could not be made. A
 	// timeout while dialing also is context.DeadlineExceeded, so it comes first.
 	if neverConnected(err) {
 		return Fault{Class: outbox.Unavailable, Code: CodeNoConnection}
@@ -150,6 +151,7 @@ func Classify(err error) Fault {
 	return Fault{Class: outbox.Unknown, Code: CodeUnclear}
 }
 
+// classifyCode sorts an answer with an error code of the broker.
 func classifyCode(api smithy.APIError, status int) Fault {
 	code := api.ErrorCode()
 	kind := kindOf(code)
@@ -166,8 +168,8 @@ func classifyCode(api smithy.APIError, status int) Fault {
 	fault := classifyStatus(status)
 	fault.Code = code
 	if status == http.StatusBadRequest && code != "UnknownError" {
-		// Refused, for a reason we have no name for. Not enough to condemn a
-		// message, nor to stop the destination for good.
+		// Refused, with a code that kindOf does not know. That is too little to
+		// reject a message, or to call the destination unavailable.
 		fault.Class, fault.Divisible = outbox.Transient, true
 	}
 	return fault
@@ -189,7 +191,7 @@ func classifyStatus(status int) Fault {
 
 // inOtherCall is true when the call failed on another call to AWS that it needs
 // first, such as AssumeRole for its credentials. A code found there says nothing
-// about our messages, and nothing was sent.
+// about the messages, and none was sent.
 func inOtherCall(err error) bool {
 	outer, ok := errors.AsType[*smithy.OperationError](err)
 	if !ok {
@@ -199,6 +201,8 @@ func inOtherCall(err error) bool {
 	return nested
 }
 
+// neverConnected is true for failures to look up the host, to connect to it, or
+// to trust its certificate.
 func neverConnected(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Op == "dial"
@@ -223,6 +227,7 @@ func neverSigned(err error) bool {
 	return ok
 }
 
+// isTimeout is true for a deadline of the context and for one of the connection.
 func isTimeout(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return true

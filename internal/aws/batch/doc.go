@@ -1,3 +1,3 @@
-// Package batch is what the sinks for SQS and SNS share: sending one batch,
-// matching the answers to the messages, and sorting errors into classes.
+// Package batch is what all that send to SNS and SQS in batches share: it sends
+// one batch, matches the answer to the messages, and sorts errors into classes.
 package batch

@@ -1,11 +1,9 @@
 package wire
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
 	"net/http"
 	"net/http/httptrace"
 	"reflect"
@@ -21,17 +19,31 @@ import (
 	"github.com/google/uuid"
 )
 
-// Direct makes calls past the SDK's middleware stack, which is built anew for
-// each call and costs as much as all else of it. What the stack would do is the
-// SDK's still: the request is a copy of one that the stack made at most
-// modelFor ago, with the body and an invocation id of its own; credentials,
-// signer and HTTP client are those of the SDK's client; and every answer but the
-// plain one of a success is read by the stack, as are failures.
+// Direct sends requests past the SDK's middleware stack, which the SDK builds
+// anew for each call and which costs as much as all else of a call. A direct
+// request has the address and the header of a model: a request that the stack
+// has made and signed. The body and the invocation id are its own; credentials,
+// signer and HTTP client are those of the SDK's client. Only the plain answer of
+// a success is read here. Every other answer, and every failure, is given to the
+// stack as what came of its request.
+//
+// States of the model:
+//
+//	state   means                               a call is made by    next state
+//	none    there is no model, or the last      the stack            proven, if signing a copy of the stack's
+//	        answer was not the plain one                             request gives the same signature and the
+//	                                                                 call succeeds; else none
+//	proven  there is a model, made within the   Direct               old after modelFor; none at an answer that
+//	        last modelFor                                            is not the plain one
+//	old     there is a model, made before       the stack, for one   as from none, but a call that fails keeps the
+//	                                            call; Direct, for    old model for modelFor more
+//	                                            others till then
 //
 // It is safe for concurrent use.
 type Direct struct {
 	settings Settings
-	model    atomic.Pointer[model]
+	// model is nil in the state none.
+	model atomic.Pointer[model]
 }
 
 // Settings are those of an SDK client, as its Options have them.
@@ -42,7 +54,7 @@ type Settings struct {
 	Retryer     aws.Retryer
 	// Checksums says whether the checksums of SQS are compared.
 	Checksums bool
-	// What follows is for whom a user has hooked into the client.
+	// The rest are places in which a program can add to what the stack does.
 	APIOptions    []func(*middleware.Stack) error
 	Interceptors  smithyhttp.InterceptorRegistry
 	ClientLogMode aws.ClientLogMode
@@ -60,8 +72,8 @@ type HTTPClient interface {
 	Do(r *http.Request) (*http.Response, error)
 }
 
-// NewDirect returns nil when the client does something that the direct way would
-// not: retries, or what a user has hooked in.
+// NewDirect returns nil when the client does something that a direct call would
+// leave out: retries, or what a program has added to the stack.
 func NewDirect(s Settings) *Direct {
 	_, once := s.Retryer.(aws.NopRetryer)
 	_, untraced := s.Tracers.(*tracing.NopTracerProvider)
@@ -83,34 +95,23 @@ func intercepted(r smithyhttp.InterceptorRegistry) bool {
 	return false
 }
 
-// Call makes the call and says whether it has: then Decode has read the answer.
-// Otherwise the SDK is to make it, with x installed. Nothing was sent then, or x
-// has what came of it, and the SDK makes of that what it makes of its own.
+// Call makes the call of x, and is true when the codec of x has read the answer.
+// When it is false, the SDK's client is to make the call with the HTTPClient and
+// the APIOptions of x. It sends the request if Call has not, and otherwise makes
+// an output or an error of what came of it: a request is sent once in any case.
 //
-// d may be nil.
+// A nil Direct makes no call.
 func (d *Direct) Call(ctx context.Context, x *Exchange) bool {
 	if d == nil {
 		return false
 	}
-	x.model = d
+	x.direct = d
 	m := d.fresh()
 	if m == nil {
 		return false
 	}
-	credentials, err := d.settings.Credentials.Retrieve(ctx)
-	if err != nil || !credentials.HasKeys() {
-		return false
-	}
-	x.request = take()
-	x.request.bytes = x.Encode(x.request.bytes)
-	// The transport may read on behind the end of a call that was canceled.
-	x.writing = new(atomic.Bool)
-	x.writing.Store(true)
-	request := m.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		WroteRequest: func(httptrace.WroteRequestInfo) { x.writing.Store(false) },
-	}), x.request.bytes, uuid.NewString())
-	sum := sha256.Sum256(x.request.bytes)
-	if err = d.settings.Signer.SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), m.service, m.region, m.now()); err != nil {
+	request, err := d.request(ctx, m, x)
+	if err != nil {
 		return false
 	}
 	response, err := d.settings.HTTPClient.Do(request)
@@ -121,26 +122,53 @@ func (d *Direct) Call(ctx context.Context, x *Exchange) bool {
 	x.answer = take()
 	x.answer.bytes, err = readAll(response, x.answer.bytes)
 	if err == nil && response.StatusCode == http.StatusOK {
-		x.Checksums = d.settings.Checksums
-		if x.Decode(x.answer.bytes) {
+		x.checksums = d.settings.Checksums
+		if x.decode() {
 			_ = response.Body.Close() // read to its end
 			return true
 		}
 	}
-	// Whatever the SDK may learn from the answer, its next request shows it.
+	// The stack may learn from this answer, as of a clock that is wrong. The next
+	// model is of a request that it makes afterwards.
 	d.model.Store(nil)
-	response.Body = &replayed{Reader: io.MultiReader(bytes.NewReader(x.answer.bytes), failing{err}), body: response.Body}
+	response.Body = replay(x.answer.bytes, err, response.Body)
 	x.outcome = &outcome{response: response}
 	return false
 }
 
-// fresh returns the model, nil when the call is to make one. One call at a time
-// does where there is an old one.
+// request makes and signs the request of x by the model. After an error nothing
+// was sent, and x is as before but for its buffer.
+func (d *Direct) request(ctx context.Context, m *model, x *Exchange) (*http.Request, error) {
+	credentials, err := d.settings.Credentials.Retrieve(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !credentials.HasKeys() {
+		return nil, errNoKeys
+	}
+	x.encode()
+	writing := new(atomic.Bool)
+	request := m.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		WroteRequest: func(httptrace.WroteRequestInfo) { writing.Store(false) },
+	}), x.request.bytes, uuid.NewString())
+	sum := sha256.Sum256(x.request.bytes)
+	if err = d.settings.Signer.SignHTTP(ctx, credentials, request, hex.EncodeToString(sum[:]), m.service, m.region, m.now()); err != nil {
+		return nil, err
+	}
+	writing.Store(true)
+	x.writing = writing
+	return request, nil
+}
+
+// fresh returns the model to make a call by, and nil when the stack is to make
+// the call.
 func (d *Direct) fresh() *model {
 	m := d.model.Load()
 	if m == nil || time.Since(m.at) < modelFor {
 		return m
 	}
+	// The first call that finds an old model goes to the stack. The others have
+	// the old one for as long again, which ends when the first has made a new one.
 	extended := *m
 	extended.at = time.Now()
 	if d.model.CompareAndSwap(m, &extended) {
@@ -149,13 +177,14 @@ func (d *Direct) fresh() *model {
 	return m
 }
 
-// outcome is what came of a request.
+// outcome is what came of a direct request, as an [HTTPClient] for the SDK that
+// sends nothing.
 type outcome struct {
 	response *http.Response
 	err      error
 }
 
-// Do implements [HTTPClient] without sending anything.
+// Do returns the outcome, whatever the request is.
 func (o *outcome) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		_ = r.Body.Close() // as a client that sends it does
@@ -164,37 +193,4 @@ func (o *outcome) Do(r *http.Request) (*http.Response, error) {
 		o.response.Request = r
 	}
 	return o.response, o.err
-}
-
-// failing is the end of a body, of one that was cut with the error.
-type failing struct{ err error }
-
-// Read implements [io.Reader].
-func (f failing) Read([]byte) (int, error) {
-	if f.err == nil {
-		return 0, io.EOF
-	}
-	return 0, f.err
-}
-
-// watch is the step that takes the model from a request that the SDK has
-// signed.
-type watch struct{ *Direct }
-
-// ID implements [middleware.FinalizeMiddleware].
-func (watch) ID() string { return "OutboxModel" }
-
-// HandleFinalize implements [middleware.FinalizeMiddleware].
-func (w watch) HandleFinalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
-	middleware.FinalizeOutput, middleware.Metadata, error,
-) {
-	var m *model
-	if request, ok := in.Request.(*smithyhttp.Request); ok {
-		m = w.learn(ctx, request)
-	}
-	out, metadata, err := next.HandleFinalize(ctx, in)
-	if err == nil {
-		w.model.Store(m)
-	}
-	return out, metadata, err //nolint:wrapcheck // a step hands on what the next one says
 }

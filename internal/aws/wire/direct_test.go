@@ -37,12 +37,13 @@ type client struct {
 
 	direct, all int
 	last        http.Header
+	body        io.Reader
 }
 
 // Do implements the SDK's HTTPClient.
 func (c *client) Do(r *http.Request) (*http.Response, error) {
 	c.all++
-	c.last = r.Header
+	c.last, c.body = r.Header, r.Body
 	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
 		c.direct++
 		defer trace.WroteRequest(httptrace.WroteRequestInfo{})
@@ -114,6 +115,16 @@ func TestOneCallASecondTakesTheSDKsWholeWay(t *testing.T) {
 			t.Errorf("%d of %d calls were direct, want all but one a second", c.direct, c.all)
 		}
 	})
+}
+
+// net/http may look for the end of a body behind the end of the call.
+func TestARequestThatTheSDKHasClosedEndsWithoutAnError(t *testing.T) {
+	t.Parallel()
+	c := new(client)
+	publish(t, newSink(t, c, keys("a"), nil))
+	if n, err := io.Copy(io.Discard, c.body); c.direct != 0 || n != 0 || err != nil {
+		t.Errorf("read %d bytes, error %v", n, err)
+	}
 }
 
 func TestClientsWithHooksTakeTheSDKsWholeWay(t *testing.T) {

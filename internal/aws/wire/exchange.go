@@ -1,13 +1,10 @@
-// Package wire writes the requests and reads the answers of the two batch
-// calls in place of the AWS SDK's own steps for that, which cost several times
-// as much. All else of a call remains the SDK's: credentials, endpoint,
-// signature, retries, and the reading of errors.
 package wire
 
 import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"sync"
@@ -16,6 +13,9 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
 // Names of steps in the SDK's middleware stack.
@@ -27,38 +27,56 @@ const (
 	stepChecksum    = "SQSValidateMessageChecksum"
 )
 
-// largestKept bounds what one pooled buffer holds on to: a batch of ten
-// messages of 25 kB.
-const largestKept = 256 << 10
+// Codec writes the requests and reads the answers of one batch operation and one
+// destination. It is safe for concurrent use.
+type Codec interface {
+	// Header returns the header fields of the operation. They are not changed.
+	Header() http.Header
+	// AppendRequest appends the body of the request that sends msgs, with the
+	// entry ids of batch.EntryID.
+	AppendRequest(dst []byte, msgs []outbox.Message) []byte
+	// ReadAnswer reads the body of a successful answer. It is false where the
+	// body is in any but the plain form in which the service writes it: then the
+	// SDK reads the same body.
+	ReadAnswer(body []byte, into *Entries) bool
+}
 
-// Exchange is one batch call. It is used once.
+// Exchange is one batch call. It is used once, by one goroutine.
 type Exchange struct {
-	// Header is set on the request.
-	Header http.Header
-	// Encode appends the body of the request.
-	Encode func(dst []byte) []byte
-	// Decode reads the body of a successful answer. When it returns false, the
-	// SDK reads the same body, and its output is the result of the call. It must
-	// not keep the body.
-	Decode func(body []byte) bool
-	// Output is the result of the call when Decode has read the answer.
+	Codec    Codec
+	Messages []outbox.Message
+	// Answers gets what the codec reads.
+	Answers *batch.Answers
+	// Output is what the SDK's call returns where the codec has read the answer.
+	// It is the SDK's own type of output, which the SDK writes metadata into.
 	Output any
-	// Checksums says whether the client was told to compare the checksums of
-	// SQS. It is set by Install, which takes that step from the SDK: the SDK's
-	// wants the output that Decode replaces.
-	Checksums bool
+
+	// checksums says whether the client compares the checksums of SQS.
+	checksums bool
+	// read is true once the codec has read the answer. Then fault is the error of
+	// its checksums.
+	read  bool
+	fault error
 
 	request, answer *buffer
-	// model, when set, learns from the SDK's request.
-	model *Direct
-	// outcome is what came of the call that was made directly.
+	// direct, when set, makes its model of the request that the SDK signs.
+	direct *Direct
+	// outcome is what came of the request that Direct has sent.
 	outcome *outcome
-	// writing is true while the transport may read the request.
+	// writing is true while the transport may read the request of a direct call.
 	writing *atomic.Bool
 }
 
-// HTTPClient returns what the SDK is to send the request with, when nothing is
-// to be sent any more, and client otherwise.
+// Read is true when the codec has read the answer, whatever Fault says of it.
+func (x *Exchange) Read() bool { return x.read }
+
+// Fault is the error of a call whose answer the codec has read: a checksum that
+// differs.
+func (x *Exchange) Fault() error { return x.fault }
+
+// HTTPClient returns the client that the SDK is to send the request with. Where
+// Direct has sent the request already, that is one that sends nothing and returns
+// what came of it.
 func (x *Exchange) HTTPClient(client HTTPClient) HTTPClient {
 	if x.outcome != nil {
 		return x.outcome
@@ -66,12 +84,47 @@ func (x *Exchange) HTTPClient(client HTTPClient) HTTPClient {
 	return client
 }
 
-type buffer struct{ bytes []byte }
+// APIOptions returns those of the client with Install.
+func (x *Exchange) APIOptions(of []func(*middleware.Stack) error) []func(*middleware.Stack) error {
+	return append(of[:len(of):len(of)], x.Install)
+}
+
+// encode writes the request into a buffer of its own.
+func (x *Exchange) encode() {
+	if x.request == nil {
+		x.request = take()
+	}
+	x.request.bytes = x.Codec.AppendRequest(x.request.bytes[:0], x.Messages)
+}
+
+// decode lets the codec read the answer, and says whether it has.
+func (x *Exchange) decode() bool {
+	entries := &x.answer.entries
+	entries.n = 0
+	if !x.Codec.ReadAnswer(x.answer.bytes, entries) {
+		return false
+	}
+	x.read = true
+	if x.fault = x.checkAll(entries.All()); x.fault == nil {
+		entries.addTo(x.Answers)
+	}
+	return true
+}
+
+// largestKept bounds what one pooled buffer keeps: a batch of ten messages of
+// 25 kB.
+const largestKept = 256 << 10
+
+type buffer struct {
+	bytes []byte
+	// entries are parts of bytes.
+	entries Entries
+}
 
 //nolint:gochecknoglobals // a pool is of use only when it is shared
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-// take returns an empty buffer with an owner: the exchange, until Release.
+// take returns an empty buffer. It belongs to one exchange until release.
 func take() *buffer {
 	b, ok := buffers.Get().(*buffer)
 	if !ok {
@@ -87,10 +140,13 @@ func (b *buffer) release() {
 	}
 }
 
-// Release gives the buffers back. Call it when the call has returned: by then the
-// answer has been read. The SDK has closed the request's body, after which the
-// transport cannot read from it (smithy-go wraps each body so); the transport
-// says by itself when it has written the body of a direct call.
+// Release gives the buffers to the pool. It is for the end of the call, when the
+// answer has been read. The transport may read a request longer than that:
+//
+//   - that of the SDK not, because the SDK closes the body at the end of the call
+//     and smithy-go lets no read through to a closed one;
+//   - that of a direct call until the transport reports the request as written.
+//     Until then the buffer stays out of the pool.
 func (x *Exchange) Release() {
 	if x.writing == nil || !x.writing.Load() {
 		x.request.release()
@@ -99,8 +155,8 @@ func (x *Exchange) Release() {
 	x.request, x.answer = nil, nil
 }
 
-// Install puts the exchange in the place of the SDK's steps. It is made for one
-// of the client's functional options: APIOptions.
+// Install puts the exchange in the place of the SDK's steps. It is an option of
+// the call, one of APIOptions.
 func (x *Exchange) Install(stack *middleware.Stack) error {
 	if _, err := stack.Serialize.Swap(stepSerialize, serializer{x}); err != nil {
 		return err
@@ -111,29 +167,31 @@ func (x *Exchange) Install(stack *middleware.Stack) error {
 		return err
 	}
 	d.stock = stock
-	if x.model != nil && x.outcome == nil {
-		if err = stack.Finalize.Insert(watch{x.model}, stepSign, middleware.After); err != nil {
+	if x.direct != nil && x.outcome == nil {
+		if err = stack.Finalize.Insert(learner{x.direct}, stepSign, middleware.After); err != nil {
 			return err
 		}
 	}
-	// The input holds nothing but the destination, and cannot lack anything.
+	// The input has the destination and nothing else, and cannot lack anything.
 	if _, ok := stack.Initialize.Get(stepValidate); ok {
 		if _, err = stack.Initialize.Remove(stepValidate); err != nil {
 			return err
 		}
 	}
-	if _, x.Checksums = stack.Initialize.Get(stepChecksum); x.Checksums {
+	// The SDK's step compares checksums with an input that has no entries here.
+	if _, x.checksums = stack.Initialize.Get(stepChecksum); x.checksums {
 		_, err = stack.Initialize.Remove(stepChecksum)
 	}
 	return err
 }
 
+// serializer is the step that writes the request.
 type serializer struct{ *Exchange }
 
 // ID implements [middleware.SerializeMiddleware].
 func (serializer) ID() string { return stepSerialize }
 
-// HandleSerialize writes the request.
+// HandleSerialize implements [middleware.SerializeMiddleware].
 func (s serializer) HandleSerialize(ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler) (
 	out middleware.SerializeOutput, metadata middleware.Metadata, err error,
 ) {
@@ -141,25 +199,25 @@ func (s serializer) HandleSerialize(ctx context.Context, in middleware.Serialize
 	if !ok {
 		return out, metadata, &smithy.SerializationError{Err: fmt.Errorf("unknown transport type %T", in.Request)}
 	}
-	// A direct call has written it already.
+	// Where a direct call has sent the request, the transport may still read it.
 	if s.outcome == nil {
-		if s.request == nil {
-			s.request = take()
-		}
-		s.request.bytes = s.Encode(s.request.bytes[:0])
+		s.encode()
 	}
-	if request, err = request.SetStream(bytes.NewReader(s.request.bytes)); err != nil {
+	// Without io.WriterTo, which the SDK's wrapper answers with an error once it has
+	// closed the body: net/http would take that for a failed write.
+	if request, err = request.SetStream(struct{ io.ReadSeeker }{bytes.NewReader(s.request.bytes)}); err != nil {
 		return out, metadata, &smithy.SerializationError{Err: err}
 	}
 	request.Method = http.MethodPost
 	if request.URL.Path == "" {
 		request.URL.Path = "/"
 	}
-	maps.Copy(request.Header, s.Header)
+	maps.Copy(request.Header, s.Codec.Header())
 	in.Request = request
 	return next.HandleSerialize(ctx, in)
 }
 
+// deserializer is the step that reads the answer. Stock is the SDK's.
 type deserializer struct {
 	*Exchange
 	stock middleware.DeserializeMiddleware
@@ -168,8 +226,8 @@ type deserializer struct {
 // ID implements [middleware.DeserializeMiddleware].
 func (*deserializer) ID() string { return stepDeserialize }
 
-// HandleDeserialize reads the answer of a successful call and leaves all others
-// to the SDK.
+// HandleDeserialize implements [middleware.DeserializeMiddleware]. It reads the
+// answer of a successful call and leaves all others to the SDK.
 func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 	out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
 ) {
@@ -182,23 +240,23 @@ func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.Dese
 		return leave()
 	}
 	if d.outcome != nil {
-		return leave() // Decode has seen it
+		return leave() // the codec could not read it
 	}
 	d.answer = take()
 	if d.answer.bytes, err = readAll(response.Response, d.answer.bytes); err != nil {
 		smithyhttp.CloseResponseBody(ctx, response, false, err)
 		return out, metadata, &smithy.DeserializationError{Err: err}
 	}
-	if d.Decode(d.answer.bytes) {
+	if d.decode() {
 		smithyhttp.CloseResponseBody(ctx, response, false, nil)
 		out.Result = d.Output
 		return out, metadata, nil
 	}
-	response.Body = &replayed{Reader: bytes.NewReader(d.answer.bytes), body: response.Body}
+	response.Body = replay(d.answer.bytes, nil, response.Body)
 	return leave()
 }
 
-// received is a handler that hands on what was received before.
+// received is a handler that returns what was received before.
 type received struct {
 	out      middleware.DeserializeOutput
 	metadata middleware.Metadata

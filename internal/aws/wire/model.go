@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -11,12 +12,13 @@ import (
 	"time"
 
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// modelFor is how long a request of the SDK is the model for others. So changes
-// of the endpoint, of the clock's error or of the trace of the invocation are
-// followed a second later.
+// modelFor is how long direct requests are made by one model. A change of what
+// the stack decides by, such as the endpoint, the difference of the clocks or the
+// trace of the Lambda invocation, is followed that much later.
 const modelFor = time.Second
 
 // Headers that differ from request to request.
@@ -29,20 +31,27 @@ const (
 	dateForm = "20060102T150405Z"
 )
 
-// model is a request that the SDK has made, without what differs.
+var errNoKeys = errors.New("the credentials have no keys")
+
+// model is a request of the SDK without its body and the headers that differ
+// from request to request. It is never changed.
 type model struct {
-	at              time.Time
-	url             url.URL
-	host            string
-	header          http.Header
+	// at is when it was made.
+	at     time.Time
+	url    url.URL
+	host   string
+	header http.Header
+	// service and region are those that are signed for.
 	service, region string
-	// ahead is how much later than our clock the SDK has signed, as it does when
-	// the service's clock shows something else.
+	// ahead is added to the clock of this machine for the time of a signature. It
+	// is the difference to the clock of the service, which the SDK has found in
+	// earlier answers, and zero up to two seconds.
 	ahead time.Duration
 }
 
-// learn makes a model of a signed request. It returns nil unless signing a copy
-// of it gives the same signature.
+// learn makes a model of a request that the SDK has signed. It returns nil unless
+// signing a copy of that request gives the same signature: then there is
+// something about it that a model does not have.
 func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 	now := time.Now()
 	at, err := time.Parse(dateForm, signed.Header.Get(headerDate))
@@ -50,7 +59,7 @@ func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 		return nil
 	}
 	m := &model{at: now, url: *signed.URL, host: signed.Host, header: signed.Header.Clone()}
-	// Below that it may be the fraction that the form lacks.
+	// Less may be the fraction of a second that the date does not have.
 	if ahead := at.Sub(now); ahead.Abs() > 2*time.Second {
 		m.ahead = ahead
 	}
@@ -80,7 +89,8 @@ func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 // now is the time to sign at.
 func (m *model) now() time.Time { return time.Now().Add(m.ahead) }
 
-// request returns a copy with the body, to be signed.
+// request returns an unsigned request by the model, with a body and an
+// invocation id of its own.
 func (m *model) request(ctx context.Context, body []byte, invocation string) *http.Request {
 	address := m.url
 	header := maps.Clone(m.header)
@@ -93,4 +103,26 @@ func (m *model) request(ctx context.Context, body []byte, invocation string) *ht
 		Body: io.NopCloser(bytes.NewReader(body)), ContentLength: int64(len(body)),
 	}
 	return r.WithContext(ctx)
+}
+
+// learner is the step of the SDK's stack behind the signature. It makes the model
+// of the request, and gives it to Direct when the call has succeeded.
+type learner struct{ *Direct }
+
+// ID implements [middleware.FinalizeMiddleware].
+func (learner) ID() string { return "OutboxModel" }
+
+// HandleFinalize implements [middleware.FinalizeMiddleware].
+func (l learner) HandleFinalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+	middleware.FinalizeOutput, middleware.Metadata, error,
+) {
+	var m *model
+	if request, ok := in.Request.(*smithyhttp.Request); ok {
+		m = l.learn(ctx, request)
+	}
+	out, metadata, err := next.HandleFinalize(ctx, in)
+	if err == nil {
+		l.model.Store(m)
+	}
+	return out, metadata, err //nolint:wrapcheck // a step hands on what the next one says
 }

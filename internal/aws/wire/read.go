@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -31,6 +32,7 @@ func readAll(response *http.Response, dst []byte) ([]byte, error) {
 	}
 }
 
+// grow returns b with room for n bytes more.
 func grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
@@ -38,11 +40,25 @@ func grow(b []byte, n int) []byte {
 	return append(make([]byte, 0, len(b)+n), b...)
 }
 
-// replayed is a body that was read before.
-type replayed struct {
-	io.Reader
-	body io.Closer
+// replay returns a body of which read was read already, up to its end or to an
+// error.
+func replay(read []byte, err error, body io.Closer) io.ReadCloser {
+	return replayed{Reader: io.MultiReader(bytes.NewReader(read), failing{err}), Closer: body}
 }
 
-// Close closes the body that was read.
-func (r *replayed) Close() error { return r.body.Close() }
+type replayed struct {
+	io.Reader
+	io.Closer
+}
+
+// failing is the rest of a body behind what was read of it: an error, or nothing
+// where that is nil.
+type failing struct{ err error }
+
+// Read implements [io.Reader].
+func (f failing) Read([]byte) (int, error) {
+	if f.err == nil {
+		return 0, io.EOF
+	}
+	return 0, f.err
+}

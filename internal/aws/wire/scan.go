@@ -2,9 +2,11 @@ package wire
 
 import "unicode/utf8"
 
-// Scanner reads an answer in the plain form in which the services write it. It
-// gives up at anything else: Failed is then true, and stays so.
+// Scanner reads an answer, JSON or XML, in the plain form in which the services
+// write it. At anything else it fails, and every later step does nothing. A codec
+// reads on and asks for Failed where it would loop, and for Done at the end.
 type Scanner struct {
+	// rest is what has not been read.
 	rest   []byte
 	failed bool
 }
@@ -15,16 +17,17 @@ func Scan(body []byte) Scanner { return Scanner{rest: body} }
 // Failed is true when the answer was not in the plain form.
 func (s *Scanner) Failed() bool { return s.failed }
 
-// Fail gives up.
+// Fail marks the answer as not in the plain form.
 func (s *Scanner) Fail() { s.failed = true }
 
-// Done is true when all was read and nothing failed, but for space at the end.
+// Done is true when the body was read to its end, white space aside, and all of
+// it was in the plain form.
 func (s *Scanner) Done() bool {
 	s.space()
 	return !s.failed && len(s.rest) == 0
 }
 
-// space skips white space, of which JSON and XML know the same.
+// space skips white space: the four characters that are it in JSON and in XML.
 func (s *Scanner) space() {
 	for len(s.rest) > 0 {
 		switch s.rest[0] {
@@ -36,7 +39,8 @@ func (s *Scanner) space() {
 	}
 }
 
-// Accept reads token, behind white space, if it is next.
+// Accept reads token where it is next, with white space before it, and says
+// whether it was.
 func (s *Scanner) Accept(token string) bool {
 	s.space()
 	if s.failed || len(s.rest) < len(token) || string(s.rest[:len(token)]) != token {
@@ -53,9 +57,9 @@ func (s *Scanner) Expect(token string) {
 	}
 }
 
-// Until reads text up to delimiter, and the delimiter. It fails at characters
-// that can have a meaning of their own in JSON or XML, and at all that is not
-// printable ASCII. The text is a part of the body.
+// Until reads text up to delimiter, and the delimiter, and returns the text: a
+// part of the body. It fails at characters that can have a meaning of their own
+// in JSON or XML, and at all that is not printable ASCII.
 func (s *Scanner) Until(delimiter byte) []byte {
 	for i, c := range s.rest {
 		if c == delimiter {

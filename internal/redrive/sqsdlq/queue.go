@@ -40,8 +40,9 @@ var (
 // NewQueue returns the queue at url.
 func NewQueue(client QueueClient, url string) *Queue { return &Queue{client: client, url: url} }
 
-// Receive implements [dlq.Queue]. When an answer is lost, the receive is
-// repeated by its ReceiveRequestAttemptId.
+// Receive implements [dlq.Queue]. The attempt of in is the
+// ReceiveRequestAttemptId: a receive that is repeated with it, after its answer
+// was lost, has the same messages.
 func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, error) {
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &q.url,
@@ -55,10 +56,10 @@ func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, er
 	if err != nil {
 		return nil, fmt.Errorf("receive: %w", err)
 	}
-	dead := make([]dlq.Received, len(out.Messages))
+	received := make([]dlq.Received, len(out.Messages))
 	for i := range out.Messages {
 		m := &out.Messages[i]
-		dead[i] = dlq.Received{
+		received[i] = dlq.Received{
 			MessageID:       aws.ToString(m.MessageId),
 			Receipt:         aws.ToString(m.ReceiptHandle),
 			GroupID:         m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
@@ -69,9 +70,10 @@ func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, er
 			Attributes:      attributes(m.MessageAttributes),
 		}
 	}
-	return dead, nil
+	return received, nil
 }
 
+// attributes returns the attributes sorted by name.
 func attributes(from map[string]types.MessageAttributeValue) []dlq.Attribute {
 	list := make([]dlq.Attribute, 0, len(from))
 	for _, name := range slices.Sorted(maps.Keys(from)) {
@@ -83,7 +85,8 @@ func attributes(from map[string]types.MessageAttributeValue) []dlq.Attribute {
 	return list
 }
 
-// seconds rounds up: hidden for longer does no harm.
+// seconds is d in whole seconds, rounded up: a message that is hidden for longer
+// than asked is no harm. SQS takes at most 12 hours.
 func seconds(d time.Duration) int32 {
 	return int32(min((d+time.Second-1)/time.Second, 43_200)) //nolint:gosec // bounded
 }
@@ -96,13 +99,9 @@ func (q *Queue) Delete(ctx context.Context, receipts []string) []error {
 	}
 	out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries})
 	if err != nil {
-		return everyone(len(receipts), fmt.Errorf("delete: %w", err))
+		return repeated(len(receipts), fmt.Errorf("delete: %w", err))
 	}
-	done := make([]string, len(out.Successful))
-	for i := range out.Successful {
-		done[i] = aws.ToString(out.Successful[i].Id)
-	}
-	return answered(len(receipts), done, out.Failed)
+	return answered(len(receipts), out.Failed, out.Successful, func(e *types.DeleteMessageBatchResultEntry) *string { return e.Id })
 }
 
 // Hide implements [dlq.Queue] with ChangeMessageVisibilityBatch.
@@ -115,44 +114,33 @@ func (q *Queue) Hide(ctx context.Context, receipts []string, d time.Duration) []
 	}
 	out, err := q.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url, Entries: entries})
 	if err != nil {
-		return everyone(len(receipts), fmt.Errorf("hide: %w", err))
+		return repeated(len(receipts), fmt.Errorf("hide: %w", err))
 	}
-	done := make([]string, len(out.Successful))
-	for i := range out.Successful {
-		done[i] = aws.ToString(out.Successful[i].Id)
-	}
-	return answered(len(receipts), done, out.Failed)
+	return answered(len(receipts), out.Failed, out.Successful, func(e *types.ChangeMessageVisibilityBatchResultEntry) *string { return e.Id })
 }
 
 var errNoAnswer = errors.New("the answer does not mention the entry")
 
-// answered gives each entry its answer. Only what is named among the successes,
-// and not among the failures, has succeeded.
-func answered(n int, done []string, failed []types.BatchResultErrorEntry) []error {
-	errs := everyone(n, errNoAnswer)
-	at := func(id string) int {
-		i, err := strconv.Atoi(id)
-		if err != nil || i < 0 || i >= n {
-			return -1
-		}
-		return i
-	}
-	for _, id := range done {
-		if i := at(id); i >= 0 {
+// answered returns the error of each entry of a request with n entries. It is nil
+// for an entry that is among the successes and not among the failures.
+func answered[S any](n int, failures []types.BatchResultErrorEntry, successes []S, id func(*S) *string) []error {
+	errs := repeated(n, errNoAnswer)
+	for k := range successes {
+		if i, ok := batch.EntryIndex(aws.ToString(id(&successes[k])), n); ok {
 			errs[i] = nil
 		}
 	}
-	for k := range failed {
-		if i := at(aws.ToString(failed[k].Id)); i >= 0 {
-			errs[i] = &batch.EntryError{
-				Code: aws.ToString(failed[k].Code), Message: aws.ToString(failed[k].Message), SenderFault: failed[k].SenderFault,
-			}
+	for k := range failures {
+		f := &failures[k]
+		if i, ok := batch.EntryIndex(aws.ToString(f.Id), n); ok {
+			errs[i] = &batch.EntryError{Code: aws.ToString(f.Code), Message: aws.ToString(f.Message), SenderFault: f.SenderFault}
 		}
 	}
 	return errs
 }
 
-func everyone(n int, err error) []error {
+// repeated returns err for each of n entries.
+func repeated(n int, err error) []error {
 	errs := make([]error, n)
 	for i := range errs {
 		errs[i] = err

@@ -2,7 +2,6 @@ package sqsdlq
 
 import (
 	"context"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,7 +23,7 @@ type TargetClient interface {
 type Target struct {
 	client TargetClient
 	url    string
-	sender *batch.Sender
+	sender *batch.Sender[dlq.Outgoing]
 }
 
 var _ dlq.Target = (*Target)(nil)
@@ -32,9 +31,11 @@ var _ dlq.Target = (*Target)(nil)
 // NewTarget returns the target at url. MessageBytes is the queue's
 // MaximumMessageSize.
 func NewTarget(client TargetClient, url string, messageBytes int) *Target {
-	return &Target{client: client, url: url, sender: batch.New(nil, outbox.Limits{
-		Entries: batch.MaxEntries, MessageBytes: messageBytes, BatchBytes: outbox.MaxMessageBytes,
-	})}
+	t := &Target{client: client, url: url}
+	t.sender = batch.New(t.call, func(m *dlq.Outgoing) batch.Entry {
+		return batch.Entry{GroupID: m.GroupID, Size: m.Size()}
+	}, outbox.Limits{Entries: batch.MaxEntries, MessageBytes: messageBytes, BatchBytes: outbox.MaxMessageBytes})
+	return t
 }
 
 // Limits implements [dlq.Target].
@@ -44,27 +45,31 @@ func (t *Target) Limits() outbox.Limits { return t.sender.Limits() }
 // refused as a whole is halved and sent again, so that only the message to
 // blame is rejected.
 func (t *Target) Send(ctx context.Context, msgs []dlq.Outgoing) []outbox.Result {
-	// The sender matches, halves and classifies. It sees what it needs for that,
-	// and the place of the message as its body.
-	stand := make([]outbox.Message, len(msgs))
-	for i := range msgs {
-		stand[i] = outbox.Message{
-			GroupID: msgs[i].GroupID, DeduplicationID: msgs[i].DeduplicationID, Size: msgs[i].Size(), Body: strconv.Itoa(i),
-		}
-	}
-	return t.sender.PublishWith(ctx, stand, func(ctx context.Context, part []outbox.Message) ([]batch.Answer, error) {
-		entries := make([]types.SendMessageBatchRequestEntry, len(part))
-		for k := range part {
-			i, err := strconv.Atoi(part[k].Body)
-			if err != nil {
-				return nil, err
-			}
-			entries[k] = entry(batch.EntryID(k), &msgs[i])
-		}
-		return t.call(ctx, entries)
-	})
+	return t.sender.Publish(ctx, msgs)
 }
 
+// call sends one request.
+func (t *Target) call(ctx context.Context, msgs []dlq.Outgoing, answers *batch.Answers) error {
+	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
+	for i := range msgs {
+		entries[i] = entry(batch.EntryID(i), &msgs[i])
+	}
+	out, err := t.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &t.url, Entries: entries})
+	if err != nil {
+		return err
+	}
+	for i := range out.Successful {
+		e := &out.Successful[i]
+		answers.Accept(aws.ToString(e.Id), aws.ToString(e.MessageId), aws.ToString(e.SequenceNumber))
+	}
+	for i := range out.Failed {
+		e := &out.Failed[i]
+		answers.Refuse(aws.ToString(e.Id), aws.ToString(e.Code), aws.ToString(e.Message), e.SenderFault)
+	}
+	return nil
+}
+
+// entry is a message as the SDK has it.
 func entry(id string, m *dlq.Outgoing) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		Id: &id, MessageBody: &m.Body, MessageGroupId: &m.GroupID, MessageDeduplicationId: &m.DeduplicationID,
@@ -88,26 +93,4 @@ func entry(id string, m *dlq.Outgoing) types.SendMessageBatchRequestEntry {
 		}
 	}
 	return e
-}
-
-func (t *Target) call(ctx context.Context, entries []types.SendMessageBatchRequestEntry) ([]batch.Answer, error) {
-	out, err := t.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: &t.url, Entries: entries})
-	if err != nil {
-		return nil, err
-	}
-	answers := make([]batch.Answer, 0, len(entries))
-	for i := range out.Successful {
-		e := &out.Successful[i]
-		answers = append(answers, batch.Answer{
-			ID: aws.ToString(e.Id), Accepted: true,
-			MessageID: aws.ToString(e.MessageId), SequenceNumber: aws.ToString(e.SequenceNumber),
-		})
-	}
-	for i := range out.Failed {
-		e := &out.Failed[i]
-		answers = append(answers, batch.Answer{
-			ID: aws.ToString(e.Id), Code: aws.ToString(e.Code), Message: aws.ToString(e.Message), SenderFault: e.SenderFault,
-		})
-	}
-	return answers, nil
 }

@@ -63,7 +63,7 @@ type Config struct {
 	URL func() string
 }
 
-// Broker holds all queues, topics and move tasks of one account and region.
+// Broker has all queues, topics and move tasks of one account and region.
 type Broker struct {
 	cfg      Config
 	sequence atomic.Uint64

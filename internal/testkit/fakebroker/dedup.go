@@ -6,7 +6,7 @@ import (
 )
 
 // dedupTable remembers deduplication ids for a fixed time after their first
-// use, whatever became of the message. It holds 128-bit hashes instead of ids
+// use, whatever became of the message. It keeps 128-bit hashes instead of ids
 // so that millions of them cost the garbage collector nothing.
 type dedupTable struct {
 	window  int64

@@ -2,8 +2,7 @@ package fakebroker
 
 import "fmt"
 
-// Error is what a caller is told when a request, or an entry of one, is
-// refused.
+// Error is the answer to a request, or to an entry of one, that is refused.
 type Error struct {
 	// Code is the error code of the Query protocol, which is also the code of
 	// a failed batch entry.

@@ -88,7 +88,7 @@ func formatID(id [16]byte) string {
 }
 
 // Real sequence numbers have 20 digits. Those of queues and topics start
-// differently so that nobody can take one for the other.
+// differently, so that a test cannot mistake one for the other.
 func queueSequence(n uint64) string { return sequenceDigits("188", n) }
 func topicSequence(n uint64) string { return sequenceDigits("100", n) }
 

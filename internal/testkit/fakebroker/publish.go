@@ -126,7 +126,7 @@ func (t *Topic) Publish(entries []Entry) []Sent {
 	return out
 }
 
-// accept deduplicates an entry and gives it its ids. t.mu is held.
+// accept deduplicates an entry and gives it its ids. t.mu is locked.
 func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	d := delivery{
 		at: now, id: newID(), body: e.Body, subject: e.Subject,
@@ -165,7 +165,7 @@ func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 }
 
 // deliver hands messages to the subscriber, in order, at once or after the
-// lag in force. The topic's lock is held.
+// lag in force. The topic is locked.
 func (s *Subscription) deliver(now int64, ds []delivery) {
 	if s.protocol != "sqs" {
 		return

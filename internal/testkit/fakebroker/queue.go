@@ -32,13 +32,13 @@ type Queue struct {
 	groups map[string]*group
 	ready  readyGroups
 	timed  timedMessages
-	// seen holds the messages that were received at least once, by id.
+	// seen has the messages that were received at least once, by id.
 	seen     map[[16]byte]*message
 	count    int
 	delayed  int
 	dedup    dedupTable
 	attempts map[string]attempt
-	// wake is closed when a group becomes ready, if anyone waits.
+	// wake is closed when a group becomes ready. It is nil while no receive waits.
 	wake chan struct{}
 }
 
@@ -109,7 +109,7 @@ func (q *Queue) close() {
 	}
 }
 
-// insert adds m at the end of its group. q.mu is held.
+// insert adds m at the end of its group. q.mu is locked.
 func (q *Queue) insert(now int64, m *message, delay time.Duration) {
 	key := m.groupID
 	if !q.fifo {
@@ -133,7 +133,7 @@ func (q *Queue) insert(now int64, m *message, delay time.Duration) {
 	}
 }
 
-// remove takes m out of the queue. q.mu is held; the group is not refreshed.
+// remove takes m out of the queue. q.mu is locked; the group is not refreshed.
 func (q *Queue) remove(m *message) {
 	if m.hidden {
 		heap.Remove(&q.timed, m.timedIndex)
@@ -146,6 +146,7 @@ func (q *Queue) remove(m *message) {
 	q.count--
 }
 
+// hide makes m invisible until then. q.mu is locked.
 func (q *Queue) hide(m *message, until int64) {
 	m.visibleAt = until
 	if m.hidden {
@@ -156,11 +157,14 @@ func (q *Queue) hide(m *message, until int64) {
 	heap.Push(&q.timed, m)
 }
 
+// show makes a hidden m visible. q.mu is locked.
 func (q *Queue) show(m *message) {
 	heap.Remove(&q.timed, m.timedIndex)
 	q.appear(m)
 }
 
+// appear makes visible a message that is no longer among the timed ones. q.mu is
+// locked.
 func (q *Queue) appear(m *message) {
 	m.hidden = false
 	if m.delayed {
@@ -172,7 +176,7 @@ func (q *Queue) appear(m *message) {
 	}
 }
 
-// expire shows the messages whose time has come. q.mu is held.
+// expire shows the messages whose time has come. q.mu is locked.
 func (q *Queue) expire(now int64) {
 	for len(q.timed) > 0 && q.timed[0].visibleAt <= now {
 		m, _ := heap.Pop(&q.timed).(*message)
@@ -203,7 +207,7 @@ type Counts struct {
 	Delayed  int `json:"delayed"`
 }
 
-// Counts returns how many messages the queue holds.
+// Counts returns how many messages are in the queue.
 func (q *Queue) Counts() Counts {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -236,7 +240,7 @@ func (q *Queue) parseHandle(s string) (id [16]byte, receives int, err error) {
 }
 
 // wait blocks until a group may have become ready, until the deadline, or
-// until ctx ends. It is called with q.mu held and returns without it.
+// until ctx ends. It is called with q.mu locked and returns with it unlocked.
 func (q *Queue) wait(ctx context.Context, now, deadline int64) {
 	if q.wake == nil {
 		q.wake = make(chan struct{})

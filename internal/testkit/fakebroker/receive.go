@@ -88,7 +88,7 @@ func badVisibility(seconds int) *Error {
 }
 
 // take hides messages for a receive, and removes those that were received too
-// often. q.mu is held.
+// often. q.mu is locked.
 func (q *Queue) take(now int64, r Receive, visibility time.Duration) (out, dead []*message) {
 	q.expire(now)
 	if q.fifo && r.AttemptID != "" {

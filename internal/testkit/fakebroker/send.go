@@ -144,7 +144,7 @@ func (q *Queue) Send(entries []Entry) ([]Sent, error) {
 }
 
 // accept deduplicates m, or gives it a place in the queue, and reports it.
-// q.mu is held.
+// q.mu is locked.
 func (q *Queue) accept(now int64, m *message, delay time.Duration, source string) (id, sequence string, suppressed bool) {
 	var key dedupKey
 	if q.fifo {

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-var shared struct {
+var shared struct { //nolint:gochecknoglobals // One server for all tests of the process.
 	mu     sync.Mutex
 	server *Server
 }

@@ -57,7 +57,7 @@ func Start(c Config) (*Process, error) {
 	if lock == nil {
 		lock = r
 	}
-	cmd := exec.Command("/bin/sh", append([]string{"-c", superviseScript, "sh"}, c.Args...)...)
+	cmd := exec.Command("/bin/sh", append([]string{"-c", superviseScript, "sh"}, c.Args...)...) //nolint:noctx // It ends by Stop, or with its owner.
 	cmd.Env = []string{"PATH=/usr/bin:/bin", "LOG=" + c.Log, "SIGNAL=" + c.Signal, "REMOVE=" + c.Remove}
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{r, lock}

@@ -3,6 +3,7 @@ package wiretest
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"syscall"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/sinktest"
 )
 
 // Events returns n messages as the relay makes them, with about 500 bytes of
@@ -51,4 +53,46 @@ func used(b *testing.B) int64 {
 		b.Fatal(err)
 	}
 	return u.Utime.Nano() + u.Stime.Nano()
+}
+
+// BenchmarkPublish publishes msgs, one event of them an operation, with all that
+// a call costs but the network. The metric cpu-ns/op is the processor time of the
+// process: ratios of it can be compared on a busy machine too.
+func BenchmarkPublish(b *testing.B, open Open, answer func([]outbox.Message) []byte) {
+	b.Helper()
+	for name, sdk := range map[string]bool{"own": false, "sdk": true} {
+		b.Run(name, func(b *testing.B) {
+			wires := &Transport{Status: http.StatusOK}
+			s := open(b, wires, sdk)
+			msgs := Events(b, 10)
+			wires.Answer = answer(msgs)
+			b.ReportAllocs()
+			stop := CPUTime(b)
+			for n := 0; n < b.N; n += len(msgs) {
+				mustAccept(b, s, msgs)
+			}
+			stop()
+		})
+	}
+}
+
+// BenchmarkNew publishes messages that are new each time, one of them an
+// operation, as to a fake, whose time is counted too.
+func BenchmarkNew(b *testing.B, s outbox.Sink) {
+	b.Helper()
+	msgs := sinktest.Messages(b.N + 10)
+	b.ReportAllocs()
+	b.ResetTimer()
+	for n := 0; n < b.N; n += 10 {
+		mustAccept(b, s, msgs[n:n+10])
+	}
+}
+
+func mustAccept(b *testing.B, s outbox.Sink, msgs []outbox.Message) {
+	b.Helper()
+	for _, r := range s.Publish(b.Context(), msgs) {
+		if r.Class != outbox.Accepted {
+			b.Fatal(r.Err)
+		}
+	}
 }

@@ -1,5 +1,5 @@
-// Package wiretest holds what sinks write and read themselves against what the
-// AWS SDK writes and reads.
+// Package wiretest compares the requests that sinks write and the answers that
+// they read with what the AWS SDK makes of them.
 package wiretest
 
 import (

@@ -1,5 +1,6 @@
-// Package awsclient has the settings of AWS clients that the sinks need to be
-// fast and to tell the truth about what happened.
+// Package awsclient makes the HTTP client and the retryer for the AWS clients of
+// the sinks: a connection for each call in flight, timeouts that tell a
+// destination that cannot be reached from a lost answer, and no retries.
 package awsclient
 
 import (
@@ -64,7 +65,7 @@ func Buildable(concurrency int) *awshttp.BuildableClient {
 // clients of AWS services share.
 func Fixed(built *awshttp.BuildableClient) *http.Client {
 	return &http.Client{
-		Transport:     built.GetTransport(),
+		Transport:     newTransport(built.GetTransport()),
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

@@ -81,14 +81,9 @@ func TestAServerThatPrefersHTTP2IsSpokenToInHTTP1(t *testing.T) {
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()
-	client := awsclient.HTTPClient(1)
-	transport, ok := client.Transport.(*http.Transport)
-	if !ok {
-		t.Fatalf("the transport is a %T", client.Transport)
-	}
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
-	transport.TLSClientConfig.RootCAs = pool
+	client := awsclient.Fixed(awsclient.Buildable(1).WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = pool }))
 	response, err := client.Get(server.URL)
 	if err != nil {
 		t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 // DBOption changes what [DB] and [URL] give.
 type DBOption func(*dbOptions)
 
+// dbOptions is what the options of one call say.
 type dbOptions struct {
 	unmigrated bool
 	mode       pgx.QueryExecMode
@@ -31,20 +32,20 @@ type dbOptions struct {
 	direct     bool
 }
 
-// poolerVariable names the URL of a pooler in front of the server of
-// [pgserver.Shared], such as PgBouncer in transaction mode.
+// poolerVariable is the variable with the URL of a pooler in front of the
+// server, such as PgBouncer in transaction mode.
 const poolerVariable = "OUTBOX_TEST_POOLER_URL"
 
-// Pooled reports whether [DB] and [URL] go through a pooler in transaction mode:
-// OUTBOX_TEST_POOLER_URL names one. What keeps something in a session then
-// needs [Direct].
+// Pooled reports whether [DB] and [URL] go through a pooler in transaction mode,
+// which the variable OUTBOX_TEST_POOLER_URL names. A test that keeps something
+// in its session then needs [Direct].
 func Pooled() bool { return os.Getenv(poolerVariable) != "" }
 
-// Direct goes past the pooler, if there is one.
+// Direct connects to the server itself, also where there is a pooler.
 func Direct() DBOption { return func(o *dbOptions) { o.direct = true } }
 
-// Unmigrated gives an empty database. Its connections are [Direct], as
-// [pgstore.Migrate] needs them.
+// Unmigrated gives an empty database, without the outbox. Its connections are
+// [Direct], as [pgstore.Migrate] needs them.
 func Unmigrated() DBOption { return func(o *dbOptions) { o.unmigrated, o.direct = true, true } }
 
 // ExecMode says how the pool of [DB] sends statements.
@@ -53,8 +54,9 @@ func ExecMode(mode pgx.QueryExecMode) DBOption { return func(o *dbOptions) { o.m
 // MaxConns bounds the pool of [DB]. Defaults to 8.
 func MaxConns(n int) DBOption { return func(o *dbOptions) { o.maxConns = n } }
 
-// DB gives the test a database of its own with the outbox in it, on the server
-// of [pgserver.Shared], and drops it when the test ends.
+// DB gives the test a database of its own with the outbox in it, and drops it
+// when the test ends. The server is the one that OUTBOX_TEST_DATABASE_URL or
+// DATABASE_URL names, else one that the first test of the process starts.
 func DB(tb testing.TB, opts ...DBOption) *pgxpool.Pool {
 	tb.Helper()
 	o := dbOptions{maxConns: 8}
@@ -69,7 +71,8 @@ func DB(tb testing.TB, opts ...DBOption) *pgxpool.Pool {
 	return pool
 }
 
-// URL is [DB] for tests that connect by themselves.
+// URL is [DB] for tests that connect by themselves: it returns the address of
+// the database.
 func URL(tb testing.TB, opts ...DBOption) string {
 	tb.Helper()
 	var o dbOptions
@@ -114,9 +117,9 @@ func URL(tb testing.TB, opts ...DBOption) string {
 	return database
 }
 
-// makeTemplate returns a migrated database to clone, which it makes when the
-// cluster has none of these migrations. It is renamed only when it is whole, so
-// that a test that dies half-way leaves nothing that another would trust.
+// makeTemplate returns the name of a migrated database to clone. It makes one
+// when the server has none of these migrations: under another name first, so
+// that a test which dies half-way leaves no template that is not whole.
 func makeTemplate(ctx context.Context, server string) (name string, err error) {
 	var text strings.Builder
 	if err = pgstore.MigrationSQL(&text); err != nil {
@@ -192,8 +195,8 @@ func inDatabase(server, name string) (string, error) {
 	return u.String(), nil
 }
 
-// execOn runs one statement on the server. A template that another test is
-// cloning at this moment is busy only for that long, so it tries again.
+// execOn runs one statement on the server, up to 50 times: a template is busy
+// while another test clones it.
 func execOn(ctx context.Context, server, statement string) (err error) {
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {

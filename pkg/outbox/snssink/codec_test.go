@@ -22,42 +22,29 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/snssink"
 )
 
-// pair is a sink with the SDK's codec and one with its own.
-type pair struct {
-	sdk, own           *snssink.Sink
-	sdkWires, ownWires *wiretest.Transport
-}
-
-func newPair(tb testing.TB, options ...func(*sns.Options)) pair {
-	tb.Helper()
-	var p pair
-	p.sdk, p.sdkWires = wired(tb, true, options...)
-	p.own, p.ownWires = wired(tb, false, options...)
-	return p
-}
-
-func wired(tb testing.TB, sdk bool, options ...func(*sns.Options)) (*snssink.Sink, *wiretest.Transport) {
-	tb.Helper()
-	wires := &wiretest.Transport{Status: http.StatusOK, Answer: []byte(`<a/>`)}
-	endpoint := wiretest.Endpoint
-	c := sns.New(sns.Options{
-		BaseEndpoint: &endpoint,
-		Region:       wiretest.Region,
-		Credentials:  credentials.NewStaticCredentialsProvider(wiretest.AccessKey, wiretest.SecretKey, ""),
-		HTTPClient:   &http.Client{Transport: wires},
-		Retryer:      awsclient.Retryer(),
-	}, options...)
-	s, err := snssink.New(c, snssink.Config{TopicARN: "arn:aws:sns:eu-west-1:000000000000:or ders.fifo", SDKCodec: sdk})
-	if err != nil {
-		tb.Fatal(err)
+// open returns what makes a sink whose client has these options.
+func open(options ...func(*sns.Options)) wiretest.Open {
+	return func(tb testing.TB, wires *wiretest.Transport, sdkCodec bool) outbox.Sink {
+		tb.Helper()
+		endpoint := wiretest.Endpoint
+		c := sns.New(sns.Options{
+			BaseEndpoint: &endpoint,
+			Region:       wiretest.Region,
+			Credentials:  credentials.NewStaticCredentialsProvider(wiretest.AccessKey, wiretest.SecretKey, ""),
+			HTTPClient:   &http.Client{Transport: wires},
+			Retryer:      awsclient.Retryer(),
+		}, options...)
+		s, err := snssink.New(c, snssink.Config{TopicARN: "arn:aws:sns:eu-west-1:000000000000:or ders.fifo", SDKCodec: sdkCodec})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return s
 	}
-	return s, wires
 }
 
-func (p pair) answer(status int, header http.Header, body []byte) {
-	for _, w := range []*wiretest.Transport{p.sdkWires, p.ownWires} {
-		w.Status, w.Header, w.Answer = status, header, body
-	}
+func newPair(tb testing.TB, options ...func(*sns.Options)) wiretest.Pair {
+	tb.Helper()
+	return wiretest.NewPair(tb, open(options...), `<a/>`)
 }
 
 func TestOwnCodecSendsWhatTheSDKSends(t *testing.T) {
@@ -65,19 +52,19 @@ func TestOwnCodecSendsWhatTheSDKSends(t *testing.T) {
 	p := newPair(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		msgs := wiretest.Draw(rt)
-		p.sdk.Publish(t.Context(), msgs)
-		p.own.Publish(t.Context(), msgs)
-		wiretest.SameRequest(t, p.sdkWires, p.ownWires)
-		a, err := url.ParseQuery(string(p.sdkWires.Body))
+		p.SDK.Publish(t.Context(), msgs)
+		p.Own.Publish(t.Context(), msgs)
+		wiretest.SameRequest(t, p.SDKWires, p.OwnWires)
+		a, err := url.ParseQuery(string(p.SDKWires.Body))
 		if err != nil {
 			rt.Fatal(err)
 		}
-		b, err := url.ParseQuery(string(p.ownWires.Body))
+		b, err := url.ParseQuery(string(p.OwnWires.Body))
 		if err != nil {
-			rt.Fatalf("%v in %s", err, p.ownWires.Body)
+			rt.Fatalf("%v in %s", err, p.OwnWires.Body)
 		}
 		if !reflect.DeepEqual(a, b) {
-			rt.Errorf("with the SDK %s\nwithout      %s", p.sdkWires.Body, p.ownWires.Body)
+			rt.Errorf("with the SDK %s\nwithout      %s", p.SDKWires.Body, p.OwnWires.Body)
 		}
 	})
 }
@@ -127,7 +114,7 @@ func seeds(msgs []outbox.Message) [][]byte {
 	}
 }
 
-// FuzzAnswer holds what the sink makes of an answer against what it makes of it
+// FuzzAnswer compares what the sink makes of an answer with what it makes of it
 // with the SDK's codec.
 func FuzzAnswer(f *testing.F) {
 	msgs := sinktest.Messages(3)
@@ -146,25 +133,14 @@ func FuzzAnswer(f *testing.F) {
 			t.Skip()
 		}
 		p := newPair(t)
-		p.answer(status, nil, body)
-		wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), p.own.Publish(t.Context(), msgs))
-		// After a success the next call is made past the SDK's stack.
-		p.answer(http.StatusOK, nil, answer(msgs))
-		wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), p.own.Publish(t.Context(), msgs))
-		p.answer(status, nil, body)
-		wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), p.own.Publish(t.Context(), msgs))
+		p.SameBehind(t, msgs, status, nil, body, answer(msgs))
 	})
 }
 
-// The client's own settings must hold with the sink's codec too.
+// The client's own settings are kept with the sink's codec too.
 func TestOwnCodecKeepsTheRetriesOfTheClient(t *testing.T) {
 	t.Parallel()
-	var tries int
-	fail := roundTripper(func(r *http.Request) (*http.Response, error) {
-		tries++
-		w := &wiretest.Transport{Status: http.StatusServiceUnavailable, Answer: []byte(`<a/>`)}
-		return w.RoundTrip(r)
-	})
+	fail := &wiretest.Failing{Transport: wiretest.Transport{Answer: []byte(`<a/>`)}}
 	endpoint := wiretest.Endpoint
 	c := sns.New(sns.Options{
 		BaseEndpoint: &endpoint, Region: wiretest.Region, HTTPClient: &http.Client{Transport: fail},
@@ -178,11 +154,7 @@ func TestOwnCodecKeepsTheRetriesOfTheClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := s.Publish(t.Context(), sinktest.Messages(1)); r[0].Class != outbox.Unknown || tries != 2 {
-		t.Errorf("%v after %d tries", r[0].Class, tries)
+	if r := s.Publish(t.Context(), sinktest.Messages(1)); r[0].Class != outbox.Unknown || fail.Requests != 2 {
+		t.Errorf("%v after %d tries", r[0].Class, fail.Requests)
 	}
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

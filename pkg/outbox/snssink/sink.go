@@ -1,10 +1,10 @@
-// Package snssink publishes to an SNS FIFO topic.
+// Package snssink makes a sink of an SNS FIFO topic, for a destination of a
+// relay.
 package snssink
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -32,28 +32,30 @@ type Config struct {
 	// TopicARN is the ARN of a FIFO topic. Required.
 	TopicARN string
 	// MaxMessageBytes is the largest message that the topic takes, at most
-	// MaxBytes. Raise it with the topic's MaximumMessageSize. Defaults to
-	// 256 KiB.
+	// MaxBytes: its attribute MaximumMessageSize, where the topic has it. Defaults
+	// to DefaultMaxBytes. Above that, a topic delivers to SQS, Lambda and Firehose
+	// only (SNS developer guide, Large message payloads).
 	MaxMessageBytes int
-	// SDKCodec has the SDK write and read the requests, at several times the
-	// cost. Without it, the sink does so itself when the client is a
-	// [*sns.Client], and the input that the client's own interceptors and
-	// middleware see holds the topic and no entries. Credentials, endpoint,
-	// signature, retries and errors are the SDK's in any case. With a client that
-	// has no middleware, interceptors, traces, meters, logs or retries, most calls
-	// also go past the SDK's stack of steps, by the model of a request that it
-	// has signed within the last second. Defaults to false.
+	// SDKCodec lets the SDK write the requests and read the answers, at several
+	// times the cost. When it is false and the client is a [*sns.Client], the sink
+	// does both itself. The input that interceptors and middleware of the client
+	// see then has the topic and no entries. Credentials, endpoint, signature,
+	// retries and errors are the SDK's in any case. With a client that has no
+	// middleware, interceptors, traces, meters, logs or retries, most calls also
+	// leave out the SDK's stack of steps: such a request repeats the address and
+	// the header of one that the stack has signed within the last second. Defaults
+	// to false.
 	SDKCodec bool
 }
 
 // Sink is an [outbox.Sink] for one topic.
 type Sink struct {
 	client Client
-	arn    string
-	sender *batch.Sender
-	// direct is nil when all calls take the client's whole way.
+	codec  codec
+	sender *batch.Sink
+	// direct is nil when every call takes the SDK's stack of steps.
 	direct *wire.Direct
-	// input is never written.
+	// input has the destination and no entries. It is never changed.
 	input sns.PublishBatchInput
 }
 
@@ -64,27 +66,17 @@ var _ outbox.Sink = (*Sink)(nil)
 // awsclient.
 func New(client Client, cfg Config) (*Sink, error) {
 	cfg.MaxMessageBytes = cmp.Or(cfg.MaxMessageBytes, DefaultMaxBytes)
-	var faults []error
-	if client == nil {
-		faults = append(faults, errors.New("client: is nil"))
-	}
-	if cfg.TopicARN == "" {
-		faults = append(faults, errors.New("TopicARN: is empty"))
-	}
-	if cfg.MaxMessageBytes < 1 || cfg.MaxMessageBytes > MaxBytes {
-		faults = append(faults, fmt.Errorf("MaxMessageBytes: %d is not between 1 and %d", cfg.MaxMessageBytes, MaxBytes))
-	}
-	if err := errors.Join(faults...); err != nil {
+	if err := batch.CheckConfig(client != nil, "TopicARN", cfg.TopicARN, cfg.MaxMessageBytes, MaxBytes); err != nil {
 		return nil, fmt.Errorf("snssink config: %w", err)
 	}
-	s := &Sink{client: client, arn: cfg.TopicARN}
-	s.input.TopicArn = &s.arn
+	s := &Sink{client: client, codec: newCodec(cfg.TopicARN)}
+	s.input.TopicArn = &s.codec.arn
 	call := s.callSDK
 	if c, own := client.(*sns.Client); own && !cfg.SDKCodec {
 		call = s.call
 		s.direct = direct(c)
 	}
-	s.sender = batch.New(call, outbox.Limits{
+	s.sender = batch.NewSink(call, outbox.Limits{
 		Entries:      batch.MaxEntries,
 		MessageBytes: cfg.MaxMessageBytes,
 		// A batch in total may be as large as one message, and 256 KiB on any

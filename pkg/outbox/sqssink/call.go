@@ -2,13 +2,8 @@ package sqssink
 
 import (
 	"context"
-	"crypto/md5" //nolint:gosec // the checksum that SQS answers with
-	"encoding/hex"
-	"fmt"
-	"net/http"
-	"strconv"
-	"unsafe"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
@@ -17,98 +12,37 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// header is what the SDK sets on a SendMessageBatch in AWS JSON 1.0.
-//
-//nolint:gochecknoglobals // never written
-var header = http.Header{
-	"Content-Type":      {"application/x-amz-json-1.0"},
-	"X-Amz-Target":      {"AmazonSQS.SendMessageBatch"},
-	"X-Amzn-Query-Mode": {"true"},
-}
-
-// call sends one request, which it writes and reads itself.
-func (s *Sink) call(ctx context.Context, msgs []outbox.Message) ([]batch.Answer, error) {
-	var read bool
-	var answers []batch.Answer
-	var wrong error
-	x := wire.Exchange{
-		Header: header,
-		Encode: func(dst []byte) []byte { return s.appendRequest(dst, msgs) },
-		// The SDK writes metadata into it.
-		Output: new(sqs.SendMessageBatchOutput),
-	}
-	x.Decode = func(body []byte) bool {
-		var entries wire.Entries
-		if read = readAnswer(body, &entries); read {
-			if x.Checksums {
-				wrong = checkAll(msgs, entries.All())
-			}
-			answers = entries.Answers()
-		}
-		return read
-	}
+// call sends one request, which the sink's codec writes and reads.
+func (s *Sink) call(ctx context.Context, msgs []outbox.Message, answers *batch.Answers) error {
+	x := wire.Exchange{Codec: &s.codec, Messages: msgs, Answers: answers, Output: new(sqs.SendMessageBatchOutput)}
 	defer x.Release()
 	if s.direct.Call(ctx, &x) {
-		return answers, wrong
+		return x.Fault()
 	}
 	out, err := s.client.SendMessageBatch(ctx, &s.input, func(o *sqs.Options) {
-		o.HTTPClient = x.HTTPClient(o.HTTPClient)
-		o.APIOptions = append(o.APIOptions[:len(o.APIOptions):len(o.APIOptions)], x.Install)
+		o.HTTPClient, o.APIOptions = x.HTTPClient(o.HTTPClient), x.APIOptions(o.APIOptions)
 	})
 	switch {
 	case err != nil:
-		return nil, err
-	case read:
-		return answers, wrong
+		return err
+	case x.Read():
+		return x.Fault()
 	}
-	if x.Checksums {
-		if err := checkOutput(msgs, out.Successful); err != nil {
-			return nil, err
+	for i := range out.Successful {
+		e := &out.Successful[i]
+		if e.MD5OfMessageBody == nil {
+			continue
+		}
+		if err = x.Check(aws.ToString(e.Id), []byte(*e.MD5OfMessageBody)); err != nil {
+			return err
 		}
 	}
-	return outputAnswers(out), nil
+	addOutput(answers, out)
+	return nil
 }
 
-// appendRequest appends the JSON of a SendMessageBatchRequest.
-func (s *Sink) appendRequest(dst []byte, msgs []outbox.Message) []byte {
-	dst = append(dst, `{"Entries":[`...)
-	for i := range msgs {
-		m := &msgs[i]
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, `{"Id":"`...)
-		dst = strconv.AppendInt(dst, int64(i), 10)
-		dst = append(dst, '"')
-		if len(m.Attributes) > 0 {
-			dst = append(dst, `,"MessageAttributes":{`...)
-			dst = appendAttributes(dst, m.Attributes)
-			dst = append(dst, '}')
-		}
-		dst = wire.AppendJSON(append(dst, `,"MessageBody":`...), m.Body)
-		dst = wire.AppendJSON(append(dst, `,"MessageDeduplicationId":`...), m.DeduplicationID)
-		dst = wire.AppendJSON(append(dst, `,"MessageGroupId":`...), m.GroupID)
-		dst = append(dst, '}')
-	}
-	dst = wire.AppendJSON(append(dst, `],"QueueUrl":`...), s.url)
-	return append(dst, '}')
-}
-
-func appendAttributes(dst []byte, attributes []outbox.Attribute) []byte {
-	for k := range attributes {
-		a := &attributes[k]
-		if k > 0 {
-			dst = append(dst, ',')
-		}
-		dst = wire.AppendJSON(dst, a.Name)
-		dst = append(dst, `:{"DataType":"String","StringValue":`...)
-		dst = append(wire.AppendJSON(dst, a.Value), '}')
-	}
-	return dst
-}
-
-// direct returns the way past the SDK's stack, nil when the client needs all of
-// it.
+// direct returns what calls past the SDK's stack of steps, and nil when the client
+// needs all of that stack.
 func direct(c *sqs.Client) *wire.Direct {
 	o := c.Options()
 	return wire.NewDirect(wire.Settings{
@@ -118,47 +52,37 @@ func direct(c *sqs.Client) *wire.Direct {
 	})
 }
 
-// checkAll compares the checksum of each accepted message, where the queue gave
-// one. The answer of a message that was changed on its way means nothing, so
-// none of the request is taken for accepted: as the SDK does it.
-func checkAll(msgs []outbox.Message, entries []wire.Entry) error {
-	for i := range entries {
-		e := &entries[i]
-		if len(e.ID) != 1 || !e.Accepted || e.MD5 == nil {
-			continue
-		}
-		if at := int(e.ID[0]) - '0'; at >= 0 && at < len(msgs) {
-			if err := check(msgs[at].Body, e.MD5); err != nil {
-				return fmt.Errorf("message %s: %w", e.MessageID, err)
-			}
-		}
+// callSDK sends one request, which the SDK writes and reads.
+func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message, answers *batch.Answers) error {
+	dataType := "String"
+	attribute := func(value *string) types.MessageAttributeValue {
+		return types.MessageAttributeValue{DataType: &dataType, StringValue: value}
 	}
-	return nil
-}
-
-func checkOutput(msgs []outbox.Message, entries []types.SendMessageBatchResultEntry) error {
+	ids := make([]string, len(msgs))
+	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
 	for i := range msgs {
-		for k := range entries {
-			e := &entries[k]
-			if e.Id == nil || *e.Id != batch.EntryID(i) || e.MD5OfMessageBody == nil {
-				continue
-			}
-			if err := check(msgs[i].Body, []byte(*e.MD5OfMessageBody)); err != nil {
-				return err
-			}
+		m := &msgs[i]
+		ids[i] = batch.EntryID(i)
+		entries[i] = types.SendMessageBatchRequestEntry{
+			Id: &ids[i], MessageBody: &m.Body, MessageGroupId: &m.GroupID, MessageDeduplicationId: &m.DeduplicationID,
+			MessageAttributes: batch.Attributes(m.Attributes, attribute),
 		}
 	}
-	return nil
+	out, err := s.client.SendMessageBatch(ctx, &sqs.SendMessageBatchInput{QueueUrl: s.input.QueueUrl, Entries: entries})
+	if err == nil {
+		addOutput(answers, out)
+	}
+	return err
 }
 
-func check(body string, want []byte) error {
-	// Read in its place: a copy for the sum was a tenth of all that a relay allocates.
-	text := unsafe.Slice(unsafe.StringData(body), len(body)) //nolint:gosec // only read, and not kept
-	sum := md5.Sum(text)                                     //nolint:gosec // the checksum that SQS answers with
-	var sent [2 * md5.Size]byte
-	hex.Encode(sent[:], sum[:])
-	if string(sent[:]) != string(want) {
-		return fmt.Errorf("checksum: sent %s, queue has %s", sent, want)
+// addOutput adds the entries of an answer that the SDK has read.
+func addOutput(answers *batch.Answers, out *sqs.SendMessageBatchOutput) {
+	for i := range out.Successful {
+		e := &out.Successful[i]
+		answers.Accept(aws.ToString(e.Id), aws.ToString(e.MessageId), aws.ToString(e.SequenceNumber))
 	}
-	return nil
+	for i := range out.Failed {
+		e := &out.Failed[i]
+		answers.Refuse(aws.ToString(e.Id), aws.ToString(e.Code), aws.ToString(e.Message), e.SenderFault)
+	}
 }

@@ -22,42 +22,29 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/sqssink"
 )
 
-// pair is a sink with the SDK's codec and one with its own.
-type pair struct {
-	sdk, own           *sqssink.Sink
-	sdkWires, ownWires *wiretest.Transport
-}
-
-func newPair(tb testing.TB, options ...func(*sqs.Options)) pair {
-	tb.Helper()
-	var p pair
-	p.sdk, p.sdkWires = wired(tb, true, options...)
-	p.own, p.ownWires = wired(tb, false, options...)
-	return p
-}
-
-func wired(tb testing.TB, sdk bool, options ...func(*sqs.Options)) (*sqssink.Sink, *wiretest.Transport) {
-	tb.Helper()
-	wires := &wiretest.Transport{Status: http.StatusOK, Answer: []byte(`{}`)}
-	endpoint := wiretest.Endpoint
-	c := sqs.New(sqs.Options{
-		BaseEndpoint: &endpoint,
-		Region:       wiretest.Region,
-		Credentials:  credentials.NewStaticCredentialsProvider(wiretest.AccessKey, wiretest.SecretKey, ""),
-		HTTPClient:   &http.Client{Transport: wires},
-		Retryer:      awsclient.Retryer(),
-	}, options...)
-	s, err := sqssink.New(c, sqssink.Config{QueueURL: wiretest.Endpoint + `/000000000000/or"ders.fifo`, SDKCodec: sdk})
-	if err != nil {
-		tb.Fatal(err)
+// open returns what makes a sink whose client has these options.
+func open(options ...func(*sqs.Options)) wiretest.Open {
+	return func(tb testing.TB, wires *wiretest.Transport, sdkCodec bool) outbox.Sink {
+		tb.Helper()
+		endpoint := wiretest.Endpoint
+		c := sqs.New(sqs.Options{
+			BaseEndpoint: &endpoint,
+			Region:       wiretest.Region,
+			Credentials:  credentials.NewStaticCredentialsProvider(wiretest.AccessKey, wiretest.SecretKey, ""),
+			HTTPClient:   &http.Client{Transport: wires},
+			Retryer:      awsclient.Retryer(),
+		}, options...)
+		s, err := sqssink.New(c, sqssink.Config{QueueURL: wiretest.Endpoint + `/000000000000/or"ders.fifo`, SDKCodec: sdkCodec})
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return s
 	}
-	return s, wires
 }
 
-func (p pair) answer(status int, header http.Header, body []byte) {
-	for _, w := range []*wiretest.Transport{p.sdkWires, p.ownWires} {
-		w.Status, w.Header, w.Answer = status, header, body
-	}
+func newPair(tb testing.TB, options ...func(*sqs.Options)) wiretest.Pair {
+	tb.Helper()
+	return wiretest.NewPair(tb, open(options...), `{}`)
 }
 
 func TestOwnCodecSendsWhatTheSDKSends(t *testing.T) {
@@ -65,18 +52,18 @@ func TestOwnCodecSendsWhatTheSDKSends(t *testing.T) {
 	p := newPair(t)
 	rapid.Check(t, func(rt *rapid.T) {
 		msgs := wiretest.Draw(rt)
-		p.sdk.Publish(t.Context(), msgs)
-		p.own.Publish(t.Context(), msgs)
-		wiretest.SameRequest(t, p.sdkWires, p.ownWires)
+		p.SDK.Publish(t.Context(), msgs)
+		p.Own.Publish(t.Context(), msgs)
+		wiretest.SameRequest(t, p.SDKWires, p.OwnWires)
 		var a, b any
-		if err := json.Unmarshal(p.sdkWires.Body, &a); err != nil {
+		if err := json.Unmarshal(p.SDKWires.Body, &a); err != nil {
 			rt.Fatal(err)
 		}
-		if err := json.Unmarshal(p.ownWires.Body, &b); err != nil {
-			rt.Fatalf("%v in %s", err, p.ownWires.Body)
+		if err := json.Unmarshal(p.OwnWires.Body, &b); err != nil {
+			rt.Fatalf("%v in %s", err, p.OwnWires.Body)
 		}
 		if !reflect.DeepEqual(a, b) {
-			rt.Errorf("with the SDK %s\nwithout      %s", p.sdkWires.Body, p.ownWires.Body)
+			rt.Errorf("with the SDK %s\nwithout      %s", p.SDKWires.Body, p.OwnWires.Body)
 		}
 	})
 }
@@ -125,7 +112,7 @@ func seeds(msgs []outbox.Message) [][]byte {
 	}
 }
 
-// FuzzAnswer holds what the sink makes of an answer against what it makes of it
+// FuzzAnswer compares what the sink makes of an answer with what it makes of it
 // with the SDK's codec.
 func FuzzAnswer(f *testing.F) {
 	msgs := sinktest.Messages(3)
@@ -145,13 +132,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		// Without checksums, because the SDK's check panics at an entry without id.
 		p := newPair(t, func(o *sqs.Options) { o.DisableMessageChecksumValidation = true })
-		p.answer(status, http.Header{"X-Amzn-Query-Error": {queryError}}, body)
-		wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), p.own.Publish(t.Context(), msgs))
-		// After a success the next call is made past the SDK's stack.
-		p.answer(http.StatusOK, nil, answer(msgs))
-		wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), p.own.Publish(t.Context(), msgs))
-		p.answer(status, http.Header{"X-Amzn-Query-Error": {queryError}}, body)
-		wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), p.own.Publish(t.Context(), msgs))
+		p.SameBehind(t, msgs, status, http.Header{"X-Amzn-Query-Error": {queryError}}, body, answer(msgs))
 	})
 }
 
@@ -166,17 +147,17 @@ func TestWrongChecksumIsUnknownInEveryForm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPair(t)
-			p.answer(http.StatusOK, nil, body)
-			results := p.own.Publish(t.Context(), msgs)
-			wiretest.Same(t, p.sdk.Publish(t.Context(), msgs), results)
+			p.Answer(http.StatusOK, nil, body)
+			results := p.Own.Publish(t.Context(), msgs)
+			wiretest.Same(t, p.SDK.Publish(t.Context(), msgs), results)
 			for i := range results {
 				if results[i].Class != outbox.Unknown {
 					t.Errorf("message %d: %v", i, results[i].Class)
 				}
 			}
 			off := newPair(t, func(o *sqs.Options) { o.DisableMessageChecksumValidation = true })
-			off.answer(http.StatusOK, nil, body)
-			for i, r := range off.own.Publish(t.Context(), msgs) {
+			off.Answer(http.StatusOK, nil, body)
+			for i, r := range off.Own.Publish(t.Context(), msgs) {
 				if r.Class != outbox.Accepted {
 					t.Errorf("message %d, not checked: %v (%v)", i, r.Class, r.Err)
 				}
@@ -185,15 +166,10 @@ func TestWrongChecksumIsUnknownInEveryForm(t *testing.T) {
 	}
 }
 
-// The client's own settings must hold with the sink's codec too.
+// The client's own settings are kept with the sink's codec too.
 func TestOwnCodecKeepsTheRetriesOfTheClient(t *testing.T) {
 	t.Parallel()
-	var tries int
-	fail := roundTripper(func(r *http.Request) (*http.Response, error) {
-		tries++
-		w := &wiretest.Transport{Status: http.StatusServiceUnavailable, Answer: []byte(`{}`)}
-		return w.RoundTrip(r)
-	})
+	fail := &wiretest.Failing{Transport: wiretest.Transport{Answer: []byte(`{}`)}}
 	endpoint := wiretest.Endpoint
 	c := sqs.New(sqs.Options{
 		BaseEndpoint: &endpoint, Region: wiretest.Region, HTTPClient: &http.Client{Transport: fail},
@@ -207,11 +183,7 @@ func TestOwnCodecKeepsTheRetriesOfTheClient(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := s.Publish(t.Context(), sinktest.Messages(1)); r[0].Class != outbox.Unknown || tries != 2 {
-		t.Errorf("%v after %d tries", r[0].Class, tries)
+	if r := s.Publish(t.Context(), sinktest.Messages(1)); r[0].Class != outbox.Unknown || fail.Requests != 2 {
+		t.Errorf("%v after %d tries", r[0].Class, fail.Requests)
 	}
 }
-
-type roundTripper func(*http.Request) (*http.Response, error)
-
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

@@ -1,10 +1,10 @@
-// Package sqssink publishes to an SQS FIFO queue.
+// Package sqssink makes a sink of an SQS FIFO queue, for a destination of a
+// relay.
 package sqssink
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -31,25 +31,26 @@ type Config struct {
 	// MaxMessageBytes is the largest message that the queue takes, at most
 	// MaxBytes. Lower it to the queue's MaximumMessageSize. Defaults to 1 MiB.
 	MaxMessageBytes int
-	// SDKCodec has the SDK write and read the requests, at several times the
-	// cost. Without it, the sink does so itself when the client is a
-	// [*sqs.Client], and the input that the client's own interceptors and
-	// middleware see holds the queue and no entries. Credentials, endpoint,
-	// signature, retries and errors are the SDK's in any case. With a client that
-	// has no middleware, interceptors, traces, meters, logs or retries, most calls
-	// also go past the SDK's stack of steps, by the model of a request that it
-	// has signed within the last second. Defaults to false.
+	// SDKCodec lets the SDK write the requests and read the answers, at several
+	// times the cost. When it is false and the client is a [*sqs.Client], the sink
+	// does both itself. The input that interceptors and middleware of the client
+	// see then has the queue and no entries. Credentials, endpoint, signature,
+	// retries and errors are the SDK's in any case. With a client that has no
+	// middleware, interceptors, traces, meters, logs or retries, most calls also
+	// leave out the SDK's stack of steps: such a request repeats the address and
+	// the header of one that the stack has signed within the last second. Defaults
+	// to false.
 	SDKCodec bool
 }
 
 // Sink is an [outbox.Sink] for one queue.
 type Sink struct {
 	client Client
-	url    string
-	sender *batch.Sender
-	// direct is nil when all calls take the client's whole way.
+	codec  codec
+	sender *batch.Sink
+	// direct is nil when every call takes the SDK's stack of steps.
 	direct *wire.Direct
-	// input is never written.
+	// input has the destination and no entries. It is never changed.
 	input sqs.SendMessageBatchInput
 }
 
@@ -60,30 +61,20 @@ var _ outbox.Sink = (*Sink)(nil)
 // awsclient.
 func New(client Client, cfg Config) (*Sink, error) {
 	cfg.MaxMessageBytes = cmp.Or(cfg.MaxMessageBytes, MaxBytes)
-	var faults []error
-	if client == nil {
-		faults = append(faults, errors.New("client: is nil"))
-	}
-	if cfg.QueueURL == "" {
-		faults = append(faults, errors.New("QueueURL: is empty"))
-	}
-	if cfg.MaxMessageBytes < 1 || cfg.MaxMessageBytes > MaxBytes {
-		faults = append(faults, fmt.Errorf("MaxMessageBytes: %d is not between 1 and %d", cfg.MaxMessageBytes, MaxBytes))
-	}
-	if err := errors.Join(faults...); err != nil {
+	if err := batch.CheckConfig(client != nil, "QueueURL", cfg.QueueURL, cfg.MaxMessageBytes, MaxBytes); err != nil {
 		return nil, fmt.Errorf("sqssink config: %w", err)
 	}
-	s := &Sink{client: client, url: cfg.QueueURL}
-	s.input.QueueUrl = &s.url
+	s := &Sink{client: client, codec: newCodec(cfg.QueueURL)}
+	s.input.QueueUrl = &s.codec.url
 	call := s.callSDK
 	if c, own := client.(*sqs.Client); own && !cfg.SDKCodec {
 		call = s.call
 		s.direct = direct(c)
 	}
-	s.sender = batch.New(call, outbox.Limits{
+	s.sender = batch.NewSink(call, outbox.Limits{
 		Entries:      batch.MaxEntries,
 		MessageBytes: cfg.MaxMessageBytes,
-		// The queue's MaximumMessageSize holds for each message, not for their
+		// The queue's MaximumMessageSize is about each message, not about their
 		// sum.
 		BatchBytes: MaxBytes,
 	})

@@ -3,7 +3,6 @@ package sqssink_test
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 
@@ -28,16 +27,6 @@ func client(url string) *sqs.Client {
 		HTTPClient:   awsclient.HTTPClient(16),
 		Retryer:      awsclient.Retryer(),
 	})
-}
-
-func start(tb testing.TB, c awsfake.Config) *awsfake.Server {
-	tb.Helper()
-	fake := awsfake.New(c)
-	if err := fake.Start("127.0.0.1:0"); err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = fake.Close() })
-	return fake
 }
 
 func sink(tb testing.TB, fake *awsfake.Server, attributes ...string) *sqssink.Sink {
@@ -75,7 +64,7 @@ func (answersAll) SendMessageBatch(_ context.Context, in *sqs.SendMessageBatchIn
 	return out, nil
 }
 
-func open(t *testing.T) sinktest.Harness {
+func openOwn(t *testing.T) sinktest.Harness {
 	t.Helper()
 	return harness(t, sqssink.Config{})
 }
@@ -85,131 +74,47 @@ func openSDK(t *testing.T) sinktest.Harness {
 	return harness(t, sqssink.Config{SDKCodec: true})
 }
 
+func service() wiretest.Service {
+	return wiretest.Service{
+		Kind: "queue", Operation: "SendMessageBatch",
+		Throttled: "RequestThrottled", Missing: "AWS.SimpleQueueService.NonExistentQueue", Invalid: "InvalidParameterValue",
+	}
+}
+
 func harness(t *testing.T, cfg sqssink.Config) sinktest.Harness {
 	t.Helper()
-	fake := start(t, awsfake.Config{})
-	return sinktest.Harness{
-		Sink:     configured(t, fake, cfg),
-		Accepted: func(*testing.T) []sinktest.Accepted { return held(fake) },
-		Plan:     func(t *testing.T, f sinktest.Fault) { t.Helper(); plan(t, fake, f) },
-	}
-}
-
-func held(fake *awsfake.Server) []sinktest.Accepted {
-	var all []sinktest.Accepted
-	for a := range fake.History() {
-		if a.Kind != "queue" || a.Suppressed {
-			continue
-		}
-		all = append(all, sinktest.Accepted{
-			GroupID: a.GroupID, DeduplicationID: a.DeduplicationID, Body: a.Body,
-			Attributes: a.Attributes, MessageID: a.MessageID, SequenceNumber: a.SequenceNumber,
-		})
-	}
-	return all
-}
-
-// plan makes every fault happen once, but for a request that can never pass.
-func plan(t *testing.T, fake *awsfake.Server, f sinktest.Fault) {
-	t.Helper()
-	entry := awsfake.Fault{Operation: "SendMessageBatch", Entry: f.Entry + 1, Count: 1}
-	call := awsfake.Fault{Operation: "SendMessageBatch", Count: 1}
-	var fault awsfake.Fault
-	switch f.Kind {
-	case sinktest.EntryInvalid:
-		fault = entry
-		fault.Kind, fault.Code, fault.SenderFault = awsfake.FailEntry, "InvalidMessageContents", true
-	case sinktest.EntryFails:
-		fault = entry
-		fault.Kind, fault.Code = awsfake.FailEntry, "InternalError"
-	case sinktest.EntryThrottled:
-		fault = entry
-		fault.Kind, fault.Code, fault.SenderFault = awsfake.FailEntry, "ThrottlingException", true
-	case sinktest.EntryKeyDenied:
-		fault = entry
-		fault.Kind, fault.Code, fault.SenderFault = awsfake.FailEntry, "KMS.AccessDeniedException", true
-	case sinktest.EntryOmitted:
-		fault = entry
-		fault.Kind, fault.Accepted = awsfake.OmitEntry, true
-	case sinktest.CallThrottled:
-		fault = call
-		fault.Kind, fault.Code, fault.SenderFault, fault.Status = awsfake.FailCall, "RequestThrottled", true, 403
-	case sinktest.CallDenied:
-		fault = call
-		fault.Kind, fault.Code, fault.SenderFault, fault.Status = awsfake.FailCall, "AccessDenied", true, 403
-	case sinktest.CallNoDestination:
-		fault = call
-		fault.Kind, fault.Code, fault.SenderFault, fault.Status = awsfake.FailCall, "AWS.SimpleQueueService.NonExistentQueue", true, 400
-	case sinktest.CallFails:
-		fault = call
-		fault.Kind = awsfake.FailCall
-	case sinktest.CallInvalid:
-		fault = awsfake.Fault{Operation: "SendMessageBatch", GroupID: f.GroupID}
-		fault.Kind, fault.Code, fault.SenderFault, fault.Status = awsfake.FailCall, "InvalidParameterValue", true, 400
-	case sinktest.AnswerCut:
-		fault = call
-		fault.Kind, fault.Mode = awsfake.LoseResponse, awsfake.LossTruncate
-	case sinktest.AnswerReset:
-		fault = call
-		fault.Kind, fault.Mode = awsfake.LoseResponse, awsfake.LossReset
-	case sinktest.AnswerLost:
-		fault = call
-		fault.Kind, fault.Mode = awsfake.LoseResponse, awsfake.LossClose
-	case sinktest.AnswerHangs:
-		fault = call
-		fault.Kind, fault.Mode = awsfake.LoseResponse, awsfake.LossHang
-	case sinktest.Dropped:
-		fault = call
-		fault.Kind = awsfake.DropConnection
-	}
-	if _, err := fake.AddFault(fault); err != nil {
-		t.Fatal(err)
-	}
+	fake := wiretest.Start(t, awsfake.Config{})
+	return service().Harness(fake, configured(t, fake, cfg))
 }
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	sinktest.Run(t, open)
+	sinktest.Run(t, openOwn)
 }
 
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	sinktest.RunFaults(t, open)
+	sinktest.RunFaults(t, openOwn)
+}
+
+// nowhere returns a sink for a destination that does not exist.
+func nowhere(tb testing.TB, c sqssink.Client) *sqssink.Sink {
+	tb.Helper()
+	s, err := sqssink.New(c, sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
 }
 
 func TestMissingDestinationIsUnavailable(t *testing.T) {
 	t.Parallel()
-	fake := start(t, awsfake.Config{})
-	s, err := sqssink.New(client(fake.URL()), sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range s.Publish(t.Context(), sinktest.Messages(2)) {
-		if r.Class != outbox.Unavailable {
-			t.Errorf("%v (%s, %v)", r.Class, r.Code, r.Err)
-		}
-	}
+	wiretest.Unavailable(t, nowhere(t, client(wiretest.Start(t, awsfake.Config{}).URL())))
 }
 
 func TestRefusedConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	url := "http://" + l.Addr().String()
-	if err = l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s, err := sqssink.New(client(url), sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range s.Publish(t.Context(), sinktest.Messages(2)) {
-		if r.Class != outbox.Unavailable {
-			t.Errorf("%v (%s, %v)", r.Class, r.Code, r.Err)
-		}
-	}
+	wiretest.Unavailable(t, nowhere(t, client(wiretest.Refusing(t))))
 }
 
 func TestMissingCredentialsAreUnavailable(t *testing.T) {
@@ -218,11 +123,7 @@ func TestMissingCredentialsAreUnavailable(t *testing.T) {
 		return aws.Credentials{}, errors.New("no credentials")
 	})
 	c := sqs.New(sqs.Options{Region: "us-east-1", Credentials: none, Retryer: awsclient.Retryer()})
-	s, err := sqssink.New(c, sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range s.Publish(t.Context(), sinktest.Messages(2)) {
+	for _, r := range nowhere(t, c).Publish(t.Context(), sinktest.Messages(2)) {
 		if r.Class != outbox.Unknown && r.Class != outbox.Unavailable {
 			t.Errorf("%v (%s, %v)", r.Class, r.Code, r.Err)
 		}
@@ -241,7 +142,7 @@ func TestConfigNamesEveryFault(t *testing.T) {
 
 func TestWrongChecksumIsUnknownThoughAccepted(t *testing.T) {
 	t.Parallel()
-	fake := start(t, awsfake.Config{})
+	fake := wiretest.Start(t, awsfake.Config{})
 	s := sink(t, fake)
 	if _, err := fake.AddFault(awsfake.Fault{Kind: awsfake.WrongMD5, Entry: 2, Count: 1}); err != nil {
 		t.Fatal(err)
@@ -252,76 +153,38 @@ func TestWrongChecksumIsUnknownThoughAccepted(t *testing.T) {
 			t.Errorf("message %d: %v", i, r.Class)
 		}
 	}
-	if n := len(held(fake)); n != 3 {
-		t.Errorf("the queue holds %d messages", n)
+	if n := len(service().Accepted(fake)); n != 3 {
+		t.Errorf("the queue has %d messages", n)
 	}
 }
 
-// A queue made before 2025-08 takes 256 KiB, whatever the sink was told.
+// A queue made before 2025-08 takes 256 KiB, whatever the sink is set to.
 func TestQueueWithALowerLimitRejectsOnlyWhatIsTooLong(t *testing.T) {
 	t.Parallel()
-	fake := start(t, awsfake.Config{})
+	fake := wiretest.Start(t, awsfake.Config{})
 	s := sink(t, fake, "MaximumMessageSize", "1024")
 	msgs := sinktest.Messages(10)
 	msgs[4].Body = strings.Repeat("x", 2000)
 	msgs[4].Size += 2000
-	for i, r := range s.Publish(t.Context(), msgs) {
-		want := outbox.Accepted
+	wiretest.Classes(t, s, msgs, func(i int) outbox.Class {
 		if i == 4 {
-			want = outbox.Rejected
+			return outbox.Rejected
 		}
-		if r.Class != want {
-			t.Errorf("message %d: %v (%s, %v), want %v", i, r.Class, r.Code, r.Err, want)
-		}
-	}
+		return outbox.Accepted
+	})
 }
 
-// One event of ten per call, with all that a call costs but the network. The
-// metric cpu-ns/op is the processor time of the process: ratios of it hold on a
-// busy machine too.
-func BenchmarkPublish(b *testing.B) {
-	for name, sdk := range map[string]bool{"own": false, "sdk": true} {
-		b.Run(name, func(b *testing.B) {
-			s, wires := wired(b, sdk)
-			msgs := wiretest.Events(b, 10)
-			wires.Answer = answer(msgs)
-			b.ReportAllocs()
-			stop := wiretest.CPUTime(b)
-			for n := 0; n < b.N; n += len(msgs) {
-				for _, r := range s.Publish(b.Context(), msgs) {
-					if r.Class != outbox.Accepted {
-						b.Fatal(r.Err)
-					}
-				}
-			}
-			stop()
-		})
-	}
-}
+func BenchmarkPublish(b *testing.B) { wiretest.BenchmarkPublish(b, open(), answer) }
 
 // The same through a connection to the fake, whose time is counted too.
 func BenchmarkPublishToFake(b *testing.B) {
-	fake := start(b, awsfake.Config{History: awsfake.HistoryCounts, Discard: true})
-	s := sink(b, fake)
-	ids := sinktest.Messages(b.N + 10)
-	b.ReportAllocs()
-	b.ResetTimer()
-	for n := 0; n < b.N; n += 10 {
-		for _, r := range s.Publish(b.Context(), ids[n:n+10]) {
-			if r.Class != outbox.Accepted {
-				b.Fatal(r.Err)
-			}
-		}
-	}
+	fake := wiretest.Start(b, awsfake.Config{History: awsfake.HistoryCounts, Discard: true})
+	wiretest.BenchmarkNew(b, sink(b, fake))
 }
 
 // Without the SDK: what the sink itself costs per event.
 func BenchmarkPublishWithoutSDK(b *testing.B) {
-	s, err := sqssink.New(answersAll{}, sqssink.Config{QueueURL: "http://127.0.0.1/000000000000/nowhere.fifo"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	msgs := sinktest.Messages(10)
+	s, msgs := nowhere(b, answersAll{}), sinktest.Messages(10)
 	b.ReportAllocs()
 	for n := 0; n < b.N; n += 10 {
 		s.Publish(b.Context(), msgs)

@@ -130,8 +130,8 @@ type Stats struct {
 	Calls   map[string]int64             `json:"calls"`
 	Tallies []Tally                      `json:"tallies"`
 	Queues  map[string]fakebroker.Counts `json:"queues"`
-	// Undelivered counts messages that a topic could give to nobody: the queue
-	// was gone and the subscription had no dead-letter queue.
+	// Undelivered counts messages that a topic could not deliver: the queue was
+	// gone and the subscription had no dead-letter queue.
 	Undelivered int64 `json:"undelivered"`
 }
 

@@ -67,7 +67,7 @@ func (c *ShiftClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 	}
 }
 
-// fire starts what is due and arms the timer for what is next. c.mu is held.
+// fire starts what is due and arms the timer for what is next. c.mu is locked.
 func (c *ShiftClock) fire() {
 	now := c.now()
 	for len(c.timers) > 0 && !c.timers[0].at.After(now) {

@@ -1,7 +1,7 @@
-// Package awsfake is an in-process server that speaks the protocols of Amazon
-// SNS and SQS, for tests and local runs of code that uses their FIFO topics
-// and queues. The AWS SDKs and the AWS CLI talk to it over real HTTP. It also
-// answers the few calls to STS and Secrets Manager that such code makes.
+// Package awsfake starts a server in the process of a test that stands in for
+// Amazon SNS and SQS, for tests and local runs of code that uses their FIFO
+// topics and queues. The AWS SDKs and the AWS CLI talk to it over real HTTP. It
+// also answers the few calls to STS and Secrets Manager that such code makes.
 //
 // It is strict where FIFO matters: message groups block and unblock as they do
 // on AWS, deduplication lasts five minutes whatever became of the message,

@@ -30,7 +30,7 @@ const (
 	DropConnection FaultKind = "drop_connection"
 	// Delay answers later: by Delay, and by Tail with TailProbability.
 	Delay FaultKind = "delay"
-	// DeliveryLag holds messages back by Delay between a topic and its queues.
+	// DeliveryLag delays messages by Delay between a topic and its queues.
 	// Resource is the topic's or the queue's name.
 	DeliveryLag FaultKind = "delivery_lag"
 )
@@ -56,7 +56,7 @@ type Fault struct {
 	// Resource is the name of a queue or topic.
 	Resource string `json:"resource,omitempty"`
 	// GroupID picks the entries of one message group, or the requests that
-	// hold one.
+	// have one.
 	GroupID string `json:"group_id,omitempty"`
 	// Entry picks one entry of a batch by its place, counted from 1.
 	Entry int `json:"entry,omitempty"`
@@ -110,6 +110,7 @@ type AppliedFault struct {
 // maxApplied bounds the record of applied faults; the oldest go first.
 const maxApplied = 100_000
 
+// faults are the planned faults and the record of those that happened.
 type faults struct {
 	clock   Clock
 	mu      sync.Mutex
@@ -118,8 +119,10 @@ type faults struct {
 	applied []AppliedFault
 }
 
+// rule is a planned fault at work.
 type rule struct {
 	FaultStatus
+	// seen counts the matches, rng draws for Probability and TailProbability.
 	seen int
 	rng  *rand.Rand
 }
@@ -191,8 +194,11 @@ func (s *Server) AppliedFaults() []AppliedFault {
 
 // plan is what the faults do to one request.
 type plan struct {
-	delay   time.Duration
-	call    *Fault
+	// delay is waited before anything else.
+	delay time.Duration
+	// call is the fault of the whole request, nil when there is none.
+	call *Fault
+	// entries are the faults of single entries, by index.
 	entries map[int]*Fault
 }
 
@@ -232,7 +238,7 @@ func (f *faults) plan(operation, resource string, groups []string) plan {
 	return p
 }
 
-// lag returns how long a delivery from a topic to a queue is held back.
+// lag returns by how much a delivery from a topic to a queue is delayed.
 func (f *faults) lag(topic, queue string) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -255,10 +261,12 @@ func (f *faults) record(r *rule, operation, resource string, entry int, group st
 	})
 }
 
+// wants says whether the rule is about the entry at index i, of that group.
 func (r *rule) wants(i int, group string) bool {
 	return (r.Entry == 0 || r.Entry == i+1) && (r.GroupID == "" || r.GroupID == group)
 }
 
+// wantsAny says whether the rule is about a request with entries of these groups.
 func (r *rule) wantsAny(groups []string) bool {
 	if r.Entry == 0 && r.GroupID == "" {
 		return true
@@ -286,6 +294,7 @@ func (r *rule) hit() bool {
 	return true
 }
 
+// draw returns a delay of the rule.
 func (r *rule) draw() time.Duration {
 	if r.Tail > 0 && r.rng.Float64() < r.TailProbability {
 		return r.Delay + r.Tail

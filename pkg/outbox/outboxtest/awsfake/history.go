@@ -37,12 +37,12 @@ type Accepted struct {
 	Source          string `json:"source"`
 	GroupID         string `json:"group_id,omitempty"`
 	DeduplicationID string `json:"deduplication_id,omitempty"`
-	// MessageID and SequenceNumber are what the sender was told: those of the
-	// first message when this one was suppressed.
+	// MessageID and SequenceNumber are those of the answer to the sender. When the
+	// message was suppressed, the answer has those of the first one.
 	MessageID      string `json:"message_id"`
 	SequenceNumber string `json:"sequence_number,omitempty"`
-	// Suppressed says that the deduplication id was used before in the window:
-	// the sender was told of a success and nothing was delivered.
+	// Suppressed says that the deduplication id was used before in the window: the
+	// answer to the sender was a success, and nothing was delivered.
 	Suppressed bool              `json:"suppressed"`
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Body       string            `json:"body,omitempty"`

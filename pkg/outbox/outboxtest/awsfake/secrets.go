@@ -9,7 +9,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
 )
 
-// callerIdentity answers STS: everybody is the root of the account.
+// callerIdentity answers GetCallerIdentity of STS: any caller is the root user of
+// the account.
 func (s *Server) callerIdentity() answer {
 	out := fakewire.AppendElement(nil, "Arn", "arn:aws:iam::"+s.cfg.Account+":root")
 	out = fakewire.AppendElement(out, "UserId", s.cfg.Account)
@@ -17,7 +18,7 @@ func (s *Server) callerIdentity() answer {
 	return xmlAnswer("https://sts.amazonaws.com/doc/2011-06-15/", "GetCallerIdentity", out)
 }
 
-// secrets holds the current and the previous value of each secret.
+// secrets has the current and the previous value of each secret, by name.
 type secrets struct {
 	mu     sync.Mutex
 	values map[string][2]string
@@ -80,11 +81,7 @@ func (s *Server) secretsManager(operation, body string) answer {
 	case operation != "DescribeSecret":
 		return fault("InvalidAction", "The action "+operation+" is not valid for this endpoint.")
 	}
-	encoded, err := encodeJSON(out)
-	if err != nil {
-		return jsonError(err)
-	}
-	a := jsonAnswer(encoded)
+	a := jsonAnswer(out)
 	a.mediaType = "application/x-amz-json-1.1"
 	return a
 }

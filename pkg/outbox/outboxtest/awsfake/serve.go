@@ -104,7 +104,11 @@ func (s *Server) route(r *http.Request, body string) answer {
 	if query == "" {
 		query = r.URL.RawQuery
 	}
-	operation := fakewire.PeekAction(query)
+	form, err := fakewire.DecodeForm(query)
+	if err != nil {
+		return xmlError(snsFault("MalformedQueryString", err.Error()))
+	}
+	operation := form["Action"]
 	s.calls.add(operation)
 	switch operation {
 	case "":
@@ -112,7 +116,7 @@ func (s *Server) route(r *http.Request, body string) answer {
 	case "GetCallerIdentity":
 		return s.callerIdentity()
 	}
-	return s.sns(r.Context(), operation, query)
+	return s.sns(r.Context(), operation, form)
 }
 
 // before applies the faults that come ahead of the work. It returns the answer

@@ -10,14 +10,10 @@ import (
 )
 
 // sns carries out one call of the SNS API.
-func (s *Server) sns(ctx context.Context, operation, body string) answer {
+func (s *Server) sns(ctx context.Context, operation string, f fakewire.Form) answer {
 	switch operation {
 	case "Publish", "PublishBatch":
-		return s.snsPublish(ctx, operation, body)
-	}
-	f, err := fakewire.DecodeForm(body)
-	if err != nil {
-		return xmlError(snsFault("MalformedQueryString", err.Error()))
+		return s.snsPublish(ctx, operation, f)
 	}
 	resource := resourceName(f["TopicArn"])
 	if resource == "" {

@@ -80,9 +80,9 @@ func resourceCode(code string) string {
 	return code
 }
 
-func (s *Server) snsPublish(ctx context.Context, operation, body string) answer {
+func (s *Server) snsPublish(ctx context.Context, operation string, f fakewire.Form) answer {
 	isBatch := operation == "PublishBatch"
-	b, err := fakewire.DecodePublish(body, isBatch)
+	b, err := fakewire.DecodePublish(f, isBatch)
 	if err != nil {
 		return xmlError(snsFault("MalformedQueryString", err.Error()))
 	}
@@ -95,13 +95,13 @@ func (s *Server) snsPublish(ctx context.Context, operation, body string) answer 
 		return xmlError(err)
 	}
 	if isBatch {
-		if refused := checkPublishBatch(t, b.Entries); refused != nil {
-			return xmlError(refused)
+		if fault := checkPublishBatch(t, b.Entries); fault != nil {
+			return xmlError(fault)
 		}
 	}
 	for i := range b.Entries {
-		if refused := t.CheckRequired(&b.Entries[i].Entry); refused != nil {
-			return xmlError(refused)
+		if fault := t.CheckRequired(&b.Entries[i].Entry); fault != nil {
+			return xmlError(fault)
 		}
 	}
 	sent := t.Publish(p.refuse(b.Entries))

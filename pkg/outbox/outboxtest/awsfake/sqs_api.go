@@ -1,7 +1,6 @@
 package awsfake
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"strconv"
@@ -10,8 +9,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
-// raw is an answer that is JSON already.
-type raw []byte
+// nothing is the answer of an operation that returns none.
+type nothing struct{}
 
 // sqs carries out one call of the SQS API.
 func (s *Server) sqs(ctx context.Context, operation, body string) answer {
@@ -38,22 +37,7 @@ func (s *Server) sqs(ctx context.Context, operation, body string) answer {
 	if err != nil {
 		return jsonError(err)
 	}
-	body2, err := encodeJSON(out)
-	if err != nil {
-		return jsonError(err)
-	}
-	return p.after(jsonAnswer(body2))
-}
-
-func encodeJSON(v any) ([]byte, error) {
-	if b, ok := v.(raw); ok {
-		return b, nil
-	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(v)
-	return buf.Bytes(), err
+	return p.after(jsonAnswer(out))
 }
 
 // sqsInput is every parameter of the operations that are not sends.
@@ -118,28 +102,28 @@ func (s *Server) queueCall(ctx context.Context, operation string, q *fakebroker.
 		if in.ReceiptHandle == "" {
 			return nil, fakebroker.MissingParameter("ReceiptHandle")
 		}
-		return raw(`{}`), q.Delete(in.ReceiptHandle)
+		return nothing{}, q.Delete(in.ReceiptHandle)
 	case "DeleteMessageBatch":
-		return handleBatch(&handleBatchInput{Entries: in.Entries}, "DeleteMessageBatchRequest", p,
+		return handleBatch(in.Entries, "DeleteMessageBatchRequest", p,
 			func(e handleEntry) error { return q.Delete(e.ReceiptHandle) })
 	case "ChangeMessageVisibility":
-		return raw(`{}`), changeVisibility(q, in.ReceiptHandle, in.VisibilityTimeout)
+		return nothing{}, changeVisibility(q, in.ReceiptHandle, in.VisibilityTimeout)
 	case "ChangeMessageVisibilityBatch":
-		return handleBatch(&handleBatchInput{Entries: in.Entries}, "ChangeMessageVisibilityBatchRequest", p,
+		return handleBatch(in.Entries, "ChangeMessageVisibilityBatchRequest", p,
 			func(e handleEntry) error { return changeVisibility(q, e.ReceiptHandle, e.VisibilityTimeout) })
 	case "GetQueueAttributes":
 		attributes, err := q.Attributes(in.AttributeNames)
 		if err != nil || len(attributes) == 0 {
-			return raw(`{}`), err
+			return nothing{}, err
 		}
 		return map[string]any{"Attributes": attributes}, nil
 	case "SetQueueAttributes":
-		return raw(`{}`), q.SetAttributes(in.Attributes)
+		return nothing{}, q.SetAttributes(in.Attributes)
 	case "DeleteQueue":
 		s.broker.DeleteQueue(q)
-		return raw(`{}`), nil
+		return nothing{}, nil
 	case "PurgeQueue":
-		return raw(`{}`), q.Purge()
+		return nothing{}, q.Purge()
 	case "ListDeadLetterSourceQueues":
 		urls := []string{}
 		for _, source := range s.broker.DeadLetterSources(q.ARN()) {
@@ -150,15 +134,15 @@ func (s *Server) queueCall(ctx context.Context, operation string, q *fakebroker.
 		if tags := q.Tags(); len(tags) > 0 {
 			return map[string]any{"Tags": tags}, nil
 		}
-		return raw(`{}`), nil
+		return nothing{}, nil
 	case "TagQueue":
 		q.Tag(in.NewTags, nil)
-		return raw(`{}`), nil
+		return nothing{}, nil
 	case "UntagQueue":
 		q.Tag(nil, in.TagKeys)
-		return raw(`{}`), nil
+		return nothing{}, nil
 	case "AddPermission", "RemovePermission":
-		return raw(`{}`), nil
+		return nothing{}, nil
 	}
 	return nil, fakebroker.Fault("InvalidAction", "com.amazon.coral.service#UnknownOperationException", "The action %s is not valid for this endpoint.", operation)
 }

@@ -2,7 +2,6 @@ package awsfake
 
 import (
 	"context"
-	"encoding/base64"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,58 +30,48 @@ func (s *Server) receiveMessage(ctx context.Context, q *fakebroker.Queue, in *re
 	if err != nil {
 		return nil, err
 	}
-	if len(messages) == 0 {
-		return raw(`{}`), nil
+	var out struct {
+		Messages []receivedMessage `json:",omitempty"`
 	}
 	system := append(slices.Clone(in.AttributeNames), in.MessageSystemAttributeNames...)
-	out := append(make([]byte, 0, 1024*len(messages)), `{"Messages":[`...)
 	for i := range messages {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = s.appendMessage(out, &messages[i], system, in.MessageAttributeNames)
+		out.Messages = append(out.Messages, s.received(&messages[i], system, in.MessageAttributeNames))
 	}
-	return raw(append(out, `]}`...)), nil
+	return out, nil
 }
 
-func (s *Server) appendMessage(out []byte, m *fakebroker.Received, system, names []string) []byte {
-	out = append(append(out, `{"MessageId":"`...), m.MessageID...)
-	out = append(append(out, `","ReceiptHandle":"`...), m.ReceiptHandle...)
-	out = append(append(out, `","MD5OfBody":"`...), m.MD5...)
-	out = fakewire.AppendJSON(append(out, `","Body":`...), m.Body)
-	out = s.appendSystemAttributes(out, m, system)
+// receivedMessage is a message as ReceiveMessage returns it.
+type receivedMessage struct {
+	MessageID              string `json:"MessageId"`
+	ReceiptHandle          string
+	MD5OfBody              string
+	Body                   string
+	Attributes             map[string]string   `json:",omitempty"`
+	MD5OfMessageAttributes string              `json:",omitempty"`
+	MessageAttributes      fakewire.Attributes `json:",omitempty"`
+}
+
+// received is the message for a receive that asks for these attributes.
+func (s *Server) received(m *fakebroker.Received, system, names []string) receivedMessage {
+	out := receivedMessage{
+		MessageID: m.MessageID, ReceiptHandle: m.ReceiptHandle, MD5OfBody: m.MD5, Body: m.Body,
+		Attributes: s.systemAttributes(m, system), MessageAttributes: fakewire.Attributes{},
+	}
 	var picked []fakebroker.Attribute
 	for i := range m.Attributes {
 		if wantsAttribute(names, m.Attributes[i].Name) {
 			picked = append(picked, m.Attributes[i])
+			out.MessageAttributes.Add(&m.Attributes[i])
 		}
 	}
 	if len(picked) > 0 {
-		out = append(append(append(out, `,"MD5OfMessageAttributes":"`...), fakebroker.AttributesMD5(picked)...), `","MessageAttributes":{`...)
-		for i := range picked {
-			if i > 0 {
-				out = append(out, ',')
-			}
-			out = appendAttribute(out, &picked[i])
-		}
-		out = append(out, '}')
+		out.MD5OfMessageAttributes = fakebroker.AttributesMD5(picked)
 	}
-	return append(out, '}')
-}
-
-func appendAttribute(out []byte, a *fakebroker.Attribute) []byte {
-	out = append(fakewire.AppendJSON(out, a.Name), `:{"DataType":`...)
-	out = fakewire.AppendJSON(out, a.Type)
-	if strings.HasPrefix(a.Type, "Binary") {
-		out = fakewire.AppendJSON(append(out, `,"BinaryValue":`...), base64.StdEncoding.EncodeToString(a.Binary))
-	} else {
-		out = fakewire.AppendJSON(append(out, `,"StringValue":`...), a.Value)
-	}
-	return append(out, '}')
+	return out
 }
 
 // wantsAttribute reports whether a receive that asks for names gets the
-// attribute: names may hold "All", ".*", or a prefix followed by ".*".
+// attribute: a name may be "All", ".*", or a prefix followed by ".*".
 func wantsAttribute(names []string, attribute string) bool {
 	return slices.ContainsFunc(names, func(n string) bool {
 		prefix, wild := strings.CutSuffix(n, ".*")
@@ -90,35 +79,23 @@ func wantsAttribute(names []string, attribute string) bool {
 	})
 }
 
-func (s *Server) appendSystemAttributes(out []byte, m *fakebroker.Received, names []string) []byte {
-	if len(names) == 0 {
-		return out
-	}
-	first := true
-	for _, a := range [...]struct{ name, value string }{
-		{"SenderId", s.cfg.Account},
-		{"SentTimestamp", strconv.FormatInt(m.SentAt.UnixMilli(), 10)},
-		{"ApproximateReceiveCount", strconv.Itoa(m.Receives)},
-		{"ApproximateFirstReceiveTimestamp", strconv.FormatInt(m.FirstReceivedAt.UnixMilli(), 10)},
-		{"SequenceNumber", m.SequenceNumber},
-		{"MessageDeduplicationId", m.DeduplicationID},
-		{"MessageGroupId", m.GroupID},
-		{"AWSTraceHeader", m.TraceHeader},
-		{"DeadLetterQueueSourceArn", m.DeadLetterSource},
+// systemAttributes are those that a receive asks for and the message has.
+func (s *Server) systemAttributes(m *fakebroker.Received, names []string) map[string]string {
+	out := map[string]string{}
+	for name, value := range map[string]string{
+		"SenderId":                         s.cfg.Account,
+		"SentTimestamp":                    strconv.FormatInt(m.SentAt.UnixMilli(), 10),
+		"ApproximateReceiveCount":          strconv.Itoa(m.Receives),
+		"ApproximateFirstReceiveTimestamp": strconv.FormatInt(m.FirstReceivedAt.UnixMilli(), 10),
+		"SequenceNumber":                   m.SequenceNumber,
+		"MessageDeduplicationId":           m.DeduplicationID,
+		"MessageGroupId":                   m.GroupID,
+		"AWSTraceHeader":                   m.TraceHeader,
+		"DeadLetterQueueSourceArn":         m.DeadLetterSource,
 	} {
-		if a.value == "" || !slices.Contains(names, "All") && !slices.Contains(names, a.name) {
-			continue
+		if value != "" && (slices.Contains(names, "All") || slices.Contains(names, name)) {
+			out[name] = value
 		}
-		if first {
-			out = append(out, `,"Attributes":{`...)
-		} else {
-			out = append(out, ',')
-		}
-		first = false
-		out = fakewire.AppendJSON(append(fakewire.AppendJSON(out, a.name), ':'), a.value)
-	}
-	if !first {
-		out = append(out, '}')
 	}
 	return out
 }
@@ -129,46 +106,36 @@ type handleEntry struct {
 	VisibilityTimeout *int
 }
 
-type handleBatchInput struct {
-	QueueURL string `json:"QueueUrl"`
-	Entries  []handleEntry
+// doneEntry is an entry of a batch that is about receipt handles.
+type doneEntry struct {
+	ID string `json:"Id"`
 }
 
 // handleBatch carries out a DeleteMessageBatch or ChangeMessageVisibilityBatch.
-func handleBatch(in *handleBatchInput, request string, p plan, do func(handleEntry) error) (any, error) {
-	ids := make([]string, len(in.Entries))
-	for i := range in.Entries {
-		ids[i] = in.Entries[i].ID
+func handleBatch(entries []handleEntry, request string, p plan, do func(handleEntry) error) (any, error) {
+	ids := make([]string, len(entries))
+	for i := range entries {
+		ids[i] = entries[i].ID
 	}
-	if refused := checkBatch(ids, request); refused != nil {
-		return nil, refused
+	if fault := checkBatch(ids, request); fault != nil {
+		return nil, fault
 	}
-	var ok, failed []byte
-	for i := range in.Entries {
+	out := batchAnswer[doneEntry]{Successful: []doneEntry{}}
+	for i := range entries {
 		f := p.entries[i]
 		var err error
 		if f != nil && f.Kind == FailEntry {
 			err = f.brokerError()
 		} else if f == nil || f.Kind != OmitEntry || f.Accepted {
-			err = do(in.Entries[i])
+			err = do(entries[i])
 		}
 		switch {
 		case f != nil && f.Kind == OmitEntry:
 		case err != nil:
-			if failed != nil {
-				failed = append(failed, ',')
-			}
-			failed = appendFailed(failed, ids[i], asBrokerError(err))
+			out.Failed = append(out.Failed, refused(ids[i], asBrokerError(err)))
 		default:
-			if ok != nil {
-				ok = append(ok, ',')
-			}
-			ok = append(fakewire.AppendJSON(append(ok, `{"Id":`...), ids[i]), '}')
+			out.Successful = append(out.Successful, doneEntry{ids[i]})
 		}
 	}
-	out := append(append([]byte(`{"Successful":[`), ok...), ']')
-	if failed != nil {
-		out = append(append(append(out, `,"Failed":[`...), failed...), ']')
-	}
-	return raw(append(out, '}')), nil
+	return out, nil
 }

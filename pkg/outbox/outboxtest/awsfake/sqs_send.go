@@ -1,11 +1,12 @@
 package awsfake
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
@@ -17,8 +18,48 @@ const (
 	wrongMD5 = "00000000000000000000000000000000"
 )
 
-func jsonAnswer(body []byte) answer {
-	return answer{status: http.StatusOK, mediaType: jsonType, body: body}
+// failedEntry is an entry of a batch that was refused.
+type failedEntry struct {
+	ID          string `json:"Id"`
+	Code        string
+	Message     string
+	SenderFault bool
+}
+
+func refused(id string, e *fakebroker.Error) failedEntry {
+	return failedEntry{ID: id, Code: e.Code, Message: e.Message, SenderFault: e.Sender}
+}
+
+// batchAnswer is the answer to a batch of SQS.
+type batchAnswer[E any] struct {
+	Successful []E
+	Failed     []failedEntry `json:",omitempty"`
+}
+
+// sentEntry is a message that was accepted. The answer to SendMessage has no ID.
+type sentEntry struct {
+	ID                     string `json:"Id,omitempty"`
+	MessageID              string `json:"MessageId"`
+	MD5OfMessageBody       string
+	MD5OfMessageAttributes string `json:",omitempty"`
+	SequenceNumber         string `json:",omitempty"`
+}
+
+func accepted(id string, s *fakebroker.Sent) sentEntry {
+	return sentEntry{
+		ID: id, MessageID: s.MessageID, MD5OfMessageBody: s.BodyMD5, MD5OfMessageAttributes: s.AttributesMD5, SequenceNumber: s.SequenceNumber,
+	}
+}
+
+// jsonAnswer is a success with v as JSON.
+func jsonAnswer(v any) answer {
+	var buf bytes.Buffer
+	encoder := json.NewEncoder(&buf)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
+		return jsonError(err)
+	}
+	return answer{status: http.StatusOK, mediaType: jsonType, body: buf.Bytes()}
 }
 
 // jsonError writes an error as SQS does since it speaks JSON: the shape in the
@@ -29,9 +70,12 @@ func jsonError(err error) answer {
 	if e.Sender {
 		who = "Sender"
 	}
-	body := append([]byte(`{"__type":`), fakewire.AppendJSON(nil, e.Type)...)
-	body = fakewire.AppendJSON(append(body, `,"message":`...), e.Message)
-	return answer{status: e.Status, mediaType: jsonType, queryError: e.Code + ";" + who, body: append(body, '}')}
+	a := jsonAnswer(struct {
+		Type    string `json:"__type"`
+		Message string `json:"message"`
+	}{e.Type, e.Message})
+	a.status, a.queryError = e.Status, e.Code+";"+who
+	return a
 }
 
 func asBrokerError(err error) *fakebroker.Error {
@@ -76,8 +120,8 @@ func (s *Server) sqsSend(ctx context.Context, operation, body string) answer {
 	if err != nil {
 		return jsonError(err)
 	}
-	if refused := checkSend(q, b.Entries, isBatch); refused != nil {
-		return jsonError(refused)
+	if fault := checkSend(q, b.Entries, isBatch); fault != nil {
+		return jsonError(fault)
 	}
 	sent, err := q.Send(p.refuse(b.Entries))
 	if err != nil {
@@ -90,9 +134,9 @@ func (s *Server) sqsSend(ctx context.Context, operation, body string) answer {
 		if f := p.entries[0]; f != nil && f.Kind == WrongMD5 {
 			sent[0].BodyMD5 = wrongMD5
 		}
-		return p.after(jsonAnswer(append(appendSent([]byte{'{'}, &sent[0], "MD5OfMessageBody"), '}')))
+		return p.after(jsonAnswer(accepted("", &sent[0])))
 	}
-	return p.after(jsonAnswer(p.sendBatchBody(b.Entries, sent)))
+	return p.after(jsonAnswer(p.sendBatch(b.Entries, sent)))
 }
 
 // checkSend returns the error that refuses a whole send.
@@ -139,65 +183,23 @@ func (p plan) refuse(entries []fakewire.BatchEntry) []fakebroker.Entry {
 	return out
 }
 
-func (p plan) sendBatchBody(entries []fakewire.BatchEntry, sent []fakebroker.Sent) []byte {
-	out := make([]byte, 0, 320*len(sent))
-	out = append(out, `{"Successful":[`...)
-	failed, first := 0, true
+// sendBatch is the answer to a batch, with the faults that change it.
+func (p plan) sendBatch(entries []fakewire.BatchEntry, sent []fakebroker.Sent) batchAnswer[sentEntry] {
+	out := batchAnswer[sentEntry]{Successful: []sentEntry{}}
 	for i := range sent {
 		f := p.entries[i]
-		if sent[i].Err != nil {
-			failed++
+		switch {
+		case f != nil && f.Kind == OmitEntry:
 			continue
-		}
-		if f != nil && f.Kind == OmitEntry {
+		case sent[i].Err != nil:
+			out.Failed = append(out.Failed, refused(entries[i].ID, sent[i].Err))
 			continue
-		}
-		if f != nil && f.Kind == WrongMD5 {
+		case f != nil && f.Kind == WrongMD5:
 			sent[i].BodyMD5 = wrongMD5
 		}
-		if !first {
-			out = append(out, ',')
-		}
-		first = false
-		out = fakewire.AppendJSON(append(out, `{"Id":`...), entries[i].ID)
-		out = append(appendSent(append(out, ','), &sent[i], "MD5OfMessageBody"), '}')
-	}
-	if failed == 0 {
-		return append(out, `]}`...)
-	}
-	out = append(out, `],"Failed":[`...)
-	first = true
-	for i := range sent {
-		if f := p.entries[i]; sent[i].Err == nil || f != nil && f.Kind == OmitEntry {
-			continue
-		}
-		if !first {
-			out = append(out, ',')
-		}
-		first = false
-		out = appendFailed(out, entries[i].ID, sent[i].Err)
-	}
-	return append(out, `]}`...)
-}
-
-func appendSent(out []byte, s *fakebroker.Sent, md5Name string) []byte {
-	out = append(append(append(out, '"'), md5Name...), `":"`...)
-	out = append(append(out, s.BodyMD5...), `","MessageId":"`...)
-	out = append(append(out, s.MessageID...), '"')
-	if s.AttributesMD5 != "" {
-		out = append(append(append(out, `,"MD5OfMessageAttributes":"`...), s.AttributesMD5...), '"')
-	}
-	if s.SequenceNumber != "" {
-		out = append(append(append(out, `,"SequenceNumber":"`...), s.SequenceNumber...), '"')
+		out.Successful = append(out.Successful, accepted(entries[i].ID, &sent[i]))
 	}
 	return out
-}
-
-func appendFailed(out []byte, id string, e *fakebroker.Error) []byte {
-	out = fakewire.AppendJSON(append(out, `{"Id":`...), id)
-	out = fakewire.AppendJSON(append(out, `,"Code":`...), e.Code)
-	out = fakewire.AppendJSON(append(out, `,"Message":`...), e.Message)
-	return append(strconv.AppendBool(append(out, `,"SenderFault":`...), e.Sender), '}')
 }
 
 func malformed(err error) *fakebroker.Error {

@@ -31,7 +31,7 @@ const (
 	CallNoDestination
 	// CallFails answers 500 and does nothing.
 	CallFails
-	// CallInvalid refuses any request that holds the message at Entry.
+	// CallInvalid refuses any request with the message at Entry.
 	CallInvalid
 	// AnswerCut carries a request out and sends half of the answer.
 	AnswerCut
@@ -54,7 +54,7 @@ type Fault struct {
 	GroupID string
 }
 
-// RunFaults tests that each kind of failure is told apart, and that a message
+// RunFaults tests that each kind of failure gets its own class, and that a message
 // is accepted or rejected only when that is certain. It needs Harness.Plan.
 func RunFaults(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
@@ -64,20 +64,19 @@ func RunFaults(t *testing.T, open func(t *testing.T) Harness) {
 		kind  FaultKind
 		hit   outbox.Class // of the message hit
 		other outbox.Class // of its neighbors
-		held  int          // by the destination, of three, before the second attempt
-		// lasts: a second attempt does not make it good.
-		lasts bool
+		taken int          // by the destination, of three, before the second attempt
+		lasts bool         // a second attempt has the same result
 	}{
 		{"an invalid entry is rejected alone", EntryInvalid, outbox.Rejected, outbox.Accepted, 2, false},
 		{"a failed entry is transient alone", EntryFails, outbox.Transient, outbox.Accepted, 2, false},
 		{"a throttled entry is throttled alone", EntryThrottled, outbox.Throttled, outbox.Accepted, 2, false},
-		{"a refused key condemns no entry", EntryKeyDenied, outbox.Unavailable, outbox.Accepted, 2, false},
+		{"a refused key rejects no entry", EntryKeyDenied, outbox.Unavailable, outbox.Accepted, 2, false},
 		{"an entry that is not answered is unknown alone", EntryOmitted, outbox.Unknown, outbox.Accepted, 3, false},
 		{"a throttled call throttles all", CallThrottled, outbox.Throttled, outbox.Throttled, 0, false},
 		{"a denied call is an unavailable destination", CallDenied, outbox.Unavailable, outbox.Unavailable, 0, false},
 		{"no destination is an unavailable destination", CallNoDestination, outbox.Unavailable, outbox.Unavailable, 0, false},
 		{"a failed call is unknown", CallFails, outbox.Unknown, outbox.Unknown, 0, false},
-		{"an invalid call condemns only the message to blame", CallInvalid, outbox.Rejected, outbox.Accepted, 2, true},
+		{"an invalid call rejects only the message to blame", CallInvalid, outbox.Rejected, outbox.Accepted, 2, true},
 		{"half an answer is unknown", AnswerCut, outbox.Unknown, outbox.Unknown, 3, false},
 		{"a reset is unknown", AnswerReset, outbox.Unknown, outbox.Unknown, 3, false},
 		{"a lost answer is unknown", AnswerLost, outbox.Unknown, outbox.Unknown, 3, false},
@@ -95,12 +94,12 @@ func RunFaults(t *testing.T, open func(t *testing.T) Harness) {
 				}
 				return c.other
 			})
-			if got := len(h.Accepted(t)); got != c.held {
-				t.Errorf("the destination holds %d messages, want %d", got, c.held)
+			if got := len(h.Accepted(t)); got != c.taken {
+				t.Errorf("the destination has %d messages, want %d", got, c.taken)
 			}
 			if !c.lasts {
 				mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
-				expectHeld(t, h, msgs)
+				expectStored(t, h, msgs)
 			}
 		})
 	}
@@ -126,6 +125,6 @@ func RunFaults(t *testing.T, open func(t *testing.T) Harness) {
 		cancel()
 		expectClasses(t, msgs, <-done, func(int) outbox.Class { return outbox.Unknown })
 		mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
-		expectHeld(t, h, msgs)
+		expectStored(t, h, msgs)
 	})
 }

@@ -1,5 +1,5 @@
-// Package sinktest is the conformance suite for implementations of
-// [outbox.Sink].
+// Package sinktest tests a sink of your own: [Run] and [RunFaults] are the
+// contract of [outbox.Sink] as suites of tests.
 package sinktest
 
 import (
@@ -25,7 +25,7 @@ type Harness struct {
 	Plan func(t *testing.T, f Fault)
 }
 
-// Accepted is a message as the destination holds it.
+// Accepted is a message as the destination has it.
 type Accepted struct {
 	GroupID         string
 	DeduplicationID string
@@ -40,9 +40,9 @@ type Accepted struct {
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Harness){
-		"accepted messages are held unchanged and in order":  heldUnchanged,
+		"accepted messages are unchanged and in order":       unchanged,
 		"results align with messages":                        resultsAlign,
-		"a second attempt is accepted and not held twice":    secondAttempt,
+		"a second attempt is accepted and not stored twice":  secondAttempt,
 		"no messages give no results":                        noMessages,
 		"an oversize message does not take its neighbors":    oversize,
 		"a full batch of the largest size is accepted":       fullBatch,
@@ -125,29 +125,29 @@ func expectClasses(t *testing.T, msgs []outbox.Message, results []outbox.Result,
 	}
 }
 
-func find(t *testing.T, held []Accepted, m *outbox.Message) Accepted {
+func find(t *testing.T, stored []Accepted, m *outbox.Message) Accepted {
 	t.Helper()
 	var found []Accepted
-	for _, a := range held {
+	for _, a := range stored {
 		if a.DeduplicationID == m.DeduplicationID && a.GroupID == m.GroupID {
 			found = append(found, a)
 		}
 	}
 	if len(found) != 1 {
-		t.Fatalf("the destination holds %d messages %s, want one", len(found), m.DeduplicationID)
+		t.Fatalf("the destination has %d messages %s, want one", len(found), m.DeduplicationID)
 	}
 	return found[0]
 }
 
-func expectHeld(t *testing.T, h Harness, msgs []outbox.Message) {
+func expectStored(t *testing.T, h Harness, msgs []outbox.Message) {
 	t.Helper()
-	held := h.Accepted(t)
-	if len(held) != len(msgs) {
-		t.Errorf("the destination holds %d messages, want %d", len(held), len(msgs))
+	stored := h.Accepted(t)
+	if len(stored) != len(msgs) {
+		t.Errorf("the destination has %d messages, want %d", len(stored), len(msgs))
 	}
 	for i := range msgs {
 		m := &msgs[i]
-		a := find(t, held, m)
+		a := find(t, stored, m)
 		if a.Body != m.Body {
 			t.Errorf("message %d: body of %d bytes differs from the one of %d bytes that was sent", i, len(a.Body), len(m.Body))
 		}
@@ -162,11 +162,11 @@ func expectHeld(t *testing.T, h Harness, msgs []outbox.Message) {
 	}
 }
 
-func heldUnchanged(t *testing.T, h Harness) {
+func unchanged(t *testing.T, h Harness) {
 	t.Helper()
 	msgs := Messages(h.Sink.Limits().Entries)
 	mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
-	expectHeld(t, h, msgs)
+	expectStored(t, h, msgs)
 }
 
 func resultsAlign(t *testing.T, h Harness) {
@@ -174,9 +174,9 @@ func resultsAlign(t *testing.T, h Harness) {
 	msgs := Messages(h.Sink.Limits().Entries)
 	results := h.Sink.Publish(t.Context(), msgs)
 	mustAccept(t, msgs, results)
-	held := h.Accepted(t)
+	stored := h.Accepted(t)
 	for i := range msgs {
-		a := find(t, held, &msgs[i])
+		a := find(t, stored, &msgs[i])
 		if results[i].MessageID != a.MessageID || results[i].SequenceNumber != a.SequenceNumber {
 			t.Errorf("message %d: got ids %s %s, the destination has %s %s",
 				i, results[i].MessageID, results[i].SequenceNumber, a.MessageID, a.SequenceNumber)
@@ -189,7 +189,7 @@ func secondAttempt(t *testing.T, h Harness) {
 	msgs := Messages(3)
 	mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
 	mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
-	expectHeld(t, h, msgs)
+	expectStored(t, h, msgs)
 }
 
 func noMessages(t *testing.T, h Harness) {
@@ -197,7 +197,7 @@ func noMessages(t *testing.T, h Harness) {
 	if results := h.Sink.Publish(t.Context(), nil); len(results) != 0 {
 		t.Errorf("%d results", len(results))
 	}
-	expectHeld(t, h, nil)
+	expectStored(t, h, nil)
 }
 
 func oversize(t *testing.T, h Harness) {
@@ -211,7 +211,7 @@ func oversize(t *testing.T, h Harness) {
 		}
 		return outbox.Accepted
 	})
-	expectHeld(t, h, []outbox.Message{msgs[0], msgs[2]})
+	expectStored(t, h, []outbox.Message{msgs[0], msgs[2]})
 }
 
 func fullBatch(t *testing.T, h Harness) {
@@ -228,7 +228,7 @@ func fullBatch(t *testing.T, h Harness) {
 		left -= n
 	}
 	mustAccept(t, full, h.Sink.Publish(t.Context(), full))
-	expectHeld(t, h, append(largest, full...))
+	expectStored(t, h, append(largest, full...))
 }
 
 func beyondLimits(t *testing.T, h Harness) {
@@ -246,7 +246,7 @@ func beyondLimits(t *testing.T, h Harness) {
 		}
 		expectClasses(t, large, h.Sink.Publish(t.Context(), large), rejected)
 	}
-	expectHeld(t, h, nil)
+	expectStored(t, h, nil)
 }
 
 func endedContext(t *testing.T, h Harness) {
@@ -269,11 +269,11 @@ func concurrentCalls(t *testing.T, h Harness) {
 		group.Go(func() { results[c] = h.Sink.Publish(t.Context(), batches[c]) })
 	}
 	group.Wait()
-	held := h.Accepted(t)
+	stored := h.Accepted(t)
 	for c := range calls {
 		mustAccept(t, batches[c], results[c])
 		for i := range batches[c] {
-			if a := find(t, held, &batches[c][i]); a.MessageID != results[c][i].MessageID {
+			if a := find(t, stored, &batches[c][i]); a.MessageID != results[c][i].MessageID {
 				t.Errorf("call %d, message %d: got the message id of another one", c, i)
 			}
 		}
@@ -291,7 +291,7 @@ func characters(t *testing.T, h Harness) {
 	msgs[0].Attributes = []outbox.Attribute{{Name: "headers", Value: `{"k":"v & <w>=+%20","é":"🚚"}`}}
 	msgs[0].Size = size(&msgs[0])
 	mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
-	expectHeld(t, h, msgs)
+	expectStored(t, h, msgs)
 }
 
 func messagesKept(t *testing.T, h Harness) {
@@ -343,7 +343,7 @@ func manyAttributes(t *testing.T, h Harness) {
 	}
 	msgs[0].Size = size(&msgs[0])
 	mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
-	expectHeld(t, h, msgs)
+	expectStored(t, h, msgs)
 }
 
 func groupOrder(t *testing.T, h Harness) {
@@ -362,6 +362,6 @@ func groupOrder(t *testing.T, h Harness) {
 		got = append(got, a.DeduplicationID)
 	}
 	if fmt.Sprint(got) != fmt.Sprint(sent) {
-		t.Errorf("held in the order\n%v, sent in the order\n%v", got, sent)
+		t.Errorf("stored in the order\n%v, sent in the order\n%v", got, sent)
 	}
 }

@@ -1,6 +1,7 @@
 package fakewire
 
 import (
+	"cmp"
 	"encoding/base64"
 	"errors"
 	"net/url"
@@ -16,72 +17,52 @@ var ErrForm = errors.New("malformed form")
 // maxIndex bounds the lists of a form, so that member.999999999 costs nothing.
 const maxIndex = 100
 
-// eachField calls field for every field of a form-encoded body, in order.
-func eachField(body string, field func(key, value string) error) error {
-	for body != "" {
-		var pair string
-		pair, body, _ = strings.Cut(body, "&")
-		if pair == "" {
-			continue
-		}
-		k, v, _ := strings.Cut(pair, "=")
-		key, err := unescape(k)
-		if err != nil {
-			return err
-		}
-		value, err := unescape(v)
-		if err != nil {
-			return err
-		}
-		if err := field(key, value); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+// Form is a request of the Query protocol: its fields, of which the first of a
+// name counts.
+type Form map[string]string
 
-func unescape(s string) (string, error) {
-	if !strings.ContainsAny(s, "%+") {
-		return s, nil
-	}
-	out, err := url.QueryUnescape(s)
+// DecodeForm reads a form-encoded body.
+func DecodeForm(body string) (Form, error) {
+	values, err := url.ParseQuery(body)
 	if err != nil {
-		return "", ErrForm
+		return nil, ErrForm
 	}
-	return out, nil
+	f := make(Form, len(values))
+	for key := range values {
+		f[key] = values.Get(key)
+	}
+	return f, nil
 }
 
-// DecodePublish reads the body of Publish and PublishBatch.
-func DecodePublish(body string, batch bool) (Batch, error) {
-	var b Batch
+// DecodePublish reads the parameters of Publish and PublishBatch.
+func DecodePublish(f Form, batch bool) (Batch, error) {
+	b := Batch{Resource: cmp.Or(f["TopicArn"], f["TargetArn"])}
 	if !batch {
 		b.Entries = make([]BatchEntry, 1)
 	}
-	err := eachField(body, func(key, value string) error {
-		rest, ok := strings.CutPrefix(key, "PublishBatchRequestEntries.member.")
-		switch {
-		case key == "TopicArn":
-			b.Resource = value
-		case key == "TargetArn" && b.Resource == "":
-			b.Resource = value
-		case batch && ok:
-			i, member, err := index(rest)
-			if err != nil {
-				return err
+	for key, value := range f {
+		i, member := 0, key
+		if batch {
+			rest, ok := strings.CutPrefix(key, "PublishBatchRequestEntries.member.")
+			if !ok {
+				continue
 			}
-			for len(b.Entries) <= i {
-				b.Entries = append(b.Entries, BatchEntry{})
+			var err error
+			if i, member, err = index(rest); err != nil {
+				return b, err
 			}
-			return publishMember(&b.Entries[i], member, value)
-		case !batch:
-			return publishMember(&b.Entries[0], key, value)
 		}
-		return nil
-	})
+		for len(b.Entries) <= i {
+			b.Entries = append(b.Entries, BatchEntry{})
+		}
+		if err := publishMember(&b.Entries[i], member, value); err != nil {
+			return b, err
+		}
+	}
 	for i := range b.Entries {
 		sortAttributes(b.Entries[i].Attributes)
 	}
-	return b, err
+	return b, nil
 }
 
 // index splits "3.Name" into 2 and "Name".
@@ -136,19 +117,6 @@ func publishMember(e *BatchEntry, member, value string) error {
 	return nil
 }
 
-// Form is a form-encoded request of any other operation.
-type Form map[string]string
-
-// DecodeForm reads a form-encoded body.
-func DecodeForm(body string) (Form, error) {
-	f := Form{}
-	err := eachField(body, func(key, value string) error {
-		f[key] = value
-		return nil
-	})
-	return f, err
-}
-
 // Map returns the map under name, whose members are prefix.N.key and
 // prefix.N.value (or with a capital letter, as tags have).
 func (f Form) Map(prefix, key, value string) map[string]string {
@@ -175,16 +143,4 @@ func (f Form) List(prefix string) []string {
 		out = append(out, v)
 	}
 	return out
-}
-
-// PeekAction finds the action of a Query request without decoding the rest.
-func PeekAction(body string) string {
-	for rest := body; rest != ""; {
-		var pair string
-		pair, rest, _ = strings.Cut(rest, "&")
-		if v, ok := strings.CutPrefix(pair, "Action="); ok {
-			return v
-		}
-	}
-	return ""
 }

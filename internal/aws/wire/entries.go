@@ -1,25 +1,26 @@
 package wire
 
 import (
-	"bytes"
 	"strconv"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
 )
 
-// Entry is one entry of an answer. Its texts are parts of the body.
+// Entry is one entry of an answer as a [Codec] reads it. Its texts are parts of
+// the body and nil where the answer has none.
 type Entry struct {
 	Accepted       bool
 	SenderFault    bool
 	ID             []byte
 	MessageID      []byte
 	SequenceNumber []byte
-	MD5            []byte
-	Code           []byte
-	Message        []byte
+	// MD5 is the checksum of the message's body, in hexadecimal. Only SQS gives it.
+	MD5     []byte
+	Code    []byte
+	Message []byte
 }
 
-// Entries are the entries of an answer, in its order.
+// Entries are the entries of one answer, in its order.
 type Entries struct {
 	list [batch.MaxEntries]Entry
 	n    int
@@ -38,20 +39,8 @@ func (e *Entries) Add(accepted bool) *Entry {
 // All returns the entries.
 func (e *Entries) All() []Entry { return e.list[:e.n] }
 
-// Repeated is true when two entries have the same id.
-func (e *Entries) Repeated() bool {
-	for i := range e.All() {
-		for k := range i {
-			if bytes.Equal(e.list[i].ID, e.list[k].ID) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// Answers copies the entries out of the body.
-func (e *Entries) Answers() []batch.Answer {
+// addTo copies the entries out of the body.
+func (e *Entries) addTo(answers *batch.Answers) {
 	size := 0
 	for i := range e.All() {
 		size += len(e.list[i].MessageID) + len(e.list[i].SequenceNumber)
@@ -66,23 +55,18 @@ func (e *Entries) Answers() []batch.Answer {
 		text, texts = texts[:n], texts[n:]
 		return text
 	}
-	answers := make([]batch.Answer, e.n)
 	for i := range e.All() {
 		entry := &e.list[i]
-		answers[i] = batch.Answer{
-			ID:             entryID(entry.ID),
-			Accepted:       entry.Accepted,
-			MessageID:      cut(len(entry.MessageID)),
-			SequenceNumber: cut(len(entry.SequenceNumber)),
-			Code:           string(entry.Code),
-			Message:        string(entry.Message),
-			SenderFault:    entry.SenderFault,
+		id, messageID, sequenceNumber := entryID(entry.ID), cut(len(entry.MessageID)), cut(len(entry.SequenceNumber))
+		if entry.Accepted {
+			answers.Accept(id, messageID, sequenceNumber)
+		} else {
+			answers.Refuse(id, string(entry.Code), string(entry.Message), entry.SenderFault)
 		}
 	}
-	return answers
 }
 
-// entryID spares the ids of batch.EntryID an allocation.
+// entryID is string(id), without an allocation for the ids of batch.EntryID.
 func entryID(id []byte) string {
 	if len(id) == 1 && id[0] >= '0' && id[0] <= '9' {
 		return strconv.Itoa(int(id[0] - '0'))

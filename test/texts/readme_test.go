@@ -1,4 +1,4 @@
-package outbox_test
+package texts_test
 
 import (
 	"os"
@@ -14,6 +14,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 )
 
+// repository is the way to the root of the repository.
 const repository = "../.."
 
 func read(t *testing.T, path string) string {
@@ -25,7 +26,7 @@ func read(t *testing.T, path string) string {
 	return string(text)
 }
 
-// documents are the paths of README.md and of every page in docs.
+// documents are the paths of README.md, CONTRIBUTING.md and every page in docs.
 func documents(t *testing.T) []string {
 	t.Helper()
 	pages, err := filepath.Glob(filepath.Join(repository, "docs", "*.md"))
@@ -35,7 +36,7 @@ func documents(t *testing.T) []string {
 	if len(pages) < 2 {
 		t.Fatalf("docs has %d pages", len(pages))
 	}
-	return append(pages, filepath.Join(repository, "README.md"))
+	return append(pages, filepath.Join(repository, "README.md"), filepath.Join(repository, "CONTRIBUTING.md"))
 }
 
 // blocks returns the fenced blocks of a language, without their indentation.
@@ -77,7 +78,7 @@ func unindented(text string) string {
 func TestReadmeGoIsPartOfAnExampleThatRuns(t *testing.T) {
 	t.Parallel()
 	var examples []string
-	for _, f := range strings.Split(read(t, "example_test.go"), "\nfunc ")[1:] {
+	for _, f := range strings.Split(read(t, repository+"/pkg/outbox/example_test.go"), "\nfunc ")[1:] {
 		if strings.HasPrefix(f, "Example") && strings.Contains(f, "// Output:") {
 			examples = append(examples, unindented(f))
 		}
@@ -96,7 +97,7 @@ func TestReadmeGoIsPartOfAnExampleThatRuns(t *testing.T) {
 // So is that of the page for consumers.
 func TestCodeForConsumersIsPartOfAnExampleThatRuns(t *testing.T) {
 	t.Parallel()
-	example := unindented(read(t, "example_consumer_test.go"))
+	example := unindented(read(t, repository+"/pkg/outbox/example_consumer_test.go"))
 	code := append(blocks(t, repository+"/docs/consumers.md", "go"), blocks(t, repository+"/docs/consumers.md", "sql")...)
 	if len(code) < 3 || !strings.Contains(example, "// Output:") {
 		t.Fatalf("%d blocks of code", len(code))
@@ -132,6 +133,20 @@ func TestReadmeSQLRuns(t *testing.T) {
 	}
 	if events != enqueued || events == 0 {
 		t.Errorf("the SQL left %d events, it enqueues %d", events, enqueued)
+	}
+}
+
+func TestReadmeListsEveryDocument(t *testing.T) {
+	t.Parallel()
+	_, list, _ := strings.Cut(read(t, repository+"/README.md"), "\n## Documents\n")
+	for _, document := range documents(t) {
+		path, err := filepath.Rel(repository, document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if row := "| [" + filepath.ToSlash(path) + "]("; path != "README.md" && !strings.Contains(list, row) {
+			t.Errorf("README.md has no row for %s among its documents", path)
+		}
 	}
 }
 
@@ -196,7 +211,7 @@ func TestDocumentsNameMakeTargetsThatExist(t *testing.T) {
 		targets = append(targets, m[1])
 	}
 	named := 0
-	for _, document := range append(documents(t), repository+"/CONTRIBUTING.md", repository+"/localstack/README.md") {
+	for _, document := range append(documents(t), repository+"/localstack/README.md") {
 		commands := inlinePattern.FindAllStringSubmatch(read(t, document), -1)
 		for _, block := range blocks(t, document, "") {
 			commands = append(commands, makePattern.FindAllStringSubmatch(block, -1)...)

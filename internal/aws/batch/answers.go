@@ -1,0 +1,96 @@
+package batch
+
+import (
+	"errors"
+	"strconv"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// MaxEntries is the most entries that SendMessageBatch and PublishBatch take.
+const MaxEntries = 10
+
+// EntryID returns the entry id of the message at index i of a request.
+func EntryID(i int) string { return strconv.Itoa(i) }
+
+// EntryIndex is the inverse of EntryID for the ids of a request with n entries.
+// It is false for every other id.
+func EntryIndex(id string, n int) (int, bool) {
+	i, err := strconv.Atoi(id)
+	if err != nil || i < 0 || i >= n || EntryID(i) != id {
+		return 0, false
+	}
+	return i, true
+}
+
+// Answers takes the answer to one request, entry by entry and in any order, and
+// makes the results of its messages. Only an id that the answer has exactly
+// once, among the successes and with a message id, is an acceptance. Ids that
+// the request did not have are ignored.
+type Answers struct {
+	// at has the position in results of each entry of the request.
+	at       []int
+	results  []outbox.Result
+	answered [MaxEntries]bool
+}
+
+// begin starts the answers to a request of the messages at these positions.
+// What the answer does not mention stays unknown.
+func (a *Answers) begin(at []int) {
+	a.at, a.answered = at, [MaxEntries]bool{}
+	for _, i := range at {
+		a.results[i] = outbox.Result{Class: outbox.Unknown, Code: CodeNoAnswer, Err: errNoAnswer}
+	}
+}
+
+// Accept adds an entry of the successes.
+func (a *Answers) Accept(id, messageID, sequenceNumber string) {
+	if messageID == "" {
+		a.add(id, outbox.Result{Class: outbox.Unknown, Code: CodeContradiction, Err: errNoMessageID})
+		return
+	}
+	a.add(id, outbox.Result{Class: outbox.Accepted, MessageID: messageID, SequenceNumber: sequenceNumber})
+}
+
+// Refuse adds an entry of the failures. SenderFault is the broker's word for an
+// error that the sender is to blame for.
+func (a *Answers) Refuse(id, code, message string, senderFault bool) {
+	a.add(id, outbox.Result{
+		Class: ClassifyEntry(code, senderFault),
+		Code:  code,
+		Err:   &EntryError{Code: code, Message: message, SenderFault: senderFault},
+	})
+}
+
+func (a *Answers) add(id string, r outbox.Result) {
+	n, ok := EntryIndex(id, len(a.at))
+	if !ok {
+		return
+	}
+	if a.answered[n] {
+		r = outbox.Result{Class: outbox.Unknown, Code: CodeContradiction, Err: errContradiction}
+	}
+	a.answered[n] = true
+	a.results[a.at[n]] = r
+}
+
+var (
+	errNoAnswer      = errors.New("the answer does not mention the entry")
+	errContradiction = errors.New("the answer mentions the entry more than once")
+	errNoMessageID   = errors.New("the answer has no message id")
+)
+
+// EntryError is the failure of one entry as the broker reported it.
+type EntryError struct {
+	Code        string
+	Message     string
+	SenderFault bool
+}
+
+// Error returns the code and the broker's message.
+func (e *EntryError) Error() string {
+	if e.Message == "" {
+		return e.Code
+	}
+	return e.Code + ": " + e.Message
+}

@@ -1,0 +1,45 @@
+package wire
+
+import (
+	"crypto/md5" //nolint:gosec // the checksum that SQS answers with
+	"encoding/hex"
+	"fmt"
+	"unsafe"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
+)
+
+// Check compares the MD5 that the answer has for an accepted entry with that of
+// the message, where the client compares checksums. As in the SDK, an error is
+// one of the whole call: the answer of a message that was changed on its way
+// means nothing, so none of the request counts as accepted.
+func (x *Exchange) Check(id string, sum []byte) error {
+	at, ok := batch.EntryIndex(id, len(x.Messages))
+	if !x.checksums || !ok {
+		return nil
+	}
+	body := x.Messages[at].Body
+	// Read in its place: a copy for the sum was a tenth of all that a relay allocates.
+	text := unsafe.Slice(unsafe.StringData(body), len(body)) //nolint:gosec // only read, and not kept
+	own := md5.Sum(text)                                     //nolint:gosec // the checksum that SQS answers with
+	var sent [2 * md5.Size]byte
+	hex.Encode(sent[:], own[:])
+	if string(sent[:]) != string(sum) {
+		return fmt.Errorf("message %s: checksum: sent %s, queue has %s", id, sent, sum)
+	}
+	return nil
+}
+
+// checkAll checks the accepted entries for which the answer has a checksum.
+func (x *Exchange) checkAll(entries []Entry) error {
+	for i := range entries {
+		e := &entries[i]
+		if !e.Accepted || e.MD5 == nil {
+			continue
+		}
+		if err := x.Check(entryID(e.ID), e.MD5); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+// Package fakewire reads the requests of SQS (JSON 1.0) and SNS (Query) for a
+// fake of both, and writes the XML of SNS.
+package fakewire
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
+)
+
+// BatchEntry is one entry of a batch, or the message of a single send.
+type BatchEntry struct {
+	ID string
+	fakebroker.Entry
+}
+
+// Batch is a send of either service: a SendMessageBatch, a SendMessage (one
+// entry without an id), a PublishBatch or a Publish.
+type Batch struct {
+	// Resource is the queue's URL or the topic's ARN.
+	Resource string
+	Entries  []BatchEntry
+}
+
+// Attributes are message attributes as SQS has them, by name.
+type Attributes map[string]Attribute
+
+// Attribute is a message attribute as SQS has it. Binary types have a
+// BinaryValue, all others a StringValue.
+type Attribute struct {
+	DataType    string
+	StringValue string `json:",omitempty"`
+	BinaryValue []byte `json:",omitempty"`
+}
+
+// Add adds an attribute.
+func (a Attributes) Add(from *fakebroker.Attribute) {
+	to := Attribute{DataType: from.Type, StringValue: from.Value}
+	if strings.HasPrefix(from.Type, "Binary") {
+		to.StringValue, to.BinaryValue = "", from.Binary
+	}
+	a[from.Name] = to
+}
+
+// list returns the attributes sorted by name.
+func (a Attributes) list() []fakebroker.Attribute {
+	var out []fakebroker.Attribute
+	for name, v := range a {
+		out = append(out, fakebroker.Attribute{Name: name, Type: v.DataType, Value: v.StringValue, Binary: v.BinaryValue})
+	}
+	sortAttributes(out)
+	return out
+}
+
+func sortAttributes(list []fakebroker.Attribute) {
+	slices.SortStableFunc(list, func(a, b fakebroker.Attribute) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// sendEntry is an entry of SendMessageBatch, or the parameters of SendMessage but
+// for the queue.
+type sendEntry struct {
+	ID                      string `json:"Id"`
+	MessageBody             string
+	MessageGroupID          string `json:"MessageGroupId"`
+	MessageDeduplicationID  string `json:"MessageDeduplicationId"`
+	DelaySeconds            *int
+	MessageAttributes       Attributes
+	MessageSystemAttributes Attributes
+}
+
+func (e *sendEntry) entry() BatchEntry {
+	return BatchEntry{ID: e.ID, Entry: fakebroker.Entry{
+		Body: e.MessageBody, GroupID: e.MessageGroupID, DedupID: e.MessageDeduplicationID, Delay: e.DelaySeconds,
+		Attributes: e.MessageAttributes.list(), TraceHeader: e.MessageSystemAttributes["AWSTraceHeader"].StringValue,
+	}}
+}
+
+// DecodeSend reads the body of SendMessage and SendMessageBatch.
+func DecodeSend(body string, batch bool) (Batch, error) {
+	var in struct {
+		QueueURL string `json:"QueueUrl"`
+		Entries  []sendEntry
+		sendEntry
+	}
+	if err := json.Unmarshal([]byte(body), &in); err != nil {
+		return Batch{}, err
+	}
+	if !batch {
+		in.Entries = []sendEntry{in.sendEntry}
+	}
+	b := Batch{Resource: in.QueueURL, Entries: make([]BatchEntry, len(in.Entries))}
+	for i := range in.Entries {
+		b.Entries[i] = in.Entries[i].entry()
+	}
+	return b, nil
+}

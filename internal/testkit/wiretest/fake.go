@@ -1,0 +1,121 @@
+package wiretest
+
+import (
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/sinktest"
+)
+
+// Service is what differs between the two batch calls in tests against the fake.
+type Service struct {
+	// Kind is that of the destination in the fake's history, Operation the call.
+	Kind, Operation string
+	// Throttled, Missing and Invalid are the codes for a call that is refused
+	// because too much was sent, for lack of the destination, or for a message.
+	Throttled, Missing, Invalid string
+}
+
+// Start returns a fake that is closed with the test.
+func Start(tb testing.TB, c awsfake.Config) *awsfake.Server {
+	tb.Helper()
+	fake := awsfake.New(c)
+	if err := fake.Start("127.0.0.1:0"); err != nil {
+		tb.Fatal(err)
+	}
+	tb.Cleanup(func() { _ = fake.Close() })
+	return fake
+}
+
+// Harness returns a sink with the fake behind it.
+func (s Service) Harness(fake *awsfake.Server, sink outbox.Sink) sinktest.Harness {
+	return sinktest.Harness{
+		Sink:     sink,
+		Accepted: func(*testing.T) []sinktest.Accepted { return s.Accepted(fake) },
+		Plan:     func(t *testing.T, f sinktest.Fault) { t.Helper(); s.plan(t, fake, f) },
+	}
+}
+
+// Accepted returns what the destination has accepted and not suppressed.
+func (s Service) Accepted(fake *awsfake.Server) []sinktest.Accepted {
+	var all []sinktest.Accepted
+	for a := range fake.History() {
+		if a.Kind != s.Kind || a.Suppressed {
+			continue
+		}
+		all = append(all, sinktest.Accepted{
+			GroupID: a.GroupID, DeduplicationID: a.DeduplicationID, Body: a.Body,
+			Attributes: a.Attributes, MessageID: a.MessageID, SequenceNumber: a.SequenceNumber,
+		})
+	}
+	return all
+}
+
+// plan makes every fault happen once, but for a request that can never pass.
+func (s Service) plan(t *testing.T, fake *awsfake.Server, f sinktest.Fault) {
+	t.Helper()
+	refused := func(code string, status int) awsfake.Fault {
+		return awsfake.Fault{Kind: awsfake.FailCall, Code: code, SenderFault: true, Status: status, Count: 1}
+	}
+	failed := func(code string, senderFault bool) awsfake.Fault {
+		return awsfake.Fault{Kind: awsfake.FailEntry, Entry: f.Entry + 1, Code: code, SenderFault: senderFault, Count: 1}
+	}
+	lost := func(mode awsfake.LossMode) awsfake.Fault {
+		return awsfake.Fault{Kind: awsfake.LoseResponse, Mode: mode, Count: 1}
+	}
+	invalid := refused(s.Invalid, http.StatusBadRequest)
+	invalid.GroupID, invalid.Count = f.GroupID, 0
+	fault := map[sinktest.FaultKind]awsfake.Fault{
+		sinktest.EntryInvalid:      failed("InvalidMessageContents", true),
+		sinktest.EntryFails:        failed("InternalError", false),
+		sinktest.EntryThrottled:    failed("ThrottlingException", true),
+		sinktest.EntryKeyDenied:    failed("KMS.AccessDeniedException", true),
+		sinktest.EntryOmitted:      {Kind: awsfake.OmitEntry, Entry: f.Entry + 1, Accepted: true, Count: 1},
+		sinktest.CallThrottled:     refused(s.Throttled, http.StatusForbidden),
+		sinktest.CallDenied:        refused("AccessDenied", http.StatusForbidden),
+		sinktest.CallNoDestination: refused(s.Missing, http.StatusBadRequest),
+		sinktest.CallFails:         {Kind: awsfake.FailCall, Count: 1},
+		sinktest.CallInvalid:       invalid,
+		sinktest.AnswerCut:         lost(awsfake.LossTruncate),
+		sinktest.AnswerReset:       lost(awsfake.LossReset),
+		sinktest.AnswerLost:        lost(awsfake.LossClose),
+		sinktest.AnswerHangs:       lost(awsfake.LossHang),
+		sinktest.Dropped:           {Kind: awsfake.DropConnection, Count: 1},
+	}[f.Kind]
+	fault.Operation = s.Operation
+	if _, err := fake.AddFault(fault); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Refusing returns the address of a server that refuses connections.
+func Refusing(t *testing.T) (url string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err = l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return "http://" + l.Addr().String()
+}
+
+// Classes tests the class that a sink gives each of msgs.
+func Classes(t *testing.T, sink outbox.Sink, msgs []outbox.Message, want func(i int) outbox.Class) {
+	t.Helper()
+	for i, r := range sink.Publish(t.Context(), msgs) {
+		if r.Class != want(i) {
+			t.Errorf("message %d: %v (%s, %v), want %v", i, r.Class, r.Code, r.Err, want(i))
+		}
+	}
+}
+
+// Unavailable tests that a sink finds its destination unavailable.
+func Unavailable(t *testing.T, sink outbox.Sink) {
+	t.Helper()
+	Classes(t, sink, sinktest.Messages(2), func(int) outbox.Class { return outbox.Unavailable })
+}

@@ -1,0 +1,64 @@
+package wiretest
+
+import (
+	"net/http"
+	"testing"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// Pair is a sink with the SDK's codec and one with its own, each with a transport.
+type Pair struct {
+	SDK, Own           outbox.Sink
+	SDKWires, OwnWires *Transport
+}
+
+// Open makes a sink whose requests go to wires.
+type Open func(tb testing.TB, wires *Transport, sdkCodec bool) outbox.Sink
+
+// NewPair returns a pair whose transports answer with answer.
+func NewPair(tb testing.TB, open Open, answer string) Pair {
+	tb.Helper()
+	p := Pair{SDKWires: &Transport{}, OwnWires: &Transport{}}
+	p.Answer(http.StatusOK, nil, []byte(answer))
+	p.SDK, p.Own = open(tb, p.SDKWires, true), open(tb, p.OwnWires, false)
+	return p
+}
+
+// Answer sets the answer to all later requests.
+func (p Pair) Answer(status int, header http.Header, body []byte) {
+	for _, w := range []*Transport{p.SDKWires, p.OwnWires} {
+		w.Status, w.Header, w.Answer = status, header, body
+	}
+}
+
+// Same tests that both sinks see the same in the answer.
+func (p Pair) Same(t *testing.T, msgs []outbox.Message) {
+	t.Helper()
+	Same(t, p.SDK.Publish(t.Context(), msgs), p.Own.Publish(t.Context(), msgs))
+}
+
+// SameBehind is Same for an answer, and once more for the same answer behind that
+// of a success: then the sink makes the call past the SDK's stack.
+func (p Pair) SameBehind(t *testing.T, msgs []outbox.Message, status int, header http.Header, body, success []byte) {
+	t.Helper()
+	p.Answer(status, header, body)
+	p.Same(t, msgs)
+	p.Answer(http.StatusOK, nil, success)
+	p.Same(t, msgs)
+	p.Answer(status, header, body)
+	p.Same(t, msgs)
+}
+
+// Failing is a transport that answers 503 and counts the requests.
+type Failing struct {
+	Transport
+	Requests int
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (f *Failing) RoundTrip(r *http.Request) (*http.Response, error) {
+	f.Requests++
+	f.Status = http.StatusServiceUnavailable
+	return f.Transport.RoundTrip(r)
+}

@@ -1,0 +1,38 @@
+package awsclient
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"reflect"
+)
+
+// transport is an [http.Transport] that keeps its connection when the SDK closes
+// the body of a request early.
+//
+// The SDK closes the body as soon as it has the header of the answer. On a busy
+// machine that can be before net/http, which has sent the last byte, has looked
+// whether the body ends there. It looks with io.WriterTo where a body has it, and
+// that of smithy-go answers io.EOF once it is closed, which net/http takes for a
+// failed write: it closes the connection, and reading the answer fails with "use
+// of closed network connection". By io.Reader alone, a closed body just ends.
+type transport struct {
+	*http.Transport
+	// inMemory is the type of a body that net/http knows to be in memory and sends
+	// in one write with the header. Closing such a body does nothing.
+	inMemory reflect.Type
+}
+
+func newTransport(t *http.Transport) transport {
+	return transport{Transport: t, inMemory: reflect.TypeOf(io.NopCloser(new(bytes.Reader)))}
+}
+
+// RoundTrip implements [http.RoundTripper]. It sends a copy of a request whose
+// body has io.WriterTo, without that.
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if _, ok := r.Body.(io.WriterTo); ok && reflect.TypeOf(r.Body) != t.inMemory {
+		r = r.WithContext(r.Context())
+		r.Body = struct{ io.ReadCloser }{r.Body}
+	}
+	return t.Transport.RoundTrip(r)
+}

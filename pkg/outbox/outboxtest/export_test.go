@@ -1,0 +1,4 @@
+package outboxtest
+
+// DrainWithin is Drain with a time of its own to wait.
+var DrainWithin = drain

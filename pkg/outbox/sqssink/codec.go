@@ -1,0 +1,157 @@
+package sqssink
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/wire"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// codec writes and reads SendMessageBatch, in the AWS JSON 1.0 protocol, for one
+// queue.
+type codec struct {
+	url    string
+	header http.Header
+}
+
+var _ wire.Codec = (*codec)(nil)
+
+func newCodec(url string) codec {
+	return codec{url: url, header: http.Header{
+		"Content-Type":      {"application/x-amz-json-1.0"},
+		"X-Amz-Target":      {"AmazonSQS.SendMessageBatch"},
+		"X-Amzn-Query-Mode": {"true"},
+	}}
+}
+
+// Header implements [wire.Codec].
+func (c *codec) Header() http.Header { return c.header }
+
+// AppendRequest implements [wire.Codec] with the JSON of a
+// SendMessageBatchRequest.
+func (c *codec) AppendRequest(dst []byte, msgs []outbox.Message) []byte {
+	dst = append(dst, `{"Entries":[`...)
+	for i := range msgs {
+		m := &msgs[i]
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, `{"Id":"`...)
+		dst = strconv.AppendInt(dst, int64(i), 10)
+		dst = append(dst, '"')
+		if len(m.Attributes) > 0 {
+			dst = append(dst, `,"MessageAttributes":{`...)
+			dst = appendAttributes(dst, m.Attributes)
+			dst = append(dst, '}')
+		}
+		dst = wire.AppendJSON(append(dst, `,"MessageBody":`...), m.Body)
+		dst = wire.AppendJSON(append(dst, `,"MessageDeduplicationId":`...), m.DeduplicationID)
+		dst = wire.AppendJSON(append(dst, `,"MessageGroupId":`...), m.GroupID)
+		dst = append(dst, '}')
+	}
+	dst = wire.AppendJSON(append(dst, `],"QueueUrl":`...), c.url)
+	return append(dst, '}')
+}
+
+func appendAttributes(dst []byte, attributes []outbox.Attribute) []byte {
+	for k := range attributes {
+		a := &attributes[k]
+		if k > 0 {
+			dst = append(dst, ',')
+		}
+		dst = wire.AppendJSON(dst, a.Name)
+		dst = append(dst, `:{"DataType":"String","StringValue":`...)
+		dst = append(wire.AppendJSON(dst, a.Value), '}')
+	}
+	return dst
+}
+
+// ReadAnswer implements [wire.Codec] for the JSON of a SendMessageBatchResult. It
+// is false for another form, an escaped character, a member that it does not
+// know or that comes twice.
+func (*codec) ReadAnswer(body []byte, into *wire.Entries) bool {
+	s := wire.Scan(body)
+	var successes, failures bool
+	s.Expect("{")
+	for more := !s.Accept("}"); more && !s.Failed(); more = another(&s, "}") {
+		switch {
+		case s.Accept(`"Successful"`) && !successes:
+			successes = true
+			readEntries(&s, into, true)
+		case s.Accept(`"Failed"`) && !failures:
+			failures = true
+			readEntries(&s, into, false)
+		default:
+			s.Fail()
+		}
+	}
+	return s.Done()
+}
+
+// another is true behind a comma, and false behind end.
+func another(s *wire.Scanner, end string) bool {
+	if s.Accept(",") {
+		return true
+	}
+	s.Expect(end)
+	return false
+}
+
+func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool) {
+	s.Expect(":")
+	s.Expect("[")
+	for more := !s.Accept("]"); more && !s.Failed(); more = another(s, "]") {
+		if e := into.Add(accepted); e != nil {
+			readEntry(s, e)
+		} else {
+			s.Fail()
+		}
+	}
+}
+
+func readEntry(s *wire.Scanner, e *wire.Entry) {
+	s.Expect("{")
+	for more := !s.Accept("}"); more && !s.Failed(); more = another(s, "}") {
+		s.Expect(`"`)
+		name := s.Until('"')
+		s.Expect(":")
+		readMember(s, e, name)
+	}
+}
+
+func readMember(s *wire.Scanner, e *wire.Entry, name []byte) {
+	var text *[]byte
+	var ignored []byte
+	switch string(name) {
+	case "Id":
+		text = &e.ID
+	case "MessageId":
+		text = &e.MessageID
+	case "SequenceNumber":
+		text = &e.SequenceNumber
+	case "MD5OfMessageBody":
+		text = &e.MD5
+	case "MD5OfMessageAttributes":
+		text = &ignored
+	case "Code":
+		text = &e.Code
+	case "Message":
+		text = &e.Message
+	case "SenderFault":
+		e.SenderFault = s.Accept("true")
+		if !e.SenderFault {
+			s.Expect("false")
+		}
+		return
+	default:
+		s.Fail()
+		return
+	}
+	if *text != nil {
+		s.Fail()
+		return
+	}
+	s.Expect(`"`)
+	*text = s.Until('"')
+}
