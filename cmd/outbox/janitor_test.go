@@ -58,7 +58,7 @@ func TestJanitorArchivesAndExports(t *testing.T) {
 	if out := must(t, database, "archive", "list", "--json"); out != "[]\n" {
 		t.Errorf("list after it: %q", out)
 	}
-	if code, _, errs := run(t, database, "janitor", "run", "--export", dir); code != 2 || !strings.Contains(errs, "ArchiveRetention") {
+	if code, _, errs := run(t, database, "janitor", "run", "--export", dir); code != 2 || !strings.Contains(errs, "--archive-retention: is 0, so that nothing goes to --export") {
 		t.Errorf("export without retention: code %d, %q", code, errs)
 	}
 }

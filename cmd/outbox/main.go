@@ -1,5 +1,5 @@
 // Command outbox looks after the transactional outbox in a PostgreSQL database:
-// it migrates the schema, shows where events are, and brings back dead ones.
+// it migrates the schema, shows where events are, and brings them back.
 package main
 
 import (
@@ -41,7 +41,7 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 	store := pgadmin.New(pool)
 	return cli.Database{
 		Outbox:  checked{Store: store, relays: pgstore.New(pool)},
-		Aside:   store,
+		Lists:   store,
 		Redrive: store,
 		Replay:  store,
 		Janitor: store,

@@ -211,7 +211,7 @@ func TestStatusAndShowFollowAnEvent(t *testing.T) {
 	}
 
 	out := must(t, database, "status")
-	for _, want := range []string{"2 pending", "1 dead letter,", "1 aggregate on hold", "elsewhere", "request-7", "0-63", "running"} {
+	for _, want := range []string{"2 pending", "1 dead letter,", "1 blocked aggregate", "elsewhere", "request-7", "0-63", "running"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("status lacks %q:\n%s", want, out)
 		}
@@ -233,7 +233,7 @@ func TestStatusAndShowFollowAnEvent(t *testing.T) {
 	if code, out, _ := run(t, database, "status", "--check"); code != 3 || !strings.Contains(out, "check failed: 1 dead letter") {
 		t.Errorf("status --check: code %d\n%s", code, out)
 	}
-	must(t, database, "status", "--check", "--max-dead", "1", "--max-blocked", "1")
+	must(t, database, "status", "--check", "--max-dead-letters", "1", "--max-blocked", "1")
 
 	for i, want := range [][]string{
 		{"sent: ", "m-1", "18870001"},
@@ -312,16 +312,16 @@ func TestRedriveAndReplayFollowAnEvent(t *testing.T) {
 			t.Errorf("outbox %v and the payload:\n%s", args, out)
 		}
 	}
-	expect(0, []string{"dead", "list"}, ids[0].String(), ids[2].String(), "on hold", "MessageTooLong")
+	expect(0, []string{"dead", "list"}, ids[0].String(), ids[2].String(), "blocked", "MessageTooLong")
 	expect(0, []string{"dead", "show", ids[0].String()}, `{"secret":1}`, "InvalidMessageContents")
-	expect(0, []string{"blocked", "list"}, "order 1", ids[0].String(), "on hold")
+	expect(0, []string{"blocked", "list"}, "order 1", ids[0].String(), "blocked")
 	expect(0, []string{"blocked", "release", "--all", "--dry-run"}, "1 aggregate would be released")
 	expect(0, []string{"redrive", "--source", "dead_letters", "--dry-run", "--confirm"}, "2 events would be brought back")
 	expect(3, []string{"redrive", "--source", "dead_letters"}, "1 event brought back", "1 event left")
 	expect(0, []string{"blocked", "list"}, "released")
 	expect(0, []string{"redrive", "--source", "dead_letters", "--confirm", "--request-id", "ada"}, "1 event brought back", "1 event out of order")
-	expect(0, []string{"dead", "list"}, "no dead events")
-	expect(0, []string{"show", ids[2].String()}, "generation 1", "asked for by ada", "died of MessageTooLong")
+	expect(0, []string{"dead", "list"}, "no dead letters")
+	expect(0, []string{"show", ids[2].String()}, "generation 1", "request ada", "buried with MessageTooLong")
 
 	settle(relay.Settlement{Accepted: []relay.Accepted{{ID: 1, MessageID: "m1"}, {ID: 2, MessageID: "m2"}, {ID: 3, MessageID: "m3"}}}, 3)
 	expect(0, []string{"replay", "--aggregate-type", "order", "--dry-run"}, "3 events would be brought back")

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/sqsdlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
 )
@@ -29,13 +30,9 @@ func redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redr
 		// The engine repeats calls itself.
 		Messages: sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.Retryer = awsclient.Retryer() }),
 	}
-	engine, err := redrive.NewQueues(redrive.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	engine, err := sqsdlq.NewEngine(finder, dlq.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	if err != nil {
 		return redrive.Answer{}, err //nolint:wrapcheck // names the fields
 	}
-	route, err := finder.Find(ctx, r.Queue, r.Destination)
-	if err != nil {
-		return redrive.Answer{}, err //nolint:wrapcheck // says what it looked for
-	}
-	return engine.Run(ctx, route, r, until) //nolint:wrapcheck // names the request
+	return engine.Run(ctx, r, until) //nolint:wrapcheck // says what it looked for
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/host"
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/sqsdlq"
@@ -58,8 +59,7 @@ type RedriveRuntime struct {
 	cfg    *Redrive
 	logger *slog.Logger
 	aws    *AWS
-	finder *sqsdlq.Finder
-	queues *redrive.Queues
+	queues *sqsdlq.Engine
 	pool   *pgxpool.Pool // nil until a request needs the database
 }
 
@@ -101,59 +101,57 @@ func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntim
 	if err != nil {
 		return nil, err
 	}
-	queues, err := redrive.NewQueues(redrive.Config{Receivers: redriveReceivers, Logger: logger})
+	finder := sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("")}
+	queues, err := sqsdlq.NewEngine(finder, dlq.Config{Receivers: redriveReceivers, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
-	finder := &sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("")}
-	return &RedriveRuntime{cfg: r, logger: logger, aws: a, finder: finder, queues: queues}, nil
+	return &RedriveRuntime{cfg: r, logger: logger, aws: a, queues: queues}, nil
 }
 
 // Thaw drops the idle HTTP connections, which their other ends have closed by now. The
 // pool pings a connection that was idle before it is used.
 func (r *RedriveRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
 
-// engine does what one kind of request asks.
-type engine interface {
-	Run(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error)
+// Run does what the request asks and starts nothing after the call's time.
+func (r *RedriveRuntime) Run(ctx context.Context, call host.Call[redrive.Request]) (redrive.Answer, error) {
+	engines := redrive.Engines{
+		DLQ: r.runQueue,
+		Rows: r.onDatabase(func(store *pgadmin.Store) (redrive.Engine, error) {
+			return rows.New(store, rows.Config{RequestID: call.RequestID, Progress: r.redriving(ctx)})
+		}),
+		Replay: r.onDatabase(func(store *pgadmin.Store) (redrive.Engine, error) {
+			return replay.New(store, replay.Config{RequestID: call.RequestID, Progress: r.replaying(ctx)})
+		}),
+	}
+	return engines.Run(ctx, call.Request, call.Until)
 }
 
-// Run does what the request asks and starts nothing after the call's time. Each source
-// has an engine of its own.
-func (r *RedriveRuntime) Run(ctx context.Context, call host.Call[redrive.Request]) (redrive.Answer, error) {
-	if call.Request.Source == redrive.SourceDLQ {
-		return r.runQueue(ctx, call)
+// onDatabase returns a function that connects to the outbox and runs the engine
+// that open makes on it.
+func (r *RedriveRuntime) onDatabase(open func(*pgadmin.Store) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
+	return func(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
+		store, err := r.store(ctx)
+		if err != nil {
+			return redrive.Answer{}, err
+		}
+		e, err := open(store)
+		if err != nil {
+			return redrive.Answer{}, err
+		}
+		return e.Run(ctx, req, until)
 	}
-	store, err := r.store(ctx)
-	if err != nil {
-		return redrive.Answer{}, err
-	}
-	var e engine
-	if call.Request.Action == redrive.ActionReplay {
-		e, err = replay.New(store, replay.Config{RequestID: call.RequestID, Progress: r.replaying(ctx)})
-	} else {
-		e, err = rows.New(store, rows.Config{RequestID: call.RequestID, Progress: r.redriving(ctx)})
-	}
-	if err != nil {
-		return redrive.Answer{}, err
-	}
-	return e.Run(ctx, call.Request, call.Until)
 }
 
 var errNoQueue = errors.New("queue: is missing: name the dead-letter queue, or set OUTBOX_REDRIVE_QUEUE")
 
 // runQueue redrives a dead-letter queue.
-func (r *RedriveRuntime) runQueue(ctx context.Context, call host.Call[redrive.Request]) (redrive.Answer, error) {
-	req := call.Request
+func (r *RedriveRuntime) runQueue(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
 	req.Queue = cmp.Or(req.Queue, r.cfg.Queue)
 	if req.Queue == "" {
 		return redrive.Answer{}, errNoQueue
 	}
-	route, err := r.finder.Find(ctx, req.Queue, req.Destination)
-	if err != nil {
-		return redrive.Answer{}, err
-	}
-	return r.queues.Run(ctx, route, req, call.Until)
+	return r.queues.Run(ctx, req, until)
 }
 
 var errNoDatabase = errors.New("no database is configured, only dead-letter queues can be redriven: set OUTBOX_DATABASE_URL or OUTBOX_DATABASE_SECRET_ARN")

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// archive brings to the archive what was sent long enough ago: closed
-// partitions as a whole, single rows of those that fill too slowly.
+// archive brings events to the archive whose retention is over: closed partitions
+// as a whole, and single rows of partitions that fill too slowly.
 func (r *run) archive(ctx context.Context) error {
 	partitions, err := r.store.ListEvents(ctx, listLimit)
 	if err != nil {
@@ -21,7 +21,7 @@ func (r *run) archive(ctx context.Context) error {
 	}
 	var failed []error
 	for _, p := range partitions {
-		if !r.time() {
+		if !r.hasTime() {
 			break
 		}
 		before := r.sample.At.Add(-r.cfg.Retention)
@@ -49,12 +49,13 @@ func (r *run) archive(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// archiveWhole brings a closed partition to the archive, or leaves it as it was.
+// archiveWhole makes a closed partition one of the archive, when all its events were
+// sent before the time before. Else the partition is as it was.
 func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.Time) (err error) {
 	due := !p.Unsent && !p.Newest.IsZero() && p.Newest.Before(before)
 	if !due {
 		if p.Unsent {
-			r.report.Held++
+			r.report.PartitionsKept++
 		}
 		if p.Sealed {
 			return r.unseal(ctx, p.Number)
@@ -65,7 +66,7 @@ func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.T
 	if err == nil && outcome == Done {
 		outcome, err = r.patiently(ctx, func() (Outcome, error) {
 			came, out, archiveErr := r.store.Archive(ctx, p.Number)
-			r.report.kept(out)
+			r.report.addLock(out)
 			return came, archiveErr
 		})
 		if err == nil && outcome == Done {
@@ -74,12 +75,12 @@ func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.T
 		}
 	}
 	if outcome == Unsent {
-		r.report.Held++
+		r.report.PartitionsKept++
 	}
 	return errors.Join(err, r.unseal(ctx, p.Number))
 }
 
-// unseal lets a partition take rows again, also when the time has ended.
+// unseal lets a partition take rows again. It runs also when ctx has ended.
 func (r *run) unseal(ctx context.Context, number int64) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
@@ -90,23 +91,23 @@ func (r *run) unseal(ctx context.Context, number int64) error {
 	return err
 }
 
-// moveRows moves the rows of a partition that were sent before the time, and
-// drops the partition when it is closed and nothing is left in it.
+// moveRows moves the rows of a partition to the archive that were sent before the
+// time before, and drops the partition when it is closed and has no more rows.
 func (r *run) moveRows(ctx context.Context, p EventsPartition, before time.Time) error {
 	if !p.Vacant {
 		if err := r.move(ctx, p.Number, before); err != nil {
 			return err
 		}
 		if p.Closed && p.Unsent {
-			r.report.Held++
+			r.report.PartitionsKept++
 		}
 	}
-	if !p.Closed || p.Unsent || !r.time() {
+	if !p.Closed || p.Unsent || !r.hasTime() {
 		return nil
 	}
 	outcome, err := r.patiently(ctx, func() (Outcome, error) {
 		outcome, out, err := r.store.DropVacant(ctx, p.Number)
-		r.report.kept(out)
+		r.report.addLock(out)
 		return outcome, err
 	})
 	if err == nil && outcome == Done {
@@ -115,14 +116,15 @@ func (r *run) moveRows(ctx context.Context, p EventsPartition, before time.Time)
 	return err
 }
 
-// moveDefault moves the rows of the default partition that were sent.
+// moveDefault moves rows of the default partition whose retention is over.
 func (r *run) moveDefault(ctx context.Context) error {
 	return r.move(ctx, DefaultPartition, r.sample.At.Add(-r.cfg.Retention))
 }
 
-// move moves rows in batches.
+// move moves the rows of a partition that were sent before the time before, a batch
+// a transaction, as long as there is time.
 func (r *run) move(ctx context.Context, number int64, before time.Time) error {
-	for from := int64(0); r.time(); {
+	for from := int64(0); r.hasTime(); {
 		var m Move
 		outcome, err := r.patiently(ctx, func() (Outcome, error) {
 			var err error

@@ -24,71 +24,67 @@ const (
 	DefaultReserve        = 5 * time.Second
 )
 
-// Config says how to keep the outbox. A zero field takes the default that its
-// comment names.
+// Config sets a [Janitor] up. A field that is zero takes its default constant,
+// unless its comment says otherwise.
 type Config struct {
-	// Ahead is how many partitions, of a million ids each, are ready above the
-	// one in use, at least. Defaults to [DefaultAhead].
+	// Ahead is the least number of partitions, of PartitionSize ids each, that are
+	// ready above the one in use.
 	Ahead int
-	// AheadFor is for how long the partitions ahead should last at the highest
-	// rate of late. Defaults to [DefaultAheadFor].
+	// AheadFor is for how long the partitions ahead should last at the rate of
+	// [Sample].
 	AheadFor time.Duration
-	// MaxAhead bounds the partitions ahead: each costs every read of new events
-	// a little. Defaults to [DefaultMaxAhead].
+	// MaxAhead is the most partitions ahead. Each costs every read of new events a
+	// little.
 	MaxAhead int
 
 	// Retention is how long an event stays in outbox.events after it was sent.
-	// Defaults to [DefaultRetention].
 	Retention time.Duration
 	// KeepPartitions is how many full partitions stay in outbox.events for as
-	// long as Retention. Those before them go to the archive as soon as all
-	// their events were sent, since a query without an id locks them all.
-	// Defaults to [DefaultKeepPartitions].
+	// long as Retention. Older ones go to the archive as soon as all their events
+	// were sent, because a query without an id locks every partition.
 	KeepPartitions int
-	// MoveLimit is how many rows one statement looks at to move them. Defaults
-	// to [DefaultMoveLimit].
+	// MoveLimit is how many rows one statement looks at to move them.
 	MoveLimit int
 
 	// ArchiveRetention is how long an event stays in the archive after it was
-	// sent. Defaults to 0, which is for ever.
+	// sent. Zero is for ever.
 	ArchiveRetention time.Duration
-	// Target takes the rows of the archive before they are removed. Without it
-	// they are removed without a copy. Defaults to none.
+	// Target takes the rows of the archive before ArchiveRetention removes them.
+	// Without it they are removed without a copy.
 	Target Target
-	// Prefix begins the keys of all files in Target. Defaults to none.
+	// Prefix begins the keys of all files in Target. It may be empty.
 	Prefix string
-	// ExportRows and ExportBytes bound one file: its rows, and its compressed
-	// size, of which one row may exceed the rest. Default to [DefaultExportRows] and
-	// [DefaultExportBytes].
+	// ExportRows is the most rows of one file. ExportBytes is the compressed size
+	// at which a file ends; its last row may exceed it.
 	ExportRows  int
 	ExportBytes int
 
-	// DeadLetterRetention is how long dead letters are kept. Defaults to 0, which
-	// is for ever: they are events that were never delivered.
+	// DeadLetterRetention is how long dead letters are kept. Zero is for ever,
+	// because they are events that were never delivered.
 	DeadLetterRetention time.Duration
-	// AlarmAge is the age at which an unsent event is stale. Defaults to
-	// [DefaultAlarmAge].
+	// AlarmAge is the age at which an unsent event is stale.
 	AlarmAge time.Duration
 
-	// Attempts is how often a lock is asked for that others hold. Each attempt
-	// keeps writers and relays waiting for up to 50 ms. Defaults to [DefaultAttempts].
+	// Attempts is how often a step asks for a lock that is taken. For up to 50 ms
+	// of each attempt, other transactions wait behind the step.
 	Attempts int
-	// RetryMin is the pause before the second attempt; it doubles from there.
-	// Defaults to [DefaultRetryMin].
+	// RetryMin is the pause before the second attempt. Every further pause is
+	// twice as long.
 	RetryMin time.Duration
-	// Reserve is kept of the time of a run for looking at the whole at its end.
-	// Defaults to [DefaultReserve].
+	// Reserve is the time at the end of a run that is kept for reading the health
+	// of the outbox.
 	Reserve time.Duration
 
-	// Observer gets the report of each run. Defaults to none.
+	// Observer gets the report of each run. It may be nil.
 	Observer Observer
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Observer takes reports. Observe is called once at the end of each run, and
-// must not keep the report.
+// Observer gets reports, such as to make metrics of them.
 type Observer interface {
+	// ObserveJanitor is called once at the end of each run. It must not keep the
+	// report.
 	ObserveJanitor(r *Report)
 }
 
@@ -116,7 +112,8 @@ func (c Config) WithDefaults() Config {
 type FieldError struct {
 	// Field is the name of the field, such as AheadFor.
 	Field string
-	// Problem says what is wrong with its value and what to change.
+	// Problem says what is wrong with its value and what to change. The names of
+	// other fields stand in backquotes in it.
 	Problem string
 	// Bound is the field that the value was compared with, empty when there is none.
 	Bound string
@@ -184,12 +181,13 @@ func (c Config) Validate() error {
 		faults = append(faults, &FieldError{"ArchiveRetention", fmt.Sprintf("is %v, must be at least %v", c.ArchiveRetention, c.Retention), "Retention"})
 	}
 	if c.Target != nil && c.ArchiveRetention == 0 {
-		bad("ArchiveRetention", "is 0, so that nothing goes to Target: set it, or leave Target out")
+		bad("ArchiveRetention", "is 0, so that nothing goes to `Target`: set it, or leave `Target` out")
 	}
 	return errors.Join(faults...)
 }
 
-// ahead returns how many partitions should be ready above the one in use.
+// ahead returns how many partitions should be ready above the one in use, at a
+// rate in ids a second.
 func (c Config) ahead(rate float64) int {
 	wanted := rate * c.AheadFor.Seconds() / PartitionSize
 	if wanted >= float64(c.MaxAhead) {

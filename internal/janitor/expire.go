@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// fileEvery is the least time between two files of a partition that is not
-// closed: a slow outbox gets about one a day.
+// fileEvery is the least time that the rows of one file span in a partition that is
+// not closed, so that a slow outbox makes about one file a day.
 const fileEvery = 24 * time.Hour
 
-// expire removes what the archive's retention ended, after it was exported and
-// the files were looked at once more.
+// expire removes the rows of the archive whose retention is over. With a target it
+// exports them first, and verifies the files once more before it removes anything.
 func (r *run) expire(ctx context.Context) error {
 	if r.cfg.ArchiveRetention == 0 {
 		return nil
@@ -25,7 +25,7 @@ func (r *run) expire(ctx context.Context) error {
 	before := r.sample.At.Add(-r.cfg.ArchiveRetention)
 	var failed []error
 	for _, p := range partitions {
-		if !r.time() {
+		if !r.hasTime() {
 			break
 		}
 		switch {
@@ -50,7 +50,8 @@ func (r *run) expire(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// expireWhole drops a partition.
+// expireWhole drops a closed partition whose rows were all sent before the time
+// before.
 func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) error {
 	if r.cfg.Target != nil {
 		files, err := r.store.ListFiles(ctx, number)
@@ -74,7 +75,8 @@ func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) e
 	case Done:
 		r.report.Expired++
 	case Changed:
-		// Rows came after they were written: write them anew in the next run.
+		// Rows were added or changed after the files were written: the next run
+		// writes the files anew.
 		r.report.More = true
 		return r.store.ForgetFiles(ctx, number)
 	case Busy, Locked, Gone, Open, Unsent, Young, Moved, Full, Unsealed:
@@ -82,8 +84,8 @@ func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) e
 	return nil
 }
 
-// expireFiles exports the rows of a partition that is not closed, and deletes
-// them file by file.
+// expireFiles exports the rows of a partition that is not closed, and deletes them
+// file by file.
 func (r *run) expireFiles(ctx context.Context, number int64, before time.Time) error {
 	files, err := r.store.ListFiles(ctx, number)
 	if err != nil {
@@ -99,7 +101,7 @@ func (r *run) expireFiles(ctx context.Context, number int64, before time.Time) e
 		return err
 	}
 	for _, f := range files {
-		if !r.time() {
+		if !r.hasTime() {
 			return nil
 		}
 		outcome, err := r.patiently(ctx, func() (Outcome, error) {
@@ -121,7 +123,8 @@ func (r *run) expireFiles(ctx context.Context, number int64, before time.Time) e
 	return nil
 }
 
-// next is where the files go on.
+// next is the id from which the next file goes on: behind the last row of the
+// files.
 func next(files []File) int64 {
 	from := int64(0)
 	for _, f := range files {
@@ -130,11 +133,12 @@ func next(files []File) int64 {
 	return from
 }
 
-// export writes files from the id on. It answers whether it came to the end of
-// the partition.
+// export writes files of the rows from the id from on that were sent before the
+// time before, and records them. It reports whether they reach to the end of the
+// partition.
 func (r *run) export(ctx context.Context, number, from int64, before time.Time) (bool, error) {
 	e := Exporter{Store: r.store, Target: r.cfg.Target, Prefix: r.cfg.Prefix, Rows: r.cfg.ExportRows, Bytes: r.cfg.ExportBytes}
-	for r.time() {
+	for r.hasTime() {
 		f, whole, err := e.File(ctx, number, from, before)
 		if err != nil {
 			return false, fmt.Errorf("export: %w", err)
@@ -156,8 +160,9 @@ func (r *run) export(ctx context.Context, number, from int64, before time.Time) 
 	return false, nil
 }
 
-// verify looks at every file of a partition again. What is missing or was
-// altered is written anew by the next run.
+// verify checks every recorded file of a partition at the target, and reports
+// whether all are as they were written. When one is not, the records of all are
+// removed, so that the next run writes the files anew.
 func (r *run) verify(ctx context.Context, number int64) (bool, error) {
 	files, err := r.store.ListFiles(ctx, number)
 	if err != nil {
@@ -176,9 +181,10 @@ func (r *run) verify(ctx context.Context, number int64) (bool, error) {
 	return true, nil
 }
 
-// deleteRows deletes rows of a partition that is not closed, in batches.
+// deleteRows deletes the rows of a partition that were sent before the time before,
+// in batches, without a copy.
 func (r *run) deleteRows(ctx context.Context, number int64, before time.Time) error {
-	for r.time() {
+	for r.hasTime() {
 		var n int64
 		outcome, err := r.patiently(ctx, func() (Outcome, error) {
 			var outcome Outcome

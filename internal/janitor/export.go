@@ -14,12 +14,14 @@ import (
 	"time"
 )
 
-// Target is where files of archived rows go.
+// Target stores files of archived rows, such as in a bucket or a folder.
 type Target interface {
-	// Put stores a file and makes sure that it arrived whole. Storing the same
-	// file again changes nothing.
+	// Put stores a file and verifies it. sum is the SHA-256 of content. To store
+	// the same file again changes nothing.
 	Put(ctx context.Context, key string, content []byte, sum [sha256.Size]byte) error
-	// Verify returns an error unless the file is there with this size and sum.
+	// Verify checks that the file is there with this size and SHA-256. When it is
+	// not, the error is ErrAltered, wrapped; another error means that the file
+	// could not be checked.
 	Verify(ctx context.Context, key string, size int64, sum [sha256.Size]byte) error
 	// Location names a file for people, such as s3://bucket/key.
 	Location(key string) string
@@ -31,16 +33,19 @@ var ErrAltered = errors.New("the file is not the one that was written")
 
 // File is a file of archived rows.
 type File struct {
-	// Number is that of the partition, From and To are the ids of the first row
-	// and the last.
+	// Number is the number of the partition. From and To are the ids of the first
+	// and the last row.
 	Number, From, To int64
-	Rows             int64
-	// Digest is the sum of the digests of the rows.
+	// Rows is the number of rows.
+	Rows int64
+	// Digest is the sum of the digests of the rows, with which the database checks
+	// that the rows did not change since.
 	Digest *big.Int
-	// Size is in bytes, compressed, and Sum that of the bytes as they are stored.
+	// Size is the number of bytes as they are stored, compressed, and Sum their
+	// SHA-256.
 	Size int64
 	Sum  [sha256.Size]byte
-	// Location says where it was written.
+	// Location is Target.Location of the file.
 	Location string
 }
 
@@ -60,13 +65,13 @@ type Row struct {
 	Replays        int             `json:"replays,omitempty"`
 	ReplayOf       int64           `json:"replay_of,omitempty"`
 	Headers        json.RawMessage `json:"headers,omitempty"`
-	// Payload comes without the white space between its parts.
+	// Payload is the payload without the white space between its parts.
 	Payload json.RawMessage `json:"payload"`
-	// Digest is a number for all of the row, made by the database.
+	// Digest is a hash of the row that the database makes.
 	Digest int64 `json:"-"`
 }
 
-// fileWriter makes one file: gzip of one JSON object a line.
+// fileWriter makes one file in memory: one JSON object a line, compressed by gzip.
 type fileWriter struct {
 	out    bytes.Buffer
 	gz     *gzip.Writer
@@ -83,6 +88,7 @@ func newFileWriter(number int64) *fileWriter {
 	return w
 }
 
+// add appends a row. Rows come in the order of their ids.
 func (w *fileWriter) add(r *Row) error {
 	if err := w.enc.Encode(r); err != nil {
 		return fmt.Errorf("encode event %d: %w", r.ID, err)
@@ -96,7 +102,7 @@ func (w *fileWriter) add(r *Row) error {
 	return nil
 }
 
-// close ends the file.
+// close ends the file and returns it without a location, and its bytes.
 func (w *fileWriter) close() (File, []byte, error) {
 	if err := w.gz.Close(); err != nil {
 		return File{}, nil, fmt.Errorf("compress: %w", err)
@@ -108,6 +114,10 @@ func (w *fileWriter) close() (File, []byte, error) {
 	return w.file, content, nil
 }
 
+// ArchiveName is the name of the table that is partition number of the archive, in
+// the schema outbox.
+func ArchiveName(number int64) string { return fmt.Sprintf("archive_p%06d", number) }
+
 // Key names a file below the prefix:
 //
 //	archive_p000012/0000000012000000-0000000012049999-5f16ac20d9a1.jsonl.gz
@@ -116,27 +126,29 @@ func (w *fileWriter) close() (File, []byte, error) {
 // of the SHA-256 of the file: the same rows have the same key, and other rows
 // another. Keys sort as the ids do.
 func Key(f *File) string {
-	return fmt.Sprintf("archive_p%06d/%019d-%019d-%s.jsonl.gz", f.Number, f.From, f.To, hex.EncodeToString(f.Sum[:6]))
+	return fmt.Sprintf("%s/%019d-%019d-%s.jsonl.gz", ArchiveName(f.Number), f.From, f.To, hex.EncodeToString(f.Sum[:6]))
 }
 
 // Exporter writes archived rows to files.
 type Exporter struct {
-	// Store is read from. Required.
+	// Store has the rows. Required.
 	Store Rows
-	// Target is written to. Required.
+	// Target takes the files. Required.
 	Target Target
-	// Prefix begins all keys. Defaults to none.
+	// Prefix begins all keys. It may be empty.
 	Prefix string
-	// Rows and Bytes bound a file as in Config. Required.
+	// Rows and Bytes bound a file as ExportRows and ExportBytes of [Config] do.
+	// Required.
 	Rows, Bytes int
 }
 
-// pageRows bounds what one statement reads for a file.
+// pageRows is the most rows that one statement reads for a file.
 const pageRows = 1_000
 
-// File writes the next file of a partition, of rows from the id on, and stops
-// before the first that was sent at before or later; a zero time never stops.
-// It returns no file when there is no row to write.
+// File writes the next file of a partition, with rows from the id from on, up to
+// the first row that was sent at the time before or later; a zero time has no such
+// row. It returns no file when there is no row to write. whole reports that the
+// partition has no rows behind those of the file.
 func (e *Exporter) File(ctx context.Context, number, from int64, before time.Time) (file *File, whole bool, err error) {
 	w := newFileWriter(number)
 	next, young, full := from, false, false

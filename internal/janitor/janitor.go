@@ -9,19 +9,20 @@ import (
 )
 
 const (
-	// listLimit bounds the partitions looked at in one run: each is locked.
+	// listLimit is the most partitions of one run: to look at one locks it.
 	listLimit = 100
-	// cleanLimit bounds the rows that one statement deletes.
+	// cleanLimit is the most rows that one statement deletes.
 	cleanLimit = 1_000
-	// relayRetention is how long the row of a dead relay is kept for others to
-	// see.
+	// relayRetention is how long the row of a relay stays, for outbox status,
+	// after its lease lapsed.
 	relayRetention = time.Hour
-	// tidyTimeout bounds what is done after the time of a run.
+	// tidyTimeout is the longest time that unsealing a partition may take after
+	// the end of a run.
 	tidyTimeout = 3 * time.Second
 )
 
-// Janitor keeps one outbox. Run may be called again, but not twice at once;
-// several janitors may.
+// Janitor keeps the tables of one outbox. Its Run may be called again, but not
+// concurrently. Several janitors may run on one outbox at the same time.
 type Janitor struct {
 	store Store
 	cfg   Config
@@ -35,29 +36,30 @@ func New(store Store, cfg Config) (*Janitor, error) {
 	return &Janitor{store: store, cfg: cfg.WithDefaults()}, nil
 }
 
-// run is one run.
+// run is one run of a janitor.
 type run struct {
 	store  Store
 	cfg    Config
 	report *Report
+	// until is when the steps have to end: the end of the run less Config.Reserve.
 	until  time.Time
 	sample Sample
 	failed []error
 }
 
-// Run does all there is to do until shortly before the time until, and reports.
-// A step that fails does not stop the others; its error is returned at the end.
+// Run does all steps that there is time for before until, and returns a report.
+// A step that fails does not stop the others; the errors of all are joined.
 func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 	began := time.Now()
 	r := &run{store: j.store, cfg: j.cfg, report: &Report{Findings: []Finding{}}, until: until.Add(-j.cfg.Reserve)}
-	r.all(ctx)
-	r.look(ctx)
+	r.steps(ctx)
+	r.inspect(ctx)
 	r.report.Seconds = time.Since(began).Seconds()
 	for _, err := range r.failed {
 		r.report.Errors = append(r.report.Errors, err.Error())
 	}
 	for _, f := range r.report.Findings {
-		j.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "found what should not be", slog.String("code", f.Code), slog.String("finding", f.Message))
+		j.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "finding", slog.String("code", f.Code), slog.String("message", f.Message))
 	}
 	if j.cfg.Observer != nil {
 		j.cfg.Observer.ObserveJanitor(r.report)
@@ -65,8 +67,8 @@ func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 	return *r.report, errors.Join(r.failed...)
 }
 
-// all does the steps in the order of their urgency.
-func (r *run) all(ctx context.Context) {
+// steps does the steps in the order of their urgency.
+func (r *run) steps(ctx context.Context) {
 	ctx, cancel := context.WithDeadline(ctx, r.until)
 	defer cancel()
 	sample, err := r.store.Sample(ctx)
@@ -90,8 +92,8 @@ func (r *run) all(ctx context.Context) {
 	}
 }
 
-// ok takes note of what failed. A step that ran out of time is gone on with by
-// the next run.
+// ok notes the error of a step and reports whether there was none. A step that ran
+// out of time is no failure: the next run goes on with it.
 func (r *run) ok(name string, err error) bool {
 	if err == nil {
 		return true
@@ -104,8 +106,9 @@ func (r *run) ok(name string, err error) bool {
 	return false
 }
 
-// time reports whether there is some left.
-func (r *run) time() bool {
+// hasTime reports whether a step may begin. When none may, the report says that
+// there is more to do.
+func (r *run) hasTime() bool {
 	if time.Now().Before(r.until) {
 		return true
 	}
@@ -113,10 +116,10 @@ func (r *run) time() bool {
 	return false
 }
 
-// makeAhead makes one partition after the other, each in a transaction of its
-// own, so that nobody waits for more than one.
+// makeAhead makes the partitions that should be ready, each in a transaction of its
+// own, so that a writer that waits for it never waits for more than one.
 func (r *run) makeAhead(ctx context.Context) error {
-	for number := r.sample.Current; number <= r.sample.Current+int64(r.cfg.ahead(r.sample.Rate)) && r.time(); number++ {
+	for number := r.sample.Current; number <= r.sample.Current+int64(r.cfg.ahead(r.sample.Rate)) && r.hasTime(); number++ {
 		_, err := r.patiently(ctx, func() (Outcome, error) {
 			made, err := r.store.Make(ctx, number)
 			if made {
@@ -134,11 +137,13 @@ func (r *run) makeAhead(ctx context.Context) error {
 	return nil
 }
 
-// ErrLocked is what Partitions.Make returns, wrapped, when somebody uses what it
-// needs for itself alone.
-var ErrLocked = errors.New("somebody uses the table")
+// ErrLocked is what Partitions.Make returns, wrapped, when another transaction has
+// a lock that it needs.
+var ErrLocked = errors.New("another transaction has a lock on the table")
 
-// patiently tries a step again while somebody is in its way.
+// patiently does a step, and repeats it while the outcome is Locked or Busy: up to
+// Config.Attempts times, with growing pauses. It counts a step that stays Locked or
+// Busy in the report.
 func (r *run) patiently(ctx context.Context, step func() (Outcome, error)) (Outcome, error) {
 	pause := r.cfg.RetryMin
 	for attempt := 1; ; attempt++ {
@@ -146,7 +151,7 @@ func (r *run) patiently(ctx context.Context, step func() (Outcome, error)) (Outc
 		if err != nil || outcome != Locked && outcome != Busy {
 			return outcome, err
 		}
-		if attempt == r.cfg.Attempts || !r.time() {
+		if attempt == r.cfg.Attempts || !r.hasTime() {
 			r.report.Locked++
 			r.report.Shared = r.report.Shared || outcome == Busy
 			return outcome, nil
@@ -162,7 +167,8 @@ func (r *run) patiently(ctx context.Context, step func() (Outcome, error)) (Outc
 	}
 }
 
-// clean deletes what was left behind.
+// clean deletes lapsed relays, and dead letters and records of redrives whose
+// retention is over.
 func (r *run) clean(ctx context.Context) error {
 	var failed []error
 	relays, err := r.store.ExpireRelays(ctx, r.sample.At.Add(-relayRetention))
@@ -176,7 +182,7 @@ func (r *run) clean(ctx context.Context) error {
 		{r.cfg.DeadLetterRetention, &r.report.DeadLetters, r.store.DeleteDeadLetters},
 		{r.cfg.ArchiveRetention, &r.report.Redrives, r.store.DeleteRedrives},
 	} {
-		for c.retention > 0 && r.time() {
+		for c.retention > 0 && r.hasTime() {
 			n, err := c.del(ctx, r.sample.At.Add(-c.retention), cleanLimit)
 			*c.count += n
 			if err != nil {
@@ -190,17 +196,18 @@ func (r *run) clean(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// look reads how things stand at the end. It has time of its own.
-func (r *run) look(ctx context.Context) {
+// inspect reads the health of the outbox into the report, and records the end of
+// the run. It takes up to Config.Reserve, also after ctx ended.
+func (r *run) inspect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Reserve)
 	defer cancel()
 	health, err := r.store.Health(ctx, r.cfg.AlarmAge, sampleLimit)
 	if err != nil {
-		r.failed = append(r.failed, fmt.Errorf("look: %w", err))
+		r.failed = append(r.failed, fmt.Errorf("inspect: %w", err))
 		return
 	}
 	r.report.Health = health
-	r.report.Findings = findings(&health, r.report.Held, &r.cfg)
+	r.report.Findings = findings(&health, r.report.PartitionsKept, &r.cfg)
 	if err := r.store.End(ctx); err != nil {
 		r.failed = append(r.failed, fmt.Errorf("end: %w", err))
 	}

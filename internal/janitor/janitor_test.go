@@ -40,7 +40,7 @@ func TestOnlyWhatIsClosedSentAndOldIsArchived(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		prepare func(w *world)
-		held    int64
+		unsent  int64
 	}{
 		"one row is unsent": {func(w *world) {
 			w.sent("25 hours")
@@ -68,7 +68,7 @@ func TestOnlyWhatIsClosedSentAndOldIsArchived(t *testing.T) {
 			w.write(100)
 			c.prepare(w)
 			report := w.run(janitor.Config{})
-			if report.Archived != 0 || report.Moved != 0 || report.Held != c.held {
+			if report.Archived != 0 || report.Moved != 0 || report.PartitionsKept != c.unsent {
 				t.Errorf("report %+v", report)
 			}
 			same(t, w.where(), map[string]int{"outbox.events_p000000": 100})
@@ -113,7 +113,7 @@ func TestAnOpenTransactionKeepsItsPartition(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.exec("update outbox.events set created_at = now() - " + day + " - " + day + " where aggregate_id = 'late'")
-	if report = w.run(janitor.Config{}); report.Archived != 0 || report.Held != 1 {
+	if report = w.run(janitor.Config{}); report.Archived != 0 || report.PartitionsKept != 1 {
 		t.Errorf("after the commit: %+v", report)
 	}
 	same(t, w.where(), map[string]int{"outbox.events_p000000": 101})
@@ -338,10 +338,10 @@ func TestFindingsSayWhatIsWrong(t *testing.T) {
 
 func TestConfigNamesAllFaults(t *testing.T) {
 	t.Parallel()
-	_, err := janitor.New(nil, janitor.Config{
+	err := janitor.Config{
 		Ahead: -1, MaxAhead: 5000, KeepPartitions: -1, MoveLimit: -1, ExportRows: -1, ExportBytes: -1, Attempts: -1,
 		AheadFor: 1, Retention: 1, AlarmAge: 1, RetryMin: 1, Reserve: 1, ArchiveRetention: -1, DeadLetterRetention: -1,
-	})
+	}.Validate()
 	for _, name := range []string{
 		"Ahead", "MaxAhead", "KeepPartitions", "MoveLimit", "ExportRows", "ExportBytes", "Attempts",
 		"AheadFor", "Retention", "AlarmAge", "RetryMin", "Reserve", "ArchiveRetention", "DeadLetterRetention",
@@ -350,13 +350,19 @@ func TestConfigNamesAllFaults(t *testing.T) {
 			t.Errorf("%s is not named in %v", name, err)
 		}
 	}
-	if _, err = janitor.New(nil, janitor.Config{ArchiveRetention: time.Hour}); err == nil {
-		t.Error("an archive that forgets before the events do")
+	for what, cfg := range map[string]janitor.Config{
+		"an archive that forgets before the events do": {ArchiveRetention: time.Hour},
+		"a target for what is never removed":           {Target: newMemoryTarget()},
+	} {
+		fault, ok := errors.AsType[*janitor.FieldError](cfg.Validate())
+		if !ok || fault.Field != "ArchiveRetention" {
+			t.Errorf("%s: %v", what, fault)
+		}
+		if _, err = janitor.New(nil, cfg); err == nil {
+			t.Errorf("New takes %s", what)
+		}
 	}
-	if _, err = janitor.New(nil, janitor.Config{Target: newMemoryTarget()}); err == nil {
-		t.Error("a target for what is never removed")
-	}
-	if _, err = janitor.New(nil, janitor.Config{}); err != nil {
-		t.Error(errors.Unwrap(err))
+	if err = (janitor.Config{}).Validate(); err != nil {
+		t.Error(err)
 	}
 }

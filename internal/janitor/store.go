@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Store is all that a janitor needs of the database. Every call is one
-// transaction, but for Archiver.Seal, which is two.
+// Store is all that a [Janitor] needs of the database. Every call is one
+// transaction, except Archiver.Seal, which is two. Several janitors may call it at
+// the same time.
 type Store interface {
 	Partitions
 	Archiver
@@ -18,70 +19,76 @@ type Store interface {
 	Inspector
 }
 
-// PartitionSize is how many ids a partition is for: the one with the number n has
-// the ids from n*PartitionSize on, below those of the next. It is what the
-// schema's outbox.partition_size() answers.
+// PartitionSize is how many ids a partition is for, which is what the schema's
+// outbox.partition_size() answers: partition n has the ids from n*PartitionSize up to (n+1)*PartitionSize-1.
 const PartitionSize = 1_000_000
 
-// Partitions are the partitions of the events.
+// DefaultPartition is the number that stands for outbox.events_default, the
+// partition of all ids that have no other.
+const DefaultPartition int64 = -1
+
+// Partitions makes and lists the partitions of outbox.events.
 type Partitions interface {
 	// Sample measures how fast ids are drawn.
 	Sample(ctx context.Context) (Sample, error)
-	// Make makes the partition of a number, which is that of the next id or
-	// above it. It answers false when it is there, or when its ids have begun to
-	// go to the default partition.
+	// Make makes the partition of a number, which is that of the last id or
+	// higher, and answers whether it did. It makes nothing when the partition is
+	// there, or when a row with one of its ids is in the default partition. Its
+	// error is ErrLocked, wrapped, when a lock that it needs is taken.
 	Make(ctx context.Context, number int64) (bool, error)
-	// ListEvents returns the oldest partitions in order, limit at most.
+	// ListEvents returns the partitions with the lowest numbers, in their order,
+	// limit at most.
 	ListEvents(ctx context.Context, limit int) ([]EventsPartition, error)
 }
 
 // Sample is how fast ids are drawn.
 type Sample struct {
-	// At is the database's clock.
+	// At is the time by the database's clock.
 	At time.Time
 	// Current is the number of the partition of the id that was drawn last.
 	Current int64
-	// Rate is the highest rate of late, in ids a second.
+	// Rate is the highest rate of late, in ids a second. A rate of the past counts
+	// half as much with every six hours.
 	Rate float64
 }
 
-// EventsPartition is a partition of the events.
+// EventsPartition is a partition of outbox.events.
 type EventsPartition struct {
 	Number int64
-	// Closed: all ids of it were drawn.
+	// Closed means that all ids of the partition were drawn.
 	Closed bool
-	// Archived: the archive has a partition for the same ids.
+	// Archived means that the archive has a partition for the same ids.
 	Archived bool
-	// Sealed: it takes unsent rows no more.
+	// Sealed means that the partition takes no more unsent rows.
 	Sealed bool
-	// Vacant: it has no rows. Unsent: it has unsent rows.
+	// Vacant means that the partition has no rows, Unsent that it has unsent ones.
 	Vacant bool
 	Unsent bool
-	// Newest is when the row with the highest id was sent, zero when it was not
-	// or there is none.
+	// Newest is when the row with the highest id was sent. It is zero when that
+	// row is unsent, and when there is none.
 	Newest time.Time
 }
 
-// Outcome says what came of a step.
+// Outcome is what became of a step.
 type Outcome string
 
-// The outcomes of steps.
+// The outcomes. All but Done mean that the step changed nothing.
 const (
 	// Done: the step was done.
 	Done Outcome = "done"
-	// Busy: another janitor is at work.
+	// Busy: another janitor has the lock of steps.
 	Busy Outcome = "busy"
-	// Locked: somebody uses what the step needs for itself alone.
+	// Locked: another transaction has a lock on a table that the step needs.
 	Locked Outcome = "locked"
-	// Gone: there is no such partition.
+	// Gone: the partition does not exist.
 	Gone Outcome = "gone"
 	// Open: ids of the partition may still be drawn.
 	Open Outcome = "open"
-	// Unsent: the partition has rows that were not sent.
+	// Unsent: the partition has unsent rows.
 	Unsent Outcome = "unsent"
-	// Young: the partition has rows that were sent too late.
+	// Young: the partition has rows that were sent at the given time or later.
 	Young Outcome = "young"
-	// Moved: rows of the partition were moved to the archive already.
+	// Moved: rows of the partition were moved to the archive one by one before.
 	Moved Outcome = "moved"
 	// Full: the partition has rows.
 	Full Outcome = "full"
@@ -91,105 +98,108 @@ const (
 	Changed Outcome = "changed"
 )
 
-// Archiver moves whole partitions to the archive.
+// Archiver makes whole partitions of outbox.events partitions of the archive.
 type Archiver interface {
-	// Seal makes a closed partition refuse rows that are unsent or were sent at
-	// before or later, and reads it to prove that it has none. Done means that
+	// Seal makes a closed partition refuse rows that are unsent, or that were sent
+	// at before or later, and reads it to prove that it has none. Done means that
 	// it is sealed.
 	Seal(ctx context.Context, number int64, before time.Time) (Outcome, error)
-	// Archive makes a sealed partition one of the archive. It returns how long
-	// writers and relays were kept out, those that it waited for in vain
-	// included.
+	// Archive makes a sealed partition one of the archive. It returns for how long
+	// writers and relays were kept out: while it had its locks, and while it
+	// waited for them, also in vain.
 	Archive(ctx context.Context, number int64) (Outcome, time.Duration, error)
-	// Unseal undoes Seal. A partition that is not sealed, or not there, is left.
+	// Unseal undoes Seal. It is done when the partition is not sealed or does not
+	// exist.
 	Unseal(ctx context.Context, number int64) (Outcome, error)
 }
 
-// DefaultPartition stands for the number of the partition that takes what no
-// other does.
-const DefaultPartition int64 = -1
-
-// Mover moves rows to the archive.
+// Mover moves rows of outbox.events to the archive one by one.
 type Mover interface {
-	// MoveSent moves rows of a partition, or of DefaultPartition, that were sent
-	// before the time, from the id on. It looks at limit rows. next is where to
-	// go on, 0 when there is nothing more.
-	MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (m Move, err error)
-	// DropVacant drops a closed partition that has no rows any more.
+	// MoveSent looks at limit rows of a partition, or of DefaultPartition, from
+	// the id from on, and moves those that were sent before the time before.
+	MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (Move, error)
+	// DropVacant drops a closed partition that has no rows. It returns for how
+	// long writers and relays were kept out, as Archive does.
 	DropVacant(ctx context.Context, number int64) (Outcome, time.Duration, error)
 }
 
-// Move is what MoveSent did.
+// Move is what one call of MoveSent did.
 type Move struct {
 	Outcome Outcome
-	Moved   int64
-	Next    int64
+	// Moved is the number of rows that were moved.
+	Moved int64
+	// Next is the from of the next call, 0 when no rows are left to look at.
+	Next int64
 }
 
-// Keeper applies the retention of the archive.
+// Keeper lists the archive and removes rows from it.
 type Keeper interface {
-	// ListArchive returns the oldest partitions of the archive in order, limit
-	// at most.
+	// ListArchive returns the partitions of the archive with the lowest numbers,
+	// in their order, limit at most.
 	ListArchive(ctx context.Context, limit int) ([]ArchivePartition, error)
-	// DropArchived drops a closed partition of which all rows were sent before
-	// the time. With exported it does so only if each of them is in a recorded
-	// file, as it is; else the outcome is Changed.
+	// DropArchived drops a closed partition of which all rows were sent before the
+	// time before. With exported it does so only when every row is in a recorded
+	// file and has not changed since; else the outcome is Changed.
 	DropArchived(ctx context.Context, number int64, before time.Time, exported bool) (Outcome, error)
-	// DeleteArchived deletes rows with ids from from to to that were sent before
-	// the time, limit at most. With exported they must be the rows of one
-	// recorded file, as they are, and all go or none; else the outcome is
-	// Changed.
+	// DeleteArchived deletes rows with ids from from to to, both inside, that were
+	// sent before the time before, and returns how many. Without exported it
+	// deletes limit rows at most. With exported the rows must be those of one
+	// recorded file, unchanged, and it deletes all of them or none; else the
+	// outcome is Changed.
 	DeleteArchived(ctx context.Context, from, to int64, before time.Time, limit int, exported bool) (Outcome, int64, error)
 }
 
-// ArchivePartition is a partition of the archive.
+// ArchivePartition is a partition of outbox.archive.
 type ArchivePartition struct {
 	Number int64
-	// Closed: the events have no partition for the same ids any more.
+	// Closed means that outbox.events has no partition for the same ids any more.
 	Closed bool
-	// Oldest and Newest are when the rows with the lowest and the highest id
-	// were sent, zero without rows.
+	// Oldest and Newest are when the rows with the lowest and the highest id were
+	// sent. Both are zero without rows.
 	Oldest, Newest time.Time
-	// Rows is an estimate.
-	Rows  int64
+	// Rows is the planner's estimate of the number of rows.
+	Rows int64
+	// Bytes is the size on disk, with indexes.
 	Bytes int64
 }
 
-// Files remembers which files rows were exported to.
+// Files records which files the rows of the archive were exported to.
 type Files interface {
-	// ListFiles returns the files of a partition whose rows are still in the
-	// archive, in the order of their ids.
+	// ListFiles returns the recorded files of a partition whose rows are still in
+	// the archive, in the order of their ids.
 	ListFiles(ctx context.Context, number int64) ([]File, error)
-	// RecordFile remembers a file. Recording it again changes nothing.
+	// RecordFile records a file. To record it again changes nothing.
 	RecordFile(ctx context.Context, f File) error
-	// ForgetFiles forgets what ListFiles returns.
+	// ForgetFiles removes the records that ListFiles returns.
 	ForgetFiles(ctx context.Context, number int64) error
 }
 
 // Rows reads the archive.
 type Rows interface {
 	// ReadArchive calls row with the rows of a partition in the order of their
-	// ids, from the id on, limit at most. It ends early and without an error
-	// when row answers false.
+	// ids, from the id from on, limit at most. It ends early when row returns
+	// false or an error, and returns that error.
 	ReadArchive(ctx context.Context, number, from int64, limit int, row func(r *Row) (bool, error)) error
 }
 
-// Cleaner deletes what was left behind.
+// Cleaner deletes rows of the small tables.
 type Cleaner interface {
-	// DeleteDeadLetters deletes events that died before the time, limit at most.
+	// DeleteDeadLetters deletes dead letters that were given up before the time
+	// before, limit at most, and returns how many.
 	DeleteDeadLetters(ctx context.Context, before time.Time, limit int) (int64, error)
-	// DeleteRedrives deletes what was noted of redrives before the time, limit
-	// at most.
+	// DeleteRedrives deletes records of redrives and replays that were made before
+	// the time before, limit at most, and returns how many.
 	DeleteRedrives(ctx context.Context, before time.Time, limit int) (int64, error)
-	// ExpireRelays ends leases that lapsed before the time.
+	// ExpireRelays deletes relays whose leases lapsed before the time before, frees
+	// their shards, and returns how many relays it deleted.
 	ExpireRelays(ctx context.Context, before time.Time) (int64, error)
 }
 
-// Inspector looks at the whole.
+// Inspector reads and records the state of the whole outbox.
 type Inspector interface {
-	// Health reads what an operator should know. Counts stop at limit; alarm is
-	// the age at which an unsent event is stale.
+	// Health reads what an operator should know. Its counts stop at limit. An
+	// unsent event older than alarm counts as stale.
 	Health(ctx context.Context, alarm time.Duration, limit int) (Health, error)
-	// End notes that a run ended.
+	// End records that a run ended, for Health.LastRun.
 	End(ctx context.Context) error
 }

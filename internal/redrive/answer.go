@@ -8,67 +8,69 @@ import (
 // MaxExamples is the most ids that an answer names for one reason.
 const MaxExamples = 5
 
-// Answer is what became of a request. Counts are of events, and of this run
-// only.
+// Answer is what a run did for a request. Its counts are of events, unless their
+// comment says otherwise, and of this run only.
 type Answer struct {
 	Action Action `json:"action"`
 	Source Source `json:"source,omitempty"`
 	DryRun bool   `json:"dry_run,omitempty"`
-	// Queue and Destination are the queues of a redrive from a dead-letter
-	// queue, as they were found.
-	Queue       string `json:"queue,omitempty"`
-	Destination string `json:"destination,omitempty"`
+	// Queue is the name of the dead-letter queue, and SendTo that of the queue
+	// that its messages go to, as both were found. For SourceDLQ only.
+	Queue  string `json:"queue,omitempty"`
+	SendTo string `json:"send_to,omitempty"`
 
-	// Redriven is how many were brought back. From a queue: accepted by the
-	// destination. From the outbox: pending again.
+	// Redriven is how many were brought back. From a queue: accepted by the queue
+	// that they were sent to. From the outbox: pending again. A dry run has none.
 	Redriven int `json:"redriven"`
-	// Released is how many aggregates were taken off hold on request. Those
-	// that a redriven dead letter releases are not counted.
+	// Released is how many aggregates were released for SourceBlocked. Those that
+	// are released because their dead letter was redriven for SourceDeadLetters
+	// are not counted.
 	Released int `json:"released,omitempty"`
-	// Matched is, in a dry run, how many would be brought back.
+	// Matched is how many a dry run would have brought back. For SourceBlocked it
+	// counts aggregates.
 	Matched int `json:"matched,omitempty"`
 	// Skipped is how many the filters left out.
 	Skipped int `json:"skipped"`
-	// Unconfirmed is how many were left because they would break the order of
-	// their aggregate and the request does not confirm that.
+	// Unconfirmed is how many were not brought back because that would break the
+	// order of their aggregate, and the request has no Confirm.
 	Unconfirmed int `json:"unconfirmed"`
-	// OutOfOrder is how many of Redriven are known to be behind later events of
-	// their aggregate, or ahead of earlier ones. Only a confirmed request has
+	// OutOfOrder is how many of Redriven are known to come after later events of
+	// their aggregate, or ahead of earlier ones. Only a request with Confirm has
 	// any.
 	OutOfOrder int `json:"out_of_order"`
-	// Failed is how many could not be brought back, by reason in Failures. They
-	// are where they were.
+	// Failed is how many could not be brought back. They are where they were.
+	// Failures has them by reason.
 	Failed   int       `json:"failed"`
 	Failures []Failure `json:"failures,omitempty"`
-	// GroupsStopped is how many groups, or aggregates, ended with a failure.
-	// What is behind it in the group was left where it is.
+	// GroupsStopped is how many groups of a queue, or aggregates, had a failure.
+	// What comes after the failure in the group stayed where it was.
 	GroupsStopped int `json:"groups_stopped"`
-	// Duplicates is how many of Redriven may be delivered twice, because their
-	// copy in the dead-letter queue could not be deleted.
+	// Duplicates is how many of Redriven may be delivered twice, because they were
+	// sent but could not be deleted from the dead-letter queue.
 	Duplicates int `json:"duplicates,omitempty"`
-	// Unseen is about how many messages of a queue could not be looked at,
-	// because those before them in their group do not match or failed.
+	// Unseen is how many could not be looked at because an earlier one of their
+	// group or aggregate was not brought back. For a queue it is about right.
 	Unseen int `json:"unseen,omitempty"`
-
-	// Hidden is about how many messages of a queue somebody else has received:
-	// another run, or one that was killed.
+	// Hidden is about how many messages of a queue are hidden by another receiver:
+	// a consumer, another run, or one that was killed.
 	Hidden int `json:"hidden,omitempty"`
 
-	// More is true when the run ended before everything was looked at, or when messages
-	// are hidden: send the request again, with Token when there is one.
-	More  bool   `json:"more"`
+	// More is true when the run ended before everything was looked at, or when
+	// Hidden is not zero: the same request goes on, with Token when there is one.
+	More bool `json:"more"`
+	// Token goes into the next request where More is true.
 	Token string `json:"token,omitempty"`
-	// Stopped says why a run ended early.
+	// Stopped is why the run ended early. It is empty when it did not.
 	Stopped Stop `json:"stopped,omitempty"`
-	// Problem is the error that stopped the run.
+	// Problem is the text of the error that ended the run, if one did.
 	Problem string `json:"problem,omitempty"`
-	// Notes say what to know about this answer, above all about order.
+	// Notes explain this answer to a person, above all what it means for order.
 	Notes []string `json:"notes,omitempty"`
 	// Seconds is how long the run took.
 	Seconds float64 `json:"seconds"`
 }
 
-// Stop is the reason for which a run ended early.
+// Stop is why a run ended early.
 type Stop string
 
 // The reasons.
@@ -79,22 +81,24 @@ const (
 	StopLimit Stop = "limit"
 	// StopCanceled: the run was canceled from outside.
 	StopCanceled Stop = "canceled"
-	// StopUnavailable: the source or the destination refuses everything.
+	// StopUnavailable: the database, the dead-letter queue or the queue to send to
+	// refuses everything.
 	StopUnavailable Stop = "unavailable"
-	// StopHeld: too many messages are held back that do not match.
-	StopHeld Stop = "held"
+	// StopTooManyHidden: the run keeps as many messages hidden as it may, because they
+	// do not pass the filters or stand behind a failure.
+	StopTooManyHidden Stop = "too_many_hidden"
 )
 
 // Failure is one reason for which events could not be brought back.
 type Failure struct {
-	// Reason is a code, such as "MessageTooLong".
+	// Reason is a code, such as "MessageTooLong": the broker's or the engine's.
 	Reason string `json:"reason"`
 	// Text is the first error of that reason, for people.
 	Text string `json:"text"`
 	// Count is the number of events.
 	Count int `json:"count"`
-	// Examples are ids of up to MaxExamples of them: event ids, and message ids
-	// of what has none.
+	// Examples are the ids of up to MaxExamples of the events: event ids, or
+	// message ids where a message names no event.
 	Examples []string `json:"examples"`
 }
 

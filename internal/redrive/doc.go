@@ -1,9 +1,13 @@
-// Package redrive brings back what was put aside: messages of a dead-letter
-// queue, dead letters and held aggregates of the outbox, and events that were
-// sent already.
+// Package redrive is the vocabulary of bringing events back: messages of a
+// dead-letter queue, dead letters and blocked aggregates of the outbox, and events
+// that were sent already.
 //
-// [Request] says what, [Answer] what became of it. Both have the same form for
-// all sources, as JSON in and out of the function and as flags of the command
-// line. The engine for dead-letter queues is [Queues]; it knows contracts only,
-// and neither AWS nor PostgreSQL.
+// A [Request] says which events, and an [Answer] what became of them. Both have
+// one form for all sources, as JSON of the function dlq-redrive and as flags and
+// output of the command line. [Engines] picks the engine that answers a request;
+// the engines are the packages below this one:
+//
+//	dlq     from a dead-letter queue; sqsdlq connects it to SQS
+//	rows    from outbox.dead_letters and outbox.blocked
+//	replay  copies of sent events
 package redrive

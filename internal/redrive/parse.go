@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"reflect"
 	"strings"
 	"time"
 
@@ -36,8 +37,8 @@ func Parse(data []byte) (Request, error) {
 		r.set(&f, m.name, m.value)
 	}
 	if len(f) > 0 {
-		// What could not be read is not set, so only what does not follow from
-		// that is added.
+		// A field that could not be read is not set: a fault that Validate finds
+		// with it follows from that, and is left out.
 		var missing *FieldError
 		for _, fault := range split(r.Validate()) {
 			if errors.As(fault, &missing) && !f.names(missing.Field) {
@@ -52,7 +53,7 @@ func Parse(data []byte) (Request, error) {
 	return r.Defaults(), nil
 }
 
-// set decodes the value of one field.
+// set decodes the value of the field of that name into the request.
 func (r *Request) set(f *faults, name string, value json.RawMessage) {
 	switch name {
 	case "action":
@@ -61,10 +62,12 @@ func (r *Request) set(f *faults, name string, value json.RawMessage) {
 		r.Source = Source(f.text(name, value))
 	case "queue":
 		r.Queue = f.text(name, value)
-	case "destination":
-		r.Destination = f.text(name, value)
+	case "send_to":
+		r.SendTo = f.text(name, value)
 	case "redirect":
 		r.Redirect = f.text(name, value)
+	case "destination":
+		r.Destination = f.text(name, value)
 	case "event_ids":
 		r.EventIDs = f.ids(name, value)
 	case "aggregate_type":
@@ -84,7 +87,7 @@ func (r *Request) set(f *faults, name string, value json.RawMessage) {
 	case "limit":
 		n := f.integer(name, value)
 		if n == 0 && !f.names(name) {
-			f.add(name, "is zero: leave it out for no limit, or use dry_run to bring nothing back")
+			f.add(name, "is zero: leave it out for no limit, or use `dry_run` to bring nothing back")
 		}
 		r.Limit = int(min(n, math.MaxInt))
 	case "rate":
@@ -103,22 +106,36 @@ func (r *Request) set(f *faults, name string, value json.RawMessage) {
 	case "interleave":
 		r.Interleave = f.flag(name, value)
 	default:
-		f.add(name, "is not a field of a request")
+		f.add(name, "is not a field of a request: the fields are %s", strings.Join(fieldNames(), ", "))
 	}
 }
 
+// fieldNames returns the names that the fields of a request have in JSON, in the
+// order of the struct.
+func fieldNames() []string {
+	var names []string
+	for f := range reflect.TypeFor[Request]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return names
+}
+
+// text decodes a string. Faults are added to f, here and below.
 func (f *faults) text(name string, value json.RawMessage) string {
 	var s string
 	switch {
 	case json.Unmarshal(value, &s) != nil:
 		f.add(name, "is not a string")
 	case s == "":
-		// A script with an empty variable must not bring everything back.
+		// An empty filter would pass every event: a script with an empty variable
+		// must not bring everything back.
 		f.add(name, "is empty: leave it out, or say what is meant")
 	}
 	return s
 }
 
+// flag decodes a boolean.
 func (f *faults) flag(name string, value json.RawMessage) bool {
 	var b bool
 	if json.Unmarshal(value, &b) != nil {
@@ -127,6 +144,7 @@ func (f *faults) flag(name string, value json.RawMessage) bool {
 	return b
 }
 
+// integer decodes a whole number.
 func (f *faults) integer(name string, value json.RawMessage) int64 {
 	var n int64
 	if json.Unmarshal(value, &n) != nil {
@@ -135,6 +153,7 @@ func (f *faults) integer(name string, value json.RawMessage) int64 {
 	return n
 }
 
+// time decodes a time of RFC 3339.
 func (f *faults) time(name string, value json.RawMessage) time.Time {
 	s := f.text(name, value)
 	if f.names(name) {
@@ -148,6 +167,7 @@ func (f *faults) time(name string, value json.RawMessage) time.Time {
 	return t
 }
 
+// ids decodes a list of event ids.
 func (f *faults) ids(name string, value json.RawMessage) []uuid.UUID {
 	var texts []string
 	if json.Unmarshal(value, &texts) != nil {
@@ -169,6 +189,7 @@ func (f *faults) ids(name string, value json.RawMessage) []uuid.UUID {
 	return ids
 }
 
+// names reports whether a fault of the field was found.
 func (f *faults) names(field string) bool {
 	for _, err := range *f {
 		var fe *FieldError
@@ -179,7 +200,7 @@ func (f *faults) names(field string) bool {
 	return false
 }
 
-// split takes apart what Validate joined.
+// split returns the single errors of an error of Validate.
 func split(err error) []error {
 	for err != nil {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
@@ -190,6 +211,7 @@ func split(err error) []error {
 	return nil
 }
 
+// member is a field of a JSON object.
 type member struct {
 	name  string
 	value json.RawMessage
@@ -197,8 +219,9 @@ type member struct {
 
 var errNotObject = errors.New("is not one JSON object")
 
-// members reads the fields of an object and keeps those that come twice, which
-// a struct would hide. Names are told apart by case.
+// members returns the fields of a JSON object in their order. It exists because
+// decoding into a struct drops a field that comes twice, and matches names without
+// regard to case.
 func members(data []byte) ([]member, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if t, err := decoder.Token(); err != nil || t != json.Delim('{') {

@@ -9,35 +9,37 @@ import (
 	"github.com/google/uuid"
 )
 
-// Action says what to do.
+// Action is the kind of a request.
 type Action string
 
 // The actions.
 const (
-	// ActionRedrive brings back what was put aside. It is the default.
+	// ActionRedrive brings back events that were given up or blocked. It is the
+	// default.
 	ActionRedrive Action = "redrive"
 	// ActionReplay sends events again that were sent already.
 	ActionReplay Action = "replay"
 )
 
-// Source says where the events of a redrive are.
+// Source is where the events of a redrive are.
 type Source string
 
 // The sources.
 const (
-	// SourceDLQ is a dead-letter queue of SQS: of a queue, or of a
+	// SourceDLQ is a dead-letter queue of SQS, which belongs to a queue or to a
 	// subscription to a topic.
 	SourceDLQ Source = "dlq"
 	// SourceDeadLetters is the table outbox.dead_letters.
 	SourceDeadLetters Source = "dead_letters"
-	// SourceBlocked is the aggregates on hold, in outbox.blocked.
+	// SourceBlocked is the table outbox.blocked: aggregates that wait behind a
+	// dead letter.
 	SourceBlocked Source = "blocked"
 )
 
 // MaxEventIDs is the most ids that one request may name.
 const MaxEventIDs = 10_000
 
-// MaxText is the longest text of a filter, a queue or a token, in bytes.
+// MaxText is the longest text of a field, in bytes.
 const MaxText = 2048
 
 // MinRate and MaxRate bound the rate of a request, in events per second.
@@ -46,11 +48,12 @@ const (
 	MaxRate = 1_000_000
 )
 
-// Request says what to bring back. The zero value is refused, so nothing is
-// ever brought back that nobody asked for. [Parse] makes it from JSON; those
-// who fill it in themselves call Validate.
+// Request says which events to bring back. The zero value is not valid, so that
+// an empty request brings nothing back. [Parse] makes a request from JSON and
+// validates it; one that is filled in otherwise needs a call of Validate.
 //
-// A filter that is not set lets everything pass. Of several, all must hold.
+// The filters are the fields from EventIDs to IDTo. An event is brought back when
+// it passes all that are set.
 type Request struct {
 	// Action defaults to ActionRedrive.
 	Action Action `json:"action,omitempty"`
@@ -58,58 +61,59 @@ type Request struct {
 	Source Source `json:"source,omitempty"`
 
 	// Queue is the dead-letter queue: its URL, ARN or name. For SourceDLQ only.
-	// Defaults to the queue that the program is configured with.
+	// The function defaults to the queue in OUTBOX_REDRIVE_QUEUE.
 	Queue string `json:"queue,omitempty"`
-	// Destination is, for SourceDLQ, the queue to send to: URL, ARN or name. It
-	// defaults to the queue that failed. For all else it is a filter: the name
-	// of the outbox destination that the events belong to.
-	Destination string `json:"destination,omitempty"`
-	// Redirect is the outbox destination that the events go to instead of their
-	// own. For SourceDeadLetters, where it breaks order and needs Confirm, and
-	// for ActionReplay.
+	// SendTo is the queue that the messages of Queue go to: its URL, ARN or name.
+	// For SourceDLQ only. Defaults to the queue that failed.
+	SendTo string `json:"send_to,omitempty"`
+	// Redirect is the name of the outbox destination that the events go to
+	// instead of their own. For SourceDeadLetters, where it breaks order and needs
+	// Confirm, and for ActionReplay.
 	Redirect string `json:"redirect,omitempty"`
 
 	// EventIDs are the events to bring back, at most MaxEventIDs.
 	EventIDs []uuid.UUID `json:"event_ids,omitempty"`
-	// AggregateType is the type of the aggregates.
+	// Destination is the name of the outbox destination that the events belong
+	// to. Not for SourceDLQ: a message does not carry it.
+	Destination string `json:"destination,omitempty"`
+	// AggregateType is the type of the aggregates that the events belong to.
 	AggregateType string `json:"aggregate_type,omitempty"`
 	// AggregateID is the id of one aggregate. It needs AggregateType.
 	AggregateID string `json:"aggregate_id,omitempty"`
 	// EventType is the type of the events.
 	EventType string `json:"event_type,omitempty"`
-	// From and To bound the time at which the event was written, created_at:
-	// from From on, and before To. As JSON they are RFC 3339.
+	// From and To bound the column created_at, the time at which the event was
+	// written: at From or later, and before To. As JSON they are RFC 3339.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
-	// IDFrom and IDTo bound the id of the row, which messages carry as their
-	// attribute sequence. Both are inside.
+	// IDFrom and IDTo are the lowest and the highest id of the event's row, which
+	// messages carry as the attribute sequence.
 	IDFrom int64 `json:"id_from,omitempty"`
 	IDTo   int64 `json:"id_to,omitempty"`
 
-	// Limit is the most events to bring back in this run. Defaults to no limit
-	// but the time of the run.
+	// Limit is the most events to bring back in this run. Zero is no limit.
 	Limit int `json:"limit,omitempty"`
-	// Rate is the most events brought back per second. Defaults to as many as
-	// the destination takes.
+	// Rate is the most events to bring back per second. Zero is no limit.
 	Rate float64 `json:"rate,omitempty"`
 	// DryRun changes nothing and answers how many events would be brought back.
 	DryRun bool `json:"dry_run,omitempty"`
-	// Confirm allows what breaks the order of an aggregate: to bring back an
-	// event although later ones of its aggregate went on, or although earlier
-	// ones that the filters leave out stay behind. Without it such events are
-	// left where they are, and counted as unconfirmed.
+	// Confirm allows what breaks the order of an aggregate: to bring an event
+	// back after later events of its aggregate, or ahead of earlier ones that the
+	// filters leave out. Without it such events stay where they are, and are
+	// counted as unconfirmed. For SourceBlocked it releases the aggregate without
+	// its dead letter.
 	Confirm bool `json:"confirm,omitempty"`
-	// Token goes on where an earlier run with the same request ended: the token
-	// of its answer. A dead-letter queue needs none: what was brought back is
-	// not in it any more. Of a replay it is a UUID, under which the replay keeps
-	// the filters that it began with.
+	// Token is the token of the answer of an earlier run with the same request:
+	// this run goes on where that one ended. A replay's token is a UUID, under
+	// which the database keeps the filters that the replay began with. Not for
+	// SourceDLQ: what a run brought back is no longer in the queue.
 	Token string `json:"token,omitempty"`
-	// Interleave lets replayed events mix with new events of their aggregates.
+	// Interleave lets new events of an aggregate come between its replayed ones.
 	// For ActionReplay only.
 	Interleave bool `json:"interleave,omitempty"`
 }
 
-// Defaults returns the request with its defaults filled in.
+// Defaults returns the request with its action filled in.
 func (r Request) Defaults() Request {
 	if r.Action == "" {
 		r.Action = ActionRedrive
@@ -117,12 +121,10 @@ func (r Request) Defaults() Request {
 	return r
 }
 
-// Filtered reports whether any filter is set. The destination counts as one
-// where it is one.
+// Filtered reports whether any filter is set.
 func (r *Request) Filtered() bool {
-	return len(r.EventIDs) > 0 || r.AggregateType != "" || r.AggregateID != "" || r.EventType != "" ||
-		!r.From.IsZero() || !r.To.IsZero() || r.IDFrom != 0 || r.IDTo != 0 ||
-		r.Source != SourceDLQ && r.Destination != ""
+	return len(r.EventIDs) > 0 || r.Destination != "" || r.AggregateType != "" || r.AggregateID != "" || r.EventType != "" ||
+		!r.From.IsZero() || !r.To.IsZero() || r.IDFrom != 0 || r.IDTo != 0
 }
 
 // Validate returns every fault of the request, each with the name of its field
@@ -139,8 +141,9 @@ func (r *Request) Validate() error {
 	}
 	for _, text := range [...]struct{ field, value string }{
 		{"queue", r.Queue},
-		{"destination", r.Destination},
+		{"send_to", r.SendTo},
 		{"redirect", r.Redirect},
+		{"destination", r.Destination},
 		{"aggregate_type", r.AggregateType},
 		{"aggregate_id", r.AggregateID},
 		{"event_type", r.EventType},
@@ -153,6 +156,7 @@ func (r *Request) Validate() error {
 	return f.join()
 }
 
+// validateKind finds fields that do not go with the action and the source.
 func (r *Request) validateKind(f *faults) {
 	switch r.Defaults().Action {
 	case ActionRedrive:
@@ -161,8 +165,11 @@ func (r *Request) validateKind(f *faults) {
 			if r.Token != "" {
 				f.add("token", "has no meaning for the source dlq: run the same request again to go on")
 			}
+			if r.Destination != "" {
+				f.add("destination", "has no meaning for the source dlq, whose messages do not name their outbox destination: use `send_to` for the queue to send to")
+			}
 		case SourceDeadLetters, SourceBlocked:
-			f.onlyForDLQ(r.Queue)
+			r.validateNoQueue(f)
 		case "":
 			f.add("source", "is missing: use dlq, dead_letters or blocked")
 		default:
@@ -178,15 +185,26 @@ func (r *Request) validateKind(f *faults) {
 		if r.Source != "" {
 			f.add("source", "has no meaning for the action replay: leave it out")
 		}
-		f.onlyForDLQ(r.Queue)
+		r.validateNoQueue(f)
 		if !r.Filtered() && r.Token == "" {
-			f.add("action", "a replay needs a filter: name event_ids, an aggregate, an event_type, a destination or a range")
+			f.add("action", "a replay needs a filter: name `event_ids`, an aggregate, an `event_type`, a `destination` or a range")
 		}
 	default:
 		f.add("action", "%q is neither redrive nor replay", r.Action)
 	}
 }
 
+// validateNoQueue refuses the fields that only the source dlq has.
+func (r *Request) validateNoQueue(f *faults) {
+	if r.Queue != "" {
+		f.add("queue", "has a meaning for the source dlq only")
+	}
+	if r.SendTo != "" {
+		f.add("send_to", "has a meaning for the source dlq only: use `destination` to pick events by their outbox destination, and `redirect` to send them to another one")
+	}
+}
+
+// validateFilters finds filters that no event could pass, and ids that are none.
 func (r *Request) validateFilters(f *faults) {
 	if n := len(r.EventIDs); n > MaxEventIDs {
 		f.add("event_ids", "has %d ids: use at most %d", n, MaxEventIDs)
@@ -195,10 +213,10 @@ func (r *Request) validateFilters(f *faults) {
 		f.add("event_ids", "has an id that is zero")
 	}
 	if r.AggregateID != "" && r.AggregateType == "" {
-		f.add("aggregate_type", "is missing: an aggregate_id needs one")
+		f.add("aggregate_type", "is missing: an `aggregate_id` needs one")
 	}
 	if !r.From.IsZero() && !r.To.IsZero() && !r.From.Before(r.To) {
-		f.add("to", "is not after from")
+		f.add("to", "is not after `from`")
 	}
 	if r.IDFrom < 0 {
 		f.add("id_from", "%d is negative", r.IDFrom)
@@ -207,7 +225,7 @@ func (r *Request) validateFilters(f *faults) {
 		f.add("id_to", "%d is negative", r.IDTo)
 	}
 	if r.IDTo > 0 && r.IDFrom > r.IDTo {
-		f.add("id_to", "%d is less than id_from", r.IDTo)
+		f.add("id_to", "%d is less than `id_from`", r.IDTo)
 	}
 }
 
@@ -215,25 +233,23 @@ func (r *Request) validateFilters(f *faults) {
 type FieldError struct {
 	// Field is the field's name in JSON.
 	Field string
-	// Problem says what is wrong and what would be right.
+	// Problem says what is wrong and what would be right. Names of other fields
+	// stand in backquotes in it.
 	Problem string
 }
 
 // Error implements error.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
+// faults are the errors of the fields of a request, in the order in which they
+// were found.
 type faults []error
 
 func (f *faults) add(field, format string, args ...any) {
 	*f = append(*f, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
 }
 
-func (f *faults) onlyForDLQ(queue string) {
-	if queue != "" {
-		f.add("queue", "has a meaning for the source dlq only")
-	}
-}
-
+// join returns one error of all faults, or nil without any.
 func (f *faults) join() error {
 	if len(*f) == 0 {
 		return nil

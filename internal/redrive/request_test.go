@@ -19,7 +19,7 @@ const someID = "018f3d5e-7a4b-7c2d-8e9f-0a1b2c3d4e5f"
 func TestParseReadsEveryField(t *testing.T) {
 	t.Parallel()
 	got, err := redrive.Parse([]byte(`{
-		"action": "redrive", "source": "dlq", "queue": "orders-dlq.fifo", "destination": "orders.fifo",
+		"action": "redrive", "source": "dlq", "queue": "orders-dlq.fifo", "send_to": "orders.fifo",
 		"event_ids": ["` + someID + `"], "aggregate_type": "order", "aggregate_id": "42", "event_type": "order.placed",
 		"from": "2026-11-01T00:00:00Z", "to": "2026-11-02T00:00:00.5+01:00", "id_from": 7, "id_to": 9223372036854775807,
 		"limit": 100, "rate": 12.5, "dry_run": true, "confirm": true, "token": null, "interleave": false}`))
@@ -27,7 +27,7 @@ func TestParseReadsEveryField(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := redrive.Request{
-		Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, Queue: "orders-dlq.fifo", Destination: "orders.fifo",
+		Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, Queue: "orders-dlq.fifo", SendTo: "orders.fifo",
 		EventIDs: []uuid.UUID{uuid.MustParse(someID)}, AggregateType: "order", AggregateID: "42", EventType: "order.placed",
 		From: time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC), To: got.To, IDFrom: 7, IDTo: math.MaxInt64,
 		Limit: 100, Rate: 12.5, DryRun: true, Confirm: true,
@@ -75,18 +75,23 @@ func TestParseRefuses(t *testing.T) {
 		`{"source":null}`:                  "source: is missing",
 		`{"source":"dlq","token":"x"}`:     "token: ",
 		`{"source":"blocked","queue":"x"}`: "queue: ",
-		`{"source":"dlq","limit":0}`:       "limit: is zero",
-		`{"source":"dlq","rate":0}`:        "rate: is zero",
-		`{"source":"dlq","rate":-1}`:       "rate: -1",
-		`{"source":"dlq","rate":1e999}`:    "rate: ",
-		`{"source":"dlq","event_ids":[]}`:  "event_ids: is an empty list",
-		`{"source":"dlq","event_ids":["00000000-0000-0000-0000-000000000000"]}`:      "event_ids: ",
-		`{"source":"dlq","event_ids":["{` + someID + `}"]}`:                          "event_ids: ",
-		`{"source":"dlq","from":"2026-01-02T00:00:00Z","to":"2026-01-02T00:00:00Z"}`: "to: is not after from",
-		`{"source":"dlq","id_from":9,"id_to":8}`:                                     "id_to: 8 is less",
-		`{"source":"dlq","aggregate_id":"1"}`:                                        "aggregate_type: is missing",
-		`{"source":"dlq","queue":"` + strings.Repeat("q", redrive.MaxText+1) + `"}`:  "queue: has 2049 bytes",
-		`{"action":"replay"}`: "needs a filter",
+		`{"source":"dlq","destination":"orders.fifo"}`:                                           "destination: has no meaning for the source dlq, whose messages do not name their outbox destination: use `send_to`",
+		`{"source":"dead_letters","send_to":"q"}`:                                                "send_to: has a meaning for the source dlq only: use `destination`",
+		`{"source":"blocked","send_to":"q"}`:                                                     "send_to: has a meaning for the source dlq only: use `destination`",
+		`{"action":"replay","event_type":"a","send_to":"q"}`:                                     "send_to: has a meaning for the source dlq only: use `destination`",
+		`{"source":"dlq","Queue":"q"}`:                                                           "Queue: is not a field of a request: the fields are action, source, queue, send_to, redirect, event_ids, destination,",
+		`{"source":"dlq","limit":0}`:                                                             "limit: is zero",
+		`{"source":"dlq","rate":0}`:                                                              "rate: is zero",
+		`{"source":"dlq","rate":-1}`:                                                             "rate: -1",
+		`{"source":"dlq","rate":1e999}`:                                                          "rate: ",
+		`{"source":"dlq","event_ids":[]}`:                                                        "event_ids: is an empty list",
+		`{"source":"dlq","event_ids":["00000000-0000-0000-0000-000000000000"]}`:                  "event_ids: ",
+		`{"source":"dlq","event_ids":["{` + someID + `}"]}`:                                      "event_ids: ",
+		`{"source":"dlq","from":"2026-01-02T00:00:00Z","to":"2026-01-02T00:00:00Z"}`:             "to: is not after `from`",
+		`{"source":"dlq","id_from":9,"id_to":8}`:                                                 "id_to: 8 is less",
+		`{"source":"dlq","aggregate_id":"1"}`:                                                    "aggregate_type: is missing",
+		`{"source":"dlq","queue":"` + strings.Repeat("q", redrive.MaxText+1) + `"}`:              "queue: has 2049 bytes",
+		`{"action":"replay"}`:                                                                    "needs a filter",
 		`{"action":"replay","source":"dlq","event_type":"a"}`:                                    "source: has no meaning",
 		`{"action":"retry","source":"dlq"}`:                                                      "action: ",
 		`{"source":"dlq","event_ids":["` + strings.Repeat(someID+`","`, 10_001) + someID + `"]}`: "event_ids: has 10002 ids",

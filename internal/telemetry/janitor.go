@@ -53,7 +53,7 @@ func janitorMetrics() []metric[janitor.Report] {
 				return r.Health.Xmin.Seconds
 			},
 		},
-		count("PartitionsKept", "full partitions that unsent events keep from the archive", func(r *r) int64 { return r.Held }),
+		count("PartitionsKept", "full partitions that unsent events keep from the archive", func(r *r) int64 { return r.PartitionsKept }),
 		count("PartitionsMade", "partitions made ahead", func(r *r) int64 { return r.Made }),
 		count("PartitionsArchived", "partitions that went to the archive as a whole", func(r *r) int64 { return r.Archived }),
 		count("PartitionsDropped", "partitions that were empty after their rows were moved", func(r *r) int64 { return r.Dropped }),

@@ -30,7 +30,7 @@ func TestAFullJanitorReportHasEveryMetricOfTheTable(t *testing.T) {
 			Made: 101, Archived: 102, Moved: 103, Dropped: 104, Expired: 105, ExpiredRows: 106, Files: 107, FileRows: 108,
 			FileBytes: 109, DeadLetters: 110, Redrives: 111, Relays: 112, Locked: 113,
 		},
-		More: true, Held: 114, LockedSeconds: 0.115, Errors: make([]string, 16),
+		More: true, PartitionsKept: 114, LockedSeconds: 0.115, Errors: make([]string, 16),
 		Findings: []janitor.Finding{{Code: "a"}, {Code: "b"}},
 		Health: janitor.Health{
 			PartitionsAhead: 201, Unsent: 202, Behind: 203, Stale: 204, OldestSeconds: 205, DefaultRows: 206, Blocked: 207, BlockedSeconds: 208,

@@ -209,7 +209,7 @@ func (w *world) redrive(ctx context.Context) error {
 	// On AWS the redrive finds the destination by itself. ministack has no
 	// ListDeadLetterSourceQueues.
 	event := map[string]any{
-		"source": "dlq", "queue": w.outputs["AuditDeadLettersArn"], "destination": w.outputs["AuditQueueArn"],
+		"source": "dlq", "queue": w.outputs["AuditDeadLettersArn"], "send_to": w.outputs["AuditQueueArn"],
 	}
 	if err := w.sam.invoke(ctx, stack, "RedriveFunction", event, &answer); err != nil {
 		return err

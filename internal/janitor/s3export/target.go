@@ -30,7 +30,7 @@ var _ janitor.Target = (*Target)(nil)
 func New(client *s3.Client, bucket string) *Target { return &Target{client: client, bucket: bucket} }
 
 // Put implements [janitor.Target]. S3 computes the SHA-256 of what it received
-// and refuses the object when it is another
+// and refuses the object when it differs from sum
 // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
 func (t *Target) Put(ctx context.Context, key string, content []byte, sum [sha256.Size]byte) error {
 	_, err := t.client.PutObject(ctx, &s3.PutObjectInput{

@@ -12,36 +12,37 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// Defaults of Config.
+// The defaults of Config.
 const (
 	DefaultAggregateLimit = 1_000
 	DefaultSearchLimit    = 10_000
 	DefaultBatch          = 100
 )
 
-// Config sets an [Engine] up. Zero fields take the default named in their
-// comment.
+// Config sets an [Engine] up. A field that is zero takes its default.
 type Config struct {
-	// RequestID says in the history of an event who replayed it. Defaults to
+	// RequestID names the request in the history of each event. Defaults to
 	// "unknown".
 	RequestID string
-	// AggregateLimit is the most events of one aggregate: writers that lock it wait
-	// while they are copied, about 50 µs for each of 1 KB. An aggregate that has
-	// more fails; a replay that interleaves takes it. Defaults to 1,000.
+	// AggregateLimit is the most events of one aggregate that a replay copies in
+	// order. Writers that lock the aggregate wait while its events are copied,
+	// about 50 µs for each event of 1 KB. An aggregate with more events fails,
+	// unless the request interleaves. Defaults to [DefaultAggregateLimit].
 	AggregateLimit int
-	// SearchLimit is the most rows that one call looks at. Defaults to 10,000.
+	// SearchLimit is the most rows that one call looks at. Defaults to
+	// [DefaultSearchLimit].
 	SearchLimit int
-	// Batch is the most events of one transaction of a replay that interleaves.
-	// Defaults to 100.
+	// Batch is the most events in one transaction of a replay that interleaves.
+	// Defaults to [DefaultBatch].
 	Batch int
-	// Progress, when not nil, is told after each transaction what the answer is
-	// by then and how far the replay is. The first call comes before anything is
-	// copied, with the token to go on with. It is called by Run's goroutine.
+	// Progress, when not nil, is called after each transaction, by the goroutine
+	// of Run, with the answer and the progress so far. The first call comes before
+	// anything is copied, and its answer has the token to go on with.
 	Progress func(a redrive.Answer, p Progress)
 }
 
-// Engine replays events. It is safe for concurrent use, and so are several of
-// them on one outbox.
+// Engine replays events. It is safe for concurrent use, and several engines may
+// work on one outbox.
 type Engine struct {
 	store Store
 	cfg   Config
@@ -70,15 +71,17 @@ func New(store Store, cfg Config) (*Engine, error) {
 	return &Engine{store: store, cfg: cfg}, errors.Join(faults...)
 }
 
-// Run does what r asks until it is done, ctx ends, the time is until, or r's
-// limit is reached; aggregates are copied whole, so it may exceed the limit by
-// less than one of them. The answer of a run that ended early has the token that
-// the same replay goes on with, whatever filters come with it.
+// Run implements [redrive.Engine]. It ends when all events of the replay are
+// copied, and early when ctx ends, the time is until, the limit of r is reached or
+// the store fails. An aggregate is copied whole, so the run may exceed the limit by
+// less than one aggregate. The answer of a run that ended early has a token, with
+// which the same replay goes on; filters that come with the token are ignored then.
 //
-// With a token that no replay has, and filters, the replay begins under that
-// token: a caller who chose it can always go on. Run refuses, with an error,
-// only a request that is not valid, or a token that is no UUID, or that no
-// replay has and that comes without filters ([ErrNotFound]).
+// A token that no replay has, together with filters, begins the replay under that
+// token, so that a caller that chose the token can go on although it lost the
+// answer. Run returns an error only for a request that is not valid, a token that
+// is no UUID, and a token that no replay has and that comes without filters
+// ([ErrNotFound]).
 func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	r = r.Defaults()
 	if err := r.Validate(); err != nil {
@@ -105,7 +108,7 @@ func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (r
 	return run.finish(ctx, err), nil
 }
 
-// run is a request under way.
+// run is one run of the engine.
 type run struct {
 	*Engine
 	request  redrive.Request
@@ -116,7 +119,7 @@ type run struct {
 	until    time.Time
 }
 
-// identify names the replay: by the token, or anew.
+// identify sets the id of the replay: the token, or a new one.
 func (r *run) identify() (err error) {
 	if r.request.Token == "" {
 		r.id, err = uuid.NewV7()
@@ -131,31 +134,23 @@ func (r *run) identify() (err error) {
 	return nil
 }
 
-// ends says whether nothing more may begin, and notes why.
-func (r *run) ends(ctx context.Context) bool {
-	switch {
-	case ctx.Err() != nil:
-		r.answer.Stopped = redrive.StopCanceled
-	case !time.Now().Before(r.until):
-		r.answer.Stopped = redrive.StopTime
-	case r.request.Limit > 0 && r.answer.Redriven >= r.request.Limit:
-		r.answer.Stopped = redrive.StopLimit
-	default:
-		return false
-	}
-	return true
+// ended reports whether nothing more may begin, and notes why.
+func (r *run) ended(ctx context.Context) bool {
+	r.answer.Stopped = r.request.Ended(ctx, r.until, r.answer.Redriven)
+	return r.answer.Stopped != ""
 }
 
-func (r *run) tell() {
+// report calls Config.Progress.
+func (r *run) report() {
 	if r.cfg.Progress != nil {
 		r.cfg.Progress(r.answer, r.progress)
 	}
 }
 
-// replay searches and copies. It returns nil at the end and when the run ends
-// early, which Stopped says.
+// replay searches and copies. It returns nil when the replay is complete, and when
+// the run ended early with Stopped set.
 func (r *run) replay(ctx context.Context) error {
-	if r.ends(ctx) {
+	if r.ended(ctx) {
 		return nil
 	}
 	if r.request.Filtered() {
@@ -164,7 +159,7 @@ func (r *run) replay(ctx context.Context) error {
 		}
 	}
 	for !r.progress.Searched {
-		if r.ends(ctx) {
+		if r.ended(ctx) {
 			return nil
 		}
 		p, err := r.store.FindReplay(ctx, r.id, r.cfg.SearchLimit)
@@ -172,13 +167,13 @@ func (r *run) replay(ctx context.Context) error {
 			return err //nolint:wrapcheck // the store names the operation
 		}
 		r.progress = p
-		r.tell()
+		r.report()
 	}
 	limit := r.cfg.AggregateLimit
 	if r.request.Interleave {
 		limit = min(limit, r.cfg.Batch)
 	}
-	for !r.ends(ctx) {
+	for !r.ended(ctx) {
 		step, err := r.store.CopyReplay(ctx, r.id, limit)
 		if err != nil {
 			return err //nolint:wrapcheck // the store names the operation
@@ -186,14 +181,17 @@ func (r *run) replay(ctx context.Context) error {
 		if step.Outcome == Ended {
 			return nil
 		}
+		before := r.answer.Redriven
 		r.take(&step)
-		r.tell()
-		r.pause(ctx, step.Count)
+		r.report()
+		if r.answer.Stopped = r.request.Pause(ctx, r.answer.Redriven-before, r.until); r.answer.Stopped != "" {
+			return nil
+		}
 	}
 	return nil
 }
 
-// take counts what one step did.
+// take counts what one step did in the answer and the progress.
 func (r *run) take(s *Step) {
 	switch s.Outcome {
 	case Copied:
@@ -205,7 +203,7 @@ func (r *run) take(s *Step) {
 	case Large:
 		r.answer.GroupsStopped++
 		r.answer.Fail("AggregateTooLarge", fmt.Sprintf(
-			"the replay has %d events of the aggregate %s %s, more than the %d that its writers may be kept waiting for: replay it with interleave, or in parts",
+			"the replay has %d events of the aggregate %s %s, more than the %d that its writers may wait for: replay it with interleave, or in parts",
 			s.Count, s.AggregateType, s.AggregateID, r.cfg.AggregateLimit), s.EventID.String())
 		r.addLarge(s.Count - 1) // Fail has counted one
 	case Ended:
@@ -213,7 +211,7 @@ func (r *run) take(s *Step) {
 	r.progress.Failed += s.Count
 }
 
-// addLarge counts n more events of large aggregates.
+// addLarge counts n more failed events of aggregates that are too large.
 func (r *run) addLarge(n int) {
 	r.answer.Failed += n
 	for i := range r.answer.Failures {
@@ -223,27 +221,13 @@ func (r *run) addLarge(n int) {
 	}
 }
 
-// pause waits so long that n events keep to the rate, or until the run ends.
-func (r *run) pause(ctx context.Context, n int) {
-	if r.request.Rate <= 0 {
-		return
-	}
-	wait := time.Duration(float64(n) / r.request.Rate * float64(time.Second))
-	timer := time.NewTimer(min(wait, max(0, time.Until(r.until))))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// count answers a dry run.
+// count answers a dry run: it counts what a replay would find, and writes nothing.
 func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	if r.request.Token != "" {
-		return redrive.Answer{}, &redrive.FieldError{Field: "dry_run", Problem: "has no meaning for a replay that has begun: leave the token out"}
+		return redrive.Answer{}, &redrive.FieldError{Field: "dry_run", Problem: "has no meaning for a replay that has begun: leave the `token` out"}
 	}
 	var after int64
-	for !r.ends(ctx) {
+	for !r.ended(ctx) {
 		found, next, err := r.store.CountReplay(ctx, &r.request, after, r.cfg.SearchLimit)
 		if err != nil {
 			return r.finish(ctx, err), nil
@@ -254,7 +238,7 @@ func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 			return r.finish(ctx, nil), nil
 		}
 		after = next
-		r.tell()
+		r.report()
 	}
 	return r.finish(ctx, nil), nil
 }

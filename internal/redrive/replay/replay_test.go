@@ -159,6 +159,12 @@ func TestLimitRateAndTimeOfAReplay(t *testing.T) {
 		if took := time.Since(began); a.Redriven != 15 || took != 1500*time.Millisecond {
 			t.Errorf("%d events in %v", a.Redriven, took)
 		}
+		began = time.Now()
+		failed := []replay.Step{{Outcome: replay.Large, Count: 1200}, {Outcome: replay.Gone, Count: 1}}
+		a = run(t, &list{steps: failed}, replay.Config{}, redrive.Request{EventType: "e", Rate: 10}, soon())
+		if took := time.Since(began); a.Failed != 1201 || took != 0 {
+			t.Errorf("%d events that were not copied took %v of the rate", a.Failed, took)
+		}
 		a = run(t, &list{steps: copied(5, 5, 5)}, replay.Config{}, redrive.Request{EventType: "e", Limit: 6}, soon())
 		if a.Redriven != 10 || a.Stopped != redrive.StopLimit || !a.More || a.Token == "" {
 			t.Errorf("limit: %+v", a)

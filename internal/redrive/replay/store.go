@@ -1,18 +1,20 @@
-// Package replay sends events again that were sent already: of an aggregate, of
-// a type, of a range of ids or of time, or by their ids. It knows contracts
-// only, no PostgreSQL.
+// Package replay sends events again that were sent already: those of an aggregate,
+// of a type, of a range of ids or of time, or named by their ids. It knows
+// contracts only, no PostgreSQL.
 //
-// A replay first searches for its events and lists them. Then it writes a copy
-// of each: a new row with a new id, the same event id, the next generation of
-// its deduplication id and a mark of what it copies, which the message carries
-// as the attribute outbox-replay. The relay sends the copies like any event; the
-// rows that were sent, and what they say about their delivery, stay as they are.
+// A replay first searches for its events and lists them in a table. Then it writes
+// a copy of each: a new row with a new id, the same event id, the next generation
+// of its deduplication id and the id of the row that it copies, which the message
+// carries as the attribute outbox-replay. The relay sends the copies like any
+// event; the rows that were sent stay as they are.
 //
-// The copies of an aggregate are written in one transaction that holds the lock
-// of the aggregate. Writers that take it as well ([outbox.Enqueuer], with
-// LockAggregates) wait, so that what they write later is also sent later; events
-// of those that do not may come between the copies. List and copies change in the same transactions: a replay
-// that is killed goes on under its id, and copies nothing twice.
+// The copies of an aggregate are written in one transaction that holds the lock of
+// the aggregate. Writers that take the lock as well ([outbox.Enqueuer] with
+// LockAggregates) wait for it, so events that they write later are also sent
+// later. Events of other writers may come between the copies.
+//
+// A transaction that copies events also takes them off the list, so a replay that
+// is killed goes on under its id and copies nothing twice.
 package replay
 
 import (
@@ -24,32 +26,36 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// ErrNotFound means that there is no replay of that id.
+// ErrNotFound is the error for an id that no replay has.
 var ErrNotFound = errors.New("no such replay")
 
-// Searcher finds the events of a replay. Every call is one transaction.
+// Searcher finds the events of a replay. Each call is one transaction.
 type Searcher interface {
-	// CountReplay looks at the next limit rows behind after and counts those
-	// that the request wants. next is where to go on, 0 at the end.
+	// CountReplay looks at limit rows of sent events with ids above after, in
+	// their order, and counts those that pass the filters of r. next is the after
+	// of the next call, 0 when no rows are left.
 	CountReplay(ctx context.Context, r *redrive.Request, after int64, limit int) (found int, next int64, err error)
-	// StartReplay begins the replay of what has been sent by now. One that has
-	// begun stays as it is.
+	// StartReplay begins a replay under the id, of the events that are sent by now
+	// and pass the filters of r. It changes nothing when a replay has the id.
 	StartReplay(ctx context.Context, id uuid.UUID, requestID string, r *redrive.Request) error
-	// FindReplay goes on with the search by limit rows and returns how far the
-	// replay is then, or ErrNotFound.
+	// FindReplay looks at the next limit rows for the replay, lists those that
+	// pass its filters, and returns how far the replay is then. Its error is
+	// ErrNotFound, wrapped, when no replay has the id.
 	FindReplay(ctx context.Context, id uuid.UUID, limit int) (Progress, error)
 }
 
 // Copier copies the events of a replay.
 type Copier interface {
-	// CopyReplay copies the next events of a replay that was searched for, all
-	// of one aggregate, in one transaction: all that the replay has of it, limit
-	// at most; or, when the replay interleaves, those that come next. Of two
-	// callers one waits for the other.
+	// CopyReplay copies events of a replay whose search is over, all of one
+	// aggregate, in one transaction: every event that the replay lists of the
+	// aggregate, or none of them (Large) when they are more than limit. A replay
+	// that interleaves copies those that come next on the list, up to the next
+	// event of another aggregate, limit at most. Calls
+	// for the same replay take turns.
 	CopyReplay(ctx context.Context, id uuid.UUID, limit int) (Step, error)
 }
 
-// Store is both.
+// Store is what an [Engine] needs.
 type Store interface {
 	Searcher
 	Copier
@@ -57,37 +63,42 @@ type Store interface {
 
 // Progress is how far a replay is.
 type Progress struct {
-	// Searched says that all events are listed.
+	// Searched means that the search is over, and all events are listed.
 	Searched bool
-	// Through is the id up to which was searched, Last where the search ends.
+	// Through is the highest id that the search has looked at. The search ends at
+	// the id Last.
 	Through, Last int64
-	// Found, Copied and Failed count events since the replay began.
+	// Found, Copied and Failed count events since the replay began, in all its
+	// runs.
 	Found, Copied, Failed int
 }
 
 // Step is what one call of CopyReplay did.
 type Step struct {
 	Outcome Outcome
-	// Count is the number of events.
+	// Count is the number of events that Outcome is about.
 	Count int
-	// EventID is the first of them, where it is known.
-	EventID       uuid.UUID
+	// EventID is the first of these events, zero where the store does not say.
+	EventID uuid.UUID
+	// AggregateType and AggregateID are the aggregate of these events, empty where
+	// the store does not say.
 	AggregateType string
 	AggregateID   string
 }
 
-// Outcome is what one step did.
+// Outcome is what one call of CopyReplay did.
 type Outcome string
 
 // The outcomes.
 const (
-	// Copied: the events will be sent again.
+	// Copied: the copies of the events are written.
 	Copied Outcome = "copied"
-	// Gone: the event was removed since it was found.
+	// Gone: the event was listed, and removed from the database before it was
+	// copied. It is off the list.
 	Gone Outcome = "gone"
-	// Large: the aggregate has more events than one transaction may copy. None
-	// of them was.
+	// Large: the replay lists more events of the aggregate than one transaction
+	// may copy. None was copied, and all are off the list.
 	Large Outcome = "large"
-	// Ended: nothing is left to copy.
+	// Ended: the list is empty.
 	Ended Outcome = "ended"
 )

@@ -16,22 +16,21 @@ import (
 // DefaultBatch is the most dead letters in one transaction.
 const DefaultBatch = 200
 
-// Config sets an [Engine] up. Zero fields take the default named in their
-// comment.
+// Config sets an [Engine] up. A field that is zero takes its default.
 type Config struct {
-	// RequestID says in the history of an event who redrove it, such as the
-	// name of a person or the id of a Lambda request. Defaults to "unknown".
+	// RequestID names the request in the history of each event, such as the name
+	// of a person or the id of a Lambda request. Defaults to "unknown".
 	RequestID string
 	// Batch is the most dead letters in one transaction. Defaults to
 	// [DefaultBatch].
 	Batch int
-	// Progress, when not nil, is told after each transaction what the answer is
-	// by then. It is called by Run's goroutine.
+	// Progress, when not nil, is called with the answer so far after each
+	// transaction, by the goroutine of Run.
 	Progress func(a redrive.Answer)
 }
 
-// Engine redrives dead letters and releases lanes. It is safe for concurrent
-// use, and so are several of them on one outbox.
+// Engine redrives dead letters and releases blocked lanes. It is safe for
+// concurrent use, and several engines may work on one outbox.
 type Engine struct {
 	store Store
 	cfg   Config
@@ -51,13 +50,14 @@ func New(store Store, cfg Config) (*Engine, error) {
 	return &Engine{store: store, cfg: cfg}, errors.Join(faults...)
 }
 
-// Run does what r asks until it is done, ctx ends, the time is until, or r's
-// limit is reached; then the answer has a token to go on with. It begins no
-// transaction after until. An error of the store ends the run: what was done is
-// in the answer, and nothing else is.
+// Run implements [redrive.Engine]. It ends when nothing is left that the request
+// is about, and early when ctx ends, the time is until, the limit of r is reached
+// or the store fails; then the answer has a token to go on with. It begins no
+// transaction after until. What the answer counts is committed, and nothing else
+// is.
 //
-// Run refuses, with an error, only a request that is not valid, is not for the
-// sources of this package, or has a token that is none.
+// Run returns an error only for a request that is not valid, not for the sources
+// of this package, or has a token that no answer had.
 func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	r = r.Defaults()
 	if err := r.Validate(); err != nil {
@@ -82,37 +82,32 @@ func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (r
 	return run.answer, nil
 }
 
-// run is a request under way.
+// run is one run of the engine.
 type run struct {
 	*Engine
 	request redrive.Request
 	answer  redrive.Answer
 	began   time.Time
-	after   int64
+	// after is the id of the last row that was looked at, 0 before the first.
+	after int64
+	// stopped has the lanes with a failure.
 	stopped map[outbox.Lane]bool
-	// skipped counts the lanes that go on without their dead event.
+	// skipped counts the lanes that go on without their dead letter.
 	skipped int
 }
 
+// loop makes one call of the store after the other until the run ends.
 func (r *run) loop(ctx context.Context, until time.Time) {
 	call := r.store.RedriveDeadLetters
 	if r.request.Source == redrive.SourceBlocked {
 		call = r.store.ReleaseBlocked
 	}
 	for {
-		limit := r.limit()
-		switch {
-		case limit == 0:
-			r.stop(redrive.StopLimit)
-			return
-		case ctx.Err() != nil:
-			r.stop(redrive.StopCanceled)
-			return
-		case !time.Now().Before(until):
-			r.stop(redrive.StopTime)
+		if why := r.request.Ended(ctx, until, r.brought()); why != "" {
+			r.stop(why)
 			return
 		}
-		rows, err := call(ctx, Batch{Request: &r.request, RequestID: r.cfg.RequestID, After: r.after, Limit: limit})
+		rows, err := call(ctx, Batch{Request: &r.request, RequestID: r.cfg.RequestID, After: r.after, Limit: r.limit()})
 		if err != nil {
 			r.answer.Problem = err.Error()
 			if r.stop(redrive.StopUnavailable); ctx.Err() != nil {
@@ -132,15 +127,15 @@ func (r *run) loop(ctx context.Context, until time.Time) {
 		if r.cfg.Progress != nil {
 			r.cfg.Progress(r.answer)
 		}
-		if why := r.pause(ctx, r.brought()-done, until); why != "" {
+		if why := r.request.Pause(ctx, r.brought()-done, until); why != "" {
 			r.stop(why)
 			return
 		}
 	}
 }
 
-// brought counts what the request's limit and rate are about: events, and lanes
-// where they are what is asked for.
+// brought counts what the limit and the rate of the request are about: events, or
+// lanes for SourceBlocked.
 func (r *run) brought() int {
 	if r.request.Source == redrive.SourceBlocked {
 		return r.answer.Released + r.answer.Matched
@@ -160,29 +155,10 @@ func (r *run) limit() int {
 	return limit
 }
 
+// stop notes in the answer why the run ended early, and how to go on.
 func (r *run) stop(why redrive.Stop) {
 	r.answer.Stopped, r.answer.More = why, true
 	r.answer.Token = strconv.FormatInt(r.after, 10)
-}
-
-// pause waits so long that n events keep to the rate, and says why the run ends
-// if it does. A dry run does not wait.
-func (r *run) pause(ctx context.Context, n int, until time.Time) redrive.Stop {
-	if r.request.Rate <= 0 || n == 0 || r.request.DryRun {
-		return ""
-	}
-	wait := time.Duration(float64(n) / r.request.Rate * float64(time.Second))
-	if time.Until(until) <= wait {
-		return redrive.StopTime
-	}
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return ""
-	case <-ctx.Done():
-		return redrive.StopCanceled
-	}
 }
 
 // take counts what became of one row.
@@ -216,11 +192,12 @@ func (r *run) take(row *Row) {
 	case Archiving:
 		r.fail(row, "Archiving", "the partition of its id is being archived: try again in a minute")
 	case Refused:
-		r.fail(row, "Refused", "outbox.events refuses the row as it is: see why it was given up, and mend it with SQL")
+		r.fail(row, "Refused", "outbox.events refuses the row as it is: see why it was given up, and correct it with SQL")
 	case Gone:
 	}
 }
 
+// fail counts a failure of the row, and stops its lane.
 func (r *run) fail(row *Row, reason, text string) {
 	r.answer.Fail(reason, text, row.EventID.String())
 	if !r.stopped[row.Lane] {
@@ -229,7 +206,8 @@ func (r *run) fail(row *Row, reason, text string) {
 	}
 }
 
-// finish says what there is to know about the answer.
+// finish completes the answer: its notes, and no token where there is nothing to
+// go on with.
 func (r *run) finish() {
 	a := &r.answer
 	if !a.More {
@@ -246,6 +224,6 @@ func (r *run) finish() {
 	} else {
 		note(a.OutOfOrder, "%d of the events come after later ones of their aggregate, or go elsewhere: the order of their aggregates is broken there")
 	}
-	note(a.Unconfirmed, "%d events were left dead: their aggregates went on without them, or have earlier ones that are dead, and redriving them breaks the order; confirm to do so")
-	note(r.skipped, "%d aggregates go on without their dead event, which stays in outbox.dead_letters")
+	note(a.Unconfirmed, "%d events stay dead letters: their aggregates went on without them, or have earlier dead letters, and redriving them breaks the order; confirm to do so")
+	note(r.skipped, "%d aggregates go on without their dead letter, which stays in outbox.dead_letters")
 }

@@ -1,4 +1,3 @@
-// Package sqsdlq connects package redrive to dead-letter queues of SQS: it finds
-// the queue that a dead-letter queue belongs to, receives and deletes there, and
-// sends to the other.
+// Package sqsdlq implements the contracts of package dlq for queues of SQS: it
+// finds the queue that failed, receives, hides, sends and deletes.
 package sqsdlq

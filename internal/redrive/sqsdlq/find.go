@@ -15,12 +15,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Messages is the part of [sqs.Client] that a route needs. Give it no retries of
-// its own: package redrive repeats the calls that may be repeated.
+// Messages is the part of [sqs.Client] that a route needs. The client must not
+// retry by itself: the engine repeats calls, and knows what may be repeated.
 type Messages interface {
 	QueueClient
 	TargetClient
@@ -39,68 +39,67 @@ type SNS interface {
 	GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput, opts ...func(*sns.Options)) (*sns.GetSubscriptionAttributesOutput, error)
 }
 
-// Finder finds the route of a redrive. It is safe for concurrent use.
+// Finder finds routes. It is safe for concurrent use.
 type Finder struct {
-	// SQS and SNS are for finding. They may retry.
+	// SQS and SNS look up queues and subscriptions. These clients may retry.
 	SQS SQS
 	SNS SNS
-	// Messages is for the routes that are found.
+	// Messages receives and sends on the routes that are found.
 	Messages Messages
 }
 
-// ErrNoDestination is returned when the queue to send to is not known: no queue
-// has the dead-letter queue, or several have. The error names these.
-var ErrNoDestination = errors.New("name the queue to send to as destination")
+// ErrNoTarget is returned, wrapped, when the queue that failed is not known: no
+// queue has the dead-letter queue, or several have. The error names them.
+var ErrNoTarget = errors.New("name the queue to send to as `send_to`")
 
-// Find returns the route from a dead-letter queue to the queue that its messages
-// come from:
+// Find returns the route from a dead-letter queue to the queue that failed:
 //
 //   - the one queue whose RedrivePolicy names the dead-letter queue
 //     (ListDeadLetterSourceQueues), or else
 //   - the one queue that subscribes to topics by subscriptions whose
 //     RedrivePolicy names it.
 //
-// A destination that is given is taken instead; then messages are sent as they
-// are in the dead-letter queue. Queues are URLs, ARNs or names. Both must be FIFO.
-func (f *Finder) Find(ctx context.Context, queue, destination string) (redrive.Route, error) {
-	dlq, err := f.describe(ctx, queue)
+// When sendTo is not empty it is that queue instead, and messages go as they are
+// in the dead-letter queue. Queues are URLs, ARNs or names. Both must be FIFO.
+func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, error) {
+	dead, err := f.describe(ctx, queue)
 	if err != nil {
-		return redrive.Route{}, fmt.Errorf("dead-letter queue: %w", err)
+		return dlq.Route{}, fmt.Errorf("dead-letter queue: %w", err)
 	}
-	route := redrive.Route{Queue: NewQueue(f.Messages, dlq.url), Gauge: NewQueue(f.Messages, dlq.url), QueueName: dlq.name()}
-	if dlq.redrives {
+	route := dlq.Route{Queue: NewQueue(f.Messages, dead.url), Gauge: NewQueue(f.Messages, dead.url), QueueName: dead.name()}
+	if dead.redrives {
 		route.Notes = append(route.Notes, "the dead-letter queue has one of its own: every receive counts towards moving a message there")
 	}
 	var target *description
 	switch {
-	case destination != "":
-		target, err = f.describe(ctx, destination)
+	case sendTo != "":
+		target, err = f.describe(ctx, sendTo)
 	default:
-		target, route.Subscriptions, err = f.failed(ctx, dlq)
+		target, route.Subscriptions, err = f.failed(ctx, dead)
 		if err == nil && len(route.Subscriptions) == 0 {
 			route.FailedARN = target.arn
 		}
 	}
 	if err != nil {
-		return redrive.Route{}, fmt.Errorf("destination: %w", err)
+		return dlq.Route{}, fmt.Errorf("queue to send to: %w", err)
 	}
-	if target.arn == dlq.arn {
-		return redrive.Route{}, fmt.Errorf("destination: %s is the dead-letter queue itself", target.name())
+	if target.arn == dead.arn {
+		return dlq.Route{}, fmt.Errorf("queue to send to: %s is the dead-letter queue itself", target.name())
 	}
 	route.Target = NewTarget(f.Messages, target.url, target.messageBytes)
 	route.TargetName = target.name()
 	return route, nil
 }
 
-// failed finds the queue that the messages of the dead-letter queue come from, and
-// the subscriptions that name the dead-letter queue, if it is theirs.
-func (f *Finder) failed(ctx context.Context, dlq *description) (*description, []redrive.Subscription, error) {
+// failed finds the queue that failed: by the redrive policies of queues, or else
+// by those of subscriptions, which it returns too.
+func (f *Finder) failed(ctx context.Context, dead *description) (*description, []dlq.Subscription, error) {
 	var urls []string
-	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dlq.url})
+	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead.url})
 	for sources.HasMorePages() {
 		page, err := sources.NextPage(ctx)
 		if err != nil {
-			return nil, nil, fmt.Errorf("find the queue that failed (or name one as destination): %w", err)
+			return nil, nil, fmt.Errorf("find the queue that failed (or name one as `send_to`): %w", err)
 		}
 		urls = append(urls, page.QueueUrls...)
 	}
@@ -108,31 +107,32 @@ func (f *Finder) failed(ctx context.Context, dlq *description) (*description, []
 		target, err := f.only(ctx, urls, "dead-letter queue of")
 		return target, nil, err
 	}
-	endpoints, subscriptions, err := f.subscribed(ctx, dlq.arn)
+	endpoints, subscriptions, err := f.subscribed(ctx, dead.arn)
 	if err != nil {
-		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as destination): %w", err)
+		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as `send_to`): %w", err)
 	}
 	if len(endpoints) == 0 {
-		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dlq.name(), ErrNoDestination)
+		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dead.name(), ErrNoTarget)
 	}
 	target, err := f.only(ctx, endpoints, "dead-letter queue of subscriptions of")
 	return target, subscriptions, err
 }
 
-// only describes the one queue of refs. With several, it is ErrNoDestination.
+// only describes the one queue of refs, and fails when there are several. The
+// relation of the dead-letter queue to them is for the text of the error.
 func (f *Finder) only(ctx context.Context, refs []string, relation string) (*description, error) {
 	if len(refs) > 1 {
 		slices.Sort(refs)
-		return nil, fmt.Errorf("it is the %s %d queues, %s: %w", relation, len(refs), strings.Join(refs, ", "), ErrNoDestination)
+		return nil, fmt.Errorf("it is the %s %d queues, %s: %w", relation, len(refs), strings.Join(refs, ", "), ErrNoTarget)
 	}
 	return f.describe(ctx, refs[0])
 }
 
 // subscribed returns the queues, by ARN, whose subscriptions have the
 // dead-letter queue, and those subscriptions.
-func (f *Finder) subscribed(ctx context.Context, dlqARN string) ([]string, []redrive.Subscription, error) {
+func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []dlq.Subscription, error) {
 	var endpoints []string
-	var found []redrive.Subscription
+	var found []dlq.Subscription
 	pages := sns.NewListSubscriptionsPaginator(f.SNS, &sns.ListSubscriptionsInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -141,9 +141,9 @@ func (f *Finder) subscribed(ctx context.Context, dlqARN string) ([]string, []red
 		}
 		for i := range page.Subscriptions {
 			s := &page.Subscriptions[i]
-			// The dead-letter queue of a FIFO subscription is FIFO, and the
-			// other way round (SNS developer guide, dead-letter queues). The
-			// attributes of other subscriptions need no look.
+			// A FIFO dead-letter queue belongs to subscriptions of FIFO topics
+			// only (SNS developer guide, dead-letter queues): the attributes of
+			// all others are not read.
 			if aws.ToString(s.Protocol) != "sqs" || !strings.HasSuffix(aws.ToString(s.TopicArn), ".fifo") || !strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:") {
 				continue
 			}
@@ -152,10 +152,10 @@ func (f *Finder) subscribed(ctx context.Context, dlqARN string) ([]string, []red
 				return nil, nil, err
 			}
 			var policy struct{ DeadLetterTargetArn string }
-			if json.Unmarshal([]byte(out.Attributes["RedrivePolicy"]), &policy) != nil || policy.DeadLetterTargetArn != dlqARN {
+			if json.Unmarshal([]byte(out.Attributes["RedrivePolicy"]), &policy) != nil || policy.DeadLetterTargetArn != deadARN {
 				continue
 			}
-			found = append(found, redrive.Subscription{
+			found = append(found, dlq.Subscription{
 				TopicARN: aws.ToString(s.TopicArn), Raw: out.Attributes["RawMessageDelivery"] == "true",
 			})
 			if endpoint := aws.ToString(s.Endpoint); !slices.Contains(endpoints, endpoint) {
@@ -166,21 +166,22 @@ func (f *Finder) subscribed(ctx context.Context, dlqARN string) ([]string, []red
 	return endpoints, found, nil
 }
 
-// description is what is known of a queue.
+// description is what a lookup found out about a queue.
 type description struct {
 	url, arn string
-	// messageBytes is the queue's MaximumMessageSize.
+	// messageBytes is the largest message that the queue takes.
 	messageBytes int
 	// redrives means that the queue has a dead-letter queue of its own.
 	redrives bool
 }
 
-// name is the queue's name, the last part of the ARN.
+// name is the last part of the ARN, for answers and errors.
 func (d *description) name() string { return d.arn[strings.LastIndexByte(d.arn, ':')+1:] }
 
 var errNotFIFO = errors.New("is not FIFO: a standard queue keeps no order, and StartMessageMoveTask of SQS moves its messages as well")
 
-// describe looks a queue up by URL, ARN or name.
+// describe looks a queue up by URL, ARN or name. A queue that is not FIFO is an
+// error.
 func (f *Finder) describe(ctx context.Context, ref string) (*description, error) {
 	d := &description{url: ref}
 	if !strings.HasPrefix(ref, "https://") && !strings.HasPrefix(ref, "http://") {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -37,15 +38,15 @@ func TestQueuesAreFoundByURLNameAndARN(t *testing.T) {
 func TestFindSaysWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.queue(t, "nobodys-dlq.fifo", "")
+	w.queue(t, "unused-dlq.fifo", "")
 	w.queue(t, "shared-dlq.fifo", "")
 	w.queue(t, "a.fifo", "shared-dlq.fifo")
 	w.queue(t, "b.fifo", "shared-dlq.fifo")
 	if _, err := w.sqs.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("standard")}); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct{ queue, destination, want string }{
-		{"nobodys-dlq.fifo", "", "no queue and no subscription"},
+	for _, c := range []struct{ queue, sendTo, want string }{
+		{"unused-dlq.fifo", "", "no queue and no subscription"},
 		{"shared-dlq.fifo", "", "a.fifo"},
 		{"shared-dlq.fifo", "", "b.fifo"},
 		{"absent.fifo", "", "absent.fifo"},
@@ -55,16 +56,28 @@ func TestFindSaysWhatIsMissing(t *testing.T) {
 		{"arn:aws:sns:us-east-1:000000000000:orders.fifo", "", "not the ARN of a queue"},
 		{"arn:aws:sqs:eu-west-1:000000000000:orders-dlq.fifo", "", "account and Region"},
 	} {
-		_, err := w.finder.Find(t.Context(), c.queue, c.destination)
+		_, err := w.finder.Find(t.Context(), c.queue, c.sendTo)
 		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s to %q: error %v, want one with %q", c.queue, c.destination, err, c.want)
+			t.Errorf("%s to %q: error %v, want one with %q", c.queue, c.sendTo, err, c.want)
 		}
 	}
-	if _, err := w.finder.Find(t.Context(), "shared-dlq.fifo", ""); !errors.Is(err, sqsdlq.ErrNoDestination) {
+	if _, err := w.finder.Find(t.Context(), "shared-dlq.fifo", ""); !errors.Is(err, sqsdlq.ErrNoTarget) {
 		t.Errorf("error %v", err)
 	}
 	if _, err := w.finder.Find(t.Context(), "shared-dlq.fifo", "b.fifo"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestARequestWithoutAQueueIsRefused(t *testing.T) {
+	t.Parallel()
+	engine, err := sqsdlq.NewEngine(*newWorld(t).finder, quick())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = engine.Run(t.Context(), redrive.Request{Source: redrive.SourceDLQ}, time.Now().Add(time.Minute))
+	if field, ok := errors.AsType[*redrive.FieldError](err); !ok || field.Field != "queue" {
+		t.Errorf("error %v", err)
 	}
 }
 
@@ -83,7 +96,7 @@ func TestAMessageOfAnotherQueueIsLeft(t *testing.T) {
 	if answer.Redriven != 0 || answer.Failed != 1 || !strings.Contains(failures(&answer), "FailedAtAnotherQueue") {
 		t.Errorf("answer %+v", answer)
 	}
-	if answer = w.run(t, quick(), redrive.Request{Destination: "orders.fifo"}); answer.Redriven != 1 {
+	if answer = w.run(t, quick(), redrive.Request{SendTo: "orders.fifo"}); answer.Redriven != 1 {
 		t.Errorf("answer %+v", answer)
 	}
 }

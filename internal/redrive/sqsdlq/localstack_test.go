@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 )
 
 // An event goes through a topic to two queues. The consumer of one fails on it
@@ -28,7 +29,7 @@ func TestLocalStack(t *testing.T) {
 	w.wait = 2 // topics deliver in the background
 	prefix := "redrive-" + uuid.NewString()[:8]
 	name := func(s string) string { return prefix + s + ".fifo" }
-	dlq := w.queue(t, name("-dlq"), "")
+	dead := w.queue(t, name("-dlq"), "")
 	failing := w.queue(t, name("-failing"), name("-dlq"))
 	other := w.queue(t, name("-other"), "")
 	topic, err := w.sns.CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String(name("")), Attributes: map[string]string{"FifoTopic": "true"}})
@@ -56,10 +57,10 @@ func TestLocalStack(t *testing.T) {
 
 	for round := 1; round <= 2; round++ { // twice inside five minutes
 		w.fail(t, failing)
-		if d := w.depth(t, dlq); d.Visible != 2*each {
+		if d := w.depth(t, dead); d.Visible != 2*each {
 			t.Fatalf("round %d: the dead-letter queue holds %+v", round, d)
 		}
-		route, failed := w.finder.Find(t.Context(), dlq, "")
+		route, failed := w.finder.Find(t.Context(), dead, "")
 		if failed != nil || route.TargetName != name("-failing") {
 			t.Fatalf("route %+v, error %v", route, failed)
 		}
@@ -70,7 +71,7 @@ func TestLocalStack(t *testing.T) {
 		if answer = w.runRoute(t, quick(), redrive.Request{}, route); answer.Redriven != 2*each || answer.Failed != 0 {
 			t.Fatalf("round %d: answer %+v\n%s", round, answer, failures(&answer))
 		}
-		if d := w.depth(t, dlq); d != (redrive.Depth{}) {
+		if d := w.depth(t, dead); d != (dlq.Depth{}) {
 			t.Errorf("the dead-letter queue holds %+v", d)
 		}
 	}
@@ -90,7 +91,7 @@ func TestLocalStack(t *testing.T) {
 	if got := w.drain(t, other); len(got) != 0 {
 		t.Errorf("the other queue got %d messages of the redrive", len(got))
 	}
-	for _, queue := range []string{dlq, failing, other} {
+	for _, queue := range []string{dead, failing, other} {
 		if _, err = w.sqs.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: &queue}); err != nil {
 			t.Error(err)
 		}

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
-	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 )
 
 // QueueClient is the part of [sqs.Client] that a [Queue] needs.
@@ -33,17 +33,17 @@ type Queue struct {
 }
 
 var (
-	_ redrive.DeadQueue = (*Queue)(nil)
-	_ redrive.Gauge     = (*Queue)(nil)
+	_ dlq.Queue = (*Queue)(nil)
+	_ dlq.Gauge = (*Queue)(nil)
 )
 
 // NewQueue returns the queue at url.
 func NewQueue(client QueueClient, url string) *Queue { return &Queue{client: client, url: url} }
 
-// Receive implements [redrive.DeadQueue]. The attempt of in is the
+// Receive implements [dlq.Queue]. The attempt of in is the
 // ReceiveRequestAttemptId: a receive that is repeated with it, after its answer
 // was lost, has the same messages.
-func (q *Queue) Receive(ctx context.Context, in redrive.Receive) ([]redrive.Dead, error) {
+func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, error) {
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &q.url,
 		MaxNumberOfMessages:         int32(in.Max), //nolint:gosec // from 1 to 10
@@ -56,10 +56,10 @@ func (q *Queue) Receive(ctx context.Context, in redrive.Receive) ([]redrive.Dead
 	if err != nil {
 		return nil, fmt.Errorf("receive: %w", err)
 	}
-	received := make([]redrive.Dead, len(out.Messages))
+	received := make([]dlq.Received, len(out.Messages))
 	for i := range out.Messages {
 		m := &out.Messages[i]
-		received[i] = redrive.Dead{
+		received[i] = dlq.Received{
 			MessageID:       aws.ToString(m.MessageId),
 			Receipt:         aws.ToString(m.ReceiptHandle),
 			GroupID:         m.Attributes[string(types.MessageSystemAttributeNameMessageGroupId)],
@@ -74,11 +74,11 @@ func (q *Queue) Receive(ctx context.Context, in redrive.Receive) ([]redrive.Dead
 }
 
 // attributes returns the attributes sorted by name.
-func attributes(from map[string]types.MessageAttributeValue) []redrive.Attribute {
-	list := make([]redrive.Attribute, 0, len(from))
+func attributes(from map[string]types.MessageAttributeValue) []dlq.Attribute {
+	list := make([]dlq.Attribute, 0, len(from))
 	for _, name := range slices.Sorted(maps.Keys(from)) {
 		v := from[name]
-		list = append(list, redrive.Attribute{
+		list = append(list, dlq.Attribute{
 			Name: name, Type: aws.ToString(v.DataType), Value: aws.ToString(v.StringValue), Binary: v.BinaryValue,
 		})
 	}
@@ -91,7 +91,7 @@ func seconds(d time.Duration) int32 {
 	return int32(min((d+time.Second-1)/time.Second, 43_200)) //nolint:gosec // bounded
 }
 
-// Delete implements [redrive.DeadQueue].
+// Delete implements [dlq.Queue].
 func (q *Queue) Delete(ctx context.Context, receipts []string) []error {
 	entries := make([]types.DeleteMessageBatchRequestEntry, len(receipts))
 	for i := range receipts {
@@ -104,7 +104,7 @@ func (q *Queue) Delete(ctx context.Context, receipts []string) []error {
 	return answered(len(receipts), out.Failed, out.Successful, func(e *types.DeleteMessageBatchResultEntry) *string { return e.Id })
 }
 
-// Hide implements [redrive.DeadQueue] with ChangeMessageVisibilityBatch.
+// Hide implements [dlq.Queue] with ChangeMessageVisibilityBatch.
 func (q *Queue) Hide(ctx context.Context, receipts []string, d time.Duration) []error {
 	entries := make([]types.ChangeMessageVisibilityBatchRequestEntry, len(receipts))
 	for i := range receipts {
@@ -148,21 +148,21 @@ func repeated(n int, err error) []error {
 	return errs
 }
 
-// Depth implements [redrive.Gauge]. The numbers are those that SQS calls
+// Depth implements [dlq.Gauge]. The numbers are those that SQS calls
 // approximate: they lag behind by up to a minute (GetQueueAttributes
 // reference).
-func (q *Queue) Depth(ctx context.Context) (redrive.Depth, error) {
+func (q *Queue) Depth(ctx context.Context) (dlq.Depth, error) {
 	visible, hidden := types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{visible, hidden},
 	})
 	if err != nil {
-		return redrive.Depth{}, fmt.Errorf("count: %w", err)
+		return dlq.Depth{}, fmt.Errorf("count: %w", err)
 	}
-	var d redrive.Depth
+	var d dlq.Depth
 	for name, to := range map[types.QueueAttributeName]*int{visible: &d.Visible, hidden: &d.Hidden} {
 		if *to, err = strconv.Atoi(out.Attributes[string(name)]); err != nil {
-			return redrive.Depth{}, fmt.Errorf("count: %s: %w", strings.ToLower(string(name)), err)
+			return dlq.Depth{}, fmt.Errorf("count: %s: %w", strings.ToLower(string(name)), err)
 		}
 	}
 	return d, nil

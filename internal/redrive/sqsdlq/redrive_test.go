@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
@@ -49,7 +50,7 @@ func TestTheOldDeduplicationIDVanishesAndOursArrives(t *testing.T) {
 	if g := got[0].Attributes["MessageGroupId"]; g != m.GroupID {
 		t.Errorf("group %q", g)
 	}
-	if d := w.depth(t, w.dlq); d != (redrive.Depth{}) {
+	if d := w.depth(t, w.dlq); d != (dlq.Depth{}) {
 		t.Errorf("the dead-letter queue holds %+v", d)
 	}
 }
@@ -108,12 +109,12 @@ func TestTenGroupsComeBackCompletelyAndInOrder(t *testing.T) {
 	w.bury(t, 10, 25)
 	answer := w.run(t, quick(), redrive.Request{})
 	if answer.Redriven != 250 || answer.More || answer.Stopped != "" || len(answer.Notes) == 0 ||
-		answer.Queue != "orders-dlq.fifo" || answer.Destination != "orders.fifo" {
+		answer.Queue != "orders-dlq.fifo" || answer.SendTo != "orders.fifo" {
 		t.Errorf("answer %+v", answer)
 	}
 	all, suppressed := w.delivered()
 	inOrder(t, all, 10, 25)
-	if d := w.depth(t, w.dlq); d != (redrive.Depth{}) || suppressed != 0 {
+	if d := w.depth(t, w.dlq); d != (dlq.Depth{}) || suppressed != 0 {
 		t.Errorf("the dead-letter queue holds %+v, %d swallowed", d, suppressed)
 	}
 }
@@ -154,7 +155,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 				last := w.run(t, quick(), redrive.Request{})
 				all, _ := w.delivered()
 				inOrder(t, all, 2, 3)
-				if d := w.depth(t, w.dlq); d != (redrive.Depth{}) {
+				if d := w.depth(t, w.dlq); d != (dlq.Depth{}) {
 					t.Fatalf("step %d: the dead-letter queue holds %+v, answer %+v", step, d, last)
 				}
 				_ = w.fake.Close()
@@ -219,7 +220,7 @@ func TestTwoRunsFiveKillsAndLiveTraffic(t *testing.T) {
 	others.Wait()
 	all, suppressed := w.delivered()
 	inOrder(t, all, groups, each)
-	if d := w.depth(t, w.dlq); d != (redrive.Depth{}) || last.More {
+	if d := w.depth(t, w.dlq); d != (dlq.Depth{}) || last.More {
 		t.Errorf("the dead-letter queue holds %+v, answer %+v", d, last)
 	}
 	if liveSent == 0 {
@@ -403,7 +404,7 @@ func TestACanceledRunLetsGoOfEverything(t *testing.T) {
 		}
 		return nil
 	}}
-	engine, err := redrive.NewQueues(redrive.Config{Wait: -1, Receivers: 1})
+	engine, err := dlq.New(dlq.Config{Wait: -1, Receivers: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,12 +422,12 @@ func TestACanceledRunLetsGoOfEverything(t *testing.T) {
 
 func TestARequestForAnotherSourceIsRefused(t *testing.T) {
 	t.Parallel()
-	engine, err := redrive.NewQueues(redrive.Config{})
+	engine, err := dlq.New(dlq.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, req := range []redrive.Request{{}, {Source: redrive.SourceBlocked}, {Source: redrive.SourceDLQ, Limit: -1}} {
-		if _, err = engine.Run(t.Context(), redrive.Route{}, req, time.Now().Add(time.Minute)); err == nil {
+		if _, err = engine.Run(t.Context(), dlq.Route{}, req, time.Now().Add(time.Minute)); err == nil {
 			t.Errorf("%+v was not refused", req)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
-	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
@@ -23,33 +23,33 @@ type TargetClient interface {
 type Target struct {
 	client TargetClient
 	url    string
-	sender *batch.Sender[redrive.Message]
+	sender *batch.Sender[dlq.Outgoing]
 }
 
-var _ redrive.Target = (*Target)(nil)
+var _ dlq.Target = (*Target)(nil)
 
 // NewTarget returns the target at url. MessageBytes is the queue's
 // MaximumMessageSize.
 func NewTarget(client TargetClient, url string, messageBytes int) *Target {
 	t := &Target{client: client, url: url}
-	t.sender = batch.New(t.call, func(m *redrive.Message) batch.Entry {
+	t.sender = batch.New(t.call, func(m *dlq.Outgoing) batch.Entry {
 		return batch.Entry{GroupID: m.GroupID, Size: m.Size()}
 	}, outbox.Limits{Entries: batch.MaxEntries, MessageBytes: messageBytes, BatchBytes: outbox.MaxMessageBytes})
 	return t
 }
 
-// Limits implements [redrive.Target].
+// Limits implements [dlq.Target].
 func (t *Target) Limits() outbox.Limits { return t.sender.Limits() }
 
-// Send implements [redrive.Target] with SendMessageBatch. A request that is
+// Send implements [dlq.Target] with SendMessageBatch. A request that is
 // refused as a whole is halved and sent again, so that only the message to
 // blame is rejected.
-func (t *Target) Send(ctx context.Context, msgs []redrive.Message) []outbox.Result {
+func (t *Target) Send(ctx context.Context, msgs []dlq.Outgoing) []outbox.Result {
 	return t.sender.Publish(ctx, msgs)
 }
 
 // call sends one request.
-func (t *Target) call(ctx context.Context, msgs []redrive.Message, answers *batch.Answers) error {
+func (t *Target) call(ctx context.Context, msgs []dlq.Outgoing, answers *batch.Answers) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
 	for i := range msgs {
 		entries[i] = entry(batch.EntryID(i), &msgs[i])
@@ -70,7 +70,7 @@ func (t *Target) call(ctx context.Context, msgs []redrive.Message, answers *batc
 }
 
 // entry is a message as the SDK has it.
-func entry(id string, m *redrive.Message) types.SendMessageBatchRequestEntry {
+func entry(id string, m *dlq.Outgoing) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		Id: &id, MessageBody: &m.Body, MessageGroupId: &m.GroupID, MessageDeduplicationId: &m.DeduplicationID,
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/sqsdlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
@@ -183,7 +184,7 @@ func (w *world) drain(t *testing.T, url string) []types.Message {
 }
 
 // depth returns how many messages a queue holds, hidden ones included.
-func (w *world) depth(t *testing.T, url string) redrive.Depth {
+func (w *world) depth(t *testing.T, url string) dlq.Depth {
 	t.Helper()
 	d, err := sqsdlq.NewQueue(w.sqs, url).Depth(t.Context())
 	if err != nil {
@@ -193,24 +194,29 @@ func (w *world) depth(t *testing.T, url string) redrive.Depth {
 }
 
 // quick is the configuration of tests: no long polls.
-func quick() redrive.Config {
-	return redrive.Config{Wait: -1, RetryMin: time.Millisecond, RetryMax: 5 * time.Millisecond}
+func quick() dlq.Config {
+	return dlq.Config{Wait: -1, RetryMin: time.Millisecond, RetryMax: 5 * time.Millisecond}
 }
 
 // run redrives with the route that is found.
-func (w *world) run(t *testing.T, cfg redrive.Config, req redrive.Request) redrive.Answer {
+func (w *world) run(t *testing.T, cfg dlq.Config, req redrive.Request) redrive.Answer {
 	t.Helper()
-	route, err := w.finder.Find(t.Context(), w.dlq, req.Destination)
+	engine, err := sqsdlq.NewEngine(*w.finder, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return w.runRoute(t, cfg, req, route)
+	req.Source, req.Queue = redrive.SourceDLQ, w.dlq
+	answer, err := engine.Run(t.Context(), req, time.Now().Add(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer
 }
 
-func (w *world) runRoute(t *testing.T, cfg redrive.Config, req redrive.Request, route redrive.Route) redrive.Answer {
+func (w *world) runRoute(t *testing.T, cfg dlq.Config, req redrive.Request, route dlq.Route) redrive.Answer {
 	t.Helper()
 	req.Source = redrive.SourceDLQ
-	engine, err := redrive.NewQueues(cfg)
+	engine, err := dlq.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,8 +276,8 @@ func failures(a *redrive.Answer) string {
 
 // faulty is a route whose calls can be tampered with.
 type faulty struct {
-	redrive.DeadQueue
-	target redrive.Target
+	dlq.Queue
+	target dlq.Target
 
 	mu sync.Mutex
 	// before and after are asked ahead of and behind every call, by its name.
@@ -297,28 +303,28 @@ func (f *faulty) around(call string, do func()) error {
 	return nil
 }
 
-func (f *faulty) Receive(ctx context.Context, in redrive.Receive) (dead []redrive.Dead, err error) {
-	if fault := f.around("receive", func() { dead, err = f.DeadQueue.Receive(ctx, in) }); fault != nil {
+func (f *faulty) Receive(ctx context.Context, in dlq.Receive) (messages []dlq.Received, err error) {
+	if fault := f.around("receive", func() { messages, err = f.Queue.Receive(ctx, in) }); fault != nil {
 		return nil, fault
 	}
-	return dead, err
+	return messages, err
 }
 
 func (f *faulty) Delete(ctx context.Context, receipts []string) (errs []error) {
-	if fault := f.around("delete", func() { errs = f.DeadQueue.Delete(ctx, receipts) }); fault != nil {
+	if fault := f.around("delete", func() { errs = f.Queue.Delete(ctx, receipts) }); fault != nil {
 		return all(len(receipts), fault)
 	}
 	return errs
 }
 
 func (f *faulty) Hide(ctx context.Context, receipts []string, d time.Duration) (errs []error) {
-	if fault := f.around("hide", func() { errs = f.DeadQueue.Hide(ctx, receipts, d) }); fault != nil {
+	if fault := f.around("hide", func() { errs = f.Queue.Hide(ctx, receipts, d) }); fault != nil {
 		return all(len(receipts), fault)
 	}
 	return errs
 }
 
-func (f *faulty) Send(ctx context.Context, msgs []redrive.Message) (results []outbox.Result) {
+func (f *faulty) Send(ctx context.Context, msgs []dlq.Outgoing) (results []outbox.Result) {
 	if fault := f.around("send", func() { results = f.target.Send(ctx, msgs) }); fault != nil {
 		results = make([]outbox.Result, len(msgs))
 		for i := range results {
@@ -339,13 +345,13 @@ func all(n int, err error) []error {
 }
 
 // tamper puts f around the route.
-func (w *world) tamper(t *testing.T, f *faulty) redrive.Route {
+func (w *world) tamper(t *testing.T, f *faulty) dlq.Route {
 	t.Helper()
 	route, err := w.finder.Find(t.Context(), w.dlq, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.DeadQueue, f.target = route.Queue, route.Target
+	f.Queue, f.target = route.Queue, route.Target
 	route.Queue, route.Target = f, f
 	return route
 }

@@ -3,6 +3,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// Outbox is what the commands look at.
+// Outbox is what the commands that only look need of the outbox.
 type Outbox interface {
 	// Status reads the state of the outbox and counts at most limit events.
 	Status(ctx context.Context, limit int) (pgadmin.Status, error)
@@ -35,11 +36,12 @@ type Database struct {
 	Outbox Outbox
 	// Migrate brings the schema up to date and returns what it changed.
 	Migrate func(ctx context.Context) (pgstore.Migrated, error)
-	// Aside lists what was put aside, Redrive and Replay bring it back.
-	Aside   Aside
+	// Lists reads dead letters and blocked lanes. Redrive and Replay bring events
+	// back.
+	Lists   Lists
 	Redrive rows.Store
 	Replay  replay.Store
-	// Janitor keeps the tables.
+	// Janitor keeps the tables and reads the archive.
 	Janitor janitor.Store
 	Close   func()
 }
@@ -48,11 +50,11 @@ type Database struct {
 type Program struct {
 	Out, Err io.Writer
 	Getenv   func(name string) string
-	// Color is for Out.
+	// Color lets Out have colours.
 	Color bool
 	Now   func() time.Time
 	Open  func(ctx context.Context, url string) (Database, error)
-	// Queue redrives a dead-letter queue.
+	// Queue redrives dead-letter queues.
 	Queue Queues
 }
 
@@ -62,16 +64,6 @@ const (
 	exitUsage   = 2
 	exitNo      = 3
 )
-
-const about = `outbox looks after the transactional outbox in a PostgreSQL database: it
-migrates its schema and shows where events are.
-
-Exit codes:
-  0  all is well
-  1  the command failed: no connection, no schema, a refused privilege
-  2  the command line or the database URL is wrong
-  3  the answer is no: show found no such event, status --check found a limit
-     exceeded, redrive or replay left something`
 
 // globals are the flags of every command.
 type globals struct {
@@ -118,17 +110,24 @@ func (p *Program) root() *cobra.Command {
 	flags.DurationVar(&g.timeout, "timeout", 0, "give up after this long (default 30s, 10m for migrate, 15m for redrive and replay)")
 	root.AddCommand(p.migrate(&g), p.status(&g), p.show(&g), p.dead(&g), p.blocked(&g), p.redrive(&g), p.replay(&g),
 		p.janitor(&g), p.archive(&g), p.version())
+	describe(root)
 	return root
 }
 
-// with opens the database and runs f within the time limit. Errors of f and its
-// own are failures.
-func (p *Program) with(ctx context.Context, g *globals, limit time.Duration, f func(ctx context.Context, db Database) error) error {
+// limit returns --timeout, or the default of the command when it is not set.
+func (g *globals) limit(byDefault time.Duration) (time.Duration, error) {
 	if g.timeout < 0 {
-		return usagef("--timeout: must not be negative, is %v", g.timeout)
+		return 0, usagef("--timeout: must not be negative, is %v", g.timeout)
 	}
-	if g.timeout > 0 {
-		limit = g.timeout
+	return cmp.Or(g.timeout, byDefault), nil
+}
+
+// with opens the database and runs f, both within --timeout or limit. Every error
+// that it returns is a failure.
+func (p *Program) with(ctx context.Context, g *globals, limit time.Duration, f func(ctx context.Context, db Database) error) error {
+	limit, err := g.limit(limit)
+	if err != nil {
+		return err
 	}
 	url, err := p.databaseURL(g)
 	if err != nil {

@@ -127,7 +127,7 @@ func TestWrongCommandLinesAreUsageErrors(t *testing.T) {
 		{"unreadable keywords", map[string]string{"DATABASE_URL": "host=h password = hunter2 port=x"}, []string{"status"}, "DATABASE_URL is not a PostgreSQL connection string"},
 		{"negative timeout", local, []string{"status", "--timeout", "-1s"}, "--timeout"},
 		{"no limit", local, []string{"status", "--limit", "0"}, "--limit"},
-		{"limit of a check that is none", local, []string{"status", "--max-dead", "3"}, "add --check"},
+		{"limit of a check that is none", local, []string{"status", "--max-dead-letters", "3"}, "add --check"},
 		{"limit that cannot be seen", local, []string{"status", "--check", "--max-pending", "100000"}, "raise --limit"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -210,8 +210,8 @@ func TestCheckExitsWithThree(t *testing.T) {
 		{[]string{"status"}, 0},
 		{[]string{"status", "--check"}, 3},
 		{[]string{"status", "--check", "--json"}, 3},
-		{[]string{"status", "--check", "--max-dead", "1"}, 0},
-		{[]string{"status", "--check", "--max-dead", "-1"}, 0},
+		{[]string{"status", "--check", "--max-dead-letters", "1"}, 0},
+		{[]string{"status", "--check", "--max-dead-letters", "-1"}, 0},
 	} {
 		code, out, errs := d.run(t, local, c.args...)
 		if code != c.code || errs != "" {
@@ -240,6 +240,7 @@ func TestEveryCommandHasHelpWithExamples(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
 		"migrate", "status", "show", "version", "dead", "dead list", "dead show", "blocked", "blocked list", "blocked release", "redrive", "replay",
+		"janitor", "janitor run", "archive", "archive list", "archive export",
 	} {
 		var d double
 		code, out, _ := d.run(t, nil, append(strings.Fields(name), "--help")...)

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// failure is an error with the exit code that it leads to. Without err there is
-// nothing more to say.
+// failure is an error with the exit code that it leads to. Without err nothing is
+// written to standard error.
 type failure struct {
 	code int
 	err  error
@@ -34,7 +34,8 @@ func usagef(format string, args ...any) error {
 	return &failure{code: exitUsage, err: fmt.Errorf(format, args...)}
 }
 
-// explain adds what to do where the error of the store does not say it.
+// explain adds to an error of the store what to do about it, where the error itself
+// does not say that.
 func explain(err error, limit time.Duration) error {
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")

@@ -20,7 +20,7 @@ import (
 )
 
 func (p *Program) janitor(g *globals) *cobra.Command {
-	cmd := &cobra.Command{Use: "janitor", Short: "Keep the tables small, and find what should not be"}
+	cmd := &cobra.Command{Use: "janitor"}
 	cmd.AddCommand(p.janitorRun(g))
 	return cmd
 }
@@ -32,24 +32,15 @@ func (p *Program) janitorRun(g *globals) *cobra.Command {
 		export string
 	)
 	cmd := &cobra.Command{
-		Use:   "run",
-		Short: "Make partitions ahead, archive what was sent, apply retentions, report",
-		Long: `Does what the janitor function does, once, and writes the report as JSON: what
-was done, more (true when the time ended before the work did), health and
-findings (code, message). It may run beside the function and beside relays.
-
-What --archive-retention ends is removed. With --export it is written to files
-in a folder first, and removed only after these were read again.`,
-		Example: `  outbox janitor run
-  outbox janitor run --archive-retention 2160h --export /srv/outbox-archive`,
+		Use:  "run",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if export != "" {
 				cfg.Target = folder(export)
 			}
 			cfg.Logger = slog.New(slog.DiscardHandler)
-			if _, err := janitor.New(nil, cfg); err != nil {
-				return usagef("%w", err)
+			if err := cfg.Validate(); err != nil {
+				return usagef("%s", asFlags(err))
 			}
 			if budget <= 0 {
 				return usagef("--budget: must be above 0, is %v", budget)
@@ -68,19 +59,19 @@ in a folder first, and removed only after these were read again.`,
 	flags := cmd.Flags()
 	flags.DurationVar(&budget, "budget", 5*time.Minute, "stop after this long")
 	flags.DurationVar(&cfg.Retention, "retention", janitor.DefaultRetention, "how long sent events stay in outbox.events")
-	flags.DurationVar(&cfg.ArchiveRetention, "archive-retention", 0, "how long sent events stay in outbox.archive (0 is for ever)")
-	flags.DurationVar(&cfg.DeadLetterRetention, "dead-letter-retention", 0, "how long dead letters are kept (0 is for ever)")
-	flags.StringVar(&export, "export", "", "folder for what --archive-retention removes")
+	flags.DurationVar(&cfg.ArchiveRetention, "archive-retention", 0, "how long sent events stay in outbox.archive (default for ever)")
+	flags.DurationVar(&cfg.DeadLetterRetention, "dead-letter-retention", 0, "how long dead letters are kept (default for ever)")
+	flags.StringVar(&export, "export", "", "folder for the events that --archive-retention removes")
 	return cmd
 }
 
 func (p *Program) archive(g *globals) *cobra.Command {
-	cmd := &cobra.Command{Use: "archive", Short: "List and export the archive"}
+	cmd := &cobra.Command{Use: "archive"}
 	cmd.AddCommand(p.archiveList(g), p.archiveExport(g))
 	return cmd
 }
 
-// archiveLimit bounds the partitions that are listed.
+// archiveLimit is the most partitions that are listed.
 const archiveLimit = 10_000
 
 // archived is a partition of the archive as it is shown. The names are stable.
@@ -97,9 +88,8 @@ type archived struct {
 func (p *Program) archiveList(g *globals) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the partitions of the archive, the oldest first",
-		Args:  cobra.NoArgs,
+		Use:  "list",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
 				list, err := db.Janitor.ListArchive(ctx, archiveLimit)
@@ -109,7 +99,7 @@ func (p *Program) archiveList(g *globals) *cobra.Command {
 				shown := make([]archived, 0, len(list))
 				for _, a := range list {
 					shown = append(shown, archived{
-						Partition: fmt.Sprintf("outbox.archive_p%06d", a.Number), Number: a.Number, Closed: a.Closed, Rows: a.Rows, Bytes: a.Bytes,
+						Partition: "outbox." + janitor.ArchiveName(a.Number), Number: a.Number, Closed: a.Closed, Rows: a.Rows, Bytes: a.Bytes,
 						Oldest: stamp(a.Oldest), Newest: stamp(a.Newest),
 					})
 				}
@@ -134,15 +124,8 @@ func (p *Program) archiveExport(g *globals) *cobra.Command {
 	var number int64
 	var to string
 	cmd := &cobra.Command{
-		Use:   "export --partition <number> --to <folder>",
-		Short: "Write a partition of the archive to files; nothing is removed",
-		Long: `Writes the rows of a partition to files of gzipped JSON lines in a folder, and
-reads each file again. Nothing is removed from the database. Each line is an
-object with the fields id, event_id, aggregate_type, aggregate_id, event_type,
-destination, created_at, sent_at, message_id, payload, and where they apply
-sequence_number, replays, replay_of and headers.`,
-		Example: `  outbox archive export --partition 12 --to /srv/outbox-archive`,
-		Args:    cobra.NoArgs,
+		Use:  "export --partition <number> --to <folder>",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" || number < 0 {
 				return usagef("--partition and --to are required: see outbox archive list")
@@ -200,7 +183,7 @@ func when(t *time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// folder is a target on a disk.
+// folder is a folder on a disk as a target of exports.
 type folder string
 
 // Put implements janitor.Target. The file appears whole or not at all.

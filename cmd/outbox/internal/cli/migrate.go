@@ -13,23 +13,7 @@ import (
 func (p *Program) migrate(g *globals) *cobra.Command {
 	var print bool
 	cmd := &cobra.Command{
-		Use:   "migrate",
-		Short: "Create the schema outbox, or bring it up to date",
-		Long: `Creates the schema outbox, or brings it up to date: it applies the numbered
-migrations that are missing, and makes the functions anew whose text has changed.
-It is safe to run again, and from many places at once: they take turns. A schema
-that is newer than this command stays as it is.
-
-Connect to the server itself: an advisory lock of the session does not work
-through RDS Proxy or a pooler in transaction mode. The user must be able to
-create schemas, or own the schema outbox. Where it may not create the roles
-outbox_writer, outbox_relay, outbox_redrive and outbox_janitor, create them as an
-administrator and run: select outbox.grant_roles()
-
-With --print it writes the whole schema as plain SQL, in one transaction, and
-needs no database. That is for a database that has no outbox yet.`,
-		Example: `  outbox migrate --database-url postgres://admin@localhost:5432/app
-  outbox migrate --print > migrations/0042_outbox.sql`,
+		Use:  "migrate",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if print {

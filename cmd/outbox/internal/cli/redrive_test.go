@@ -96,10 +96,13 @@ func (o *operator) run(t *testing.T, args ...string) (code int, out, errs string
 		Out: &stdout, Err: &stderr, Getenv: func(name string) string { return env[name] },
 		Now: func() time.Time { return time.Unix(1e9, 0) },
 		Open: func(context.Context, string) (cli.Database, error) {
-			return cli.Database{Aside: o, Redrive: o, Replay: o, Close: func() {}}, nil
+			return cli.Database{Lists: o, Redrive: o, Replay: o, Close: func() {}}, nil
 		},
 		Queue: func(_ context.Context, r redrive.Request, _ time.Time) (redrive.Answer, error) {
 			o.request = r
+			if r.Queue == "" {
+				return redrive.Answer{}, &redrive.FieldError{Field: "queue", Problem: "is missing: name the dead-letter queue"}
+			}
 			return o.queue, o.err
 		},
 	}
@@ -120,14 +123,25 @@ func TestFlagsOfARedriveMakeTheRequest(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"action":"redrive","source":"dead_letters","destination":"d","redirect":"x","event_ids":["` + eventID + `"],` +
-		`"aggregate_type":"t","aggregate_id":"i","event_type":"e","from":"2026-11-01T00:00:00Z","to":"2026-11-02T00:00:00Z",` +
+	want := `{"action":"redrive","source":"dead_letters","redirect":"x","event_ids":["` + eventID + `"],` +
+		`"destination":"d","aggregate_type":"t","aggregate_id":"i","event_type":"e","from":"2026-11-01T00:00:00Z","to":"2026-11-02T00:00:00Z",` +
 		`"id_from":3,"id_to":9,"limit":5,"rate":100,"dry_run":true,"confirm":true,"token":"2"}`
 	if string(got) != want {
 		t.Errorf("request = %s\nwant %s", got, want)
 	}
 	if o.id != "outbox-cli ada" {
 		t.Errorf("asked for by %q", o.id)
+	}
+}
+
+func TestFlagsOfAQueueMakeTheRequest(t *testing.T) {
+	t.Parallel()
+	var o operator
+	if code, _, errs := o.run(t, "redrive", "--source", "dlq", "--queue", "q-dlq", "--send-to", "q", "--event-type", "e"); code != 0 {
+		t.Fatalf("code %d, err %q", code, errs)
+	}
+	if r := o.request; r.Queue != "q-dlq" || r.SendTo != "q" || r.Destination != "" || r.EventType != "e" {
+		t.Errorf("request = %+v", r)
 	}
 }
 
@@ -145,6 +159,9 @@ func TestWrongRedrivesAreUsageErrors(t *testing.T) {
 		{[]string{"redrive", "--source", "dead_letters", "--aggregate-id", "1", "--limit", "-1"}, "--aggregate-type: is missing"},
 		{[]string{"redrive", "--source", "dead_letters", "--token", "x"}, "--token:"},
 		{[]string{"redrive", "--source", "dlq"}, "--queue: is missing"},
+		{[]string{"redrive", "--source", "dlq", "--queue", "q", "--destination", "d"}, "use --send-to"},
+		{[]string{"redrive", "--source", "blocked", "--send-to", "q"}, "use --destination to pick"},
+		{[]string{"replay", "--event-type", "e", "--send-to", "q"}, "unknown flag: --send-to"},
 		{[]string{"blocked", "release"}, "--all: is needed"},
 		{[]string{"replay"}, "needs a filter"},
 		{[]string{"replay", "--token", "x"}, "--token:"},
@@ -186,7 +203,8 @@ func TestExitCodeOfARedriveSaysWhetherAllWasDone(t *testing.T) {
 		"limit":       {operator{rows: [][]rows.Row{{row(rows.Redriven)}}}, []string{"redrive", "--source", "dead_letters", "--limit", "1"}, 3, "there is more (limit): run it again with --token 1"},
 		"error":       {operator{err: errors.New("no such luck")}, []string{"redrive", "--source", "dead_letters"}, 1, "0 events brought back"},
 		"released":    {operator{rows: [][]rows.Row{{row(rows.Redriven)}}}, []string{"blocked", "release", "--all"}, 0, "1 aggregate released"},
-		"queue":       {operator{queue: redrive.Answer{Redriven: 3, Queue: "dlq", Destination: "orders"}}, []string{"redrive", "--source", "dlq", "--queue", "dlq"}, 0, "from dlq to orders"},
+		"queue":       {operator{queue: redrive.Answer{Redriven: 3, Queue: "dlq", SendTo: "orders"}}, []string{"redrive", "--source", "dlq", "--queue", "dlq"}, 0, "from dlq to orders"},
+		"no queue":    {operator{err: errors.New("several queues: name one as `send_to`")}, []string{"redrive", "--source", "dlq", "--queue", "dlq"}, 1, ""},
 		"replay":      {operator{steps: []replay.Step{{Outcome: replay.Copied, Count: 5}}}, []string{"replay", "--event-type", "e"}, 0, "5 events to be sent again"},
 		"large": {
 			operator{steps: []replay.Step{{Outcome: replay.Large, Count: 5000, AggregateType: "order", AggregateID: "1"}}},
@@ -203,6 +221,9 @@ func TestExitCodeOfARedriveSaysWhetherAllWasDone(t *testing.T) {
 				t.Errorf("code %d, want %d; out %q, want %q; err %q", code, c.code, out, c.says, errs)
 			}
 			if what == "error" && !strings.Contains(errs, "no such luck") {
+				t.Errorf("err %q", errs)
+			}
+			if what == "no queue" && !strings.Contains(errs, "name one as --send-to") {
 				t.Errorf("err %q", errs)
 			}
 			if what == "replay" && !strings.Contains(errs, "replay "+c.o.token.String()+": if it is interrupted") {

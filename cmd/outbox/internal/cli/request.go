@@ -1,21 +1,17 @@
 package cli
 
 import (
-	"context"
 	"errors"
-	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
-	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
-
-// runLimit is how long a redrive or a replay may take without --timeout.
-const runLimit = 15 * time.Minute
 
 // requestFlags are the flags of a request that commands share.
 type requestFlags struct {
@@ -24,6 +20,8 @@ type requestFlags struct {
 	from, to  string
 	requestID string
 	asJSON    bool
+	// aggregateLimit is for a replay only.
+	aggregateLimit int
 }
 
 // filters adds the flags that pick events.
@@ -80,7 +78,29 @@ func (f *requestFlags) build() (redrive.Request, error) {
 	return r.Defaults(), nil
 }
 
-// asFlags names the flags instead of the fields of JSON.
+var (
+	// quotedField is the name of a field in the text of a fault.
+	quotedField = regexp.MustCompile("`[A-Za-z_]+`")
+	// wordStart is where the second and later words of a field's name in Go begin.
+	wordStart = regexp.MustCompile("([a-z])([A-Z])")
+)
+
+// flagOf returns the flag for a field of a request, by its name in JSON, or of the
+// janitor's configuration, by its name in Go. The name may be quoted.
+func flagOf(field string) string {
+	name := wordStart.ReplaceAllString(strings.Trim(field, "`"), "${1}_${2}")
+	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
+	switch name {
+	case "event-ids":
+		name = "event-id"
+	case "target":
+		name = "export"
+	}
+	return "--" + name
+}
+
+// asFlags returns the faults of fields that err has, one a line, by the names of
+// flags. It is empty when err has none.
 func asFlags(err error) string {
 	var lines []string
 	var walk func(err error)
@@ -91,66 +111,23 @@ func asFlags(err error) string {
 			}
 			return
 		}
-		if field, ok := err.(*redrive.FieldError); ok { //nolint:errorlint // taken apart, not compared
-			name := strings.ReplaceAll(field.Field, "_", "-")
-			if name == "event-ids" {
-				name = "event-id"
+		var field, problem string
+		switch fault := err.(type) { //nolint:errorlint // taken apart, not compared
+		case *redrive.FieldError:
+			field, problem = fault.Field, fault.Problem
+		case *janitor.FieldError:
+			field, problem = fault.Field, fault.Problem
+			if fault.Bound != "" {
+				problem += " (" + flagOf(fault.Bound) + ")"
 			}
-			lines = append(lines, "--"+name+": "+field.Problem)
+		default:
+			if inner := errors.Unwrap(err); inner != nil {
+				walk(inner)
+			}
 			return
 		}
-		if inner := errors.Unwrap(err); inner != nil {
-			walk(inner)
-		}
+		lines = append(lines, flagOf(field)+": "+quotedField.ReplaceAllStringFunc(problem, flagOf))
 	}
 	walk(err)
 	return strings.Join(lines, "\n")
-}
-
-// name is who asks.
-func (p *Program) name(f *requestFlags) string {
-	if f.requestID != "" {
-		return f.requestID
-	}
-	return strings.TrimSpace("outbox-cli " + p.Getenv("USER"))
-}
-
-// until is when a run has to end so that it can still answer.
-func (p *Program) until(ctx context.Context) time.Time {
-	at, ok := ctx.Deadline()
-	if !ok {
-		return p.Now().Add(runLimit)
-	}
-	return at.Add(-min(5*time.Second, time.Until(at)/5))
-}
-
-// answer shows what a run did. The exit code says whether all was done.
-func (p *Program) answer(a *redrive.Answer, asJSON bool) error {
-	var err error
-	if asJSON {
-		err = view.AnswerJSON(p.Out, a)
-	} else {
-		err = view.AnswerText(p.Out, p.style(), a)
-	}
-	switch {
-	case err != nil:
-		return err //nolint:wrapcheck // says what it did
-	case a.Problem != "":
-		return &failure{code: exitFailure, err: errors.New(a.Problem)}
-	case a.More || a.Failed > 0 || a.Unconfirmed > 0:
-		return &failure{code: exitNo}
-	}
-	return nil
-}
-
-// progress writes how far a long run is, every few seconds.
-func (p *Program) progress() func(line string) {
-	const every = 2 * time.Second
-	next := p.Now().Add(every)
-	return func(line string) {
-		if now := p.Now(); !now.Before(next) {
-			next = now.Add(every)
-			_, _ = fmt.Fprintln(p.Err, line)
-		}
-	}
 }

@@ -18,29 +18,13 @@ func (p *Program) status(g *globals) *cobra.Command {
 		limits        view.Limits
 	)
 	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Show the backlog, the relays and what is wrong",
-		Long: `Shows what waits for each destination, the relays with the shards they hold, how
-long their leases last without a renewal and how long they will run, dead
-letters and aggregates on hold, and hints about what is wrong.
-
-With --json the fields are: now, schema_version, pending, pending_capped (true
-when --limit was reached), oldest_seconds, dead_letters, blocked_aggregates,
-destinations (destination, pending, oldest_seconds), relays (relay_id, name,
-state, shards, started_at, lease_seconds, run_seconds), shards_without_owner and
-problems (code, message). A state is running, leaving or lapsed.
-
-With --check it exits with 3 when a limit is exceeded. A negative limit allows
-anything.`,
-		Example: `  outbox status
-  outbox status --json | jq .oldest_seconds
-  outbox status --check --max-age 2m --max-dead 10`,
+		Use:  "status",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
 				return usagef("--limit: must be above 0, is %d", limit)
 			}
-			for _, name := range []string{"max-age", "max-dead", "max-blocked", "max-pending"} {
+			for _, name := range []string{"max-age", "max-dead-letters", "max-blocked", "max-pending"} {
 				if !check && cmd.Flags().Changed(name) {
 					return usagef("--%s: is for --check: add --check", name)
 				}
@@ -71,12 +55,13 @@ anything.`,
 	flags.IntVar(&limit, "limit", 100_000, "look at this many pending events at most")
 	flags.BoolVar(&check, "check", false, "exit with 3 when a limit is exceeded")
 	flags.DurationVar(&limits.Age, "max-age", 5*time.Minute, "with --check: the oldest pending event")
-	flags.IntVar(&limits.Dead, "max-dead", 0, "with --check: dead letters")
-	flags.IntVar(&limits.Blocked, "max-blocked", 0, "with --check: aggregates on hold")
+	flags.IntVar(&limits.DeadLetters, "max-dead-letters", 0, "with --check: dead letters")
+	flags.IntVar(&limits.Blocked, "max-blocked", 0, "with --check: blocked aggregates")
 	flags.IntVar(&limits.Pending, "max-pending", -1, "with --check: pending events")
 	return cmd
 }
 
+// readStatus reads the status, and adds a problem when the database is unsafe to use.
 func readStatus(ctx context.Context, o Outbox, limit int) (view.Status, error) {
 	raw, err := o.Status(ctx, limit)
 	if err != nil {
@@ -84,7 +69,7 @@ func readStatus(ctx context.Context, o Outbox, limit int) (view.Status, error) {
 	}
 	st := view.NewStatus(&raw)
 	switch err := o.Check(ctx); {
-	case err == nil, errors.Is(err, pgstore.ErrReadOnly): // looking is all that is done here
+	case err == nil, errors.Is(err, pgstore.ErrReadOnly): // status only reads
 	case errors.Is(err, pgstore.ErrSchema), errors.Is(err, pgstore.ErrSettings):
 		st.Warn("database", err.Error())
 	default:

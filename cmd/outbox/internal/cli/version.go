@@ -10,10 +10,8 @@ import (
 
 func (p *Program) version() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Show the versions of the program and of the schema it needs",
-		Example: `  outbox version`,
-		Args:    cobra.NoArgs,
+		Use:  "version",
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			version, commit, goVersion := "unknown", "", "unknown"
 			if info, ok := debug.ReadBuildInfo(); ok {

@@ -26,7 +26,7 @@ func AnswerText(w io.Writer, style Style, a *redrive.Answer) error {
 	}
 	p.line(style.paint(bold, done), " in ", strconv.FormatFloat(a.Seconds, 'f', 1, 64), " s")
 	if a.Queue != "" {
-		p.line("from ", Printable(a.Queue), " to ", Printable(a.Destination))
+		p.line("from ", Printable(a.Queue), " to ", Printable(a.SendTo))
 	}
 	for _, n := range []struct {
 		n         int

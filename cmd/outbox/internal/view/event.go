@@ -11,7 +11,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
-// NotFound is the state of an event that is nowhere.
+// NotFound is the state of an event that no table has.
 const NotFound = "not_found"
 
 // EventJSON writes where an event is as one JSON object, with the field names
@@ -89,14 +89,15 @@ func redriven(r *pgadmin.Redriven, now time.Time) string {
 		text += ", row " + strconv.FormatInt(r.RowID, 10) + " copied to row " + strconv.FormatInt(r.CopyID, 10)
 	}
 	if r.RequestID != "" {
-		text += ", asked for by " + Printable(r.RequestID)
+		text += ", request " + Printable(r.RequestID)
 	}
 	if r.Code != "" {
-		text += ", after it died of " + Printable(r.Code)
+		text += ", buried with " + Printable(r.Code)
 	}
 	return text
 }
 
+// stateShade is the colour of a state.
 func stateShade(s pgadmin.State) shade {
 	switch s {
 	case pgadmin.Sent, pgadmin.Archived:
@@ -109,6 +110,7 @@ func stateShade(s pgadmin.State) shade {
 	return plain
 }
 
+// explain says what the state means.
 func explain(l *pgadmin.Location) string {
 	switch l.State {
 	case pgadmin.Pending:
@@ -117,7 +119,7 @@ func explain(l *pgadmin.Location) string {
 		if l.ReleasedAt != nil {
 			return ": its aggregate was released and goes on when a relay sees it"
 		}
-		return ": its aggregate is on hold behind a dead event"
+		return ": its aggregate is blocked behind a dead letter"
 	case pgadmin.Sent:
 		return ": its destination accepted it"
 	case pgadmin.Archived:
@@ -128,6 +130,7 @@ func explain(l *pgadmin.Location) string {
 	return ""
 }
 
+// ownedBy says which relay owns the shard of a pending event.
 func ownedBy(l *pgadmin.Location) string {
 	if l.State != pgadmin.Pending && l.State != pgadmin.Blocked {
 		return ""

@@ -189,10 +189,10 @@ func TestCheckNamesEachLimitExceeded(t *testing.T) {
 		limits view.Limits
 		want   []string
 	}{
-		{"at the limits", view.Limits{Age: 27 * time.Hour, Dead: 3, Blocked: 1, Pending: 2000}, nil},
-		{"no limits", view.Limits{Age: -1, Dead: -1, Blocked: -1, Pending: -1}, nil},
-		{"below", view.Limits{Age: 27*time.Hour - 1, Dead: 2, Blocked: 0, Pending: 1999}, []string{"max_age", "max_dead", "max_blocked", "max_pending"}},
-		{"age only", view.Limits{Age: time.Minute, Dead: 10, Blocked: 10, Pending: -1}, []string{"max_age"}},
+		{"at the limits", view.Limits{Age: 27 * time.Hour, DeadLetters: 3, Blocked: 1, Pending: 2000}, nil},
+		{"no limits", view.Limits{Age: -1, DeadLetters: -1, Blocked: -1, Pending: -1}, nil},
+		{"below", view.Limits{Age: 27*time.Hour - 1, DeadLetters: 2, Blocked: 0, Pending: 1999}, []string{"max_age", "max_dead_letters", "max_blocked", "max_pending"}},
+		{"age only", view.Limits{Age: time.Minute, DeadLetters: 10, Blocked: 10, Pending: -1}, []string{"max_age"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -8,11 +8,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// stall is how long events may wait before somebody should look: the schedule
-// starts a relay each minute.
+// stall is how long events may wait before their destination is a problem. The
+// schedule starts a relay each minute.
 const stall = time.Minute
 
-// Problem is something that an operator should know, with what to do about it.
+// Problem is a state that an operator should know of, with what to do about it.
 type Problem struct {
 	// Code is a stable word.
 	Code    string `json:"code"`
@@ -56,7 +56,7 @@ func (s *Status) add(severity severity, code, format string, args ...any) {
 	s.Problems = append(s.Problems, Problem{Code: code, Message: fmt.Sprintf(format, args...), severity: severity})
 }
 
-// Warn adds what was found elsewhere.
+// Warn adds a problem that the caller found.
 func (s *Status) Warn(code, message string) { s.add(warning, code, "%s", message) }
 
 func (s *Status) findProblems() {
@@ -85,7 +85,7 @@ func (s *Status) findProblems() {
 	for _, d := range s.Destinations {
 		if oldestRelay > stall && d.oldest > stall {
 			s.add(warning, "destination_waits", "events for %s have waited for %s though a relay runs: "+
-				"the name may be missing from OUTBOX_DESTINATIONS, the destination may refuse or throttle, or their aggregates are on hold; the log of the relay says which",
+				"the name may be missing from OUTBOX_DESTINATIONS, the destination may refuse or throttle, or their aggregates are blocked; the log of the relay says which",
 				quoted(d.Destination), Duration(d.oldest))
 		}
 	}
@@ -95,7 +95,7 @@ func (s *Status) findProblems() {
 	}
 	if s.BlockedAggregates > 0 {
 		s.add(warning, "blocked_aggregates", "%s: see which with: outbox blocked list; let them go on with: outbox blocked release",
-			plural(int64(s.BlockedAggregates), "aggregate is on hold behind a dead event", "aggregates are on hold behind dead events"))
+			plural(int64(s.BlockedAggregates), "aggregate is blocked behind a dead letter", "aggregates are blocked behind dead letters"))
 	}
 	if s.PendingCapped {
 		s.add(hint, "pending_capped", "only the first %s pending events were looked at: raise --limit to count more", Count(int64(s.Pending)))
@@ -104,8 +104,11 @@ func (s *Status) findProblems() {
 
 // Limits are what a check allows. A negative one allows anything.
 type Limits struct {
-	Age                    time.Duration
-	Dead, Blocked, Pending int
+	// Age is the highest age of a pending event.
+	Age time.Duration
+	// DeadLetters, Blocked and Pending are the most dead letters, blocked
+	// aggregates and pending events.
+	DeadLetters, Blocked, Pending int
 }
 
 // Check adds a problem for each limit that is exceeded, and reports whether
@@ -119,8 +122,8 @@ func (s *Status) Check(l Limits) bool {
 		code, one, many string
 		got, allowed    int
 	}{
-		{"max_dead", "dead letter", "dead letters", s.DeadLetters, l.Dead},
-		{"max_blocked", "aggregate on hold", "aggregates on hold", s.BlockedAggregates, l.Blocked},
+		{"max_dead_letters", "dead letter", "dead letters", s.DeadLetters, l.DeadLetters},
+		{"max_blocked", "blocked aggregate", "blocked aggregates", s.BlockedAggregates, l.Blocked},
 		{"max_pending", "pending event", "pending events", s.Pending, l.Pending},
 	} {
 		if limit.allowed >= 0 && limit.got > limit.allowed {

@@ -29,7 +29,7 @@ type Status struct {
 	oldest time.Duration
 }
 
-// Destination is what waits for one destination.
+// Destination is the pending events of one destination.
 type Destination struct {
 	Destination   string  `json:"destination"`
 	Pending       int     `json:"pending"`
@@ -38,12 +38,12 @@ type Destination struct {
 	oldest time.Duration
 }
 
-// Relay is a relay and what it holds.
+// Relay is a relay and the shards that it owns.
 type Relay struct {
 	RelayID uuid.UUID `json:"relay_id"`
 	Name    string    `json:"name"`
-	// State is running, leaving, or lapsed: a lease that ended and that nobody
-	// took over yet.
+	// State is running, leaving, or lapsed: its lease ended, and no other relay has
+	// taken its shards yet.
 	State        string    `json:"state"`
 	Shards       []int     `json:"shards"`
 	StartedAt    time.Time `json:"started_at"`
@@ -60,7 +60,7 @@ const (
 	lapsed  = "lapsed"
 )
 
-// NewStatus prepares st for showing and looks for problems.
+// NewStatus makes of st what is shown, and looks for problems.
 func NewStatus(st *pgadmin.Status) Status {
 	s := Status{
 		Now:                st.Now.UTC(),
@@ -83,17 +83,17 @@ func NewStatus(st *pgadmin.Status) Status {
 	}
 	s.OldestSeconds = seconds(s.oldest)
 
-	held := make(map[uuid.UUID][]int)
+	owned := make(map[uuid.UUID][]int)
 	for _, shard := range st.Shards {
 		if shard.Owner != nil {
-			held[*shard.Owner] = append(held[*shard.Owner], shard.Shard)
+			owned[*shard.Owner] = append(owned[*shard.Owner], shard.Shard)
 		} else {
 			s.ShardsWithoutOwner = append(s.ShardsWithoutOwner, shard.Shard)
 		}
 	}
 	for _, r := range st.Relays {
 		relay := Relay{
-			RelayID: r.RelayID, Name: r.Name, State: running, Shards: held[r.RelayID], StartedAt: r.StartedAt.UTC(),
+			RelayID: r.RelayID, Name: r.Name, State: running, Shards: owned[r.RelayID], StartedAt: r.StartedAt.UTC(),
 			age: st.Now.Sub(r.StartedAt), lease: r.LeaseUntil.Sub(st.Now), run: r.RunUntil.Sub(st.Now),
 		}
 		switch {
@@ -107,10 +107,11 @@ func NewStatus(st *pgadmin.Status) Status {
 		}
 		relay.LeaseSeconds, relay.RunSeconds = seconds(relay.lease), seconds(relay.run)
 		s.Relays = append(s.Relays, relay)
-		delete(held, r.RelayID)
+		delete(owned, r.RelayID)
 	}
-	// A shard whose owner has no row any more is as free as one without.
-	for _, shards := range held {
+	// A shard whose owner has no row in outbox.relays is as free as one without an
+	// owner.
+	for _, shards := range owned {
 		s.ShardsWithoutOwner = append(s.ShardsWithoutOwner, shards...)
 	}
 	s.findProblems()
@@ -139,7 +140,7 @@ func (s *Status) Text(w io.Writer, style Style) error {
 	}
 	p.line(style.paint(bold, atLeast+Count(int64(s.Pending))+" pending"), oldestOf(s), ", ",
 		style.count(s.DeadLetters, "dead letter", "dead letters"), ", ",
-		style.count(s.BlockedAggregates, "aggregate on hold", "aggregates on hold"))
+		style.count(s.BlockedAggregates, "blocked aggregate", "blocked aggregates"))
 
 	if len(s.Destinations) > 0 {
 		p.line()
@@ -176,6 +177,7 @@ func (s *Status) Text(w io.Writer, style Style) error {
 	return nil
 }
 
+// oldestOf is the part of the first line about the oldest pending event.
 func oldestOf(s *Status) string {
 	if s.Pending == 0 {
 		return ""
@@ -205,6 +207,7 @@ func (r *Relay) row() []cell {
 	}
 }
 
+// left writes how much time is left.
 func left(d time.Duration) string {
 	if d <= 0 {
 		return "over"
@@ -212,6 +215,7 @@ func left(d time.Duration) string {
 	return Duration(d)
 }
 
+// count writes n with its noun, in red when it is not zero.
 func (s Style) count(n int, one, many string) string {
 	c := plain
 	if n > 0 {
@@ -220,6 +224,7 @@ func (s Style) count(n int, one, many string) string {
 	return s.paint(c, plural(int64(n), one, many))
 }
 
+// ageShade is the colour of the age of pending events.
 func ageShade(age time.Duration) shade {
 	if age > stall {
 		return yellow

@@ -22,7 +22,7 @@ func Duration(d time.Duration) string {
 		return "<1ms"
 	case d < time.Second:
 		return strconv.FormatInt(d.Milliseconds(), 10) + "ms"
-	// Rounded up, it would read 60s or 10.0s.
+	// Cut, not rounded: rounded it would read 10.0s and 60s.
 	case d < 10*time.Second-50*time.Millisecond:
 		return strconv.FormatFloat(d.Seconds(), 'f', 1, 64) + "s"
 	case d < time.Minute:
@@ -35,6 +35,7 @@ func Duration(d time.Duration) string {
 	return two(d, 24*time.Hour, "d", time.Hour, "h")
 }
 
+// two writes d with a large unit, and a small one when that is not zero.
 func two(d, large time.Duration, largeUnit string, small time.Duration, smallUnit string) string {
 	text := strconv.FormatInt(int64(d/large), 10) + largeUnit
 	if rest := d % large / small; rest > 0 {
@@ -96,6 +97,7 @@ func Printable(text string) string {
 	return b.String()
 }
 
+// plural writes n with its noun.
 func plural(n int64, one, many string) string {
 	if n == 1 {
 		return "1 " + one

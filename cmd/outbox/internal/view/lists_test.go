@@ -12,7 +12,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-func TestAsideGolden(t *testing.T) {
+func TestListsGolden(t *testing.T) {
 	t.Parallel()
 	at := now.Add(-10 * time.Minute)
 	dead := []pgadmin.DeadLetter{
@@ -32,9 +32,9 @@ func TestAsideGolden(t *testing.T) {
 		{FirstID: 60, EventID: other, DeadLetter: true, Destination: "audit", AggregateType: "order", AggregateID: "6", BlockedAt: at, ReleasedAt: &now, Reason: "redriven"},
 	}
 	for name, write := range map[string]func(b *bytes.Buffer, s view.Style) error{
-		"dead_list":    func(b *bytes.Buffer, s view.Style) error { return view.DeadText(b, s, dead, true, now) },
-		"dead_none":    func(b *bytes.Buffer, s view.Style) error { return view.DeadText(b, s, nil, false, now) },
-		"dead_detail":  func(b *bytes.Buffer, s view.Style) error { return view.DeadDetail(b, s, dead, now) },
+		"dead_list":    func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersText(b, s, dead, true, now) },
+		"dead_none":    func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersText(b, s, nil, false, now) },
+		"dead_detail":  func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersDetail(b, s, dead, now) },
 		"blocked_list": func(b *bytes.Buffer, s view.Style) error { return view.BlockedText(b, s, lanes, false, now) },
 		"blocked_none": func(b *bytes.Buffer, s view.Style) error { return view.BlockedText(b, s, nil, false, now) },
 	} {
@@ -75,7 +75,7 @@ func TestAnswerGolden(t *testing.T) {
 	partial.Fail("Refused", "breaks a rule", other.String())
 	for name, a := range map[string]redrive.Answer{
 		"partial": partial,
-		"queue":   {Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, Queue: "orders-dlq.fifo", Destination: "orders.fifo", Redriven: 1, Skipped: 3, Duplicates: 1, Seconds: 0.5},
+		"queue":   {Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, Queue: "orders-dlq.fifo", SendTo: "orders.fifo", Redriven: 1, Skipped: 3, Duplicates: 1, Seconds: 0.5},
 		"dry":     {Action: redrive.ActionRedrive, Source: redrive.SourceDeadLetters, DryRun: true, Matched: 3},
 		"release": {Action: redrive.ActionRedrive, Source: redrive.SourceBlocked, Redriven: 2, Released: 2},
 		"replay":  {Action: redrive.ActionReplay, Redriven: 12},

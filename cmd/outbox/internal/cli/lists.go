@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,25 +13,23 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// Aside is what the outbox put aside.
-type Aside interface {
-	// DeadLetters lists dead letters behind the id after, limit at most.
+// Lists reads the tables of events that wait for an operator.
+type Lists interface {
+	// DeadLetters lists dead letters that pass the filters of r and have an id above
+	// after, limit at most. content says whether payload and headers come with them.
 	DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]pgadmin.DeadLetter, error)
-	// BlockedLanes lists lanes on hold, limit at most.
+	// BlockedLanes lists blocked lanes of the destination and the aggregate of r,
+	// limit at most. The events that wait in them are counted among the first examine
+	// pending events.
 	BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]pgadmin.BlockedLane, error)
 }
 
-// examine is how many pending events are looked at to count what waits.
+// examine is how many pending events are looked at to count those of blocked lanes.
 const examine = 100_000
 
 func (p *Program) dead(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "dead",
-		Short: "Look at events that the relay gave up",
-		Long: `Looks at outbox.dead_letters: events that can never be published as they are.
-outbox redrive --source dead_letters brings them back.`,
-		Example: `  outbox dead list
-  outbox dead show 0197a3b0-5c1e-7c4a-9f0e-3d2b1a000001`,
+		Use: "dead",
 	}
 	cmd.AddCommand(p.deadList(g), p.deadShow(g))
 	return cmd
@@ -42,16 +39,7 @@ func (p *Program) deadList(g *globals) *cobra.Command {
 	var f requestFlags
 	var limit int
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List dead events, without their payloads",
-		Long: `Lists dead events in the order of their ids. When there are more than --limit, the
-last line says how to go on.
-
-With --json it writes a list of objects: id, event_id, destination, aggregate_type,
-aggregate_id, event_type, replays, created_at, dead_at, attempts, code, reason and
-blocks (true when its aggregate is on hold for it).`,
-		Example: `  outbox dead list --event-type order.placed
-  outbox dead list --json | jq -r .[].event_id`,
+		Use:  "list",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
@@ -63,14 +51,14 @@ blocks (true when its aggregate is on hold for it).`,
 				return err
 			}
 			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
-				list, err := db.Aside.DeadLetters(ctx, &r, 0, limit+1, false)
+				list, err := db.Lists.DeadLetters(ctx, &r, 0, limit+1, false)
 				switch {
 				case err != nil:
 					return err //nolint:wrapcheck // the store names the operation
 				case f.asJSON:
 					return view.ListJSON(p.Out, list[:min(len(list), limit)]) //nolint:wrapcheck // says what it did
 				}
-				return view.DeadText(p.Out, p.style(), list[:min(len(list), limit)], len(list) > limit, p.Now()) //nolint:wrapcheck // says what it did
+				return view.DeadLettersText(p.Out, p.style(), list[:min(len(list), limit)], len(list) > limit, p.Now()) //nolint:wrapcheck // says what it did
 			})
 		},
 	}
@@ -82,38 +70,24 @@ blocks (true when its aggregate is on hold for it).`,
 func (p *Program) deadShow(g *globals) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "show <event-id>",
-		Short: "Show a dead event with its payload",
-		Long: `Shows a dead event with its payload and headers, which may be personal data. When
-there is no such dead event the exit code is 3; outbox show finds events wherever
-they are.
-
-With --json it writes the object of outbox dead list, with payload (the text as it
-was written) and headers.`,
-		Example: `  outbox dead show 0197a3b0-5c1e-7c4a-9f0e-3d2b1a000001`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return errors.New("name one event id")
-			}
-			_, err := parseID(args[0])
-			return err
-		},
+		Use:  "show <event-id>",
+		Args: oneEventID,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			id, err := parseID(args[0])
 			if err != nil {
 				return err
 			}
 			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
-				list, err := db.Aside.DeadLetters(ctx, &redrive.Request{EventIDs: []uuid.UUID{id}}, 0, 100, true)
+				list, err := db.Lists.DeadLetters(ctx, &redrive.Request{EventIDs: []uuid.UUID{id}}, 0, 100, true)
 				switch {
 				case err != nil:
 					return err //nolint:wrapcheck // the store names the operation
 				case len(list) == 0:
-					return &failure{code: exitNo, err: fmt.Errorf("no dead event %s: see outbox show %s", id, id)}
+					return &failure{code: exitNo, err: fmt.Errorf("no dead letter %s: see outbox show %s", id, id)}
 				case asJSON:
 					return view.ListJSON(p.Out, list) //nolint:wrapcheck // says what it did
 				}
-				return view.DeadDetail(p.Out, p.style(), list, p.Now()) //nolint:wrapcheck // says what it did
+				return view.DeadLettersDetail(p.Out, p.style(), list, p.Now()) //nolint:wrapcheck // says what it did
 			})
 		},
 	}
@@ -123,12 +97,7 @@ was written) and headers.`,
 
 func (p *Program) blocked(g *globals) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "blocked",
-		Short: "Look at aggregates on hold, and release them",
-		Long: `Looks at outbox.blocked: aggregates that are on hold behind a dead event at a
-destination that keeps order at any price (on_reject block).`,
-		Example: `  outbox blocked list
-  outbox blocked release --aggregate-type order --aggregate-id 42`,
+		Use: "blocked",
 	}
 	cmd.AddCommand(p.blockedList(g), p.blockedRelease(g))
 	return cmd
@@ -139,23 +108,14 @@ func (p *Program) blockedList(g *globals) *cobra.Command {
 	var limit int
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List aggregates on hold",
-		Long: `Lists aggregates on hold, and those that were released and that no relay has resumed
-yet, in the order in which they begin. What waits is counted among the first
-100,000 pending events.
-
-With --json it writes a list of objects: first_id, event_id, dead (false when the
-event it is on hold for is no dead letter any more), destination, aggregate_type,
-aggregate_id, blocked_at, released_at, reason and waiting.`,
-		Example: `  outbox blocked list --destination orders`,
-		Args:    cobra.NoArgs,
+		Use:  "list",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if limit < 1 {
 				return usagef("--limit: must be above 0, is %d", limit)
 			}
 			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
-				list, err := db.Aside.BlockedLanes(ctx, &r, limit+1, examine)
+				list, err := db.Lists.BlockedLanes(ctx, &r, limit+1, examine)
 				switch {
 				case err != nil:
 					return err //nolint:wrapcheck // the store names the operation
@@ -178,16 +138,7 @@ func (p *Program) blockedRelease(g *globals) *cobra.Command {
 	var f requestFlags
 	var all bool
 	cmd := &cobra.Command{
-		Use:   "release",
-		Short: "Release aggregates: the dead event first, then what waits behind it",
-		Long: `Takes aggregates off hold, as outbox redrive --source blocked does: the dead event
-goes back first, then what waits behind it. With --confirm it stays dead, and its
-aggregate goes on without it. Filters are about the dead event; without any,
---all is needed.
-
-The exit codes and the answer are those of outbox redrive.`,
-		Example: `  outbox blocked release --aggregate-type order --aggregate-id 42
-  outbox blocked release --all --dry-run`,
+		Use:  "release",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.request.Source = redrive.SourceBlocked
@@ -198,12 +149,12 @@ The exit codes and the answer are those of outbox redrive.`,
 			if !all && !r.Filtered() {
 				return usagef("--all: is needed to release all aggregates: name one, or add it")
 			}
-			return p.runRows(cmd.Context(), g, &f, r)
+			return p.bringBack(cmd.Context(), g, &f, r)
 		},
 	}
 	f.filters(cmd)
 	f.run(cmd)
-	cmd.Flags().BoolVar(&all, "all", false, "release all aggregates on hold")
-	cmd.Flags().BoolVar(&f.request.Confirm, "confirm", false, "leave the dead event dead, and go on without it")
+	cmd.Flags().BoolVar(&all, "all", false, "release all blocked aggregates")
+	cmd.Flags().BoolVar(&f.request.Confirm, "confirm", false, "leave the dead letter, and go on without it")
 	return cmd
 }

@@ -1,4 +1,4 @@
-package redrive_test
+package dlq_test
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
@@ -19,7 +20,7 @@ import (
 // synctest bubble.
 type store struct {
 	mu       sync.Mutex
-	dead     []*dead
+	dead     []*stored
 	sent     []sent
 	renewals int
 	// slow is how long a send takes.
@@ -34,8 +35,8 @@ type store struct {
 	shown   []string
 }
 
-type dead struct {
-	redrive.Dead
+type stored struct {
+	dlq.Received
 	until time.Time
 	n     int
 }
@@ -50,13 +51,13 @@ func newStore(groups, each int) *store {
 	for n := range each {
 		for g := range groups {
 			id := fmt.Sprintf("%d-%d", g, n)
-			s.dead = append(s.dead, &dead{Dead: redrive.Dead{MessageID: id, GroupID: fmt.Sprint(g), Body: id}})
+			s.dead = append(s.dead, &stored{Received: dlq.Received{MessageID: id, GroupID: fmt.Sprint(g), Body: id}})
 		}
 	}
 	return s
 }
 
-func (s *store) Receive(ctx context.Context, in redrive.Receive) ([]redrive.Dead, error) {
+func (s *store) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, error) {
 	if got := s.take(in); len(got) > 0 || in.Wait <= 0 {
 		return got, nil
 	}
@@ -70,13 +71,13 @@ func (s *store) Receive(ctx context.Context, in redrive.Receive) ([]redrive.Dead
 	return s.take(in), nil
 }
 
-func (s *store) take(in redrive.Receive) []redrive.Dead {
+func (s *store) take(in dlq.Receive) []dlq.Received {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	hidden := map[string]bool{}
-	var got []redrive.Dead
-	var taken []*dead
+	var got []dlq.Received
+	var taken []*stored
 	for _, d := range s.dead {
 		if d.until.After(now) {
 			hidden[d.GroupID] = true
@@ -87,7 +88,7 @@ func (s *store) take(in redrive.Receive) []redrive.Dead {
 		taken = append(taken, d)
 		d.n++
 		d.Receipt = fmt.Sprintf("%s/%d", d.MessageID, d.n)
-		got = append(got, d.Dead)
+		got = append(got, d.Received)
 	}
 	for _, d := range taken {
 		d.until = now.Add(in.Hide)
@@ -102,7 +103,7 @@ func (s *store) each(receipts []string, do func(at int)) []error {
 	defer s.mu.Unlock()
 	errs := make([]error, len(receipts))
 	for i, r := range receipts {
-		at := slices.IndexFunc(s.dead, func(d *dead) bool { return d.Receipt == r && d.until.After(time.Now()) })
+		at := slices.IndexFunc(s.dead, func(d *stored) bool { return d.Receipt == r && d.until.After(time.Now()) })
 		if at < 0 {
 			errs[i] = errReceipt
 			continue
@@ -133,10 +134,10 @@ func (s *store) Hide(_ context.Context, receipts []string, d time.Duration) []er
 	})
 }
 
-func (s *store) Depth(context.Context) (redrive.Depth, error) {
+func (s *store) Depth(context.Context) (dlq.Depth, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var depth redrive.Depth
+	var depth dlq.Depth
 	for _, d := range s.dead {
 		if d.until.After(time.Now()) {
 			depth.Hidden++
@@ -151,7 +152,7 @@ func (s *store) Limits() outbox.Limits {
 	return outbox.Limits{Entries: 10, MessageBytes: 1 << 20, BatchBytes: 1 << 20}
 }
 
-func (s *store) Send(ctx context.Context, msgs []redrive.Message) []outbox.Result {
+func (s *store) Send(ctx context.Context, msgs []dlq.Outgoing) []outbox.Result {
 	results := make([]outbox.Result, len(msgs))
 	timer := time.NewTimer(s.slow)
 	defer timer.Stop()
@@ -176,14 +177,14 @@ func (s *store) Send(ctx context.Context, msgs []redrive.Message) []outbox.Resul
 }
 
 // run redrives within d.
-func (s *store) run(t *testing.T, cfg redrive.Config, req redrive.Request, d time.Duration) redrive.Answer {
+func (s *store) run(t *testing.T, cfg dlq.Config, req redrive.Request, d time.Duration) redrive.Answer {
 	t.Helper()
-	engine, err := redrive.NewQueues(cfg)
+	engine, err := dlq.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Source = redrive.SourceDLQ
-	answer, err := engine.Run(t.Context(), redrive.Route{Queue: s, Target: s, Gauge: s}, req, time.Now().Add(d))
+	answer, err := engine.Run(t.Context(), dlq.Route{Queue: s, Target: s, Gauge: s}, req, time.Now().Add(d))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +210,7 @@ func TestARunStopsInTimeAndGoesOn(t *testing.T) {
 		s := newStore(3, 50)
 		s.slow = time.Second
 		start := time.Now()
-		answer := s.run(t, redrive.Config{Receivers: 1}, redrive.Request{}, 20*time.Second)
+		answer := s.run(t, dlq.Config{Receivers: 1}, redrive.Request{}, 20*time.Second)
 		if took := time.Since(start); took > 26*time.Second {
 			t.Errorf("it took %v", took)
 		}
@@ -220,7 +221,7 @@ func TestARunStopsInTimeAndGoesOn(t *testing.T) {
 			t.Errorf("redriven %d, left %+v", answer.Redriven, d)
 		}
 		s.slow = 0
-		if answer = s.run(t, redrive.Config{}, redrive.Request{}, time.Minute); answer.More || len(s.sent) != 150 {
+		if answer = s.run(t, dlq.Config{}, redrive.Request{}, time.Minute); answer.More || len(s.sent) != 150 {
 			t.Errorf("answer %+v, sent %d", answer, len(s.sent))
 		}
 		s.inOrder(t)
@@ -235,7 +236,7 @@ func TestTheRateIsKeptAndMessagesStayHidden(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStore(4, 8)
 				start := time.Now()
-				answer := s.run(t, redrive.Config{}, redrive.Request{Rate: rate}, time.Hour)
+				answer := s.run(t, dlq.Config{}, redrive.Request{Rate: rate}, time.Hour)
 				if answer.Redriven != 32 || answer.Failed != 0 || answer.Duplicates != 0 {
 					t.Fatalf("answer %+v", answer)
 				}
@@ -267,7 +268,7 @@ func TestSlowWorkIsKeptHidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(1, 30)
 		s.slow = 4 * time.Second
-		answer := s.run(t, redrive.Config{Visibility: 30 * time.Second}, redrive.Request{}, time.Hour)
+		answer := s.run(t, dlq.Config{Visibility: 30 * time.Second}, redrive.Request{}, time.Hour)
 		if answer.Redriven != 30 || answer.Failed != 0 || len(s.sent) != 30 || s.renewals == 0 {
 			t.Errorf("answer %+v, sent %d, renewed %d", answer, len(s.sent), s.renewals)
 		}
@@ -281,7 +282,7 @@ func TestWhatCannotBeKeptHiddenIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(1, 10)
 		s.slow, s.deaf = 4*time.Second, true
-		answer := s.run(t, redrive.Config{Receivers: 1, Visibility: 30 * time.Second}, redrive.Request{}, 50*time.Second)
+		answer := s.run(t, dlq.Config{Receivers: 1, Visibility: 30 * time.Second}, redrive.Request{}, 50*time.Second)
 		if answer.Redriven == 0 || answer.GroupsStopped != 1 || answer.Failed != 1 || answer.Failures[0].Reason != "ReceiptExpired" || answer.Duplicates != 0 {
 			t.Errorf("answer %+v", answer)
 		}
@@ -300,7 +301,7 @@ func TestAnExpiredReceiptIsNotTried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(1, 3)
 		s.slow, s.stubborn = 61*time.Second, true
-		answer := s.run(t, redrive.Config{Receivers: 1}, redrive.Request{}, 30*time.Second)
+		answer := s.run(t, dlq.Config{Receivers: 1}, redrive.Request{}, 30*time.Second)
 		if s.deletes != 0 || answer.Redriven != 1 || answer.Duplicates != 1 || answer.GroupsStopped != 1 {
 			t.Errorf("%d deletes, answer %+v", s.deletes, answer)
 		}
@@ -309,11 +310,11 @@ func TestAnExpiredReceiptIsNotTried(t *testing.T) {
 
 // Of each group the last is shown first, so that the first hides the rest to
 // the end.
-func TestWhatWasHeldBackIsShownFromItsEnd(t *testing.T) {
+func TestWhatWasKeptHiddenIsShownFromItsEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(3, 3)
-		s.run(t, redrive.Config{}, redrive.Request{EventType: "none"}, time.Minute)
+		s.run(t, dlq.Config{}, redrive.Request{EventType: "none"}, time.Minute)
 		next := map[string]int{"0": 2, "1": 2, "2": 2}
 		for _, body := range s.shown {
 			g, n, _ := strings.Cut(body, "-")
@@ -336,7 +337,7 @@ func TestADestinationThatHangsEndsInTime(t *testing.T) {
 		s := newStore(2, 3)
 		s.slow = time.Hour
 		start := time.Now()
-		answer := s.run(t, redrive.Config{}, redrive.Request{}, 2*time.Minute)
+		answer := s.run(t, dlq.Config{}, redrive.Request{}, 2*time.Minute)
 		if took := time.Since(start); answer.Failed != 2 || answer.GroupsStopped != 2 || answer.Redriven != 0 || took > 2*time.Minute {
 			t.Errorf("answer %+v after %v", answer, took)
 		}
@@ -346,25 +347,25 @@ func TestADestinationThatHangsEndsInTime(t *testing.T) {
 	})
 }
 
-// What others have in hand is not waited for, and said.
+// Messages that another receiver has are not waited for, and are counted.
 func TestHiddenMessagesAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(2, 4)
-		s.take(redrive.Receive{Max: 3, Hide: time.Minute})
-		answer := s.run(t, redrive.Config{}, redrive.Request{}, time.Minute)
+		s.take(dlq.Receive{Max: 3, Hide: time.Minute})
+		answer := s.run(t, dlq.Config{}, redrive.Request{}, time.Minute)
 		if answer.Hidden != 3 || !answer.More || len(answer.Notes) == 0 {
 			t.Errorf("answer %+v", answer)
 		}
 	})
 }
 
-func TestAFullHoldEndsTheRun(t *testing.T) {
+func TestTooManyHiddenMessagesEndTheRun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newStore(40, 1)
-		answer := s.run(t, redrive.Config{MaxHeld: 20, Receivers: 1, Hand: 10}, redrive.Request{EventType: "none"}, time.Minute)
-		if answer.Stopped != redrive.StopHeld || answer.Skipped != 20 || !answer.More {
+		answer := s.run(t, dlq.Config{MaxHidden: 20, Receivers: 1, Gather: 10}, redrive.Request{EventType: "none"}, time.Minute)
+		if answer.Stopped != redrive.StopTooManyHidden || answer.Skipped != 20 || !answer.More {
 			t.Errorf("answer %+v", answer)
 		}
 		if d, _ := s.Depth(t.Context()); d.Visible != 40 {
@@ -375,11 +376,11 @@ func TestAFullHoldEndsTheRun(t *testing.T) {
 
 func TestConfigNamesEveryFault(t *testing.T) {
 	t.Parallel()
-	_, err := redrive.NewQueues(redrive.Config{
-		Receivers: -1, Hand: -1, Visibility: time.Millisecond, Wait: time.Minute, CallTimeout: time.Minute, Attempts: -1,
-		RetryMin: time.Hour, MaxHeld: 1 << 20, Grace: -1, ReportEvery: -1,
+	_, err := dlq.New(dlq.Config{
+		Receivers: -1, Gather: -1, Visibility: time.Millisecond, Wait: time.Minute, CallTimeout: time.Minute, Attempts: -1,
+		RetryMin: time.Hour, MaxHidden: 1 << 20, Grace: -1, ReportEvery: -1,
 	})
-	for _, want := range []string{"Receivers", "Hand", "Visibility", "Wait", "CallTimeout", "Attempts", "RetryMin", "MaxHeld", "Grace", "ReportEvery"} {
+	for _, want := range []string{"Receivers", "Gather", "Visibility", "Wait", "CallTimeout", "Attempts", "RetryMin", "MaxHidden", "Grace", "ReportEvery"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not name %s", err, want)
 		}

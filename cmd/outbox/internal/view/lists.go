@@ -17,15 +17,16 @@ func ListJSON[T any](w io.Writer, list []T) error {
 	return writeJSON(w, list)
 }
 
-// DeadText lists dead letters for people. more says that there are others.
-func DeadText(w io.Writer, style Style, list []pgadmin.DeadLetter, more bool, now time.Time) error {
+// DeadLettersText lists dead letters for people. more means that there are others
+// behind them.
+func DeadLettersText(w io.Writer, style Style, list []pgadmin.DeadLetter, more bool, now time.Time) error {
 	p := &printer{w: w}
 	rows := make([][]cell, 0, len(list))
 	for i := range list {
 		d := &list[i]
-		holds := cell{text: "-"}
+		aggregate := cell{text: "-"}
 		if d.Blocks {
-			holds = cell{text: "on hold", shade: red}
+			aggregate = cell{text: "blocked", shade: red}
 		}
 		rows = append(rows, []cell{
 			{text: strconv.FormatInt(d.ID, 10)},
@@ -34,12 +35,12 @@ func DeadText(w io.Writer, style Style, list []pgadmin.DeadLetter, more bool, no
 			{text: Printable(d.AggregateType) + " " + Printable(d.AggregateID)},
 			{text: Printable(d.EventType)},
 			{text: Duration(max(0, now.Sub(d.DeadAt)))},
-			holds,
+			aggregate,
 			{text: Printable(d.Code), shade: red},
 		})
 	}
 	if len(list) == 0 {
-		p.line("no dead events")
+		p.line("no dead letters")
 	} else {
 		style.table(p, []column{
 			{"ID", true}, {"EVENT", false}, {"DESTINATION", false}, {"AGGREGATE", false}, {"TYPE", false}, {"DEAD FOR", true}, {"AGGREGATE IS", false}, {"CODE", false},
@@ -51,8 +52,8 @@ func DeadText(w io.Writer, style Style, list []pgadmin.DeadLetter, more bool, no
 	return p.failed()
 }
 
-// DeadDetail writes dead letters with payload and headers, for people.
-func DeadDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now time.Time) error {
+// DeadLettersDetail writes dead letters with payload and headers, for people.
+func DeadLettersDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now time.Time) error {
 	p := &printer{w: w}
 	for i := range list {
 		d := &list[i]
@@ -62,7 +63,7 @@ func DeadDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now time.Ti
 		field := func(name, value string) {
 			p.line(style.paint(faint, fmt.Sprintf("%-17s", name)), value)
 		}
-		p.line(style.paint(bold, "dead event "+d.EventID.String()))
+		p.line(style.paint(bold, "dead letter "+d.EventID.String()))
 		field("event type", Printable(d.EventType))
 		field("aggregate", Printable(d.AggregateType)+" "+Printable(d.AggregateID))
 		field("destination", Printable(d.Destination))
@@ -73,7 +74,7 @@ func DeadDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now time.Ti
 		field("code", style.paint(red, Printable(d.Code)))
 		field("reason", Printable(d.Reason))
 		if d.Blocks {
-			field("aggregate is", style.paint(red, "on hold for it"))
+			field("aggregate is", style.paint(red, "blocked behind it"))
 		}
 		if len(d.Headers) > 0 {
 			field("headers", Printable(string(d.Headers)))
@@ -83,18 +84,19 @@ func DeadDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now time.Ti
 	return p.failed()
 }
 
-// BlockedText lists lanes on hold for people. more says that there are others.
+// BlockedText lists blocked lanes for people. more means that there are others
+// behind them.
 func BlockedText(w io.Writer, style Style, list []pgadmin.BlockedLane, more bool, now time.Time) error {
 	p := &printer{w: w}
 	rows := make([][]cell, 0, len(list))
 	for i := range list {
 		b := &list[i]
-		state := cell{text: "on hold", shade: red}
+		state := cell{text: "blocked", shade: red}
 		switch {
 		case b.ReleasedAt != nil:
 			state = cell{text: "released", shade: green}
 		case !b.DeadLetter:
-			state = cell{text: "on hold, its dead event is gone", shade: yellow}
+			state = cell{text: "blocked, its dead letter is gone", shade: yellow}
 		}
 		rows = append(rows, []cell{
 			{text: Printable(b.Destination)},
@@ -107,10 +109,10 @@ func BlockedText(w io.Writer, style Style, list []pgadmin.BlockedLane, more bool
 		})
 	}
 	if len(list) == 0 {
-		p.line("no aggregates on hold")
+		p.line("no blocked aggregates")
 	} else {
 		style.table(p, []column{
-			{"DESTINATION", false}, {"AGGREGATE", false}, {"STATE", false}, {"FOR", true}, {"WAITING", true}, {"DEAD EVENT", false}, {"REASON", false},
+			{"DESTINATION", false}, {"AGGREGATE", false}, {"STATE", false}, {"FOR", true}, {"WAITING", true}, {"DEAD LETTER", false}, {"REASON", false},
 		}, rows)
 	}
 	if more {

@@ -1,15 +1,20 @@
-package redrive
+package dlq
 
-import "github.com/google/uuid"
+import (
+	"github.com/google/uuid"
 
-// filter decides which messages a request means. A message that does not say
-// what a filter asks for does not match.
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+)
+
+// filter tells the messages that pass the filters of a request. A message
+// without the attribute that a filter is about does not pass it.
 type filter struct {
-	req *Request
+	req *redrive.Request
+	// ids are the event ids of req, nil where it names none.
 	ids map[uuid.UUID]bool
 }
 
-func newFilter(req *Request) filter {
+func newFilter(req *redrive.Request) filter {
 	f := filter{req: req}
 	if len(req.EventIDs) > 0 {
 		f.ids = make(map[uuid.UUID]bool, len(req.EventIDs))

@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
+)
+
+// runLimit is how long a redrive or a replay may take without --timeout.
+const runLimit = 15 * time.Minute
+
+// bringBack runs the engine for the request and shows its answer.
+func (p *Program) bringBack(ctx context.Context, g *globals, f *requestFlags, r redrive.Request) error {
+	limit, err := g.limit(runLimit)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	engines := redrive.Engines{
+		DLQ: p.redriveQueue,
+		Rows: p.onDatabase(g, func(db Database) (redrive.Engine, error) {
+			return rows.New(db.Redrive, rows.Config{RequestID: p.requestID(f), Progress: p.redriving()})
+		}),
+		Replay: p.onDatabase(g, func(db Database) (redrive.Engine, error) {
+			return replay.New(db.Replay, replay.Config{RequestID: p.requestID(f), AggregateLimit: f.aggregateLimit, Progress: p.replaying()})
+		}),
+	}
+	a, err := engines.Run(ctx, r, p.until(ctx))
+	if err != nil {
+		return err //nolint:wrapcheck // a failure with its exit code
+	}
+	return p.answer(&a, f.asJSON)
+}
+
+// redriveQueue runs the engine for dead-letter queues.
+func (p *Program) redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
+	a, err := p.Queue(ctx, r, until)
+	if err != nil {
+		return a, refused(err, exitFailure)
+	}
+	return a, nil
+}
+
+// onDatabase returns a function that opens the database and runs the engine that
+// open makes on it.
+func (p *Program) onDatabase(g *globals, open func(db Database) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
+	return func(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
+		var a redrive.Answer
+		err := p.with(ctx, g, runLimit, func(ctx context.Context, db Database) error {
+			e, openErr := open(db)
+			if openErr != nil {
+				return openErr
+			}
+			var runErr error
+			a, runErr = e.Run(ctx, r, until)
+			switch {
+			case errors.Is(runErr, replay.ErrNotFound):
+				return &failure{code: exitNo, err: fmt.Errorf("no replay %s: name the filters to begin one", r.Token)}
+			case runErr != nil:
+				return refused(runErr, exitUsage)
+			}
+			return nil
+		})
+		return a, err
+	}
+}
+
+// refused is the failure of a request that an engine refuses: of usage when it
+// is a fault of the request, else with the code. It names flags, not fields.
+func refused(err error, code int) error {
+	if text := asFlags(err); text != "" {
+		return usagef("%s", text)
+	}
+	return &failure{code: code, err: errors.New(quotedField.ReplaceAllStringFunc(err.Error(), flagOf))}
+}
+
+// requestID is what the history of an event says about the request.
+func (p *Program) requestID(f *requestFlags) string {
+	if f.requestID != "" {
+		return f.requestID
+	}
+	return strings.TrimSpace("outbox-cli " + p.Getenv("USER"))
+}
+
+// until is when a run has to end so that its answer is shown before ctx ends.
+func (p *Program) until(ctx context.Context) time.Time {
+	at, ok := ctx.Deadline()
+	if !ok {
+		return p.Now().Add(runLimit)
+	}
+	return at.Add(-min(5*time.Second, time.Until(at)/5))
+}
+
+// answer shows what a run did. Its error has the exit code: 1 when a problem
+// ended the run, 3 when something was not brought back.
+func (p *Program) answer(a *redrive.Answer, asJSON bool) error {
+	var err error
+	if asJSON {
+		err = view.AnswerJSON(p.Out, a)
+	} else {
+		err = view.AnswerText(p.Out, p.style(), a)
+	}
+	switch {
+	case err != nil:
+		return err //nolint:wrapcheck // says what it did
+	case a.Problem != "":
+		return &failure{code: exitFailure, err: errors.New(a.Problem)}
+	case a.More || a.Failed > 0 || a.Unconfirmed > 0:
+		return &failure{code: exitNo}
+	}
+	return nil
+}
+
+// redriving returns a function that writes the progress of a redrive.
+func (p *Program) redriving() func(redrive.Answer) {
+	write := p.progress()
+	return func(a redrive.Answer) {
+		write(fmt.Sprintf("%s brought back, token %s", view.Count(int64(a.Redriven+a.Matched)), a.Token))
+	}
+}
+
+// replaying returns a function that writes the progress of a replay: first its
+// token, which goes on with it when it is interrupted.
+func (p *Program) replaying() func(redrive.Answer, replay.Progress) {
+	write := p.progress()
+	named := false
+	return func(a redrive.Answer, at replay.Progress) {
+		if !named && a.Token != "" {
+			named = true
+			_, _ = fmt.Fprintf(p.Err, "replay %s: if it is interrupted, go on with --token\n", a.Token)
+		}
+		if !at.Searched {
+			write(fmt.Sprintf("%s found up to row %s", view.Count(int64(at.Found)), view.Count(at.Through)))
+			return
+		}
+		write(fmt.Sprintf("%s of %s copied", view.Count(int64(at.Copied)), view.Count(int64(at.Found))))
+	}
+}
+
+// progress returns a function that writes a line to standard error, at most one
+// every two seconds.
+func (p *Program) progress() func(line string) {
+	const every = 2 * time.Second
+	next := p.Now().Add(every)
+	return func(line string) {
+		if now := p.Now(); !now.Before(next) {
+			next = now.Add(every)
+			_, _ = fmt.Fprintln(p.Err, line)
+		}
+	}
+}

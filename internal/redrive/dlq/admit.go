@@ -1,0 +1,103 @@
+package dlq
+
+import (
+	"context"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+)
+
+// admit sorts messages into one line for each group, and keeps those hidden that
+// are not to be sent.
+func (r *run) admit(ctx context.Context, messages []*message) []*line {
+	var lines []*line
+	byGroup := map[string]*line{}
+	var hide []*message
+	unspent := 0 // messages that the quota is given back for
+	r.mu.Lock()
+	limit := r.route.Target.Limits().MessageBytes
+	for _, m := range messages {
+		g := r.groups[m.GroupID]
+		if g == nil {
+			g = &group{}
+			r.groups[m.GroupID] = g
+		}
+		if again := g.find(m.MessageID); again != nil {
+			// It was kept hidden, and appeared again: its time passed, or could
+			// not be set.
+			again.Receipt, again.hiddenUntil = m.Receipt, m.hiddenUntil
+			hide = append(hide, again)
+			unspent++
+			continue
+		}
+		r.ordered++
+		m.order = r.ordered
+		wanted := r.wanted(g, m, limit)
+		if wanted && !r.req.DryRun {
+			l := byGroup[m.GroupID]
+			if l == nil {
+				l = &line{group: g}
+				byGroup[m.GroupID] = l
+				lines = append(lines, l)
+			}
+			l.messages = append(l.messages, m)
+			continue
+		}
+		if wanted {
+			r.answer.Matched++
+		} else {
+			unspent++
+		}
+		g.kept = append(g.kept, m)
+		r.kept++
+		hide = append(hide, m)
+	}
+	full := r.kept >= r.cfg.MaxHidden
+	r.mu.Unlock()
+	r.returnQuota(unspent)
+	r.hide(ctx, hide, r.keepTime())
+	if full {
+		r.stop(redrive.StopTooManyHidden, nil)
+	}
+	return lines
+}
+
+// wanted reports whether the message is to be sent, counts it in the answer when
+// it is not, and makes what is sent when it is. It must be called in the order of
+// the group. The caller has locked r.mu.
+func (r *run) wanted(g *group, m *message, limit int) bool {
+	switch {
+	case !r.filter.match(&m.id):
+		r.answer.Skipped++
+		g.skipped = true
+		return false
+	case g.stopped:
+		return false
+	case g.skipped && !r.req.Confirm:
+		r.answer.Unconfirmed++
+		return false
+	}
+	m.overtakes = g.skipped
+	out, refused := r.route.outgoing(&m.Received, &m.id, limit)
+	if refused != nil {
+		r.fail(g, m, refused.code, refused.text)
+		return false
+	}
+	m.out = out
+	return true
+}
+
+// fail counts a failure of the message and stops its group. The caller has locked
+// r.mu.
+func (r *run) fail(g *group, m *message, code, text string) {
+	r.answer.Fail(code, text, m.id.example(&m.Received))
+	r.stopGroup(g)
+}
+
+// stopGroup lets nothing more of the group be sent in this run. The caller has
+// locked r.mu.
+func (r *run) stopGroup(g *group) {
+	if !g.stopped {
+		g.stopped = true
+		r.answer.GroupsStopped++
+	}
+}

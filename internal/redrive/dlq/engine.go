@@ -1,0 +1,108 @@
+package dlq
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// The defaults of Config.
+const (
+	DefaultReceivers   = 4
+	DefaultGather      = 100
+	DefaultVisibility  = time.Minute
+	DefaultWait        = time.Second
+	DefaultCallTimeout = 5 * time.Second
+	DefaultAttempts    = 5
+	DefaultRetryMin    = 100 * time.Millisecond
+	DefaultRetryMax    = 2 * time.Second
+	DefaultMaxHidden   = 20_000
+	DefaultGrace       = 5 * time.Second
+	DefaultReportEvery = 5 * time.Second
+)
+
+// Config sets an [Engine] up. A field that is zero takes the default constant of
+// its name, so the zero value is ready to use.
+type Config struct {
+	// Receivers is how many goroutines receive and send at the same time.
+	Receivers int
+	// Gather is the most messages that one receiver takes from the dead-letter
+	// queue before it sends them.
+	Gather int
+	// Visibility is how long received messages are hidden, in whole seconds. It
+	// is extended for slow work. The messages that a killed run was sending stay
+	// hidden for that long.
+	Visibility time.Duration
+	// Wait is how long a receive waits for messages, in whole seconds. Less than
+	// zero is no wait.
+	Wait time.Duration
+	// CallTimeout is the longest call. It must be less than a quarter of
+	// Visibility.
+	CallTimeout time.Duration
+	// Attempts is how often a message is sent that is not accepted for now,
+	// before its group stops.
+	Attempts int
+	// RetryMin and RetryMax bound the pause before the next attempt.
+	RetryMin time.Duration
+	RetryMax time.Duration
+	// MaxHidden is the most messages that a run keeps hidden, because a filter
+	// leaves them out or because they stand behind a failure; a run that reaches
+	// it ends. SQS has at most 120,000 in flight (SQS developer guide, quotas of
+	// FIFO queues).
+	MaxHidden int
+	// Grace is the longest time that a run takes after its end to show the
+	// messages again that it kept hidden.
+	Grace time.Duration
+	// ReportEvery is the time between lines of progress.
+	ReportEvery time.Duration
+	// Logger gets the progress. Without it there is none.
+	Logger *slog.Logger
+}
+
+// Engine redrives dead-letter queues. It is safe for concurrent use.
+type Engine struct{ cfg Config }
+
+// New returns an engine. It names every fault of cfg at once.
+func New(cfg Config) (*Engine, error) {
+	cfg.Receivers = cmp.Or(cfg.Receivers, DefaultReceivers)
+	cfg.Gather = cmp.Or(cfg.Gather, DefaultGather)
+	cfg.Visibility = cmp.Or(cfg.Visibility, DefaultVisibility)
+	cfg.Wait = max(0, cmp.Or(cfg.Wait, DefaultWait))
+	cfg.CallTimeout = cmp.Or(cfg.CallTimeout, DefaultCallTimeout)
+	cfg.Attempts = cmp.Or(cfg.Attempts, DefaultAttempts)
+	cfg.RetryMin = cmp.Or(cfg.RetryMin, DefaultRetryMin)
+	cfg.RetryMax = cmp.Or(cfg.RetryMax, DefaultRetryMax)
+	cfg.MaxHidden = cmp.Or(cfg.MaxHidden, DefaultMaxHidden)
+	cfg.Grace = cmp.Or(cfg.Grace, DefaultGrace)
+	cfg.ReportEvery = cmp.Or(cfg.ReportEvery, DefaultReportEvery)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	var faults []error
+	for _, f := range [...]struct {
+		name string
+		ok   bool
+		rule string
+	}{
+		{"Receivers", cfg.Receivers > 0, "is negative"},
+		{"Gather", cfg.Gather > 0, "is negative"},
+		{"Visibility", cfg.Visibility >= time.Second && cfg.Visibility <= time.Hour, "is not between 1 s and 1 h"},
+		{"Wait", cfg.Wait <= 20*time.Second, "is more than 20 s"},
+		{"CallTimeout", cfg.CallTimeout > 0 && cfg.CallTimeout < cfg.Visibility/4, "is not less than a quarter of Visibility"},
+		{"Attempts", cfg.Attempts > 0, "is negative"},
+		{"RetryMin", cfg.RetryMin > 0 && cfg.RetryMin <= cfg.RetryMax, "is not between 0 and RetryMax"},
+		{"MaxHidden", cfg.MaxHidden > 0 && cfg.MaxHidden <= 100_000, "is not between 1 and 100,000"},
+		{"Grace", cfg.Grace > 0, "is negative"},
+		{"ReportEvery", cfg.ReportEvery > 0, "is negative"},
+	} {
+		if !f.ok {
+			faults = append(faults, fmt.Errorf("%s: %s", f.name, f.rule))
+		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return nil, fmt.Errorf("redrive config: %w", err)
+	}
+	return &Engine{cfg: cfg}, nil
+}

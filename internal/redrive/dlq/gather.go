@@ -1,0 +1,147 @@
+package dlq
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+)
+
+// work is one receiver: it gathers messages and processes them until nothing is
+// left that any receiver of the run could receive.
+func (r *run) work(ctx context.Context) {
+	failures := 0
+	var attempt string
+	for !r.stopped(ctx) {
+		before, idle := r.activity()
+		messages, err := r.gather(ctx, &attempt)
+		if len(messages) > 0 {
+			failures = 0
+			r.process(ctx, messages)
+			r.finished(len(messages))
+			continue
+		}
+		if err != nil {
+			if failures++; failures >= r.cfg.Attempts {
+				r.stop(redrive.StopUnavailable, fmt.Errorf("receive: %w", err))
+				return
+			}
+			r.pause(ctx, r.backoff(failures))
+			continue
+		}
+		failures = 0
+		if r.limitReached() {
+			r.stop(redrive.StopLimit, nil)
+			return
+		}
+		after, stillIdle := r.activity()
+		if idle && stillIdle && before == after {
+			return
+		}
+		// When another receiver deletes a message, the queue shows the next of
+		// its group.
+		r.awaitChange(ctx, max(r.cfg.Wait, r.cfg.RetryMin))
+	}
+}
+
+// activity returns how many messages were received so far, and whether no
+// receiver is working on any.
+func (r *run) activity() (received int, idle bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.received, r.working == 0
+}
+
+// limitReached reports whether as many messages came back as the request allows.
+// A quota of zero is not enough for that: other receivers may return some of it.
+func (r *run) limitReached() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.req.Limit > 0 && r.answer.Redriven+r.answer.Matched >= r.req.Limit
+}
+
+// gather receives messages until it has Config.Gather of them or the queue
+// returns none. Its error matters only when there are no messages. *attempt names
+// a receive whose answer was lost, and is empty otherwise; the next receive goes
+// on with it.
+func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
+	size := r.cfg.Gather
+	if r.req.Rate > 0 {
+		// What is sent in five seconds, so that a run that is killed leaves
+		// little hidden.
+		size = max(1, min(size, int(r.req.Rate*5)))
+	}
+	var messages []*message
+	for len(messages) < size {
+		n := r.takeQuota(min(maxEntries, size-len(messages)))
+		if n == 0 || r.stopped(ctx) {
+			r.returnQuota(n)
+			return messages, nil
+		}
+		wait := r.cfg.Wait
+		if len(messages) > 0 {
+			wait = 0
+		}
+		if *attempt == "" {
+			*attempt = uuid.NewString()
+		}
+		calling, cancel := context.WithTimeout(ctx, wait+r.cfg.CallTimeout)
+		asked := time.Now()
+		got, err := r.route.Queue.Receive(calling, Receive{
+			Attempt: *attempt, Max: n, Hide: r.cfg.Visibility, Wait: wait,
+		})
+		cancel()
+		if err == nil {
+			*attempt = ""
+		}
+		r.returnQuota(n - len(got))
+		r.arrived(len(got))
+		for i := range got {
+			messages = append(messages, newMessage(&got[i], asked.Add(r.cfg.Visibility)))
+		}
+		if err != nil || len(got) == 0 {
+			return messages, err
+		}
+	}
+	return messages, nil
+}
+
+// takeQuota takes up to n messages from the quota and returns how many it took.
+func (r *run) takeQuota(n int) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.req.Limit > 0 {
+		n = min(n, r.quota)
+		r.quota -= n
+	}
+	return n
+}
+
+// returnQuota gives n messages of the quota back.
+func (r *run) returnQuota(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.req.Limit > 0 && n > 0 {
+		r.quota += n
+		r.signal()
+	}
+}
+
+// arrived counts n messages that a receiver begins to work on.
+func (r *run) arrived(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.working += n
+	r.received += n
+}
+
+// finished counts n messages that a receiver is done with.
+func (r *run) finished(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.working -= n
+	r.signal()
+}

@@ -1,0 +1,80 @@
+package dlq
+
+import (
+	"slices"
+	"time"
+)
+
+// message is a received message, and what the run knows about it.
+type message struct {
+	Received
+	id identity
+	// order is the number of the message in the order in which the run first
+	// received its messages, from 1 on.
+	order int
+	// hiddenUntil is the earliest time at which the message may appear in the
+	// queue again. Its receipt is good until then.
+	hiddenUntil time.Time
+	// out is what is sent for the message.
+	out Outgoing
+	// attempts counts all sends of the message. faults counts those whose result
+	// does not blame the destination; at Config.Attempts faults the group stops.
+	attempts int
+	faults   int
+	// overtakes means that the message is sent although a filter left out an
+	// earlier one of its group.
+	overtakes bool
+}
+
+func newMessage(m *Received, hiddenUntil time.Time) *message {
+	return &message{Received: *m, id: identify(m), hiddenUntil: hiddenUntil}
+}
+
+// timeLeft is how long the receipt is certainly good. It is the least by the wall
+// clock and by the monotonic one, because either may stand still in a frozen
+// process.
+func (m *message) timeLeft() time.Duration {
+	now := time.Now()
+	return min(m.hiddenUntil.Sub(now), m.hiddenUntil.Round(0).Sub(now.Round(0)))
+}
+
+// line is the messages of one group that one receiver has gathered to send, in
+// their order. Only the first is ever between sending and deleting.
+type line struct {
+	group    *group
+	messages []*message
+	// notBefore is when the first message may be sent again, zero before its
+	// first attempt.
+	notBefore time.Time
+}
+
+func empty(l *line) bool { return len(l.messages) == 0 }
+
+// group is what a run knows of a message group.
+type group struct {
+	// kept are the messages of the group that the run keeps hidden.
+	kept []*message
+	// stopped means that a message of the group failed: the run sends no more of
+	// the group.
+	stopped bool
+	// skipped means that a filter left out a message of the group.
+	skipped bool
+}
+
+// find returns the message with that id among those kept hidden, or nil.
+func (g *group) find(messageID string) *message {
+	at := slices.IndexFunc(g.kept, func(m *message) bool { return m.MessageID == messageID })
+	if at < 0 {
+		return nil
+	}
+	return g.kept[at]
+}
+
+// receipts returns the receipts of the messages, in their order.
+func receipts(messages []*message) []string {
+	all := make([]string, len(messages))
+	for i, m := range messages {
+		all[i] = m.Receipt
+	}
+	return all
+}

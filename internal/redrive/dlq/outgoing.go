@@ -1,0 +1,172 @@
+package dlq
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// maxBrokerAttributes is the most attributes that SQS takes for a message, and
+// that SNS passes on with raw delivery (SendMessage reference, SNS developer
+// guide, Message attributes).
+const maxBrokerAttributes = 10
+
+// maxDeduplicationID is the longest deduplication id (SendMessage reference).
+const maxDeduplicationID = 128
+
+// ownSuffix is what an earlier redrive put behind a deduplication id.
+var ownSuffix = regexp.MustCompile(`#d[0-9]+\.[0-9a-f]{12}$`)
+
+// deduplicationID returns the id of the message on its way back:
+//
+//	<event id>#d<n>.<hash>
+//
+// n counts the redrives of the event, and the hash is of the message id of the
+// copy in the dead-letter queue. Every time that an event is sent anew, by a
+// relay, a replay or a redrive, the broker gives it a message id of its own, so
+// every copy that can ever be in a dead-letter queue has an id that was never
+// used before, and nothing is swallowed by a deduplication window. The same
+// copy always gives the same id, so a run that repeats what a killed one had
+// sent already is swallowed.
+//
+// The relay publishes under <event id> and <event id>#r<n>, so its ids and
+// these are never equal. A message without an event id goes by the
+// deduplication id of the copy, or by its message id.
+func deduplicationID(m *Received, id *identity) string {
+	base := m.MessageID
+	switch {
+	case id.eventID != uuid.Nil:
+		base = id.eventID.String()
+	case m.DeduplicationID != "":
+		base = ownSuffix.ReplaceAllString(m.DeduplicationID, "")
+	}
+	copied := sha256.Sum256([]byte(m.MessageID))
+	suffix := "#d" + strconv.Itoa(id.redrives+1) + "." + hex.EncodeToString(copied[:6])
+	if len(base)+len(suffix) > maxDeduplicationID {
+		sum := sha256.Sum256([]byte(base))
+		base = hex.EncodeToString(sum[:])
+	}
+	return base + suffix
+}
+
+// refusal is why a message cannot go back: a code, and a text for people.
+type refusal struct{ code, text string }
+
+// The codes under which messages fail that were never sent or not deleted.
+const (
+	codeOtherQueue   = "FailedAtAnotherQueue"
+	codeNoEnvelope   = "NoEnvelope"
+	codeUnknownTopic = "UnknownTopic"
+	codeNoGroup      = "NoGroup"
+	codeExpired      = "ReceiptExpired"
+)
+
+// outgoing makes what is sent along the route for a received message. limit is
+// the most bytes that the target takes for one message.
+func (r *Route) outgoing(m *Received, id *identity, limit int) (Outgoing, *refusal) {
+	out := Outgoing{
+		GroupID:         m.GroupID,
+		DeduplicationID: deduplicationID(m, id),
+		TraceHeader:     m.TraceHeader,
+		Body:            m.Body,
+		Attributes:      m.Attributes,
+	}
+	switch {
+	case m.GroupID == "":
+		return out, &refusal{codeNoGroup, "the message has no group: the dead-letter queue is not FIFO"}
+	case m.SourceARN != "" && r.FailedARN != "" && m.SourceARN != r.FailedARN:
+		return out, &refusal{codeOtherQueue, "the message failed at " + m.SourceARN + ": name that queue as `send_to`"}
+	case m.SourceARN == "" && len(r.Subscriptions) > 0:
+		if refused := r.deliverable(&out, id.notification); refused != nil {
+			return out, refused
+		}
+	}
+	out.Attributes = withRedrives(out.Attributes, id.redrives+1)
+	if out.Size() > limit && len(out.Attributes) > 0 {
+		// The message was as large as it may be without the attribute redrives:
+		// it goes back without.
+		if bare := without(out.Attributes, AttributeRedrives); len(bare) < len(out.Attributes) {
+			out.Attributes = bare
+		}
+	}
+	return out, nil
+}
+
+// deliverable gives a dead letter of a subscription the form in which the
+// subscription would have delivered it, or refuses it. AWS does not document
+// whether such a dead letter is in an envelope of SNS, so both forms are
+// understood. n is the envelope of the message, nil without one.
+//
+//   - An envelope of the topic of one of the subscriptions: a raw subscription
+//     delivers the message inside, another one the envelope as it is.
+//   - No envelope, or one of another topic, and all subscriptions are raw: the
+//     message goes as it is. What looks like an envelope is its payload.
+//   - All else is refused: the form is not known, or the envelope is missing and
+//     cannot be made again.
+func (r *Route) deliverable(out *Outgoing, n *notification) *refusal {
+	raw, envelope, known := false, false, false
+	for _, s := range r.Subscriptions {
+		if n != nil && s.TopicARN == n.TopicARN {
+			raw, envelope, known = s.Raw, !s.Raw, true
+			break
+		}
+		raw, envelope = raw || s.Raw, envelope || !s.Raw
+	}
+	switch {
+	case n != nil && known && envelope:
+		return nil
+	case n != nil && known:
+		out.Body = *n.Message
+		out.Attributes = n.attributes()
+		return nil
+	case raw && !envelope:
+		return nil
+	case n != nil:
+		return &refusal{codeUnknownTopic, "the message came from " + n.TopicARN + ", which has no subscription with this dead-letter queue: how it was to be delivered is not known"}
+	}
+	return &refusal{codeNoEnvelope, "the subscription delivers in an envelope of SNS, and the message has none: it cannot be made again"}
+}
+
+// attributes returns the attributes inside the envelope, sorted by name.
+func (n *notification) attributes() []Attribute {
+	attributes := make([]Attribute, 0, len(n.MessageAttributes)+1)
+	for _, name := range slices.Sorted(maps.Keys(n.MessageAttributes)) {
+		a := n.MessageAttributes[name]
+		attribute := Attribute{Name: name, Type: a.Type, Value: a.Value}
+		if strings.HasPrefix(a.Type, "Binary") {
+			if b, err := base64.StdEncoding.DecodeString(a.Value); err == nil {
+				attribute.Value, attribute.Binary = "", b
+			}
+		}
+		attributes = append(attributes, attribute)
+	}
+	return attributes
+}
+
+// withRedrives returns the attributes with the attribute redrives set to n, and
+// without it when there is no room for one more.
+func withRedrives(attributes []Attribute, n int) []Attribute {
+	rest := without(attributes, AttributeRedrives)
+	if len(rest) >= maxBrokerAttributes {
+		return rest
+	}
+	return append(rest, Attribute{Name: AttributeRedrives, Type: "String", Value: strconv.Itoa(n)})
+}
+
+// without returns a copy of the attributes without those of the name.
+func without(attributes []Attribute, name string) []Attribute {
+	rest := make([]Attribute, 0, len(attributes)+1)
+	for i := range attributes {
+		if attributes[i].Name != name {
+			rest = append(rest, attributes[i])
+		}
+	}
+	return rest
+}

@@ -1,0 +1,287 @@
+package dlq
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+)
+
+// maxEntries is the most messages of one receive, delete or change of visibility
+// (SQS API reference).
+const maxEntries = 10
+
+// The notes of an answer.
+const (
+	noteOrder  = "inside each group the order of the dead-letter queue is kept; what was delivered while these messages were in it stays ahead of them"
+	noteCount  = "the number is the queue's own, and about right; nothing was received"
+	noteUnseen = "some messages stand behind others of their group that were left in the queue, and could not be looked at"
+	noteHidden = "some messages are hidden by another receiver, or by a run that was killed: they can be brought back when they appear again"
+)
+
+// Run brings messages of a dead-letter queue back to the queue that failed:
+//
+//   - Only what the target accepted is deleted.
+//   - Inside each group the order of the dead-letter queue is kept, with at most
+//     one message of a group between sending and deleting. A group stops at its
+//     first failure.
+//   - Each message goes under a deduplication id that was never used before,
+//     and always under the same one however often it is tried.
+//   - What the filters leave out, and what stands behind a failure, is kept
+//     hidden to the end of the run, so that it is not received again and again,
+//     and is shown again then.
+//
+// It starts nothing after until, and returns at most a call and the grace
+// later. It may be canceled or killed anywhere, and run beside other runs. After
+// a kill the messages that it was sending stay hidden for Config.Visibility, and
+// those that it kept hidden until its end and the grace would have been over;
+// both can be brought back then.
+//
+// Because a FIFO queue shows nothing of a group behind a hidden message, a
+// filter looks at a group from its front, as far as one receive reached: at
+// most ten messages. Unseen counts the rest.
+//
+// A dry run without filters receives nothing: it answers what the queue says of
+// itself. Any other receives each message once, which counts towards
+// the queue's ApproximateReceiveCount.
+//
+// The error is that of a request that is not valid. What happens on the way is
+// in the answer.
+func (e *Engine) Run(ctx context.Context, route Route, req redrive.Request, until time.Time) (redrive.Answer, error) {
+	if err := req.Validate(); err != nil {
+		return redrive.Answer{}, err
+	}
+	if req.Source != redrive.SourceDLQ {
+		return redrive.Answer{}, fmt.Errorf("redrive: the source %q is no dead-letter queue", req.Source)
+	}
+	r := &run{
+		cfg: e.cfg, route: route, req: &req, filter: newFilter(&req), pace: newPace(req.Rate),
+		started: time.Now(), until: until, quota: req.Limit, groups: map[string]*group{},
+		changed: make(chan struct{}),
+		answer: redrive.Answer{
+			Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, DryRun: req.DryRun,
+			Queue: route.QueueName, SendTo: route.TargetName, Notes: slices.Clone(route.Notes),
+		},
+	}
+	if req.DryRun && !req.Filtered() && route.Gauge != nil {
+		return r.count(ctx)
+	}
+	return r.bringBack(ctx), nil
+}
+
+// run is one run of the engine. Its receivers share it.
+type run struct {
+	cfg     Config
+	route   Route
+	req     *redrive.Request
+	filter  filter
+	pace    *pace
+	started time.Time
+	until   time.Time
+
+	// mu guards all below, and what is in groups.
+	mu     sync.Mutex
+	answer redrive.Answer
+	// quota is how many more messages may be received, where the request has a
+	// limit. A receiver takes from it before a receive, and returns what was not
+	// received or not sent.
+	quota int
+	// working is the number of messages that receivers have gathered and not
+	// finished with.
+	working int
+	// received is the number of messages received so far, repeats included.
+	received int
+	// ordered is the number of messages received so far, without repeats.
+	ordered int
+	// kept is the number of messages that are kept hidden, in groups.
+	kept   int
+	groups map[string]*group
+	// unavailable is the number of batches in a row that the target refused as a
+	// whole.
+	unavailable int
+	// changed is closed, and made anew, when the quota grows, messages are
+	// finished with or the run stops: a receiver may have something to do then.
+	changed chan struct{}
+}
+
+// count answers a dry run without filters by the queue's own count.
+func (r *run) count(ctx context.Context) (redrive.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
+	defer cancel()
+	depth, err := r.route.Gauge.Depth(ctx)
+	if err != nil {
+		return redrive.Answer{}, fmt.Errorf("count messages: %w", err)
+	}
+	r.answer.Matched, r.answer.Hidden = depth.Visible, depth.Hidden
+	if r.req.Limit > 0 {
+		r.answer.Matched = min(depth.Visible, r.req.Limit)
+	}
+	r.answer.Notes = append(r.answer.Notes, noteCount)
+	r.answer.Seconds = time.Since(r.started).Seconds()
+	return r.answer, nil
+}
+
+// bringBack runs the receivers until all of them are done, shows what was kept
+// hidden, and returns the answer.
+func (r *run) bringBack(ctx context.Context) redrive.Answer {
+	reporting, cancel := context.WithCancel(ctx)
+	reported := make(chan struct{})
+	go func() {
+		defer close(reported)
+		r.report(reporting)
+	}()
+	receivers := r.cfg.Receivers
+	if r.req.Rate > 0 && r.req.Rate < 100 {
+		receivers = 1
+	}
+	var workers sync.WaitGroup
+	for range receivers {
+		workers.Go(func() { r.work(ctx) })
+	}
+	workers.Wait()
+	cancel()
+	<-reported
+	if ctx.Err() != nil {
+		r.stop(redrive.StopCanceled, context.Cause(ctx))
+	}
+	// Not canceled with ctx: messages that stay hidden until their time is over
+	// would keep the next run waiting.
+	ending, done := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Grace)
+	defer done()
+	r.countUnseen(ending)
+	r.showKept(ending)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer.More = r.answer.Stopped != "" || r.answer.Hidden > 0
+	for _, n := range [...]struct {
+		count int
+		note  string
+	}{{r.answer.Redriven, noteOrder}, {r.answer.Unseen, noteUnseen}, {r.answer.Hidden, noteHidden}} {
+		if n.count > 0 {
+			r.answer.Notes = append(r.answer.Notes, n.note)
+		}
+	}
+	r.answer.Seconds = time.Since(r.started).Seconds()
+	return r.answer
+}
+
+// countUnseen counts the messages that the run could not receive. It must be
+// called while those kept hidden still are: what is visible then stands behind
+// them, and what else is hidden is hidden by another receiver. A run that ended
+// early has not looked at all, and counts nothing.
+func (r *run) countUnseen(ctx context.Context) {
+	if r.route.Gauge == nil || r.answer.Stopped != "" {
+		return
+	}
+	calling, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
+	defer cancel()
+	depth, err := r.route.Gauge.Depth(calling)
+	if err != nil {
+		return // the two counts are a help, and no reason to fail
+	}
+	if r.kept > 0 {
+		r.answer.Unseen = depth.Visible
+	}
+	r.answer.Hidden = max(0, depth.Hidden-r.kept)
+}
+
+// stop ends the run for a reason. The first reason stays.
+func (r *run) stop(reason redrive.Stop, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.answer.Stopped != "" {
+		return
+	}
+	r.answer.Stopped = reason
+	if err != nil {
+		r.answer.Problem = err.Error()
+	}
+	r.signal()
+}
+
+// stopped reports whether nothing new may be started.
+func (r *run) stopped(ctx context.Context) bool {
+	r.mu.Lock()
+	over := r.answer.Stopped != ""
+	r.mu.Unlock()
+	switch {
+	case over, ctx.Err() != nil:
+		return true
+	case !time.Now().Before(r.until):
+		r.stop(redrive.StopTime, nil)
+		return true
+	}
+	return false
+}
+
+// signal wakes the receivers in awaitChange. The caller has locked r.mu.
+func (r *run) signal() {
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// awaitChange waits for signal, for d at most.
+func (r *run) awaitChange(ctx context.Context, d time.Duration) {
+	r.mu.Lock()
+	changed := r.changed
+	r.mu.Unlock()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-changed:
+	case <-timer.C:
+	}
+}
+
+// pause waits for d, or until ctx ends or the time of the run is over.
+func (r *run) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(min(d, time.Until(r.until)))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}
+
+// backoff returns the pause after so many failures in a row: RetryMin, doubled
+// with each further failure, RetryMax at most.
+func (r *run) backoff(failures int) time.Duration {
+	d := r.cfg.RetryMin
+	for range failures - 1 {
+		if d *= 2; d >= r.cfg.RetryMax {
+			return r.cfg.RetryMax
+		}
+	}
+	return d
+}
+
+// report logs the progress until ctx ends.
+func (r *run) report(ctx context.Context) {
+	ticker := time.NewTicker(r.cfg.ReportEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		r.mu.Lock()
+		a, kept, working := r.answer, r.kept, r.working
+		r.mu.Unlock()
+		r.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, "redriving",
+			slog.String("queue", a.Queue),
+			slog.String("send_to", a.SendTo),
+			slog.Int("redriven", a.Redriven),
+			slog.Int("skipped", a.Skipped),
+			slog.Int("failed", a.Failed),
+			slog.Int("kept_hidden", kept),
+			slog.Int("working_on", working),
+			slog.Float64("seconds", time.Since(r.started).Seconds()))
+	}
+}

@@ -1,0 +1,248 @@
+package dlq
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// process sends messages, one of each group at a time, and deletes those that
+// were accepted. It keeps hidden what it does not send.
+func (r *run) process(ctx context.Context, messages []*message) {
+	lines := r.admit(ctx, messages)
+	for len(lines) > 0 && !r.stopped(ctx) {
+		if wait := untilReady(lines); wait > 0 {
+			r.pause(ctx, min(wait, r.cfg.Visibility/4))
+			r.extend(ctx, lines)
+			continue
+		}
+		batch := r.nextBatch(lines)
+		if !r.waitTurn(ctx, lines, len(batch)) {
+			break
+		}
+		r.extend(ctx, lines)
+		batch = slices.DeleteFunc(batch, empty)
+		if len(batch) > 0 {
+			r.send(ctx, batch)
+		}
+		lines = slices.DeleteFunc(lines, empty)
+	}
+	for _, l := range lines {
+		r.keep(ctx, l, 0)
+	}
+}
+
+// untilReady returns how long it takes until the first message of one of the
+// lines may be sent, zero or less when one may be sent now.
+func untilReady(lines []*line) time.Duration {
+	first := lines[0].notBefore
+	for _, l := range lines {
+		if l.notBefore.Before(first) {
+			first = l.notBefore
+		}
+	}
+	return time.Until(first)
+}
+
+// nextBatch picks the lines whose first message goes into the next batch: at
+// least one of those that may be sent now.
+func (r *run) nextBatch(lines []*line) []*line {
+	limits := r.route.Target.Limits()
+	entries := min(limits.Entries, maxEntries)
+	if r.req.Rate > 0 {
+		entries = max(1, min(entries, int(r.req.Rate)))
+	}
+	var batch []*line
+	size := 0
+	now := time.Now()
+	for _, l := range lines {
+		if l.notBefore.After(now) {
+			continue
+		}
+		n := l.messages[0].out.Size()
+		if len(batch) > 0 && size+n > limits.BatchBytes {
+			continue
+		}
+		batch = append(batch, l)
+		if size += n; len(batch) == entries {
+			break
+		}
+	}
+	return batch
+}
+
+// waitTurn waits until the rate allows n more messages, and extends the time for
+// which the lines are hidden while it waits. It is false when the run stopped
+// before.
+func (r *run) waitTurn(ctx context.Context, lines []*line, n int) bool {
+	at := r.pace.reserve(n)
+	for {
+		if r.stopped(ctx) {
+			return false
+		}
+		wait := time.Until(at)
+		if wait <= 0 {
+			return true
+		}
+		r.pause(ctx, min(wait, r.cfg.Visibility/4))
+		r.extend(ctx, lines)
+	}
+}
+
+// extend hides the messages for longer that would appear soon. A line whose first
+// message has too little time left all the same fails: its receipt may be void by
+// the time it is sent, and the message received elsewhere.
+func (r *run) extend(ctx context.Context, lines []*line) {
+	var soon []*message
+	for _, l := range lines {
+		for _, m := range l.messages {
+			if m.timeLeft() < r.cfg.Visibility/2 {
+				soon = append(soon, m)
+			}
+		}
+	}
+	if len(soon) == 0 {
+		return
+	}
+	r.hide(ctx, soon, r.cfg.Visibility)
+	for _, l := range lines {
+		if len(l.messages) == 0 || l.messages[0].timeLeft() > 2*r.cfg.CallTimeout {
+			continue // time enough to send and to delete
+		}
+		r.mu.Lock()
+		r.fail(l.group, l.messages[0], codeExpired, "the message could not be kept hidden long enough: it appears in the queue again")
+		r.mu.Unlock()
+		r.keep(ctx, l, 0)
+	}
+}
+
+// send sends the first message of each line and deletes what was accepted.
+func (r *run) send(ctx context.Context, batch []*line) {
+	msgs := make([]Outgoing, len(batch))
+	for i, l := range batch {
+		msgs[i] = l.messages[0].out
+	}
+	calling, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
+	results := r.route.Target.Send(calling, msgs)
+	cancel()
+	r.stopIfUnavailable(results)
+	var accepted []*line
+	for i, l := range batch {
+		result := outbox.Result{Code: "NoResult"}
+		if i < len(results) {
+			result = results[i]
+		}
+		if result.Class == outbox.Accepted {
+			accepted = append(accepted, l)
+			continue
+		}
+		r.retryOrFail(ctx, l, &result)
+	}
+	r.deleteAccepted(ctx, accepted)
+}
+
+// retryOrFail lets the first message of the line, which was not accepted, be sent
+// again later, or stops its group when it has failed too often.
+func (r *run) retryOrFail(ctx context.Context, l *line, result *outbox.Result) {
+	m := l.messages[0]
+	m.attempts++
+	switch result.Class {
+	case outbox.Throttled, outbox.Unavailable, outbox.Accepted:
+		// The message is not to blame.
+	case outbox.Rejected:
+		m.faults = r.cfg.Attempts
+	case outbox.Unknown, outbox.Transient:
+		if ctx.Err() == nil {
+			m.faults++
+		}
+	}
+	if m.faults < r.cfg.Attempts {
+		// The same message under the same id, before any other of its group.
+		l.notBefore = time.Now().Add(r.backoff(m.attempts))
+		return
+	}
+	r.mu.Lock()
+	r.fail(l.group, m, result.Code, fmt.Sprint(result.Err))
+	r.mu.Unlock()
+	r.keep(ctx, l, 0)
+}
+
+// stopIfUnavailable ends the run when the target refused everything in
+// Config.Attempts batches in a row.
+func (r *run) stopIfUnavailable(results []outbox.Result) {
+	var err error
+	for i := range results {
+		if results[i].Class != outbox.Unavailable {
+			r.mu.Lock()
+			r.unavailable = 0
+			r.mu.Unlock()
+			return
+		}
+		err = results[i].Err
+	}
+	r.mu.Lock()
+	r.unavailable++
+	over := r.unavailable >= r.cfg.Attempts
+	r.mu.Unlock()
+	if over {
+		r.stop(redrive.StopUnavailable, fmt.Errorf("send: %w", err))
+	}
+}
+
+// deleteAccepted deletes the first message of each line, which the target has
+// accepted. A line whose message cannot be deleted stops: the next run sends the
+// message again, under the same id.
+func (r *run) deleteAccepted(ctx context.Context, lines []*line) {
+	// Not canceled with ctx: a message that is accepted and not deleted is sent
+	// twice.
+	detached := context.WithoutCancel(ctx)
+	for try := 1; len(lines) > 0 && try <= r.cfg.Attempts; try++ {
+		if try > 1 {
+			r.pause(ctx, r.backoff(try-1))
+		}
+		var sound []*line // those whose receipt outlasts the call
+		var receipts []string
+		for _, l := range lines {
+			if l.messages[0].timeLeft() > r.cfg.CallTimeout {
+				sound = append(sound, l)
+				receipts = append(receipts, l.messages[0].Receipt)
+			}
+		}
+		if len(sound) == 0 {
+			break
+		}
+		calling, cancel := context.WithTimeout(detached, r.cfg.CallTimeout)
+		errs := r.route.Queue.Delete(calling, receipts)
+		cancel()
+		for i, l := range sound {
+			if i < len(errs) && errs[i] == nil {
+				r.redriven(l)
+				lines = slices.DeleteFunc(lines, func(other *line) bool { return l == other })
+			}
+		}
+	}
+	for _, l := range lines {
+		r.mu.Lock()
+		r.answer.Redriven++
+		r.answer.Duplicates++
+		r.stopGroup(l.group)
+		r.mu.Unlock()
+		r.keep(ctx, l, 1)
+	}
+}
+
+// redriven takes the first message of the line, which was sent and deleted, off
+// the line and counts it.
+func (r *run) redriven(l *line) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer.Redriven++
+	if l.messages[0].overtakes {
+		r.answer.OutOfOrder++
+	}
+	l.messages = l.messages[1:]
+}
