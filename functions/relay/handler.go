@@ -74,7 +74,7 @@ func (h *handler) Handle(ctx context.Context, _ json.RawMessage) (relay.Summary,
 		slog.String("outcome", string(summary.Outcome)),
 		slog.Int64("published", summary.Published),
 		slog.Int64("settled", summary.Settled),
-		slog.Int64("dead", summary.Dead),
+		slog.Int64("dead_letters", summary.DeadLetters),
 		slog.Float64("seconds", summary.Seconds))
 	return summary, nil
 }

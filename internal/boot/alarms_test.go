@@ -34,7 +34,7 @@ func wanted() []figure {
 	return []figure{
 		newFigure("ServerlessOutbox", "OldestAge", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "Heartbeat", []string{"FunctionName"}),
-		newFigure("ServerlessOutbox", "Dead", []string{"FunctionName"}),
+		newFigure("ServerlessOutbox", "DeadLetters", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "Blocked", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "JanitorHeartbeat", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "JanitorErrors", []string{"FunctionName"}),

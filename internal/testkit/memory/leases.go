@@ -95,33 +95,33 @@ func (s *Store) renew(r relay.Renewal, told map[int]int64) (relay.Lease, error) 
 	}
 	me.live = now.Add(r.TTL)
 	me.leaving = me.leaving || r.Leaving
-	s.place(r.RelayID, r.Position, len(r.Resumed) > 0, told)
+	s.place(r.RelayID, r.Position, len(r.Unblock) > 0, told)
 	for id, other := range s.relays {
 		if other.live.Before(now) {
 			s.remove(id)
 		}
 	}
-	for _, n := range r.Release {
+	for _, n := range r.GiveBack {
 		if s.shards[n].owner == r.RelayID && s.shards[n].epoch == told[n] {
 			s.free(n, me)
 		}
 	}
 	target := s.target(r, now)
-	held := 0
+	owned := 0
 	for n := range s.shards {
 		if s.shards[n].owner == r.RelayID {
-			held++
+			owned++
 		}
 	}
 	for n := range s.shards {
-		if sh := &s.shards[n]; held < target && sh.owner == uuid.Nil {
+		if sh := &s.shards[n]; owned < target && sh.owner == uuid.Nil {
 			sh.owner = r.RelayID
 			sh.epoch++
-			held++
+			owned++
 		}
 	}
-	for _, rel := range r.Resumed {
-		if h := s.blocked[rel.Lane]; h != nil && h.released && h.releasedAt.Equal(rel.ReleasedAt) && s.shards[h.shard].owner == r.RelayID {
+	for _, rel := range r.Unblock {
+		if b := s.blocked[rel.Lane]; b != nil && b.released && b.releasedAt.Equal(rel.ReleasedAt) && s.shards[b.shard].owner == r.RelayID {
 			delete(s.blocked, rel.Lane)
 		}
 	}
@@ -167,9 +167,9 @@ func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
 			lease.Shards = append(lease.Shards, relay.ShardLease{Shard: n, Epoch: sh.epoch, Resume: sh.position})
 		}
 	}
-	for lane, h := range s.blocked {
-		if h.released && s.shards[h.shard].owner == id {
-			lease.Released = append(lease.Released, relay.ReleasedLane{Lane: lane, Shard: h.shard, FirstID: h.firstID, ReleasedAt: h.releasedAt})
+	for lane, b := range s.blocked {
+		if b.released && s.shards[b.shard].owner == id {
+			lease.Released = append(lease.Released, relay.ReleasedLane{Lane: lane, Shard: b.shard, FirstID: b.firstID, ReleasedAt: b.releasedAt})
 		}
 	}
 	slices.SortFunc(lease.Released, func(a, b relay.ReleasedLane) int { return cmp.Compare(a.FirstID, b.FirstID) })

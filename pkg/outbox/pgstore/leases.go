@@ -48,12 +48,12 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
 	shards, epochs := s.told(r.RelayID)
 	from, to := ends(r.Position.Gaps)
-	destinations, types, ids, released := releases(r.Resumed)
+	destinations, types, ids, released := releases(r.Unblock)
 	var answer *string
 	err := s.do(ctx, "renew", func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, renewSQL,
 			r.RelayID.String(), r.TTL.Microseconds(), int32(r.Relays), r.Leaving, //nolint:gosec // a handful
-			shards, epochs, smallints(r.Release),
+			shards, epochs, smallints(r.GiveBack),
 			r.Position.Low, from, to,
 			destinations, types, ids, released,
 		).Scan(&answer)

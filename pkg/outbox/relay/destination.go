@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"container/heap"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
@@ -26,14 +25,14 @@ type destination struct {
 	conc      concurrency
 	// inFlight is the number of calls in flight.
 	inFlight int
-	// held and heldBytes are what the window holds for this destination, cap
-	// and capBytes its share of the window: a destination that stands still
-	// must not fill the memory that the others need.
-	held, heldBytes int
-	cap, capBytes   int
-	// from is not 0 when rows of the destination with this id or a higher one
-	// were left in the table.
-	from int64
+	// buffered is the number of its buffered events and bufferedBytes their size,
+	// cap and capBytes are its share of the window: a destination that stands
+	// still must not fill the memory that the others need.
+	buffered, bufferedBytes int
+	cap, capBytes           int
+	// deferred is what was left in the table for want of room. The cursor has it
+	// too.
+	deferred *deferral
 
 	// pausedUntil and failures are the back-off of the whole destination.
 	// probing allows one call at a time until one succeeds.
@@ -99,15 +98,8 @@ func (d *destination) wants() bool {
 	return d.fills() || d.partialAt.IsZero() && d.ready.peek() != nil
 }
 
-// leave leaves the rows from id on in the table.
-func (d *destination) leave(id int64) {
-	if d.from == 0 || id < d.from {
-		d.from = id
-	}
-}
-
 // full says whether the destination has used up its share of the window.
-func (d *destination) full() bool { return d.held >= d.cap || d.heldBytes >= d.capBytes }
+func (d *destination) full() bool { return d.buffered >= d.cap || d.bufferedBytes >= d.capBytes }
 
 // fail pauses the destination.
 func (d *destination) fail(now time.Time, lo, hi time.Duration, spread float64, why string) {
@@ -146,93 +138,4 @@ func (d *destination) pack() (batch, faulty []*item) {
 		batch = append(batch, it)
 	}
 	return batch, faulty
-}
-
-// readyQueue is a queue of lanes, first in first out. Lanes that are no longer
-// ready are passed over when they come to the front.
-type readyQueue struct {
-	lanes []*lane
-	head  int
-}
-
-func (q *readyQueue) push(l *lane) {
-	l.state = ready
-	q.lanes = append(q.lanes, l)
-}
-
-// peek returns the first lane, nil when there is none.
-func (q *readyQueue) peek() *lane {
-	for q.head < len(q.lanes) {
-		if l := q.lanes[q.head]; l.state == ready {
-			return l
-		}
-		q.skip()
-	}
-	q.lanes, q.head = q.lanes[:0], 0
-	return nil
-}
-
-// pop removes the lane that peek returned.
-func (q *readyQueue) pop() {
-	q.lanes[q.head].state = sending
-	q.skip()
-}
-
-func (q *readyQueue) skip() {
-	q.lanes[q.head] = nil
-	q.head++
-	if q.head > 1024 && q.head*2 > len(q.lanes) {
-		n := copy(q.lanes, q.lanes[q.head:])
-		clear(q.lanes[n:])
-		q.lanes, q.head = q.lanes[:n], 0
-	}
-}
-
-// waitingLanes is a heap of lanes by retryAt.
-type waitingLanes []*lane
-
-func (w waitingLanes) Len() int           { return len(w) }
-func (w waitingLanes) Less(i, j int) bool { return w[i].retryAt.Before(w[j].retryAt) }
-func (w waitingLanes) Swap(i, j int) {
-	w[i], w[j] = w[j], w[i]
-	w[i].heapIndex, w[j].heapIndex = i, j
-}
-
-// Push implements heap.Interface.
-func (w *waitingLanes) Push(x any) {
-	l, _ := x.(*lane)
-	l.heapIndex = len(*w)
-	*w = append(*w, l)
-}
-
-// Pop implements heap.Interface.
-func (w *waitingLanes) Pop() any {
-	old := *w
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*w = old[:len(old)-1]
-	l.heapIndex = -1
-	return l
-}
-
-// wait puts the lane on hold until t.
-func (w *waitingLanes) wait(l *lane, t time.Time) {
-	l.state, l.retryAt = waiting, t
-	heap.Push(w, l)
-}
-
-// end takes a lane out.
-func (w *waitingLanes) end(l *lane) {
-	if l.heapIndex >= 0 {
-		heap.Remove(w, l.heapIndex)
-	}
-}
-
-// due returns the next lane whose time has come, taken out, or nil.
-func (w *waitingLanes) due(now time.Time) *lane {
-	if len(*w) == 0 || now.Before((*w)[0].retryAt) {
-		return nil
-	}
-	l, _ := heap.Pop(w).(*lane)
-	return l
 }

@@ -6,8 +6,6 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
 // loop is a running relay. One goroutine owns all of it: calls to the store and
@@ -29,16 +27,18 @@ type loop struct {
 	idle        chan func() func()
 	outstanding int // calls that have not posted yet
 
-	window  window
-	waiting waitingLanes
-	dests   map[string]*destination
-	names   []string // of dests, in a fixed order
-	unknown unknownDestinations
+	window     window
+	cursor     cursor
+	backingOff backingOffLanes
+	dests      map[string]*destination
+	names      []string // of dests, in a fixed order
+	// warned are the unknown destinations that were logged.
+	warned map[string]bool
 
-	lease  lease
-	reader reader
-	settle settling
-	stats  stats
+	lease   lease
+	fetcher fetcher
+	settle  settling
+	stats   stats
 
 	ending  bool
 	outcome Outcome
@@ -56,10 +56,11 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 		spread:  cfg.spread,
 		posted:  make(chan func(), 2*cfg.Concurrency),
 		idle:    make(chan func() func()),
-		window:  newWindow(),
+		window:  newWindow(cfg.watchLanes),
+		cursor:  newCursor(newSweep(now, cfg)),
+		warned:  map[string]bool{},
 		lease:   newLease(now),
-		reader:  newReader(now, cfg),
-		unknown: unknownDestinations{logged: map[string]bool{}},
+		fetcher: newFetcher(now, cfg),
 		settle:  settling{every: cfg.SettleEvery, limit: cfg.SettleLimit},
 		stats:   newStats(now, cfg),
 	}
@@ -136,8 +137,8 @@ func (l *loop) step(now time.Time) {
 	if !l.ending && l.idleFor(now) {
 		l.end(Idle, now)
 	}
-	for w := l.waiting.due(now); w != nil; w = l.waiting.due(now) {
-		l.next(w)
+	for lane := l.backingOff.due(now); lane != nil; lane = l.backingOff.due(now) {
+		l.next(lane)
 	}
 	for _, name := range l.names {
 		l.dispatch(l.dests[name], now)
@@ -166,8 +167,8 @@ func (l *loop) nextWake(now time.Time) time.Time {
 			sooner(l.stats.reportAt)
 		}
 	}
-	if len(l.waiting) > 0 {
-		sooner(l.waiting[0].retryAt)
+	if len(l.backingOff) > 0 {
+		sooner(l.backingOff[0].retryAt)
 	}
 	for _, name := range l.names {
 		switch d := l.dests[name]; {
@@ -184,7 +185,7 @@ func (l *loop) nextWake(now time.Time) time.Time {
 		sooner(l.lease.renewAt)
 	}
 	if l.mayFetch() {
-		sooner(l.reader.nextFetch)
+		sooner(l.fetcher.next)
 	}
 	return wake
 }
@@ -197,9 +198,9 @@ func (l *loop) end(why Outcome, now time.Time) {
 	}
 	l.ending, l.outcome = true, why
 	l.endBy = now.Add(l.cfg.ShutdownGrace)
-	l.drain(slices.Collect(maps.Keys(l.lease.held))...)
-	if l.reader.fetching {
-		l.reader.cancel()
+	l.drain(slices.Collect(maps.Keys(l.lease.owned))...)
+	if l.fetcher.running {
+		l.fetcher.cancel()
 	}
 	l.log.Info("relay ends", slog.String("outcome", string(why)))
 }
@@ -214,8 +215,7 @@ func (l *loop) finished(now time.Time) bool {
 // idleFor says whether nothing came for as long as Config.IdleExit.
 func (l *loop) idleFor(now time.Time) bool {
 	return l.cfg.IdleExit > 0 && len(l.window.items) == 0 && len(l.window.lanes) == 0 &&
-		len(l.reader.gaps.list) == 0 && len(l.reader.catchUps) == 0 &&
-		now.Sub(l.reader.active) >= l.cfg.IdleExit
+		l.cursor.complete() && now.Sub(l.fetcher.active) >= l.cfg.IdleExit
 }
 
 // leave gives every shard back.
@@ -227,7 +227,7 @@ func (l *loop) leave() {
 	}
 	ctx, cancel := context.WithTimeout(l.io, l.cfg.ShutdownGrace)
 	defer cancel()
-	handed := int64(len(l.lease.held))
+	handed := int64(len(l.lease.owned))
 	if err := l.store.Leave(ctx, l.cfg.RelayID, l.position()); err != nil {
 		l.log.Warn("could not leave: the lease has to lapse", slog.Any("error", err))
 		l.stats.now.RenewErrors++
@@ -242,51 +242,4 @@ func (l *loop) leave() {
 }
 
 // position is where another relay would have to resume.
-func (l *loop) position() Position {
-	if !l.reader.started {
-		return Position{}
-	}
-	low := l.window.lowest(l.reader.head + 1)
-	for _, d := range l.dests {
-		if d.from != 0 {
-			low = min(low, d.from)
-		}
-	}
-	if l.unknown.from != 0 {
-		low = min(low, l.unknown.from)
-	}
-	low--
-	for _, c := range l.reader.catchUps {
-		low = min(low, c.after)
-	}
-	for _, pinned := range l.lease.draining {
-		low = min(low, pinned.Low)
-	}
-	open := l.reader.gaps.upTo(low)
-	for _, pinned := range l.lease.draining {
-		for _, g := range pinned.Gaps {
-			if g.From <= low {
-				open = append(open, Range{g.From, min(g.To, low)})
-			}
-		}
-	}
-	return Position{Low: low, Gaps: joined(open)}
-}
-
-// unknownDestinations are names that events carry and the configuration lacks.
-type unknownDestinations struct {
-	from   int64
-	logged map[string]bool
-}
-
-func (l *loop) unknownDestination(rec *outbox.Record) {
-	l.stats.now.NoDestination++
-	if l.unknown.from == 0 || rec.ID < l.unknown.from {
-		l.unknown.from = rec.ID
-	}
-	if name := rec.Destination; !l.unknown.logged[name] && len(l.unknown.logged) < 100 {
-		l.unknown.logged[name] = true
-		l.log.Error("events wait for a destination that is not configured: add it to the relay's destinations",
-			slog.String("destination", name), slog.Int64("first_id", rec.ID))
-	}
-}
+func (l *loop) position() Position { return l.cursor.position(l.window.lowest()) }

@@ -21,7 +21,7 @@ func (w *world) blockAndRelease(lane outbox.Lane, released *atomic.Bool) {
 	w.Helper()
 	w.start(w.Context(), "r", 40*time.Second)
 	pass(5 * time.Second)
-	if !w.store.OnHold(lane) {
+	if !w.store.IsBlocked(lane) {
 		w.Fatal("the lane is not on hold")
 	}
 	released.Store(true)
@@ -164,7 +164,7 @@ func TestRowThatCommitsBehindTheSearchOfItsLaneIsRead(t *testing.T) {
 		lane := w.store.Enqueue(event("a", 0))[0].Lane()
 		w.start(w.Context(), "first", 10*time.Second)
 		w.summary("first")
-		if !w.store.OnHold(lane) {
+		if !w.store.IsBlocked(lane) {
 			w.Fatal("the lane is not on hold")
 		}
 		down := func(n int) {

@@ -124,7 +124,7 @@ func TestPartialFailureHoldsTheLaneAndNobodyElse(t *testing.T) {
 		w.start(w.Context(), "r", 10*time.Second)
 		pass(150 * time.Millisecond)
 		w.inOrder(w.broker(), 5, "good")
-		if sum := w.summary("r"); sum.Transient != 5 || sum.Dead != 0 {
+		if sum := w.summary("r"); sum.Transient != 5 || sum.DeadLetters != 0 {
 			w.Errorf("summary: %+v", sum)
 		}
 		w.inOrder(w.broker(), 5, "bad")
@@ -183,12 +183,12 @@ func TestRejectedEventIsDeadAndTheLaneGoesOn(t *testing.T) {
 		if fmt.Sprint(got) != `[{"n":0} {"n":2}]` {
 			w.Errorf("accepted %v", got)
 		}
-		dead := w.store.Dead()
-		if len(dead) != 1 || dead[2].Dead.Code != "InvalidMessageContents" || dead[2].Dead.Reason != "bad character" {
+		dead := w.store.DeadLetters()
+		if len(dead) != 1 || dead[2].Code != "InvalidMessageContents" || dead[2].Reason != "bad character" {
 			w.Errorf("dead letters: %+v", dead)
 		}
 		w.nothingPending()
-		if sum.Dead != 1 || sum.Blocked != 0 {
+		if sum.DeadLetters != 1 || sum.Blocked != 0 {
 			w.Errorf("summary: %+v", sum)
 		}
 	})
@@ -276,8 +276,8 @@ func TestUnavailableDestinationDoesNotStopTheOthers(t *testing.T) {
 		sum := w.summary("r")
 		w.inOrder(w.brokers["down"], 500, "x")
 		w.nothingPending()
-		if sum.Dead != 0 {
-			w.Errorf("%d dead: an outage was charged to single events", sum.Dead)
+		if sum.DeadLetters != 0 {
+			w.Errorf("%d dead: an outage was charged to single events", sum.DeadLetters)
 		}
 	})
 }
@@ -290,7 +290,7 @@ func TestUnknownDestinationWaitsUntilItIsConfigured(t *testing.T) {
 		w.store.Enqueue(e)
 		w.store.Enqueue(event("y", 0))
 		w.start(w.Context(), "r", 5*time.Second)
-		if sum := w.summary("r"); sum.NoDestination == 0 || sum.Dead != 0 {
+		if sum := w.summary("r"); sum.NoDestination == 0 || sum.DeadLetters != 0 {
 			w.Errorf("summary: %+v", sum)
 		}
 		w.inOrder(w.broker(), 1, "y")
@@ -350,7 +350,7 @@ func TestTwoRelaysShareTheShards(t *testing.T) {
 			}
 			pass(100 * time.Millisecond)
 			if n == 150 {
-				if h := w.store.Holders(); h["one"] != 32 || h["two"] != 32 {
+				if h := w.store.Owners(); h["one"] != 32 || h["two"] != 32 {
 					w.Errorf("holders: %v", h)
 				}
 			}
@@ -415,7 +415,7 @@ func TestCancelSettlesWhatWasAccepted(t *testing.T) {
 		if n := w.store.Pending(); n != 1 {
 			w.Errorf("%d pending, want 1", n)
 		}
-		if h := w.store.Holders(); len(h) != 0 {
+		if h := w.store.Owners(); len(h) != 0 {
 			w.Errorf("shards are still held: %v", h)
 		}
 	})

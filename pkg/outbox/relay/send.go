@@ -25,6 +25,7 @@ func (l *loop) openDestinations() {
 			conc:     newConcurrency(l.cfg.Concurrency),
 			cap:      max(1, l.cfg.Window/n),
 			capBytes: max(1, l.cfg.WindowBytes/n),
+			deferred: l.cursor.destination(name),
 		}
 	}
 	slices.Sort(l.names)
@@ -39,7 +40,7 @@ func (l *loop) dispatch(d *destination, now time.Time) {
 		}
 		batch, faulty := d.pack()
 		for _, it := range faulty {
-			l.kill(it, outbox.Result{Class: outbox.Rejected, Err: it.fault, Code: codeOf(it.fault)})
+			l.bury(it, outbox.Result{Class: outbox.Rejected, Err: it.fault, Code: codeOf(it.fault)})
 		}
 		if len(batch) > 0 {
 			l.send(d, batch)
@@ -53,8 +54,7 @@ func (l *loop) send(d *destination, batch []*item) {
 	l.stats.sent(len(batch))
 	msgs := make([]outbox.Message, len(batch))
 	for i, it := range batch {
-		it.state, it.tried = inFlight, true
-		l.window.busy[it.lane.shard]++
+		l.window.send(it)
 		msgs[i] = it.msg
 	}
 	l.call(func() func() {
@@ -75,7 +75,7 @@ func (l *loop) withheld(d *destination, batch []*item) {
 	d.inFlight--
 	l.stats.withhold()
 	for _, it := range batch {
-		l.requeue(it)
+		l.window.requeue(it)
 		l.next(it.lane)
 	}
 }
@@ -150,26 +150,25 @@ func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	l.stats.result(d, r.Class)
 	switch r.Class {
 	case outbox.Accepted:
-		it.state = unsettled
-		lane.pop()
+		l.window.accept(it)
 		lane.failures = 0
-		l.settle.accept(it, r, at)
+		l.settle.push(it, r, at)
 		l.stats.accepted(d, at.Add(l.lease.offset).Sub(it.rec.CreatedAt))
 		l.next(lane)
 		return
 	case outbox.Rejected:
-		l.requeue(it)
-		l.kill(it, r)
+		l.window.requeue(it)
+		l.bury(it, r)
 		return
 	case outbox.Transient:
 		if it.attempts++; l.cfg.MaxAttempts > 0 && it.attempts >= l.cfg.MaxAttempts {
-			l.requeue(it)
-			l.kill(it, r)
+			l.window.requeue(it)
+			l.bury(it, r)
 			return
 		}
 	case outbox.Unknown, outbox.Throttled, outbox.Unavailable:
 	}
-	l.requeue(it)
+	l.window.requeue(it)
 	if !at.Before(d.pausedUntil) || r.Class == outbox.Throttled || r.Class == outbox.Transient {
 		lane.failures++
 		l.retry(lane, at)
@@ -179,25 +178,19 @@ func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	l.next(lane)
 }
 
-// requeue notes that an event is no longer in flight.
-func (l *loop) requeue(it *item) {
-	it.state = queued
-	l.window.busy[it.lane.shard]--
-}
-
-// retry lets the lane wait. Its first event goes again before anything newer.
+// retry has the lane back off. Its first event goes again before anything newer.
 func (l *loop) retry(lane *lane, now time.Time) {
-	lane.state = resting
 	if !l.lease.works(lane.shard) {
+		lane.become(resting)
 		l.empty(lane)
 		return
 	}
-	l.waiting.wait(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.spread())))
+	l.backingOff.add(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.spread())))
 }
 
-// next decides what a lane does now.
+// next decides what a lane does now that nothing of it is in flight.
 func (l *loop) next(lane *lane) {
-	lane.state = resting
+	lane.become(resting)
 	switch {
 	case !l.lease.works(lane.shard):
 		l.empty(lane)
@@ -208,33 +201,30 @@ func (l *loop) next(lane *lane) {
 	}
 }
 
-// kill gives up an event that can never be published. Its lane goes on when that
-// is written, or is held, as the destination's policy says. The event is the
-// lane's first.
-func (l *loop) kill(it *item, r outbox.Result) {
+// bury gives up an event that can never be published, the first of its lane and
+// not in flight. When that is written its lane goes on, or is blocked in the
+// table, as the destination's policy says.
+func (l *loop) bury(it *item, r outbox.Result) {
 	lane := it.lane
-	lane.pop()
+	l.window.giveUp(it)
 	lane.failures = 0
-	it.state = unsettled
-	l.window.busy[lane.shard]++
-	block := lane.dest.onReject == Block
-	it.blocks = block
-	l.settle.bury(it, r, block)
-	l.log.Error("event is dead: see outbox.dead_letters",
+	it.blocks = lane.dest.onReject == Block
+	l.settle.push(it, r, time.Now())
+	l.log.Error("event is a dead letter: see outbox.dead_letters",
 		slog.String("event_id", it.rec.EventID.String()), slog.Int64("id", it.rec.ID),
-		slog.String("destination", lane.dest.name), slog.String("code", r.Code), slog.Any("error", r.Err), slog.Bool("blocks_lane", block))
-	if !block {
-		lane.state = burying
+		slog.String("destination", lane.dest.name), slog.String("code", r.Code), slog.Any("error", r.Err), slog.Bool("blocks_lane", it.blocks))
+	if !it.blocks {
+		lane.become(burying)
 		if !l.lease.works(lane.shard) {
 			l.empty(lane)
 		}
 		return
 	}
 	first := lane.first()
+	lane.become(blocked)
 	l.empty(lane)
-	lane.state = blocked
 	if first != 0 {
-		l.window.leave(lane, first)
+		l.cursor.deferLane(lane, first)
 	}
 }
 

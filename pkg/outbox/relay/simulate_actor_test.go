@@ -97,8 +97,8 @@ func (a *actor) gate() error {
 func (a *actor) Observe(r *relay.Report) {
 	s := a.s
 	s.mu.Lock()
-	if most := s.p.window + s.p.fetchLimit; r.Held > most {
-		s.violate(holdsTooMuch, outbox.Lane{}, "%s holds %d events, more than %d", a.name, r.Held, most)
+	if most := s.p.window + s.p.fetchLimit; r.Buffered > most {
+		s.violate(holdsTooMuch, outbox.Lane{}, "%s holds %d events, more than %d", a.name, r.Buffered, most)
 	}
 	for _, latency := range r.Latencies {
 		// Counted by the database's clock, whose offset is known to half a round

@@ -47,11 +47,11 @@ func (s *sim) judgeStart(t *attempt) {
 	if s.store.IsSent(id) || s.store.IsDead(id) {
 		s.violate(sentSettled, lane, "%s sends event %d: marked %v, dead %v", a.name, id, s.store.IsSent(id), s.store.IsDead(id))
 	}
-	if s.store.OnHold(lane) {
+	if s.store.IsBlocked(lane) {
 		s.violate(sentOnHold, lane, "%s sends event %d of a lane on hold", a.name, id)
 	}
 	// What the clocks may have drifted apart within a lease is allowed for.
-	if owner, until := s.store.Holder(t.event.rec.Shard); owner != a.id || time.Until(until) < simSendTimeout-simTTL/1000 {
+	if owner, until := s.store.Owner(t.event.rec.Shard); owner != a.id || time.Until(until) < simSendTimeout-simTTL/1000 {
 		s.violate(noLease, lane, "%s sends event %d without a lease that outlasts the call (%v left)", a.name, id, time.Until(until))
 	}
 	if other := s.inFlight[lane]; other != nil && !other.done && (other.by == a || !other.by.dead()) {
@@ -178,14 +178,14 @@ func (s *sim) judgeSettled(a *actor, set relay.Settlement) {
 		if by, at := s.store.Settled(id); e == nil || by != a.id || !at.Equal(now) {
 			return
 		}
-		if owner, _ := s.store.Holder(e.rec.Shard); owner != a.id {
+		if owner, _ := s.store.Owner(e.rec.Shard); owner != a.id {
 			s.violate(markedWithoutLease, e.rec.Lane(), "%s settles event %d of a shard that it does not hold", a.name, id)
 		}
 	}
 	for _, accepted := range set.Accepted {
 		judge(accepted.ID)
 	}
-	for _, dead := range set.Dead {
+	for _, dead := range set.DeadLetters {
 		judge(dead.ID)
 	}
 }

@@ -231,7 +231,7 @@ func (s *sim) releaseOne(r *rand.Rand) {
 // redriveOne puts a dead event back. One that may have been accepted, or still
 // is on its way, is left alone: an operator would send it a second time.
 func (s *sim) redriveOne(r *rand.Rand) {
-	dead := slices.Sorted(maps.Keys(s.store.Dead()))
+	dead := slices.Sorted(maps.Keys(s.store.DeadLetters()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dead = slices.DeleteFunc(dead, func(id int64) bool {
@@ -253,7 +253,7 @@ func (s *sim) redriveOne(r *rand.Rand) {
 func (s *sim) heldLanes() []outbox.Lane {
 	var out []outbox.Lane
 	for lane := range s.store.Blocked() {
-		if s.store.OnHold(lane) {
+		if s.store.IsBlocked(lane) {
 			out = append(out, lane)
 		}
 	}

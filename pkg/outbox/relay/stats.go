@@ -84,9 +84,10 @@ func (s *stats) accepted(_ *destination, latency time.Duration) {
 	s.every *= 2
 }
 
-func (s *stats) dead(d *destination, block bool) {
-	s.now.Dead++
-	d.counts.Dead++
+// buried counts a dead letter that was written, and whether it blocked its lane.
+func (s *stats) buried(d *destination, block bool) {
+	s.now.DeadLetters++
+	d.counts.DeadLetters++
 	if block {
 		s.now.Blocked++
 	}
@@ -124,10 +125,10 @@ func (s *stats) report(l *loop, b Backlog, final bool) {
 		Latencies:     s.latencies,
 		ByDestination: make(map[string]DestinationCounts, len(l.dests)),
 		Backlog:       b,
-		Shards:        len(l.lease.held),
-		Held:          len(l.window.items),
-		HeldBytes:     l.window.bytes,
-		Gaps:          len(l.reader.gaps.list),
+		Shards:        len(l.lease.owned),
+		Buffered:      len(l.window.items),
+		BufferedBytes: l.window.bytes,
+		Gaps:          len(l.cursor.gaps.list),
 		Final:         final,
 	}
 	for _, n := range l.window.busy {
@@ -172,7 +173,7 @@ func (l *loop) summary(started time.Time) Summary {
 
 func (c *DestinationCounts) add(o DestinationCounts) {
 	c.Published += o.Published
-	c.Dead += o.Dead
+	c.DeadLetters += o.DeadLetters
 	c.Throttled += o.Throttled
 	c.Unavailable += o.Unavailable
 }
@@ -181,7 +182,7 @@ func (c *Counts) add(o Counts) {
 	c.Fetched += o.Fetched
 	c.Published += o.Published
 	c.Settled += o.Settled
-	c.Dead += o.Dead
+	c.DeadLetters += o.DeadLetters
 	c.Blocked += o.Blocked
 	c.Transient += o.Transient
 	c.Throttled += o.Throttled
