@@ -10,26 +10,28 @@
 // shard is owned by at most one relay, by a lease. An event that was read and is
 // not settled is buffered.
 //
-//		settled or of a blocked lane,          being worked on                  not read yet
-//		but for the gaps
-//		───────────────────────────────┬──────────────────────────────────────┬────────────────> id
-//		                         position.Low                                head
+//	settled, or blocked in the table;     buffered, deferred, in a gap,     not read yet
+//	or else in a gap of the position      or settled
+//	────────────────────────────────────┬─────────────────────────────────┬──────────────> id
+//	                              position.Low                           head
 //
-//	  - The head is the highest id read. A scan reads on from there. A fetch is one
-//	    round trip of reading: scans and all else that is due.
-//	  - A gap is ids below the head that were not visible when the head passed them.
-//	    It closes when its row is found, or when every writer at discovery, the
-//	    transactions that may have drawn its ids, has ended and it is still empty.
-//	  - Deferred rows were read, or passed over, and left in the table for want of
-//	    room. They are noted by the lowest id, for a lane or for a destination, and a
-//	    backfill reads all from there on.
-//	  - A catch-up reads shards that were gained while running, from the position of
-//	    their last owner up to the head.
-//	  - A sweep reads all unsent rows up to the head, a page at a time, for those that
-//	    appear where none should.
-//	  - The position is where another relay would have to resume. It is written with
-//	    each renewal of the lease. A run is what one relay does from Join to Leave.
-//	  - A batch is the first events of some ready lanes, sent with one call.
+// These are the words for what is where:
+//
+//   - The head is the highest id read. A scan reads on from there. A fetch is one
+//     round trip of reading: scans and all else that is due.
+//   - A gap is ids below the head that were not visible when the head passed them.
+//     It closes when its row is found, or when every writer at discovery, the
+//     transactions that may have drawn its ids, has ended and it is still empty.
+//   - Deferred rows were read, or passed over, and left in the table for want of
+//     room. They are noted by the lowest id, for a lane or for a destination, and a
+//     backfill reads all from there on.
+//   - A catch-up reads shards that were gained while running, from the position of
+//     their last owner up to the head.
+//   - A sweep reads all unsent rows up to the head, a page at a time, for those that
+//     appear where none should.
+//   - The position is where another relay would have to resume. It is written with
+//     each renewal of the lease. A run is what one relay does from Join to Leave.
+//   - A batch is the first events of some ready lanes, sent with one call.
 //
 // # The states of a lane
 //
@@ -37,14 +39,16 @@
 //	resting ───────────────────> ready ─────────────> sending
 //	   ^                           │                     │
 //	   ├── its shard drains ───────┘                     │
-//	   ├── accepted, not sent, or its shard drains ──────┤
+//	   ├── accepted, or nothing of it goes now ──────────┤
 //	   ├── due, or its shard drains ─── backingOff <─────┤ failed: the same event goes again
 //	   ├── written ──────────────────── burying <────────┤ given up, policy Skip
 //	   └── written ──────────────────── blocked <────────┘ given up, policy Block
 //
-// A lane that comes to rest with events in its queue becomes ready at once. A lane is forgotten when it rests, its queue is empty and nothing of it is
-// deferred. Beside this, a lane that an operator released goes its own way until
-// it is read again: see release.
+// Nothing of a lane goes now when its call was not made, its destination pauses or
+// its shard drains. A lane that comes to rest with events in its queue becomes
+// ready at once. A lane is forgotten when it rests, its queue is empty and nothing
+// of it is deferred. Beside this, a lane that an operator released goes its own way
+// until it is read again: see release.
 //
 // # The states of an event
 //
@@ -65,8 +69,8 @@
 //  5. pack takes the first events of ready lanes into a batch.
 //  6. send looks at the lease and calls the sink.
 //  7. published takes in the results. Accepted: the lane goes on with its next event.
-//  8. Failed: the lane backs off and the same event goes again. Never to be
-//     accepted, or failed too often: bury makes it a dead letter.
+//  8. Failed: the lane backs off, or its destination pauses, and the same event goes
+//     again. Never to be accepted, or failed too often: bury makes it a dead letter.
 //  9. maybeSettle writes what became of it, with many others.
 //  10. forgetSettled removes it once no fetch is under way that may have read its row
 //     as unsent. The position moves on.
