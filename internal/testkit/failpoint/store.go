@@ -14,7 +14,7 @@ import (
 // taken in.
 const seen = time.Millisecond
 
-// Store returns inner with h told of every step. Make one for each run of a
+// Store returns inner with h called at every step. Make one for each run of a
 // relay.
 func Store(inner relay.Store, h Hook) relay.Store {
 	return &store{inner: inner, hook: h, owned: map[tenure]bool{}}

@@ -59,9 +59,9 @@ type relayRow struct {
 	position             relay.Position
 	seq                  int
 	leaving              bool
-	// told are the shards, with their epochs, of the newest answer that reached
+	// named are the shards, with their epochs, of the newest answer that reached
 	// the relay.
-	told map[int]int64
+	named map[int]int64
 }
 
 type shardRow struct {

@@ -46,7 +46,7 @@ const (
 	// Skip moves the event to the dead letters and goes on with the lane: the
 	// gap is recorded there.
 	Skip OnReject = iota
-	// Block moves the event to the dead letters and holds the lane until an
+	// Block moves the event to the dead letters and blocks the lane until an
 	// operator releases it, so that order is kept.
 	Block
 )
@@ -73,7 +73,7 @@ type Config struct {
 	// Relays is how many relays share the shards. Defaults to 1.
 	Relays int
 	// LeaseTTL is how long a lease lasts without a renewal: the longest time
-	// that the shards of a killed relay stay without a holder. It must be far
+	// that the shards of a killed relay stay without an owner. It must be far
 	// below the broker's deduplication window of five minutes. Defaults to 6 s.
 	LeaseTTL time.Duration
 	// RenewEvery is the time between renewals. Defaults to 1 s.
@@ -94,7 +94,7 @@ type Config struct {
 	// Defaults to 2 ms.
 	Linger time.Duration
 
-	// Window and WindowBytes bound the events held in memory. Default to
+	// Window and WindowBytes bound the events buffered in memory. Default to
 	// 20,000 and 64 MiB.
 	Window      int
 	WindowBytes int
@@ -127,8 +127,8 @@ type Config struct {
 	// is never. Defaults to 10 s.
 	SweepEvery time.Duration
 
-	// IdleExit ends the run when nothing came for this long and nothing is
-	// held. Defaults to 0, which is never.
+	// IdleExit ends the run when no event came for this long and none is
+	// buffered. Defaults to 0, which is never.
 	IdleExit time.Duration
 	// ShutdownGrace bounds the settling and leaving after the end of the run.
 	// Defaults to 5 s.

@@ -6,11 +6,12 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// lostInARow is how many calls in a row must be lost (timeout, reset, 5xx)
-// before the destination, not the message, is taken to be at fault.
+// lostInARow is how many calls in a row must have an unknown outcome for every
+// message (timeout, reset, 5xx) before the destination pauses.
 const lostInARow = 3
 
-// destination is one place to send to: its ready lanes, and how much it takes.
+// destination is one place to send to: its ready lanes, and how much it may be
+// sent now.
 type destination struct {
 	name     string
 	sink     outbox.Sink
@@ -19,7 +20,7 @@ type destination struct {
 
 	ready readyQueue
 	// linger is how long a batch that is not full waits while others are in
-	// flight, and partialAt when the one that waits now may go, 0 without one.
+	// flight, partialAt when the one that waits now may go, zero without one.
 	linger    time.Duration
 	partialAt time.Time
 	conc      concurrency
@@ -34,13 +35,15 @@ type destination struct {
 	// too.
 	deferred *deferral
 
-	// pausedUntil and failures are the back-off of the whole destination.
-	// probing allows one call at a time until one succeeds.
+	// pausedUntil ends the back-off of the whole destination, failures counts its
+	// failures in a row, and lost the calls in a row with unknown outcomes.
 	pausedUntil time.Time
 	failures    int
 	lost        int
-	probing     bool
-	lastError   string
+	// probing allows one call at a time, from a failure until a call succeeds.
+	probing bool
+	// lastError is the text of the newest failure, empty while there is none.
+	lastError string
 
 	counts DestinationCounts // since the last report
 	total  DestinationCounts // before it
@@ -57,10 +60,10 @@ func (d *destination) slots(now time.Time) int {
 	return d.conc.allowed() - d.inFlight
 }
 
-// lingers says whether the next batch, which is not full, is to wait until
-// partialAt. Calls in flight will soon make lanes ready that can go with it, and
-// once batches are thin, they come back as thin as they left. Nothing waits for
-// a call that is not there, so a lone event goes at once.
+// lingers says whether the next batch is to wait until partialAt because it is
+// not full: calls in flight will soon make lanes ready that can go with it. Without
+// that, thin batches would stay thin: the lanes of a batch become ready together.
+// Without a call in flight a batch goes at once.
 func (d *destination) lingers(now time.Time) bool {
 	if d.linger <= 0 || d.inFlight == 0 || d.ready.peek() == nil || d.fills() {
 		d.partialAt = time.Time{}
@@ -92,8 +95,8 @@ func (d *destination) fills() bool {
 	return false
 }
 
-// wants says whether more would be in flight were it allowed. A batch that
-// lingers is there by choice.
+// wants says whether more calls would be in flight if more were allowed. A batch
+// that lingers does not count.
 func (d *destination) wants() bool {
 	return d.fills() || d.partialAt.IsZero() && d.ready.peek() != nil
 }
@@ -101,7 +104,7 @@ func (d *destination) wants() bool {
 // full says whether the destination has used up its share of the window.
 func (d *destination) full() bool { return d.buffered >= d.cap || d.bufferedBytes >= d.capBytes }
 
-// fail pauses the destination.
+// fail pauses the destination, for a time between lo and hi as backoff says.
 func (d *destination) fail(now time.Time, lo, hi time.Duration, spread float64, why string) {
 	d.failures++
 	d.pausedUntil = now.Add(backoff(d.failures, lo, hi, spread))
@@ -115,8 +118,9 @@ func (d *destination) recover() {
 	d.pausedUntil = time.Time{}
 }
 
-// pack takes the first items of ready lanes, one each, as many as one batch
-// holds. Items that can never be sent are returned apart.
+// pack takes the first items of ready lanes, one of each, as many as fit into one
+// batch. Items that can never be sent are returned apart. All their lanes are
+// sending then.
 func (d *destination) pack() (batch, faulty []*item) {
 	size := 0
 	for len(batch) < d.limits.Entries {

@@ -27,17 +27,20 @@ type lease struct {
 	draining map[int]struct{}
 	// target is how many shards the relay is to own.
 	target int
-	// valid is read by senders as well.
+	// valid is until when the lease lasts, nil before the first renewal. The
+	// goroutines that send read it too.
 	valid atomic.Pointer[time.Time]
 
+	// renewing says that a renewal is under way, renewAt when the next is due.
 	renewing bool
 	renewAt  time.Time
-	// gained is when a shard was last gained, or the run began: a relay that
-	// gained nothing for a lease's length has nothing to wait for.
+	// gained is when a shard was last gained, or the run began. A relay that owns
+	// fewer shards than its target, and gained none for two leases' length, stops
+	// asking every hungryEvery.
 	gained time.Time
 	// blockedAt is when a lane was last known to be blocked in the table.
 	blockedAt time.Time
-	// offset is the database's clock minus ours.
+	// offset is the database's clock minus the relay's.
 	offset time.Duration
 }
 
@@ -45,9 +48,10 @@ func newLease(now time.Time) lease {
 	return lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now}
 }
 
-// allows says whether a call that may take as long as need may start. The
-// lease must outlast it by the monotonic clock and by the wall clock: which of
-// the two stands still while a Lambda environment is frozen is not documented.
+// allows says whether a call that may take as long as need may start at the time
+// now. The lease must outlast it by the monotonic clock and by the wall clock: it
+// is not documented which of the two stands still while a Lambda environment is
+// frozen. It may be called from any goroutine.
 func (l *lease) allows(now time.Time, need time.Duration) bool {
 	valid := l.valid.Load()
 	if valid == nil {
@@ -90,8 +94,8 @@ func (l *loop) drained() []int {
 	return out
 }
 
-// maybeRenew renews when it is time, or at once when there is something to give
-// back. At the very end Leave gives the rest back.
+// maybeRenew renews the lease when it is time, or at once when a shard has
+// drained, but not when all have at the end of the run: Leave gives those back.
 func (l *loop) maybeRenew(now time.Time) {
 	if l.lease.renewing || l.outcome == LeaseLost {
 		return
@@ -126,6 +130,8 @@ func (l *loop) maybeRenew(now time.Time) {
 	})
 }
 
+// renewed takes in the answer to the renewal r, which was sent at the time sent
+// and took so long.
 func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took time.Duration) {
 	now := time.Now()
 	l.lease.renewing = false
@@ -164,6 +170,7 @@ func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took tim
 	}
 }
 
+// renewFailed has the renewal tried again, or ends the run when the lease is lost.
 func (l *loop) renewFailed(err error, now time.Time) {
 	if errors.Is(err, ErrLeaseLost) {
 		l.log.Warn("another relay took the lease over: nothing more is sent")
@@ -202,8 +209,8 @@ func (l *loop) take(shards []ShardLease, now time.Time) {
 	l.fetcher.next = now
 }
 
-// rebalance gives up what is above the fair share. The shards with the least in
-// flight go first.
+// rebalance drains the shards above the target, those with the fewest events in
+// flight or unsettled first. It ends the run when the target is 0.
 func (l *loop) rebalance(now time.Time) {
 	if l.ending {
 		return

@@ -8,24 +8,29 @@ import (
 	"time"
 )
 
-// loop is a running relay. One goroutine owns all of it: calls to the store and
-// to sinks run in goroutines of their own and post what they learned back to it
-// as functions. So nothing here is locked, and nothing is decided on state that
-// changes under the decision.
+// loop is a running relay: it decides what is done when, and wires the parts
+// that know one thing each. One goroutine owns all of it. Calls to the store and
+// to sinks run in goroutines of their own, and post to it what is to be done with
+// their answers, as functions. So there are no locks, and no decision is made on
+// state that changes during the decision.
 type loop struct {
 	store Store
 	cfg   Config
 	log   *slog.Logger
 	// io is the context of calls. It outlives the cancellation of the run, so
-	// that what was sent is also settled; each call has a timeout.
-	io     context.Context //nolint:containedctx // lives exactly as long as the loop
-	until  time.Time
+	// that events that were sent are also settled; each call has a timeout.
+	io context.Context //nolint:containedctx // lives exactly as long as the loop
+	// until is when the run is to end.
+	until time.Time
+	// spread is Config.spread.
 	spread func() float64
 
+	// posted brings what is to be done with the answers of calls.
 	posted chan func()
-	// idle takes a call to a goroutine that has nothing to do.
-	idle        chan func() func()
-	outstanding int // calls that have not posted yet
+	// idle brings a call to a goroutine that has none.
+	idle chan func() func()
+	// outstanding counts the calls whose answers have not been applied.
+	outstanding int
 
 	window     window
 	cursor     cursor
@@ -40,6 +45,8 @@ type loop struct {
 	settle  settling
 	stats   stats
 
+	// ending is set when the run comes to its end, outcome says why, and endBy is
+	// when settling is given up.
 	ending  bool
 	outcome Outcome
 	endBy   time.Time
@@ -68,7 +75,8 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 	return l
 }
 
-// run is the loop. It returns when everything it started has ended.
+// run is the loop: it does what is due, and waits until an answer was posted, the
+// next thing is due, or ctx ends. It returns when every call has ended.
 func (l *loop) run(ctx context.Context) {
 	done := ctx.Done()
 	defer close(l.idle)
@@ -94,9 +102,9 @@ func (l *loop) run(ctx context.Context) {
 	l.leave() //nolint:contextcheck // as above
 }
 
-// call runs f beside the loop and then, in the loop, what f returned.
+// call runs f beside the loop and then, in the loop, the function that f returned.
 //
-// Its goroutines stay until the end of the run: a new one would have to grow its
+// The goroutines stay until the end of the run: a new one would have to grow its
 // stack for every call, which took a tenth of the relay's processor time.
 func (l *loop) call(f func() func()) {
 	l.outstanding++
@@ -112,12 +120,13 @@ func (l *loop) call(f func() func()) {
 	}
 }
 
+// apply does, in the loop, what a call posted.
 func (l *loop) apply(f func()) {
 	l.outstanding--
 	f()
 }
 
-// applyPosted applies what else has been posted, without waiting.
+// applyPosted applies all that has been posted by now.
 func (l *loop) applyPosted() {
 	for range cap(l.posted) {
 		select {
@@ -190,8 +199,9 @@ func (l *loop) nextWake(now time.Time) time.Time {
 	return wake
 }
 
-// end begins the end of the run: nothing more is read or sent, what is in
-// flight is awaited and settled, and shards go as soon as they are quiet.
+// end begins the end of the run: no event is read or sent any more, those in
+// flight are awaited and settled, and each shard is given back when none of its
+// events is left.
 func (l *loop) end(why Outcome, now time.Time) {
 	if l.ending {
 		return
@@ -205,6 +215,8 @@ func (l *loop) end(why Outcome, now time.Time) {
 	l.log.Info("relay ends", slog.String("outcome", string(why)))
 }
 
+// finished says whether the run is over: every call has ended, and what was sent
+// is settled, or cannot be, or the time for it has passed.
 func (l *loop) finished(now time.Time) bool {
 	if !l.ending || l.outstanding > 0 {
 		return false
@@ -212,13 +224,14 @@ func (l *loop) finished(now time.Time) bool {
 	return l.settle.empty() || l.outcome == LeaseLost || !now.Before(l.endBy)
 }
 
-// idleFor says whether nothing came for as long as Config.IdleExit.
+// idleFor says whether no row was read for Config.IdleExit, and no work is left.
 func (l *loop) idleFor(now time.Time) bool {
 	return l.cfg.IdleExit > 0 && len(l.window.items) == 0 && len(l.window.lanes) == 0 &&
 		l.cursor.complete() && now.Sub(l.fetcher.active) >= l.cfg.IdleExit
 }
 
-// leave gives every shard back.
+// leave gives every shard back and makes the last report. After a lost lease
+// there is no shard to give back.
 func (l *loop) leave() {
 	if l.outcome == LeaseLost {
 		l.stats.now.Fenced += int64(len(l.settle.items))

@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// readyQueue is a queue of lanes, first in first out. Lanes that are no longer
-// ready are passed over when they come to the front.
+// readyQueue is a queue of lanes, first in first out. A lane that is in it and no
+// longer ready, because its shard drains, is passed over at the front.
 type readyQueue struct {
 	lanes []*lane
 	head  int
 }
 
+// push makes a lane ready.
 func (q *readyQueue) push(l *lane) {
 	l.become(ready)
 	q.lanes = append(q.lanes, l)
@@ -29,12 +30,14 @@ func (q *readyQueue) peek() *lane {
 	return nil
 }
 
-// pop removes the lane that peek returned.
+// pop removes the lane that peek returned, which is sending from then on.
 func (q *readyQueue) pop() {
 	q.lanes[q.head].become(sending)
 	q.skip()
 }
 
+// skip removes the first lane. It reclaims the front of the slice when that is
+// long and most of it.
 func (q *readyQueue) skip() {
 	q.lanes[q.head] = nil
 	q.head++

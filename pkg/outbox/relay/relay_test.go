@@ -106,7 +106,7 @@ func TestGapOfARollbackIsGivenUp(t *testing.T) {
 	})
 }
 
-func TestPartialFailureHoldsTheLaneAndNobodyElse(t *testing.T) {
+func TestPartialFailureKeepsItsLaneWaitingAndNoOther(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		bad := groupOf(t, "bad")
@@ -194,7 +194,7 @@ func TestRejectedEventIsDeadAndTheLaneGoesOn(t *testing.T) {
 	})
 }
 
-func TestRejectedEventHoldsTheLaneUntilItIsReleased(t *testing.T) {
+func TestRejectedEventBlocksTheLaneUntilItIsReleased(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		w.cfg.Destinations = map[string]relay.Destination{outbox.DefaultDestination: {OnReject: relay.Block}}
@@ -209,8 +209,8 @@ func TestRejectedEventHoldsTheLaneUntilItIsReleased(t *testing.T) {
 		w.inOrder(w.broker(), 1, "a")
 		w.inOrder(w.broker(), 3, "b")
 		lane := outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: "t", AggregateID: "a"}
-		if held := w.store.Blocked(); len(held) != 1 || held[lane] == 0 {
-			w.Fatalf("blocked: %v", held)
+		if blocked := w.store.Blocked(); len(blocked) != 1 || blocked[lane] == 0 {
+			w.Fatalf("blocked: %v", blocked)
 		}
 		w.store.Release(lane)
 		pass(3 * time.Second)
@@ -219,8 +219,8 @@ func TestRejectedEventHoldsTheLaneUntilItIsReleased(t *testing.T) {
 		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":0} {"n":2} {"n":3} {"n":4}]` {
 			w.Errorf("accepted %v", got)
 		}
-		if held := w.store.Blocked(); len(held) != 0 {
-			w.Errorf("still blocked: %v", held)
+		if blocked := w.store.Blocked(); len(blocked) != 0 {
+			w.Errorf("still blocked: %v", blocked)
 		}
 		w.nothingPending()
 	})
@@ -277,7 +277,7 @@ func TestUnavailableDestinationDoesNotStopTheOthers(t *testing.T) {
 		w.inOrder(w.brokers["down"], 500, "x")
 		w.nothingPending()
 		if sum.DeadLetters != 0 {
-			w.Errorf("%d dead: an outage was charged to single events", sum.DeadLetters)
+			w.Errorf("%d dead letters: an outage was charged to single events", sum.DeadLetters)
 		}
 	})
 }
@@ -351,7 +351,7 @@ func TestTwoRelaysShareTheShards(t *testing.T) {
 			pass(100 * time.Millisecond)
 			if n == 150 {
 				if h := w.store.Owners(); h["one"] != 32 || h["two"] != 32 {
-					w.Errorf("holders: %v", h)
+					w.Errorf("owners: %v", h)
 				}
 			}
 		}
@@ -416,7 +416,7 @@ func TestCancelSettlesWhatWasAccepted(t *testing.T) {
 			w.Errorf("%d pending, want 1", n)
 		}
 		if h := w.store.Owners(); len(h) != 0 {
-			w.Errorf("shards are still held: %v", h)
+			w.Errorf("shards are still owned: %v", h)
 		}
 	})
 }

@@ -13,7 +13,7 @@ const (
 	Deadline Outcome = "deadline"
 	// Superseded: younger relays took over.
 	Superseded Outcome = "superseded"
-	// Idle: nothing came for as long as Config.IdleExit.
+	// Idle: no event came for Config.IdleExit.
 	Idle Outcome = "idle"
 	// LeaseLost: the lease lapsed and another relay took it over.
 	LeaseLost Outcome = "lease_lost"
@@ -76,7 +76,7 @@ type Report struct {
 	Latencies []time.Duration
 	// ByDestination has the counts that are known per destination.
 	ByDestination map[string]DestinationCounts
-	// Backlog is what waits behind the position.
+	// Backlog is the unsent events above the position.
 	Backlog Backlog
 	// Shards is the number of shards owned.
 	Shards int

@@ -31,7 +31,7 @@ func (l *loop) openDestinations() {
 	slices.Sort(l.names)
 }
 
-// dispatch starts as many calls to d as it allows.
+// dispatch starts as many calls to d as d allows, while there are lanes ready.
 func (l *loop) dispatch(d *destination, now time.Time) {
 	for d.slots(now) > 0 && !d.lingers(now) && d.ready.peek() != nil {
 		if !l.lease.allows(now, l.cfg.SendTimeout) {
@@ -48,7 +48,7 @@ func (l *loop) dispatch(d *destination, now time.Time) {
 	}
 }
 
-// send starts one call.
+// send starts one call, which sends a batch.
 func (l *loop) send(d *destination, batch []*item) {
 	d.inFlight++
 	l.stats.sent(len(batch))
@@ -58,7 +58,7 @@ func (l *loop) send(d *destination, batch []*item) {
 		msgs[i] = it.msg
 	}
 	l.call(func() func() {
-		// Looked at once more: this goroutine may have been frozen on its way.
+		// Looked at again: the process may have been frozen since dispatch did.
 		if !l.lease.allows(time.Now(), l.cfg.SendTimeout) {
 			return func() { l.withheld(d, batch) }
 		}
@@ -70,7 +70,7 @@ func (l *loop) send(d *destination, batch []*item) {
 	})
 }
 
-// withheld puts back a batch that was never sent.
+// withheld puts back a batch whose call was not made.
 func (l *loop) withheld(d *destination, batch []*item) {
 	d.inFlight--
 	l.stats.withhold()
@@ -80,7 +80,7 @@ func (l *loop) withheld(d *destination, batch []*item) {
 	}
 }
 
-// published takes in the results of one call.
+// published takes in the results of one call, which came at the time at.
 func (l *loop) published(d *destination, batch []*item, results []outbox.Result, at time.Time) {
 	d.inFlight--
 	var classes [outbox.Unavailable + 1]int
@@ -97,8 +97,8 @@ func (l *loop) published(d *destination, batch []*item, results []outbox.Result,
 	}
 }
 
-// resultAt returns the result of message i. An answer that says nothing about a
-// message, or something that does not exist, leaves its outcome unknown.
+// resultAt returns the result of message i. Where a sink gave no result for the
+// message, or one of no known class, the outcome is unknown.
 func resultAt(results []outbox.Result, i int) outbox.Result {
 	if i >= len(results) {
 		return outbox.Result{Err: errors.New("the sink gave no result")}
@@ -109,7 +109,9 @@ func resultAt(results []outbox.Result, i int) outbox.Result {
 	return results[i]
 }
 
-// judge learns from a call what holds for the whole destination.
+// judge takes in what a call of n messages says of the whole destination: how
+// many results there were by class, and the first of another class than Accepted.
+// Only failures of all messages pause the destination.
 func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int, first outbox.Result, now time.Time) {
 	switch {
 	case classes[outbox.Accepted]+classes[outbox.Rejected] > 0:
@@ -132,6 +134,7 @@ func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int,
 	}
 }
 
+// pause has the destination back off, and logs the first failure in a row.
 func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	text := why.Code
 	if why.Err != nil {
@@ -144,7 +147,7 @@ func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	}
 }
 
-// result takes in what became of one event.
+// result takes in the result of one event, which came at the time at.
 func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)

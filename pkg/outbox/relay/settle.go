@@ -83,8 +83,8 @@ func settlement(items []*item) Settlement {
 	return s
 }
 
-// maybeSettle starts a settlement when one is due. At the end of the run there
-// is nothing to wait for.
+// maybeSettle starts a settlement when one is due. At the end of the run it waits
+// for no more events to go with it.
 func (l *loop) maybeSettle(now time.Time) {
 	at, due := l.settle.due()
 	if l.ending {
@@ -106,6 +106,7 @@ func (l *loop) maybeSettle(now time.Time) {
 	})
 }
 
+// settled takes in the answer to a settlement of the items.
 func (l *loop) settled(items []*item, got Settled, err error) {
 	now := time.Now()
 	l.settle.running = false
@@ -138,6 +139,7 @@ func (l *loop) settled(items []*item, got Settled, err error) {
 	}
 }
 
+// settleFailed has the items settled again after a back-off.
 func (l *loop) settleFailed(items []*item, err error, now time.Time) {
 	l.stats.now.SettleErrors++
 	l.settle.failures++

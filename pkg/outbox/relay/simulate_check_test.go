@@ -75,7 +75,7 @@ func (s *sim) check() {
 		case !e.visible:
 			continue
 		case s.store.IsBlocked(e.rec.Lane()):
-			f.State, f.Reason = history.Blocked, "on hold"
+			f.State, f.Reason = history.Blocked, "blocked"
 		}
 		if f.State != history.Sent {
 			for _, t := range e.attempts {

@@ -177,7 +177,7 @@ func (v simStore) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, erro
 	s.mu.Lock()
 	s.judgeRelease(v.a, r.GiveBack)
 	if len(r.Unblock) > 0 {
-		s.spring(v.a, 1, "a hold is to be deleted")
+		s.spring(v.a, 1, "a lane is to be unblocked")
 	}
 	s.mu.Unlock()
 	r.TTL = v.stretch(r.TTL)
@@ -185,7 +185,7 @@ func (v simStore) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, erro
 	lease.Now = lease.Now.Add(v.a.skew)
 	if err == nil && len(lease.Released) > 0 {
 		s.mu.Lock()
-		s.spring(v.a, 0.2, "a released lane was told")
+		s.spring(v.a, 0.2, "a released lane was named")
 		s.mu.Unlock()
 	}
 	return lease, err

@@ -322,7 +322,7 @@ func (s *sim) drain(runs *sync.WaitGroup) {
 		s.mu.Unlock()
 		if n == 4 && s.p.operator {
 			r := s.stream("last releases")
-			for len(s.heldLanes()) > 0 && r.IntN(3) != 0 {
+			for len(s.blockedLanes()) > 0 && r.IntN(3) != 0 {
 				s.releaseOne(r)
 			}
 		}

@@ -15,23 +15,31 @@ const (
 	maxLatencies = 10_000
 )
 
-// stats is what the relay did: since the last report, and before it.
+// stats is what the relay did.
 type stats struct {
-	now       Counts
-	before    Counts
-	latencies []time.Duration
-	// every is the sampling of latencies: one in every.
+	// now counts since the last report, before up to it.
+	now    Counts
+	before Counts
+	// latencies are sampled: one in every is kept, skipped counts those left out
+	// since the last one kept.
+	latencies      []time.Duration
 	every, skipped int
-	reportAt       time.Time
-	reporting      bool
-	renewFailing   bool
-	withholding    bool
+	// reportAt is when the next report is due, reporting says that the backlog is
+	// being counted for one.
+	reportAt  time.Time
+	reporting bool
+	// renewFailing says that the last renewal failed, withholding that the last
+	// call was not made for want of a lease. Each such time is logged or counted
+	// once.
+	renewFailing bool
+	withholding  bool
 }
 
 func newStats(now time.Time, cfg Config) stats {
 	return stats{every: 1, reportAt: now.Add(cfg.ReportEvery)}
 }
 
+// sent counts a call of n events.
 func (s *stats) sent(n int) {
 	s.now.Batches++
 	s.now.BatchEntries += int64(n)
@@ -46,6 +54,7 @@ func (s *stats) withhold() {
 	}
 }
 
+// result counts the result of one event.
 func (s *stats) result(d *destination, c outbox.Class) {
 	switch c {
 	case outbox.Accepted:
@@ -154,6 +163,7 @@ func (s *stats) report(l *loop, b Backlog, final bool) {
 // finish makes the last report.
 func (s *stats) finish(l *loop, b Backlog) { s.report(l, b, true) }
 
+// summary returns what the whole run did.
 func (l *loop) summary(started time.Time) Summary {
 	sum := Summary{
 		Outcome:      l.outcome,
