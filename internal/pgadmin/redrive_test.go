@@ -253,11 +253,11 @@ func TestDeadEventOfAnArchivedRangeGoesBack(t *testing.T) {
 	if got := query[string](t, pool, "select tableoid::regclass || ' ' || id from outbox.events"); got != fmt.Sprintf("outbox.events_default %d", dead) {
 		t.Errorf("row in %s", got)
 	}
-	if got := fetch(t, store, relay.Fetch{Destinations: []relay.DestinationBackfill{{Destination: "default", Page: page(1)}}, Shards: allShards()}); len(got.Destinations[0].Records) != 0 {
+	if got := fetch(t, store, relay.Fetch{Destinations: []relay.DestinationBackfill{{Destination: "default", Page: relay.Page{From: 1, Limit: 10, Examine: 100}}}, Shards: allShards()}); len(got.Destinations[0].Records) != 0 {
 		t.Errorf("a row of a blocked lane was read: %+v", got.Destinations[0])
 	}
 	renew(t, store, relay.Renewal{RelayID: id, Unblock: renew(t, store, relay.Renewal{RelayID: id}).Released})
-	got := fetch(t, store, relay.Fetch{Destinations: []relay.DestinationBackfill{{Destination: "default", Page: page(1)}}, Shards: allShards()})
+	got := fetch(t, store, relay.Fetch{Destinations: []relay.DestinationBackfill{{Destination: "default", Page: relay.Page{From: 1, Limit: 10, Examine: 100}}}, Shards: allShards()})
 	wantIDs(t, "unsent rows", recordIDs(got.Destinations[0].Records), dead)
 }
 
