@@ -33,12 +33,13 @@ GOTESTSUM = go run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format $(FORMAT
 
 .PHONY: help
 help: ## print this help
-	@grep -hE '^[a-z][a-zA-Z0-9_-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z][a-zA-Z0-9_-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ##@ Test
 
 .PHONY: test
 test: ## run the whole suite: race detector, PostgreSQL, LocalStack, gorm and sqlx, PgBouncer
+	@.ci/install pgbouncer
 	$(WITH_POSTGRES) $(WITH_LOCALSTACK) $(GOTESTSUM) -race ./...
 	@$(MAKE) --no-print-directory test-orm test-pgbouncer
 
@@ -63,17 +64,6 @@ test-localstack: ## run only the packages that test against LocalStack
 	$(WITH_POSTGRES) go run ./localstack/localstack -- $(GOTESTSUM) -race \
 	  $$(grep -rl --include='*_test.go' OUTBOX_TEST_LOCALSTACK_URL . | xargs -n1 dirname | sort -u)
 
-.PHONY: simulate
-N ?= 10000
-SEED ?= 1
-simulate: ## run N histories of the relay in virtual time, from SEED on
-	go test ./pkg/outbox/relay -count=1 -timeout 0 -v -run '^TestSimulate$$' -simulate.n=$(N) -simulate.seed=$(SEED)
-
-.PHONY: mutants
-ENOUGH ?= 5
-mutants: ## put deliberate bugs into the relay and fail unless the simulation tells of each
-	go run ./test/mutants -enough $(ENOUGH)
-
 .PHONY: fuzz
 FUZZTIME ?= 30s
 fuzz: ## fuzz each target for FUZZTIME (30s)
@@ -86,13 +76,63 @@ fuzz: ## fuzz each target for FUZZTIME (30s)
 schema: ## write the golden dump of the schema again
 	$(WITH_POSTGRES) go test ./pkg/outbox/pgstore -run Schema -count=1 -update
 
-.PHONY: janitor-campaign
-janitor-campaign: ## archive three million rows beside a relay; fails when it holds others up
-	go run ./localstack/postgres -fsync -- go test ./internal/janitor -run '^$$' -bench '^BenchmarkArchiveBesideARelay$$' -benchtime 1x -timeout 20m
+.PHONY: test-busy
+TIMES ?= 1
+PACKAGES ?= ./...
+# Each loop ends with the shell of this recipe, however that ends. The suite is a
+# process group of its own, so that all of it can be ended.
+test-busy: ## run the suite, or PACKAGES, TIMES times on a machine kept busy by six endless loops
+	@jobs=(); trap 'kill "$${jobs[@]}" 2>/dev/null || :' EXIT; trap 'exit 130' INT TERM; \
+	for _ in {1..6}; do (while kill -0 $$$$; do :; done) 2>/dev/null & jobs+=($$!); done; \
+	for ((n = 1; n <= $(TIMES); n++)); do \
+	  echo "== $$n of $(TIMES)"; \
+	  set -m; $(WITH_POSTGRES) $(GOTESTSUM) -count=1 -timeout 60m $(PACKAGES) & jobs[6]=-$$!; set +m; \
+	  wait $$!; \
+	done
 
 .PHONY: test-newest
 test-newest: ## run the suites of the database on the newest PostgreSQL, which is fetched once
 	go run ./localstack/postgres -embedded -- $(GOTESTSUM) -race ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor
+
+##@ Campaigns
+
+# chaos, failpoints, isolation and mutants are one command: see its -help.
+CAMPAIGN = go run ./test/campaign
+
+.PHONY: simulate
+N ?= 10000
+SEED ?= 1
+simulate: ## run N histories of the relay in virtual time, from SEED on
+	go test ./pkg/outbox/relay -count=1 -timeout 0 -v -run '^TestSimulate$$' -simulate.n=$(N) -simulate.seed=$(SEED)
+
+.PHONY: mutants
+ENOUGH ?= 5
+mutants: ## put deliberate bugs into the relay and fail unless the simulation tells of each
+	$(CAMPAIGN) mutants -enough $(ENOUGH)
+
+.PHONY: chaos
+RUNS ?= 100
+FAULTS ?=
+chaos: ## RUNS runs of the compiled relay among faults, from SEED on; only FAULTS when set
+	$(CAMPAIGN) chaos -runs $(RUNS) -seed $(SEED) -parallel 4 -faults '$(FAULTS)'
+
+.PHONY: failpoints
+FAILPOINTS ?=
+failpoints: ## stop the relay at each step by each fault; writes the table into docs/reliability.md
+	$(CAMPAIGN) failpoints $(if $(FAILPOINTS),-steps '$(FAILPOINTS)',-write docs/reliability.md)
+
+.PHONY: isolation
+isolation: ## measure what a fault costs elsewhere, hand-overs and kills; writes into docs/reliability.md
+	$(CAMPAIGN) isolation -rounds $(or $(ROUNDS),5) -write docs/reliability.md
+
+.PHONY: redrive-campaign
+redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside live traffic
+	go test ./internal/redrive/sqsdlq -count=1 -timeout 0 -v -run '^TestTwoRunsFiveKillsAndLiveTraffic$$' -redrive.campaign
+	go test ./test/functions -count=1 -timeout 0 -v -run 'ThroughKills$$' -redrive.campaign
+
+.PHONY: janitor-campaign
+janitor-campaign: ## archive three million rows beside a relay; fails when it holds others up
+	go run ./localstack/postgres -fsync -- go test ./internal/janitor -run '^$$' -bench '^BenchmarkArchiveBesideARelay$$' -benchtime 1x -timeout 20m
 
 ##@ Check
 
@@ -199,37 +239,7 @@ reproducible: ## build the functions twice, in two folders and without a cache, 
 clean: ## remove what was built here
 	rm -rf build .aws-sam .cache
 
-##@ Run
-
-.PHONY: demo
-# The flags are those of the function, so that what both need is compiled once.
-demo: ## show the outbox at work on this machine
-	CGO_ENABLED=0 go run -trimpath ./localstack/demo
-
-.PHONY: demo-kill
-demo-kill: ## the demo, with relays killed while they work
-	CGO_ENABLED=0 go run -trimpath ./localstack/demo -kill
-
-.PHONY: chaos
-RUNS ?= 100
-SEED ?= 1
-FAULTS ?=
-chaos: ## RUNS runs of the compiled relay among faults, from SEED on; only FAULTS when set
-	go run ./test/chaos -runs $(RUNS) -seed $(SEED) -parallel 4 -faults '$(FAULTS)'
-
-.PHONY: failpoints
-FAILPOINTS ?=
-failpoints: ## stop the relay at each step by each fault; writes the table into docs/reliability.md
-	go run ./test/failpoints $(if $(FAILPOINTS),-steps '$(FAILPOINTS)',-write docs/reliability.md)
-
-.PHONY: isolation
-isolation: ## measure what a fault costs elsewhere, hand-overs and kills; writes into docs/reliability.md
-	go run ./test/isolation -rounds $(or $(ROUNDS),5) -write docs/reliability.md
-
-.PHONY: redrive-campaign
-redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside live traffic
-	go test ./internal/redrive/sqsdlq -count=1 -timeout 0 -v -run '^TestTwoRunsFiveKillsAndLiveTraffic$$' -redrive.campaign
-	go test ./functions/dlq-redrive -count=1 -timeout 0 -v -run 'ThroughKills$$' -redrive.campaign
+##@ Measure
 
 .PHONY: bench
 SET ?= standard
@@ -259,10 +269,21 @@ bench-go: ## run every Go benchmark, on a PostgreSQL that writes durably
 	go run ./localstack/postgres -fsync -- go test -run '^$$' -bench . -benchtime $(BENCHTIME) -benchmem ./...
 
 # All but the campaign of the janitor, which is a target of its own.
-BENCHMARKS = $(filter-out %/janitor,$(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./pkg/... 2>/dev/null))
+BENCHMARKS = $(filter-out %/internal/janitor,$(shell go list -f '{{if or .TestGoFiles .XTestGoFiles}}{{.ImportPath}}{{end}}' ./pkg/... ./internal/... 2>/dev/null))
 .PHONY: bench-once
 bench-once: ## run each Go benchmark once, so that none rots
 	go run ./localstack/postgres -- go test -run '^$$' -bench . -benchtime 1x $(BENCHMARKS)
+
+##@ Run
+
+.PHONY: demo
+# The flags are those of the function, so that what both need is compiled once.
+demo: ## show the outbox at work on this machine
+	CGO_ENABLED=0 go run -trimpath ./localstack/demo
+
+.PHONY: demo-kill
+demo-kill: ## the demo, with relays killed while they work
+	CGO_ENABLED=0 go run -trimpath ./localstack/demo -kill
 
 .PHONY: postgres
 postgres: ## run a PostgreSQL until interrupted and print its URL

@@ -9,18 +9,18 @@ import (
 	"time"
 )
 
-// The speed of a machine changes from hour to hour, and that of two machines
-// differs. So each run is preceded by a loop of work of the kind that a relay
-// does, and its costs are told in turns of the loop as well: those compare
-// across runs where microseconds do not.
+// The calibration loop. The speed of a machine changes from hour to hour, and differs
+// between machines. So before each run a loop does work of the kind that a relay does,
+// and the costs of the run are also given in turns of this loop: these can be compared
+// across runs, where microseconds cannot.
 const (
 	calibrateTurns  = 200
 	calibrateRounds = 9
 )
 
-// calibrate returns the processor's time for a turn of the loop: JSON of a
-// message written and read, and SHA-256 of 4 KiB. It is the median of a few
-// rounds, about 100 ms in all.
+// calibrate returns the processor time of a turn of the loop, which writes and reads the
+// JSON of a message and hashes 4 KiB with SHA-256. The time is the median of a few
+// rounds, which take about 100 ms in all.
 func calibrate() (time.Duration, error) {
 	type message struct {
 		ID         int64

@@ -10,23 +10,27 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// Findings count what became of the events that were committed.
+// Findings count what happened to the committed events.
 type Findings struct {
 	Committed int64 `json:"committed"`
-	// Arrived are those that the broker accepted, Duplicates its acceptances
-	// beyond one of each.
+	// Arrived counts the events that the broker accepted, Duplicates its further
+	// acceptances of the same events.
 	Arrived    int64 `json:"arrived"`
 	Duplicates int64 `json:"duplicates"`
-	// OutOfOrder are those that the broker had first behind a later one of
-	// their aggregate: of the same transaction, or of one that was opened when
-	// theirs was committed. Transactions side by side have no order.
+	// OutOfOrder counts the events that the broker first accepted after a later event
+	// of their aggregate. Later is an event further back in the same transaction, or one
+	// of a transaction that was opened after the first one's commit; transactions that
+	// overlap have no order.
 	OutOfOrder int64 `json:"out_of_order"`
-	// Altered had another body or group than was written, or were never written.
+	// Altered counts acceptances with another body or group than was written, or of
+	// events that were never written.
 	Altered int64 `json:"altered"`
-	// Unsent are those that the system took for unsent at the end of a cut run.
+	// Unsent counts the events that the system takes for unsent at the end of a run
+	// that was cut short.
 	Unsent int64 `json:"unsent"`
-	// Lost did not arrive, and the system takes them for sent. In a cut run an
-	// event that arrived and is not yet marked may hide one of these.
+	// Lost counts the events that did not arrive and that the system takes for sent. In
+	// a run that was cut short, an event that arrived and is not yet marked as sent may
+	// hide a lost one.
 	Lost int64 `json:"lost"`
 }
 
@@ -43,8 +47,8 @@ func findings(cfg load.Config, commits []load.Commit, accepted []broker.Acceptan
 		}
 	}
 	type part struct{ aggregate, transaction int64 }
-	opened := map[int64]int64{}  // when the last transaction that arrived of an aggregate was
-	latest := map[part]int64{}   // the last event that arrived of an aggregate and a transaction
+	opened := map[int64]int64{}  // by aggregate, when the latest transaction that arrived was opened
+	latest := map[part]int64{}   // by aggregate and transaction, the latest event that arrived
 	seen := map[int64]struct{}{} // the events that arrived
 	for i := range accepted {
 		a := &accepted[i]
@@ -74,8 +78,8 @@ func findings(cfg load.Config, commits []load.Commit, accepted []broker.Acceptan
 
 var errNothing = errors.New("the peer sent nothing")
 
-// judgePeer works out the latencies and what became of the events. A peer that
-// breaks a promise that is ours is a finding and no failure.
+// judgePeer computes the latencies and findings of a peer's run. A promise of this
+// project's relay that the peer breaks is a finding, and does not fail the run.
 func (t *trial) judgePeer(ctx context.Context, r *Result) error {
 	commits, err := load.ReadCommits(t.path("commits"))
 	if err != nil {

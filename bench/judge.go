@@ -14,15 +14,14 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/bench/broker"
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/finals"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
 var errHistory = errors.New("the history breaks a promise")
 
-// judge reads what was committed, accepted and marked, works out the latencies,
-// and fails when the history breaks a promise.
+// judge reads which events were committed, accepted and marked, computes the latencies,
+// and returns an error when the history breaks a promise.
 func (t *trial) judge(ctx context.Context, r *Result) error {
 	commits, err := load.ReadCommits(t.path("commits"))
 	if err != nil {
@@ -66,7 +65,7 @@ func (t *trial) judge(ctx context.Context, r *Result) error {
 	if _, err = t.pool.Exec(ctx, "delete from outbox.archive where aggregate_type = 'old'"); err != nil {
 		return err
 	}
-	if err = finals.Record(ctx, t.pool, rec, nil); err != nil {
+	if err = rec.ReadFinals(ctx, t.pool, nil); err != nil {
 		return err
 	}
 	verdict := rec.Check(history.Config{})
@@ -100,7 +99,7 @@ func (t *trial) rows(ctx context.Context) (map[int64]int64, error) {
 	return rows, err
 }
 
-// fill works out rates and latencies.
+// fill sets the rates and latencies.
 func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 	r.Events = int64(len(accepted))
 	if r.Events == 0 {

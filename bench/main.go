@@ -4,7 +4,7 @@
 // durably, a producer, the compiled relay function and a stand-in for the
 // broker, each a process of its own on this machine. Every run ends with a
 // judgement of its history: one that lost, repeated or reordered an event is a
-// failure, whatever its speed.
+// failure, however fast it was.
 package main
 
 import (
@@ -37,7 +37,8 @@ func main() {
 	}
 }
 
-// run is the benchmark, or one of the processes that it starts.
+// run runs the benchmark, or one of the processes that it starts, as the first argument
+// says.
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return campaign(ctx, args)
@@ -68,8 +69,8 @@ const (
 	roleLimit    = "limit"
 )
 
-// serveBroker tells its address on the first line, serves until its input ends,
-// and writes what it accepted.
+// serveBroker prints its address as the first line, serves until its input ends, and then
+// writes what it accepted to a file.
 func serveBroker(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(roleBroker, flag.ContinueOnError)
 	latency := flags.Duration("latency", 0, "time from a request to its answer")
@@ -85,7 +86,7 @@ func serveBroker(ctx context.Context, args []string) error {
 	fmt.Println(l.Addr())
 	ctx, stop := context.WithCancel(ctx)
 	go func() {
-		_, _ = io.Copy(io.Discard, bufio.NewReader(os.Stdin)) // its end is the signal
+		_, _ = io.Copy(io.Discard, bufio.NewReader(os.Stdin)) // the end of the input is the signal
 		stop()
 	}()
 	b := broker.New(*latency)

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// usage is what was used up to a time.
+// usage is what the processes have used from their start to one time.
 type usage struct {
 	at                                          time.Time
 	relay, postgres, broker, producers, machine time.Duration
@@ -31,7 +31,7 @@ func (t *trial) measure(ctx context.Context) (usage, error) {
 		u.relay = processor(t.systemPID, false)
 	}
 	u.broker = processor(t.broker.cmd.Process.Pid, false)
-	// The producers have ended by then: they are among the children waited for.
+	// The producers have ended: they are among the children that were waited for.
 	var children syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_CHILDREN, &children); err != nil {
 		return u, err
@@ -45,7 +45,7 @@ func (t *trial) measure(ctx context.Context) (usage, error) {
 	return u, err
 }
 
-// statement is what one statement of the system under test took, by
+// statement is the cost of one statement of the system under test, from
 // pg_stat_statements.
 type statement struct {
 	Query  string  `json:"query"`
@@ -55,11 +55,11 @@ type statement struct {
 	ExecMS float64 `json:"exec_ms"`
 }
 
-// systemLogin is whom the system under test connects as, so that its statements
-// are told from those of others. It has the rights of a deployed relay.
+// systemLogin is the user as which the system under test connects, so that its statements
+// can be told from others. It has the rights of a deployed relay.
 const systemLogin = "bench_system"
 
-// login makes the login of the system and returns the URL that it connects by.
+// login makes the user of the system and returns the URL with which the system connects.
 func (t *trial) login(ctx context.Context) (string, error) {
 	_, err := t.pool.Exec(ctx, `
 do $$
@@ -81,8 +81,8 @@ $$`)
 	return u.String(), nil
 }
 
-// statements returns what the system under test had the database do, the
-// dearest first. Those of peers are not told from their producers'.
+// statements returns the statements of the system under test, the most expensive first.
+// A peer's include those of its producer, which connects as the same user.
 func (t *trial) statements(ctx context.Context) ([]statement, error) {
 	rows, err := t.pool.Query(ctx, `
 select s.query, s.calls, s.rows, s.total_plan_time, s.total_exec_time

@@ -17,14 +17,14 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// sideBySide adds the set of the peers: each takes its turn with ours. What a
-// peer cannot do in the time of a cut it is not given, but for a part that shows
-// that it was cut and did not stop.
+// sideBySide adds the scenarios of the peers, each beside one of this project's relay. A
+// peer gets no more events than it can send before its run is cut short, or only so many
+// more that the cut shows the peer to be slow and not stopped.
 func (o *options) sideBySide(add func(name string, change func(*Scenario))) {
 	const (
-		many = 100_000 // of ours
-		some = 60_000  // of one that sends side by side
-		few  = 3_000   // of one that sends one after another
+		many = 100_000 // for this project's relay
+		some = 60_000  // for a peer that sends in parallel
+		few  = 3_000   // for a peer that sends one message after another
 		cut  = 20 * time.Second
 		late = 10 * time.Second
 		span = 10 * time.Second
@@ -44,7 +44,7 @@ func (o *options) sideBySide(add func(name string, change func(*Scenario))) {
 	}
 	drain("drain-sns", systemRelay, sns, many)
 	beside("drain-sns", "river", func(s *Scenario) { s.Service, s.Fill, s.Cut = sns, some, cut })
-	// At the last rate all can keep up.
+	// All peers can keep up with the last rate.
 	for _, l := range []struct {
 		rate, perTx int
 		systems     []string
@@ -58,14 +58,14 @@ func (o *options) sideBySide(add func(name string, change func(*Scenario))) {
 	}
 }
 
-// field is what ours is measured beside.
+// field is the program with all peers, beside which this project's relay is measured.
 type field struct {
 	program
 	peers []load.Peer
 }
 
-// buildField compiles the program of the peers, from a module of its own. One
-// that cannot be had ends the campaign: a table without it would look complete.
+// buildField compiles the program of the peers, from a module of its own. When that fails
+// the campaign ends, since a table without a peer would look complete.
 func buildField(ctx context.Context, root string) (*field, error) {
 	f := &field{program: program{path: filepath.Join(root, ".cache", "rig", "peers"), env: garbage()}}
 	build := exec.CommandContext(ctx, "go", "build", "-o", f.path, ".")
@@ -83,15 +83,16 @@ func buildField(ctx context.Context, root string) (*field, error) {
 	return f, nil
 }
 
-// garbage is how the relay has its garbage collected, in the variables of Go.
+// garbage returns the variables of the Go runtime that give a process the garbage
+// collection of a deployed relay.
 func garbage() []string {
 	return []string{"GOGC=400", fmt.Sprintf("GOMEMLIMIT=%dMiB", memoryMB*4/5)}
 }
 
-// find returns the peer that is the system, or nil when it is one of ours.
+// find returns the peer with the name of a system, or nil for this project's relays.
 func (f *field) find(system string) (*load.Peer, error) {
 	if system == systemRelay || system == systemLimit {
-		return nil, nil //nolint:nilnil // none is no fault
+		return nil, nil //nolint:nilnil // no peer is no fault
 	}
 	if f != nil {
 		if i := slices.IndexFunc(f.peers, func(p load.Peer) bool { return p.Name == system }); i >= 0 {
@@ -124,7 +125,7 @@ func (t *trial) startPeer(ctx context.Context) error {
 		return fmt.Errorf("the peer says %q", line)
 	}
 	ended := make(chan struct{})
-	var fault error // of the end
+	var fault error // why the peer ended
 	go func() {
 		fault = c.wait()
 		close(ended)
@@ -144,7 +145,7 @@ func (t *trial) startPeer(ctx context.Context) error {
 		if err := c.cmd.Process.Signal(os.Interrupt); err != nil {
 			return fmt.Errorf("stop the peer: %w", err)
 		}
-		const most = 20 * time.Second // to finish what it began
+		const most = 20 * time.Second // for what is in flight
 		timer := time.NewTimer(most)
 		defer timer.Stop()
 		select {
@@ -157,8 +158,8 @@ func (t *trial) startPeer(ctx context.Context) error {
 	return nil
 }
 
-// sentByPeer waits until all is sent and the peer takes nothing for unsent, and
-// cuts the run when that does not come in time.
+// sentByPeer waits until all events have arrived and the peer takes none for unsent. When
+// that takes too long, the run is cut short.
 func (t *trial) sentByPeer(ctx context.Context, total int64) error {
 	err := poll(ctx, 20*time.Millisecond, t.Cut, func() (bool, error) {
 		if err := t.ended(); err != nil {

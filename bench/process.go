@@ -34,14 +34,14 @@ func spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, 
 	return program{path: self}.spawn(ctx, log, in, args...)
 }
 
-// program is one that the benchmark starts, with variables of its own.
+// program is a program that the benchmark starts, with additional variables.
 type program struct {
 	path string
 	env  []string
 }
 
-// spawn starts the program in a role, with in as JSON on its input, which then
-// ends. Without in the input stays open.
+// spawn starts the program in a role. Its input is in as JSON, or stays open and empty
+// when in is nil.
 func (p program) spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, p.path, args...)} //nolint:gosec // a program of the benchmark
 	c.cmd.Stderr = log
@@ -75,12 +75,12 @@ func (c *child) wait() error {
 	return nil
 }
 
-// ticks is how many of the clock ticks of /proc make a second: 100 on every
-// Linux that Go runs on.
+// ticks is the number of clock ticks in a second in /proc: 100 on every Linux that Go
+// runs on.
 const ticks = 100
 
-// processor returns the processor time of a process, and with reaped that of
-// the children that it has waited for. A process that is gone has none.
+// processor returns the processor time of a process, with reaped also that of the
+// children that it has waited for. It returns 0 for a process that has ended.
 func processor(pid int, reaped bool) time.Duration {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -149,7 +149,7 @@ func machineBusy() time.Duration {
 
 var errTimeout = errors.New("did not come to an end in time")
 
-// poll asks done every so often, until it is true.
+// poll calls done at intervals until it returns true, and fails after the time most.
 func poll(ctx context.Context, every, most time.Duration, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, most, errTimeout)
 	defer cancel()

@@ -13,11 +13,11 @@ import (
 	"time"
 )
 
-// profileFor is how long a processor profile runs, from a second after the start
-// of the relay: what is behind that is no longer its start.
+// profileFor is how long a processor profile runs. It begins a second after the start of
+// the relay, which then no longer starts up.
 const profileFor = 4 * time.Second
 
-// freeAddress returns one on this machine that nobody listens at.
+// freeAddress returns a loopback address with a port that is not in use.
 func freeAddress(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -28,7 +28,7 @@ func freeAddress(ctx context.Context) (string, error) {
 }
 
 // profile writes where the relay spends its time, and what it has allocated,
-// for `go tool pprof`. It needs a program that was built with the tag profile.
+// for `go tool pprof`. It needs the program in bench/relay.
 func (t *trial) profile(ctx context.Context) {
 	select {
 	case <-time.After(time.Second):

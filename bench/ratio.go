@@ -9,17 +9,17 @@ import (
 	"text/tabwriter"
 )
 
-// Ratio is how many times better ours was than a peer, in the same round.
+// Ratio is how many times better this project's relay was than a peer in the same round.
 type Ratio struct {
 	Round int    `json:"round"`
 	Ours  string `json:"ours"`
 	Peer  string `json:"peer"`
-	// Rate is events a second, ours / the peer's, of a drain; P99 is the peer's
-	// / ours, from commit, of a load.
+	// Rate is for a backlog: events a second, the relay's divided by the peer's. P99 is
+	// for a load: the time from commit, the peer's divided by the relay's.
 	Rate float64 `json:"events_per_second,omitempty"`
 	P99  float64 `json:"from_commit_p99,omitempty"`
-	// CPU is processor time for an event, of the relay or the peer; AllCPU is
-	// with PostgreSQL's. Both are the peer's / ours.
+	// CPU is the processor time of an event, AllCPU with that of PostgreSQL: the peer's
+	// divided by the relay's.
 	CPU    float64 `json:"cpu"`
 	AllCPU float64 `json:"cpu_with_postgres"`
 }
@@ -47,7 +47,7 @@ func ratios(results []*Result) []Ratio {
 	return all
 }
 
-// sideBySide prints what became of the events, and the ratios.
+// sideBySide prints the findings and the ratios.
 func sideBySide(out io.Writer, results []*Result, all []Ratio) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(w, "\nscenario\tround\tcommitted\tarrived\tlost\tduplicates\tout of order\taltered\tunsent\t\t")
@@ -69,7 +69,7 @@ func sideBySide(out io.Writer, results []*Result, all []Ratio) {
 	_ = w.Flush() // a terminal that is gone fails no run
 }
 
-// times is a ratio, or nothing where there is none.
+// times returns the text of a ratio, empty for 0, which is no ratio.
 func times(v float64) string {
 	if v == 0 {
 		return "-"

@@ -32,7 +32,7 @@ type options struct {
 	backlog       int64
 	profile       bool
 	env           map[string]string
-	// field is nil but for the set of the peers.
+	// field is nil except in the set of the peers.
 	field *field
 }
 
@@ -51,42 +51,43 @@ type Result struct {
 	Round   int     `json:"round"`
 	Events  int64   `json:"events"`
 	Seconds float64 `json:"seconds"`
-	// Rate1 is events a second, from the first due time (a live load) or the
-	// first arrival (a backlog) to the last answer.
+	// Rate1 is in events a second, from the first due time of a load, or the first
+	// arrival of a backlog, to the broker's last answer.
 	Rate1 float64 `json:"events_per_second"`
-	// FromCommit is from asking for the commit to the broker's answer, FromDue
-	// from the time at which the schedule had the transaction begin.
+	// FromCommit is the time from the request of the commit to the broker's answer,
+	// FromDue from when the transaction was to begin by the schedule.
 	FromCommit Latency `json:"from_commit"`
 	FromDue    Latency `json:"from_due"`
-	// ProducerLate is the most that the producer was behind its schedule when it
-	// asked for a commit.
+	// ProducerLate is the longest time by which the producer was behind its schedule when
+	// it requested a commit.
 	ProducerLate time.Duration `json:"producer_late"`
 	Requests     int64         `json:"requests"`
 	Fill1        float64       `json:"batch_fill"`
-	// RequestsPerEvent is the inverse of the fill.
+	// RequestsPerEvent is calls to the broker: one over the mean number of events in a
+	// batch.
 	RequestsPerEvent float64 `json:"requests_per_event"`
 
 	RelayCPU    float64 `json:"relay_cpu_us"`
 	PostgresCPU float64 `json:"postgres_cpu_us"`
 	BrokerCPU   float64 `json:"broker_cpu_us"`
 	ProducerCPU float64 `json:"producer_cpu_us"`
-	// ForeignCores is how many processors were busy with none of these.
+	// ForeignCores is how many processors were busy with other processes.
 	ForeignCores float64 `json:"foreign_cores"`
 	WALBytes     float64 `json:"wal_bytes"`
-	// Transactions are those of the whole database, the producer's included.
+	// Transactions counts those of the whole database, including the producer's.
 	Transactions float64 `json:"database_transactions"`
 	MemoryMB     float64 `json:"relay_peak_mb"`
-	// LoopUS is the time of a turn of the calibration loop before the run, and the
-	// two after it are the relay's time and the rate in its terms.
+	// LoopUS is the time of a turn of the calibration loop before the run. The next two
+	// are the relay's processor time and the rate, in turns of that loop.
 	LoopUS        float64 `json:"loop_us"`
 	RelayLoops    float64 `json:"relay_cpu_loops"`
 	EventsPerLoop float64 `json:"events_per_loop"`
-	// StatementsPerEvent are those of the system under test alone.
+	// StatementsPerEvent counts the statements of the system under test alone.
 	StatementsPerEvent float64     `json:"statements_per_event"`
 	Statements         []statement `json:"statements"`
 
-	// CutShort says that a peer did not send all in its time: then Rate1
-	// is of what it sent.
+	// CutShort is whether a peer did not send everything in its time. Rate1 is then that
+	// of the events that it sent.
 	CutShort bool      `json:"cut_short,omitempty"`
 	Findings *Findings `json:"findings,omitempty"`
 
@@ -110,7 +111,7 @@ func (r *Result) account(before, after usage) {
 	}
 }
 
-// divide turns what was used into costs per event.
+// divide turns total costs into costs per event.
 func (r *Result) divide() {
 	n := float64(max(r.Events, 1))
 	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
@@ -129,7 +130,7 @@ func (r *Result) divide() {
 	}
 }
 
-// report is the file of results.
+// report is the content of the results file.
 type report struct {
 	Machine  string            `json:"machine"`
 	CPUs     int               `json:"cpus"`
@@ -141,19 +142,20 @@ type report struct {
 	Verdicts []Verdict         `json:"verdicts,omitempty"`
 	Peers    []load.Peer       `json:"peers,omitempty"`
 	Ratios   []Ratio           `json:"ratios,omitempty"`
-	// Failed are the runs that have no result.
+	// Failed names the runs that have no result.
 	Failed []string `json:"failed,omitempty"`
 }
 
-// settings are those of a server that writes durably, with memory for the load.
+// settings returns the settings of a server that writes durably and has memory for the
+// load.
 func (o *options) settings() map[string]string {
 	all := map[string]string{
 		"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "synchronous_commit": "on", "full_page_writes": "on",
 		"shared_preload_libraries": "pg_stat_statements", "pg_stat_statements.track_planning": "on",
 	}
 	if o.set == setPeers {
-		// A table in service has statistics. Without them River falls to a
-		// twentieth of its rate, until the minute is over that autovacuum waits.
+		// A table in use has statistics. Without them River has a twentieth of its
+		// rate for the first minute, which is how long autovacuum waits by default.
 		all["autovacuum_naptime"] = "1s"
 	}
 	return all
@@ -168,11 +170,11 @@ func (o *options) campaign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var tags []string
+	folder := rig.Deployed
 	if o.profile {
-		tags = []string{"profile"}
+		folder = "bench/relay"
 	}
-	program, err := rig.Build(ctx, tags...)
+	program, err := rig.Build(ctx, folder)
 	if err != nil {
 		return err
 	}
@@ -193,7 +195,7 @@ func (o *options) campaign(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer server.Stop() //nolint:errcheck // its end is the end of this process
+	defer server.Stop() //nolint:errcheck // the server ends with this process
 	conn, err := pgx.Connect(ctx, server.URL())
 	if err != nil {
 		return err
@@ -220,8 +222,8 @@ func (o *options) campaign(ctx context.Context) error {
 	return errors.Join(append(failed, err)...)
 }
 
-// turns runs the scenarios, round after round, until ctx ends. What there is of
-// the report is saved behind each: a campaign of an hour may be interrupted.
+// turns runs the scenarios, round after round, until ctx ends. The report is saved after
+// each run, since a campaign of an hour may be interrupted.
 func (o *options) turns(ctx context.Context, rep *report, scenarios []Scenario, wanted *regexp.Regexp, server, program string) []error {
 	var failed []error
 	for round := range o.rounds {

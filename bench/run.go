@@ -37,18 +37,19 @@ type trial struct {
 	// system is the database as the system under test connects to it.
 	system string
 	pool   *pgxpool.Pool
-	// field has the peers, peer is the one that is the system, if any.
+	// field has all peers. peer is the one under test, nil when it is a relay.
 	field   *field
 	peer    *load.Peer
 	broker  *child
 	address string
-	// pprof is where the relay serves profiles, "" when none are wanted.
+	// pprof is the address at which the relay serves profiles, "" when none are wanted.
 	pprof string
 
 	// systemPID is 0 until the system runs.
 	systemPID int
 	stop      func() error
-	// ended is nil or why the peer ended, cut whether its time was over first.
+	// ended returns why the peer has ended, nil while it runs; cut is whether its time
+	// was over before it had sent everything.
 	ended     func() error
 	cut       bool
 	samples   []sample
@@ -105,8 +106,8 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	return r, t.judge(ctx, r)
 }
 
-// settle leaves the database without work of the filling. Peers also get
-// statistics, which the plans of some need.
+// settle finishes the work that filling leaves to the database. For peers it also
+// collects statistics, which the plans of some need.
 func (t *trial) settle(ctx context.Context) error {
 	if t.peer != nil {
 		if _, err := t.pool.Exec(ctx, "vacuum analyze"); err != nil {
@@ -181,7 +182,7 @@ func (t *trial) produce(ctx context.Context, p load.Plan) error {
 	return c.wait()
 }
 
-// partitions makes those that all events fit into, as the janitor does.
+// partitions makes enough partitions for all events, as the janitor does.
 func (t *trial) partitions(ctx context.Context) error {
 	if t.peer != nil {
 		return nil
@@ -191,7 +192,7 @@ func (t *trial) partitions(ctx context.Context) error {
 	return err
 }
 
-// hold keeps a snapshot when the scenario wants it.
+// hold keeps a snapshot open until release is called, when the scenario asks for that.
 func (t *trial) hold(ctx context.Context) (release func(), err error) {
 	if !t.HoldSnapshot {
 		return func() {}, nil
@@ -213,7 +214,7 @@ func (t *trial) hold(ctx context.Context) (release func(), err error) {
 	return func() { _ = tx.Rollback(ctx) }, nil
 }
 
-// drive starts the system, and the load, and waits until all is sent and marked.
+// drive starts the system and the load, and waits until all events are sent and marked.
 func (t *trial) drive(ctx context.Context) error {
 	total := t.Fill
 	var err error
@@ -274,7 +275,7 @@ func (t *trial) drive(ctx context.Context) error {
 	return nil
 }
 
-// joined waits until the system has entered. A peer has when it was started.
+// joined waits until the relay under test has joined. A peer runs once it was started.
 func (t *trial) joined(ctx context.Context) error {
 	if t.peer != nil {
 		return nil
@@ -308,7 +309,8 @@ func (t *trial) count(ctx context.Context) (int64, error) {
 
 func (t *trial) queue() string { return "http://" + t.address + "/000000000000/bench.fifo" }
 
-// target is what the system publishes to.
+// target returns the ARN of the topic or the URL of the queue to which the system
+// publishes.
 func (t *trial) target() string {
 	if t.Service == sns {
 		return "arn:aws:sns:us-east-1:000000000000:bench.fifo"
@@ -326,7 +328,7 @@ func (t *trial) startLimit(ctx context.Context) error {
 	return nil
 }
 
-// memoryMB is the relay's: the size at which a Lambda function has one whole
+// memoryMB is the relay's memory size: the one at which a Lambda function has one whole
 // processor (AWS Lambda Developer Guide, configuring memory).
 const memoryMB = 1769
 
@@ -339,7 +341,7 @@ func (t *trial) startRelay(ctx context.Context) error {
 		"OUTBOX_DESTINATIONS":   fmt.Sprintf(`{"default":%q}`, t.target()),
 	}
 	if t.pprof != "" {
-		env["OUTBOX_PPROF"] = t.pprof
+		env["OUTBOX_BENCH_PPROF"] = t.pprof
 	}
 	maps.Copy(env, t.Env)
 	fn, err := lambdahost.New(lambdahost.Config{
@@ -356,7 +358,7 @@ func (t *trial) startRelay(ctx context.Context) error {
 		_, err := fn.Invoke(ctx, []byte("{}"))
 		ended <- err
 	}()
-	// Everything is sent and marked by then, so there is nothing to hand over.
+	// When it is called, everything is sent and marked, so nothing has to be handed over.
 	t.stop = func() error {
 		var faults []error
 		for _, r := range fn.Running() {

@@ -10,7 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// Scenario is one run.
+// Scenario describes one run.
 type Scenario struct {
 	Name string `json:"name"`
 	// System is "relay", "limit" for the relay without features, or a peer.
@@ -21,7 +21,7 @@ type Scenario struct {
 
 	// Fill is a backlog that is written before the system starts.
 	Fill int64 `json:"backlog,omitempty"`
-	// Rate and the rest are a load while the system runs.
+	// Rate and the fields below it describe a load that is written while the system runs.
 	Rate        int           `json:"rate,omitempty"`
 	Duration    time.Duration `json:"duration,omitempty"`
 	PerTx       int           `json:"events_per_transaction,omitempty"`
@@ -29,15 +29,15 @@ type Scenario struct {
 	Latency     time.Duration `json:"broker_latency"`
 	// HoldSnapshot keeps a transaction open, so that nothing can be vacuumed.
 	HoldSnapshot bool `json:"hold_snapshot,omitempty"`
-	// Steady asks for a fetch time and a memory that do not grow.
+	// Steady judges that the time of a fetch and the memory do not grow.
 	Steady bool `json:"steady,omitempty"`
 	// Archived is how many archived partitions of settled events there are.
 	Archived int `json:"archived_partitions,omitempty"`
-	// Against is the scenario that this one is judged by.
+	// Against is the scenario with whose run this one is compared for a verdict.
 	Against string `json:"against,omitempty"`
 	// Beside is the scenario of the relay that a peer's is compared with.
 	Beside string `json:"beside,omitempty"`
-	// Cut is the most that a peer may take, from its start or from the end of
+	// Cut is the longest time that a peer may take, from its start, or from the end of
 	// its load.
 	Cut time.Duration `json:"cut_after,omitempty"`
 	// Env is added to the relay's variables.
@@ -54,7 +54,7 @@ const (
 	setPeers = "peers"
 )
 
-// scenarios returns the set.
+// scenarios returns the scenarios of the chosen set.
 func (o *options) scenarios() ([]Scenario, error) {
 	var all []Scenario
 	add := func(name string, change func(*Scenario)) {

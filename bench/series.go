@@ -14,9 +14,9 @@ type sample struct {
 	Messages int64         `json:"messages"`
 	Memory   int64         `json:"relay_bytes"`
 	CPU      time.Duration `json:"relay_cpu"`
-	// Fetches are the executions of the statement that reads new events, FetchMS
-	// what they and their planning took, FetchRows what they returned, all by
-	// pg_stat_statements.
+	// Fetches counts executions of the statement that reads new events, FetchMS is the
+	// time of these with their planning, and FetchRows counts the rows that they
+	// returned, all from pg_stat_statements.
 	Fetches   int64   `json:"fetches"`
 	FetchMS   float64 `json:"fetch_ms"`
 	FetchRows int64   `json:"fetch_rows"`
@@ -27,7 +27,7 @@ type sample struct {
 	WAL   int64 `json:"wal_bytes"`
 }
 
-// sampleSQL reads what the database knows.
+// sampleSQL reads a sample of a run of this project's relay.
 const sampleSQL = `
 select coalesce(f.calls, 0), coalesce(f.ms, 0), coalesce(f.rows, 0), t.dead, t.bytes, pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
 from (select sum(s.calls)::bigint as calls, sum(s.total_exec_time + s.total_plan_time) as ms, sum(s.rows)::bigint as rows
@@ -37,7 +37,8 @@ from (select sum(s.calls)::bigint as calls, sum(s.total_exec_time + s.total_plan
      (select coalesce(sum(pg_stat_get_dead_tuples(p.relid)), 0)::bigint as dead, coalesce(sum(pg_total_relation_size(p.relid)), 0)::bigint as bytes
       from pg_partition_tree('outbox.events') p where p.isleaf) as t`
 
-// peerSQL reads what there is to know of a peer: its fetches are of any form.
+// peerSQL reads a sample of a peer's run, without its fetches, whose statement is not
+// known.
 const peerSQL = `
 select 0::bigint, 0::float8, 0::bigint, coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(pg_total_relation_size(relid)), 0)::bigint,
        pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
@@ -74,11 +75,11 @@ func (t *trial) watch(ctx context.Context) {
 	}
 }
 
-// Point is what happened in one interval, which ends Seconds after the start.
+// Point is one interval of a run. It ends Seconds after the start.
 type Point struct {
 	Seconds float64 `json:"seconds"`
 	Rate    float64 `json:"events_per_second"`
-	// FromDue is of the events that were due in the interval.
+	// FromDue is the latency of the events that were due in the interval.
 	FromDue Latency `json:"from_due"`
 	// FetchMS is the mean time of a fetch, 0 when there was none.
 	FetchMS   float64 `json:"fetch_ms"`
@@ -89,14 +90,14 @@ type Point struct {
 	MemoryMB  float64 `json:"relay_mb"`
 }
 
-// series turns the samples into points of every so long.
+// series turns the samples into points of the given length.
 func (r *Result) series(every time.Duration, due map[int64][]time.Duration, first int64) {
 	if len(r.Samples) < 2 {
 		return
 	}
 	from := r.Samples[0]
 	for _, s := range r.Samples[1:] {
-		// Samples come a second apart, and some a little early.
+		// Samples are a second apart, and some come a little early.
 		if s.At.Sub(from.At) < every-time.Second/2 {
 			continue
 		}
@@ -113,7 +114,7 @@ func (r *Result) series(every time.Duration, due map[int64][]time.Duration, firs
 
 func secondOf(at time.Time, first int64) int64 { return (at.UnixNano() - first) / int64(time.Second) }
 
-// between is the point from one sample to another.
+// between returns the point from one sample to another.
 func between(from, to sample, start time.Time) Point {
 	elapsed := to.At.Sub(from.At).Seconds()
 	p := Point{

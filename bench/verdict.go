@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// Verdict is one bar and how a run stands to it.
+// Verdict is one bar and whether a run meets it.
 type Verdict struct {
 	Scenario string  `json:"scenario"`
 	Says     string  `json:"says"`
 	Value    float64 `json:"value"`
-	// Bar is the most that Value may be, or with AtLeast the least.
+	// Bar is the largest Value that meets it, or with AtLeast the smallest.
 	Bar     float64 `json:"bar"`
 	AtLeast bool    `json:"at_least,omitempty"`
 	OK      bool    `json:"ok"`
@@ -24,23 +24,22 @@ type Verdict struct {
 var errBar = errors.New("a bar is missed")
 
 func verdict(scenario, says string, value, bar float64, atLeast bool) Verdict {
-	// A value that could not be worked out is 0, and passes no bar.
+	// A value that could not be computed is 0, and meets no bar.
 	ok := value > 0 && (atLeast && value >= bar || !atLeast && value <= bar)
 	return Verdict{Scenario: scenario, Says: says, Value: value, Bar: bar, AtLeast: atLeast, OK: ok}
 }
 
-// The bars. A fetch that searches dead rows grows without end, one that does
-// not only varies; a runtime that collects at a multiple of what is live has a
-// size that swings, so the means of windows are compared.
+// The bars. The time of a fetch that searches dead rows grows without end, that of one
+// that does not only varies. The size of a process swings with its garbage collection, so
+// the means of windows are compared.
 const (
 	fetchBar   = 1.5
 	memoryBar  = 1.1
 	backlogBar = 0.9
 )
 
-// steady judges a load that went on for long: its last window, a tenth of
-// the time (a minute of ten), against its first, and for the memory against the
-// third, when the heap has come to its size.
+// steady judges a long load: its last window, a tenth of its time, is compared with its
+// first, and for the memory with its third, by which the heap has reached its size.
 func (r *Result) steady() []Verdict {
 	if r.Rate == 0 || !r.Steady {
 		return nil
@@ -90,7 +89,7 @@ func (r *Result) memoryMB(from, to time.Duration) float64 {
 	return ratio(sum, float64(len(in)))
 }
 
-// compared judges runs against the run of the scenario that they name.
+// compared compares runs with the run of the scenario that they name in Against.
 func compared(results []*Result) []Verdict {
 	var all []Verdict
 	for _, r := range results {
@@ -107,7 +106,7 @@ func compared(results []*Result) []Verdict {
 	return all
 }
 
-// tell prints the verdicts and fails when a bar is missed.
+// tell prints the verdicts and returns an error when a bar is missed.
 func tell(out io.Writer, verdicts []Verdict) error {
 	var missed []error
 	for _, v := range verdicts {

@@ -1,5 +1,5 @@
-// Package load is what a benchmark writes: events that follow from their number,
-// so that whoever knows the number knows what must arrive.
+// Package load is what a benchmark writes: events that are computed from their numbers,
+// so that the judge can compute what must arrive.
 package load
 
 import (
@@ -23,8 +23,8 @@ const AggregateType = "bench"
 type Config struct {
 	// Aggregates is how many there are. Defaults to 1000.
 	Aggregates int `json:"aggregates"`
-	// Skew is how events choose their aggregate: "" evenly, "zipf" with the
-	// weight 1/rank, "hot" one event in ten for the first aggregate.
+	// Skew is the distribution of events over aggregates: "" is even, "zipf" has the
+	// weight 1/rank, "hot" gives one event in ten to the first aggregate.
 	Skew string `json:"skew,omitempty"`
 	// Bytes is the size of a payload. Defaults to 500.
 	Bytes int `json:"payload_bytes"`
@@ -118,7 +118,7 @@ func EventID(n int64) uuid.UUID {
 	return id
 }
 
-// Number is the inverse of EventID.
+// Number returns n for EventID(n).
 func Number(id uuid.UUID) int64 {
 	return int64(binary.BigEndian.Uint64(id[8:]) & 0x00FFFFFFFFFFFFFF) //nolint:gosec // below 2^56
 }

@@ -1,20 +1,21 @@
 package load
 
-// Peer is another outbox, as its adapter describes it.
+// Peer describes another outbox.
 type Peer struct {
 	Name string `json:"name"`
-	// Module and Version are those that were built.
+	// Module and Version are the Go module and version that were built.
 	Module  string `json:"module"`
 	Version string `json:"version"`
-	// Settings are the ones that matter for its speed.
+	// Settings are the peer's settings that matter for its speed.
 	Settings string `json:"settings"`
-	// Ordered says whether it promises the order of an aggregate's events.
+	// Ordered is whether the peer promises the order of an aggregate's events.
 	Ordered bool `json:"ordered"`
-	// Unsent is a query for the number of events that it takes for unsent.
+	// Unsent is a query that returns how many events the peer takes for unsent.
 	Unsent string `json:"unsent"`
 }
 
-// Destination is where a peer reads and publishes.
+// Destination is the database that a peer reads, and the topic or queue to which it
+// publishes.
 type Destination struct {
 	// URL is the database.
 	URL string `json:"url"`

@@ -18,11 +18,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Plan is what a producer does.
+// Plan is what a producer writes, and how fast.
 type Plan struct {
 	Config
 
-	// URL is the database.
+	// URL is the address of the database.
 	URL string `json:"url"`
 	// Fill writes events 0 to Fill-1 as fast as it can, before anything else.
 	Fill int64 `json:"fill,omitempty"`
@@ -32,7 +32,7 @@ type Plan struct {
 	Duration    time.Duration `json:"duration,omitempty"`
 	PerTx       int           `json:"per_tx,omitempty"`
 	Connections int           `json:"connections,omitempty"`
-	// Path is where the commits are written.
+	// Path is the file to which the commits are written.
 	Path string `json:"path"`
 }
 
@@ -40,9 +40,9 @@ type Plan struct {
 // wall clock.
 type Commit struct {
 	First, Count int64
-	// Due is when the open-loop schedule had it begin, whenever it did.
+	// Due is when the transaction was to begin by the schedule, however late it did.
 	Due int64
-	// Opened is when the transaction was.
+	// Opened is when the transaction was opened.
 	Opened int64
 	// Began is when the commit was asked for, Done when it was answered.
 	Began, Done int64
@@ -51,11 +51,11 @@ type Commit struct {
 // Writer writes events in their order, within a transaction.
 type Writer func(ctx context.Context, tx pgx.Tx, events iter.Seq[outbox.Event]) error
 
-// Writers are a write side: Fill is what it has for many events in a
-// transaction, Live for a few.
+// Writers is the write side of an outbox: Fill is its way to write many events in a
+// transaction, Live its way to write a few.
 type Writers struct{ Fill, Live Writer }
 
-// Outbox returns the write side of this outbox.
+// Outbox returns the write side of this project's outbox.
 func Outbox() Writers {
 	return Writers{
 		Fill: func(ctx context.Context, tx pgx.Tx, events iter.Seq[outbox.Event]) error {
@@ -113,8 +113,8 @@ func fill(ctx context.Context, pool *pgxpool.Pool, events *Events, total int64, 
 	return commits, nil
 }
 
-// drive writes at a fixed rate. Each connection has a schedule of its own that
-// it does not leave when it is late: what is late shows as Began behind Due.
+// drive writes at a fixed rate. Each connection has a schedule of its own, which does not
+// move when the connection is late: lateness shows as the time from Due to Began.
 func drive(ctx context.Context, pool *pgxpool.Pool, events *Events, p Plan, w Writer) ([]Commit, error) {
 	gap := time.Duration(float64(time.Second) * float64(p.PerTx) / float64(p.Rate))
 	start := time.Now().Add(50 * time.Millisecond)

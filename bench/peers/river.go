@@ -18,8 +18,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// riverJob is an event. River keeps arguments as jsonb, which would order the keys
-// of a payload anew, so it is a string.
+// riverJob is an event as a job of River. River keeps arguments as jsonb, which would
+// reorder the keys of a payload, so the payload is a string.
 type riverJob struct {
 	EventID string `json:"event_id"`
 	Group   string `json:"group"`
@@ -28,7 +28,7 @@ type riverJob struct {
 
 func (riverJob) Kind() string { return "event" }
 
-// river returns River with so many workers, of which each sends one message.
+// river returns River with a number of workers, each of which sends one message at a time.
 func river(name string, workers int) peer {
 	return peer{
 		Peer: load.Peer{

@@ -19,13 +19,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// millTopic is the topic of the database, from which all is forwarded.
+// millTopic is the topic in the database from which all messages are forwarded.
 const millTopic = "outbox"
 
 // millGroup is the metadata that holds the group of a message.
 const millGroup = "group"
 
-// watermill returns its SQL publisher, subscriber and forwarder.
+// watermill returns Watermill with its SQL publisher, subscriber and forwarder.
 func watermill() peer {
 	const batch = 1000
 	schema := millsql.DefaultPostgreSQLSchema{SubscribeBatchSize: batch}

@@ -1,14 +1,12 @@
 // Dlq-redrive is the Lambda function that brings events back: messages of
-// dead-letter queues, dead letters and blocked aggregates of the outbox, and events
-// that are to be sent again. It is invoked by hand, with a JSON request.
+// dead-letter queues, dead letters and blocked aggregates of the outbox, and
+// sent events that are to be sent again. An operator invokes it with a JSON request.
 package main
 
 import (
 	"context"
 	"log/slog"
 	"os"
-
-	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/boot"
 )
@@ -19,11 +17,11 @@ func main() {
 	cfg.TuneMemory()
 	logger := cfg.Logger(os.Stdout)
 	slog.SetDefault(logger)
-	h := newHandler(logger, cfg.Margin, func(ctx context.Context) (environment, error) {
+	h := cfg.Host(logger, func(ctx context.Context) (boot.RedriveEnvironment, error) {
 		if err != nil {
 			return nil, err
 		}
-		return open(ctx, &cfg, logger)
+		return cfg.Open(ctx, logger)
 	})
-	lambda.StartWithOptions(h.Handle, lambda.WithContext(ctx), lambda.WithEnableSIGTERM(h.close))
+	h.Start(ctx)
 }

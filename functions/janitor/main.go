@@ -7,8 +7,6 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/serverless-outbox/serverless-outbox/internal/boot"
 )
 
@@ -18,11 +16,11 @@ func main() {
 	cfg.TuneMemory()
 	logger := cfg.Logger(os.Stdout)
 	slog.SetDefault(logger)
-	h := newHandler(logger, cfg.Margin, func(ctx context.Context) (environment, error) {
+	h := cfg.Host(logger, func(ctx context.Context) (boot.JanitorEnvironment, error) {
 		if err != nil {
 			return nil, err
 		}
 		return cfg.Open(ctx, logger, os.Stdout)
 	})
-	lambda.StartWithOptions(h.Handle, lambda.WithContext(ctx), lambda.WithEnableSIGTERM(h.close))
+	h.Start(ctx)
 }

@@ -1,5 +1,3 @@
-//go:build !failpoint && !profile
-
 // Relay is the Lambda function that carries events from the outbox to their
 // destinations. EventBridge Scheduler invokes it every minute; it runs until
 // shortly before its timeout, and the next one takes over.
@@ -10,8 +8,6 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/aws/aws-lambda-go/lambda"
-
 	"github.com/serverless-outbox/serverless-outbox/internal/boot"
 )
 
@@ -21,14 +17,12 @@ func main() {
 	cfg.TuneMemory()
 	logger := cfg.Logger(os.Stdout)
 	slog.SetDefault(logger)
-	h := newHandler(logger, cfg.Margin, func(ctx context.Context) (environment, error) {
+	h := cfg.Host(logger, func(ctx context.Context) (boot.RelayEnvironment, error) {
 		if err != nil {
 			return nil, err
 		}
-		return open(ctx, &cfg, logger, os.Stdout)
+		return cfg.Open(ctx, logger, os.Stdout)
 	})
-	// During Lambda's init phase, whose CPU is not throttled. What fails here is
-	// tried again by the first invocation: a crash would only repeat the init.
-	h.prepare(ctx)
-	lambda.StartWithOptions(h.Handle, lambda.WithContext(ctx), lambda.WithEnableSIGTERM(h.close))
+	h.Prepare(ctx)
+	h.Start(ctx)
 }

@@ -34,7 +34,7 @@ func wanted() []figure {
 	return []figure{
 		newFigure("ServerlessOutbox", "OldestAge", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "Heartbeat", []string{"FunctionName"}),
-		newFigure("ServerlessOutbox", "Dead", []string{"FunctionName"}),
+		newFigure("ServerlessOutbox", "DeadLetters", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "Blocked", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "JanitorHeartbeat", []string{"FunctionName"}),
 		newFigure("ServerlessOutbox", "JanitorErrors", []string{"FunctionName"}),
@@ -296,10 +296,10 @@ func TestBrokenAlarmsAndDashboardsAreFound(t *testing.T) {
 		},
 		"another namespace": {
 			template, "OUTBOX_RELAYS: !Ref Relays", "OUTBOX_RELAYS: !Ref Relays\n          OUTBOX_METRICS_NAMESPACE: Mine",
-			"nobody writes ServerlessOutbox Dead",
+			"nobody writes ServerlessOutbox DeadLetters",
 		},
 		"an alarm without a description": {
-			template, "AlarmDescription: A dead letter put its aggregate on hold - ", "AlarmDescription: Hold - ",
+			template, "AlarmDescription: A dead letter blocked its aggregate - ", "AlarmDescription: Blocked - ",
 			"BlockedAlarm: has no description",
 		},
 		"missing data without a word": {
@@ -343,8 +343,8 @@ func TestBrokenAlarmsAndDashboardsAreFound(t *testing.T) {
 			"nobody writes ServerlessOutbox Calls by Destination,FunctionName",
 		},
 		"a dashboard without an alarm": {
-			template, `"${DeadAlarm.Arn}", `, "",
-			"dashboard: DeadAlarm is missing",
+			template, `"${DeadLetterAlarm.Arn}", `, "",
+			"dashboard: DeadLetterAlarm is missing",
 		},
 		"Grafana with an unknown metric": {
 			grafana, `"metricName": "Gaps"`, `"metricName": "Holes"`,

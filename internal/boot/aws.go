@@ -21,9 +21,10 @@ import (
 
 // AWS is what the functions need to call AWS.
 type AWS struct {
-	// Config is for everything but the sinks: it retries as the SDK does.
+	// Config is the SDK's configuration. Clients made of it retry as the SDK does by default; those of
+	// SQS and SNS below do not retry.
 	Config aws.Config
-	// HTTP is shared by all clients.
+	// HTTP is the client that all clients of AWS services share.
 	HTTP *http.Client
 }
 
@@ -45,10 +46,9 @@ func LoadAWS(ctx context.Context, connections int) (*AWS, error) {
 
 // SQS returns a client for queues in region, without retries. An empty region
 // is the function's own.
-func (a *AWS) SQS(region string, checksums bool) *sqs.Client {
+func (a *AWS) SQS(region string) *sqs.Client {
 	return sqs.NewFromConfig(a.Config, func(o *sqs.Options) {
 		o.Retryer = awsclient.Retryer()
-		o.DisableMessageChecksumValidation = !checksums
 		if region != "" {
 			o.Region = region
 		}
@@ -68,11 +68,11 @@ func (a *AWS) SNS(region string) *sns.Client {
 
 // Sinks makes the sinks of the destinations. With sdkCodec the SDK writes and
 // reads their requests.
-func (a *AWS) Sinks(destinations Destinations, checksums, sdkCodec bool) (map[string]relay.Destination, error) {
+func (a *AWS) Sinks(destinations Destinations, sdkCodec bool) (map[string]relay.Destination, error) {
 	made := make(map[string]relay.Destination, len(destinations))
 	var faults []error
 	for name, d := range destinations {
-		sink, err := a.sink(d, checksums, sdkCodec)
+		sink, err := a.sink(d, sdkCodec)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("OUTBOX_DESTINATIONS: %q: %w", name, err))
 			continue
@@ -82,9 +82,10 @@ func (a *AWS) Sinks(destinations Destinations, checksums, sdkCodec bool) (map[st
 	return made, errors.Join(faults...)
 }
 
-func (a *AWS) sink(d Destination, checksums, sdkCodec bool) (outbox.Sink, error) {
+// sink makes the sink of one destination.
+func (a *AWS) sink(d Destination, sdkCodec bool) (outbox.Sink, error) {
 	if d.TopicARN != "" {
 		return snssink.New(a.SNS(d.Region), snssink.Config{TopicARN: d.TopicARN, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})
 	}
-	return sqssink.New(a.SQS(d.Region, checksums), sqssink.Config{QueueURL: d.QueueURL, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})
+	return sqssink.New(a.SQS(d.Region), sqssink.Config{QueueURL: d.QueueURL, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})
 }

@@ -78,7 +78,7 @@ func TestTheRelaysCallsGoPastTheSDKsStack(t *testing.T) {
 		"queue": {QueueURL: "https://sqs.eu-west-1.amazonaws.com/000000000000/orders.fifo", Region: "eu-west-1"},
 		"topic": {TopicARN: "arn:aws:sns:eu-west-1:000000000000:orders.fifo", Region: "eu-west-1"},
 	}
-	sinks, err := aws.Sinks(destinations, true, false)
+	sinks, err := aws.Sinks(destinations, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,25 +21,91 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// SecretReader is the part of the Secrets Manager client that is needed.
+// secretTTL is how long a secret is kept: a new password is used after this time also where
+// the old one is not refused.
+const secretTTL = 5 * time.Minute
+
+// Database says where the outbox is and how to log in.
+type Database struct {
+	URL       string       `env:"OUTBOX_DATABASE_URL"`
+	Auth      DatabaseAuth `env:"OUTBOX_DATABASE_AUTH"`
+	TLS       DatabaseTLS  `env:"OUTBOX_DATABASE_TLS"`
+	CA        string       `env:"OUTBOX_DATABASE_CA"`
+	SecretARN string       `env:"OUTBOX_DATABASE_SECRET_ARN"`
+
+	// ConnectTimeout bounds one attempt to connect. Zero is the default of [pgstore.Config].
+	ConnectTimeout time.Duration
+}
+
+// DatabaseAuth is a way to log in.
+type DatabaseAuth string
+
+// The ways to log in.
+const (
+	AuthPassword DatabaseAuth = "password"
+	AuthIAM      DatabaseAuth = "iam"
+)
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (a *DatabaseAuth) UnmarshalText(text []byte) error {
+	switch v := DatabaseAuth(text); v {
+	case AuthPassword, AuthIAM:
+		*a = v
+		return nil
+	}
+	return fmt.Errorf("%q is not a way to log in", text)
+}
+
+// Validate returns the faults of the variables of the database, each with its variable.
+func (d *Database) Validate() []error {
+	var faults []error
+	if d.URL == "" && d.SecretARN == "" {
+		faults = append(faults, fmt.Errorf("OUTBOX_DATABASE_URL: is not set: set it to: %s", meanings()["OUTBOX_DATABASE_URL"].meaning))
+	}
+	var config *pgx.ConnConfig
+	if d.URL != "" {
+		secured, err := d.secured(d.URL)
+		if err != nil {
+			faults = append(faults, fmt.Errorf("OUTBOX_DATABASE_URL: %w", err))
+		} else if config, err = pgx.ParseConfig(secured); err != nil {
+			faults = append(faults, fmt.Errorf("OUTBOX_DATABASE_URL: %w", errConnectionString))
+		}
+	}
+	if d.Auth == AuthIAM {
+		if d.URL == "" || d.SecretARN != "" {
+			faults = append(faults, errors.New("OUTBOX_DATABASE_AUTH: iam takes host and user from OUTBOX_DATABASE_URL and no OUTBOX_DATABASE_SECRET_ARN"))
+		}
+		if config != nil && (config.TLSConfig == nil || hasPlain(config)) {
+			faults = append(faults, errors.New("OUTBOX_DATABASE_URL: an IAM token goes over TLS only: leave OUTBOX_DATABASE_TLS at verify-full"))
+		}
+	}
+	return faults
+}
+
+// hasPlain reports whether a fallback of the connection goes without TLS.
+func hasPlain(c *pgx.ConnConfig) bool {
+	for _, f := range c.Fallbacks {
+		if f.TLSConfig == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// SecretReader reads a secret. [secretsmanager.Client] is one.
 type SecretReader interface {
 	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
 // Connect opens a pool. The password comes from the URL, from an IAM token that
 // is made for each new connection (RDS takes it for 15 minutes), or from a
-// secret that is read again after SecretTTL and after a refused password.
+// secret that is read again after five minutes and after a refused password.
 func (d *Database) Connect(ctx context.Context, cfg aws.Config) (*pgxpool.Pool, error) {
 	return d.connect(ctx, cfg, secretsmanager.NewFromConfig(cfg))
 }
 
 func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretReader) (*pgxpool.Pool, error) {
-	config := pgstore.Config{
-		URL:            d.URL,
-		MaxConns:       d.MaxConns,
-		ConnectTimeout: d.ConnectTimeout,
-		ExecMode:       pgx.QueryExecMode(d.ExecMode),
-	}
+	config := pgstore.Config{URL: d.URL, ConnectTimeout: d.ConnectTimeout}
 	switch {
 	case d.Auth == AuthIAM:
 		config.Password = func(ctx context.Context, host string, port uint16, user string) (string, error) {
@@ -51,7 +117,7 @@ func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretRe
 			return token, nil
 		}
 	case d.SecretARN != "":
-		cache := &secretCache{reader: secrets, arn: d.SecretARN, ttl: d.SecretTTL, now: time.Now}
+		cache := &secretCache{reader: secrets, arn: d.SecretARN, ttl: secretTTL, now: time.Now}
 		s, err := cache.get(ctx)
 		if err != nil {
 			return nil, err
@@ -76,8 +142,8 @@ func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretRe
 	return pool, nil
 }
 
-// secret is the JSON that RDS and Secrets Manager keep for a database login. A
-// password that RDS manages comes with username and password only.
+// secret is a database login as RDS and Secrets Manager keep it in JSON. The secret of a
+// password that RDS manages has username and password only.
 type secret struct {
 	Host     string      `json:"host"`
 	Port     json.Number `json:"port"`
@@ -86,8 +152,8 @@ type secret struct {
 	Password string      `json:"password"`
 }
 
-// url returns base with the user of the secret, or the whole of it from the
-// secret when base is empty. The password is left out.
+// url returns the URL base with the secret's user in it, or a URL made of the secret alone
+// when base is empty. It has no password.
 func (s *secret) url(base string) (string, error) {
 	if base == "" {
 		if s.Host == "" {
@@ -109,7 +175,7 @@ func (s *secret) url(base string) (string, error) {
 	return u.String(), nil
 }
 
-// secretCache keeps a secret for a while. It is safe for concurrent use.
+// secretCache keeps a secret for the time ttl. It is safe for concurrent use.
 type secretCache struct {
 	reader SecretReader
 	arn    string
@@ -117,15 +183,16 @@ type secretCache struct {
 	now    func() time.Time
 
 	mu      sync.Mutex
-	held    *secret
+	kept    *secret // nil when there is none
 	expires time.Time
 }
 
+// get returns the secret, and reads it when it is not kept or its time has passed.
 func (c *secretCache) get(ctx context.Context) (*secret, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.held != nil && c.now().Before(c.expires) {
-		return c.held, nil
+	if c.kept != nil && c.now().Before(c.expires) {
+		return c.kept, nil
 	}
 	out, err := c.reader.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &c.arn})
 	if err != nil {
@@ -139,14 +206,15 @@ func (c *secretCache) get(ctx context.Context) (*secret, error) {
 	if s.Username == "" || s.Password == "" {
 		return nil, errors.New("OUTBOX_DATABASE_SECRET_ARN: the secret has no username or no password")
 	}
-	c.held, c.expires = &s, c.now().Add(c.ttl)
-	return c.held, nil
+	c.kept, c.expires = &s, c.now().Add(c.ttl)
+	return c.kept, nil
 }
 
-// errUserChanged: rotation by alternating users renamed the login. The pool
-// was made for the old one.
+// errUserChanged is the error after a rotation that alternates between two users: the secret has
+// another user than the pool was made for.
 var errUserChanged = errors.New("the secret names another user now: the next run connects as that one")
 
+// password returns the password of user for a new connection of the pool.
 func (c *secretCache) password(ctx context.Context, _ string, _ uint16, user string) (string, error) {
 	s, err := c.get(ctx)
 	if err != nil {
@@ -158,8 +226,9 @@ func (c *secretCache) password(ctx context.Context, _ string, _ uint16, user str
 	return s.Password, nil
 }
 
+// drop makes the next get read the secret again.
 func (c *secretCache) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.held = nil
+	c.kept = nil
 }

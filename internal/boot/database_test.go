@@ -68,7 +68,7 @@ func TestSecretIsKeptUntilItsTimeOrARefusal(t *testing.T) {
 func TestWrongSecretsAreNamedAndNotShown(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{"", "hush", `{"username":"u"}`, `{"password":"hush"}`, `{"username":"u","password":"hush"}`} {
-		d := Database{SecretARN: "arn", SecretTTL: time.Minute, Auth: AuthPassword}
+		d := Database{SecretARN: "arn", Auth: AuthPassword}
 		_, err := d.connect(t.Context(), aws.Config{}, newVault(value))
 		if err == nil || !strings.Contains(err.Error(), "OUTBOX_DATABASE_SECRET_ARN") || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%q: error %v", value, err)
@@ -114,7 +114,7 @@ func TestConnectsWithASecretAndSurvivesItsRotation(t *testing.T) {
 	})
 	base.User = nil
 	v := newVault(fmt.Sprintf(`{"username":%q,"password":"one"}`, user))
-	d := Database{URL: base.String(), SecretARN: "arn", SecretTTL: time.Hour, Auth: AuthPassword, MaxConns: 2, ConnectTimeout: 5 * time.Second}
+	d := Database{URL: base.String(), SecretARN: "arn", Auth: AuthPassword}
 	pool, err := d.connect(t.Context(), aws.Config{}, v)
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestWrongPasswordIsDeniedAndNotShown(t *testing.T) {
 		t.Fatal(err)
 	}
 	base.User = url.UserPassword("nobody_of_that_name", "hush")
-	d := Database{URL: base.String(), Auth: AuthPassword, MaxConns: 1, ConnectTimeout: 5 * time.Second}
+	d := Database{URL: base.String(), Auth: AuthPassword}
 	_, err = d.connect(t.Context(), aws.Config{}, newVault(""))
 	if !errors.Is(err, pgstore.ErrDenied) || strings.Contains(err.Error(), "hush") {
 		t.Errorf("error %v", err)

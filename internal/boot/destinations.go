@@ -19,14 +19,17 @@ import (
 // Destinations are destinations by name.
 type Destinations map[string]Destination
 
-// Destination is one destination as it is configured.
+// Destination is a topic or a queue that events may name.
 type Destination struct {
-	// TopicARN is set for a topic, QueueURL for a queue.
+	// TopicARN is the ARN of the topic, empty for a queue.
 	TopicARN string
+	// QueueURL is the URL of the queue, empty for a topic.
 	QueueURL string
-	// Region is the destination's, empty for the function's own.
-	Region          string
-	OnReject        relay.OnReject
+	// Region is that of the destination, empty for the function's own.
+	Region string
+	// OnReject says what happens to an aggregate when one of its events cannot be published.
+	OnReject relay.OnReject
+	// MaxMessageBytes is the size of the largest message. Zero is the broker's limit.
 	MaxMessageBytes int
 }
 
@@ -63,12 +66,14 @@ func (d *Destinations) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// objectEntry is one member of a JSON object.
 type objectEntry struct {
 	name  string
 	value json.RawMessage
 }
 
-// objectEntries keeps names that come twice, which a map would hide.
+// objectEntries returns the members of a JSON object in their order. A name that comes
+// twice, which a map would hide, has two entries.
 func objectEntries(text []byte) ([]objectEntry, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if t, err := decoder.Token(); err != nil || t != json.Delim('{') {
@@ -99,6 +104,7 @@ func objectEntries(text []byte) ([]objectEntry, error) {
 	return entries, nil
 }
 
+// parseDestination reads the value of a destination: an ARN or a queue URL, or an object with it.
 func parseDestination(value json.RawMessage) (Destination, error) {
 	var long struct {
 		ARN             string `json:"arn"`
@@ -131,8 +137,8 @@ func parseDestination(value json.RawMessage) (Destination, error) {
 	return d, nil
 }
 
-// fifoName is the form of FIFO names (CreateQueue; CreateTopic allows more
-// characters).
+// fifoName matches the name of a FIFO topic or queue. A topic's has 256 characters at the most, with
+// the suffix; a queue's has less.
 var fifoName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,251}\.fifo$`)
 
 var (
@@ -140,6 +146,7 @@ var (
 	errTarget  = errors.New("is not the ARN of an SNS topic or an SQS queue, nor a queue URL")
 )
 
+// parseTarget reads an ARN or a queue URL.
 func parseTarget(target string) (Destination, error) {
 	if strings.HasPrefix(target, "https://") || strings.HasPrefix(target, "http://") {
 		return parseQueueURL(target)
@@ -167,6 +174,7 @@ func parseTarget(target string) (Destination, error) {
 	return Destination{QueueURL: queue.String(), Region: a.Region}, nil
 }
 
+// parseQueueURL takes the region from the host, where it has the form that AWS gives it.
 func parseQueueURL(target string) (Destination, error) {
 	u, err := url.Parse(target)
 	if err != nil || u.Host == "" {
@@ -182,7 +190,8 @@ func parseQueueURL(target string) (Destination, error) {
 	return d, nil
 }
 
-// dnsSuffix returns the domain of a partition (endpoint rulesets of the SDK).
+// dnsSuffix returns the domain of AWS in a partition, such as amazonaws.com in aws. The
+// domains are those of the SDK's endpoint rulesets.
 func dnsSuffix(partition string) (string, error) {
 	switch partition {
 	case "aws", "aws-us-gov":

@@ -4,6 +4,7 @@
 package boot
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -11,32 +12,40 @@ import (
 	"strings"
 
 	"github.com/caarlos0/env/v11"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// FromEnv reads C from the environment of the process. See Parse.
+// FromEnv reads C from the environment of the process. See [Parse].
 func FromEnv[C any]() (C, error) {
-	environ := env.ToMap(os.Environ())
-	return Parse[C](environ)
+	return Parse[C](env.ToMap(os.Environ()))
 }
 
-// Parse reads C from environ by the tags of its fields: env names the variable,
-// envDefault its default, and help what to set it to. A variable that is empty
-// counts as not set, because templates pass parameters that nobody filled in.
-// The error names every variable that is missing or wrong, and never holds a
+// Parse reads C from environ. The tag env of a field names its variable, whose
+// default and meaning stand in the table of this package. A variable that is empty counts as not set,
+// because templates pass parameters that were not filled in. The error
+// names every variable that is missing or wrong, and never holds a
 // value of one that can be secret.
 //
 // A C with a method Validate() []error adds its own faults.
 func Parse[C any](environ map[string]string) (C, error) {
 	var c C
+	variables := Variables[C]()
 	set := make(map[string]string, len(environ))
-	for k, v := range environ {
-		if v != "" {
-			set[k] = v
+	for name, value := range environ {
+		if value != "" {
+			set[name] = value
+		}
+	}
+	for _, v := range variables {
+		if text := cmp.Or(set[v.Name], v.Default); text != "" {
+			set[v.Name] = text
 		}
 	}
 	var faults []error
 	if err := env.ParseWithOptions(&c, env.Options{Environment: set}); err != nil {
-		faults = explain(err, Variables[C]())
+		faults = explain(err, variables)
 	}
 	if v, ok := any(&c).(interface{ Validate() []error }); ok {
 		faults = append(faults, v.Validate()...)
@@ -56,10 +65,8 @@ func explain(err error, variables []Variable) []error {
 	var faults []error
 	for _, fault := range all.Errors {
 		if parse, isParse := errors.AsType[env.ParseError](fault); isParse {
-			for _, v := range variables {
-				if v.field == parse.Name {
-					fault = fmt.Errorf("%s: %w: set it to: %s", v.Name, parse.Err, v.Help)
-				}
+			if v, found := byField(variables, parse.Name); found {
+				fault = fmt.Errorf("%s: %w: set it to: %s", v.Name, parse.Err, v.help())
 			}
 		}
 		faults = append(faults, fault)
@@ -69,31 +76,79 @@ func explain(err error, variables []Variable) []error {
 
 // Variable describes a variable of the environment.
 type Variable struct {
-	Name    string
+	Name string
+	// Default is the text that stands for a variable which is not set, empty when
+	// there is none.
 	Default string
-	Help    string
-	field   string
+	// Meaning says what to set the variable to and what it does.
+	Meaning string
+	// field is the name of the Go field that the variable sets.
+	field string
+}
+
+// help returns the meaning with the default.
+func (v Variable) help() string {
+	if v.Default == "" {
+		return v.Meaning
+	}
+	return v.Meaning + " (default " + v.Default + ")"
+}
+
+func byField(variables []Variable, field string) (Variable, bool) {
+	for _, v := range variables {
+		if v.field == field {
+			return v, true
+		}
+	}
+	return Variable{}, false
 }
 
 // Variables lists the variables of C in the order of its fields.
-func Variables[C any]() []Variable { return variablesOf(reflect.TypeFor[C]()) }
+func Variables[C any]() []Variable { return variablesOf(reflect.TypeFor[C](), meanings()) }
 
-func variablesOf(t reflect.Type) []Variable {
+func variablesOf(t reflect.Type, known map[string]entry) []Variable {
 	var variables []Variable
 	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("env"), ",")
 		if name == "" {
 			if f.Type.Kind() == reflect.Struct {
-				variables = append(variables, variablesOf(f.Type)...)
+				variables = append(variables, variablesOf(f.Type, known)...)
 			}
 			continue
 		}
-		variables = append(variables, Variable{
-			Name:    name,
-			Default: f.Tag.Get("envDefault"),
-			Help:    f.Tag.Get("help"),
-			field:   f.Name,
-		})
+		e := known[name]
+		variables = append(variables, Variable{Name: name, Default: text(e.value), Meaning: e.meaning, field: f.Name})
 	}
 	return variables
+}
+
+// named returns the faults that err joins. Where an engine names a field of its
+// configuration, the fault names the variable that sets the field of that name in C.
+func named[C any](err error) []error {
+	if err == nil {
+		return nil
+	}
+	if joined, ok := errors.AsType[interface {
+		error
+		Unwrap() []error
+	}](err); ok {
+		var faults []error
+		for _, e := range joined.Unwrap() {
+			faults = append(faults, named[C](e)...)
+		}
+		return faults
+	}
+	variables := Variables[C]()
+	if f, ok := errors.AsType[*relay.FieldError](err); ok {
+		if v, found := byField(variables, f.Field); found {
+			return []error{&relay.FieldError{Field: v.Name, Problem: f.Problem}}
+		}
+	}
+	if f, ok := errors.AsType[*janitor.FieldError](err); ok {
+		if v, found := byField(variables, f.Field); found {
+			bound, _ := byField(variables, f.Bound)
+			return []error{&janitor.FieldError{Field: v.Name, Problem: f.Problem, Bound: bound.Name}}
+		}
+	}
+	return []error{err}
 }

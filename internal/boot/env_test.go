@@ -1,12 +1,8 @@
 package boot
 
 import (
-	"maps"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
@@ -22,84 +18,31 @@ func environ(more ...string) map[string]string {
 	return m
 }
 
-func TestDefaultsAreThoseOfTheRelay(t *testing.T) {
-	t.Parallel()
-	r, err := Parse[Relay](environ())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := relay.Config{
-		Relays: relay.DefaultRelays, LeaseTTL: relay.DefaultLeaseTTL, RenewEvery: relay.DefaultRenewEvery,
-		JoinWindow: relay.DefaultJoinWindow, SendTimeout: relay.DefaultSendTimeout, Concurrency: relay.DefaultConcurrency, Linger: relay.DefaultLinger,
-		Window: relay.DefaultWindow, WindowBytes: relay.DefaultWindowBytes, LaneWindow: relay.DefaultLaneWindow,
-		FetchLimit: relay.DefaultFetchLimit, PollBusy: relay.DefaultPollBusy, PollIdle: relay.DefaultPollIdle,
-		SettleEvery: relay.DefaultSettleEvery, SettleLimit: relay.DefaultSettleLimit, RetryMin: relay.DefaultRetryMin,
-		RetryMax: relay.DefaultRetryMax, MaxAttempts: relay.DefaultMaxAttempts, ShutdownGrace: relay.DefaultShutdownGrace,
-		ReportEvery: relay.DefaultReportEvery, SweepEvery: relay.DefaultSweepEvery,
-	}
-	got := r.Config()
-	if a, b := settings(got), settings(want); !maps.Equal(a, b) {
-		t.Errorf("got  %v\nwant %v", a, b)
-	}
-	if r.Margin != 8*time.Second || pgx.QueryExecMode(r.ExecMode) != pgx.QueryExecModeCacheDescribe {
-		t.Errorf("margin %v, mode %v", r.Margin, r.ExecMode)
-	}
-}
-
-func TestEveryVariableReachesTheConfiguration(t *testing.T) {
-	t.Parallel()
-	base, err := Parse[Relay](environ())
-	if err != nil {
-		t.Fatal(err)
-	}
-	tuned := map[string]string{
-		"OUTBOX_RELAYS": "3", "OUTBOX_LEASE_TTL": "7s", "OUTBOX_RENEW_EVERY": "2s", "OUTBOX_JOIN_WINDOW": "126s",
-		"OUTBOX_SEND_TIMEOUT": "3s", "OUTBOX_CONCURRENCY": "4", "OUTBOX_LINGER": "5ms", "OUTBOX_WINDOW": "5", "OUTBOX_WINDOW_BYTES": "6",
-		"OUTBOX_LANE_WINDOW": "7", "OUTBOX_FETCH_LIMIT": "8", "OUTBOX_POLL_BUSY": "9ms", "OUTBOX_POLL_IDLE": "9ms",
-		"OUTBOX_SETTLE_EVERY": "11ms", "OUTBOX_SETTLE_LIMIT": "12", "OUTBOX_RETRY_MIN": "13ms", "OUTBOX_RETRY_MAX": "14s",
-		"OUTBOX_MAX_ATTEMPTS": "-1", "OUTBOX_IDLE_EXIT": "16s", "OUTBOX_SHUTDOWN_GRACE": "6s", "OUTBOX_REPORT_EVERY": "18s",
-		"OUTBOX_SWEEP_EVERY": "19s",
-	}
-	var pairs []string
-	for k, v := range tuned {
-		pairs = append(pairs, k, v)
-	}
-	r, err := Parse[Relay](environ(pairs...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, after := settings(base.Config()), settings(r.Config())
-	if len(before) != len(tuned) {
-		t.Errorf("relay.Config has %d settings, %d are variables here", len(before), len(tuned))
-	}
-	for name := range before {
-		if before[name] == after[name] {
-			t.Errorf("%s did not change", name)
-		}
-	}
-}
-
 func TestAllFaultsAreNamedAtOnceAndSecretsAreNot(t *testing.T) {
 	t.Parallel()
 	_, err := Parse[Relay](map[string]string{
 		"OUTBOX_DATABASE_URL":  "postgres://relay:hush@db:port/app",
 		"OUTBOX_DATABASE_AUTH": "magic",
-		"OUTBOX_LEASE_TTL":     "soon",
-		"OUTBOX_CONCURRENCY":   "0",
+		"OUTBOX_POLL_IDLE":     "soon",
+		"OUTBOX_CONCURRENCY":   "-4",
+		"OUTBOX_RELAYS":        "65",
 		"OUTBOX_MARGIN":        "5s",
 		"OUTBOX_LOG_LEVEL":     "loud",
-		"OUTBOX_EXEC_MODE":     "simple_protocol",
 	})
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, name := range []string{
-		"OUTBOX_DATABASE_URL", "OUTBOX_DATABASE_AUTH", "OUTBOX_LEASE_TTL", "OUTBOX_CONCURRENCY",
-		"OUTBOX_MARGIN", "OUTBOX_LOG_LEVEL", "OUTBOX_EXEC_MODE", "OUTBOX_DESTINATIONS",
+		"OUTBOX_DATABASE_URL: ", "OUTBOX_DATABASE_AUTH: ", "OUTBOX_POLL_IDLE: ", "(default 10ms)",
+		"OUTBOX_CONCURRENCY: must be above 0, is -4", "OUTBOX_RELAYS: must be 1 to 64, is 65", "OUTBOX_MARGIN: ", "OUTBOX_LOG_LEVEL: ",
+		"OUTBOX_DESTINATIONS",
 	} {
 		if !strings.Contains(err.Error(), name) {
 			t.Errorf("%s is not named in:\n%v", name, err)
 		}
+	}
+	if n := strings.Count(err.Error(), "OUTBOX_DESTINATIONS"); n != 1 {
+		t.Errorf("OUTBOX_DESTINATIONS is named %d times in:\n%v", n, err)
 	}
 	if strings.Contains(err.Error(), "hush") {
 		t.Errorf("the password is in:\n%v", err)
@@ -108,9 +51,9 @@ func TestAllFaultsAreNamedAtOnceAndSecretsAreNot(t *testing.T) {
 
 func TestEmptyVariablesCountAsNotSet(t *testing.T) {
 	t.Parallel()
-	r, err := Parse[Relay](environ("OUTBOX_LEASE_TTL", "", "OUTBOX_DATABASE_SECRET_ARN", ""))
-	if err != nil || r.LeaseTTL != 6*time.Second {
-		t.Errorf("lease %v, error %v", r.LeaseTTL, err)
+	r, err := Parse[Relay](environ("OUTBOX_POLL_IDLE", "", "OUTBOX_DATABASE_SECRET_ARN", ""))
+	if err != nil || r.PollIdle != relay.DefaultPollIdle {
+		t.Errorf("pause %v, error %v", r.PollIdle, err)
 	}
 	if _, err = Parse[Relay](environ("OUTBOX_DESTINATIONS", "")); err == nil || !strings.Contains(err.Error(), "OUTBOX_DESTINATIONS") {
 		t.Errorf("error %v", err)

@@ -254,7 +254,7 @@ func (g *grafana) shown() (all []figure, faults []string) {
 		for _, target := range p.Targets {
 			namespace := target.Namespace
 			if namespace == "$namespace" && variables[namespace] {
-				namespace = defaultNamespace()
+				namespace = DefaultNamespace
 			}
 			for _, value := range target.Dimensions {
 				if value != "*" && !variables[value] {
@@ -265,13 +265,4 @@ func (g *grafana) shown() (all []figure, faults []string) {
 		}
 	}
 	return all, faults
-}
-
-func defaultNamespace() string {
-	for _, v := range Variables[Relay]() {
-		if v.Name == "OUTBOX_METRICS_NAMESPACE" {
-			return v.Default
-		}
-	}
-	return ""
 }

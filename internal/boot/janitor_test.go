@@ -1,14 +1,8 @@
 package boot
 
 import (
-	"fmt"
-	"maps"
-	"os"
-	"reflect"
 	"strings"
 	"testing"
-
-	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 )
 
 func janitorEnviron(more ...string) map[string]string {
@@ -17,114 +11,20 @@ func janitorEnviron(more ...string) map[string]string {
 	return m
 }
 
-func janitorSettings(c janitor.Config) map[string]string {
-	found := map[string]string{}
-	for f, v := range reflect.ValueOf(c).Fields() {
-		switch f.Name {
-		case "Target", "Observer", "Logger", "RetryMin", "Reserve":
-		default:
-			found[f.Name] = fmt.Sprint(v.Interface())
-		}
-	}
-	return found
-}
-
-func TestDefaultsAreThoseOfTheJanitor(t *testing.T) {
+// What the engine says about its fields is said about the variables.
+func TestTheJanitorNamesTheVariablesAtFault(t *testing.T) {
 	t.Parallel()
-	j, err := Parse[Janitor](janitorEnviron())
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := janitor.Config{
-		Ahead: janitor.DefaultAhead, AheadFor: janitor.DefaultAheadFor, MaxAhead: janitor.DefaultMaxAhead,
-		Retention: janitor.DefaultRetention, KeepPartitions: janitor.DefaultKeepPartitions, MoveLimit: janitor.DefaultMoveLimit,
-		ExportRows: janitor.DefaultExportRows, ExportBytes: janitor.DefaultExportBytes,
-		AlarmAge: janitor.DefaultAlarmAge, Attempts: janitor.DefaultAttempts,
-	}
-	if a, b := janitorSettings(j.Config()), janitorSettings(want); !maps.Equal(a, b) {
-		t.Errorf("got  %v\nwant %v", a, b)
-	}
-}
-
-func TestEveryVariableReachesTheJanitor(t *testing.T) {
-	t.Parallel()
-	base, err := Parse[Janitor](janitorEnviron())
-	if err != nil {
-		t.Fatal(err)
-	}
-	tuned := []string{
-		"OUTBOX_RETENTION", "25h", "OUTBOX_KEEP_PARTITIONS", "7", "OUTBOX_MOVE_LIMIT", "8", "OUTBOX_ARCHIVE_RETENTION", "26h",
-		"OUTBOX_DEAD_LETTER_RETENTION", "27h", "OUTBOX_EXPORT_PREFIX", "p", "OUTBOX_EXPORT_BUCKET", "b", "OUTBOX_EXPORT_ROWS", "9",
-		"OUTBOX_EXPORT_BYTES", "10", "OUTBOX_AHEAD", "4", "OUTBOX_AHEAD_FOR", "28h", "OUTBOX_MAX_AHEAD", "11",
-		"OUTBOX_ALARM_AGE", "12m", "OUTBOX_LOCK_ATTEMPTS", "13",
-	}
-	j, err := Parse[Janitor](janitorEnviron(tuned...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, after := janitorSettings(base.Config()), janitorSettings(j.Config())
-	for name := range before {
-		if before[name] == after[name] {
-			t.Errorf("%s did not change", name)
-		}
-	}
-}
-
-func TestAnExportThatNothingNeedsIsRefused(t *testing.T) {
-	t.Parallel()
-	for name, environ := range map[string]map[string]string{
-		"OUTBOX_EXPORT_BUCKET": janitorEnviron("OUTBOX_EXPORT_BUCKET", "b"),
-		"OUTBOX_EXPORT_PREFIX": janitorEnviron("OUTBOX_EXPORT_PREFIX", "p"),
-		"OUTBOX_MARGIN":        janitorEnviron("OUTBOX_MARGIN", "10ms"),
+	for want, environ := range map[string]map[string]string{
+		"OUTBOX_EXPORT_BUCKET: ":                         janitorEnviron("OUTBOX_EXPORT_BUCKET", "b"),
+		"OUTBOX_EXPORT_PREFIX: ":                         janitorEnviron("OUTBOX_EXPORT_PREFIX", "p"),
+		"OUTBOX_ALARM_AGE: must be at least 1s, is 10ms": janitorEnviron("OUTBOX_ALARM_AGE", "10ms"),
+		"OUTBOX_ARCHIVE_RETENTION: is 2h0m0s, must be at least 3h0m0s (OUTBOX_RETENTION)": janitorEnviron("OUTBOX_ARCHIVE_RETENTION", "2h", "OUTBOX_RETENTION", "3h"),
+		"OUTBOX_AHEAD: is 33, must be at most 32":                                         janitorEnviron("OUTBOX_AHEAD", "33"),
+		"OUTBOX_KEEP_PARTITIONS: must be 1 to 10000, is -1":                               janitorEnviron("OUTBOX_KEEP_PARTITIONS", "-1"),
 	} {
-		if _, err := Parse[Janitor](environ); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: error %v", name, err)
+		_, err := Parse[Janitor](environ)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "MaxAhead") {
+			t.Errorf("error %v, want one with %q", err, want)
 		}
-	}
-}
-
-func TestConfigurationOfTheJanitorIsDocumented(t *testing.T) {
-	t.Parallel()
-	const path = "../../docs/configuration.md"
-	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// Those of the database and the process are the relay's.
-	known := map[string]bool{}
-	for _, v := range Variables[Relay]() {
-		known[v.Name] = v.Name != "OUTBOX_MARGIN"
-	}
-	var b strings.Builder
-	b.WriteString("\n| Variable | Default | Meaning |\n| --- | --- | --- |\n")
-	for _, v := range Variables[Janitor]() {
-		if known[v.Name] {
-			continue
-		}
-		def := ""
-		if v.Default != "" {
-			def = "`" + v.Default + "`"
-		}
-		if v.Help == "" || strings.HasSuffix(v.Help, ".") {
-			t.Errorf("%s has no help, or it ends with a dot", v.Name)
-		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s. |\n", v.Name, def, v.Help)
-	}
-	b.WriteString("\n")
-	const begin, end = "<!-- janitor variables: begin -->\n", "<!-- janitor variables: end -->\n"
-	head, rest, _ := strings.Cut(string(content), begin)
-	_, tail, ok := strings.Cut(rest, end)
-	if !ok {
-		t.Fatalf("%s has no %q", path, begin+end)
-	}
-	want := head + begin + b.String() + end + tail
-	if string(content) == want {
-		return
-	}
-	if !*update {
-		t.Fatalf("%s differs from the variables in the code: run: go test ./internal/boot -run Documented -update", path)
-	}
-	if err := os.WriteFile(path, []byte(want), 0o600); err != nil {
-		t.Fatal(err)
 	}
 }

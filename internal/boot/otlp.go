@@ -19,11 +19,10 @@ import (
 // exporter sends spans over OTLP/HTTP in its JSON encoding, which every receiver
 // of OTLP/HTTP takes (https://opentelemetry.io/docs/specs/otlp/#otlphttp). The
 // exporter of the OpenTelemetry project would make the function 9.5 MB larger,
-// two thirds of all else in it, since it links gRPC and protocol buffers for one
-// HTTP request.
+// by two thirds, since it links gRPC and protocol buffers for one HTTP request.
 //
-// It does not try again: what a receiver beside the function does not take at
-// once is not worth memory of the relay.
+// A request that fails is not repeated: spans that wait for a receiver would take the
+// relay's memory.
 type exporter struct {
 	url     string
 	headers map[string]string
@@ -66,14 +65,15 @@ func (e *exporter) Shutdown(context.Context) error {
 	return nil
 }
 
-// statusError is an answer that is no success.
+// statusError is the HTTP status of an answer that is no success.
 type statusError int
 
+// Error implements error.
 func (s statusError) Error() string {
 	return "the receiver answered with HTTP status " + strconv.Itoa(int(s))
 }
 
-// The messages of opentelemetry/proto/trace/v1/trace.proto, as far as they are
+// These types are the messages of opentelemetry/proto/trace/v1/trace.proto, with the fields that are
 // used. In JSON, ids are hexadecimal and 64-bit integers are strings.
 type (
 	otlpRequest struct {
@@ -131,8 +131,8 @@ type (
 	}
 )
 
-// encodeSpans puts all spans under one resource and one scope: a process has no
-// others.
+// encodeSpans puts all spans under the resource and the scope of the first span: all spans of this
+// process have the same.
 func encodeSpans(spans []sdktrace.ReadOnlySpan) otlpRequest {
 	var of otlpResourceSpans
 	scope := otlpScopeSpans{Spans: make([]otlpSpan, 0, len(spans))}
@@ -147,6 +147,7 @@ func encodeSpans(spans []sdktrace.ReadOnlySpan) otlpRequest {
 	return otlpRequest{ResourceSpans: []otlpResourceSpans{of}}
 }
 
+// encodeSpan returns one span as a message.
 func encodeSpan(s sdktrace.ReadOnlySpan) otlpSpan {
 	self := s.SpanContext()
 	encoded := otlpSpan{
@@ -169,8 +170,8 @@ func encodeSpan(s sdktrace.ReadOnlySpan) otlpSpan {
 	return encoded
 }
 
-// kind returns the number of a kind in trace.proto, which counts in another
-// order than the API.
+// kind returns the number of a span kind in trace.proto, which numbers the kinds in another
+// order than OpenTelemetry's API.
 func kind(k trace.SpanKind) int {
 	switch k {
 	case trace.SpanKindServer:
@@ -186,7 +187,7 @@ func kind(k trace.SpanKind) int {
 	return 1
 }
 
-// attributes encodes integers as such and everything else as text.
+// attributes encodes integers as integers and values of every other type as text.
 func attributes(all []attribute.KeyValue) []otlpAttribute {
 	encoded := make([]otlpAttribute, len(all))
 	for i, a := range all {
@@ -201,4 +202,5 @@ func attributes(all []attribute.KeyValue) []otlpAttribute {
 	return encoded
 }
 
+// nanoseconds returns the time since 1970 as the text of a 64-bit integer.
 func nanoseconds(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }

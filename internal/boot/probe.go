@@ -15,12 +15,12 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// probeTimeout bounds all probes together, which run side by side.
+// probeTimeout bounds the probes of all destinations, which run at the same time.
 const probeTimeout = 2 * time.Second
 
-// Probe asks for each destination once and logs what is wrong with it. It
-// returns no error: the events of a broken destination wait, and the others
-// go on. It needs sns:GetTopicAttributes and sqs:GetQueueAttributes.
+// Probe reads the attributes of each destination once and logs why that fails. It
+// returns no error, because a broken destination must not stop the others: its events
+// wait. It needs the permissions sns:GetTopicAttributes and sqs:GetQueueAttributes.
 func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -32,7 +32,7 @@ func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog
 				_, err = a.SNS(d.Region).GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &d.TopicARN})
 			} else {
 				target = d.QueueURL
-				_, err = a.SQS(d.Region, true).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+				_, err = a.SQS(d.Region).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 					QueueUrl:       &d.QueueURL,
 					AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn},
 				})
@@ -47,8 +47,9 @@ func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog
 	probes.Wait()
 }
 
-// advice says what to do about the failure of a probe, and how sure it is that
-// something is wrong: a function may be allowed to send and not to ask.
+// advice returns what to do about a failed probe, and the level to log it at: WARN where the
+// destination may be right all the same, as a function may be allowed to send and not to read
+// attributes.
 func advice(err error) (slog.Level, string) {
 	status := 0
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {

@@ -1,7 +1,9 @@
 package boot
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,11 +13,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/host"
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/sqsdlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
+)
+
+const (
+	// redriveMargin is kept before the redrive function's timeout: a call and the grace of the
+	// engine, in which it lets go of messages, take up to ten seconds.
+	redriveMargin = dlq.DefaultCallTimeout + dlq.DefaultGrace + 2*time.Second
+	// reportEvery is the time between lines of progress in the log.
+	reportEvery = 5 * time.Second
 )
 
 // Redrive is the configuration of the redrive function. The database is needed
@@ -24,67 +37,115 @@ type Redrive struct {
 	Process
 	Database
 
-	Queue      string        `env:"OUTBOX_REDRIVE_QUEUE" help:"The dead-letter queue of requests that name none: URL, ARN or name"`
-	Margin     time.Duration `env:"OUTBOX_REDRIVE_MARGIN" envDefault:"12s" help:"Kept before the function's timeout for ending calls and letting go of messages. At least 11s"`
-	Receivers  int           `env:"OUTBOX_REDRIVE_RECEIVERS" envDefault:"4" help:"How many receive from a dead-letter queue and send at the same time"`
-	Visibility time.Duration `env:"OUTBOX_REDRIVE_VISIBILITY" envDefault:"60s" help:"How long received messages are hidden, and renewed while they are in work. The messages of a killed run stay hidden for that long"`
+	Queue string `env:"OUTBOX_REDRIVE_QUEUE"`
 }
-
-// minRedriveMargin is one call and the grace of the engine, and a second.
-const minRedriveMargin = 11 * time.Second
 
 // HasDatabase reports whether a database is configured.
 func (r *Redrive) HasDatabase() bool { return r.URL != "" || r.SecretARN != "" }
 
 // Validate returns the faults that the type of a variable does not show.
 func (r *Redrive) Validate() []error {
-	var faults []error
-	if r.HasDatabase() {
-		faults = r.Database.Validate()
+	if !r.HasDatabase() {
+		return nil
 	}
-	if r.Margin < minRedriveMargin {
-		faults = append(faults, fmt.Errorf("OUTBOX_REDRIVE_MARGIN: %v is less than %v", r.Margin, minRedriveMargin))
-	}
-	if r.Receivers < 1 {
-		faults = append(faults, fmt.Errorf("OUTBOX_REDRIVE_RECEIVERS: %d is not above 0", r.Receivers))
-	}
-	if r.Visibility < 30*time.Second || r.Visibility > time.Hour {
-		faults = append(faults, fmt.Errorf("OUTBOX_REDRIVE_VISIBILITY: %v is not between 30s and 1h", r.Visibility))
-	}
-	return faults
+	return r.Database.Validate()
 }
 
-// RedriveRuntime is what the redrive function makes once and uses in every
-// invocation. It is not safe for concurrent use.
+// RedriveRuntime is what the redrive function opens once and uses in every
+// invocation. It is a [host.Environment] and not safe for concurrent use.
 type RedriveRuntime struct {
 	cfg    *Redrive
+	logger *slog.Logger
 	aws    *AWS
 	queues *sqsdlq.Engine
-	pool   *pgxpool.Pool
+	pool   *pgxpool.Pool // nil until a request needs the database
+}
+
+// RedriveEnvironment is a [RedriveRuntime], or what a test puts in its place.
+type RedriveEnvironment = host.Environment[redrive.Request, redrive.Answer]
+
+// RedriveHost is what answers the invocations of the redrive function.
+type RedriveHost = host.Host[redrive.Request, redrive.Answer]
+
+// Host returns the redrive function, whose environment open makes.
+func (r *Redrive) Host(logger *slog.Logger, open func(context.Context) (RedriveEnvironment, error)) *RedriveHost {
+	return host.New(host.Config[redrive.Request, redrive.Answer]{
+		Name: "redrive", Logger: logger, Margin: redriveMargin, Open: open,
+		Parse: func(payload json.RawMessage) (redrive.Request, error) { return redrive.Parse(payload) },
+		Attrs: func(a redrive.Answer) []slog.Attr {
+			return []slog.Attr{
+				slog.String("action", string(a.Action)),
+				slog.String("source", string(a.Source)),
+				slog.Bool("dry_run", a.DryRun),
+				slog.Int("redriven", a.Redriven),
+				slog.Int("matched", a.Matched),
+				slog.Int("skipped", a.Skipped),
+				slog.Int("unconfirmed", a.Unconfirmed),
+				slog.Int("failed", a.Failed),
+				slog.Int("groups_stopped", a.GroupsStopped),
+				slog.Bool("more", a.More),
+				slog.String("stopped", string(a.Stopped)),
+				slog.String("problem", a.Problem),
+				slog.Float64("seconds", a.Seconds),
+			}
+		},
+	})
 }
 
 // Open makes the clients. It connects to nothing yet.
 func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntime, error) {
 	// Each receiver makes a call at a time, and letting go makes twice as many.
-	a, err := LoadAWS(ctx, 2*r.Receivers)
+	a, err := LoadAWS(ctx, 2*dlq.DefaultReceivers)
 	if err != nil {
 		return nil, err
 	}
-	finder := sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("", true)}
-	queues, err := sqsdlq.NewEngine(finder, dlq.Config{Receivers: r.Receivers, Visibility: r.Visibility, Logger: logger})
+	finder := sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("")}
+	queues, err := sqsdlq.NewEngine(finder, dlq.Config{Logger: logger})
 	if err != nil {
 		return nil, err
 	}
-	return &RedriveRuntime{cfg: r, aws: a, queues: queues}, nil
+	return &RedriveRuntime{cfg: r, logger: logger, aws: a, queues: queues}, nil
+}
+
+// Thaw drops the idle HTTP connections, which their other ends have closed by now. The
+// pool pings a connection that was idle before it is used.
+func (r *RedriveRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
+
+// Run does what the request asks and starts nothing after the call's time.
+func (r *RedriveRuntime) Run(ctx context.Context, call host.Call[redrive.Request]) (redrive.Answer, error) {
+	engines := redrive.Engines{
+		DLQ: r.runQueue,
+		Rows: r.onDatabase(func(store *pgadmin.Store) (redrive.Engine, error) {
+			return rows.New(store, rows.Config{RequestID: call.RequestID, Progress: r.redriving(ctx)})
+		}),
+		Replay: r.onDatabase(func(store *pgadmin.Store) (redrive.Engine, error) {
+			return replay.New(store, replay.Config{RequestID: call.RequestID, Progress: r.replaying(ctx)})
+		}),
+	}
+	return engines.Run(ctx, call.Request, call.Until)
+}
+
+// onDatabase returns a function that connects to the outbox and runs the engine
+// that open makes on it.
+func (r *RedriveRuntime) onDatabase(open func(*pgadmin.Store) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
+	return func(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
+		store, err := r.store(ctx)
+		if err != nil {
+			return redrive.Answer{}, err
+		}
+		e, err := open(store)
+		if err != nil {
+			return redrive.Answer{}, err
+		}
+		return e.Run(ctx, req, until)
+	}
 }
 
 var errNoQueue = errors.New("queue: is missing: name the dead-letter queue, or set OUTBOX_REDRIVE_QUEUE")
 
-// Queues redrives a dead-letter queue.
-func (r *RedriveRuntime) Queues(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
-	if req.Queue == "" {
-		req.Queue = r.cfg.Queue
-	}
+// runQueue redrives a dead-letter queue.
+func (r *RedriveRuntime) runQueue(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
+	req.Queue = cmp.Or(req.Queue, r.cfg.Queue)
 	if req.Queue == "" {
 		return redrive.Answer{}, errNoQueue
 	}
@@ -93,8 +154,8 @@ func (r *RedriveRuntime) Queues(ctx context.Context, req redrive.Request, until 
 
 var errNoDatabase = errors.New("no database is configured, only dead-letter queues can be redriven: set OUTBOX_DATABASE_URL or OUTBOX_DATABASE_SECRET_ARN")
 
-// Store connects to the outbox, the first time that it is needed.
-func (r *RedriveRuntime) Store(ctx context.Context) (*pgadmin.Store, error) {
+// store connects to the outbox, the first time that it is needed.
+func (r *RedriveRuntime) store(ctx context.Context) (*pgadmin.Store, error) {
 	if !r.cfg.HasDatabase() {
 		return nil, errNoDatabase
 	}
@@ -112,8 +173,38 @@ func (r *RedriveRuntime) Store(ctx context.Context) (*pgadmin.Store, error) {
 	return pgadmin.New(r.pool), nil
 }
 
-// Thaw makes ready for use after the environment may have been frozen.
-func (r *RedriveRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
+// redriving logs the progress, not more often than every reportEvery.
+func (r *RedriveRuntime) redriving(ctx context.Context) func(redrive.Answer) {
+	next := time.Now().Add(reportEvery)
+	return func(a redrive.Answer) {
+		if now := time.Now(); !now.Before(next) {
+			next = now.Add(reportEvery)
+			r.logger.LogAttrs(ctx, slog.LevelInfo, "redriving",
+				slog.String("source", string(a.Source)),
+				slog.Int("redriven", a.Redriven),
+				slog.Int("unconfirmed", a.Unconfirmed),
+				slog.Int("failed", a.Failed),
+				slog.String("token", a.Token))
+		}
+	}
+}
+
+// replaying logs the progress as redriving does, and the first progress too: its token
+// goes on with a replay whose answer never arrived.
+func (r *RedriveRuntime) replaying(ctx context.Context) func(redrive.Answer, replay.Progress) {
+	var next time.Time
+	return func(a redrive.Answer, p replay.Progress) {
+		if now := time.Now(); !now.Before(next) {
+			next = now.Add(reportEvery)
+			r.logger.LogAttrs(ctx, slog.LevelInfo, "replaying",
+				slog.Bool("searched", p.Searched),
+				slog.Int("found", p.Found),
+				slog.Int("copied", p.Copied),
+				slog.Int("failed", p.Failed),
+				slog.String("token", a.Token))
+		}
+	}
+}
 
 // Close gives everything back.
 func (r *RedriveRuntime) Close() {

@@ -20,15 +20,15 @@ import (
 //go:embed rds-roots.pem
 var rdsRoots []byte
 
-// DatabaseTLS says what is demanded of connections to the database.
+// DatabaseTLS says how connections to the database are secured.
 type DatabaseTLS string
 
-// What may be demanded.
+// The ways to secure connections.
 const (
-	// TLSVerifyFull: to another host only over TLS, and only to whom the
-	// certificate names.
+	// TLSVerifyFull: connections to another host go over TLS only, and only to a server
+	// whose certificate has the name of that host.
 	TLSVerifyFull DatabaseTLS = "verify-full"
-	// TLSFromURL: what the sslmode of the connection string says.
+	// TLSFromURL: connections are as the sslmode of the connection string says.
 	TLSFromURL DatabaseTLS = "url"
 )
 
@@ -43,10 +43,10 @@ func (m *DatabaseTLS) UnmarshalText(text []byte) error {
 }
 
 var (
-	// The parser's error leaves the password out of a URL that it can read, but
-	// not of one that it cannot.
+	// errConnectionString stands for the parser's error, which has the password in it when
+	// the URL cannot be parsed.
 	errConnectionString = errors.New("is not a PostgreSQL connection string, or names a file that cannot be read: set it to the form postgres://relay:password@host:5432/app")
-	errWeakTLS          = errors.New("its sslmode does not check who answers: leave it out, or set OUTBOX_DATABASE_TLS=url where the network is trusted")
+	errWeakTLS          = errors.New("its sslmode does not check which server answers: leave it out, or set OUTBOX_DATABASE_TLS=url where the network is trusted")
 	errNoAuthorities    = errors.New("has no certificate in PEM form")
 )
 
@@ -54,8 +54,8 @@ var (
 var sslmode = regexp.MustCompile(`(^|[?&\s])sslmode\s*=`)
 
 // secured returns the connection string with sslmode=verify-full where it has
-// none and leads to another host. A weaker one is an error, unless TLS allows
-// it.
+// no sslmode and leads to another host. A weaker sslmode is an error, unless TLS
+// is TLSFromURL.
 func (d *Database) secured(connection string) (string, error) {
 	if d.TLS == TLSFromURL {
 		return connection, nil
@@ -79,6 +79,7 @@ func (d *Database) secured(connection string) (string, error) {
 	return connection, nil
 }
 
+// withVerifyFull adds sslmode=verify-full to a connection string of either form.
 func withVerifyFull(connection string) string {
 	switch {
 	case !strings.HasPrefix(connection, "postgres://") && !strings.HasPrefix(connection, "postgresql://"):
@@ -89,6 +90,8 @@ func withVerifyFull(connection string) string {
 	return connection + "?sslmode=verify-full"
 }
 
+// onlyLocal reports whether no host of the configuration, fallbacks included, is another
+// machine.
 func onlyLocal(c *pgx.ConnConfig) bool {
 	if !local(c.Host) {
 		return false
@@ -101,8 +104,8 @@ func onlyLocal(c *pgx.ConnConfig) bool {
 	return true
 }
 
-// local reports whether nobody is between this process and the host: it is a
-// socket in the file system or the machine itself.
+// local reports whether connections to the host stay on this machine: it is a socket in the
+// file system, or a loopback address.
 func local(host string) bool {
 	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" {
 		return true
@@ -111,6 +114,8 @@ func local(host string) bool {
 	return err == nil && address.IsLoopback()
 }
 
+// weak reports whether a connection could go without TLS, or to a server whose certificate was
+// not checked.
 func weak(c *pgx.ConnConfig) bool {
 	if c.TLSConfig == nil || c.TLSConfig.InsecureSkipVerify {
 		return true
@@ -123,8 +128,8 @@ func weak(c *pgx.ConnConfig) bool {
 	return false
 }
 
-// authorities returns those of the file CA, or without one those of the system
-// and of RDS.
+// authorities returns the certificates that may sign the database's: those in the file CA,
+// and without that file those of the system and of RDS.
 func (d *Database) authorities() (*x509.CertPool, error) {
 	if d.CA != "" {
 		content, err := os.ReadFile(d.CA)
@@ -145,7 +150,8 @@ func (d *Database) authorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// explainTLS says what to do about a certificate that was refused.
+// explainTLS adds to an error about a refused certificate what to do. It returns other errors as
+// they are.
 func explainTLS(err error) error {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return fmt.Errorf("the certificate of the database is signed by an authority that is not known here: set OUTBOX_DATABASE_CA to a file with it, for a new RDS region the bundle of https://truststore.pki.rds.amazonaws.com: %w", err)

@@ -237,7 +237,7 @@ func secureServer(t *testing.T, a *authority) *url.URL {
 // awaitTLS returns when the server has taken its new settings.
 func awaitTLS(t *testing.T, u *url.URL) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -281,7 +281,7 @@ func TestOnlyTheRightServerIsTalkedTo(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := Database{URL: with(server, c.host, "verify-full"), CA: c.ca, Auth: AuthPassword, MaxConns: 1, ConnectTimeout: 10 * time.Second}
+			d := Database{URL: with(server, c.host, "verify-full"), CA: c.ca, Auth: AuthPassword, ConnectTimeout: 10 * time.Second}
 			pool, err := d.connect(t.Context(), aws.Config{}, newVault(""))
 			if c.want != "" {
 				if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), password) {

@@ -24,28 +24,29 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// flushTimeout bounds what an invocation waits for its last spans. It fits into
-// the second that OUTBOX_MARGIN keeps above OUTBOX_SHUTDOWN_GRACE.
+// flushTimeout bounds how long an invocation waits for its last spans to be sent. It fits into the
+// second that minMargin has above the end of a run.
 const flushTimeout = 800 * time.Millisecond
 
-// Tracing says where spans go, by the variables of OpenTelemetry's specification.
-// Its SDK reads those for the resource, the sampler and the limits by itself.
+// Tracing says where spans go. Its variables are those of OpenTelemetry's specification, whose
+// SDK reads further ones by itself: for the resource, the sampler and the limits of a span.
 type Tracing struct {
-	OTLPEndpoint       string      `env:"OTEL_EXPORTER_OTLP_ENDPOINT" help:"Where spans are sent over OTLP/HTTP, such as http://localhost:4318 of a collector's layer. Without an endpoint nothing is traced"`
-	OTLPTracesEndpoint string      `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" help:"The same for traces only, as a whole URL such as http://localhost:4318/v1/traces"`
-	OTLPHeaders        OTLPHeaders `env:"OTEL_EXPORTER_OTLP_HEADERS" help:"Headers for the receiver, such as api-key=secret,tenant=1"`
-	OTLPTracesHeaders  OTLPHeaders `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS" help:"The same for traces only"`
-	OTLPTimeout        OTLPTimeout `env:"OTEL_EXPORTER_OTLP_TIMEOUT" envDefault:"2000" help:"The longest request to the receiver, in milliseconds"`
-	OTLPProtocol       string      `env:"OTEL_EXPORTER_OTLP_PROTOCOL" help:"Spans are sent as http/json. http/protobuf means the same receiver, which takes both; grpc is not spoken"`
-	TracesExporter     string      `env:"OTEL_TRACES_EXPORTER" envDefault:"otlp" help:"otlp, or none to trace nothing"`
-	SDKDisabled        bool        `env:"OTEL_SDK_DISABLED" envDefault:"false" help:"true to trace nothing"`
+	OTLPEndpoint       string      `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
+	OTLPTracesEndpoint string      `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"`
+	OTLPHeaders        OTLPHeaders `env:"OTEL_EXPORTER_OTLP_HEADERS"`
+	OTLPTracesHeaders  OTLPHeaders `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS"`
+	OTLPTimeout        OTLPTimeout `env:"OTEL_EXPORTER_OTLP_TIMEOUT"`
+	OTLPProtocol       string      `env:"OTEL_EXPORTER_OTLP_PROTOCOL"`
+	TracesExporter     string      `env:"OTEL_TRACES_EXPORTER"`
+	SDKDisabled        bool        `env:"OTEL_SDK_DISABLED"`
 }
 
+// enabled reports whether spans are made and sent.
 func (t *Tracing) enabled() bool {
 	return !t.SDKDisabled && t.TracesExporter != "none" && (t.OTLPEndpoint != "" || t.OTLPTracesEndpoint != "")
 }
 
-// Validate returns what is wrong with the receiver.
+// Validate returns the faults of the variables of the receiver, each with its variable.
 func (t *Tracing) Validate() []error {
 	if !t.enabled() {
 		return nil
@@ -80,11 +81,12 @@ func (t *Tracing) exporter() *exporter {
 	}}
 }
 
-// OTLPHeaders are headers in the form of OpenTelemetry's variables.
+// OTLPHeaders are HTTP headers by name. Their text has the form name=value,name=value, with
+// values escaped as in a URL.
 type OTLPHeaders map[string]string
 
-// UnmarshalText implements [encoding.TextUnmarshaler]. Its error quotes nothing:
-// headers hold keys.
+// UnmarshalText implements [encoding.TextUnmarshaler]. Its error quotes no part of the text, because
+// headers have keys in them.
 func (h *OTLPHeaders) UnmarshalText(text []byte) error {
 	all := OTLPHeaders{}
 	for pair := range strings.SplitSeq(string(text), ",") {
@@ -100,8 +102,13 @@ func (h *OTLPHeaders) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// OTLPTimeout is a time in milliseconds.
+// OTLPTimeout is a duration whose text is a number of milliseconds.
 type OTLPTimeout time.Duration
+
+// String returns the milliseconds.
+func (t OTLPTimeout) String() string {
+	return strconv.FormatInt(time.Duration(t).Milliseconds(), 10)
+}
 
 // UnmarshalText implements [encoding.TextUnmarshaler].
 func (t *OTLPTimeout) UnmarshalText(text []byte) error {
@@ -113,15 +120,15 @@ func (t *OTLPTimeout) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Traces are the spans of a process. A nil Traces makes none and costs nothing.
+// Traces makes and sends the spans of a process. The methods of a nil Traces do nothing.
 type Traces struct {
 	provider *sdktrace.TracerProvider
 	gate     *gate
-	ctx      context.Context //nolint:containedctx // for Close, which comes with a signal and has none
+	ctx      context.Context //nolint:containedctx // for Close, which a signal calls without a context
 }
 
-// Open makes the exporter. It connects to nothing: events are delivered without
-// a receiver as well.
+// Open makes the exporter, or returns nil when nothing is traced. It connects to nothing, so that
+// events are delivered without a receiver as well.
 func (t *Tracing) Open(ctx context.Context, service string, logger *slog.Logger) *Traces {
 	if !t.enabled() {
 		return nil
@@ -135,6 +142,7 @@ func (t *Tracing) Open(ctx context.Context, service string, logger *slog.Logger)
 	return newTraces(ctx, t.exporter(), service)
 }
 
+// newTraces sends spans of the service through the exporter.
 func newTraces(ctx context.Context, exporter sdktrace.SpanExporter, service string) *Traces {
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
@@ -147,8 +155,8 @@ func newTraces(ctx context.Context, exporter sdktrace.SpanExporter, service stri
 	return &Traces{ctx: context.WithoutCancel(ctx), gate: g, provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(g), sdktrace.WithResource(about))}
 }
 
-// exportError says why spans are lost, without the address of the receiver:
-// some have a key in it.
+// exportError says why spans are lost. It leaves out the address of the receiver, which may have a
+// key in it.
 func exportError(err error) string {
 	if status, ok := errors.AsType[statusError](err); ok {
 		return status.Error()
@@ -180,6 +188,7 @@ func (t *Traces) Wrap(sinks map[string]relay.Destination, destinations Destinati
 	}
 }
 
+// target returns how spans call a destination.
 func target(name string, d Destination) tracing.Target {
 	if d.TopicARN != "" {
 		return tracing.Target{Destination: name, System: tracing.SNS, Name: d.TopicARN[strings.LastIndex(d.TopicARN, ":")+1:]}
@@ -187,15 +196,15 @@ func target(name string, d Destination) tracing.Target {
 	return tracing.Target{Destination: name, System: tracing.SQS, Name: path.Base(d.QueueURL)}
 }
 
-// Begin lets spans be sent from now on.
+// Begin lets spans be sent until End. Ctx is that of the invocation.
 func (t *Traces) Begin(ctx context.Context) {
 	if t != nil {
 		t.gate.open(ctx)
 	}
 }
 
-// End sends what is left and waits for it a moment. Nothing is sent when it
-// returns: what did not arrive is lost.
+// End sends the spans that are left and waits for that up to flushTimeout. No request is under way
+// when it returns; spans that did not arrive by then are lost.
 func (t *Traces) End(ctx context.Context) {
 	if t == nil {
 		return
@@ -208,7 +217,7 @@ func (t *Traces) End(ctx context.Context) {
 	t.gate.close()
 }
 
-// Close ends the exporter, between invocations.
+// Close ends the exporter. It is called between invocations.
 func (t *Traces) Close() {
 	if t == nil {
 		return
@@ -220,25 +229,28 @@ func (t *Traces) Close() {
 	}
 }
 
+// errGateClosed is the error of an export outside an invocation.
 var errGateClosed = errors.New("no invocation is running")
 
-// gate keeps an exporter within invocations: a call that is under way when one
-// ends would be frozen, and go on minutes later.
+// gate is an exporter that works during invocations only: a request that is under way when an invocation
+// ends would be frozen with the process, and go on minutes later.
 type gate struct {
 	sdktrace.SpanExporter
 
 	mu     sync.Mutex
-	ctx    context.Context //nolint:containedctx // the invocation's, which calls in the background belong to
-	cancel context.CancelFunc
-	calls  sync.WaitGroup
+	ctx    context.Context    //nolint:containedctx // of the invocation, which background calls belong to; nil outside of one
+	cancel context.CancelFunc // ends the calls of the invocation
+	calls  sync.WaitGroup     // the calls under way
 }
 
+// open lets calls start, in the context of an invocation.
 func (g *gate) open(ctx context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
 }
 
+// close ends the calls under way, waits for them, and lets no further call start.
 func (g *gate) close() {
 	g.mu.Lock()
 	if g.cancel != nil {
@@ -249,6 +261,7 @@ func (g *gate) close() {
 	g.calls.Wait()
 }
 
+// enter counts a call and returns the context of the invocation, or nil outside of one.
 func (g *gate) enter() context.Context {
 	g.mu.Lock()
 	defer g.mu.Unlock()

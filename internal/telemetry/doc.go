@@ -1,2 +1,2 @@
-// Package telemetry writes what a relay did as CloudWatch metrics.
+// Package telemetry writes the reports of relays and janitors as CloudWatch metrics.
 package telemetry

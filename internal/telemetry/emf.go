@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// maxValues is the most values of one metric in a line (CloudWatch embedded
-	// metric format specification).
+	// maxValues is the most values of one metric in a line, by the specification of CloudWatch's
+	// embedded metric format.
 	maxValues = 100
-	// maxDimensions is the specification's 30 keys, less Destination.
+	// maxDimensions is one less than the 30 dimensions of that specification: Destination is added.
 	maxDimensions = 29
-	// maxErrorText keeps a line short.
+	// maxErrorText is the most bytes of an error in a line.
 	maxErrorText = 500
 
 	destinationKey = "Destination"
 )
 
-// EMF writes reports as lines in CloudWatch's embedded metric format. Lambda
-// takes them from the standard output. It is a [relay.Observer].
+// EMF writes reports as lines in CloudWatch's embedded metric format, which Lambda
+// takes from the standard output. It is a [relay.Observer] and a [janitor.Observer].
 type EMF struct {
 	w          io.Writer
 	namespace  string
@@ -74,33 +74,36 @@ func (e *EMF) Observe(r *relay.Report) {
 	}
 }
 
+// write writes a line. A failure is ignored, since a relay must not stop for a metric.
 func (e *EMF) write(l *line) {
 	encoded, err := json.Marshal(l)
 	if err != nil {
 		return
 	}
-	// Nothing can be done about it, and the relay must not stop for a metric.
 	_, _ = e.w.Write(append(encoded, '\n'))
 }
 
-// line is one line of the embedded metric format.
+// line is one line of the embedded metric format: a JSON object.
 type line struct {
 	directive directive
-	timestamp int64
-	members   map[string]any
+	timestamp int64          // milliseconds since 1970
+	members   map[string]any // values of dimensions and metrics, and further text
 }
 
+// directive says which members of a line are metrics, and by which dimensions.
 type directive struct {
 	Namespace  string       `json:"Namespace"`
 	Dimensions [][]string   `json:"Dimensions"`
 	Metrics    []definition `json:"Metrics"`
 }
 
+// definition is a metric of a directive.
 type definition struct {
 	Name string `json:"Name"`
 	Unit string `json:"Unit"`
 }
 
+// line begins a line whose metrics have the dimensions keys.
 func (e *EMF) line(now time.Time, keys []string) *line {
 	l := &line{
 		directive: directive{Namespace: e.namespace, Dimensions: [][]string{keys}, Metrics: []definition{}},
@@ -113,13 +116,16 @@ func (e *EMF) line(now time.Time, keys []string) *line {
 	return l
 }
 
+// set adds a member that is no metric.
 func (l *line) set(name string, value any) { l.members[name] = value }
 
+// add adds a metric. Value is a number or a list of numbers.
 func (l *line) add(m Metric, value any) {
 	l.directive.Metrics = append(l.directive.Metrics, definition{Name: m.Name, Unit: m.Unit})
 	l.set(m.Name, value)
 }
 
+// add puts the metrics of from into a line, but for those that are left out while they are zero.
 func add[T any](l *line, metrics []metric[T], from *T) {
 	for _, m := range metrics {
 		if v := m.value(from); v != 0 || m.Always {

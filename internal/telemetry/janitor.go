@@ -34,12 +34,12 @@ func janitorMetrics() []metric[janitor.Report] {
 		count("Behind", "unsent events behind the position of their relay for more than a minute", func(r *r) int64 { return r.Health.Behind }),
 		count("Stale", "unsent events older than the alarm age", func(r *r) int64 { return r.Health.Stale }),
 		count("DefaultRows", "rows in the default partition of outbox.events", func(r *r) int64 { return r.Health.DefaultRows }),
-		count("BlockedAggregates", "aggregates on hold", func(r *r) int64 { return r.Health.Blocked }),
+		count("BlockedAggregates", "aggregates that wait behind a dead letter", func(r *r) int64 { return r.Health.Blocked }),
 		{
-			Metric{Name: "BlockedAge", Unit: "Seconds", Meaning: "for how long the first of them has been on hold"},
+			Metric{Name: "BlockedAge", Unit: "Seconds", Meaning: "for how long the first of them has been blocked"},
 			func(r *r) float64 { return r.Health.BlockedSeconds },
 		},
-		count("DeadLetters", "dead letters, counted up to a limit", func(r *r) int64 { return r.Health.DeadLetters }),
+		count("DeadLetterRows", "rows of outbox.dead_letters, counted up to a limit", func(r *r) int64 { return r.Health.DeadLetters }),
 		{
 			Metric{Name: "DeadLetterAge", Unit: "Seconds", Meaning: "age of the oldest dead letter"},
 			func(r *r) float64 { return r.Health.DeadLetterSeconds },
@@ -53,7 +53,7 @@ func janitorMetrics() []metric[janitor.Report] {
 				return r.Health.Xmin.Seconds
 			},
 		},
-		count("HeldPartitions", "full partitions that unsent events keep from the archive", func(r *r) int64 { return r.PartitionsKept }),
+		count("PartitionsKept", "full partitions that unsent events keep from the archive", func(r *r) int64 { return r.PartitionsKept }),
 		count("PartitionsMade", "partitions made ahead", func(r *r) int64 { return r.Made }),
 		count("PartitionsArchived", "partitions that went to the archive as a whole", func(r *r) int64 { return r.Archived }),
 		count("PartitionsDropped", "partitions that were empty after their rows were moved", func(r *r) int64 { return r.Dropped }),
@@ -62,7 +62,7 @@ func janitorMetrics() []metric[janitor.Report] {
 			Metric{Name: "LockTime", Unit: "Milliseconds", Meaning: "for how long writers and relays were kept out, in all"},
 			func(r *r) float64 { return r.LockedSeconds * 1000 },
 		},
-		count("LockRefusals", "steps that were put off because somebody used the table", func(r *r) int64 { return r.Locked }),
+		count("LockRefusals", "steps that were put off because another session used the table", func(r *r) int64 { return r.Locked }),
 		count("ArchivePartitionsDropped", "partitions of the archive whose retention had ended", func(r *r) int64 { return r.Expired }),
 		count("ArchiveRowsDeleted", "single rows of the archive whose retention had ended", func(r *r) int64 { return r.ExpiredRows }),
 		count("RowsExported", "rows written to files before they were removed", func(r *r) int64 { return r.FileRows }),

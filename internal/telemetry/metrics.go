@@ -22,35 +22,38 @@ type metric[T any] struct {
 	value func(*T) float64
 }
 
+// count is a metric that is left out while it is zero.
 func count[T any](name, meaning string, value func(*T) int64) metric[T] {
 	return metric[T]{Metric{Name: name, Unit: "Count", Meaning: meaning}, func(r *T) float64 { return float64(value(r)) }}
 }
 
+// always makes a count one that is written while it is zero too.
 func always[T any](m metric[T]) metric[T] {
 	m.Always = true
 	return m
 }
 
+// gauge is a metric that is always written.
 func gauge[T any](name, unit, meaning string, value func(*T) float64) metric[T] {
 	return metric[T]{Metric{Name: name, Unit: unit, Meaning: meaning, Always: true}, value}
 }
 
-// latency is the one metric with many values.
+// latency is the one metric with many values in a line.
 func latency() Metric {
 	return Metric{Name: "Latency", Unit: "Milliseconds", Meaning: "time from insert to acceptance, as up to 100 values spread evenly over all of them, so that percentiles hold and the number of samples does not"}
 }
 
-// relayMetrics are the metrics of a relay. All are sums since the last line,
-// but for the gauges.
+// relayMetrics are the metrics of a relay. Gauges are values at the time of the line, all others
+// are sums since the line before.
 func relayMetrics() []metric[relay.Report] {
 	type r = relay.Report
 	return []metric[r]{
 		gauge("Heartbeat", "Count", "1 in every line: alarm on its absence", func(*r) float64 { return 1 }),
 		gauge("Backlog", "Count", "unsent events behind the position, counted up to a limit", func(r *r) float64 { return float64(r.Backlog.Pending) }),
 		gauge("OldestAge", "Seconds", "age of the oldest unsent event", func(r *r) float64 { return r.Backlog.Oldest.Seconds() }),
-		gauge("Shards", "Count", "shards held by this relay", func(r *r) float64 { return float64(r.Shards) }),
-		gauge("Held", "Count", "events in memory", func(r *r) float64 { return float64(r.Held) }),
-		gauge("HeldBytes", "Bytes", "size of the events in memory", func(r *r) float64 { return float64(r.HeldBytes) }),
+		gauge("Shards", "Count", "shards that this relay owns", func(r *r) float64 { return float64(r.Shards) }),
+		gauge("Buffered", "Count", "events in memory", func(r *r) float64 { return float64(r.Held) }),
+		gauge("BufferedBytes", "Bytes", "size of the events in memory", func(r *r) float64 { return float64(r.HeldBytes) }),
 		gauge("InFlight", "Count", "events in calls at the time of the line", func(r *r) float64 { return float64(r.InFlight) }),
 		gauge("Gaps", "Count", "id ranges that a late commit may still fill", func(r *r) float64 { return float64(r.Gaps) }),
 		always(count("Fetched", "events read", func(r *r) int64 { return r.Fetched })),
@@ -61,8 +64,8 @@ func relayMetrics() []metric[relay.Report] {
 			Metric{Name: "BatchFill", Unit: "None", Meaning: "events per call to a destination"},
 			func(r *r) float64 { return float64(r.BatchEntries) / float64(max(1, r.Batches)) },
 		},
-		count("Dead", "events moved to the dead letters", func(r *r) int64 { return r.Dead }),
-		count("Blocked", "dead letters that put their lane on hold", func(r *r) int64 { return r.Blocked }),
+		count("DeadLetters", "events that became dead letters", func(r *r) int64 { return r.Dead }),
+		count("Blocked", "dead letters that blocked their lane", func(r *r) int64 { return r.Blocked }),
 		count("Transient", "results of class transient: refused now, sent again later", func(r *r) int64 { return r.Transient }),
 		count("Throttled", "results of class throttled", func(r *r) int64 { return r.Throttled }),
 		count("Unknown", "results of class unknown: each event is sent again with the same deduplication id", func(r *r) int64 { return r.Unknown }),
@@ -79,13 +82,13 @@ func relayMetrics() []metric[relay.Report] {
 	}
 }
 
-// destinationMetrics have the further dimension Destination.
+// destinationMetrics are the metrics of a destination, with the further dimension Destination.
 func destinationMetrics() []metric[relay.DestinationCounts] {
 	type d = relay.DestinationCounts
 	return []metric[d]{
 		always(count("Published", "events that the destination accepted", func(d *d) int64 { return d.Published })),
 		gauge("Concurrency", "Count", "calls allowed in flight", func(d *d) float64 { return float64(d.Concurrency) }),
-		count("Dead", "events moved to the dead letters", func(d *d) int64 { return d.Dead }),
+		count("DeadLetters", "events that became dead letters", func(d *d) int64 { return d.Dead }),
 		count("Throttled", "results of class throttled", func(d *d) int64 { return d.Throttled }),
 		count("Unavailable", "results of class unavailable", func(d *d) int64 { return d.Unavailable }),
 	}

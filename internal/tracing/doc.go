@@ -3,10 +3,10 @@
 // decided by the SDK of the program.
 //
 // A service that has a span when it calls [outbox.Enqueue] gives its events that
-// span as their creation context, in the attribute traceparent. It stays what it
-// is through the relay: the same event always gives the same message, however
-// often it is sent, and a consumer continues the trace of the change that it is
-// told of, not that of a batch which it happened to share with others.
+// span as their creation context, in the attribute traceparent. The relay leaves it
+// unchanged: the same event always gives the same message, however often it is sent,
+// and a consumer continues the trace of the change that the event describes, not the
+// trace of the batch that the event was sent in.
 //
 // A call to a destination is one span with a link to the creation context of
 // each of its events. A batch belongs to as many traces as it has events, so it

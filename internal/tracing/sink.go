@@ -11,13 +11,14 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Systems of the conventions (messaging.system).
+// Values of the attribute messaging.system, by OpenTelemetry's conventions for messaging.
 const (
 	SNS = "aws.sns"
 	SQS = "aws_sqs"
 )
 
-// Attributes of a span. The first are those of the conventions.
+// Attributes of a span. Those with a prefix of outbox are ours, the others those of
+// OpenTelemetry's conventions for messaging.
 const (
 	keySystem        = attribute.Key("messaging.system")
 	keyDestination   = attribute.Key("messaging.destination.name")
@@ -39,7 +40,8 @@ const (
 	KeyCode = attribute.Key("outbox.code")
 )
 
-// refused is the name of the span event of an event that was not accepted.
+// refused is the name of the span event that is added for each outbox event which was not
+// accepted.
 const refused = "not accepted"
 
 // Target names a destination in spans.
@@ -53,7 +55,7 @@ type Target struct {
 }
 
 // Sink returns next with a span around each call that publishes an event of a
-// sampled trace. Other calls make none: nobody could find it, and the number of
+// sampled trace. A call without such an event makes no span, so that the number of
 // spans follows the sampling of the services that write. A nil tracer returns
 // next itself.
 //
@@ -77,6 +79,7 @@ func Sink(next outbox.Sink, tracer trace.Tracer, target Target) outbox.Sink {
 	}
 }
 
+// sink is an [outbox.Sink] with spans around another one.
 type sink struct {
 	next       outbox.Sink
 	tracer     trace.Tracer
@@ -126,6 +129,7 @@ func creations(ctx context.Context, msgs []outbox.Message) []trace.Link {
 	return links
 }
 
+// creation returns the creation context of a message, invalid when it has none.
 func creation(ctx context.Context, m *outbox.Message) trace.SpanContext {
 	traceparent := value(m, outbox.AttributeTraceparent)
 	if traceparent == "" {
@@ -135,6 +139,7 @@ func creation(ctx context.Context, m *outbox.Message) trace.SpanContext {
 	return trace.SpanContextFromContext(ctx)
 }
 
+// value returns an attribute of a message, empty when it is not there.
 func value(m *outbox.Message, name string) string {
 	for i := range m.Attributes {
 		if m.Attributes[i].Name == name {
@@ -144,7 +149,7 @@ func value(m *outbox.Message, name string) string {
 	return ""
 }
 
-// record notes what became of the messages.
+// record adds to a span how many messages were accepted, and why the others were not.
 func record(span trace.Span, msgs []outbox.Message, results []outbox.Result) {
 	accepted := 0
 	failed := ""

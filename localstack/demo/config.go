@@ -31,10 +31,13 @@ type config struct {
 	seed       uint64
 }
 
-// The runs of the relay. Every tick brings a new one, which takes over.
+// The times of the relay. Every tick starts a new invocation, which takes over.
 const (
 	relayTimeout = 20 * time.Second
-	relayMargin  = 4 * time.Second
+	// readAhead is how long a relay may keep an event in memory before the broker
+	// accepts it, on a machine with much else to do.
+	readAhead   = 30 * time.Second
+	relayMargin = 4 * time.Second
 )
 
 func parseFlags(args []string, getenv func(string) string, out io.Writer) (config, error) {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/term"
 )
 
-// live shows how it goes: one line that is written over on a terminal, a line
-// every two seconds elsewhere.
+// live shows progress: on a terminal one line that is overwritten, elsewhere a line every
+// two seconds.
 type live struct {
 	out      io.Writer
 	terminal bool
@@ -22,7 +22,7 @@ func newLive(out *os.File) *live {
 	return &live{out: out, terminal: term.IsTerminal(int(out.Fd())), start: time.Now()}
 }
 
-// say prints a line that stays. Nothing can be done about a screen that is gone.
+// say prints a line that stays. Errors of the terminal are ignored.
 func (l *live) say(format string, args ...any) {
 	if l.terminal {
 		_, _ = fmt.Fprint(l.out, "\r\x1b[K")
@@ -30,7 +30,7 @@ func (l *live) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(l.out, "%5.1fs  %s\n", time.Since(l.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// watch shows what line returns until ctx ends.
+// watch shows the result of line again and again, until ctx ends.
 func (l *live) watch(ctx context.Context, line func(ctx context.Context) string) {
 	every := 2 * time.Second
 	if l.terminal {

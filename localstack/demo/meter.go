@@ -10,20 +10,19 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/finals"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// journal records the history, and measures as it goes for the live line.
+// journal records the history, and measures latencies for the live line.
 type journal struct {
 	*history.Recorder
 
 	mu sync.Mutex
-	// destinations are the names by topic and queue, once they exist.
+	// destinations has the destination of each topic and queue, once they exist.
 	destinations map[string]string
-	// open holds the first of the two times of each event until the other comes.
+	// open has, for each event of which only one of its two times is known, that time.
 	open     map[uuid.UUID]time.Time
 	accepted int64
 	latency  *hdrhistogram.Histogram // microseconds since the last line
@@ -36,7 +35,7 @@ func newJournal() *journal {
 	}
 }
 
-// setDestinations says which ARN a destination is.
+// setDestinations sets the destinations, from their ARNs by name.
 func (j *journal) setDestinations(arns map[string]string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -55,15 +54,15 @@ func (j *journal) Committed(c history.Commit, events ...history.Event) {
 	}
 }
 
-// onAccepted is told by the fake. What a topic hands to its queues is not a
-// send of the relay.
+// onAccepted records an acceptance by the fake. What a topic hands to its queues is no
+// send of the relay, and is left out.
 func (j *journal) onAccepted(a awsfake.Accepted) {
 	if a.Source != "client" {
 		return
 	}
 	id, err := uuid.Parse(a.Attributes[outbox.AttributeEventID])
 	if err != nil {
-		id = uuid.Nil // The checker reports an event that nobody wrote.
+		id = uuid.Nil // The checker reports an event that was never written.
 	}
 	j.mu.Lock()
 	destination := j.destinations[a.Name]
@@ -79,8 +78,8 @@ func (j *journal) onAccepted(a awsfake.Accepted) {
 	})
 }
 
-// pair measures an event when both its times are known: that of the commit,
-// and that of the acceptance, which may be told first.
+// pair measures an event once both its times are known: that of its commit, and that of
+// its acceptance, which may be recorded first.
 func (j *journal) pair(id uuid.UUID, t time.Time, isAcceptance bool) {
 	other, known := j.open[id]
 	if !known {
@@ -96,8 +95,8 @@ func (j *journal) pair(id uuid.UUID, t time.Time, isAcceptance bool) {
 	_ = j.latency.RecordValue(took.Microseconds()) // It is within the bounds.
 }
 
-// take returns how many were accepted so far, and the p99 since the last call
-// and how many events it is of.
+// take returns how many events were accepted so far, the p99 of the latencies since the
+// last call, and the number of these latencies.
 func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -107,10 +106,10 @@ func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 	return j.accepted, p99, of
 }
 
-// finish tells the recorder the state of every row. Where nobody watched the
-// broker, the marks on the rows stand for its acceptances.
+// finish records the final state of every row. When the broker was not watched, it also
+// records an acceptance for every row that is marked as sent.
 func (j *journal) finish(ctx context.Context, pool *pgxpool.Pool, watched bool) error {
-	return finals.Record(ctx, pool, j.Recorder, func(r finals.Row) {
+	return j.ReadFinals(ctx, pool, func(r history.Row) {
 		if !watched && !r.SentAt.IsZero() {
 			j.Accepted(history.Acceptance{
 				EventID: r.EventID, DeduplicationID: r.EventID.String(), Destination: r.Lane.Destination, Group: outbox.GroupID(r.Lane.AggregateType, r.Lane.AggregateID),

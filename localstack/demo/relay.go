@@ -13,12 +13,14 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/tuning"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// fleet is the relay function and what became of its invocations.
+// fleet is the relay function with the counts of its invocations.
 type fleet struct {
 	fn *lambdahost.Function
 
@@ -26,19 +28,19 @@ type fleet struct {
 	stats fleetStats
 }
 
-// fleetStats count invocations by how they ended.
+// fleetStats counts invocations by how they ended.
 type fleetStats struct {
 	Invocations int `json:"invocations"`
-	// Standby ones found another relay at work and left at once.
+	// Standby counts invocations that found another relay at work and left at once.
 	Standby int `json:"standby"`
-	// Relays are the ones that carried events, HandOvers those of them that
-	// gave their shards to a successor while they ran.
+	// Relays counts invocations that carried events, HandOvers those of them that gave
+	// their shards to a successor while they ran.
 	Relays    int `json:"relays"`
 	HandOvers int `json:"hand_overs"`
-	// Killed ones were killed by the demo, Failed ones failed by themselves.
+	// Killed counts invocations that the demo killed, Failed those that failed otherwise.
 	Killed int `json:"killed"`
 	Failed int `json:"failed"`
-	// ColdStarts are new processes, ColdStartMs the slowest.
+	// ColdStarts counts new processes, ColdStartMs is the time of the slowest start.
 	ColdStarts  int     `json:"cold_starts"`
 	ColdStartMs float64 `json:"slowest_cold_start_ms"`
 	// Resent counts events whose outcome was unknown and that were sent again.
@@ -46,10 +48,24 @@ type fleetStats struct {
 	Failure string `json:"failure,omitempty"`
 }
 
-// newFleet returns the function as template.yaml describes it, but with short
-// runs, so that hand-overs can be watched.
-func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*fleet, error) {
+// newFleet returns the function as template.yaml describes it, but with short runs, so
+// that hand-overs can be watched, and with a recorder around its sinks.
+func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, log io.Writer) (*fleet, error) {
 	env, err := s.outputs.Environment("RelayFunction")
+	if err != nil {
+		return nil, err
+	}
+	// No fault: the relay only records which outcomes it sees as unknown.
+	recording, err := ledger.Env(&failpoint.Plan{})
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(env, recording)
+	settings, err := tuning.Tuning{
+		LeaseTTL: 4 * time.Second, ShutdownGrace: 2 * time.Second,
+		// When the next tick starts a relay, less than this is left to the old one.
+		JoinWindow: relayTimeout - relayMargin - tick/2,
+	}.MarshalText()
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +73,8 @@ func newFleet(s *stack, binary string, tick time.Duration, log io.Writer) (*flee
 		"AWS_ACCESS_KEY_ID":     "test",
 		"AWS_SECRET_ACCESS_KEY": "test",
 		"OUTBOX_MARGIN":         relayMargin.String(),
-		"OUTBOX_SHUTDOWN_GRACE": "2s",
-		// The newcomer of the next tick finds less than this left.
-		"OUTBOX_JOIN_WINDOW": (relayTimeout - relayMargin - tick/2).String(),
-		"OUTBOX_LEASE_TTL":   "4s",
-		"OUTBOX_IDLE_EXIT":   "3s",
+		"OUTBOX_IDLE_EXIT":      "3s",
+		tuning.Variable:         string(settings),
 	})
 	f := &fleet{}
 	f.fn, err = lambdahost.New(lambdahost.Config{
@@ -116,8 +129,8 @@ func (f *fleet) snapshot() fleetStats {
 	return f.stats
 }
 
-// killOwner kills the process that holds the shards, after telling of it. It
-// reports whether there was one.
+// killOwner calls tell and kills the process that owns the shards, and reports whether
+// there was one.
 func (f *fleet) killOwner(ctx context.Context, pool *pgxpool.Pool, tell func()) (bool, error) {
 	name, err := rig.Owner(ctx, pool, f.fn)
 	if err != nil || name == "" {

@@ -12,35 +12,35 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 )
 
-// report is what the demo ends with.
+// report is the result of the demo.
 type report struct {
 	Source   string `json:"source"`
 	Emulator string `json:"emulator"`
-	// Watched says that the broker told of every send. Without it acceptances
-	// are read from the marks on the rows, and second sends cannot be seen.
+	// Watched is whether the broker reported every send. Otherwise acceptances are
+	// derived from the marks on the rows, and second sends cannot be seen.
 	Watched    bool   `json:"watched"`
 	PostgreSQL string `json:"postgresql"`
 	// Seconds is from the first write to the last receipt.
 	Seconds float64 `json:"seconds"`
-	// Written counts committed events, Late those whose transaction was held
-	// open, RolledBack those that must never be seen.
+	// Written counts committed events, Late those of transactions that stayed open for a
+	// while, RolledBack those that must never be seen.
 	Written    int64 `json:"written"`
 	Late       int64 `json:"late"`
 	RolledBack int64 `json:"rolled_back"`
 	// Aggregates counts the aggregates that the events are about.
 	Aggregates int64 `json:"aggregates"`
-	// ReadModel counts the changes that the service's own tables know of.
+	// ReadModel counts the changes in the service's own tables.
 	ReadModel int64 `json:"read_model"`
 	// Delivered counts the events that each consumer received, each once.
 	Delivered map[string]int   `json:"delivered"`
 	Relay     fleetStats       `json:"relay"`
 	Verdict   *history.Verdict `json:"verdict"`
-	// Faults are what the demo itself finds wrong.
+	// Faults are what the demo found wrong beside the verdict.
 	Faults []string `json:"faults"`
 	OK     bool     `json:"ok"`
 }
 
-// judge sums up.
+// judge sets Faults and OK.
 func (r *report) judge() {
 	if r.ReadModel != r.Written {
 		r.Faults = append(r.Faults, fmt.Sprintf("the read model has %d changes, but %d events were written", r.ReadModel, r.Written))
@@ -107,5 +107,5 @@ func (r *report) text() string {
 	return out.String()
 }
 
-// since is the time in seconds.
+// since returns the seconds since t.
 func since(t time.Time) float64 { return time.Since(t).Seconds() }

@@ -38,6 +38,7 @@ type demo struct {
 	service   *service.Service
 	progress  service.Progress
 	fleet     *fleet
+	ledger    rig.Ledger
 	consumers []*consumer.Consumer
 }
 
@@ -60,7 +61,7 @@ func run(ctx context.Context, cfg config, out *os.File) (_ *report, err error) {
 	return r, nil
 }
 
-// prepare gets everything ready.
+// prepare builds and starts everything, and returns what is to be written.
 func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	base, err := d.cfg.source.Deliveries(ctx)
 	if err != nil {
@@ -68,7 +69,7 @@ func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	}
 	d.live.say("%d %s", len(base), d.cfg.source)
 	d.live.say("building functions/relay: up to a minute the first time")
-	program, err := rig.Build(ctx)
+	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +85,13 @@ func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	if d.cfg.verbose {
 		log = os.Stderr
 	}
-	if d.fleet, err = newFleet(d.stack, program.Binary, d.cfg.tick, log); err != nil {
+	ledger, err := os.MkdirTemp("", "demo-ledger-")
+	if err != nil {
+		return nil, err
+	}
+	d.stack.closers = append(d.stack.closers, func() error { return os.RemoveAll(ledger) })
+	d.ledger = rig.Ledger(ledger)
+	if d.fleet, err = newFleet(d.stack, program.Binary, d.ledger, d.cfg.tick, log); err != nil {
 		return nil, err
 	}
 	d.addConsumers()
@@ -107,7 +114,8 @@ func (d *demo) addConsumers() {
 	}
 }
 
-// play lets everything run until all is delivered, and judges it.
+// play writes the deliveries, runs relays and consumers until everything is delivered, and
+// judges the history.
 func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (*report, error) {
 	working, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -152,7 +160,7 @@ func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (
 	return d.report(ctx, seconds)
 }
 
-// closeFleet lets the last relays find that nothing comes any more.
+// closeFleet waits until the last relays have ended because no more events come.
 func (d *demo) closeFleet(ctx context.Context) error {
 	d.live.say("waiting for the last relay to leave")
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
@@ -194,8 +202,8 @@ func (d *demo) count(ctx context.Context) (pending int64, sent map[string]int64,
 	return pending, map[string]int64{outbox.DefaultDestination: toDefault, service.Audit: toAudit}, nil
 }
 
-// kill kills the relay that works: in the middle of the steady part, and in the
-// burst.
+// kill kills the relay that owns the shards: once in the middle of the steady part, and
+// once in the burst.
 func (d *demo) kill(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -221,7 +229,7 @@ func (d *demo) kill(ctx context.Context) error {
 	return nil
 }
 
-// line is the live line.
+// line returns the text of the live line.
 func (d *demo) line(ctx context.Context) string {
 	written := d.progress.Committed.Load()
 	accepted, p99, of := d.journal.take()
@@ -247,6 +255,9 @@ func (d *demo) line(ctx context.Context) string {
 }
 
 func (d *demo) report(ctx context.Context, seconds float64) (*report, error) {
+	if err := d.ledger.Record(d.journal.Recorder); err != nil {
+		return nil, err
+	}
 	if err := d.journal.finish(ctx, d.stack.pool, d.cfg.emulator == "fake"); err != nil {
 		return nil, err
 	}
@@ -262,7 +273,7 @@ func (d *demo) report(ctx context.Context, seconds float64) (*report, error) {
 		Source: d.cfg.source.String(), Aggregates: aggregates, Emulator: d.cfg.emulator, PostgreSQL: d.stack.postgres, Seconds: seconds,
 		Written: d.progress.Committed.Load(), Late: d.progress.Late.Load(), RolledBack: d.progress.RolledBack.Load(),
 		ReadModel: all, Watched: d.cfg.emulator == "fake", Faults: []string{}, Delivered: map[string]int{}, Relay: d.fleet.snapshot(),
-		Verdict: d.journal.Check(history.Config{}),
+		Verdict: d.journal.Check(history.Config{ReadAhead: readAhead}),
 	}
 	for _, c := range d.consumers {
 		r.Delivered[c.Name()] = c.Distinct()

@@ -34,7 +34,7 @@ type stack struct {
 
 const region = "us-east-1"
 
-// openStack starts all of it. onAccepted is told of what the fake accepts.
+// openStack starts the whole stack. The fake calls onAccepted with every acceptance.
 func openStack(ctx context.Context, c *config, root string, say func(string, ...any), onAccepted func(awsfake.Accepted)) (_ *stack, err error) {
 	s := &stack{}
 	defer func() {

@@ -1,4 +1,4 @@
-// Command cmd creates the topic, queues and subscriptions of template.yaml on an
+// Command resources creates the topic, queues and subscriptions of template.yaml on an
 // endpoint and prints what it created as JSON.
 //
 //	go run ./localstack/resources -endpoint http://127.0.0.1:4566

@@ -1,77 +1,92 @@
 //go:build unix
 
-package main
+// Package chaos runs the compiled relay against a real PostgreSQL and the AWS fake,
+// does harm to all of them by a plan that a seed decides, and lets a checker judge
+// the history of each run. Its report is OK only when every run delivered
+// everything, in order, and sent nothing twice without a cause.
+package chaos
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"sync"
+	"strings"
+	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// campaign makes all runs, several side by side, prints a line for each and
-// returns their results by seed. The error is that of the machinery.
-func campaign(ctx context.Context, cfg config, out io.Writer) ([]result, error) {
-	p, err := rig.Build(ctx)
+// Campaign returns the campaign.
+func Campaign() campaign.Campaign {
+	return campaign.Campaign{
+		Name: "chaos", About: "the compiled relay among faults of its process, PostgreSQL, SNS and SQS",
+		Declare: func(f *campaign.Flags) campaign.Run {
+			var c config
+			c.declare(f)
+			return func(ctx context.Context, out io.Writer) (campaign.Report, error) {
+				results, err := c.run(ctx, out)
+				return summarise(results).report(), err
+			}
+		},
+	}
+}
+
+// config is what the command line says.
+type config struct {
+	runs, parallel int
+	seed           uint64
+	kinds          []string
+	active, drain  time.Duration
+	logs           string
+	// tamper falsifies the record, for tests. Nil does not.
+	tamper rig.Tamper
+}
+
+func (c *config) declare(f *campaign.Flags) {
+	f.Int(&c.runs, "runs", 20, 1, "how many runs")
+	f.Seed(&c.seed)
+	f.Parallel(&c.parallel, 2)
+	campaign.Pick(f, &c.kinds, "faults", kindNames())
+	f.Duration(&c.active, "active", 7*time.Second, 2*time.Second, "for how long events are written and faults begin")
+	f.Duration(&c.drain, "drain", 30*time.Second, time.Second, "how long everything may take to be delivered once the faults have ended")
+	f.Logs(&c.logs)
+}
+
+// again returns the arguments of the command that repeat the run of one seed.
+func (c *config) again(seed uint64) string {
+	args := fmt.Sprintf("chaos -runs 1 -seed %d -active %s -drain %s", seed, c.active, c.drain)
+	if !slices.Equal(c.kinds, kindNames()) {
+		args += " -faults " + strings.Join(c.kinds, ",")
+	}
+	return args
+}
+
+// run makes all runs, with a PostgreSQL for each worker.
+func (c *config) run(ctx context.Context, out io.Writer) (_ []*result, err error) {
+	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}
-	var (
-		mu      sync.Mutex
-		results []result
-		errs    []error
-	)
-	seeds := make(chan uint64)
-	var workers sync.WaitGroup
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for range min(cfg.parallel, cfg.runs) {
-		workers.Go(func() {
-			err := work(ctx, cfg, p, seeds, func(r result) {
-				mu.Lock()
-				defer mu.Unlock()
-				results = append(results, r)
-				_, _ = fmt.Fprint(out, r.line()) // The exit code tells all the same.
-			})
-			if err != nil {
-				cancel()
-				mu.Lock()
-				defer mu.Unlock()
-				errs = append(errs, err)
+	servers := make([]*pgserver.Server, c.parallel)
+	defer func() {
+		for _, s := range servers {
+			if s != nil {
+				err = errors.Join(err, s.Stop())
 			}
-		})
-	}
-	for n := range cfg.runs {
-		select {
-		case seeds <- cfg.seed + uint64(n): //nolint:gosec // It is not negative.
-		case <-ctx.Done():
 		}
-	}
-	close(seeds)
-	workers.Wait()
-	slices.SortFunc(results, func(a, b result) int { return cmp.Compare(a.seed, b.seed) })
-	return results, errors.Join(errs...)
-}
-
-// work makes runs on one PostgreSQL until there are no more seeds.
-func work(ctx context.Context, cfg config, p rig.Program, seeds <-chan uint64, tell func(result)) (err error) {
-	server, err := pgserver.Start(ctx, pgserver.Config{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	for seed := range seeds {
-		r := play(ctx, cfg, p, server, seed)
-		if ctx.Err() != nil {
-			return errors.Join(r.err, context.Cause(ctx))
+	}()
+	return campaign.Runs(ctx, c.runs, c.parallel, out, func(ctx context.Context, worker, number int) (*result, error) {
+		if servers[worker] == nil {
+			server, err := pgserver.Start(ctx, pgserver.Config{})
+			if err != nil {
+				return nil, err
+			}
+			servers[worker] = server
 		}
-		tell(r)
-	}
-	return nil
+		return c.play(ctx, program, servers[worker], c.seed+uint64(number)), nil //nolint:gosec // It is not negative.
+	})
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package chaos
 
 import (
 	"bytes"
@@ -10,23 +10,26 @@ import (
 	"testing"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 )
 
 // short returns a configuration for tests.
 func short(t *testing.T, args ...string) config {
 	t.Helper()
-	c, err := parseFlags(append([]string{"-active", "3s", "-logs", t.TempDir()}, args...), io.Discard)
-	if err != nil {
+	var c config
+	f := campaign.NewFlags("chaos", io.Discard)
+	c.declare(f)
+	if err := f.Parse(append([]string{"-active", "3s", "-logs", t.TempDir()}, args...)); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func mustRun(t *testing.T, c config) ([]result, string) {
+func mustRun(t *testing.T, c config) ([]*result, string) {
 	t.Helper()
 	var out bytes.Buffer
-	results, err := campaign(t.Context(), c, &out)
+	results, err := c.run(t.Context(), &out)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,16 +43,16 @@ func TestRelayKeepsItsPromisesThroughFaults(t *testing.T) {
 	t.Parallel()
 	c := short(t, "-runs", "2", "-seed", "7", "-active", "2s", "-faults", "kill,pg_crash,lost_response,pg_cut,throttle")
 	results, out := mustRun(t, c)
-	if code := exitCode(c, results); code != 0 {
-		t.Errorf("exit code %d\n%s", code, out)
+	if r := summarise(results).report(); !r.OK {
+		t.Errorf("not OK\n%s%s", out, r.Text)
 	}
 	for i := range results {
 		took := 0
 		for n := range results[i].plan {
 			took += results[i].plan[n].took
 		}
-		if took == 0 || results[i].verdict.Committed < 50 {
-			t.Errorf("seed %d: %d faults took effect on %d events: that proves nothing", results[i].seed, took, results[i].verdict.Committed)
+		if took == 0 || results[i].Verdict.Committed < 50 {
+			t.Errorf("seed %d: %d faults took effect on %d events: that proves nothing", results[i].seed, took, results[i].Verdict.Committed)
 		}
 	}
 }
@@ -73,15 +76,15 @@ func TestCampaignFailsWhenTheRecordIsWrong(t *testing.T) {
 		return swapped(n, a)
 	}
 	results, out := mustRun(t, c)
-	if code := exitCode(c, results); code == 0 {
-		t.Fatalf("exit code 0\n%s", out)
+	if r := summarise(results).report(); r.OK {
+		t.Fatalf("OK\n%s%s", out, r.Text)
 	}
 	for _, kind := range []history.Kind{history.MarkedNotAccepted, history.Duplicated, history.Reordered} {
-		if v := results[0].verdict; v == nil || v.Violations[kind] != 1 {
+		if v := results[0].Verdict; v == nil || v.Violations[kind] != 1 {
 			t.Errorf("want one violation %s\n%s", kind, out)
 		}
 	}
-	w := shortest(results[0].verdict)
+	w := results[0].Shortest()
 	if w == nil || !strings.Contains(out, "-runs 1 -seed 1 -active 2s -drain 30s -faults ticks;") || !strings.Contains(out, w.Witness) {
 		t.Errorf("the line names neither the seed nor the witness:\n%s", out)
 	}
@@ -129,14 +132,13 @@ func TestPlanFollowsTheSeed(t *testing.T) {
 
 func TestFlagsNameEveryFault(t *testing.T) {
 	t.Parallel()
-	_, err := parseFlags([]string{"-runs", "0", "-parallel", "0", "-active", "1s", "-drain", "0s", "-faults", "kill,rain"}, io.Discard)
+	f := campaign.NewFlags("chaos", io.Discard)
+	new(config).declare(f)
+	err := f.Parse([]string{"-runs", "0", "-parallel", "0", "-active", "1s", "-drain", "0s", "-faults", "kill,rain"})
 	for _, name := range []string{"-runs", "-parallel", "-active", "-drain", `"rain"`} {
 		if err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("err = %v, want it to name %s", err, name)
 		}
-	}
-	if code := command(t.Context(), []string{"-runs", "-1"}); code != 2 {
-		t.Errorf("exit code %d, want 2", code)
 	}
 }
 

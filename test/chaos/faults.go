@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package chaos
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// area is what a fault harms. Faults of one area do not overlap.
+// area is the part of the world that a fault harms. Faults of one area do not overlap.
 type area int
 
 const (
@@ -20,12 +20,12 @@ const (
 	areas
 )
 
-// world is what the faults harm.
+// world is the world of one run, with what its faults share.
 type world struct {
 	*rig.World
 	areas [areas]sync.Mutex
-	// kills are the times of kill -9; faults of the area process write them,
-	// one at a time.
+	// kills are the times of kill -9. Faults of the area process add to them, one at a
+	// time.
 	kills []time.Time
 }
 
@@ -35,11 +35,11 @@ type kind struct {
 	area        area
 	effect      rig.Effect
 	least, most time.Duration
-	// inject does it and returns how often it had an effect. It has undone it
-	// when it returns.
+	// inject does the fault, undoes it, and returns how often it had an effect.
 	inject func(w *world, ctx context.Context, i *injection) (int, error)
 }
 
+// kinds returns all kinds of faults.
 func kinds() []kind {
 	const s, ms = time.Second, time.Millisecond
 	return []kind{
@@ -54,17 +54,17 @@ func kinds() []kind {
 		{"pg_reset", "connections to PostgreSQL are reset again and again", database, rig.Unmarked, 300 * ms, 1500 * ms, (*world).resetDatabase},
 		{"pg_latency", "50 to 250 ms on each way to PostgreSQL", database, rig.Unmarked, 500 * ms, 2 * s, (*world).slowDatabase},
 		{"pg_stall", "PostgreSQL does not answer, up to past the lease", database, rig.Unmarked, 300 * ms, 3 * s, (*world).stallDatabase},
-		{"sns_sqs_cut", "no connection to SNS and SQS", broker, rig.Lossy, 200 * ms, 2 * s, (*world).cutBroker},
-		{"sns_sqs_reset", "connections to SNS and SQS are reset again and again", broker, rig.Lossy, 300 * ms, 1500 * ms, (*world).resetBroker},
-		{"sns_sqs_latency", "50 to 400 ms on each way to SNS and SQS", broker, rig.Lossy, 500 * ms, 2 * s, (*world).slowPath},
-		{"sns_sqs_stall", "SNS and SQS do not answer; requests arrive late", broker, rig.Lossy, 300 * ms, 2 * s, (*world).stallBroker},
+		{"sns_sqs_cut", "no connection to SNS and SQS", broker, rig.Harmless, 200 * ms, 2 * s, (*world).cutBroker},
+		{"sns_sqs_reset", "connections to SNS and SQS are reset again and again", broker, rig.Harmless, 300 * ms, 1500 * ms, (*world).resetBroker},
+		{"sns_sqs_latency", "50 to 400 ms on each way to SNS and SQS", broker, rig.Harmless, 500 * ms, 2 * s, (*world).slowPath},
+		{"sns_sqs_stall", "SNS and SQS do not answer; requests arrive late", broker, rig.Harmless, 300 * ms, 2 * s, (*world).stallBroker},
 		{"throttle", "SNS and SQS throttle", broker, rig.Harmless, 300 * ms, 2 * s, (*world).throttle},
 		{"server_error", "500 and 503 for half of the calls", broker, rig.Harmless, 300 * ms, 2 * s, (*world).serverError},
 		{"drop", "half of the calls are dropped before they are carried out", broker, rig.Harmless, 300 * ms, 2 * s, (*world).drop},
-		{"lost_response", "calls are carried out and their answer is closed, reset or cut short", broker, rig.Lossy, 300 * ms, 1500 * ms, (*world).loseResponse},
-		{"hang", "calls are carried out and never answered", broker, rig.Lossy, 300 * ms, 1500 * ms, (*world).hang},
-		{"slow_answer", "answers after the send timeout", broker, rig.Lossy, 300 * ms, 1500 * ms, (*world).slowAnswer},
-		{"partial_failure", "entries fail, are left out of the answer, or have a wrong checksum", broker, rig.Lossy, 500 * ms, 2 * s, (*world).partialFailure},
+		{"lost_response", "calls are carried out and their answer is closed, reset or cut short", broker, rig.Harmless, 300 * ms, 1500 * ms, (*world).loseResponse},
+		{"hang", "calls are carried out and never answered", broker, rig.Harmless, 300 * ms, 1500 * ms, (*world).hang},
+		{"slow_answer", "answers after the send timeout", broker, rig.Harmless, 300 * ms, 1500 * ms, (*world).slowAnswer},
+		{"partial_failure", "entries fail, are left out of the answer, or have a wrong checksum", broker, rig.Harmless, 500 * ms, 2 * s, (*world).partialFailure},
 		{"access_denied", "SNS and SQS refuse the credentials", broker, rig.Harmless, 300 * ms, 2 * s, (*world).accessDenied},
 		{"queue_deleted", "the SQS queue is deleted and made again", broker, rig.Harmless, 300 * ms, 2 * s, (*world).deleteQueue},
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package chaos
 
 import (
 	"context"
@@ -40,7 +40,7 @@ func (w *world) terminateSettle(ctx context.Context, i *injection) (int, error) 
 	return w.terminate(ctx, i, lockSettleSQL)
 }
 
-// terminate holds the rows that a statement of the relay needs, and ends the
+// terminate locks the rows that a statement of the relay needs, and terminates the
 // connection that waits for them: so it ends in the middle of the statement.
 func (w *world) terminate(ctx context.Context, i *injection, lockSQL string) (int, error) {
 	from := time.Now()

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package chaos
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 // ownerPatience is how long a fault waits for a relay at work.
 const ownerPatience = 2 * time.Second
 
-// owner waits for a relay that holds shards and returns its request id, or
-// nothing when there is none for too long.
+// owner waits for a relay that owns shards and returns its request id, or an empty one
+// when there is none within ownerPatience.
 func (w *world) owner(ctx context.Context) (string, error) {
 	deadline := time.Now().Add(ownerPatience)
 	for time.Now().Before(deadline) {
@@ -30,7 +30,7 @@ func (w *world) owner(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// excuse notes that the fault was in effect from one time to another.
+// excuse records that the fault was in effect from one time to another.
 func (w *world) excuse(i *injection, from, to time.Time) {
 	w.Journal.Excuse(i.kind.name, i.kind.effect, from, to)
 }
@@ -84,7 +84,7 @@ func (w *world) stop(ctx context.Context, i *injection, resume bool) (int, error
 		err = errors.Join(err, fmt.Errorf("resume: %w", resumeErr))
 	}
 	if err != nil || resume == gone {
-		return 0, err // It met its deadline before the end of the freeze, or none.
+		return 0, err // The relay met its deadline during the freeze although it should resume, or did not meet it although it should.
 	}
 	return 1, nil
 }

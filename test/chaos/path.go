@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package chaos
 
 import (
 	"context"
@@ -10,13 +10,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// path is a way from the relay to something else.
+// path is the proxy on the way from the relay to PostgreSQL or to the fake.
 type path struct{ *faultproxy.Proxy }
 
 // resetEvery is the time between the resets of one fault.
 const resetEvery = 60 * time.Millisecond
 
-// cut returns a fault during which nothing connects.
+// cut returns a fault during which there are no connections.
 func (p path) cut(lasts time.Duration) func(context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) {
 		p.Refuse(true)
@@ -26,8 +26,7 @@ func (p path) cut(lasts time.Duration) func(context.Context) (int, error) {
 	}
 }
 
-// reset returns a fault that resets connections again and again. It counts
-// them.
+// reset returns a fault that resets connections again and again, and counts them.
 func (p path) reset(lasts time.Duration) func(context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) {
 		n := 0
@@ -41,7 +40,7 @@ func (p path) reset(lasts time.Duration) func(context.Context) (int, error) {
 	}
 }
 
-// slow returns a fault that holds everything back by d.
+// slow returns a fault that delays all data by d.
 func (p path) slow(lasts, d time.Duration) func(context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) {
 		p.Delay(d)
@@ -50,7 +49,7 @@ func (p path) slow(lasts, d time.Duration) func(context.Context) (int, error) {
 	}
 }
 
-// stall returns a fault during which nothing passes.
+// stall returns a fault during which no data passes.
 func (p path) stall(lasts time.Duration) func(context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) {
 		p.Stall(true)

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package chaos
 
 import (
 	"cmp"
@@ -17,9 +17,9 @@ type injection struct {
 	// at is when it begins, from the first write; lasts is how long it goes on,
 	// for kinds that do.
 	at, lasts time.Duration
-	// seed decides the rest.
+	// seed decides everything else about the fault.
 	seed uint64
-	// took says how often it had an effect, and err why it could not be done.
+	// took is how often it had an effect, and err why it could not be done.
 	took int
 	err  error
 }
@@ -54,6 +54,7 @@ func makePlan(seed uint64, names []string, active time.Duration) []injection {
 	return plan
 }
 
+// planText returns a plan in one line.
 func planText(plan []injection) string {
 	words := make([]string, len(plan))
 	for i := range plan {

@@ -18,7 +18,8 @@ import (
 	"time"
 )
 
-// certificate lets the emulator speak TLS, which the stack's policies demand.
+// certificate is the emulator's TLS certificate: the stack's policies refuse calls without
+// TLS.
 type certificate struct {
 	certFile, keyFile string
 	pool              *x509.CertPool

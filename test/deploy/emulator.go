@@ -14,15 +14,14 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/requirements"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
 //go:embed emulator.py
 var emulatorProgram []byte
 
-// emulator is a running ministack: CloudFormation, IAM that is enforced,
-// Scheduler that fires, and functions as processes of this machine.
+// emulator is a running ministack. It has CloudFormation, enforces IAM, fires schedules,
+// and runs functions as processes of this machine.
 type emulator struct {
 	url  string
 	cert *certificate
@@ -31,15 +30,9 @@ type emulator struct {
 	done chan struct{}
 }
 
-// startEmulator starts it with everything it writes in dir.
+// startEmulator starts a ministack that writes everything below dir.
 func startEmulator(ctx context.Context, dir string) (*emulator, error) {
-	list, err := requirements.Of("ministack")
-	if err != nil {
-		return nil, err
-	}
-	bin, err := venv.Install(ctx, venv.Config{
-		Name: "ministack", Requirements: list, PythonVersion: requirements.PythonVersion, Progress: os.Stderr,
-	})
+	bin, err := python.InstallTool(ctx, "ministack", os.Stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -62,13 +55,13 @@ func startEmulator(ctx context.Context, dir string) (*emulator, error) {
 	e.cmd = exec.CommandContext(context.WithoutCancel(ctx), filepath.Join(bin, "python"), program)
 	e.cmd.Dir = dir
 	e.cmd.Stdout, e.cmd.Stderr = e.log, e.log
-	// Functions get its environment: they must find nothing of this machine's.
+	// Functions inherit this environment, which must have nothing of this machine's.
 	e.cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "SSL_CERT_FILE=" + cert.certFile,
 		"BIND_HOST=127.0.0.1", "GATEWAY_PORT=" + strconv.Itoa(port), "LAMBDA_EXECUTOR=local", "IOT_MTLS_ENABLED=0",
 		"AUTH=true", "USE_SSL=1", "MINISTACK_SSL_CERT=" + cert.certFile, "MINISTACK_SSL_KEY=" + cert.keyFile,
 	}
-	// A group of its own, so that the functions end with it.
+	// A process group of its own, so that the functions end with the emulator.
 	e.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := e.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("emulator: %w", err)
@@ -106,7 +99,7 @@ func (e *emulator) ready(ctx context.Context) error {
 	})
 }
 
-// stop ends it and the functions it runs.
+// stop ends the emulator and the functions that it runs.
 func (e *emulator) stop() error {
 	// A group that is gone is no error.
 	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGTERM)
@@ -134,7 +127,7 @@ func freePort(ctx context.Context) (int, error) {
 	return strconv.Atoi(port)
 }
 
-// until asks again and again until the answer is yes.
+// until calls ask at intervals until it returns true, and fails when ctx ends.
 func until(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()

@@ -19,11 +19,11 @@ import (
 const (
 	aggregates = 5
 	each       = 4
-	// poisonedAggregate is the one whose events the audit cannot handle.
+	// poisonedAggregate is the aggregate whose events the audit consumer cannot handle.
 	poisonedAggregate = "3"
 )
 
-// write puts events of each aggregate into the outbox, for both destinations.
+// write enqueues events of each aggregate for both destinations.
 func (w *world) write(ctx context.Context) error {
 	for n := range each {
 		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
@@ -49,7 +49,7 @@ func (w *world) write(ctx context.Context) error {
 
 // sent waits until every event is marked as sent.
 func (w *world) sent(ctx context.Context) error {
-	// A tick a minute with a precision of a minute, and a cold start.
+	// The schedule fires once a minute, up to a minute late; a cold start comes on top.
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
 	return until(ctx, "every event is sent", func(ctx context.Context) (bool, error) {
@@ -59,7 +59,8 @@ func (w *world) sent(ctx context.Context) error {
 	})
 }
 
-// drain lets the schedule start the relay: nobody invokes it.
+// drain writes events and waits until the relay, which only the schedule starts, has
+// delivered them.
 func (w *world) drain(ctx context.Context) error {
 	if err := w.write(ctx); err != nil {
 		return err
@@ -75,7 +76,7 @@ func (w *world) drain(ctx context.Context) error {
 	return nil
 }
 
-// drainMore writes again and expects all of it at shipping.
+// drainMore writes more events and expects all of them in the queue of shipping.
 func (w *world) drainMore(ctx context.Context) error {
 	from := w.written
 	if err := w.write(ctx); err != nil {
@@ -198,15 +199,15 @@ func (w *world) depth(ctx context.Context, output string) (int, error) {
 	return strconv.Atoi(out.Attributes[string(types.QueueAttributeNameApproximateNumberOfMessages)])
 }
 
-// redrive brings the dead letters back. The consumer is mended by now: it gets
-// the same events in the same order.
+// redrive sends the dead letters back. The consumer, which can handle them now, gets the
+// same events in the same order.
 func (w *world) redrive(ctx context.Context) error {
 	if len(w.poisoned) != each {
 		return fmt.Errorf("%d events were poisoned, want %d", len(w.poisoned), each)
 	}
 	var answer map[string]any
-	// The destination is what the redrive finds out by itself on AWS: ministack
-	// has no ListDeadLetterSourceQueues.
+	// On AWS the redrive finds the destination by itself. ministack has no
+	// ListDeadLetterSourceQueues.
 	event := map[string]any{
 		"source": "dlq", "queue": w.outputs["AuditDeadLettersArn"], "send_to": w.outputs["AuditQueueArn"],
 	}
@@ -241,8 +242,8 @@ func (w *world) redrive(ctx context.Context) error {
 	return nil
 }
 
-// archive makes what was sent old, and lets the janitor archive it; and then so
-// old that the janitor takes it out of the archive, into a file.
+// archive makes the sent events old, and expects the janitor to archive them. Then it makes
+// them so old that the janitor moves them from the archive into a file.
 func (w *world) archive(ctx context.Context) error {
 	const all = 2 * aggregates * each
 	for _, turn := range []struct {

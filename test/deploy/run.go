@@ -18,7 +18,7 @@ const (
 	stack  = "outbox-local"
 )
 
-// run takes the steps one after the other and stops at the first that fails.
+// run makes the steps one after the other, and stops at the first that fails.
 func run(ctx context.Context, keep bool) (err error) {
 	root, err := os.Getwd()
 	if err != nil {
@@ -59,7 +59,7 @@ func run(ctx context.Context, keep bool) (err error) {
 		began := time.Now()
 		if err := step.take(ctx); err != nil {
 			if w.sam != nil {
-				// What the functions wrote says more; without it the error stands alone.
+				// The functions' logs explain more, where they can be read.
 				logs, _ := w.sam.logs(context.WithoutCancel(ctx))
 				fmt.Fprintln(os.Stderr, logs)
 			}
@@ -77,7 +77,8 @@ func (w *world) build(ctx context.Context) error {
 
 func (w *world) built() string { return filepath.Join(w.dir, "build") }
 
-// parameters are what a person would put into samconfig.toml.
+// parameters returns the stack's parameters, as a person would put them into
+// samconfig.toml.
 func (w *world) parameters() map[string]string {
 	architecture := "arm64"
 	if runtime.GOARCH == "amd64" {
@@ -159,8 +160,8 @@ func (w *world) update(ctx context.Context) error {
 	return w.drainMore(ctx)
 }
 
-// retained are the things that stay when the stack is gone, by kind. The
-// managed bucket is SAM's own and is shared by all stacks of a region.
+// retained reports whether a resource stays on purpose when the stack is deleted. The
+// managed bucket is SAM's own, which all stacks of a region share.
 func retained(kind, name string) bool {
 	return kind == "buckets" && (strings.HasPrefix(name, "aws-sam-cli-managed-") || strings.Contains(name, "archivebucket"))
 }
@@ -191,7 +192,7 @@ func (w *world) remove(ctx context.Context) error {
 	return nil
 }
 
-// difference says what is not the same, sorted.
+// difference returns a line for each difference of two inventories, sorted.
 func difference(before, after inventory) []string {
 	var lines []string
 	for kind := range after {

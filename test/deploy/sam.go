@@ -14,8 +14,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/requirements"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
 //go:embed inventory.py
@@ -29,19 +28,13 @@ type sam struct {
 }
 
 func newSAM(ctx context.Context, root string, log io.Writer, e *emulator) (*sam, error) {
-	list, err := requirements.Of("sam")
-	if err != nil {
-		return nil, err
-	}
-	bin, err := venv.Install(ctx, venv.Config{
-		Name: "sam", Requirements: list, PythonVersion: requirements.PythonVersion, Progress: os.Stderr,
-	})
+	bin, err := python.InstallTool(ctx, "sam", os.Stderr)
 	if err != nil {
 		return nil, err
 	}
 	s := &sam{bin: bin, root: root, log: log}
 	for _, kv := range os.Environ() {
-		// Whatever account this machine may reach, it is not meant here.
+		// This machine's own AWS account must not be reached.
 		if !strings.HasPrefix(kv, "AWS_") && !strings.HasPrefix(kv, "SAM_") {
 			s.env = append(s.env, kv)
 		}
@@ -52,11 +45,12 @@ func newSAM(ctx context.Context, root string, log io.Writer, e *emulator) (*sam,
 	return s, nil
 }
 
-// printed is what a command printed: its answer, and that with all it said.
+// printed is the output of a command: answer is its standard output, all has standard error
+// too.
 type printed struct{ answer, all string }
 
 func (s *sam) run(ctx context.Context, env []string, program string, args ...string) (printed, error) {
-	// The values of parameters hold the database's URL.
+	// Only two arguments are logged: the values of parameters have the database's URL.
 	_, _ = fmt.Fprintf(s.log, "\n$ %s %s ...\n", program, strings.Join(args[:min(2, len(args))], " "))
 	var out, all bytes.Buffer
 	cmd := exec.CommandContext(ctx, filepath.Join(s.bin, program), args...)
@@ -76,8 +70,8 @@ func (s *sam) build(ctx context.Context, dir, goarch string) error {
 	return err
 }
 
-// deploy deploys what was built into dir with the settings of an environment in
-// samconfig.toml, over which the parameters go.
+// deploy deploys what was built into dir, with the settings of an environment in
+// samconfig.toml. The parameters override those.
 func (s *sam) deploy(ctx context.Context, dir, environment, stack string, parameters map[string]string) (said string, err error) {
 	args := []string{
 		"deploy", "--template-file", filepath.Join(dir, "template.yaml"), "--config-file", filepath.Join(s.root, "samconfig.toml"),
@@ -146,7 +140,7 @@ func (s *sam) invoke(ctx context.Context, stack, function string, event, answer 
 	return nil
 }
 
-// inventory is what exists: names, and what is compared of them, by kind.
+// inventory is what exists in the emulator: by kind and name, the text that is compared.
 type inventory map[string]map[string]string
 
 func (s *sam) inventory(ctx context.Context) (inventory, error) {
@@ -175,8 +169,8 @@ func (s *sam) secret(ctx context.Context, name, value string) (string, error) {
 
 var errNoJSON = errors.New("it printed no JSON")
 
-// decode reads the first JSON value in the text: the command line may say more
-// before and after it.
+// decode reads the first JSON value in the text. The command line prints other text before
+// and after it.
 func decode(text string, v any) error {
 	begin := strings.IndexAny(text, "[{")
 	if begin < 0 {

@@ -22,7 +22,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// world is what the steps share.
+// world is the state that the steps share.
 type world struct {
 	root, dir string
 	began     time.Time
@@ -34,13 +34,13 @@ type world struct {
 	sam      *sam
 	queues   *sqs.Client
 
-	// passwords are those of the functions' logins, and logins the parameters
-	// that say how to log in.
+	// passwords has the password of each function's login, logins the stack's parameters
+	// with which the functions log in.
 	passwords map[string]string
 	logins    map[string]string
 	outputs   map[string]string
 	before    inventory
-	// poisoned are the events that went to the dead letters.
+	// poisoned are the ids of the events that went to the dead-letter queue.
 	poisoned []string
 	written  int
 }
@@ -53,7 +53,7 @@ func (w *world) close() error {
 	return err
 }
 
-// openDatabase makes the schema and what docs/deploy.md says of logins.
+// openDatabase makes the schema, and the logins as docs/deploy.md has them.
 func (w *world) openDatabase(ctx context.Context) error {
 	var err error
 	if w.server, err = pgserver.Start(ctx, pgserver.Config{}); err != nil {

@@ -29,7 +29,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = time.Minute
+const patience = 4 * time.Minute
 
 // world is a database and an emulator with queues.
 type world struct {
@@ -125,7 +125,7 @@ func (w *world) carry() {
 	w.t.Helper()
 	r, err := relay.New(pgstore.New(w.pool), relay.Config{
 		Destinations: w.destinations, Logger: slog.New(slog.DiscardHandler), RetryMin: 5 * time.Millisecond, RetryMax: 100 * time.Millisecond,
-		IdleExit: 300 * time.Millisecond, SendTimeout: 5 * time.Second, LeaseTTL: 7 * time.Second,
+		IdleExit: 300 * time.Millisecond, SendTimeout: 20 * time.Second, LeaseTTL: time.Minute,
 	})
 	if err != nil {
 		w.t.Fatal(err)

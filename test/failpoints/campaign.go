@@ -1,21 +1,58 @@
 //go:build unix
 
-package main
+// Package failpoints runs the compiled relay against a real PostgreSQL and the AWS
+// fake, once for each step of its work and each fault, does the fault at that step a
+// few times, and lets a checker judge the history. Its report is OK only when every
+// step was reached and every run delivered everything, in order, and sent nothing
+// twice without a cause.
+package failpoints
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"sync"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// nth says at which passing of a step a fault happens, so that the relay is at
-// work by then: most steps are passed many times a second.
+// Campaign returns the campaign.
+func Campaign() campaign.Campaign {
+	return campaign.Campaign{
+		Name: "failpoints", About: "the compiled relay, stopped at each step of its work by each fault",
+		Declare: func(f *campaign.Flags) campaign.Run {
+			var c config
+			c.declare(f)
+			return func(ctx context.Context, out io.Writer) (campaign.Report, error) {
+				results, err := c.run(ctx, out)
+				return table(results), err
+			}
+		},
+	}
+}
+
+// config is what the command line says.
+type config struct {
+	steps           []failpoint.Step
+	faults          []failpoint.Fault
+	times, parallel int
+	seed            uint64
+	logs            string
+}
+
+func (c *config) declare(f *campaign.Flags) {
+	campaign.Pick(f, &c.steps, "steps", failpoint.Steps())
+	campaign.Pick(f, &c.faults, "faults", failpoint.Faults())
+	f.Int(&c.times, "times", 3, 1, "how often a fault happens in its run")
+	f.Parallel(&c.parallel, 4)
+	f.Seed(&c.seed)
+	f.Logs(&c.logs)
+}
+
+// nth returns at which passing of a step a fault happens. Most steps are passed many
+// times a second; by then the relay is at work.
 func nth(s failpoint.Step) int {
 	switch s {
 	case failpoint.BeforeFetch, failpoint.Fetched, failpoint.BeforeSend, failpoint.Sent, failpoint.Answered, failpoint.Accepted:
@@ -31,10 +68,9 @@ func nth(s failpoint.Step) int {
 	return 1
 }
 
-// campaign makes a run for each step and fault that go together, prints a line
-// for each and returns the results in order. The error is that of the machinery.
-func campaign(ctx context.Context, cfg config, out io.Writer) (_ []result, err error) {
-	program, err := rig.Build(ctx, "failpoint")
+// run makes a run for each step and each fault that can happen there.
+func (c *config) run(ctx context.Context, out io.Writer) (_ []*result, err error) {
+	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}
@@ -43,31 +79,17 @@ func campaign(ctx context.Context, cfg config, out io.Writer) (_ []result, err e
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
-	var results []result
-	for _, s := range cfg.steps {
-		for _, f := range cfg.faults {
+	var pairs []result
+	for _, s := range c.steps {
+		for _, f := range c.faults {
 			if s.IsCall() || f == failpoint.Kill || f == failpoint.Freeze {
-				results = append(results, result{step: s, fault: f})
+				pairs = append(pairs, result{step: s, fault: f})
 			}
 		}
 	}
-	var telling sync.Mutex
-	var workers sync.WaitGroup
-	places := make(chan struct{}, cfg.parallel)
-	for i := range results {
-		workers.Go(func() {
-			places <- struct{}{}
-			defer func() { <-places }()
-			if ctx.Err() != nil {
-				results[i].err = context.Cause(ctx)
-				return
-			}
-			results[i].make(ctx, cfg, program, server)
-			telling.Lock()
-			defer telling.Unlock()
-			_, _ = fmt.Fprint(out, results[i].line()) // The exit code tells all the same.
-		})
-	}
-	workers.Wait()
-	return results, nil
+	return campaign.Runs(ctx, len(pairs), c.parallel, out, func(ctx context.Context, _, number int) (*result, error) {
+		r := &pairs[number]
+		r.play(ctx, c, program, server)
+		return r, nil
+	})
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package isolation
 
 import (
 	"context"
@@ -13,18 +13,17 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// fault is what goes on in a phase, away from the quiet aggregates of the
-// watched destination.
+// fault is one fault that lasts for a phase and does not concern the quiet aggregates of
+// the watched destination.
 type fault struct {
 	name, what string
-	// faults are planned for the broker.
+	// faults are those of the broker.
 	faults []awsfake.Fault
-	effect rig.Effect
 	// brokenOn and hotOn let those aggregates write.
 	brokenOn, hotOn bool
 }
 
-// faults returns all faults; queue is the name of the other destination's.
+// faults returns all faults. queue is the name of the other destination's queue.
 func faults(queue string) []fault {
 	group := outbox.GroupID("order", broken)
 	return []fault{
@@ -37,13 +36,14 @@ func faults(queue string) []fault {
 		{name: "refused", what: "another destination refuses everything", faults: []awsfake.Fault{
 			{Kind: awsfake.FailCall, Resource: queue, Code: "AccessDenied", Status: http.StatusForbidden, SenderFault: true},
 		}},
-		{name: "unanswered", what: "another destination never answers", effect: rig.Lossy, faults: []awsfake.Fault{
+		{name: "unanswered", what: "another destination never answers", faults: []awsfake.Fault{
 			{Kind: awsfake.LoseResponse, Mode: awsfake.LossHang, Resource: queue},
 		}},
 		{name: "hot", what: "one aggregate writes at a high rate", hotOn: true},
 	}
 }
 
+// names returns the names of all faults.
 func names() []string {
 	var all []string
 	for _, f := range faults("") {
@@ -52,7 +52,7 @@ func names() []string {
 	return all
 }
 
-// play lets the fault go on for d, and then lets what it held up be delivered.
+// play lets the fault last for d and then ends it.
 func (l *load) play(ctx context.Context, f *fault, d time.Duration) error {
 	began := time.Now()
 	var ids []string
@@ -77,7 +77,7 @@ func (l *load) play(ctx context.Context, f *fault, d time.Duration) error {
 			}
 		}
 	}
-	l.world.Journal.Excuse(f.name, f.effect, began, time.Now())
+	l.world.Journal.Excuse(f.name, rig.Harmless, began, time.Now())
 	if err == nil && len(ids) > 0 && happened == 0 {
 		return fmt.Errorf("the fault %s never happened", f.name)
 	}

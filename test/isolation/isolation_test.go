@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package isolation
 
 import (
 	"bytes"
@@ -12,14 +12,17 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
 func flags(t *testing.T, args ...string) config {
 	t.Helper()
-	c, err := parseFlags(args, io.Discard)
-	if err != nil {
+	var c config
+	f := campaign.NewFlags("isolation", io.Discard)
+	c.declare(f)
+	if err := f.Parse(append([]string{"-logs", t.TempDir()}, args...)); err != nil {
 		t.Fatal(err)
 	}
 	return c
@@ -110,13 +113,12 @@ func TestPauseIsTheLongestTimeWithoutAnAcceptance(t *testing.T) {
 
 func TestFlagsNameEveryFault(t *testing.T) {
 	t.Parallel()
-	_, err := parseFlags([]string{"-rounds", "0", "-phase", "1ms", "-quiet", "0", "-rate", "1", "-hot-rate", "1", "-kills", "-1", "-hand-overs", "-1s", "-faults", "rain"}, io.Discard)
+	f := campaign.NewFlags("isolation", io.Discard)
+	new(config).declare(f)
+	err := f.Parse([]string{"-rounds", "0", "-phase", "1ms", "-quiet", "0", "-rate", "1", "-hot-rate", "1", "-kills", "-1", "-hand-overs", "-1s", "-faults", "rain"})
 	for _, name := range []string{"-rounds", "-phase", "-quiet", "-rate", "-hot-rate", "-kills", "-hand-overs", `"rain"`} {
 		if err == nil || !strings.Contains(fmt.Sprint(err), name) {
 			t.Errorf("err = %v, want it to name %s", err, name)
 		}
-	}
-	if code := command(t.Context(), []string{"-rounds", "-1"}); code != 2 {
-		t.Errorf("exit code %d, want 2", code)
 	}
 }

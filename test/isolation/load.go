@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package isolation
 
 import (
 	"context"
@@ -28,13 +28,13 @@ const (
 	hotBatch   = 20
 )
 
-// The aggregates with a part in a fault.
+// The aggregates that a fault is about.
 const (
 	broken = "broken"
 	hot    = "hot"
 )
 
-// load writes at a steady rate, whatever becomes of the events.
+// load writes events at a steady rate.
 type load struct {
 	cfg   config
 	world *rig.World
@@ -43,14 +43,14 @@ type load struct {
 	brokenOn, hotOn atomic.Bool
 }
 
-// run writes until ctx ends. What was under way then may fail.
-func (l *load) run(ctx context.Context) error {
+// run writes to w until stop is closed.
+func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) error {
 	all, ctx := errgroup.WithContext(ctx)
 	quiet := 2 * l.cfg.rate // at two destinations
 	for n := range writers {
 		random := rand.New(rand.NewPCG(uint64(n), 1)) //nolint:gosec // Repeatable on purpose.
 		all.Go(func() error {
-			return every(ctx, time.Second*writers*quietBatch/time.Duration(quiet), func() error {
+			return every(ctx, stop, time.Second*writers*quietBatch/time.Duration(quiet), func() error {
 				events := make([]outbox.Event, quietBatch)
 				for i := range events {
 					destination := outbox.DefaultDestination
@@ -59,13 +59,13 @@ func (l *load) run(ctx context.Context) error {
 					}
 					events[i] = event(strconv.Itoa(random.IntN(l.cfg.quiet)), destination)
 				}
-				return l.world.Put(ctx, events, l.meter.quiet)
+				return w.Put(ctx, events, l.meter.quiet)
 			})
 		})
 	}
 	some := func(on *atomic.Bool, aggregate string, rate, batch int) {
 		all.Go(func() error {
-			return every(ctx, time.Second*time.Duration(batch)/time.Duration(rate), func() error {
+			return every(ctx, stop, time.Second*time.Duration(batch)/time.Duration(rate), func() error {
 				if !on.Load() {
 					return nil
 				}
@@ -73,7 +73,7 @@ func (l *load) run(ctx context.Context) error {
 				for i := range events {
 					events[i] = event(aggregate, outbox.DefaultDestination)
 				}
-				return l.world.Put(ctx, events, nil)
+				return w.Put(ctx, events, nil)
 			})
 		})
 	}
@@ -82,22 +82,27 @@ func (l *load) run(ctx context.Context) error {
 	return all.Wait()
 }
 
-// every calls f at a fixed rate until ctx ends. A call that comes late does not
+// every calls f at a fixed rate until stop is closed. A call that comes late does not
 // move the next ones.
-func every(ctx context.Context, d time.Duration, f func() error) error {
-	due := time.Now()
-	for ctx.Err() == nil {
+func every(ctx context.Context, stop <-chan struct{}, d time.Duration, f func() error) error {
+	for due := time.Now(); ; due = due.Add(d) {
+		wait := time.NewTimer(time.Until(due))
+		select {
+		case <-stop:
+			wait.Stop()
+			return nil
+		case <-ctx.Done():
+			wait.Stop()
+			return context.Cause(ctx)
+		case <-wait.C:
+		}
 		if err := f(); err != nil {
 			return err
 		}
-		due = due.Add(d)
-		if wait := time.Until(due); wait > 0 {
-			_ = rig.Pause(ctx, wait) // The end of ctx is looked at next.
-		}
 	}
-	return nil
 }
 
+// event returns a new event of an aggregate for a destination.
 func event(aggregate, destination string) outbox.Event {
 	return outbox.Event{
 		EventID: uuid.Must(uuid.NewV7()), AggregateType: "order", AggregateID: aggregate, Type: "order.changed", Destination: destination,

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package isolation
 
 import (
 	"context"
@@ -8,15 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
@@ -24,19 +21,19 @@ import (
 //go:embed lagging.sql
 var laggingSQL string
 
-// quietWithin is how long what a fault held up may take to be delivered.
+// quietWithin is how long the events that a fault delayed may take to be delivered.
 const quietWithin = 2 * time.Minute
 
-// played is one phase of the measurement, with the calm ones around it.
+// played is one phase of the measurement. fault is its name, "calm" for none.
 type played struct {
 	fault  string
 	number int
 }
 
-// measure makes both runs: one relay for the phases, and many for hand-overs
-// and kills.
+// measure makes both runs: one relay for the phases, and many for hand-overs and
+// kills.
 func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err error) {
-	program, err := rig.Build(ctx)
+	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
 		return nil, err
 	}
@@ -47,18 +44,15 @@ func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err err
 	defer func() { err = errors.Join(err, server.Stop()) }()
 	r := &report{cfg: cfg, machine: loadAverage()}
 	// Everything but the length of an invocation is as deployed.
-	err = r.run(ctx, program, server, "isolation_phases", rig.Config{
-		Timeout: time.Hour,
-		Env: map[string]string{
-			"OUTBOX_MARGIN": "", "OUTBOX_SHUTDOWN_GRACE": "", "OUTBOX_JOIN_WINDOW": "", "OUTBOX_LEASE_TTL": "", "OUTBOX_RENEW_EVERY": "",
-			"OUTBOX_SEND_TIMEOUT": "", "OUTBOX_RETRY_MAX": "", "OUTBOX_IDLE_EXIT": "",
-		},
+	err = r.run(ctx, rig.Config{
+		Program: program, Server: server, Name: "isolation-phases", Timeout: time.Hour,
+		AsDeployed: true, Env: map[string]string{"OUTBOX_IDLE_EXIT": ""},
 	}, func(ctx context.Context, l *load) error { return r.phases(ctx, l, out) })
 	if err != nil {
 		return nil, fmt.Errorf("phases: %w", err)
 	}
 	if cfg.handOvers > 0 || cfg.kills > 0 {
-		err = r.run(ctx, program, server, "isolation_hand_overs", rig.Config{}, func(ctx context.Context, l *load) error {
+		err = r.run(ctx, rig.Config{Program: program, Server: server, Name: "isolation-hand-overs"}, func(ctx context.Context, l *load) error {
 			return r.successions(ctx, l, out)
 		})
 		if err != nil {
@@ -69,77 +63,31 @@ func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err err
 	return r, nil
 }
 
-// run opens a world, lets the load and the relay work while f does, and judges
-// the history.
-func (r *report) run(ctx context.Context, p rig.Program, server *pgserver.Server, name string, c rig.Config, f func(context.Context, *load) error) (err error) {
-	j, m := rig.NewJournal(nil), newMeter()
-	j.Watch = m.accepted
-	folder, err := os.MkdirTemp("", "isolation-")
-	if err != nil {
-		return err
+// run lets the load and the relay work while f does, and judges the history.
+func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, *load) error) error {
+	m := newMeter()
+	c.Journal, c.MaxConns = rig.NewJournal(nil), writers+6
+	c.Journal.Watch = m.accepted
+	l := &load{cfg: r.cfg, meter: m}
+	o := rig.Experiment{
+		Config: c, Logs: r.cfg.logs, OneRelay: c.Timeout > 0, DrainWithin: quietWithin,
+		// No fault: the relay only records which outcomes it sees as unknown.
+		Plan:  &failpoint.Plan{},
+		Write: func(ctx context.Context, w *rig.World, stop <-chan struct{}) error { return l.run(ctx, w, stop) },
+		Do: func(ctx context.Context, w *rig.World, _ rig.Ledger) error {
+			l.world = w
+			return f(ctx, l)
+		},
+	}.Play(ctx)
+	o.Close(o.OK(), "")
+	if o.Err != nil {
+		return fmt.Errorf("%w; the relay's log is in %s", o.Err, o.Logs)
 	}
-	log, err := os.Create(filepath.Join(folder, "relay.log"))
-	if err != nil {
-		return err
-	}
-	defer func() {
-		err = errors.Join(err, log.Close())
-		if err != nil {
-			err = fmt.Errorf("%w; the relay's log is in %s", err, folder)
-			return
-		}
-		err = os.RemoveAll(folder)
-	}()
-	c.Program, c.Server, c.Name, c.Journal, c.Log, c.MaxConns = p, server, name, j, log, writers+6
-	w, err := rig.Open(ctx, c)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, w.Close()) }()
-	working, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	ticking, stopTicks := context.WithCancel(ctx)
-	defer stopTicks()
-	var background, writing sync.WaitGroup
-	if c.Timeout > 0 {
-		// One relay for all of it.
-		if _, err = w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(lambdahost.Tick{ScheduledTime: time.Now()})); err != nil {
-			return err
-		}
-	} else {
-		background.Go(func() { lambdahost.Schedule{Every: rig.Tick}.Run(ticking, w.Function) })
-	}
-	l := &load{cfg: r.cfg, world: w, meter: m}
-	writing.Go(func() {
-		if loadErr := l.run(working); loadErr != nil && working.Err() == nil {
-			stop(fmt.Errorf("write: %w", loadErr))
-		}
-	})
-	err = f(working, l)
-	stop(nil)
-	writing.Wait()
-	draining, done := context.WithTimeoutCause(ctx, quietWithin, fmt.Errorf("not drained after %s", quietWithin))
-	defer done()
-	err = errors.Join(err, w.Drain(draining))
-	stopTicks()
-	background.Wait()
-	if c.Timeout == 0 {
-		err = errors.Join(err, w.Rest(context.WithoutCancel(ctx)))
-	} else if owner := w.Owner(ctx); owner != "" {
-		// It would go on for an hour. All is marked, so nothing is sent again.
-		err = errors.Join(err, w.Function.Kill(owner), w.Rest(context.WithoutCancel(ctx)))
-	}
-	if err != nil {
-		return err
-	}
-	if err = j.Finish(ctx, w.Pool); err != nil {
-		return err
-	}
-	r.verdicts = append(r.verdicts, j.Check(history.Config{ReadAhead: rig.ReadAhead}))
+	r.verdicts = append(r.verdicts, o.Verdict)
 	return nil
 }
 
-// phases alternates calm and faults.
+// phases plays a phase for each fault, with calm ones around it.
 func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	r.meter = l.meter
 	arn := l.world.Outputs.Destinations[rig.Audit]
@@ -151,12 +99,12 @@ func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 			return err
 		}
 		r.played = append(r.played, played{f.name, number})
-		l.meter.next() // What comes until all is delivered belongs to nobody.
+		l.meter.next() // What comes until all is delivered belongs to no phase.
 		if err := l.caughtUp(ctx); err != nil {
 			return err
 		}
 		times := l.meter.of(number)
-		_, _ = fmt.Fprintf(out, "%-10s p50 %6.1f ms, p99 %6.1f ms of %d events\n", f.name, milliseconds(quantile(times, 0.5)), milliseconds(quantile(times, 0.99)), len(times))
+		_, _ = fmt.Fprintf(out, "%-10s p50 %6.1f ms, p99 %6.1f ms of %d events\n", f.name, milliseconds(campaign.Quantile(times, 0.5)), milliseconds(campaign.Quantile(times, 0.99)), len(times))
 		return nil
 	}
 	if err := play(&fault{name: "warm-up"}); err != nil {
@@ -178,7 +126,7 @@ func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	return nil
 }
 
-// caughtUp waits until nothing lags behind.
+// caughtUp waits until no event is pending for longer than usual.
 func (l *load) caughtUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, quietWithin, fmt.Errorf("not caught up after %s", quietWithin))
 	defer cancel()

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package isolation
 
 import (
 	"slices"
@@ -13,11 +13,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// watched is where those are that a fault must not hurt.
+// watched is the destination of the quiet aggregates that a fault must not hurt.
 const watched = outbox.DefaultDestination
 
-// meter knows when each event of a quiet aggregate at the watched destination
-// was committed, in which phase, and when it was accepted.
+// meter measures, by phase, the time from commit to acceptance of each event of a quiet
+// aggregate at the watched destination.
 type meter struct {
 	mu     sync.Mutex
 	phase  int
@@ -26,6 +26,7 @@ type meter struct {
 	stamps []time.Time             // of all acceptances
 }
 
+// sample is an event that is not accepted yet: when and in which phase it was committed.
 type sample struct {
 	phase int
 	at    time.Time
@@ -41,7 +42,7 @@ func (m *meter) next() int {
 	return m.phase
 }
 
-// quiet notes events of quiet aggregates right before their commit.
+// quiet records events of quiet aggregates right before their commit.
 func (m *meter) quiet(began time.Time, rows []history.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -52,7 +53,7 @@ func (m *meter) quiet(began time.Time, rows []history.Event) {
 	}
 }
 
-// accepted is told by the broker.
+// accepted records an acceptance by the broker.
 func (m *meter) accepted(a history.Acceptance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -89,12 +90,4 @@ func (m *meter) pause(from, to time.Time) time.Duration {
 		}
 	}
 	return longest
-}
-
-// quantile returns the q-quantile of sorted times.
-func quantile(sorted []time.Duration, q float64) time.Duration {
-	if len(sorted) == 0 {
-		return 0
-	}
-	return sorted[int(q*float64(len(sorted)-1))]
 }

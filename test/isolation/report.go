@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package isolation
 
 import (
 	"fmt"
@@ -10,11 +10,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// report is what was measured.
+// report holds what was measured.
 type report struct {
 	cfg       config
 	machine   string
@@ -25,7 +26,7 @@ type report struct {
 	verdicts  []*history.Verdict
 }
 
-// ratio is what one fault cost those that have no part in it.
+// ratio is what one fault cost the aggregates that have no part in it.
 type ratio struct {
 	name, what   string
 	phases       int
@@ -34,10 +35,11 @@ type ratio struct {
 	each         []float64     // of each phase, against the calm ones around it
 }
 
-// value is the median of the phases: a moment in which the machine was busy
-// with something else does not decide.
+// value returns the median of the phases, so that one phase in which the machine was
+// busy with something else does not decide.
 func (r *ratio) value() float64 { return r.each[len(r.each)/2] }
 
+// ratios returns the ratio of each fault that was played.
 func (r *report) ratios() []ratio {
 	var all []ratio
 	for _, f := range faults("") {
@@ -49,7 +51,7 @@ func (r *report) ratios() []ratio {
 			}
 			near := []int{r.played[i-1].number, r.played[i+1].number}
 			in, calm = append(in, p.number), append(calm, near...)
-			one.each = append(one.each, float64(quantile(r.meter.of(p.number), 0.99))/float64(max(1, quantile(r.meter.of(near...), 0.99))))
+			one.each = append(one.each, float64(campaign.Quantile(r.meter.of(p.number), 0.99))/float64(max(1, campaign.Quantile(r.meter.of(near...), 0.99))))
 		}
 		if len(in) == 0 {
 			continue
@@ -59,16 +61,17 @@ func (r *report) ratios() []ratio {
 		calm = slices.Compact(calm)
 		times := r.meter.of(in...)
 		one.phases, one.events = len(in), len(times)
-		one.during, one.calm = quantile(times, 0.99), quantile(r.meter.of(calm...), 0.99)
+		one.during, one.calm = campaign.Quantile(times, 0.99), campaign.Quantile(r.meter.of(calm...), 0.99)
 		all = append(all, one)
 	}
 	return all
 }
 
-// failoverBar is the lease and the tick: no sooner can anybody know.
+// failoverBar is the lease and the tick together: another relay can take over no
+// sooner.
 func failoverBar() time.Duration { return rig.LeaseTTL + rig.Tick }
 
-// ok says that every bar was met and that the histories are in order.
+// ok reports whether every bar was met and the histories are in order.
 func (r *report) ok() bool {
 	for _, one := range r.ratios() {
 		if one.value() >= mostRatio {
@@ -83,7 +86,7 @@ func (r *report) ok() bool {
 	return (len(r.gaps) == 0 || slices.Max(r.gaps) < mostGap) && (len(r.failovers) == 0 || slices.Max(r.failovers) < failoverBar())
 }
 
-// text is the report, in Markdown.
+// text returns the report in Markdown.
 func (r *report) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d quiet aggregates with %d events/s; %d processors, load average %s\n\n", r.cfg.quiet, r.cfg.rate, runtime.NumCPU(), r.machine)
@@ -96,12 +99,12 @@ func (r *report) text() string {
 	if n := len(r.gaps); n > 0 {
 		slices.Sort(r.gaps)
 		fmt.Fprintf(&b, "- %d hand-overs: longest time without an acceptance p50 %.0f ms, max %.0f ms (%s)\n", n,
-			milliseconds(quantile(r.gaps, 0.5)), milliseconds(r.gaps[n-1]), met(r.gaps[n-1] < mostGap, "< "+mostGap.String()))
+			milliseconds(campaign.Quantile(r.gaps, 0.5)), milliseconds(r.gaps[n-1]), met(r.gaps[n-1] < mostGap, "< "+mostGap.String()))
 	}
 	if n := len(r.failovers); n > 0 {
 		slices.Sort(r.failovers)
 		fmt.Fprintf(&b, "- %d times kill -9, to the first acceptance: p50 %.2f s, max %.2f s (%s: lease %s, tick %s)\n", n,
-			quantile(r.failovers, 0.5).Seconds(), r.failovers[n-1].Seconds(), met(r.failovers[n-1] < failoverBar(), "< "+failoverBar().String()), rig.LeaseTTL, rig.Tick)
+			campaign.Quantile(r.failovers, 0.5).Seconds(), r.failovers[n-1].Seconds(), met(r.failovers[n-1] < failoverBar(), "< "+failoverBar().String()), rig.LeaseTTL, rig.Tick)
 	}
 	for _, v := range r.verdicts {
 		text := v.String()
@@ -113,6 +116,7 @@ func (r *report) text() string {
 	return b.String()
 }
 
+// met returns the bar with whether it was met.
 func met(ok bool, bar string) string {
 	if ok {
 		return bar + ", met"
@@ -122,7 +126,7 @@ func met(ok bool, bar string) string {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// loadAverage is that of the last minute: how busy the machine was.
+// loadAverage returns the machine's load average of the last minute.
 func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -1,6 +1,6 @@
 //go:build unix
 
-package main
+package isolation
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 //go:embed takeovers.sql
 var takeoversSQL string
 
-// around is how far from the change of a shard's holder a pause is looked for.
+// around is how far from a change of owner a pause is looked for.
 const around = 300 * time.Millisecond
 
 // tenure is when a relay got its first and its last shard.
@@ -38,7 +38,8 @@ func (r *report) successions(ctx context.Context, l *load, out io.Writer) error 
 	return r.kill(ctx, l)
 }
 
-// handOvers watches who holds the shards. The first relay follows nobody.
+// handOvers watches the owners of the shards and measures the pause around each change.
+// The first owner took over from none.
 func (r *report) handOvers(ctx context.Context, l *load) error {
 	tenures := map[uuid.UUID]tenure{}
 	var order []uuid.UUID
@@ -74,7 +75,8 @@ func (r *report) handOvers(ctx context.Context, l *load) error {
 	return nil
 }
 
-// kill kills the relay at work again and again.
+// kill kills the relay at work again and again, and measures the time to the next
+// acceptance.
 func (r *report) kill(ctx context.Context, l *load) error {
 	for range r.cfg.kills {
 		owner := ""

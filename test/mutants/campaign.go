@@ -1,11 +1,13 @@
-package main
+// Package mutants puts deliberate bugs into the relay and its doubles, one at a time.
+// Its report is OK only when the verdict of the simulation tells of each: see
+// docs/reliability.md.
+package mutants
 
 import (
 	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,72 +16,133 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 )
 
-// campaign runs all mutants.
-type campaign struct {
-	seeds, enough, least int
-	only                 string
-	limit                time.Duration
-	out                  io.Writer
+// Campaign returns the campaign.
+func Campaign() campaign.Campaign {
+	return campaign.Campaign{
+		Name: "mutants", About: "deliberate bugs in the relay, and whether the simulation tells of each",
+		Declare: func(f *campaign.Flags) campaign.Run {
+			var c config
+			c.declare(f)
+			return c.run
+		},
+	}
+}
+
+// config is what the command line says.
+type config struct {
+	seeds, enough, least, parallel int
+	only                           string
+	limit                          time.Duration
+}
+
+func (c *config) declare(f *campaign.Flags) {
+	f.Int(&c.seeds, "seeds", 100, 1, "histories that each mutant is given")
+	f.Int(&c.enough, "enough", 5, 0, "stop a mutant after so many histories that failed; 0 is never")
+	f.Int(&c.least, "least", 3, 1, "a mutant survives when fewer histories than this tell of it; where it is known to need more seeds, one is enough")
+	f.Parallel(&c.parallel, 1)
+	f.String(&c.only, "only", "run only mutants whose name has this in it")
+	f.Duration(&c.limit, "limit", 10*time.Minute, time.Second, "most time for one mutant")
 }
 
 // found is what became of one mutant.
 type found struct {
+	mutant *mutant
+	// histories were simulated, failed of them failed, and counted of those failed
+	// with a verdict of the mutant's; first is the lowest seed of these.
 	histories, failed, counted int
 	first                      uint64
 	verdict                    string
+	// survives is whether too few histories tell of the mutant.
+	survives bool
 	// ended says how the run ended when it did not come to its end.
 	ended string
+	// err is why the mutant could not be run at all.
+	err error
 }
 
-func (c *campaign) run(ctx context.Context) error {
-	root, err := moduleRoot()
+// Line implements [campaign.Result]: a row of the report's table.
+func (f *found) Line() string {
+	if f.err != nil {
+		return fmt.Sprintf("| %s | %s | NOT RUN | | |\n", f.mutant.name, f.mutant.breaks)
+	}
+	verdict := f.verdict
+	if f.survives {
+		verdict = strings.TrimSpace("SURVIVES " + verdict)
+	}
+	if f.ended != "" {
+		verdict += "; then " + f.ended
+	}
+	return fmt.Sprintf("| %s | %s | %s | %d of %d | %d |\n", f.mutant.name, f.mutant.breaks, verdict, f.counted, f.histories, f.first)
+}
+
+func (c *config) run(ctx context.Context, out io.Writer) (campaign.Report, error) {
+	root, err := moduleRoot(ctx)
 	if err != nil {
-		return err
+		return campaign.Report{}, err
 	}
 	dir, err := os.MkdirTemp("", "mutants")
 	if err != nil {
-		return fmt.Errorf("temporary folder: %w", err)
+		return campaign.Report{}, fmt.Errorf("temporary folder: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	clean, err := c.try(ctx, root, dir, nil)
 	switch {
 	case err != nil:
-		return fmt.Errorf("without a mutant: %w", err)
+		return campaign.Report{}, fmt.Errorf("without a mutant: %w", err)
 	case clean.failed > 0 || clean.ended != "":
-		return fmt.Errorf("without a mutant %d of %d histories fail, the first is seed %d: %s %s", clean.failed, clean.histories, clean.first, clean.verdict, clean.ended)
+		return campaign.Report{}, fmt.Errorf("without a mutant %d of %d histories fail, the first is seed %d: %s %s", clean.failed, clean.histories, clean.first, clean.verdict, clean.ended)
 	}
-	_, _ = fmt.Fprintf(c.out, "Without a mutant %d histories pass.\n\n| mutant | what it breaks | caught by | failed | first seed |\n| --- | --- | --- | ---: | ---: |\n", clean.histories)
-	var faults []error
-	for _, m := range mutants() {
-		if !strings.Contains(m.name, c.only) {
-			continue
+	_, _ = fmt.Fprintf(out, "without a mutant %d histories pass\n", clean.histories)
+	chosen := slices.DeleteFunc(mutants(), func(m mutant) bool { return !strings.Contains(m.name, c.only) })
+	results, err := campaign.Runs(ctx, len(chosen), c.parallel, out, func(ctx context.Context, worker, number int) (*found, error) {
+		m := &chosen[number]
+		own := filepath.Join(dir, fmt.Sprint(worker))
+		if mkdirErr := os.MkdirAll(own, 0o750); mkdirErr != nil {
+			return nil, mkdirErr
 		}
-		f, err := c.try(ctx, root, dir, &m)
-		if ctx.Err() != nil {
-			return fmt.Errorf("mutant %q: %w", m.name, ctx.Err())
-		}
-		switch {
-		case err != nil:
-			faults = append(faults, err)
-			_, _ = fmt.Fprintf(c.out, "| %s | %s | NOT RUN | | |\n", m.name, m.breaks)
-			continue
-		case f.counted < c.leastOf(&m):
-			faults = append(faults, fmt.Errorf("mutant %q survives: %d histories of %d tell of it (%d failed otherwise) %s", m.name, f.counted, f.histories, f.failed-f.counted, f.ended))
-			f.verdict = strings.TrimSpace("SURVIVES " + f.verdict + " " + f.ended)
-		}
-		if f.ended != "" && f.counted >= c.leastOf(&m) {
-			f.verdict += "; then " + f.ended
-		}
-		_, _ = fmt.Fprintf(c.out, "| %s | %s | %s | %d of %d | %d |\n", m.name, m.breaks, f.verdict, f.counted, f.histories, f.first)
-	}
-	return errors.Join(faults...)
+		f, tryErr := c.try(ctx, root, own, m)
+		f.mutant, f.err, f.survives = m, tryErr, f.counted < c.leastOf(m)
+		return &f, nil
+	})
+	return report(clean.histories, results), err
 }
 
-// leastOf returns how many histories must tell of m: one, where it is known to
+// report makes a table of the results and names the mutants that the simulation did
+// not tell of.
+func report(histories int, results []*found) campaign.Report {
+	var b, faults strings.Builder
+	fmt.Fprintf(&b, "Without a mutant %d histories pass.\n\n| mutant | what it breaks | caught by | failed | first seed |\n| --- | --- | --- | ---: | ---: |\n", histories)
+	for _, f := range results {
+		b.WriteString(f.Line())
+		switch {
+		case f.err != nil:
+			fmt.Fprintf(&faults, "- %v\n", f.err)
+		case f.survives:
+			fmt.Fprintf(&faults, "- %s survives: %d histories of %d tell of it (%d failed otherwise) %s\n", f.mutant, f.counted, f.histories, f.failed-f.counted, f.ended)
+		}
+	}
+	if faults.Len() > 0 {
+		b.WriteString("\n" + faults.String())
+	}
+	return campaign.Report{Text: b.String(), OK: len(results) > 0 && faults.Len() == 0}
+}
+
+// moduleRoot returns the folder of go.mod.
+func moduleRoot(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
+	if err != nil {
+		return "", fmt.Errorf("find the module: %w", err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}
+
+// leastOf returns how many histories must tell of a mutant: one where that is known to
 // take many.
-func (c *campaign) leastOf(m *mutant) int {
+func (c *config) leastOf(m *mutant) int {
 	if m.seeds > 0 {
 		return 1
 	}
@@ -87,7 +150,7 @@ func (c *campaign) leastOf(m *mutant) int {
 }
 
 // try builds the simulation with the mutant in place, nil for none, and runs it.
-func (c *campaign) try(ctx context.Context, root, dir string, m *mutant) (found, error) {
+func (c *config) try(ctx context.Context, root, dir string, m *mutant) (found, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit+time.Minute)
 	defer cancel()
 	binary, overlay, verdicts := filepath.Join(dir, "relay.test"), filepath.Join(dir, "overlay.json"), filepath.Join(dir, "verdicts")
@@ -141,15 +204,8 @@ func (c *campaign) try(ctx context.Context, root, dir string, m *mutant) (found,
 	return f, nil
 }
 
-// String returns the name.
-func (m *mutant) String() string {
-	if m == nil {
-		return "the relay"
-	}
-	return fmt.Sprintf("mutant %q", m.name)
-}
-
-// read counts the histories that failed, and those whose verdict tells of m.
+// read counts the histories in a file of verdicts that failed, and those with a verdict
+// of the mutant, of any when it is nil.
 func read(path string, m *mutant) (found, error) {
 	var f found
 	file, err := os.Open(path)

@@ -1,8 +1,9 @@
-package main
+package mutants
 
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,70 +15,60 @@ type mutant struct {
 	// breaks says what is wrong with it.
 	breaks string
 	edits  []edit
-	// verdicts are the kinds of which one must be found. Others, and a panic,
-	// do not count.
+	// verdicts are the kinds of violation of which one must be found. Others, and a
+	// panic, do not count.
 	verdicts []string
-	// seeds is how many histories it takes to find it with good odds. Defaults
-	// to those that CI makes.
+	// seeds is how many histories find it with good odds. Zero is as many as the
+	// command line says.
 	seeds int
 }
 
-// edit replaces a text that occurs once in a file by another.
-type edit struct {
-	file, old, by string
+// String returns the name as messages have it. Nil is the code as it is.
+func (m *mutant) String() string {
+	if m == nil {
+		return "the relay"
+	}
+	return fmt.Sprintf("mutant %q", m.name)
 }
 
-const (
-	engine = "pkg/outbox/relay/"
-	double = "internal/testkit/memory/"
-)
-
-// apply writes the files that m changes below folder, and returns the path of
-// each by the path of what it replaces.
+// apply writes the files that the mutant changes below folder, and returns the path
+// of each by the path of the file that it replaces.
 func (m *mutant) apply(root, folder string) (map[string]string, error) {
-	text := map[string]string{}
+	sources := map[string]*source{}
+	var faults []error
 	for _, e := range m.edits {
-		path := filepath.Join(root, e.file)
-		if _, read := text[path]; !read {
-			b, err := os.ReadFile(path)
+		if sources[e.folder] == nil {
+			s, err := readSource(filepath.Join(root, e.folder))
 			if err != nil {
-				return nil, fmt.Errorf("mutant %q: %w", m.name, err)
+				return nil, fmt.Errorf("%s: %w", m, err)
 			}
-			text[path] = string(b)
+			sources[e.folder] = s
 		}
-		if n := strings.Count(text[path], e.old); n != 1 {
-			return nil, fmt.Errorf("mutant %q: its text occurs %d times in %s: %q", m.name, n, e.file, e.old)
+		if err := sources[e.folder].plan(e); err != nil {
+			faults = append(faults, fmt.Errorf("%s: %s: %w", m, e.folder, err))
 		}
-		text[path] = strings.Replace(text[path], e.old, e.by, 1)
 	}
-	changed := map[string]string{}
+	if err := errors.Join(faults...); err != nil {
+		return nil, err
+	}
+	text := map[string]string{}
+	for _, s := range sources {
+		changed, err := s.changed()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", m, err)
+		}
+		maps.Copy(text, changed)
+	}
+	if len(text) == 0 {
+		return nil, fmt.Errorf("%s changes nothing", m)
+	}
+	written := map[string]string{}
 	for path, s := range text {
 		to := filepath.Join(folder, strings.ReplaceAll(strings.TrimPrefix(path, root), string(filepath.Separator), "_"))
 		if err := os.WriteFile(to, []byte(s), 0o600); err != nil {
-			return nil, fmt.Errorf("mutant %q: %w", m.name, err)
+			return nil, fmt.Errorf("%s: %w", m, err)
 		}
-		changed[path] = to
+		written[path] = to
 	}
-	if len(changed) == 0 {
-		return nil, fmt.Errorf("mutant %q changes nothing", m.name)
-	}
-	return changed, nil
-}
-
-// moduleRoot returns the folder of go.mod, from the working folder up.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find go.mod: %w", err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", errors.New("find go.mod: not in a module")
-		}
-		dir = up
-	}
+	return written, nil
 }

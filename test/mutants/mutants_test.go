@@ -1,17 +1,12 @@
-package main
+package mutants
 
-import (
-	"go/parser"
-	"go/token"
-	"strings"
-	"testing"
-)
+import "testing"
 
-// Running them takes minutes (make mutants). That each still applies to the
-// code as it is costs nothing.
+// Running them takes minutes (make mutants). That each still finds its place in the
+// code costs nothing.
 func TestEveryMutantApplies(t *testing.T) {
 	t.Parallel()
-	root, err := moduleRoot()
+	root, err := moduleRoot(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,18 +16,8 @@ func TestEveryMutantApplies(t *testing.T) {
 			t.Errorf("mutant %q is incomplete, or there twice", m.name)
 		}
 		names[m.name] = true
-		changed, err := m.apply(root, t.TempDir())
-		if err != nil {
+		if _, err := m.apply(root, t.TempDir()); err != nil {
 			t.Error(err)
-			continue
-		}
-		for was, is := range changed {
-			if !strings.HasSuffix(was, ".go") {
-				continue
-			}
-			if _, err := parser.ParseFile(token.NewFileSet(), is, nil, 0); err != nil {
-				t.Errorf("mutant %q is no Go: %v", m.name, err)
-			}
 		}
 	}
 	if len(names) < 20 {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
@@ -88,6 +89,9 @@ func TestDeadDestinationBurnsNoAttemptsAndHurtsNobody(t *testing.T) {
 			id := w.fault(fault)
 			r := w.start(w.pool, func(c *relay.Config) {
 				c.MaxAttempts = 2
+				if fault.Kind == awsfake.LoseResponse {
+					c.SendTimeout = time.Second
+				}
 			})
 			var events []outbox.Event
 			for i := range 300 {

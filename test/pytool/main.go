@@ -1,10 +1,10 @@
-// Command pytool runs a program of one of the Python tools, and installs the
-// tool before the first time:
+// Command pytool runs a program of one of the project's Python tools, and installs
+// the tool first where it is not installed yet:
 //
 //	go run ./test/pytool sam sam build
 //	go run ./test/pytool checkov checkov --version
 //
-// The tools are those of package requirements.
+// The tools are those of package [python].
 package main
 
 import (
@@ -17,8 +17,7 @@ import (
 	"path/filepath"
 	"syscall"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/requirements"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
 func main() {
@@ -38,19 +37,13 @@ func run(ctx context.Context, args []string) error {
 	if len(args) < 2 {
 		return errors.New("usage: pytool TOOL PROGRAM [ARGUMENT ...]")
 	}
-	list, err := requirements.Of(args[0])
-	if err != nil {
-		return err
-	}
-	bin, err := venv.Install(ctx, venv.Config{
-		Name: args[0], Requirements: list, PythonVersion: requirements.PythonVersion, Progress: os.Stderr,
-	})
+	bin, err := python.InstallTool(ctx, args[0], os.Stderr)
 	if err != nil {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, args[1]), args[2:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	// The programs find each other, and report nothing.
+	// The tool's programs find each other on PATH, and send no telemetry.
 	cmd.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "SAM_CLI_TELEMETRY=0")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	return cmd.Run()

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Fault is what happens at a step.
+// Fault is what a plan does at its step.
 type Fault string
 
 const (
@@ -24,9 +24,9 @@ const (
 	Kill Fault = "kill"
 	// Fail lets the call fail at once.
 	Fail Fault = "error"
-	// Lose lets the call wait for an answer until its time is over.
+	// Lose lets the call wait, without an answer, until its time is over.
 	Lose Fault = "lost_answer"
-	// Freeze stops the process with SIGSTOP. Whoever started it lets it go on.
+	// Freeze stops the process with SIGSTOP until its parent sends SIGCONT.
 	Freeze Fault = "freeze"
 )
 
@@ -36,38 +36,41 @@ func Faults() []Fault { return []Fault{Kill, Fail, Lose, Freeze} }
 // ErrInjected is the error of a call that [Fail] hit.
 var ErrInjected = errors.New("injected by a failpoint")
 
-// Plan does one fault at one step. It is a [Hook].
+// Plan is a [Hook] that does one fault at one step, and records in a folder what it
+// did and which outcomes the relay saw as unknown. A plan without step and fault does
+// nothing and records the outcomes only.
 type Plan struct {
 	Step  Step  `json:"step"`
 	Fault Fault `json:"fault"`
-	// Nth is at each how-many-th passing of the step it happens, counted in each
-	// process. Defaults to each.
+	// Nth makes the fault happen at every nth time that a process passes the step.
+	// Defaults to 1, each time.
 	Nth int `json:"nth,omitempty"`
-	// Times is how often it happens in all, in whatever process that shares
-	// the folder. Defaults to once.
+	// Times is how often the fault happens in all processes that share Ledger.
+	// Defaults to 1.
 	Times int `json:"times,omitempty"`
-	// Ledger is the folder where each time is told of. Required.
+	// Ledger is the folder of the records. Required.
 	Ledger string `json:"ledger"`
 
 	mu     sync.Mutex
 	passed int
-	// Tests stop the process by other means.
+	// signal replaces the signal to this process in tests.
 	signal func(syscall.Signal)
 }
 
-// Hit tells of a time that a plan did its fault.
+// Hit is the record of one fault: when it was done, and in which process.
 type Hit struct {
 	At  time.Time `json:"at"`
 	PID int       `json:"pid"`
 }
 
-// Unanswered tells of messages whose outcome a relay saw as unknown.
+// Unanswered is the record of one call: the messages whose outcome the relay saw as
+// unknown, and when.
 type Unanswered struct {
 	At               time.Time `json:"at"`
 	DeduplicationIDs []string  `json:"deduplication_ids"`
 }
 
-// unansweredFile is in the folder of a plan: one line of JSON for each call.
+// unansweredFile is the file in the folder of a plan that has one [Unanswered] a line.
 const unansweredFile = "unanswered.jsonl"
 
 // UnmarshalText reads a plan from JSON and names every fault of it.
@@ -79,12 +82,14 @@ func (p *Plan) UnmarshalText(text []byte) error {
 	return p.validate()
 }
 
+// validate names everything that is wrong with the plan.
 func (p *Plan) validate() error {
 	var faults []error
-	if !p.Step.known() {
+	none := p.Step == "" && p.Fault == ""
+	if !none && !p.Step.known() {
 		faults = append(faults, fmt.Errorf("failpoint: step: there is no %q", p.Step))
 	}
-	if !slices.Contains(Faults(), p.Fault) {
+	if !none && !slices.Contains(Faults(), p.Fault) {
 		faults = append(faults, fmt.Errorf("failpoint: fault: there is no %q", p.Fault))
 	}
 	if !p.Step.IsCall() && (p.Fault == Fail || p.Fault == Lose) {
@@ -136,7 +141,7 @@ func (p *Plan) Unknown(ids []string) {
 	_ = f.Close()
 }
 
-// due counts a passing.
+// due counts that the step was passed and reports whether the fault may happen now.
 func (p *Plan) due() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -144,7 +149,8 @@ func (p *Plan) due() bool {
 	return p.passed%max(1, p.Nth) == 0
 }
 
-// claim takes one of the times that are left and tells of it.
+// claim takes one of the Times that no process has taken, by making its record, and
+// returns false when all are taken.
 func (p *Plan) claim() (bool, error) {
 	for n := range max(1, p.Times) {
 		name := filepath.Join(p.Ledger, fmt.Sprintf("%d.json", n))
@@ -161,19 +167,19 @@ func (p *Plan) claim() (bool, error) {
 	return false, nil
 }
 
-// send stops this process, all its goroutines included.
+// send sends the signal to this process. It does not return from SIGKILL.
 func (p *Plan) send(s syscall.Signal) {
 	if p.signal != nil {
 		p.signal(s)
 		return
 	}
-	_ = syscall.Kill(os.Getpid(), s) // It always may.
+	_ = syscall.Kill(os.Getpid(), s) // A process may always signal itself.
 	if s == syscall.SIGKILL {
 		select {}
 	}
 }
 
-// Hits returns what plans told of in the folder, in order.
+// Hits returns the faults recorded in the folder, in order.
 func Hits(ledger string) ([]Hit, error) {
 	var hits []Hit
 	for n := 0; ; n++ {
@@ -186,7 +192,7 @@ func Hits(ledger string) ([]Hit, error) {
 		}
 		var h Hit
 		if len(text) == 0 {
-			return hits, nil // It is being written.
+			return hits, nil // The record is still being written.
 		}
 		if err := json.Unmarshal(text, &h); err != nil {
 			return nil, fmt.Errorf("failpoint: %w", err)
@@ -195,7 +201,8 @@ func Hits(ledger string) ([]Hit, error) {
 	}
 }
 
-// AllUnanswered returns what relays told of in the folder, in order.
+// AllUnanswered returns the calls recorded in the folder whose outcome was unknown, in
+// order.
 func AllUnanswered(ledger string) ([]Unanswered, error) {
 	f, err := os.Open(filepath.Join(ledger, unansweredFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -204,7 +211,7 @@ func AllUnanswered(ledger string) ([]Unanswered, error) {
 	if err != nil {
 		return nil, fmt.Errorf("failpoint: %w", err)
 	}
-	defer f.Close() //nolint:errcheck // It was only read.
+	defer f.Close() //nolint:errcheck // The file was only read.
 	var all []Unanswered
 	for d := json.NewDecoder(f); ; {
 		var u Unanswered

@@ -21,7 +21,7 @@ type Proxy struct {
 	pairs   map[*pair]bool
 	refuse  bool
 	delay   time.Duration
-	stalled chan struct{} // closed when data may flow again; nil while it may
+	stalled chan struct{} // closed at the end of a stall; nil when there is none
 	closed  bool
 	running sync.WaitGroup
 }
@@ -61,7 +61,7 @@ func (p *Proxy) Delay(d time.Duration) {
 }
 
 // Stall stops all data, also of new connections, without closing anything,
-// until it is called with false. What waited then arrives late.
+// until it is called with false. The data that waited is then passed on.
 func (p *Proxy) Stall(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -74,16 +74,16 @@ func (p *Proxy) Stall(on bool) {
 	}
 }
 
-// Cut closes the connections of now and returns how many there were.
+// Cut closes the current connections and returns how many there were.
 func (p *Proxy) Cut() int { return p.end(func(*net.TCPConn) {}) }
 
-// Reset ends the connections of now with a TCP reset, which throws away what is
+// Reset ends the current connections with a TCP reset, which discards data that is
 // under way, and returns how many there were.
 func (p *Proxy) Reset() int {
 	return p.end(func(c *net.TCPConn) { _ = c.SetLinger(0) }) // It fails on a closed connection only.
 }
 
-// end closes all pairs, each side after prepare.
+// end closes both sides of all pairs, after prepare was called with each.
 func (p *Proxy) end(prepare func(*net.TCPConn)) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -168,13 +168,13 @@ func (p *Proxy) pipe(from, to net.Conn) {
 			if !errors.Is(err, io.EOF) {
 				_ = from.Close() // It may be closed already.
 			}
-			_ = to.Close() // Nor does it matter here.
+			_ = to.Close() // It may be closed already.
 			return
 		}
 	}
 }
 
-// hold waits as long as the faults of now say.
+// hold waits for the current delay and for the end of a stall.
 func (p *Proxy) hold() {
 	p.mu.Lock()
 	delay, stalled := p.delay, p.stalled

@@ -12,18 +12,17 @@ import (
 
 // Config sets how a history is judged. The zero value is the strict judge.
 type Config struct {
-	// ReadAhead is how long a relay may hold an event between reading it and
-	// its acceptance: a row that committed late is only expected before a
-	// greater id when it had been visible for longer. Negative means 0.
-	// Defaults to 1 s.
+	// ReadAhead is how long a relay may keep an event in memory between reading it and
+	// its acceptance: a row that committed late must precede a greater id only when
+	// the row had been visible for longer than that. Negative means 0. Defaults to 1 s.
 	ReadAhead time.Duration
-	// InFlight is how long after a cause of a whole relay a request that was
-	// under way may still be accepted. Defaults to 2 s.
+	// InFlight is how long after a [Cause] without Events the broker may still accept a
+	// request that was under way. Defaults to 2 s.
 	InFlight time.Duration
-	// WithoutFinal judges a history that was not told the state of the rows:
-	// then every committed event must have been accepted.
+	// WithoutFinal judges a history in which no final state was recorded: every
+	// committed event must then have been accepted. Defaults to false.
 	WithoutFinal bool
-	// Witnesses is how many witnesses of each kind are kept. Defaults to 5.
+	// Witnesses bounds the witnesses that are kept of each kind. Defaults to 5.
 	Witnesses int
 }
 
@@ -33,8 +32,8 @@ const (
 	defaultWitnesses = 5
 )
 
-// Check judges what was recorded so far as a finished history. It takes some
-// seconds for a million events and holds recording up meanwhile.
+// Check judges what was recorded so far as a finished history. It takes some seconds
+// for a million events, and calls that record wait for it.
 func (r *Recorder) Check(c Config) *Verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -87,19 +86,22 @@ func order(sends []send) []int32 {
 	return by
 }
 
+// judge is one judgement of a recorder's history, made in one pass for each rule.
 type judge struct {
 	*Recorder
 	config  Config
 	verdict *Verdict
 	bySend  []int32
-	// firstSend is the first unsuppressed send of each event, plus one;
-	// latestFirst that of its latest generation.
+	// firstSend has, by event, one plus the index of its first unsuppressed send, and 0
+	// when there is none; latestFirst the same of the send's latest generation.
 	firstSend   []int32
 	latestFirst []int32
-	// own counts the causes of single events, sent the sends of those events.
+	// own counts, by event, the causes of that event alone; sent counts the sends of
+	// events that have such a cause.
 	sent, own map[int32]int
 }
 
+// fail records a violation, and its witness while there are few of the kind.
 func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
 	j.verdict.Violations[kind]++
 	if j.verdict.Violations[kind] <= j.config.Witnesses {
@@ -107,7 +109,7 @@ func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
 	}
 }
 
-// recording judges the recording itself.
+// recording finds contradictions in the recording itself.
 func (j *judge) recording() {
 	for _, m := range j.malformed {
 		j.fail(Malformed, m)
@@ -134,7 +136,8 @@ func (j *judge) recording() {
 	}
 }
 
-// origins settles what was in doubt and finds rows that should not exist.
+// origins decides by the final states whether events in doubt were committed, and finds
+// rows that should not exist.
 func (j *judge) origins() {
 	for i := range j.events {
 		e := &j.events[i]
@@ -150,11 +153,13 @@ func (j *judge) origins() {
 	}
 }
 
-// written says whether the event was committed as far as can be known.
+// written reports whether the event was committed. An event in doubt was when its row
+// exists.
 func (j *judge) written(e *event) bool {
 	return e.origin == committed || e.origin == inDoubt && e.state != Absent
 }
 
+// String returns the words for the origin in a witness.
 func (o origin) String() string {
 	switch o {
 	case unwritten:
@@ -169,11 +174,12 @@ func (o origin) String() string {
 	return "invalid"
 }
 
+// groupKey is a group id at a destination, both as indices of words.
 type groupKey struct {
 	destination, word int32
 }
 
-// perSend judges each acceptance by itself and finds the first of each event.
+// perSend judges each acceptance by itself, and finds the first one of each event.
 func (j *judge) perSend() {
 	owner := map[groupKey]int32{}
 	groups := map[int32]int32{}
@@ -221,7 +227,7 @@ func (j *judge) perSend() {
 	}
 }
 
-// precedes says whether a was accepted before b, both of one event.
+// precedes reports whether a was accepted before b. Both are sends of one event.
 func (j *judge) precedes(a, b *send) bool {
 	if a.group == b.group && a.numbered() && b.numbered() {
 		return a.compareSequence(b) < 0
@@ -229,12 +235,14 @@ func (j *judge) precedes(a, b *send) bool {
 	return a.at < b.at
 }
 
+// numbered reports whether the broker gave the send a sequence number.
 func (s *send) numbered() bool { return s.seqHigh != 0 || s.seqLow != 0 }
 
 func (s *send) compareSequence(o *send) int {
 	return cmp.Or(cmp.Compare(s.seqHigh, o.seqHigh), cmp.Compare(s.seqLow, o.seqLow))
 }
 
+// group finds sends of a lane in different groups, and of different lanes in one group.
 func (j *judge) group(owner map[groupKey]int32, groups map[int32]int32, s *send, e *event) {
 	got := j.words[s.group]
 	if e.group != 0 && e.group != s.group {
@@ -254,7 +262,7 @@ func (j *judge) group(owner map[groupKey]int32, groups map[int32]int32, s *send,
 	}
 }
 
-// perEvent compares what was accepted with where the row ended.
+// perEvent compares the acceptances of each event with its final state.
 func (j *judge) perEvent() {
 	latency := map[string]*hdrhistogram.Histogram{}
 	for i := range j.events {
@@ -289,6 +297,7 @@ func (j *judge) perEvent() {
 	}
 }
 
+// settled does so for one event.
 func (j *judge) settled(i int32, e *event) {
 	accepted := j.latestFirst[i] != 0
 	if j.config.WithoutFinal {

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// duplicates asks for a cause of every send after the first of a generation,
-// and compares the marks with the message ids.
+// duplicates looks for a cause of every send after the first of a generation, and
+// compares the marks on rows with the message ids of their sends.
 func (j *judge) duplicates() {
 	everyone, own := j.sortedCauses()
 	for from := 0; from < len(j.bySend); {
@@ -29,6 +29,7 @@ func (j *judge) duplicates() {
 	}
 }
 
+// sortedCauses returns the causes of all events and those of single events, by time.
 func (j *judge) sortedCauses() (everyone []cause, own map[int32][]cause) {
 	own = map[int32][]cause{}
 	for _, c := range j.causes {
@@ -76,8 +77,8 @@ func (j *judge) chain(e *event, chain []int32, everyone, own []cause) {
 	}
 }
 
-// explained spends a cause for the resend s. The event's own causes come
-// first, since they explain nothing else.
+// explained spends a cause for the resend s, or reports that there is none. The event's
+// own causes come first, since they explain no other event's resend.
 func (j *judge) explained(before, s *send, everyone []cause, own *[]cause, spent map[int]bool) bool {
 	for k, c := range *own {
 		if c.at <= s.at && (c.relay == 0 || before.relay == 0 || c.relay == before.relay) {
@@ -85,8 +86,8 @@ func (j *judge) explained(before, s *send, everyone []cause, own *[]cause, spent
 			return true
 		}
 	}
-	// A relay that ended before the first send was under way cannot have
-	// forgotten it.
+	// A relay that ended before the first send was under way cannot have forgotten that
+	// send.
 	earliest := before.at - int64(j.config.InFlight)
 	start, _ := slices.BinarySearchFunc(everyone, earliest, func(c cause, at int64) int { return cmp.Compare(c.at, at) })
 	for k := start; k < len(everyone) && everyone[k].at <= s.at; k++ {
@@ -99,7 +100,7 @@ func (j *judge) explained(before, s *send, everyone []cause, own *[]cause, spent
 	return false
 }
 
-// mark judges the message id on a row that was sent.
+// mark compares the message id on a row that was sent with those of its sends.
 func (j *judge) mark(e *event, chain []int32) {
 	if e.state != Sent || e.messageID == "" {
 		return

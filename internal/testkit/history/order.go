@@ -11,10 +11,10 @@ import (
 func (j *judge) lanes() {
 	accepted := make([]int32, 0, j.verdict.Accepted)
 	for i := range j.events {
-		// An event that was replayed before it was ever accepted was dead:
-		// its lane went on without it, which the dead letter recorded.
+		// The lane of a dead letter goes on without it. An event that was replayed
+		// before it was ever accepted was a dead letter, and one may have been
+		// accepted without its relay's knowledge.
 		first := j.firstSend[i]
-		// So did that of a dead one which was accepted and nobody knew.
 		if first != 0 && j.sends[first-1].generation == 0 && j.events[i].state != Dead {
 			accepted = append(accepted, int32(i))
 		}
@@ -33,8 +33,8 @@ func (j *judge) lanes() {
 	j.overtaken(accepted)
 }
 
-// overtaken finds blocked events that had to be accepted before an event of
-// their lane that was. Those that were replayed had been dead.
+// overtaken finds blocked events that had to be accepted before an accepted event of
+// their lane. It leaves out replayed events, which were dead letters.
 func (j *judge) overtaken(accepted []int32) {
 	blocked := map[int32][]int32{}
 	for i := range j.events {
@@ -80,9 +80,11 @@ func (j *judge) overtaken(accepted []int32) {
 	}
 }
 
+// first returns the first unsuppressed send of an event, which must have one.
 func (j *judge) first(i int32) *send { return &j.sends[j.firstSend[i]-1] }
 
-// arrange sorts the events of a lane by the broker's order.
+// arrange sorts the events of a lane in the broker's order: by sequence numbers where all
+// have one, else by time.
 func (j *judge) arrange(events []int32) {
 	numbered := !slices.ContainsFunc(events, func(i int32) bool { return !j.first(i).numbered() })
 	slices.SortFunc(events, func(x, y int32) int {
@@ -94,16 +96,16 @@ func (j *judge) arrange(events []int32) {
 	})
 }
 
-// lane walks the acceptances of a lane in the broker's order. For an event
-// that comes after a greater row it looks back for one that it should have
-// preceded, no further than rows or times could make it so. That keeps the
-// walk linear unless late rows are many and far apart.
+// lane walks through the acceptances of a lane in the broker's order. For an event that
+// comes after a greater row it looks back for an event that it should have preceded, no
+// further than rows or times allow for one. The walk is linear unless late rows are many
+// and far apart.
 func (j *judge) lane(events []int32) {
 	if len(events) < 2 {
 		return
 	}
 	j.arrange(events)
-	// rows[k] and times[k] are the greatest of events[:k+1].
+	// rows[k] and times[k] are the greatest row and time of events[:k+1].
 	rows := make([]int64, len(events))
 	times := make([]int64, len(events))
 	for k, i := range events {
@@ -125,12 +127,13 @@ func (j *judge) lane(events []int32) {
 	}
 }
 
-// due says whether a, the smaller row, had to be accepted before b.
+// due reports whether event a, whose row is the smaller, had to be accepted before event
+// b, which was accepted in the given send.
 func (j *judge) due(a, b *event, accepted *send) bool {
 	return a.done <= b.began || a.done+int64(j.config.ReadAhead) < accepted.at
 }
 
-// receipts judges what consumers received.
+// receipts judges what the consumers received.
 func (j *judge) receipts() {
 	keys := slices.SortedFunc(maps.Keys(j.consumers), func(a, b consumerKey) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.destination, b.destination))
@@ -163,6 +166,7 @@ func (j *judge) positions() []int32 {
 	return position
 }
 
+// consumed judges what one consumer received.
 func (j *judge) consumed(key consumerKey, list []receipt, position []int32) {
 	got := make([]bool, len(j.events))
 	latest := make(map[int32]int32, len(j.laneKeys))

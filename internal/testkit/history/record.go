@@ -12,11 +12,11 @@ import (
 // Event is a row that a writer inserted.
 type Event struct {
 	EventID uuid.UUID
-	// Row is the id of the row, which order follows.
+	// Row is the id of the row. The events of a lane are ordered by it.
 	Row  int64
 	Lane outbox.Lane
-	// Group is the group id that every send must carry. When it is empty only
-	// the rule that lanes and groups of a destination match one to one is kept.
+	// Group is the group id that every send must carry. When it is empty, sends are
+	// only checked for that lanes and groups of a destination match one to one.
 	Group string
 	// Sum is the [Sum] of the payload, 0 when the body is not to be compared.
 	Sum uint64
@@ -47,13 +47,13 @@ const (
 	Replay CauseKind = "replay"
 )
 
-// Cause is an injected fault, or an operator's wish.
+// Cause is one reason for which events may be sent again.
 type Cause struct {
 	Kind CauseKind
 	// At is when it happened. Zero is the time of the call.
 	At time.Time
-	// Relay limits the cause to what that relay had sent, for acceptances that
-	// say which relay it was. Empty means any.
+	// Relay limits the cause to events that this relay had sent, where an acceptance
+	// names its relay. Empty means any.
 	Relay string
 	// Events limits the cause to these events. Empty means all.
 	Events []uuid.UUID
@@ -74,10 +74,10 @@ type Acceptance struct {
 	SequenceNumber string
 	// At is when the broker accepted it. Zero is the time of the call.
 	At time.Time
-	// Suppressed: the broker knew the deduplication id and delivers nothing. A
-	// broker that does not tell leaves it false.
+	// Suppressed is whether the broker knew the deduplication id and delivers nothing.
+	// It stays false where the broker does not say so.
 	Suppressed bool
-	// Relay says who sent it, if that is known.
+	// Relay is the relay that sent the message. Empty is unknown.
 	Relay string
 	// Sum is the [Sum] of the body, 0 when it is not to be compared.
 	Sum uint64
@@ -96,8 +96,8 @@ type Receipt struct {
 type State int
 
 const (
-	// Absent: the row is nowhere. It is never recorded: it is what the rows
-	// are that Final was not told of.
+	// Absent: the row is nowhere. It is never recorded, and is the state of every event
+	// for which Final was not called.
 	Absent State = iota
 	// Pending: the row waits to be sent.
 	Pending
@@ -126,7 +126,7 @@ func (s State) String() string {
 	return "invalid"
 }
 
-// Final is the state of a row when everything has come to rest.
+// Final is the state of a row once nothing moves any more.
 type Final struct {
 	EventID uuid.UUID
 	State   State
@@ -136,7 +136,7 @@ type Final struct {
 	Reason string
 }
 
-// Sum is the checksum that tells whether a body is the payload as written. It
+// Sum returns the checksum by which a body is compared with the payload as written. It
 // is the same in every process.
 func Sum(body []byte) uint64 {
 	h := fnv.New64a()

@@ -33,6 +33,7 @@ type Recorder struct {
 	malformed []string
 }
 
+// origin is how the transaction of an event ended.
 type origin uint8
 
 const (
@@ -42,6 +43,8 @@ const (
 	rolledBack
 )
 
+// event is what is known of one event; times are nanoseconds since base, the others
+// indices.
 type event struct {
 	id          uuid.UUID
 	messageID   string
@@ -57,6 +60,7 @@ type event struct {
 // unreadable is the generation of a deduplication id that is not the event's.
 const unreadable = -1
 
+// send is one acceptance.
 type send struct {
 	messageID          string
 	seqHigh, seqLow    uint64
@@ -69,6 +73,7 @@ type send struct {
 	suppressed         bool
 }
 
+// cause is one [Cause] of one event, or of all.
 type cause struct {
 	kind  CauseKind
 	at    int64
@@ -114,8 +119,8 @@ func (r *Recorder) Committed(c Commit, events ...Event) {
 	}
 }
 
-// InDoubt records the events of a transaction whose commit got no answer. They
-// are judged as committed if Final finds them, and as rolled back if not.
+// InDoubt records the events of a transaction whose commit got no answer. They are judged
+// as committed when Final is called for them, and as rolled back otherwise.
 func (r *Recorder) InDoubt(c Commit, events ...Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,7 +134,7 @@ func (r *Recorder) InDoubt(c Commit, events ...Event) {
 	}
 }
 
-// RolledBack records events that must never be seen.
+// RolledBack records the events of a transaction that was rolled back.
 func (r *Recorder) RolledBack(events ...Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -186,16 +191,16 @@ func (r *Recorder) Accepted(a Acceptance) {
 	})
 }
 
-// Consumer declares a consumer that must receive everything that destination
-// accepts. One that receives something is declared by that.
+// Consumer declares a consumer that must receive everything that the destination
+// accepts. A consumer is also declared by its first receipt.
 func (r *Recorder) Consumer(name, destination string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.consumer(name, destination)
 }
 
-// Received records a message that a consumer got. The calls of one consumer
-// are in the order of its receipts within a group.
+// Received records a message that a consumer received. The calls for one consumer must be
+// in the order of its receipts within a group.
 func (r *Recorder) Received(c Receipt) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -203,7 +208,7 @@ func (r *Recorder) Received(c Receipt) {
 	*list = append(*list, receipt{event: r.index(c.EventID), sum: c.Sum})
 }
 
-// Final records where a row ended. The last call for an event counts.
+// Final records the final state of a row. Of several calls for an event the last counts.
 func (r *Recorder) Final(f Final) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -211,6 +216,7 @@ func (r *Recorder) Final(f Final) {
 	e.state, e.messageID, e.reasoned = f.State, f.MessageID, f.Reason != ""
 }
 
+// write records an event of a transaction that ended as o says.
 func (r *Recorder) write(e *Event, o origin, began, done int64) {
 	i := r.index(e.EventID)
 	if r.events[i].origin != unwritten {
@@ -228,6 +234,7 @@ func (r *Recorder) write(e *Event, o origin, began, done int64) {
 	v.began, v.done = began, done
 }
 
+// index returns the index of an event, which is added when it is not there yet.
 func (r *Recorder) index(id uuid.UUID) int32 {
 	i, ok := r.byID[id]
 	if !ok {
@@ -238,6 +245,7 @@ func (r *Recorder) index(id uuid.UUID) int32 {
 	return i
 }
 
+// text returns the index of a word, which is added when it is not there yet.
 func (r *Recorder) text(s string) int32 {
 	i, ok := r.texts[s]
 	if !ok {
@@ -250,6 +258,7 @@ func (r *Recorder) text(s string) int32 {
 	return i
 }
 
+// consumer returns the receipts of a consumer, which is added when it is not there yet.
 func (r *Recorder) consumer(name, destination string) *[]receipt {
 	key := consumerKey{name: name, destination: destination}
 	list, ok := r.consumers[key]
@@ -260,7 +269,8 @@ func (r *Recorder) consumer(name, destination string) *[]receipt {
 	return list
 }
 
-// clock keeps the monotonic reading of times that have one.
+// clock returns the nanoseconds from base to t, by the monotonic clock where t has a
+// reading of it. A zero t is now.
 func (r *Recorder) clock(t time.Time) int64 {
 	if t.IsZero() {
 		return int64(time.Since(r.base))
@@ -268,7 +278,8 @@ func (r *Recorder) clock(t time.Time) int64 {
 	return int64(t.Sub(r.base))
 }
 
-// generation reads <event id> and <event id>#r<n>.
+// generation returns 0 for the deduplication id "<event id>", n for "<event id>#r<n>", and
+// unreadable for any other.
 func generation(id uuid.UUID, dedup string) int32 {
 	rest, ok := strings.CutPrefix(dedup, id.String())
 	if !ok {
@@ -288,7 +299,7 @@ func generation(id uuid.UUID, dedup string) int32 {
 	return int32(n)
 }
 
-// sequence reads a decimal number of up to 128 bits. Anything else is 0, none.
+// sequence reads a decimal number of up to 128 bits. Any other text is 0, no number.
 func sequence(s string) (high, low uint64) {
 	for i := range len(s) {
 		d := s[i]

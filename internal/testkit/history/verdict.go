@@ -9,7 +9,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Kind is a way in which a promise can be broken.
+// Kind is the promise that a violation breaks.
 type Kind string
 
 const (
@@ -53,7 +53,7 @@ type Violation struct {
 	Kind Kind `json:"kind"`
 	// Events are the fewest events that show it.
 	Events []uuid.UUID `json:"events"`
-	// Witness is the story in one line.
+	// Witness says in one line what happened to these events.
 	Witness string `json:"witness"`
 }
 
@@ -68,10 +68,10 @@ type Latency struct {
 	Max   float64 `json:"max_ms"`
 }
 
-// Verdict is what a history proves. It can be printed and encoded as JSON.
+// Verdict is the judgement of a history. It can be printed and encoded as JSON.
 type Verdict struct {
-	// Committed and RolledBack count events as written; events in doubt are in
-	// the one that the final state put them in.
+	// Committed and RolledBack count events as they were written; events in doubt are
+	// counted by their final states.
 	Committed  int `json:"committed"`
 	RolledBack int `json:"rolled_back"`
 	// Accepted counts events that a broker accepted at least once.
@@ -92,7 +92,7 @@ type Verdict struct {
 	// consumer had received before, which FIFO queues may do.
 	Received    int `json:"received"`
 	Redelivered int `json:"redelivered"`
-	// Causes counts what was injected.
+	// Causes counts the recorded causes.
 	Causes map[CauseKind]int `json:"causes"`
 	// Violations counts every broken promise; Witnesses shows the first few of
 	// each kind.
@@ -102,7 +102,7 @@ type Verdict struct {
 	Latency map[string]Latency `json:"latency"`
 }
 
-// OK says that nothing was broken. A history without a committed event proves
+// OK reports that no promise was broken. A history without a committed event proves
 // nothing and is not OK.
 func (v *Verdict) OK() bool {
 	return len(v.Violations) == 0 && v.Committed > 0
@@ -136,6 +136,7 @@ func (v *Verdict) String() string {
 	return b.String()
 }
 
+// sortedKeys returns the keys of a map in order.
 func sortedKeys[K ~string, V any](m map[K]V) []K {
 	keys := make([]K, 0, len(m))
 	for k := range m {
@@ -145,6 +146,7 @@ func sortedKeys[K ~string, V any](m map[K]V) []K {
 	return keys
 }
 
+// stamp returns the text of a time since the recorder's base.
 func stamp(ns int64) string {
 	return time.Duration(ns).Round(time.Microsecond).String()
 }

@@ -9,20 +9,19 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
-	"github.com/serverless-outbox/serverless-outbox/localstack"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
 // ErrUnavailable means that LocalStack cannot be installed on this machine:
 // there is no suitable Python, or its packages cannot be fetched. The error that
 // wraps it says what to install. Callers may go on without LocalStack; any other
 // error is a fault.
-var ErrUnavailable = venv.ErrUnavailable
+var ErrUnavailable = python.ErrUnavailable
 
-// Config says how to run LocalStack. The zero value is usable.
+// Config describes a LocalStack. The zero value is usable.
 type Config struct {
-	// Dir keeps the virtual environment between runs. It is safe to share
-	// between processes. Defaults to serverless-outbox/localstack-<version> in
+	// Dir is the folder of the virtual environment, which is kept between runs.
+	// Processes may share it. Defaults to serverless-outbox/localstack-<version> in
 	// the user's cache folder, out of the repository, so that `sam build` does
 	// not copy it.
 	Dir string
@@ -34,16 +33,16 @@ type Config struct {
 	// StartTimeout bounds the wait until LocalStack answers, after the
 	// installation. Defaults to one minute.
 	StartTimeout time.Duration
-	// Progress receives a line for each step. Defaults to nowhere.
+	// Progress receives a line for each step. Defaults to [io.Discard].
 	Progress io.Writer
-	// Output receives the output of LocalStack. Defaults to nowhere; the last
-	// part of it is in the error when LocalStack does not start.
+	// Output receives the output of LocalStack, whose last part is also in the error
+	// when LocalStack does not start. Defaults to [io.Discard].
 	Output io.Writer
 }
 
 func (c Config) withDefaults() Config {
 	if c.Dir == "" {
-		c.Dir = venv.DefaultDir("localstack-" + localstack.Version)
+		c.Dir = python.DefaultDir("localstack-" + Version)
 	}
 	if len(c.Services) == 0 {
 		c.Services = []string{"sqs", "sns", "sts"}

@@ -16,8 +16,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/venv"
-	"github.com/serverless-outbox/serverless-outbox/localstack"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
 // stopGrace is how long LocalStack may take to end by itself.
@@ -38,9 +37,8 @@ type Server struct {
 // error wraps [ErrUnavailable] when this machine cannot run LocalStack.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
-	bin, err := venv.Install(ctx, venv.Config{
-		Name: "LocalStack " + localstack.Version, Requirements: localstack.Lock,
-		PythonVersion: localstack.PythonVersion, Dir: c.Dir, Progress: c.Progress,
+	bin, err := python.Install(ctx, python.Config{
+		Name: "LocalStack " + Version, Requirements: Lock, Dir: c.Dir, Progress: c.Progress,
 	})
 	if err != nil {
 		return nil, err
@@ -57,7 +55,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	say(c.Progress, "LocalStack %s answers at %s after %.1f s", localstack.Version, s.URL(), time.Since(began).Seconds())
+	say(c.Progress, "LocalStack %s answers at %s after %.1f s", Version, s.URL(), time.Since(began).Seconds())
 	return s, nil
 }
 
@@ -114,7 +112,7 @@ func start(ctx context.Context, c Config, python string) (*Server, error) {
 	return s, nil
 }
 
-// environ is the environment of a LocalStack that listens on loopback only,
+// environ returns the environment of a LocalStack that listens on loopback only,
 // fetches nothing and reports nothing. The hypercorn gateway matters: the
 // default one listens on every address whatever GATEWAY_LISTEN says.
 func environ(c Config, port int, state string) []string {
@@ -181,7 +179,7 @@ func (s *Server) end() error {
 	case <-s.done:
 	case <-grace.C:
 	}
-	// Also after a clean end: what it started may have stayed.
+	// Also after a clean end: children of LocalStack may still run.
 	s.signal(syscall.SIGKILL)
 	<-s.done
 	if err := os.RemoveAll(s.state); err != nil {
@@ -190,7 +188,7 @@ func (s *Server) end() error {
 	return nil
 }
 
-// signal reaches the whole process group. One that has ended is no error.
+// signal sends a signal to the whole process group. A group that has ended is no error.
 func (s *Server) signal(sig syscall.Signal) { _ = syscall.Kill(-s.pid, sig) }
 
 func freePort(ctx context.Context) (int, error) {

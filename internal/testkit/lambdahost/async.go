@@ -10,10 +10,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// InvokeAsync queues an event and returns its request id at once. What happens
-// to it goes to Config.Done: a failed attempt is retried Config.Retries times,
-// a throttled one until Config.MaxEventAge, and then [ErrExpired] is told. When
-// ctx ends, an event that waits is dropped; a running attempt goes on.
+// InvokeAsync queues an event and returns its request id at once. Config.Done is
+// called with each result. A failed attempt is made again up to Config.Retries times;
+// a throttled event is tried until it is older than Config.MaxEventAge, and then
+// dropped with [ErrExpired]. When ctx ends, an event that waits is dropped and a
+// running attempt goes on.
 func (f *Function) InvokeAsync(ctx context.Context, payload []byte) (requestID string, err error) {
 	if err := f.enter(); err != nil {
 		return "", err

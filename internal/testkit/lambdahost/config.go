@@ -28,7 +28,8 @@ type Config struct {
 	// InitTimeout is how long a process may take to its first request for an
 	// invocation. Defaults to 10 s, as in Lambda.
 	InitTimeout time.Duration
-	// Memory is what the function is told it has, in MiB. Defaults to 128.
+	// Memory is the memory size in the function's variables, in MiB. It bounds
+	// nothing. Defaults to 128.
 	Memory int
 	// MaxConcurrency is how many environments there are at most. Defaults to 10.
 	MaxConcurrency int
@@ -52,9 +53,8 @@ type Config struct {
 	// come in order; different environments call concurrently. Defaults to
 	// dropping them.
 	Output func(Line)
-	// Done is told of every attempt that ended and of every event that was
-	// dropped, before the caller of Invoke is. It may be called concurrently.
-	// Defaults to nobody.
+	// Done is called after every attempt that ended and every event that was
+	// dropped, before Invoke returns. Calls may be concurrent. Defaults to none.
 	Done func(Response, error)
 }
 
@@ -62,7 +62,8 @@ type Config struct {
 type Line struct {
 	// Environment numbers the process, from 1.
 	Environment int
-	// RequestID is the invocation that the process had; empty during its start.
+	// RequestID is that of the invocation that the process worked on. It is empty
+	// while the process starts.
 	RequestID string
 	// Stderr tells standard error from standard output.
 	Stderr bool
@@ -89,6 +90,7 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// setDefaults sets the defaults of all fields, and makes Binary an absolute path.
 func (c *Config) setDefaults() error {
 	binary, err := filepath.Abs(c.Binary)
 	if err != nil {
@@ -121,13 +123,14 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
+// setDefault sets a value that is 0.
 func setDefault[T int | time.Duration](v *T, to T) {
 	if *v == 0 {
 		*v = to
 	}
 }
 
-// arn is the function's name as callers and the function itself see it.
+// arn returns the function's ARN.
 func (c *Config) arn() string {
 	return "arn:aws:lambda:" + c.Region + ":000000000000:function:" + c.Name
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // environment is one process and the Runtime API that it talks to. Between
-// acquire and release it belongs to one goroutine.
+// acquire and release one goroutine uses it.
 type environment struct {
 	cfg     *Config
 	id      int
@@ -46,7 +46,8 @@ type invocation struct {
 	id       string
 	payload  []byte
 	deadline time.Time
-	// The answer, guarded by environment.mu: at most one of the two.
+	// response and failure are the answer, at most one of the two; environment.mu
+	// guards them.
 	response []byte
 	failure  *FunctionError
 }
@@ -55,7 +56,8 @@ type invocation struct {
 // SIGTERM (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html).
 const shutdownGrace = 500 * time.Millisecond
 
-// pipeGrace bounds the wait for output that children of a dead process hold open.
+// pipeGrace bounds the wait for the end of a dead process's output, which its children
+// may keep open.
 const pipeGrace = time.Second
 
 func startEnvironment(cfg *Config, id int) (*environment, error) {
@@ -86,7 +88,7 @@ func startEnvironment(cfg *Config, id int) (*environment, error) {
 		stdout.flush()
 		stderr.flush()
 		close(e.exited)
-		_ = e.server.Close() // Nobody is left to talk to.
+		_ = e.server.Close() // Its only client has ended.
 	}()
 	return e, nil
 }
@@ -148,7 +150,8 @@ func (e *environment) invoke(inv *invocation, r *Response) error {
 	return err
 }
 
-// answer returns what the process said to the invocation, if anything.
+// answer puts the process's answer to the invocation into r, or returns the error that
+// it reported or that it gave none.
 func (e *environment) answer(inv *invocation, r *Response) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -26,7 +26,7 @@ type Function struct {
 	pending sync.WaitGroup // invocations and asynchronous events
 }
 
-// Response is what became of an invocation.
+// Response is the result of an invocation.
 type Response struct {
 	// RequestID is the same for all attempts of an asynchronous event.
 	RequestID string
@@ -103,7 +103,8 @@ func (f *Function) attempt(requestID string, payload []byte) (Response, error) {
 	return r, err
 }
 
-// acquire returns the environment that was used last, or a new one.
+// acquire returns the idle environment that was used last, or else a new one, or
+// [ErrThrottled].
 func (f *Function) acquire() (*environment, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -36,10 +36,10 @@ func (t *Transcript) String() string {
 	return t.text.String()
 }
 
-// Writes waits for text, for ten seconds at most, and says whether it was
-// written.
+// Writes waits for text, for a minute at most, and reports whether the function wrote
+// it.
 func (t *Transcript) Writes(text string) bool {
-	late := time.NewTimer(10 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for {
 		t.mu.Lock()

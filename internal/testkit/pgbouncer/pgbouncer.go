@@ -3,9 +3,9 @@
 // Package pgbouncer puts a PgBouncer in transaction mode in front of a
 // PostgreSQL server, for tests of what must work behind a pooler.
 //
-// It belongs to the process that started it and ends with it, however that
-// ends. PgBouncer refuses to run as root; then it runs as the user postgres or
-// else nobody.
+// A PgBouncer belongs to the process that started it and ends with that process, also
+// when it is killed. PgBouncer refuses to run as root. When the process is root, it
+// runs as an unprivileged user of the system: see [process.Unprivileged].
 package pgbouncer
 
 import (
@@ -68,9 +68,10 @@ func Start(ctx context.Context, server string) (*Bouncer, error) {
 // URL returns the address of the database that the server's URL named.
 func (b *Bouncer) URL() string { return b.url }
 
-// Stop ends it and cuts its connections. Calling it again changes nothing.
+// Stop ends the PgBouncer and cuts its connections. Calling it again changes nothing.
 func (b *Bouncer) Stop() error { return b.process.Stop() }
 
+// find returns the path of an installed pgbouncer, or [ErrNotFound].
 func find() (string, error) {
 	for _, name := range []string{"pgbouncer", "/usr/sbin/pgbouncer"} {
 		if bin, err := exec.LookPath(name); err == nil {
@@ -111,7 +112,7 @@ func startOnce(ctx context.Context, bin string, behind *pgx.ConnConfig) (*Bounce
 	return b, nil
 }
 
-// launch writes what PgBouncer reads into home and starts it.
+// launch writes PgBouncer's configuration into home and starts it.
 func launch(bin, home string, acc *process.Account, ini, users string) (*process.Process, error) {
 	log := filepath.Join(home, "log")
 	paths := []string{home}
@@ -131,9 +132,9 @@ func launch(bin, home string, acc *process.Account, ini, users string) (*process
 	})
 }
 
-// config returns pgbouncer.ini. Each test has a database, and so a pool, of
-// its own: pools are small and idle connections are closed soon. lib/pq sends
-// extra_float_digits.
+// config returns the text of pgbouncer.ini. PgBouncer has a pool for each database, and
+// each test has a database of its own: so pools are small, and idle connections are
+// closed soon. The driver lib/pq sends extra_float_digits.
 func config(home string, port int, behind *pgx.ConnConfig) string {
 	auth := "scram-sha-256"
 	if behind.Password == "" {
@@ -159,12 +160,13 @@ log_disconnections = 0
 `, behind.Host, behind.Port, port, auth, filepath.Join(home, "users"))
 }
 
+// userList returns the text of the file with the only user and its password.
 func userList(behind *pgx.ConnConfig) string {
 	quote := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 	return quote(behind.User) + " " + quote(behind.Password) + "\n"
 }
 
-// waitReady returns when a query gets through, it has ended, or ctx is done.
+// waitReady returns when a query gets through, PgBouncer has ended, or ctx is done.
 func (b *Bouncer) waitReady(ctx context.Context, home string) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -194,6 +196,7 @@ func (b *Bouncer) waitReady(ctx context.Context, home string) error {
 	}
 }
 
+// ping makes one query at an address.
 func ping(ctx context.Context, address string) error {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	lockFile     = "lock"
 )
 
-// newCluster makes the directories and runs initdb where there is no cluster yet.
+// newCluster makes the directories, and runs initdb unless there is a cluster already.
 func newCluster(ctx context.Context, cfg Config, bin string, acc *process.Account) (*cluster, error) {
 	c := &cluster{bin: bin, acc: acc}
 	var err error
@@ -41,8 +41,8 @@ func newCluster(ctx context.Context, cfg Config, bin string, acc *process.Accoun
 	return c, nil
 }
 
-// makeHome makes a temporary directory with all that the server needs. The lock
-// in it is held for as long as somebody looks after the directory.
+// makeHome makes a temporary directory with everything that the server needs. It is
+// locked until its supervisor has ended: an unlocked one is a leftover.
 func (c *cluster) makeHome() error {
 	home, err := os.MkdirTemp(c.acc.TempDir(), homePrefix)
 	if err != nil {
@@ -58,7 +58,7 @@ func (c *cluster) makeHome() error {
 	return c.own(c.home, c.data, c.log)
 }
 
-// useDir takes the caller's directory.
+// useDir uses the caller's directory for the data, and makes it when it is missing.
 func (c *cluster) useDir(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -71,7 +71,7 @@ func (c *cluster) useDir(dir string) error {
 	return c.own(c.data, c.log)
 }
 
-// own makes the log and gives the paths to the server's user.
+// own makes the log file and gives it and the paths to the server's user.
 func (c *cluster) own(paths ...string) error {
 	f, err := os.OpenFile(c.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -83,7 +83,8 @@ func (c *cluster) own(paths ...string) error {
 	return c.acc.Chown(paths...)
 }
 
-// initdb makes the cluster, or reads the password of the one that is there.
+// initdb makes the cluster with a new password, or reads the password of the cluster
+// that is already there.
 func (c *cluster) initdb(ctx context.Context) error {
 	kept := filepath.Join(c.data, passwordFile)
 	if _, err := os.Stat(filepath.Join(c.data, "PG_VERSION")); err == nil {
@@ -92,7 +93,7 @@ func (c *cluster) initdb(ctx context.Context) error {
 		return err
 	}
 	c.password = rand.Text()
-	// initdb wants an empty directory, so the file starts beside it.
+	// initdb wants an empty directory, so the password is first written beside it.
 	aside := c.log + ".password"
 	if err := os.WriteFile(aside, []byte(c.password), 0o600); err != nil {
 		return err
@@ -110,6 +111,7 @@ func (c *cluster) initdb(ctx context.Context) error {
 	return os.Rename(aside, kept)
 }
 
+// readPassword reads the superuser's password from a file.
 func (c *cluster) readPassword(path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -119,21 +121,24 @@ func (c *cluster) readPassword(path string) error {
 	return nil
 }
 
-// remove deletes what makeHome made, when no supervisor will.
+// remove deletes what makeHome made. It is for a cluster that no supervisor has
+// taken over.
 func (c *cluster) remove() {
 	if c.home != "" {
 		_ = os.RemoveAll(c.home) // The next start removes what could not be removed now.
 	}
 }
 
-// unlock leaves the lock to the supervisor, or to nobody.
+// unlock closes this process's copy of the lock. The supervisor's copy, if there is
+// one, keeps the directory locked.
 func (c *cluster) unlock() {
 	if c.lock != nil {
-		_ = c.lock.Close() // It was never written to.
+		_ = c.lock.Close() // Nothing was written to the file.
 	}
 }
 
-// signal returns how the server is shut down: cleanly when its cluster is kept.
+// signal returns the signal that shuts the server down: cleanly when its cluster is
+// kept, and at once when it is removed.
 func (c *cluster) signal() string {
 	if c.home == "" {
 		return "INT"

@@ -14,7 +14,7 @@ import (
 )
 
 // Crash makes the server restart as after a crash: one of its processes is
-// killed, so that PostgreSQL ends all of them without mercy, as an immediate
+// killed, so that PostgreSQL ends all of them at once, as an immediate
 // shutdown does, and starts again on the same data and port. Every connection is
 // cut, open transactions are gone, and what was committed is recovered from the
 // log. It returns when the server takes connections again, or when ctx ends.
@@ -24,18 +24,18 @@ func (s *Server) Crash(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("crash postgres: %w", err)
 	}
-	// Its end tells that the server has noticed.
+	// The end of this connection shows that the server has noticed.
 	witness, err := pgx.Connect(ctx, s.url)
 	if err != nil {
 		return errors.Join(fmt.Errorf("crash postgres: %w", err), victim.Close(ctx))
 	}
 	err = syscall.Kill(int(victim.PgConn().PID()), syscall.SIGKILL)
-	_ = victim.Close(ctx) // It cannot say goodbye to a process that is gone.
+	_ = victim.Close(ctx) // The process at the other end is gone.
 	if err != nil {
 		return errors.Join(fmt.Errorf("crash postgres: %w", err), witness.Close(ctx))
 	}
 	err = waitCut(ctx, witness.PgConn().Conn())
-	_ = witness.Close(ctx) // Nor here.
+	_ = witness.Close(ctx) // Here too.
 	if err != nil {
 		return fmt.Errorf("crash postgres: %w", err)
 	}
@@ -49,7 +49,7 @@ func waitCut(ctx context.Context, conn net.Conn) error {
 	buffer := make([]byte, 1024)
 	for {
 		if _, err := conn.Read(buffer); err != nil {
-			return context.Cause(ctx) // The server's last words, if any, were read before.
+			return context.Cause(ctx) // What the server still sent was read before.
 		}
 	}
 }

@@ -9,6 +9,6 @@
 // the process holds, so the end of the process, kill -9 included, is the end of
 // the pipe and then of the server.
 //
-// PostgreSQL refuses to run as root. When the process is root, the server runs
-// as the user postgres or else nobody.
+// PostgreSQL refuses to run as root. When the process is root, the server runs as an
+// unprivileged user of the system: see [process.Unprivileged].
 package pgserver

@@ -16,8 +16,8 @@ import (
 
 const embeddedVersion = embeddedpostgres.V18
 
-// embeddedBin returns the programs of the embedded server, fetching them when
-// they are not in the cache yet. One process fetches; others wait for it.
+// embeddedBin returns the folder of the embedded server's programs, and fetches them
+// when they are not in the cache yet. One process fetches, the others wait.
 func embeddedBin(ctx context.Context) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -52,8 +52,8 @@ func embeddedBin(ctx context.Context) (string, error) {
 }
 
 // fetch downloads the archive from Maven Central and unpacks it to root. The
-// library does so only on its way to a server of its own, which is stopped
-// again; as root that one cannot start, and the programs are all we want of it.
+// library does so only while it starts a server, which is stopped again. As root that
+// server cannot start, which does not matter: only its programs are needed.
 func fetch(ctx context.Context, cache, root string) error {
 	port, err := freePort(ctx)
 	if err != nil {
@@ -82,8 +82,8 @@ func fetch(ctx context.Context, cache, root string) error {
 	return errors.Join(stopErr, removeErr)
 }
 
-// cacheDir returns a directory that the server's user can read: root's own is
-// closed to everybody else.
+// cacheDir returns the folder of the cache, one that the server's user can read: the
+// home of root is closed to other users.
 func cacheDir() (string, error) {
 	if os.Geteuid() == 0 {
 		return "/var/cache/serverless-outbox", nil

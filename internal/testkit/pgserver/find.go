@@ -15,17 +15,17 @@ import (
 	"strconv"
 )
 
-// oldest is the oldest major version that is used when it is found.
+// oldest is the oldest major version that is used. Older ones are passed over.
 const oldest = 15
 
 // NotFoundError means that no PostgreSQL is installed and that none could be
 // fetched. Its text says how to install one.
 type NotFoundError struct {
-	// Fetch is why the embedded server could not be had.
+	// Fetch is why the embedded server could not be fetched.
 	Fetch error
 }
 
-// Error says what to do.
+// Error implements error. The text says how to install a PostgreSQL.
 func (e *NotFoundError) Error() string {
 	install := "apt-get install postgresql (Debian, Ubuntu) or dnf install postgresql-server (Fedora)"
 	if runtime.GOOS == "darwin" {
@@ -35,10 +35,10 @@ func (e *NotFoundError) Error() string {
 		"run %s, or point DATABASE_URL at a running server", oldest, e.Fetch, install)
 }
 
-// Unwrap returns why the embedded server could not be had.
+// Unwrap returns why the embedded server could not be fetched.
 func (e *NotFoundError) Unwrap() error { return e.Fetch }
 
-// findBin returns the directory of initdb and postgres.
+// findBin returns the folder with initdb and postgres that the configuration asks for.
 func findBin(ctx context.Context, cfg Config) (string, error) {
 	if cfg.BinDir != "" {
 		if _, err := version(ctx, cfg.BinDir); err != nil {
@@ -68,7 +68,8 @@ func findBin(ctx context.Context, cfg Config) (string, error) {
 	return bin, nil
 }
 
-// candidates lists where packages put the server programs, PATH last.
+// candidates returns the folders in which packages install the server's programs,
+// those of PATH last.
 func candidates() []string {
 	var dirs []string
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin"} {
@@ -83,7 +84,7 @@ func candidates() []string {
 	return dirs
 }
 
-// newest returns the directory with the newest server, the first of equals.
+// newest returns the folder with the newest server, of equals the first, or nothing.
 func newest(ctx context.Context, dirs []string) string {
 	type server struct {
 		dir   string
@@ -104,8 +105,8 @@ func newest(ctx context.Context, dirs []string) string {
 
 var versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
-// version returns the major version of the server in dir, which must have
-// initdb too.
+// version returns the major version of the server in a folder, which must have initdb
+// as well.
 func version(ctx context.Context, dir string) (int, error) {
 	if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
 		return 0, err

@@ -14,8 +14,8 @@ import (
 )
 
 // lockNew makes a file and locks it. The lock lasts until every process that
-// inherited the file has closed it. The file gets its name once it is locked,
-// so that nobody takes the directory for a leftover in between.
+// inherited the file has closed it. The file gets its name once it is locked, so
+// that no process takes the directory for a leftover in between.
 func lockNew(path string) (*os.File, error) {
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
@@ -30,6 +30,7 @@ func lockNew(path string) (*os.File, error) {
 	return f, nil
 }
 
+// flock locks a file, and tries again when a signal interrupts it.
 func flock(f *os.File, how int) error {
 	for {
 		//nolint:gosec // A descriptor fits.
@@ -43,8 +44,8 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// removeLeftovers ends and removes servers whose supervisor was killed: nobody
-// holds the lock of their directory. What it cannot remove it leaves.
+// removeLeftovers stops servers whose supervisor was killed, and removes their
+// directories: those that no process has locked. It leaves what it cannot remove.
 func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
 	homes, err := filepath.Glob(filepath.Join(acc.TempDir(), homePrefix+"*"))
 	if err != nil {
@@ -55,6 +56,7 @@ func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
 	}
 }
 
+// removeLeftover does so for one directory.
 func removeLeftover(ctx context.Context, home, bin string, acc *process.Account) {
 	f, err := os.OpenFile(filepath.Join(home, lockFile), os.O_RDWR, 0)
 	if err != nil {

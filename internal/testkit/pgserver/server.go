@@ -23,8 +23,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-// Config says which server to start and how. The zero value is a throw-away
-// server for tests.
+// Config describes a server. The zero value is a throw-away server for tests.
 type Config struct {
 	// Fsync makes the server as durable as an ordinary one. Without it commits
 	// cost no disk write, and nothing that is measured says anything about a
@@ -33,11 +32,11 @@ type Config struct {
 	// Settings are further configuration parameters, such as wal_level. They
 	// win over the ones of this package. Defaults to none.
 	Settings map[string]string
-	// DataDir holds the cluster. It is created when it is missing or empty, used
+	// DataDir is the folder of the cluster. It is created when it is missing or empty, used
 	// as it is otherwise, and kept. Defaults to a temporary directory that is
 	// removed when the server stops.
 	DataDir string
-	// BinDir holds the programs initdb and postgres. Defaults to the first that
+	// BinDir is the folder of the programs initdb and postgres. Defaults to the first that
 	// is found: $PG_BIN, the newest /usr/lib/postgresql/*/bin, PATH, and at
 	// last the embedded server.
 	BinDir string
@@ -100,7 +99,7 @@ func (s *Server) URL() string { return s.url }
 // changes nothing.
 func (s *Server) Stop() error { return s.super.Stop() }
 
-// cluster is a data directory, ready to be served.
+// cluster is a data directory with which a server can be started.
 type cluster struct {
 	bin      string
 	acc      *process.Account
@@ -139,7 +138,7 @@ func (c *cluster) start(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// arguments returns the command line of the server.
+// arguments returns the arguments of the server program.
 func (c *cluster) arguments(port int, cfg Config) []string {
 	settings := map[string]string{
 		"listen_addresses":          "127.0.0.1",

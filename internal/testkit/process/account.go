@@ -11,15 +11,16 @@ import (
 	"syscall"
 )
 
-// Account is the user that a server runs as: nil for the one we are.
+// Account is the user that a server runs as. Nil is the user of this process.
 type Account struct {
 	uid, gid int
 }
 
-// Unprivileged returns an unprivileged user when we are root.
+// Unprivileged returns an unprivileged account when this process runs as root, and
+// nil when it does not.
 func Unprivileged() (*Account, error) {
 	if os.Geteuid() != 0 {
-		return nil, nil //nolint:nilnil // No account to change to is an answer.
+		return nil, nil //nolint:nilnil // Nil is an account.
 	}
 	for _, name := range []string{"postgres", "nobody"} {
 		u, err := user.Lookup(name)
@@ -39,7 +40,7 @@ func Unprivileged() (*Account, error) {
 	return nil, fmt.Errorf("the server does not run as root, and there is neither a user postgres nor a user nobody")
 }
 
-// Attr makes a command run as the account.
+// Attr returns the attributes that make a command run as the account.
 func (a *Account) Attr() *syscall.SysProcAttr {
 	if a == nil {
 		return &syscall.SysProcAttr{}
@@ -61,7 +62,8 @@ func (a *Account) Chown(paths ...string) error {
 	return nil
 }
 
-// TempDir returns where temporary directories go: one that the account reaches.
+// TempDir returns the folder for temporary directories: one that the account can
+// reach.
 func (a *Account) TempDir() string {
 	dir := os.TempDir()
 	if a != nil && !reachable(dir) {
@@ -70,7 +72,7 @@ func (a *Account) TempDir() string {
 	return dir
 }
 
-// reachable reports whether everybody may pass through all of path.
+// reachable reports whether every user may pass through all folders of path.
 func reachable(path string) bool {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package process runs servers that belong to the process that started them:
-// they end with it, however it ends.
+// Package process runs servers that belong to this process: they end when it ends,
+// also when it is killed.
 package process
 
 import (
@@ -18,36 +18,39 @@ import (
 //go:embed supervise.sh
 var superviseScript string
 
-// Config says what to run.
+// Config describes a server.
 type Config struct {
 	// Args are the program and its arguments.
 	Args []string
-	// Account is who runs it, nil for the user that we are.
+	// Account is the user that the server runs as, nil for that of this process.
 	Account *Account
-	// Log is the file that its output is added to.
+	// Log is the file to which the server's output is appended.
 	Log string
-	// Signal ends it, such as "TERM".
+	// Signal is the signal that ends the server, such as "TERM".
 	Signal string
-	// Remove is a directory that is removed after its end. Defaults to none.
+	// Remove is a directory that is removed after the server's end. Defaults to none.
 	Remove string
-	// Lock is a file that is kept open until then. Defaults to none.
+	// Lock is a file that stays open until that directory is removed. Defaults to
+	// none.
 	Lock *os.File
 }
 
-// Process is a shell that supervises a server and outlives this process by the
-// time it takes to stop it. Its methods may be called concurrently.
+// Process is a running server and the shell that supervises it. The shell outlives
+// this process by the time that it takes to stop the server. The methods may be
+// called concurrently.
 type Process struct {
 	name string
-	hold *os.File // its end is the end of the server
+	hold *os.File // a pipe: when it is closed, the shell stops the server
 	done chan struct{}
 	once sync.Once
 }
 
-// stopTimeout is far above what a shutdown takes: an immediate one of
-// PostgreSQL kills what is left after five seconds.
+// stopTimeout bounds the wait for a server's end. It is far above what a shutdown
+// takes: an immediate one of PostgreSQL kills after five seconds what still runs.
 const stopTimeout = 30 * time.Second
 
-// Start starts the server.
+// Start starts the server and its supervisor. It does not wait until the server
+// answers.
 func Start(c Config) (*Process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -62,7 +65,7 @@ func Start(c Config) (*Process, error) {
 	cmd.Dir = "/"
 	cmd.ExtraFiles = []*os.File{r, lock}
 	cmd.SysProcAttr = c.Account.Attr()
-	// Out of the terminal's process group: its interrupt reaches only us.
+	// A process group of its own: the terminal's interrupt reaches this process only.
 	cmd.SysProcAttr.Setpgid = true
 	if err := cmd.Start(); err != nil {
 		return nil, errors.Join(err, r.Close(), w.Close())
@@ -73,7 +76,7 @@ func Start(c Config) (*Process, error) {
 	p := &Process{name: filepath.Base(c.Args[0]), hold: w, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
-		_ = cmd.Wait() // The exit code of a server that was told to end says nothing.
+		_ = cmd.Wait() // The exit code of a server that was stopped says nothing.
 	}()
 	return p, nil
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// Options say how the template is read.
+// Options are the parts of a stack that the template does not fix.
 type Options struct {
 	// StackName is the value of AWS::StackName, and so the beginning of all
 	// names. Defaults to "outbox".
@@ -33,7 +33,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Outputs are what Apply created or found.
+// Outputs are the resources that Apply created or found.
 type Outputs struct {
 	// Resources holds the created resources by logical id.
 	Resources map[string]Created
@@ -44,7 +44,7 @@ type Outputs struct {
 	resolver *resolver
 }
 
-// Created is a resource that exists now.
+// Created is a resource that exists after Apply.
 type Created struct {
 	Type string
 	// ARN is empty for a queue policy, which has none.
@@ -56,9 +56,9 @@ type Created struct {
 // relayFunction is the logical id of the relay in the template.
 const relayFunction = "RelayFunction"
 
-// left reports whether a type is deliberately left to CloudFormation: compute,
-// roles, logs and alarms mean nothing to SNS and SQS.
-func left(kind string) bool {
+// skipped reports whether resources of a type are not created: compute, roles, logs and
+// alarms mean nothing to SNS and SQS.
+func skipped(kind string) bool {
 	switch kind {
 	case "AWS::Serverless::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
 		"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::S3::Bucket", "AWS::S3::BucketPolicy":
@@ -68,9 +68,9 @@ func left(kind string) bool {
 }
 
 // Apply creates the messaging resources of the template in the order of their
-// dependencies. Doing it again changes nothing, except that attributes of
-// queues follow the template. A resource type or property that it does not know
-// is an error that names it, and nothing is created then.
+// dependencies. A second call changes nothing, except that attributes of queues follow
+// the template. A resource type or property that Apply does not know is an error that
+// names it, and nothing is created then.
 func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs, error) {
 	t, err := Load(path)
 	if err != nil {
@@ -160,7 +160,7 @@ func plan(t *Template, r *resolver) ([]string, error) {
 	var faults []error
 	wanted := map[string]bool{}
 	for id, resource := range t.Resources {
-		if left(resource.Type) {
+		if skipped(resource.Type) {
 			continue
 		}
 		if err := known(resource); err != nil {

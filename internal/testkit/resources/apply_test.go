@@ -353,7 +353,7 @@ func queueAttributes(t *testing.T, cfg aws.Config, url string) map[string]string
 // receive returns the body of the next message.
 func receive(t *testing.T, cfg aws.Config, url string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for {
 		out, err := sqs.NewFromConfig(cfg).ReceiveMessage(ctx, &sqs.ReceiveMessageInput{

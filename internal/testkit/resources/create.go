@@ -15,6 +15,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
+// creator creates resources by the APIs of SNS and SQS.
 type creator struct {
 	sns *sns.Client
 	sqs *sqs.Client
@@ -56,7 +57,7 @@ func supported(kind string) (properties, bool) {
 	return properties{}, false
 }
 
-// known refuses a resource that would not be created as the template says.
+// known returns an error for a resource with a property that would have no effect.
 func known(resource Resource) error {
 	p, ok := supported(resource.Type)
 	if !ok {
@@ -71,7 +72,7 @@ func known(resource Resource) error {
 	return errors.Join(faults...)
 }
 
-// create returns the resource and the values of its !Ref and !GetAtt.
+// create creates a resource and returns it with the values of its !Ref and !GetAtt.
 func (c *creator) create(ctx context.Context, r *resolver, resource Resource) (Created, map[string]string, error) {
 	resolved, err := r.resolve(resource.Properties)
 	if err != nil {
@@ -152,7 +153,7 @@ func (c *creator) update(ctx context.Context, name string, attributes map[string
 		return "", err
 	}
 	changeable := maps.Clone(attributes)
-	// It is fixed at creation, and a request that names it is refused.
+	// This attribute is fixed at creation, and a request that names it is refused.
 	delete(changeable, string(sqstypes.QueueAttributeNameFifoQueue))
 	_, err = c.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{QueueUrl: found.QueueUrl, Attributes: changeable})
 	return aws.ToString(found.QueueUrl), err
@@ -176,7 +177,7 @@ func (c *creator) topicPolicy(ctx context.Context, topics, document any) error {
 	})
 }
 
-// eachPolicy sets the document on each of the targets that the property lists.
+// eachPolicy calls set with each target that the property lists and the document.
 func eachPolicy(targets, document any, property string, set func(target, policy string) error) error {
 	list, err := names(targets)
 	if err != nil {
@@ -205,7 +206,7 @@ func (c *creator) subscription(ctx context.Context, values map[string]any, attri
 	return aws.ToString(out.SubscriptionArn), nil
 }
 
-// attribute is a value in the form that the APIs take: a string, or JSON in one.
+// attribute returns a value in the form that the APIs take: a string, or JSON in one.
 func attribute(v any) (string, error) {
 	switch v.(type) {
 	case map[string]any, []any:

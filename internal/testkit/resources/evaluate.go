@@ -45,6 +45,7 @@ func (t *Template) Evaluate(o Options) (map[string]Resource, error) {
 	return evaluated, nil
 }
 
+// there reports whether the condition of a resource holds.
 func (r *resolver) there(resource Resource) (bool, error) {
 	if resource.Condition == "" {
 		return true, nil

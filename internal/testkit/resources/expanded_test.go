@@ -12,6 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/boot"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
 const expandedPath = "testdata/expanded.json"
@@ -38,25 +41,6 @@ func TestTheExpandedTemplateIsOfThisTemplate(t *testing.T) {
 	if expanded.Metadata.TemplateSHA256 != hex.EncodeToString(sum[:]) {
 		t.Error("template.yaml has changed: run make expand-template")
 	}
-}
-
-// relayDefault reads the default of one of the relay's variables, which a test
-// of package boot holds the document to.
-func relayDefault(t *testing.T, name string) time.Duration {
-	t.Helper()
-	document, err := os.ReadFile("../../../docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile("(?m)^\\| `" + name + "` \\| `([^`]+)` \\|").FindSubmatch(document)
-	if found == nil {
-		t.Fatalf("docs/configuration.md has no default of %s", name)
-	}
-	d, err := time.ParseDuration(string(found[1]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d
 }
 
 func number(v any) int {
@@ -147,7 +131,7 @@ func TestSchedulesKeepTheRelaysUpAndLetNothingPileUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	margin, window := relayDefault(t, "OUTBOX_MARGIN"), relayDefault(t, "OUTBOX_JOIN_WINDOW")
+	const margin, window = boot.DefaultMargin, relay.DefaultJoinWindow
 	for _, relays := range []string{"1", "2", "4", "8"} {
 		for _, fault := range scheduleFaults(template, relays, margin, window) {
 			t.Errorf("%s relays: %s", relays, fault)
@@ -173,7 +157,7 @@ func TestSchedulesKeepTheRelaysUpAndLetNothingPileUp(t *testing.T) {
 
 func TestBrokenSchedulesAreFound(t *testing.T) {
 	t.Parallel()
-	margin, window := relayDefault(t, "OUTBOX_MARGIN"), relayDefault(t, "OUTBOX_JOIN_WINDOW")
+	const margin, window = boot.DefaultMargin, relay.DefaultJoinWindow
 	set := func(id string, path ...any) func(*Template) {
 		return func(template *Template) {
 			at := template.Resources[id].Properties

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// noValue is what !Ref AWS::NoValue stands for: the property is not there.
+// noValue is the value of !Ref AWS::NoValue: the property is left out.
 type noValue struct{}
 
 // resolver replaces intrinsic functions by their values.
@@ -21,9 +21,10 @@ type resolver struct {
 	// created holds, by logical id, the value of !Ref under "Ref" and of
 	// !GetAtt under the attribute's name.
 	created map[string]map[string]string
-	// symbolic leaves resources that are not created as ${Name.Attribute}.
+	// symbolic gives resources that are not created the value ${Name.Attribute}.
 	symbolic bool
-	// evaluating are the conditions on the way to the current one.
+	// evaluating holds the conditions that led to the one being evaluated, to find
+	// circles.
 	evaluating []string
 }
 
@@ -335,7 +336,7 @@ func twoStrings(v any) ([2]string, error) {
 	return [2]string{text(list[0]), text(list[1])}, nil
 }
 
-// text is a scalar in the form that CloudFormation gives it.
+// text returns a scalar in the form that CloudFormation gives it.
 func text(v any) string {
 	switch v := v.(type) {
 	case nil:

@@ -18,15 +18,18 @@ type Ends struct {
 	// Overran counts those that the runtime had to kill at their deadline
 	// although nothing had frozen them.
 	Overran int
-	// Fenced counts the events whose settling was refused.
+	// Fenced counts the events whose settlement the database refused, since
+	// another relay had taken over.
 	Fenced int64
 }
 
+// invocations are the counts of a world, guarded by mu.
 type invocations struct {
 	mu sync.Mutex
 	Ends
 }
 
+// ended counts one attempt of the function that ended.
 func (w *World) ended(r lambdahost.Response, err error) {
 	e := &w.ends
 	e.mu.Lock()
@@ -55,6 +58,6 @@ func (w *World) Ends() Ends {
 	return w.ends.Ends
 }
 
-// WillFreeze notes that the invocation is stopped on purpose, so that it may
-// meet its deadline.
+// WillFreeze records that a fault stops the invocation, so that it does not count as
+// overrun when it meets its deadline.
 func (w *World) WillFreeze(requestID string) { w.frozen.Store(requestID, true) }

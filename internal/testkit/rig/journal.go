@@ -14,59 +14,56 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/finals"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// ReadAhead is how long a relay may hold an event that it read before a row
-// with a lower id committed: through the longest fault, a lease and a back-off,
-// since what may have been accepted is sent again before anything else.
+// ReadAhead is how long a relay may keep an event in memory before the broker accepts
+// it: through the longest fault, a lease and a back-off, since an event that may have
+// been accepted is sent again before anything else of its lane. See
+// [history.Config.ReadAhead].
 const ReadAhead = 6 * time.Second
 
 // inFlight is how long after a fault a request that was under way may still be
-// accepted, and slack how far the clocks of a fault and of what it hit may be
-// apart.
+// accepted. slack is the largest difference between the recorded time of a fault and
+// that of the event that it hit.
 const (
 	inFlight = SendTimeout + 400*time.Millisecond
 	slack    = 200 * time.Millisecond
 )
 
-// Effect is what a fault may explain.
+// Effect is which resends a fault explains.
 type Effect int
 
 const (
-	// Harmless: nothing may be sent twice because of it.
+	// Harmless: none, beyond those that the relay itself has recorded a cause for.
 	Harmless Effect = iota
-	// Lossy: an answer of the broker may have been lost.
-	Lossy
-	// Unsettled: the relay may have ended before it marked what was accepted.
+	// Unsettled: the relay may have ended before it marked accepted events as sent.
 	Unsettled
-	// Unmarked: the database may have refused or lost the marks of what was
-	// accepted.
+	// Unmarked: the database may have refused or lost the marks of accepted events.
 	Unmarked
-	// Frozen: Unsettled, and a request that had left may arrive late.
+	// Frozen: as Unsettled, and a request that had left the relay may arrive late.
 	Frozen
 )
 
-// Tamper may change what the checker is told of the n-th acceptance. Tests use
-// it to see that a run can fail.
+// Tamper returns what is recorded in the place of the n-th acceptance, from 0. With
+// it tests falsify a record, which must then be found wrong.
 type Tamper func(n int, a history.Acceptance) []history.Acceptance
 
-// Journal records the history of a run, and the faults with the time that each
-// was in effect. From both it derives, when all has come to rest, which single
-// events each fault may have caused to be sent again: no others are excused.
+// Journal records the history of a run, and the faults with the time that each was in
+// effect. From both it derives, once nothing moves any more, which single events each
+// fault may have caused to be sent again. No other resend is excused.
 type Journal struct {
 	*history.Recorder
-	// Watch is told of every acceptance by the broker, in order, when it is not
-	// nil. Set it before anything runs.
+	// Watch is called with every acceptance by the broker, in order, unless it is
+	// nil. It must be set before anything runs.
 	Watch func(history.Acceptance)
 
 	tamper Tamper
 
 	mu           sync.Mutex
-	destinations map[string]string // by topic and queue
+	destinations map[string]string // by the name of the topic or queue
 	calls        int
 	accepted     []acceptance
 	written      map[uuid.UUID]time.Time
@@ -82,7 +79,7 @@ type acceptance struct {
 	Suppressed  bool      `json:"suppressed"`
 }
 
-// fault is what may explain resends.
+// fault is one fault with the time that it was in effect.
 type fault struct {
 	name     string
 	effect   Effect
@@ -100,6 +97,8 @@ func NewJournal(tamper Tamper) *Journal {
 	}
 }
 
+// setDestinations sets the destination of each topic and queue, from their ARNs by
+// destination.
 func (j *Journal) setDestinations(arns map[string]string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -108,7 +107,7 @@ func (j *Journal) setDestinations(arns map[string]string) {
 	}
 }
 
-// wrote notes when events were written, before their commit.
+// wrote records when events were written, before their commit.
 func (j *Journal) wrote(at time.Time, events []history.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -117,16 +116,16 @@ func (j *Journal) wrote(at time.Time, events []history.Event) {
 	}
 }
 
-// onAccepted is told by the fake, in order. What a topic hands to its queues is
-// no send of the relay. A queue that is made again numbers from the start, so
-// the order of the calls counts, not the sequence number.
+// onAccepted records an acceptance. The fake calls it in order. What a topic hands to
+// its queues is no send of the relay, and is left out, as is the sequence number: a
+// queue that is deleted and made again counts from the start.
 func (j *Journal) onAccepted(a awsfake.Accepted) {
 	if a.Source != "client" {
 		return
 	}
 	id, err := uuid.Parse(a.Attributes[outbox.AttributeEventID])
 	if err != nil {
-		id = uuid.Nil // The checker reports an event that nobody wrote.
+		id = uuid.Nil // The checker reports an event that was never written.
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -144,17 +143,18 @@ func (j *Journal) onAccepted(a awsfake.Accepted) {
 	}
 }
 
-// Excuse notes that a fault was in effect from one time to another.
+// Excuse records that a fault was in effect from one time to another.
 func (j *Journal) Excuse(name string, e Effect, from, to time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.faults = append(j.faults, fault{name: name, effect: e, from: from, to: to})
 }
 
-// FirstAcceptance returns how long after a time the broker accepted something,
-// and whether no fault but the one of that time was in effect from a second
-// before it until then. A request of a dead relay that the broker had already
-// read is not one. It returns false when nothing came before until.
+// FirstAcceptance returns how long after a fault the broker first accepted an event,
+// and whether no other fault was in effect from a second before the fault until that
+// acceptance. It leaves out the first 50 ms, in which a broker may accept a request of
+// a dead relay that it had already read. It returns 0 and false when nothing was
+// accepted before until.
 func (j *Journal) FirstAcceptance(after, until time.Time) (took time.Duration, alone bool) {
 	const read = 50 * time.Millisecond
 	j.mu.Lock()
@@ -173,11 +173,11 @@ func (j *Journal) FirstAcceptance(after, until time.Time) (took time.Duration, a
 	return first.Sub(after), faults == 1
 }
 
-// Finish tells the recorder where each row ended, and the causes.
+// Finish records the final state of each row, and the causes that the faults explain.
 func (j *Journal) Finish(ctx context.Context, pool *pgxpool.Pool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	err := finals.Record(ctx, pool, j.Recorder, func(r finals.Row) {
+	err := j.ReadFinals(ctx, pool, func(r history.Row) {
 		if !r.SentAt.IsZero() {
 			j.sent[r.EventID] = r.SentAt
 		}
@@ -195,13 +195,6 @@ func (j *Journal) Finish(ctx context.Context, pool *pgxpool.Pool) error {
 func (j *Journal) causes(f fault) {
 	switch f.effect {
 	case Harmless:
-	case Lossy:
-		// Each acceptance meanwhile may have lost its answer.
-		for _, a := range j.accepted {
-			if !a.At.Before(f.from.Add(-slack)) && !a.At.After(f.to.Add(inFlight)) {
-				j.Cause(history.Cause{Kind: history.UnknownOutcome, At: a.At.Add(1), Events: []uuid.UUID{a.Event}})
-			}
-		}
 	case Unsettled:
 		j.unsettled(f, history.Crash)
 	case Unmarked:
@@ -212,8 +205,8 @@ func (j *Journal) causes(f fault) {
 	}
 }
 
-// unsettled excuses one resend of the events that were accepted and not marked
-// while the fault was in effect.
+// unsettled excuses one resend of each event that was accepted and not marked while
+// the fault was in effect.
 func (j *Journal) unsettled(f fault, kind history.CauseKind) {
 	seen := map[uuid.UUID]bool{}
 	for _, a := range j.accepted {
@@ -230,9 +223,9 @@ func (j *Journal) unsettled(f fault, kind history.CauseKind) {
 	}
 }
 
-// late excuses a request that had left the relay when it froze, and went on
-// when it woke: it carries an event that was written by then and that another
-// relay sent meanwhile.
+// late excuses the request that had left a relay when it froze and arrived when it
+// woke. That request carries events which were written before the freeze, and which
+// another relay has sent since.
 func (j *Journal) late(f fault) {
 	seen := map[uuid.UUID]bool{}
 	for _, a := range j.accepted {
@@ -244,7 +237,7 @@ func (j *Journal) late(f fault) {
 	}
 }
 
-// Trace writes the acceptances and the faults, for reading.
+// Trace writes the faults and the acceptances to out, one JSON object a line.
 func (j *Journal) Trace(out io.Writer) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

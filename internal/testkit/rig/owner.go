@@ -16,8 +16,8 @@ import (
 //go:embed owners.sql
 var ownersSQL string
 
-// Owner returns the running invocation that holds the most shards, or nothing
-// when there is none.
+// Owner returns the request id of the running invocation that owns the most shards,
+// and an empty one when no running invocation owns any.
 func Owner(ctx context.Context, pool *pgxpool.Pool, fn *lambdahost.Function) (string, error) {
 	rows, err := pool.Query(ctx, ownersSQL)
 	if err != nil {

@@ -12,20 +12,29 @@ import (
 	"strings"
 )
 
-// Program is the compiled function.
+// The packages of a relay function, for [Build].
+const (
+	// Deployed is the function as it is deployed.
+	Deployed = "functions/relay"
+	// Tuned is the function with the settings of a [tuning.Tuning], and stopped where a
+	// plan of package failpoint says so.
+	Tuned = "test/failpoints/relay"
+)
+
+// Program is a compiled function.
 type Program struct {
 	// Root is the folder of go.mod, Binary the path of the program.
 	Root, Binary string
 }
 
-// Build compiles the function as it is deployed, for this machine. With tags it
-// is another program, at a path of its own.
-func Build(ctx context.Context, tags ...string) (Program, error) {
+// Build compiles the program in a folder of the module for this machine, with the flags of a
+// deployment. Each folder has a binary of its own in the cache.
+func Build(ctx context.Context, folder string) (Program, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
 		return Program{}, err
 	}
-	p := Program{Root: root, Binary: filepath.Join(root, ".cache", "rig", strings.Join(append([]string{"relay"}, tags...), "-"), "bootstrap")}
+	p := Program{Root: root, Binary: filepath.Join(root, ".cache", "rig", strings.ReplaceAll(folder, "/", "-"), "bootstrap")}
 	if err = os.MkdirAll(filepath.Dir(p.Binary), 0o750); err != nil {
 		return Program{}, err
 	}
@@ -36,12 +45,11 @@ func Build(ctx context.Context, tags ...string) (Program, error) {
 	}
 	defer os.RemoveAll(aside) //nolint:errcheck // What is left is in the cache.
 	built := filepath.Join(aside, "bootstrap")
-	all := strings.Join(append([]string{"lambda.norpc"}, tags...), ",")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", all, "-ldflags", "-s -w", "-o", built, "./functions/relay")
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", built, "./"+folder)
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return Program{}, fmt.Errorf("build the relay: %w\n%s", err, out)
+		return Program{}, fmt.Errorf("build %s: %w\n%s", folder, err, out)
 	}
 	return p, os.Rename(built, p.Binary)
 }

@@ -11,7 +11,7 @@ import (
 //go:embed pending.sql
 var pendingSQL string
 
-// Pause waits for d or the end of ctx.
+// Pause waits for d, or until ctx ends, and then returns the cause of that.
 func Pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -23,7 +23,8 @@ func Pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Drain waits until nothing is pending, or until ctx ends.
+// Drain waits until no event is pending, or until ctx ends, and then returns the cause
+// of that.
 func (w *World) Drain(ctx context.Context) error {
 	for {
 		var pending int

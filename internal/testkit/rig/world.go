@@ -24,6 +24,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/resources"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/tuning"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
@@ -34,7 +35,7 @@ const region = "us-east-1"
 // outbox.DefaultDestination.
 const Audit = "audit"
 
-// How the relay is set up unless Config says otherwise: short, so that leases
+// The relay's settings unless [Config].Tuning has others: short times, so that leases
 // lapse and relays follow each other many times in a run.
 const (
 	LeaseTTL     = 2 * time.Second
@@ -42,52 +43,68 @@ const (
 	SendTimeout  = 600 * time.Millisecond
 	Tick         = 1500 * time.Millisecond
 	RelayTimeout = 7 * time.Second
-	relayMargin  = 2 * time.Second
 )
+
+// short are the settings of the program [Tuned].
+func short() tuning.Tuning {
+	return tuning.Tuning{
+		Margin: 2 * time.Second, ShutdownGrace: time.Second, JoinWindow: 2 * Tick,
+		LeaseTTL: LeaseTTL, RenewEvery: RenewEvery, SendTimeout: SendTimeout,
+		RetryMax: 500 * time.Millisecond, ConnectTimeout: time.Second,
+	}
+}
 
 // Config describes a world.
 type Config struct {
 	Program Program
 	Server  *pgserver.Server
-	// Name is that of the database, which must not exist.
+	// Name is the name of the database. It must not exist yet.
 	Name    string
 	Journal *Journal
 	// Env is added to the function's variables.
 	Env map[string]string
-	// Timeout is the function's. Defaults to RelayTimeout.
+	// Tuning has settings of the program [Tuned]. Its zero fields take the short times
+	// above, or stay those of a deployment where AsDeployed is set.
+	Tuning     tuning.Tuning
+	AsDeployed bool
+	// Timeout is how long an invocation may take. Defaults to RelayTimeout.
 	Timeout time.Duration
-	// Output gets each line that the function writes, one at a time, also
-	// after it went to Log. Defaults to nobody.
+	// Log receives every line that the function writes.
+	Log io.Writer
+	// Output is called with each of these lines as well, one at a time. Defaults to
+	// none.
 	Output func(lambdahost.Line)
-	Log    io.Writer
 	// MaxConns bounds the pool. Defaults to 10.
 	MaxConns int
 }
 
-// World is all that takes part in one run.
+// World is everything that takes part in one run: database, broker, function, and the
+// proxies in front of the first two.
 type World struct {
 	Server *pgserver.Server
-	// Pool is for the writers and for the run itself: it goes past the proxy.
+	// Pool is the connection of the writers and of the run itself to the database. It
+	// bypasses the proxy.
 	Pool *pgxpool.Pool
 	Fake *awsfake.Server
-	// AWS reaches the fake, past the proxy.
+	// AWS is the configuration of clients of the fake that bypass the proxy.
 	AWS     aws.Config
 	Outputs resources.Outputs
-	// ToDatabase and ToBroker are the relay's ways.
+	// ToDatabase and ToBroker are the proxies that the relay connects to.
 	ToDatabase, ToBroker *faultproxy.Proxy
 	Function             *lambdahost.Function
 	Journal              *Journal
 
 	root string
-	// frozen are the invocations that were stopped on purpose.
+	// frozen holds the request ids of invocations that a fault has stopped.
 	frozen sync.Map
 	ends   invocations
-	// databaseURL and brokerURL are what the relay is told.
+	// databaseURL and brokerURL are the addresses that the relay is given.
 	databaseURL, brokerURL string
 	closers                []func() error
 }
 
-// Open makes a database, a broker, the ways to them and the function.
+// Open makes the database, the broker, the proxies and the function. It starts no
+// process of the function.
 func Open(ctx context.Context, c Config) (_ *World, err error) {
 	w := &World{root: c.Program.Root, Server: c.Server, Journal: c.Journal}
 	defer func() {
@@ -111,25 +128,25 @@ func Open(ctx context.Context, c Config) (_ *World, err error) {
 	return w, err
 }
 
-// function is the one of the template, with short times.
+// function returns the relay function of the template, with short times.
 func (w *World) function(c Config) (*lambdahost.Function, error) {
 	env, err := w.Outputs.Environment("RelayFunction")
 	if err != nil {
 		return nil, err
 	}
+	if !c.AsDeployed {
+		c.Tuning = c.Tuning.Or(short())
+	}
+	settings, err := c.Tuning.MarshalText()
+	if err != nil {
+		return nil, err
+	}
 	maps.Copy(env, map[string]string{
-		"AWS_ACCESS_KEY_ID":               "test",
-		"AWS_SECRET_ACCESS_KEY":           "test",
-		"OUTBOX_MARGIN":                   relayMargin.String(),
-		"OUTBOX_SHUTDOWN_GRACE":           "1s",
-		"OUTBOX_JOIN_WINDOW":              (2 * Tick).String(),
-		"OUTBOX_LEASE_TTL":                LeaseTTL.String(),
-		"OUTBOX_RENEW_EVERY":              RenewEvery.String(),
-		"OUTBOX_SEND_TIMEOUT":             SendTimeout.String(),
-		"OUTBOX_RETRY_MAX":                "500ms",
-		"OUTBOX_IDLE_EXIT":                "1s",
-		"OUTBOX_DATABASE_CONNECT_TIMEOUT": "1s",
-		"OUTBOX_LOG_LEVEL":                "INFO",
+		"AWS_ACCESS_KEY_ID":     "test",
+		"AWS_SECRET_ACCESS_KEY": "test",
+		"OUTBOX_IDLE_EXIT":      "1s",
+		"OUTBOX_LOG_LEVEL":      "INFO",
+		tuning.Variable:         string(settings),
 	})
 	maps.Copy(env, c.Env)
 	var writing sync.Mutex
@@ -147,6 +164,7 @@ func (w *World) function(c Config) (*lambdahost.Function, error) {
 	})
 }
 
+// openDatabase makes the database with its schema, the pool and the proxy.
 func (w *World) openDatabase(ctx context.Context, c Config) error {
 	conn, err := pgx.Connect(ctx, w.Server.URL())
 	if err != nil {
@@ -184,7 +202,8 @@ func (w *World) openDatabase(ctx context.Context, c Config) error {
 	return nil
 }
 
-// dropDatabase leaves nothing that the server would have to write when it ends.
+// dropDatabase drops the database, so that the server has nothing to write when it
+// ends.
 func (w *World) dropDatabase(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -199,6 +218,7 @@ func (w *World) dropDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
+// openBroker starts the fake and its proxy, and makes the template's topic and queues.
 func (w *World) openBroker(ctx context.Context) error {
 	w.Fake = awsfake.New(awsfake.Config{Region: region, History: awsfake.HistoryCounts, Discard: true, OnAccepted: w.Journal.onAccepted})
 	if err := w.Fake.Start("127.0.0.1:0"); err != nil {
@@ -221,7 +241,7 @@ func (w *World) openBroker(ctx context.Context) error {
 	return nil
 }
 
-// ApplyTemplate makes the topic and the queues that are not there.
+// ApplyTemplate makes those of the template's topics and queues that do not exist.
 func (w *World) ApplyTemplate(ctx context.Context) (resources.Outputs, error) {
 	return resources.Apply(ctx, w.AWS, filepath.Join(w.root, "template.yaml"), resources.Options{
 		StackName:  "rig",
@@ -229,8 +249,8 @@ func (w *World) ApplyTemplate(ctx context.Context) (resources.Outputs, error) {
 	})
 }
 
-// Owner returns the running invocation that holds the most shards, or nothing
-// when there is none or the database does not say.
+// Owner returns what [Owner] does for this world, and an empty request id also when
+// the database does not answer within half a second.
 func (w *World) Owner(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
@@ -241,14 +261,14 @@ func (w *World) Owner(ctx context.Context) string {
 	return name
 }
 
-// Rest ends the function and waits for its processes.
+// Rest closes the function and waits until its processes have ended.
 func (w *World) Rest(ctx context.Context) error {
 	closing, done := context.WithTimeout(ctx, 2*RelayTimeout)
 	defer done()
 	return w.Function.Close(closing)
 }
 
-// Close ends what was started, the newest first.
+// Close ends everything that Open started, the newest first.
 func (w *World) Close() error {
 	var err error
 	for _, closer := range slices.Backward(w.closers) {

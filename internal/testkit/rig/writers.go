@@ -25,12 +25,13 @@ import (
 //go:embed find_rows.sql
 var findRowsSQL string
 
-// How the events are written.
+// How the events are written: by so many writers, to so many aggregates, up to
+// batchMost in a transaction. The other numbers without a unit are probabilities.
 const (
 	writers    = 4
 	aggregates = 16
 	batchMost  = 4
-	// unlocked writers do not wait for each other, so rows of one aggregate can
+	// unlocked transactions do not lock their aggregates, so rows of one aggregate can
 	// commit in another order than that of their ids.
 	unlocked = 0.2
 	rollBack = 0.05
@@ -41,15 +42,15 @@ const (
 	writePause = 40 * time.Millisecond
 )
 
-// writer is one client of the service. It goes on whatever becomes of the
-// database.
+// writer writes transactions one after the other, also after failures of the database.
 type writer struct {
 	pool    *pgxpool.Pool
 	journal *Journal
 	random  *rand.Rand
 }
 
-// Write lets some writers write until stop is closed. The seed decides what.
+// Write lets several writers write until stop is closed. The seed decides what they
+// write.
 func (w *World) Write(ctx context.Context, seed uint64, stop <-chan struct{}) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for n := range writers {
@@ -81,6 +82,7 @@ func (w *writer) run(ctx context.Context, stop <-chan struct{}) error {
 	}
 }
 
+// events returns the events of one transaction.
 func (w *writer) events() ([]outbox.Event, error) {
 	events := make([]outbox.Event, 1+w.random.IntN(batchMost))
 	for i := range events {
@@ -102,13 +104,13 @@ func (w *writer) events() ([]outbox.Event, error) {
 }
 
 // Put writes events in one transaction that waits for others of the same
-// aggregates. before, when not nil, is told of them right before the commit.
+// aggregates. before, when not nil, is called with their rows right before the commit.
 func (w *World) Put(ctx context.Context, events []outbox.Event, before func(began time.Time, rows []history.Event)) error {
 	tx, err := w.Pool.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
-	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // After a commit it does nothing.
+	defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }() // After a commit this does nothing.
 	if _, err = (outbox.Enqueuer{LockAggregates: true}).Enqueue(ctx, tx, events...); err != nil {
 		return fmt.Errorf("put: %w", err)
 	}
@@ -130,8 +132,8 @@ func (w *World) Put(ctx context.Context, events []outbox.Event, before func(bega
 	return nil
 }
 
-// write makes one transaction. One that fails before its commit wrote nothing;
-// one whose commit failed is in doubt.
+// write makes one transaction and records what became of it: a transaction that fails
+// before its commit wrote nothing, and one whose commit failed is in doubt.
 func (w *writer) write(ctx context.Context) error {
 	events, err := w.events()
 	if err != nil {
@@ -173,7 +175,7 @@ func (w *writer) write(ctx context.Context) error {
 		w.journal.RolledBack(rows...)
 		return nil
 	}
-	// What did commit can be seen once the database is back.
+	// Whether it was committed can be read once the database works again.
 	err = w.recover(ctx)
 	commit.Done = time.Now()
 	w.journal.InDoubt(commit, rows...)
@@ -192,7 +194,7 @@ func (w *writer) recover(ctx context.Context) error {
 	}
 }
 
-// find reads the ids of the rows.
+// find returns the rows of the events, as the history records them.
 func find(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]history.Event, error) {
 	byID := make(map[uuid.UUID]*outbox.Event, len(events))
 	ids := make([]uuid.UUID, len(events))

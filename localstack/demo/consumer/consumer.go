@@ -19,17 +19,17 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Journal is told of every message. [history.Recorder] is one.
+// Journal records every message. [history.Recorder] is one.
 type Journal interface {
-	// Received tells of a message, before it is deleted.
+	// Received records a message before it is deleted.
 	Received(r history.Receipt)
 }
 
-// API is what is called of SQS; [sqs.Client] has it.
+// API is the part of SQS that a consumer calls. [sqs.Client] implements it.
 type API interface {
 	// ReceiveMessage takes up to ten messages and hides them.
 	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	// DeleteMessageBatch ends up to ten messages.
+	// DeleteMessageBatch deletes up to ten messages.
 	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
 }
 
@@ -107,7 +107,7 @@ func (c *Consumer) receive(ctx context.Context) error {
 		}
 		entries[i] = types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle}
 	}
-	// What was received is deleted even when the end comes now.
+	// Recorded messages are deleted even when ctx has ended.
 	deleted, err := c.api.DeleteMessageBatch(context.WithoutCancel(ctx), &sqs.DeleteMessageBatchInput{QueueUrl: &c.queueURL, Entries: entries})
 	if err != nil {
 		return fmt.Errorf("delete: %w", err)

@@ -1,6 +1,6 @@
 // Package service is a small service that keeps a read model of repositories
-// and work items, and tells of each change through the outbox, in the same
-// transaction. It is what users of the library write.
+// and work items, and writes an event of each change to the outbox, in the same
+// transaction. It is an example of what users of the library write.
 package service
 
 import (
@@ -30,8 +30,8 @@ var touchWorkItemSQL string
 //go:embed count_deliveries.sql
 var countDeliveriesSQL string
 
-// Audit is the destination of what happens to a repository or account as a
-// whole. Everything about a work item goes to the default destination.
+// Audit is the destination of events about a repository or account as a whole. Events about
+// a work item go to the default destination.
 const Audit = "audit"
 
 // Service writes to one database.
@@ -50,17 +50,17 @@ func (s *Service) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// Manner is how a transaction goes about its two writes.
+// Manner is the order of a transaction's two writes, and what it locks.
 type Manner int
 
 const (
-	// ModelFirst updates the read model and then enqueues: the rows that it
-	// updated make other writers of the aggregate wait.
+	// ModelFirst updates the read model and then enqueues. Other writers of the aggregate
+	// wait for the lock on the updated rows.
 	ModelFirst Manner = iota
 	// Locked takes the aggregates' locks with the events, before anything else.
 	Locked
-	// EventsFirst enqueues and then updates. Until then it waits for nobody, so
-	// the order of ids can differ from that of the commits.
+	// EventsFirst enqueues, without a lock, and then updates the read model. So the order
+	// of ids can differ from that of the commits.
 	EventsFirst
 )
 
@@ -130,7 +130,7 @@ func touch(ctx context.Context, tx pgx.Tx, deliveries []source.Delivery) error {
 	return nil
 }
 
-// Deliveries counts what the read model knows: all deliveries, and those about
+// Deliveries returns how many deliveries the read model has counted: all, and those about
 // work items.
 func (s *Service) Deliveries(ctx context.Context) (all, items int64, err error) {
 	if err := s.pool.QueryRow(ctx, countDeliveriesSQL).Scan(&all, &items); err != nil {

@@ -24,7 +24,7 @@ import (
 //go:embed find_rows.sql
 var findRowsSQL string
 
-// Load is how deliveries are written.
+// Load describes how deliveries are written.
 type Load struct {
 	// Writers is how many transactions run side by side. Required.
 	Writers int
@@ -41,17 +41,17 @@ type Load struct {
 	// InOrder keeps the deliveries of one aggregate in their order, by giving
 	// them to one writer.
 	InOrder bool
-	// Seed decides the mishaps.
+	// Seed decides which transactions are rolled back or late.
 	Seed uint64
 }
 
-// Journal is told of every transaction. [history.Recorder] is one.
+// Journal records every transaction. [history.Recorder] is one.
 type Journal interface {
-	// Committed tells of events whose transaction committed.
+	// Committed records events whose transaction committed.
 	Committed(c history.Commit, events ...history.Event)
-	// RolledBack tells of events that must never be seen.
+	// RolledBack records events whose transaction was rolled back.
 	RolledBack(events ...history.Event)
-	// InDoubt tells of events whose commit got no answer.
+	// InDoubt records events whose commit got no answer.
 	InDoubt(c history.Commit, events ...history.Event)
 }
 
@@ -62,8 +62,8 @@ type Progress struct {
 	Burst atomic.Bool
 }
 
-// Run writes the deliveries and tells rec of every transaction. It returns when
-// all are written, or at the first error.
+// Run writes the deliveries and records every transaction in rec. It returns when all are
+// written, or at the first error.
 func (s *Service) Run(ctx context.Context, deliveries iter.Seq[source.Delivery], l Load, rec Journal, p *Progress) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -142,7 +142,7 @@ type writer struct {
 	random *rand.Rand
 }
 
-// run writes what comes, as many at once as are there.
+// run writes the deliveries of its input, in transactions of as many as are waiting.
 func (w *writer) run(ctx context.Context, input <-chan source.Delivery) error {
 	for first := range input {
 		if err := w.write(ctx, gather(first, input, 1+w.random.IntN(w.load.Batch))); err != nil {
@@ -152,7 +152,7 @@ func (w *writer) run(ctx context.Context, input <-chan source.Delivery) error {
 	return nil
 }
 
-// gather adds to first what is there already, up to most.
+// gather returns first and the deliveries that wait in input, at most most in all.
 func gather(first source.Delivery, input <-chan source.Delivery, most int) []source.Delivery {
 	batch := []source.Delivery{first}
 	for len(batch) < most {

@@ -17,9 +17,9 @@ type Source interface {
 	String() string
 }
 
-// Delivery is one thing that happened, as a webhook tells it.
+// Delivery is one change of a repository or account, as a webhook reports it.
 type Delivery struct {
-	// Provider is who tells it, such as "github".
+	// Provider is the service that reports it, such as "github".
 	Provider string
 	// Event and Action say what happened, such as "issues" and "opened". The
 	// action may be empty.
@@ -29,7 +29,7 @@ type Delivery struct {
 	// Kind and Item name the thing inside the repository, such as "issue" and
 	// "12". Both are empty when it is about the repository itself.
 	Kind, Item string
-	// Title is what people call the item. It may be empty.
+	// Title is the title of the item. It may be empty.
 	Title string
 	// Body is the document as it was sent.
 	Body json.RawMessage
@@ -69,9 +69,8 @@ func (d *Delivery) inScope(scope string) Delivery {
 	return moved
 }
 
-// rename puts one name for another in a JSON document: anywhere when it has a
-// slash, so that addresses follow, and else where it is a whole string but not
-// a key.
+// rename replaces a name in a JSON document: everywhere when the name has a slash, so that
+// addresses change with it, and otherwise only where it is a whole string and no key.
 func rename(doc []byte, from, to string) []byte {
 	if strings.Contains(from, "/") {
 		return bytes.ReplaceAll(doc, []byte(from), []byte(to))

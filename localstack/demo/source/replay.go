@@ -6,10 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// Replay yields n deliveries made from base. Each round goes through base once,
-// shuffled by seed, as if the documents came from other repositories, of which
-// there are enough for the number of aggregates. Neighbours come from different
-// ones.
+// Replay yields n deliveries made from base. Each round goes through base once, shuffled by
+// seed, with other names of repositories: as many as the number of aggregates takes.
+// Consecutive deliveries are of different repositories.
 func Replay(base []Delivery, n, aggregates int, seed uint64) iter.Seq[Delivery] {
 	scopes := copies(base, aggregates)
 	return func(yield func(Delivery) bool) {
@@ -41,7 +40,7 @@ func InOrder(base []Delivery, n int) iter.Seq[Delivery] {
 	}
 }
 
-// copies returns how many times each repository is needed.
+// copies returns how many names each repository of base needs.
 func copies(base []Delivery, aggregates int) int {
 	found := map[string]bool{}
 	for _, d := range base {

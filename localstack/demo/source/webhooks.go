@@ -60,7 +60,8 @@ func readTree(fsys fs.FS, root string) ([]Delivery, error) {
 	return deliveries, nil
 }
 
-// run returns what a program printed. Its error has what it complained of.
+// run runs a program and returns its output. The error has what it printed to standard
+// error.
 func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

@@ -30,7 +30,7 @@ func ExampleMigrate() {
 		panic(err)
 	}
 
-	fmt.Println(len(first) > 0, len(second) > 0)
+	fmt.Println(len(first.Versions) > 0, len(second.Versions) > 0)
 	fmt.Println(pgstore.New(pool).Check(ctx))
 	// Output:
 	// true false

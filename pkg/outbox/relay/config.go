@@ -13,7 +13,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Defaults of Config. The measurements behind them are in docs/design.md.
+// The defaults of [Config]. docs/design.md has the measurements behind them.
 const (
 	DefaultRelays        = 1
 	DefaultLeaseTTL      = 6 * time.Second
@@ -43,10 +43,9 @@ const (
 type OnReject int
 
 const (
-	// Skip moves the event to the dead letters and goes on with the lane: the
-	// gap is recorded there.
+	// Skip moves the event to the dead letters and goes on with the lane.
 	Skip OnReject = iota
-	// Block moves the event to the dead letters and holds the lane until an
+	// Block moves the event to the dead letters and blocks the lane until an
 	// operator releases it, so that order is kept.
 	Block
 )
@@ -57,91 +56,99 @@ type Destination struct {
 	OnReject OnReject
 }
 
-// Config says how a relay runs. Zero fields take the default named in their
-// comment.
+// Config says how a relay runs. Only Destinations is required; a zero field takes
+// the default that its comment names.
 type Config struct {
-	// RelayID identifies this run of a relay. It must never have been used
-	// before. Defaults to a new UUIDv7.
+	// RelayID identifies one run of a relay and is never used again. Defaults to a new
+	// UUIDv7.
 	RelayID uuid.UUID
-	// Name is shown in status output, such as the Lambda request id. Defaults
+	// Name is the name of the run in status output, such as a Lambda request id. Defaults
 	// to the relay id.
 	Name string
-	// Destinations by name. An event for any other destination waits and is
+	// Destinations by name. Events for any other destination stay in the table and are
 	// counted. Required.
 	Destinations map[string]Destination
 
-	// Relays is how many relays share the shards. Defaults to 1.
+	// Relays is how many relays share the shards. Defaults to [DefaultRelays].
 	Relays int
-	// LeaseTTL is how long a lease lasts without a renewal: the longest time
-	// that the shards of a killed relay stay without a holder. It must be far
-	// below the broker's deduplication window of five minutes. Defaults to 6 s.
+	// LeaseTTL is how long a lease lasts without a renewal: the longest time that
+	// the shards of a killed relay have no owner. It must be far below the broker's
+	// deduplication window of five minutes. Defaults to [DefaultLeaseTTL].
 	LeaseTTL time.Duration
-	// RenewEvery is the time between renewals. Defaults to 1 s.
+	// RenewEvery is the time between renewals of the lease. Defaults to [DefaultRenewEvery].
 	RenewEvery time.Duration
-	// JoinWindow: a newcomer leaves at once when enough relays will still be
-	// running for longer than this. It should exceed two periods of the
-	// schedule, whose precision is a minute. Defaults to 125 s.
+	// JoinWindow is how long other relays must have left to run for a new one to end at once, when they
+	// are as many as Relays says. It should exceed two periods of the schedule, whose
+	// precision is a minute. Defaults to [DefaultJoinWindow].
 	JoinWindow time.Duration
 
 	// SendTimeout bounds one call to a sink. A call starts only while the lease
-	// lasts for longer. Defaults to 2 s.
+	// lasts for longer. Defaults to [DefaultSendTimeout].
 	SendTimeout time.Duration
 	// Concurrency is the most calls in flight to one destination. The number in
-	// use adapts below it. Defaults to 128.
+	// use adapts below it. Defaults to [DefaultConcurrency].
 	Concurrency int
 	// Linger is how long a batch that is not full waits for more events while
 	// other calls to its destination are in flight. Negative is not at all.
-	// Defaults to 2 ms.
+	// Defaults to [DefaultLinger].
 	Linger time.Duration
 
-	// Window and WindowBytes bound the events held in memory. Default to
-	// 20,000 and 64 MiB.
-	Window      int
+	// Window is the most events that are buffered. Defaults to [DefaultWindow].
+	Window int
+	// WindowBytes is the most bytes of messages that are buffered. Defaults to
+	// [DefaultWindowBytes].
 	WindowBytes int
-	// LaneWindow bounds the events of one lane in memory, so that a hot
-	// aggregate cannot fill the window. Defaults to 100.
+	// LaneWindow is the most buffered events of one lane, so that a hot aggregate cannot fill the
+	// window. Defaults to [DefaultLaneWindow].
 	LaneWindow int
-	// FetchLimit is the most rows of one fetch. Defaults to 2,000.
+	// FetchLimit is the most rows of one fetch. Defaults to [DefaultFetchLimit].
 	FetchLimit int
-	// PollBusy and PollIdle are the pauses between fetches while events come
-	// and while none come. Default to 4 ms and 10 ms.
+	// PollBusy is the pause between fetches while events come. Defaults to
+	// [DefaultPollBusy].
 	PollBusy time.Duration
+	// PollIdle is the pause between fetches while no events come. Defaults to
+	// [DefaultPollIdle].
 	PollIdle time.Duration
 
-	// SettleEvery and SettleLimit bound how long and how many accepted events
-	// wait to be marked together. Default to 20 ms and 500.
+	// SettleEvery is how long accepted events wait to be marked together. Defaults to
+	// [DefaultSettleEvery].
 	SettleEvery time.Duration
+	// SettleLimit is the most events that are marked together. Defaults to
+	// [DefaultSettleLimit].
 	SettleLimit int
 
-	// RetryMin and RetryMax bound the back-off of a lane, and of a destination
-	// that is unavailable. Default to 50 ms and 10 s.
+	// RetryMin is the first back-off of a lane, and of a destination that is
+	// unavailable. Defaults to [DefaultRetryMin].
 	RetryMin time.Duration
+	// RetryMax is the longest back-off of them. Defaults to [DefaultRetryMax].
 	RetryMax time.Duration
 	// MaxAttempts is how many transient failures of its own an event may have
 	// before it counts as rejected. Throttles, unknown outcomes and failures of
-	// the whole destination are not counted. Defaults to 20; negative is never.
+	// the whole destination are not counted. Negative is without a bound. Defaults to
+	// [DefaultMaxAttempts].
 	MaxAttempts int
 
 	// SweepEvery is the least time between two sweeps: readings of every unsent
 	// row behind the position, for events that appear there out of turn. Negative
-	// is never. Defaults to 10 s.
+	// is never. Defaults to [DefaultSweepEvery].
 	SweepEvery time.Duration
 
-	// IdleExit ends the run when nothing came for this long and nothing is
-	// held. Defaults to 0, which is never.
+	// IdleExit ends the run when no event came for this long and none is buffered. Zero
+	// is never.
 	IdleExit time.Duration
 	// ShutdownGrace bounds the settling and leaving after the end of the run.
-	// Defaults to 5 s.
+	// Defaults to [DefaultShutdownGrace].
 	ShutdownGrace time.Duration
 
-	// ReportEvery is the time between reports to Observer. Defaults to 10 s.
+	// ReportEvery is the time between reports to Observer. Defaults to
+	// [DefaultReportEvery].
 	ReportEvery time.Duration
 	// Observer receives the reports. Defaults to none.
 	Observer Observer
 	// Logger receives what a person should know. Defaults to slog.Default().
 	Logger *slog.Logger
 
-	// spread spreads back-offs, from 0 to 1. Defaults to rand.Float64.
+	// spread returns the random part of a back-off, from 0 to 1. Defaults to rand.Float64.
 	spread func() float64
 	// examine bounds the rows that one backfill looks at. Defaults to
 	// backfillExamine.
@@ -155,7 +162,8 @@ type Observer interface {
 	Observe(r *Report)
 }
 
-func (c Config) withDefaults() Config {
+// WithDefaults returns c with the default in every field that is zero.
+func (c Config) WithDefaults() Config {
 	if c.RelayID == uuid.Nil {
 		c.RelayID = uuid.Must(uuid.NewV7())
 	}
@@ -191,56 +199,81 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) validate() error {
+// FieldError is a fault of one field of a [Config].
+type FieldError struct {
+	// Field is the name of the field, such as LeaseTTL.
+	Field string
+	// Problem says what is wrong with its value and what to change.
+	Problem string
+}
+
+// Error implements error.
+func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
+
+// Validate returns every fault of c at once, joined, each a [*FieldError]. Zero
+// fields count as their defaults.
+func (c Config) Validate() error {
+	c = c.WithDefaults()
 	var faults []error
-	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	bad := func(field, format string, args ...any) {
+		faults = append(faults, &FieldError{field, fmt.Sprintf(format, args...)})
+	}
 	if len(c.Destinations) == 0 {
-		bad("Destinations: name at least one")
+		bad("Destinations", "none is named: name at least one")
 	}
 	for name, d := range c.Destinations {
 		if d.Sink == nil {
-			bad("Destinations[%q]: Sink is nil", name)
+			bad("Destinations", "%q has no Sink: set one", name)
 		}
 	}
 	if c.Relays < 1 || c.Relays > outbox.Shards {
-		bad("Relays: %d is not between 1 and %d", c.Relays, outbox.Shards)
+		bad("Relays", "must be 1 to %d, is %d", outbox.Shards, c.Relays)
 	}
 	if c.RenewEvery > c.LeaseTTL/2 {
-		bad("RenewEvery: %v is more than half of LeaseTTL (%v)", c.RenewEvery, c.LeaseTTL)
+		bad("RenewEvery", "must be at most half of LeaseTTL (%v), is %v", c.LeaseTTL, c.RenewEvery)
 	}
 	if c.LeaseTTL > time.Minute {
-		bad("LeaseTTL: %v is above one minute, too near the broker's deduplication window", c.LeaseTTL)
+		bad("LeaseTTL", "must be at most 1m, to stay far below the broker's deduplication window, is %v", c.LeaseTTL)
 	}
 	if c.SendTimeout > c.LeaseTTL-c.RenewEvery {
-		bad("SendTimeout: %v and RenewEvery (%v) do not fit into LeaseTTL (%v)", c.SendTimeout, c.RenewEvery, c.LeaseTTL)
+		bad("SendTimeout", "must be at most LeaseTTL (%v) less RenewEvery (%v), is %v", c.LeaseTTL, c.RenewEvery, c.SendTimeout)
 	}
 	for _, f := range []struct {
 		name  string
-		value int64
+		value time.Duration
 	}{
-		{"JoinWindow", int64(c.JoinWindow)},
-		{"SendTimeout", int64(c.SendTimeout)},
-		{"RenewEvery", int64(c.RenewEvery)},
-		{"Concurrency", int64(c.Concurrency)},
-		{"Window", int64(c.Window)},
-		{"WindowBytes", int64(c.WindowBytes)},
-		{"LaneWindow", int64(c.LaneWindow)},
-		{"FetchLimit", int64(c.FetchLimit)},
-		{"PollBusy", int64(c.PollBusy)},
-		{"PollIdle", int64(c.PollIdle)},
-		{"SettleEvery", int64(c.SettleEvery)},
-		{"SettleLimit", int64(c.SettleLimit)},
-		{"RetryMin", int64(c.RetryMin)},
-		{"RetryMax", int64(c.RetryMax)},
-		{"ShutdownGrace", int64(c.ShutdownGrace)},
-		{"ReportEvery", int64(c.ReportEvery)},
+		{"JoinWindow", c.JoinWindow},
+		{"SendTimeout", c.SendTimeout},
+		{"RenewEvery", c.RenewEvery},
+		{"PollBusy", c.PollBusy},
+		{"PollIdle", c.PollIdle},
+		{"SettleEvery", c.SettleEvery},
+		{"RetryMin", c.RetryMin},
+		{"RetryMax", c.RetryMax},
+		{"ShutdownGrace", c.ShutdownGrace},
+		{"ReportEvery", c.ReportEvery},
 	} {
 		if f.value <= 0 {
-			bad("%s: must be above 0", f.name)
+			bad(f.name, "must be above 0, is %v", f.value)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"Concurrency", c.Concurrency},
+		{"Window", c.Window},
+		{"WindowBytes", c.WindowBytes},
+		{"LaneWindow", c.LaneWindow},
+		{"FetchLimit", c.FetchLimit},
+		{"SettleLimit", c.SettleLimit},
+	} {
+		if f.value <= 0 {
+			bad(f.name, "must be above 0, is %d", f.value)
 		}
 	}
 	if c.IdleExit < 0 {
-		bad("IdleExit: must not be negative")
+		bad("IdleExit", "must not be negative, is %v", c.IdleExit)
 	}
 	return errors.Join(faults...)
 }

@@ -19,13 +19,12 @@ type Relay struct {
 	cfg   Config
 }
 
-// New returns a relay. It names every fault of cfg at once.
+// New returns a relay. Its error is that of [Config.Validate].
 func New(store Store, cfg Config) (*Relay, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.validate(); err != nil {
+	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("relay config: %w", err)
 	}
-	return &Relay{store: store, cfg: cfg}, nil
+	return &Relay{store: store, cfg: cfg.WithDefaults()}, nil
 }
 
 // Run carries events until the time until, or until ctx ends, another relay

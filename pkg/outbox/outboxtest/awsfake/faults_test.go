@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
@@ -117,16 +116,16 @@ func TestLostResponseIsAnErrorAlthoughAccepted(t *testing.T) {
 	for _, mode := range []awsfake.LossMode{awsfake.LossClose, awsfake.LossReset, awsfake.LossTruncate, awsfake.LossHang} {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
-			s := start(t, awsfake.Config{})
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			s := start(t, awsfake.Config{OnAccepted: func(awsfake.Accepted) {
+				if mode == awsfake.LossHang {
+					cancel() // No answer comes.
+				}
+			}})
 			q, _ := clients(s)
 			url := createQueue(t, q, "q.fifo")
 			addFault(t, s, awsfake.Fault{Kind: awsfake.LoseResponse, Operation: "SendMessageBatch", Mode: mode, Count: 1})
-			ctx := t.Context()
-			if mode == awsfake.LossHang {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, 200*time.Millisecond)
-				defer cancel()
-			}
 			if out, err := q.SendMessageBatch(ctx, batch(url, "1")); err == nil {
 				t.Fatalf("answered %+v", out)
 			}

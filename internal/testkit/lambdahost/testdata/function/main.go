@@ -1,4 +1,4 @@
-// Command function is a Lambda function that does what it is told.
+// Command function is a Lambda function whose request says what it does.
 package main
 
 import (

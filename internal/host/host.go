@@ -1,0 +1,187 @@
+// Package host answers the invocations of a Lambda function. It keeps what a
+// function opened from one invocation to the next, ends each run a margin before
+// the function's timeout, and logs how it ended.
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+// prepareTimeout keeps the first attempt to open inside Lambda's init phase of
+// ten seconds, after which Lambda would start the process again.
+const prepareTimeout = 8 * time.Second
+
+// Environment is what a function opens once and uses in many invocations, one at
+// a time. Q is a request and A its answer.
+type Environment[Q, A any] interface {
+	// Thaw makes the environment ready for use after Lambda may have frozen the
+	// process for minutes.
+	Thaw()
+	// Run does what the call asks and returns by its time Until. Nothing that Run
+	// started runs when it returns. An error makes the host close the environment;
+	// the next invocation opens another one.
+	Run(ctx context.Context, call Call[Q]) (A, error)
+	// Close gives back everything that the environment holds.
+	Close()
+}
+
+// Call is one invocation.
+type Call[Q any] struct {
+	// RequestID is Lambda's id of the invocation.
+	RequestID string
+	// Until is the time at which the run must have ended: the margin before the
+	// function's timeout.
+	Until time.Time
+	// Request is what the payload asks for.
+	Request Q
+}
+
+// None is the request of a function that takes any payload, such as one that a
+// schedule invokes.
+type None struct{}
+
+// Config describes a function. All fields but Parse and MarginVariable are
+// required.
+type Config[Q, A any] struct {
+	// Name of the function, which begins the messages of its log records.
+	Name   string
+	Logger *slog.Logger
+	// Margin is the time kept before the function's timeout.
+	Margin time.Duration
+	// MarginVariable is the variable that sets Margin, empty where it is constant.
+	MarginVariable string
+	// Parse reads the payload of an invocation. Its error says what is wrong with the
+	// request. Without Parse every payload is taken, and the request is zero.
+	Parse func(payload json.RawMessage) (Q, error)
+	// Open makes the environment. Its context ends at Call.Until.
+	Open func(ctx context.Context) (Environment[Q, A], error)
+	// Attrs returns the attributes of an answer in the log.
+	Attrs func(A) []slog.Attr
+}
+
+// Host answers the invocations of one process. Lambda makes one at a time.
+type Host[Q, A any] struct {
+	cfg Config[Q, A]
+
+	mu  sync.Mutex
+	env Environment[Q, A] // nil until opened
+}
+
+// New returns a host that has opened nothing yet.
+func New[Q, A any](cfg Config[Q, A]) *Host[Q, A] { return &Host[Q, A]{cfg: cfg} }
+
+// Start serves the invocations that Lambda's runtime API hands out, until the
+// process ends. SIGTERM, which Lambda sends before it removes a process, closes
+// the environment.
+func (h *Host[Q, A]) Start(ctx context.Context) {
+	lambda.StartWithOptions(h.Handle, lambda.WithContext(ctx), lambda.WithEnableSIGTERM(h.Close))
+}
+
+// Prepare opens the environment ahead of the first invocation, in Lambda's init
+// phase, whose processor time is not throttled. A failure is not reported: a
+// process that ends in its init phase is only started again, and the first
+// invocation, which opens once more, can say what is wrong.
+func (h *Host[Q, A]) Prepare(ctx context.Context) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, prepareTimeout)
+	defer cancel()
+	if env, err := h.cfg.Open(ctx); err == nil {
+		h.env = env
+	}
+}
+
+// Handle runs the environment until the margin before the function's timeout, and
+// opens it first when there is none. The error says what to change.
+func (h *Host[Q, A]) Handle(ctx context.Context, payload json.RawMessage) (A, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	answer, err := h.run(ctx, payload)
+	attrs := h.cfg.Attrs(answer)
+	if err != nil {
+		h.cfg.Logger.LogAttrs(ctx, slog.LevelError, h.cfg.Name+" failed", append(attrs, slog.Any("error", err))...) //nolint:sloglint // one of three names
+		return answer, err
+	}
+	h.cfg.Logger.LogAttrs(ctx, slog.LevelInfo, h.cfg.Name+" ended", attrs...) //nolint:sloglint // one of three names
+	return answer, nil
+}
+
+func (h *Host[Q, A]) run(ctx context.Context, payload json.RawMessage) (A, error) {
+	var (
+		call Call[Q]
+		none A
+		err  error
+	)
+	if h.cfg.Parse != nil {
+		if call.Request, err = h.cfg.Parse(payload); err != nil {
+			return none, err
+		}
+	}
+	if call.Until, err = h.until(ctx); err != nil {
+		return none, err
+	}
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		call.RequestID = lc.AwsRequestID
+	}
+	if h.env == nil {
+		opening, cancel := context.WithDeadline(ctx, call.Until)
+		defer cancel()
+		env, openErr := h.cfg.Open(opening)
+		if openErr != nil {
+			return none, fmt.Errorf("start: %w", openErr)
+		}
+		h.env = env
+	}
+	h.env.Thaw()
+	answer, err := h.env.Run(ctx, call)
+	if err != nil {
+		h.drop()
+		return answer, fmt.Errorf("run: %w", err)
+	}
+	return answer, nil
+}
+
+// until returns the time at which a run must have ended.
+func (h *Host[Q, A]) until(ctx context.Context) (time.Time, error) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return time.Time{}, errors.New("the invocation has no deadline")
+	}
+	until := deadline.Add(-h.cfg.Margin)
+	if time.Until(until) <= 0 {
+		of := ""
+		if h.cfg.MarginVariable != "" {
+			of = " of " + h.cfg.MarginVariable
+		}
+		return time.Time{}, fmt.Errorf("the function's timeout leaves no time before the margin%s, %v: raise the timeout", of, h.cfg.Margin)
+	}
+	return until, nil
+}
+
+// Close gives back what the environment holds, when Lambda shuts the process down.
+// It does not wait for a run and leaves a running environment alone: SIGTERM
+// comes between invocations.
+func (h *Host[Q, A]) Close() {
+	if !h.mu.TryLock() {
+		return
+	}
+	defer h.mu.Unlock()
+	h.drop()
+}
+
+// drop closes the environment, if there is one.
+func (h *Host[Q, A]) drop() {
+	if h.env != nil {
+		h.env.Close()
+		h.env = nil
+	}
+}

@@ -1,0 +1,111 @@
+package campaign
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Flags are the flags of one campaign. Each declaration says which values are
+// allowed, and Parse names every flag whose value is not.
+type Flags struct {
+	set    *flag.FlagSet
+	checks []func() error
+}
+
+// NewFlags returns the flags of the named campaign before any is declared. Their
+// help is printed to out.
+func NewFlags(name string, out io.Writer) *Flags {
+	set := flag.NewFlagSet(name, flag.ContinueOnError)
+	set.SetOutput(out)
+	return &Flags{set: set}
+}
+
+// Parse sets the declared variables from args. It returns [flag.ErrHelp] after the
+// help was asked for and printed.
+func (f *Flags) Parse(args []string) error {
+	if err := f.set.Parse(args); err != nil {
+		return fmt.Errorf("flags: %w", err)
+	}
+	if f.set.NArg() > 0 {
+		return fmt.Errorf("flags: unexpected %q", f.set.Args())
+	}
+	var faults []error
+	for _, check := range f.checks {
+		faults = append(faults, check())
+	}
+	return errors.Join(faults...)
+}
+
+// Int declares an integer that is at least least.
+func (f *Flags) Int(p *int, name string, value, least int, usage string) {
+	f.set.IntVar(p, name, value, usage)
+	f.checks = append(f.checks, func() error {
+		if *p < least {
+			return fmt.Errorf("-%s is %d, want at least %d", name, *p, least)
+		}
+		return nil
+	})
+}
+
+// Duration declares a duration that is at least least.
+func (f *Flags) Duration(p *time.Duration, name string, value, least time.Duration, usage string) {
+	f.set.DurationVar(p, name, value, usage)
+	f.checks = append(f.checks, func() error {
+		if *p < least {
+			return fmt.Errorf("-%s is %s, want at least %s", name, *p, least)
+		}
+		return nil
+	})
+}
+
+// String declares a text, which is empty by default.
+func (f *Flags) String(p *string, name, usage string) { f.set.StringVar(p, name, "", usage) }
+
+// Seed declares -seed, from which the runs derive everything that they choose.
+func (f *Flags) Seed(p *uint64) {
+	f.set.Uint64Var(p, "seed", 1, "decides what is chosen; where there are several runs, the seed of the first")
+}
+
+// Parallel declares -parallel, the number of runs made at the same time.
+func (f *Flags) Parallel(p *int, value int) {
+	f.Int(p, "parallel", value, 1, "runs at the same time")
+}
+
+// Logs declares -logs, the folder for what failed runs leave behind.
+func (f *Flags) Logs(p *string) {
+	f.String(p, "logs", "the `folder` in which the logs of failed runs are kept (default: the one for temporary files)")
+}
+
+// Pick declares a list of names, separated by commas. The variable is set to all
+// when the flag is not given, and otherwise to those of all that it names.
+func Pick[T ~string](f *Flags, p *[]T, name string, all []T) {
+	var text string
+	f.String(&text, name, "only these, separated by commas: "+join(all))
+	f.checks = append(f.checks, func() error {
+		*p = all
+		if text == "" {
+			return nil
+		}
+		*p = nil
+		for one := range strings.SplitSeq(text, ",") {
+			if !slices.Contains(all, T(one)) {
+				return fmt.Errorf("-%s names %q, want some of %s", name, one, join(all))
+			}
+			*p = append(*p, T(one))
+		}
+		return nil
+	})
+}
+
+func join[T ~string](all []T) string {
+	names := make([]string, len(all))
+	for i := range all {
+		names[i] = string(all[i])
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,150 @@
+// Package python installs Python tools, each into a virtual environment of its own
+// in the user's cache folder: outside the repository, so that `sam build` and
+// `git clean` leave them alone. Each tool's packages are pinned by a pip
+// requirements file; those of the project's own tools are beside this file.
+package python
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// ErrUnavailable means that a tool cannot be installed on this machine: there
+// is no suitable Python, or its packages cannot be fetched. The error that wraps
+// it says what to install.
+var ErrUnavailable = errors.New("cannot be installed here")
+
+// Config describes one tool. Name and Requirements must be set.
+type Config struct {
+	// Name is the tool's name in messages and in the default of Dir.
+	Name string
+	// Requirements is the text of a pip requirements file. When it changes, the
+	// tool is installed again.
+	Requirements []byte
+	// Dir is the folder of the virtual environment. Processes may share it.
+	// Defaults to DefaultDir(Name).
+	Dir string
+	// Progress receives a line before an installation. Defaults to [io.Discard].
+	Progress io.Writer
+}
+
+// DefaultDir returns the folder below the user's cache folder in which the tool of
+// that name is installed.
+func DefaultDir(name string) string {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		cache = filepath.Join(os.TempDir(), "cache-"+strconv.Itoa(os.Getuid()))
+	}
+	return filepath.Join(cache, "serverless-outbox", name)
+}
+
+// Install installs the tool unless it is installed already, and returns the folder
+// of its programs, python among them. When several processes call it at the same
+// time, one installs and the others wait. The error wraps [ErrUnavailable] when the
+// tool cannot be installed on this machine.
+func Install(ctx context.Context, c Config) (bin string, err error) {
+	if c.Dir == "" {
+		c.Dir = DefaultDir(c.Name)
+	}
+	if c.Progress == nil {
+		c.Progress = io.Discard
+	}
+	if err = os.MkdirAll(c.Dir, 0o755); err != nil {
+		return "", fmt.Errorf("install %s: %w", c.Name, err)
+	}
+	unlock, err := lock(filepath.Join(c.Dir, "lock"))
+	if err != nil {
+		return "", fmt.Errorf("install %s: %w", c.Name, err)
+	}
+	defer unlock()
+
+	venv := filepath.Join(c.Dir, "venv")
+	bin = filepath.Join(venv, "bin")
+	python := filepath.Join(bin, "python")
+	sum := sha256.Sum256(c.Requirements)
+	want := hex.EncodeToString(sum[:])
+	marker := filepath.Join(c.Dir, "installed")
+	if got, readErr := os.ReadFile(marker); readErr == nil && string(got) == want && runs(ctx, python) {
+		return bin, nil
+	}
+
+	base, err := findInterpreter(ctx, Version)
+	if err != nil {
+		return "", fmt.Errorf("%s %w", c.Name, err)
+	}
+	// Progress is for a person to watch; a broken terminal stops nothing.
+	_, _ = fmt.Fprintf(c.Progress, "installing %s with %s into %s (once, less than a minute)\n", c.Name, base, venv)
+	// The marker first: a half-made environment must not be taken for a whole one.
+	if err := os.RemoveAll(marker); err != nil {
+		return "", fmt.Errorf("install %s: %w", c.Name, err)
+	}
+	if err := os.RemoveAll(venv); err != nil {
+		return "", fmt.Errorf("install %s: %w", c.Name, err)
+	}
+	if out, err := run(ctx, base, "-m", "venv", venv); err != nil {
+		return "", fmt.Errorf("%s %w: create the virtual environment: %w\n%s", c.Name, ErrUnavailable, err, out)
+	}
+	requirements := filepath.Join(c.Dir, "requirements.txt")
+	if err := os.WriteFile(requirements, c.Requirements, 0o600); err != nil {
+		return "", fmt.Errorf("install %s: %w", c.Name, err)
+	}
+	if out, err := run(ctx, python, "-m", "pip", "install", "--quiet", "--no-input",
+		"--disable-pip-version-check", "--retries", "2", "--requirement", requirements); err != nil {
+		return "", fmt.Errorf("%s %w: pip install (is the package index reachable?): %w\n%s", c.Name, ErrUnavailable, err, out)
+	}
+	if err := os.WriteFile(marker, []byte(want), 0o600); err != nil {
+		return "", fmt.Errorf("install %s: %w", c.Name, err)
+	}
+	return bin, nil
+}
+
+// lock takes an exclusive lock on the file, which the kernel releases at the end of
+// the process at the latest.
+func lock(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
+		if err != syscall.EINTR { //nolint:errorlint // Flock returns the bare errno
+			break
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// runs reports whether the environment's python starts: it does not when the
+// interpreter that the environment was made with has been removed.
+func runs(ctx context.Context, python string) bool {
+	return exec.CommandContext(ctx, python, "-c", "import pip").Run() == nil
+}
+
+// run runs a command and returns the last 15 lines of its output.
+func run(ctx context.Context, name string, args ...string) (string, error) {
+	var out bytes.Buffer
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		err = ctxErr
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	const most = 15
+	return strings.Join(lines[max(0, len(lines)-most):], "\n"), err
+}

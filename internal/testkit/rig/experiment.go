@@ -1,0 +1,152 @@
+//go:build unix
+
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
+)
+
+// Experiment is one run of a world: writers write and the relay works while faults
+// are done, then everything must be delivered, and the history is judged.
+type Experiment struct {
+	// Config describes the world. Play sets Log, makes Name unique, and sets Journal
+	// to an empty one when it is nil.
+	Config
+	// Logs is the folder in which the run makes a folder of its own. Defaults to the
+	// one for temporary files.
+	Logs string
+	// Write writes until stop is closed. Defaults to [World.Write] with Seed.
+	Write func(ctx context.Context, w *World, stop <-chan struct{}) error
+	Seed  uint64
+	// Plan is what the relay's failpoints do, for a program that has them. Play sets
+	// its Ledger. Nil is for a program that has none.
+	Plan *failpoint.Plan
+	// OneRelay starts the function once, instead of at every tick, and kills it when
+	// everything was delivered. Its Timeout must outlast the run.
+	OneRelay bool
+	// Do does the faults. Writing ends when it returns. ledger is that of Plan.
+	Do func(ctx context.Context, w *World, ledger Ledger) error
+	// DrainWithin is how long everything may take to be delivered after that.
+	DrainWithin time.Duration
+}
+
+// Play makes the run. What goes wrong is in the outcome.
+func (e Experiment) Play(ctx context.Context) *Outcome {
+	began := time.Now()
+	if e.Journal == nil {
+		e.Journal = NewJournal(nil)
+	}
+	o := &Outcome{journal: e.Journal}
+	if o.Logs, o.Err = os.MkdirTemp(e.Logs, e.Name+"-"); o.Err == nil {
+		o.Err = e.play(ctx, o)
+	}
+	o.Took = time.Since(began)
+	return o
+}
+
+func (e Experiment) play(ctx context.Context, o *Outcome) (err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	log, err := os.Create(filepath.Join(o.Logs, "relay.log"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	ledger, err := e.equip(o.Logs)
+	if err != nil {
+		return err
+	}
+	e.Log, e.Name = log, fmt.Sprintf("%s_%d", strings.ReplaceAll(e.Name, "-", "_"), time.Now().UnixNano())
+	w, err := Open(ctx, e.Config)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	ticking, stopTicks := context.WithCancel(ctx)
+	defer stopTicks()
+	var background, writing sync.WaitGroup
+	if e.OneRelay {
+		if _, err = w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(lambdahost.Tick{ScheduledTime: time.Now()})); err != nil {
+			return err
+		}
+	} else {
+		background.Go(func() { lambdahost.Schedule{Every: Tick}.Run(ticking, w.Function) })
+	}
+	stop := make(chan struct{})
+	writing.Go(func() {
+		if writeErr := e.write(ctx, w, stop); writeErr != nil {
+			cancel(fmt.Errorf("write: %w", writeErr))
+		}
+	})
+	err = e.Do(ctx, w, ledger)
+	close(stop)
+	o.Written = time.Now()
+	writing.Wait()
+	draining, done := context.WithTimeoutCause(ctx, e.DrainWithin, fmt.Errorf("not drained after %s", e.DrainWithin))
+	defer done()
+	began := time.Now()
+	err = errors.Join(err, w.Drain(draining))
+	o.Drained = time.Since(began)
+	stopTicks()
+	background.Wait()
+	if owner := w.Owner(ctx); e.OneRelay && owner != "" {
+		// Everything is marked, so nothing is sent again.
+		err = errors.Join(err, w.Function.Kill(owner))
+	}
+	err = errors.Join(err, w.Rest(context.WithoutCancel(ctx)))
+	// Judged also when something did not end in time: the verdict says more.
+	if judgeErr := o.judge(context.WithoutCancel(ctx), w, ledger); judgeErr != nil {
+		return errors.Join(err, judgeErr)
+	}
+	return err
+}
+
+// equip makes the folder of the plan below logs and adds the plan to the function's
+// variables.
+func (e *Experiment) equip(logs string) (Ledger, error) {
+	if e.Plan == nil {
+		return "", nil
+	}
+	ledger := filepath.Join(logs, "ledger")
+	if err := os.Mkdir(ledger, 0o750); err != nil {
+		return "", err
+	}
+	env, err := Ledger(ledger).Env(e.Plan)
+	maps.Copy(env, e.Env)
+	e.Env = env
+	return Ledger(ledger), err
+}
+
+func (e *Experiment) write(ctx context.Context, w *World, stop <-chan struct{}) error {
+	if e.Write != nil {
+		return e.Write(ctx, w, stop)
+	}
+	return w.Write(ctx, e.Seed, stop)
+}
+
+// judge adds what is known only at the end of a run to its history, and judges it.
+func (o *Outcome) judge(ctx context.Context, w *World, ledger Ledger) error {
+	if ledger != "" {
+		if err := ledger.Record(o.journal.Recorder); err != nil {
+			return err
+		}
+	}
+	if err := o.journal.Finish(ctx, w.Pool); err != nil {
+		return err
+	}
+	o.Ends = w.Ends()
+	o.Verdict = o.journal.Check(history.Config{ReadAhead: ReadAhead})
+	return nil
+}

@@ -1,0 +1,47 @@
+//go:build unix
+
+package rig
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+)
+
+// Ledger is the folder in which relays with failpoints record which outcomes they saw as
+// unknown, and what their plan did: see [failpoint.Plan].
+type Ledger string
+
+// Env returns the variables of a relay with the plan, whose own ledger is ignored.
+func (l Ledger) Env(p *failpoint.Plan) (map[string]string, error) {
+	text, err := json.Marshal(map[string]any{"step": p.Step, "fault": p.Fault, "nth": p.Nth, "times": p.Times, "ledger": l})
+	if err != nil {
+		return nil, fmt.Errorf("encode the plan: %w", err)
+	}
+	return map[string]string{"OUTBOX_TEST_FAILPOINT": string(text)}, nil
+}
+
+// Record records a cause for each event whose outcome a relay saw as unknown, whatever
+// the reason: a fault, or a machine too busy to answer in time.
+func (l Ledger) Record(rec *history.Recorder) error {
+	all, err := failpoint.AllUnanswered(string(l))
+	if err != nil {
+		return err
+	}
+	for _, u := range all {
+		c := history.Cause{Kind: history.UnknownOutcome, At: u.At}
+		for _, id := range u.DeduplicationIDs {
+			event, err := uuid.Parse(id)
+			if err != nil {
+				return fmt.Errorf("deduplication id %q: %w", id, err)
+			}
+			c.Events = append(c.Events, event)
+		}
+		rec.Cause(c)
+	}
+	return nil
+}

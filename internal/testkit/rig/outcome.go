@@ -1,0 +1,158 @@
+//go:build unix
+
+package rig
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
+)
+
+// Outcome is what became of one run.
+type Outcome struct {
+	// Verdict is nil when the run did not come far enough to be judged.
+	Verdict *history.Verdict
+	Ends    Ends
+	// Written is when the faults had ended and writing stopped; Drained is how long
+	// it took from then until everything was delivered, Took the whole run.
+	Written       time.Time
+	Drained, Took time.Duration
+	// Logs is the folder with the relay's log.
+	Logs string
+	// Err is why the run did not take place as it should have.
+	Err error
+
+	journal *Journal
+}
+
+// OK is whether the run took place and no promise was broken.
+func (o *Outcome) OK() bool {
+	return o.Err == nil && o.Verdict != nil && o.Verdict.OK() && o.Ends.Overran == 0
+}
+
+// Close removes the logs of a run that is OK. To those of another it adds the note,
+// the verdict and a trace of every acceptance.
+func (o *Outcome) Close(ok bool, note string) {
+	if ok {
+		o.Err = os.RemoveAll(o.Logs)
+		return
+	}
+	if o.Logs == "" {
+		return
+	}
+	if o.Verdict != nil {
+		note += o.Verdict.String()
+	}
+	err := os.WriteFile(filepath.Join(o.Logs, "verdict.txt"), []byte(note), 0o600)
+	f, traceErr := os.Create(filepath.Join(o.Logs, "trace.jsonl"))
+	if traceErr == nil {
+		traceErr = errors.Join(o.journal.Trace(f), f.Close())
+	}
+	o.Err = errors.Join(o.Err, err, traceErr)
+}
+
+// Report returns what a campaign prints of the run: one line that begins with name,
+// and, unless the run is ok, what shows the fault and the arguments that repeat it.
+func (o *Outcome) Report(name string, ok bool, again string, faults ...string) string {
+	word := "OK"
+	if !ok {
+		word = "FAILED"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s %.1fs", name, word, o.Took.Seconds())
+	if v := o.Verdict; v != nil {
+		fmt.Fprintf(&b, "  %d events, %d sends, %d resent with a cause, drained in %.1fs", v.Committed, v.Sends, v.DuplicatesWithCause, o.Drained.Seconds())
+	}
+	b.WriteString("\n")
+	if ok {
+		return b.String()
+	}
+	if o.Err != nil {
+		faults = append(faults, o.Err.Error())
+	}
+	if o.Ends.Overran > 0 {
+		faults = append(faults, fmt.Sprintf("%d invocations overran their time with no fault that explains it", o.Ends.Overran))
+	}
+	if w := o.Shortest(); w != nil {
+		faults = append(faults, fmt.Sprintf("%s: %s", w.Kind, w.Witness))
+	}
+	for _, f := range faults {
+		fmt.Fprintf(&b, "  %s\n", f)
+	}
+	fmt.Fprintf(&b, "  again with: go run ./test/campaign %s; its log, trace and verdict are in %s\n", again, o.Logs)
+	return b.String()
+}
+
+// Shortest returns the witness of the fewest events, and of them the shortest; nil
+// when nothing was broken.
+func (o *Outcome) Shortest() *history.Violation {
+	if o.Verdict == nil || len(o.Verdict.Witnesses) == 0 {
+		return nil
+	}
+	w := slices.MinFunc(o.Verdict.Witnesses, func(a, b history.Violation) int {
+		return cmp.Or(cmp.Compare(len(a.Events), len(b.Events)), cmp.Compare(len(a.Witness), len(b.Witness)))
+	})
+	return &w
+}
+
+// Totals is the sum of several runs.
+type Totals struct {
+	runs, ok, events, rolledBack, deadLetters, sends, resent, suppressed int
+	violations                                                           map[history.Kind]int
+	ends                                                                 Ends
+}
+
+// Add adds a run, which ok says was as it should be.
+func (t *Totals) Add(o *Outcome, ok bool) {
+	t.runs++
+	if ok {
+		t.ok++
+	}
+	t.ends.All += o.Ends.All
+	t.ends.Failed += o.Ends.Failed
+	t.ends.Overran += o.Ends.Overran
+	t.ends.Fenced += o.Ends.Fenced
+	v := o.Verdict
+	if v == nil {
+		return
+	}
+	t.events += v.Committed
+	t.rolledBack += v.RolledBack
+	t.deadLetters += v.Dead
+	t.sends += v.Sends
+	t.resent += v.DuplicatesWithCause
+	t.suppressed += v.Suppressed
+	if t.violations == nil {
+		t.violations = map[history.Kind]int{}
+	}
+	for kind, n := range v.Violations {
+		t.violations[kind] += n
+	}
+}
+
+// OK is whether all runs were as they should be, and there was one.
+func (t *Totals) OK() bool { return t.runs > 0 && t.ok == t.runs }
+
+// String returns the sums in a paragraph.
+func (t *Totals) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d of %d runs OK: %d events committed, %d rolled back, %d dead letters; %d sends, %d resent with a cause (%d of all dropped by the fake as duplicates).\n",
+		t.ok, t.runs, t.events, t.rolledBack, t.deadLetters, t.sends, t.resent, t.suppressed)
+	fmt.Fprintf(&b, "Lost %d, reordered %d, sent twice without a cause %d", t.violations[history.Lost], t.violations[history.Reordered], t.violations[history.Duplicated])
+	for _, kind := range slices.Sorted(maps.Keys(t.violations)) {
+		if kind != history.Lost && kind != history.Reordered && kind != history.Duplicated {
+			fmt.Fprintf(&b, ", %s %d", kind, t.violations[kind])
+		}
+	}
+	fmt.Fprintf(&b, ".\n%d invocations: %d failed or were killed, %d overran their time; %d settlements refused by the fence.\n",
+		t.ends.All, t.ends.Failed, t.ends.Overran, t.ends.Fenced)
+	return b.String()
+}

@@ -1,0 +1,53 @@
+// Relay is the relay function for tests: with settings that have no variable, and
+// stopped at a named step where a plan says so. It is never deployed.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/boot"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/tuning"
+)
+
+// variables are what the program reads beside those of the function.
+type variables struct {
+	// Plan is the JSON of a plan. Without one the relay is stopped nowhere.
+	Plan   *failpoint.Plan `env:"OUTBOX_TEST_FAILPOINT"`
+	Tuning tuning.Tuning   `env:"OUTBOX_TEST_TUNING"`
+}
+
+func main() {
+	ctx := context.Background()
+	cfg, err := boot.FromEnv[boot.Relay]()
+	if err != nil {
+		panic(err)
+	}
+	vars, err := boot.FromEnv[variables]()
+	if err != nil {
+		panic(err)
+	}
+	vars.Tuning.Function(&cfg)
+	cfg.TuneMemory()
+	logger := cfg.Logger(os.Stdout)
+	slog.SetDefault(logger)
+	h := cfg.Host(logger, func(ctx context.Context) (boot.RelayEnvironment, error) {
+		runtime, err := cfg.Open(ctx, logger, os.Stdout)
+		if err != nil {
+			return nil, err
+		}
+		vars.Tuning.Engine(&runtime.Config)
+		if vars.Plan != nil {
+			runtime.Store = failpoint.Store(runtime.Store, vars.Plan)
+			for name, d := range runtime.Config.Destinations {
+				d.Sink = failpoint.Sink(d.Sink, vars.Plan)
+				runtime.Config.Destinations[name] = d
+			}
+		}
+		return runtime, nil
+	})
+	h.Prepare(ctx)
+	h.Start(ctx)
+}

@@ -1,0 +1,63 @@
+//go:build unix
+
+// Package isolation measures what a fault in one place costs elsewhere: the time from
+// commit to acceptance of aggregates that have no part in the fault, in phases with
+// the fault and in calm phases before and after each, of the same run of the compiled
+// relay. It also measures hand-overs and what a kill -9 costs. Its report is OK when
+// every bar is met and the checker finds the history in order.
+package isolation
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
+)
+
+// Campaign returns the campaign.
+func Campaign() campaign.Campaign {
+	return campaign.Campaign{
+		Name: "isolation", About: "what a fault in one place costs elsewhere, hand-overs, and kill -9",
+		Declare: func(f *campaign.Flags) campaign.Run {
+			var c config
+			c.declare(f)
+			return func(ctx context.Context, out io.Writer) (campaign.Report, error) {
+				r, err := measure(ctx, c, out)
+				if err != nil {
+					return campaign.Report{}, err
+				}
+				return campaign.Report{Text: r.text(), OK: r.ok()}, nil
+			}
+		},
+	}
+}
+
+// config is what the command line says.
+type config struct {
+	rounds, quiet, rate, hotRate, kills int
+	phase, handOvers                    time.Duration
+	faults                              []string
+	logs                                string
+}
+
+func (c *config) declare(f *campaign.Flags) {
+	f.Int(&c.rounds, "rounds", 5, 1, "how often each fault takes a phase")
+	f.Duration(&c.phase, "phase", 4*time.Second, time.Second, "the length of a phase")
+	f.Int(&c.quiet, "quiet", 1000, 1, "how many quiet aggregates there are, at each of two destinations")
+	f.Int(&c.rate, "rate", 200, 10, "events a second of the quiet aggregates, at each destination")
+	f.Int(&c.hotRate, "hot-rate", 1000, 10, "events a second of the hot aggregate")
+	campaign.Pick(f, &c.faults, "faults", names())
+	f.Duration(&c.handOvers, "hand-overs", 20*time.Second, 0, "for how long hand-overs are measured; 0 is not at all")
+	f.Int(&c.kills, "kills", 6, 0, "how often the relay is killed with kill -9")
+	f.Logs(&c.logs)
+}
+
+// The bars.
+const (
+	// mostRatio is the bound of the p99 of aggregates that have no part in a fault,
+	// as a multiple of their p99 in calm.
+	mostRatio = 2.0
+	// mostGap is the longest pause of a hand-over.
+	mostGap = 250 * time.Millisecond
+)
