@@ -204,11 +204,11 @@ func (t *trial) hold(ctx context.Context) (release func(), err error) {
 	if _, err = tx.Exec(ctx, "set transaction isolation level repeatable read; select count(*) from pg_class"); err != nil {
 		return nil, err
 	}
-	var held bool
-	if err = t.pool.QueryRow(ctx, "select backend_xmin is not null from pg_stat_activity where pid = $1", tx.Conn().PgConn().PID()).Scan(&held); err != nil {
+	var holds bool
+	if err = t.pool.QueryRow(ctx, "select backend_xmin is not null from pg_stat_activity where pid = $1", tx.Conn().PgConn().PID()).Scan(&holds); err != nil {
 		return nil, err
 	}
-	if !held {
+	if !holds {
 		return nil, errors.New("the snapshot does not hold the horizon")
 	}
 	return func() { _ = tx.Rollback(ctx) }, nil

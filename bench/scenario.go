@@ -110,7 +110,7 @@ func (o *options) scenarios() ([]Scenario, error) {
 		o.sideBySide(add)
 	case "sustain":
 		steady := func(s *Scenario) { s.Steady = true }
-		add("sustain-held", also(live(5_000, 10, 4, o.length), func(s *Scenario) { s.Steady, s.HoldSnapshot = true, true }))
+		add("sustain-snapshot", also(live(5_000, 10, 4, o.length), func(s *Scenario) { s.Steady, s.HoldSnapshot = true, true }))
 		add("sustain", also(live(5_000, 10, 4, o.length), steady))
 		add("backlog-100000", drain(100_000))
 		for _, n := range []int64{1_000_000, 10_000_000} {

@@ -26,9 +26,7 @@ import (
 const (
 	// redriveMargin is kept before the redrive function's timeout: a call and the grace of the
 	// engine, in which it lets go of messages, take up to ten seconds.
-	redriveMargin = 12 * time.Second
-	// redriveReceivers is how many receive from a dead-letter queue and send at the same time.
-	redriveReceivers = 4
+	redriveMargin = dlq.DefaultCallTimeout + dlq.DefaultGrace + 2*time.Second
 	// reportEvery is the time between lines of progress in the log.
 	reportEvery = 5 * time.Second
 )
@@ -97,12 +95,12 @@ func (r *Redrive) Host(logger *slog.Logger, open func(context.Context) (RedriveE
 // Open makes the clients. It connects to nothing yet.
 func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntime, error) {
 	// Each receiver makes a call at a time, and letting go makes twice as many.
-	a, err := LoadAWS(ctx, 2*redriveReceivers)
+	a, err := LoadAWS(ctx, 2*dlq.DefaultReceivers)
 	if err != nil {
 		return nil, err
 	}
 	finder := sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("")}
-	queues, err := sqsdlq.NewEngine(finder, dlq.Config{Receivers: redriveReceivers, Logger: logger})
+	queues, err := sqsdlq.NewEngine(finder, dlq.Config{Logger: logger})
 	if err != nil {
 		return nil, err
 	}

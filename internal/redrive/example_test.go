@@ -22,6 +22,6 @@ func ExampleParse() {
 	// Output:
 	// dead_letters order 42 true
 	// request:
-	// event_typ: is not a field of a request
-	// aggregate_type: is missing: an aggregate_id needs one
+	// event_typ: is not a field of a request: the fields are action, source, queue, send_to, redirect, event_ids, destination, aggregate_type, aggregate_id, event_type, from, to, id_from, id_to, limit, rate, dry_run, confirm, token, interleave
+	// aggregate_type: is missing: an `aggregate_id` needs one
 }

@@ -72,7 +72,7 @@ func (r *report) text() string {
 		fmt.Fprintf(out, "  %-22s %s\n", name, fmt.Sprintf(format, args...))
 	}
 	fmt.Fprintf(out, "\n%s\n\n", r.Source)
-	row("written", "%d events of %d aggregates in %.1f s, %d of them in transactions held open", r.Written, r.Aggregates, r.Seconds, r.Late)
+	row("written", "%d events of %d aggregates in %.1f s, %d of them in transactions that stay open", r.Written, r.Aggregates, r.Seconds, r.Late)
 	row("rolled back", "%d events, none of which was seen", r.RolledBack)
 	row("accepted", "%d events in %d sends", v.Accepted, v.Sends)
 	for _, name := range slices.Sorted(maps.Keys(r.Delivered)) {

@@ -38,7 +38,7 @@ func TestPhasesAreMeasuredAndJudged(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	ratios := r.ratios()
-	if len(ratios) != 2 || len(r.played) != 6 || len(r.verdicts) != 1 || !r.verdicts[0].OK() || r.verdicts[0].Dead == 0 {
+	if len(ratios) != 2 || len(r.played) != 6 || len(r.verdicts) != 1 || !r.verdicts[0].OK() || r.verdicts[0].DeadLetters == 0 {
 		t.Fatalf("%d ratios of %d phases\n%s", len(ratios), len(r.played), r.text())
 	}
 	for _, one := range ratios {

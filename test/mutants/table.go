@@ -227,8 +227,8 @@ func handOver() []mutant {
 		},
 		{
 			"lane unblocked before it is searched to the end", "the search for the first row ends with its first page",
-			[]edit{{engine, "cursor.searched", "l.deferred.from = got.Next", replace, `
-				l.deferred.from, l.deferred.release = c.head+1, found
+			[]edit{{engine, "cursor.searched", "l.deferred.first = got.Next", replace, `
+				l.deferred.first, l.deferred.release = c.head+1, found
 				return true`}},
 			[]string{"lost", "stuck", "reordered"},
 			0,

@@ -71,8 +71,8 @@ func TestMessagesAtTheExactByteLimit(t *testing.T) {
 	}
 	w.rest()
 	r.stop()
-	if v := w.judge(w.pool); v.Dead != len(limits) || v.Accepted != len(limits)*12 {
-		t.Errorf("dead = %d, accepted = %d, want %d and %d", v.Dead, v.Accepted, len(limits), 12*len(limits))
+	if v := w.judge(w.pool); v.DeadLetters != len(limits) || v.Accepted != len(limits)*12 {
+		t.Errorf("dead = %d, accepted = %d, want %d and %d", v.DeadLetters, v.Accepted, len(limits), 12*len(limits))
 	}
 	for destination, limit := range limits {
 		var aggregate, code, reason string

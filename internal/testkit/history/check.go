@@ -308,7 +308,7 @@ func (j *judge) settled(i int32, e *event) {
 	}
 	switch e.state {
 	case Dead:
-		j.verdict.Dead++
+		j.verdict.DeadLetters++
 	case Blocked:
 		j.verdict.Blocked++
 	case Absent, Pending, Sent:

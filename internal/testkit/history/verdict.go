@@ -76,8 +76,10 @@ type Verdict struct {
 	RolledBack int `json:"rolled_back"`
 	// Accepted counts events that a broker accepted at least once.
 	Accepted int `json:"accepted"`
-	Dead     int `json:"dead"`
-	Blocked  int `json:"blocked"`
+	// DeadLetters counts events that ended as dead letters, Blocked those that wait
+	// behind one.
+	DeadLetters int `json:"dead_letters"`
+	Blocked     int `json:"blocked"`
 	// AcceptedAndDead counts events that a broker accepted although they are
 	// dead or blocked: each of their sends has a cause of its own.
 	AcceptedAndDead int `json:"accepted_and_dead"`
@@ -119,7 +121,7 @@ func (v *Verdict) String() string {
 		word = "EMPTY"
 	}
 	fmt.Fprintf(&b, "%s: %d committed, %d rolled back, %d accepted, %d dead, %d blocked; %d sends, %d suppressed, %d duplicates with a cause, %d replayed; %d received, %d redelivered\n",
-		word, v.Committed, v.RolledBack, v.Accepted, v.Dead, v.Blocked, v.Sends, v.Suppressed, v.DuplicatesWithCause, v.Replayed, v.Received, v.Redelivered)
+		word, v.Committed, v.RolledBack, v.Accepted, v.DeadLetters, v.Blocked, v.Sends, v.Suppressed, v.DuplicatesWithCause, v.Replayed, v.Received, v.Redelivered)
 	for _, name := range sortedKeys(v.Latency) {
 		l := v.Latency[name]
 		fmt.Fprintf(&b, "  %s: commit to accepted p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, p99.9 %.1f ms, max %.1f ms (%d)\n",

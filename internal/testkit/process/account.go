@@ -11,6 +11,9 @@ import (
 	"syscall"
 )
 
+// noRights is the id of the account that Linux has for processes without any rights.
+const noRights = "65534"
+
 // Account is the user that a server runs as. Nil is the user of this process.
 type Account struct {
 	uid, gid int
@@ -22,8 +25,11 @@ func Unprivileged() (*Account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // Nil is an account.
 	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
+	for _, find := range []func() (*user.User, error){
+		func() (*user.User, error) { return user.Lookup("postgres") },
+		func() (*user.User, error) { return user.LookupId(noRights) },
+	} {
+		u, err := find()
 		if err != nil {
 			continue
 		}
@@ -37,7 +43,7 @@ func Unprivileged() (*Account, error) {
 		}
 		return &Account{uid: int(uid), gid: int(gid)}, nil
 	}
-	return nil, fmt.Errorf("the server does not run as root, and there is neither a user postgres nor a user nobody")
+	return nil, fmt.Errorf("the server does not run as root, and there is neither a user postgres nor one with the id %s", noRights)
 }
 
 // Attr returns the attributes that make a command run as the account.

@@ -126,7 +126,7 @@ func (t *Totals) Add(o *Outcome, ok bool) {
 	}
 	t.events += v.Committed
 	t.rolledBack += v.RolledBack
-	t.deadLetters += v.Dead
+	t.deadLetters += v.DeadLetters
 	t.sends += v.Sends
 	t.resent += v.DuplicatesWithCause
 	t.suppressed += v.Suppressed

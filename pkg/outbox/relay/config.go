@@ -154,7 +154,7 @@ type Config struct {
 	// backfillExamine.
 	examine int
 	// watchLanes, for tests, is called with each change of a lane's state.
-	watchLanes func(from, to laneState)
+	watchLanes func(was, is laneState)
 }
 
 // Observer receives what a relay did.

@@ -177,7 +177,7 @@ func TestRewindReadsEverythingAboveAgain(t *testing.T) {
 	if c.catchUps[0].after != 50 || c.catchUps[1].after != 30 {
 		t.Errorf("catch-ups after %d and %d", c.catchUps[0].after, c.catchUps[1].after)
 	}
-	if high.deferred.from != 51 || high.deferred.bound != 50 || low.deferred.from != 20 || c.destination("d").from != 51 || c.destination("none").any() {
+	if high.deferred.first != 51 || high.deferred.bound != 50 || low.deferred.first != 20 || c.destination("d").first != 51 || c.destination("none").any() {
 		t.Errorf("deferred: %+v, %+v, %+v, %+v", high.deferred, low.deferred, c.destination("d"), c.destination("none"))
 	}
 }
@@ -188,13 +188,13 @@ func TestABackfillAdvancesOnlyWhatItWasAskedFor(t *testing.T) {
 	l := testLane("a")
 	c.deferLane(l, 20)
 	c.deferLane(l, 30)
-	if l.deferred.from != 20 || l.deferred.covers(19) || !l.deferred.covers(20) {
+	if l.deferred.first != 20 || l.deferred.covers(19) || !l.deferred.covers(20) {
 		t.Errorf("deferred: %+v", l.deferred)
 	}
-	if c.advanceLane(l, 15, 40) || l.deferred.from != 20 {
+	if c.advanceLane(l, 15, 40) || l.deferred.first != 20 {
 		t.Errorf("a page that was asked for before a row was deferred was taken in: %+v", l.deferred)
 	}
-	if !c.advanceLane(l, 20, 40) || l.deferred.from != 40 || len(c.lanes) != 1 {
+	if !c.advanceLane(l, 20, 40) || l.deferred.first != 40 || len(c.lanes) != 1 {
 		t.Errorf("after a page: %+v", l.deferred)
 	}
 	if !c.advanceLane(l, 40, 0) || !l.deferred.idle() || len(c.lanes) != 0 {
@@ -203,8 +203,8 @@ func TestABackfillAdvancesOnlyWhatItWasAskedFor(t *testing.T) {
 	c.destination("d").add(10)
 	c.deferLane(l, 20)
 	c.takeOver([]*lane{l})
-	if l.deferred.from != 10 {
-		t.Errorf("a lane reads from %d on, its destination from 10", l.deferred.from)
+	if l.deferred.first != 10 {
+		t.Errorf("a lane reads from %d on, its destination from 10", l.deferred.first)
 	}
 }
 
@@ -243,13 +243,13 @@ func TestAReleasedLaneIsSearchedAndThenUnblocked(t *testing.T) {
 	l := testLane("a")
 	first := ReleasedLane{Lane: l.key, Shard: 1, ReleasedAt: time.Unix(1, 0)}
 	c.releaseLane(l, first)
-	if l.deferred.release != searching || l.deferred.from != 1 || l.deferred.bound != 100 || len(c.toUnblock()) != 0 {
+	if l.deferred.release != searching || l.deferred.first != 1 || l.deferred.bound != 100 || len(c.toUnblock()) != 0 {
 		t.Errorf("after the release: %+v", l.deferred)
 	}
 	if c.advanceLane(l, 1, 0) || l.deferred.release != searching {
 		t.Error("a backfill of before the release was taken for the search")
 	}
-	if c.searched(l, 1, LaneStart{Next: 50}) || l.deferred.from != 50 {
+	if c.searched(l, 1, LaneStart{Next: 50}) || l.deferred.first != 50 {
 		t.Errorf("after a page without a row: %+v", l.deferred)
 	}
 	if c.searched(l, 1, LaneStart{First: 3}) {
@@ -258,7 +258,7 @@ func TestAReleasedLaneIsSearchedAndThenUnblocked(t *testing.T) {
 	if c.unblocked(l); l.deferred.release != searching {
 		t.Error("a lane that is being searched goes on as unblocked")
 	}
-	if !c.searched(l, 50, LaneStart{First: 70}) || l.deferred.release != found || l.deferred.from != 70 {
+	if !c.searched(l, 50, LaneStart{First: 70}) || l.deferred.release != found || l.deferred.first != 70 {
 		t.Errorf("after the search: %+v", l.deferred)
 	}
 	if got := c.toUnblock(); len(got) != 1 || got[0] != first {
@@ -267,11 +267,11 @@ func TestAReleasedLaneIsSearchedAndThenUnblocked(t *testing.T) {
 	again := first
 	again.ReleasedAt = time.Unix(2, 0)
 	c.releaseLane(l, again)
-	if l.deferred.release != searching || l.deferred.from != 1 || len(c.toUnblock()) != 0 {
+	if l.deferred.release != searching || l.deferred.first != 1 || len(c.toUnblock()) != 0 {
 		t.Errorf("after it was released anew: %+v", l.deferred)
 	}
 	c.searched(l, 1, LaneStart{})
-	if got := c.toUnblock(); l.deferred.from != 101 || len(got) != 1 || got[0] != again {
+	if got := c.toUnblock(); l.deferred.first != 101 || len(got) != 1 || got[0] != again {
 		t.Errorf("a search that found no row: %+v, to unblock %+v", l.deferred, got)
 	}
 	c.unblocked(l)
@@ -297,8 +297,8 @@ func TestABlockedRowInAGapIsNotOvertaken(t *testing.T) {
 		t.Error("the page that was asked for before was taken in")
 	}
 	c.searched(l, 40, LaneStart{First: 70})
-	if l.deferred.from != 40 {
-		t.Errorf("the lane begins with %d, want 40", l.deferred.from)
+	if l.deferred.first != 40 {
+		t.Errorf("the lane begins with %d, want 40", l.deferred.first)
 	}
 }
 

@@ -1,44 +1,44 @@
 package relay
 
 // deferral is the rows that a lane or a destination left in the table for later:
-// all unsent ones with the id from or a higher one that are not buffered. They
+// all unsent ones with the id first or a higher one that are not buffered. They
 // come back with a backfill, in order, and no other read may bring them: it
-// would put a later row before an earlier one. from is 0 when nothing is
+// would put a later row before an earlier one. first is 0 when nothing is
 // deferred.
-type deferral struct{ from int64 }
+type deferral struct{ first int64 }
 
 // any says whether rows are deferred.
-func (d *deferral) any() bool { return d.from != 0 }
+func (d *deferral) any() bool { return d.first != 0 }
 
 // covers says whether the row with the id is deferred.
-func (d *deferral) covers(id int64) bool { return d.from != 0 && id >= d.from }
+func (d *deferral) covers(id int64) bool { return d.first != 0 && id >= d.first }
 
 // add defers the rows from id on.
 func (d *deferral) add(id int64) {
-	if d.from == 0 || id < d.from {
-		d.from = id
+	if d.first == 0 || id < d.first {
+		d.first = id
 	}
 }
 
 // lower has rows from id on deferred too, if there are deferred ones at all.
-func (d *deferral) lower(id int64) { d.from = min(d.from, id) }
+func (d *deferral) lower(id int64) { d.first = min(d.first, id) }
 
 // lowest returns the lowest deferred id, or id if that is lower.
 func (d *deferral) lowest(id int64) int64 {
-	if d.from == 0 {
+	if d.first == 0 {
 		return id
 	}
-	return min(d.from, id)
+	return min(d.first, id)
 }
 
 // advance notes that a backfill that was asked for the rows from asked on has
 // brought those below next, all there are when next is 0. It says false, and
 // does nothing, when the deferral has changed since.
 func (d *deferral) advance(asked, next int64) bool {
-	if d.from != asked {
+	if d.first != asked {
 		return false
 	}
-	d.from = next
+	d.first = next
 	return true
 }
 
@@ -62,7 +62,7 @@ func (c *cursor) advanceLane(l *lane, asked, next int64) bool {
 
 // completeLane notes that no row of a lane is deferred any more.
 func (c *cursor) completeLane(l *lane) {
-	l.deferred.from = 0
+	l.deferred.first = 0
 	delete(c.lanes, l)
 }
 
@@ -79,7 +79,7 @@ func (c *cursor) dropLane(l *lane) {
 func (c *cursor) takeOver(lanes []*lane) {
 	for _, l := range lanes {
 		if d := c.destination(l.key.Destination); d.any() && l.deferred.release != searching {
-			l.deferred.lower(d.from)
+			l.deferred.lower(d.first)
 		}
 	}
 }

@@ -76,7 +76,7 @@ func ExampleNew() {
 	_, err := relay.New(nil, relay.Config{Relays: 100, LeaseTTL: time.Hour})
 	fmt.Println(err)
 	// Output:
-	// relay config: Destinations: name at least one
-	// Relays: 100 is not between 1 and 64
-	// LeaseTTL: 1h0m0s is above one minute, too near the broker's deduplication window
+	// relay config: Destinations: none is named: name at least one
+	// Relays: must be 1 to 64, is 100
+	// LeaseTTL: must be at most 1m, to stay far below the broker's deduplication window, is 1h0m0s
 }

@@ -36,24 +36,24 @@ type discovery struct {
 	writers map[string]struct{}
 }
 
-// add inserts those of the ids from..to that are not in the list yet.
-func (g *gaps) add(from, to int64, found *discovery) {
-	if from > to {
+// add inserts those of the ids first..last that are not in the list yet.
+func (g *gaps) add(first, last int64, found *discovery) {
+	if first > last {
 		return
 	}
-	at := sort.Search(len(g.list), func(i int) bool { return g.list[i].To >= from })
-	if at == len(g.list) || g.list[at].From > to {
-		g.list = slices.Insert(g.list, at, gap{Range{from, to}, found})
+	at := sort.Search(len(g.list), func(i int) bool { return g.list[i].To >= first })
+	if at == len(g.list) || g.list[at].From > last {
+		g.list = slices.Insert(g.list, at, gap{Range{first, last}, found})
 		g.bound()
 		return
 	}
 	// Overlap: fill in around what is there.
-	if head := g.list[at]; from < head.From {
-		g.add(from, head.From-1, found)
-		g.add(head.From, to, found)
+	if head := g.list[at]; first < head.From {
+		g.add(first, head.From-1, found)
+		g.add(head.From, last, found)
 		return
 	}
-	g.add(g.list[at].To+1, to, found)
+	g.add(g.list[at].To+1, last, found)
 }
 
 // seen removes the id of a row that was found.

@@ -59,7 +59,7 @@ type lane struct {
 	retryAt   time.Time
 	heapIndex int
 	// watch, for tests, is called with each change of state.
-	watch func(from, to laneState)
+	watch func(was, is laneState)
 }
 
 // laneState is what a lane does now. doc.go has the diagram.
@@ -112,7 +112,7 @@ func (l *lane) insert(it *item) {
 // first returns the lowest id of the lane that is queued or deferred, 0 when
 // there is none.
 func (l *lane) first() int64 {
-	first := l.deferred.from
+	first := l.deferred.first
 	for _, it := range l.queue {
 		if first == 0 || it.rec.ID < first {
 			first = it.rec.ID

@@ -81,7 +81,7 @@ func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 			continue
 		}
 		f.destinations = append(f.destinations, d)
-		page := Page{From: d.deferred.from, Limit: min(limit, d.cap-d.buffered), Examine: l.cfg.examine}
+		page := Page{From: d.deferred.first, Limit: min(limit, d.cap-d.buffered), Examine: l.cfg.examine}
 		f.Destinations = append(f.Destinations, DestinationBackfill{Destination: d.name, Page: page})
 	}
 	f.planLanes(lanes, l.fetcher.turn, l.cfg)
@@ -92,18 +92,18 @@ func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 // planLanes adds the reads of lanes. The longest deferred go first, and when
 // there are too many for one fetch, all come in turn.
 func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
-	lanes = slices.SortedFunc(slices.Values(lanes), func(a, b *lane) int { return cmp.Compare(a.deferred.from, b.deferred.from) })
+	lanes = slices.SortedFunc(slices.Values(lanes), func(a, b *lane) int { return cmp.Compare(a.deferred.first, b.deferred.first) })
 	f.crowded = len(lanes) > maxBackfills
 	for i := range min(len(lanes), maxBackfills) {
 		lane := lanes[(turn+i)%len(lanes)]
-		from := lane.deferred.from
+		first := lane.deferred.first
 		if lane.deferred.release == searching {
 			f.searches = append(f.searches, lane)
-			f.Searches = append(f.Searches, LaneSearch{Lane: lane.key, From: from, Examine: cfg.examine})
+			f.Searches = append(f.Searches, LaneSearch{Lane: lane.key, From: first, Examine: cfg.examine})
 			continue
 		}
 		f.lanes = append(f.lanes, lane)
-		page := Page{From: from, Limit: cfg.LaneWindow - len(lane.queue), Examine: cfg.examine}
+		page := Page{From: first, Limit: cfg.LaneWindow - len(lane.queue), Examine: cfg.examine}
 		f.Lanes = append(f.Lanes, LaneBackfill{Lane: lane.key, Page: page})
 	}
 }

@@ -35,9 +35,9 @@ type release int
 const (
 	notReleased release = iota
 	// searching: the lowest unsent row of the lane is being looked for, from
-	// deferral.from on.
+	// deferral.first on.
 	searching
-	// found: it is deferral.from. The next renewal asks to delete the lane's row
+	// found: it is deferral.first. The next renewal asks to delete the lane's row
 	// in outbox.blocked.
 	found
 )
@@ -53,17 +53,17 @@ func (c *cursor) releaseLane(l *lane, r ReleasedLane) {
 // on, and says whether the first row is known now. It does nothing when the
 // search has begun anew since.
 func (c *cursor) searched(l *lane, asked int64, got LaneStart) bool {
-	if l.deferred.release != searching || l.deferred.from != asked {
+	if l.deferred.release != searching || l.deferred.first != asked {
 		return false
 	}
 	switch {
 	case got.First != 0:
-		l.deferred.from = min(got.First, l.deferred.bound+1)
+		l.deferred.first = min(got.First, l.deferred.bound+1)
 	case got.Next != 0:
-		l.deferred.from = got.Next
+		l.deferred.first = got.Next
 		return false
 	default:
-		l.deferred.from = l.deferred.bound + 1
+		l.deferred.first = l.deferred.bound + 1
 	}
 	l.deferred.release = found
 	return true

@@ -8,14 +8,14 @@ const (
 	sweepLimit = 1_000
 	// sweepRange is the least range of ids that one page looks at. A page takes
 	// twice the range of the one before when that was quick, and half when it was
-	// slow: mostly there is nothing between ids far apart, but while vacuum is
-	// held back there are the remains of every event, at 1 µs each.
+	// slow: mostly there is nothing between ids far apart, but while vacuum cannot
+	// remove them, the index has an entry of every event that was sent, at 1 µs each.
 	sweepRange = 10_000
 	sweepQuick = 10 * time.Millisecond
 	sweepSlow  = 2 * sweepQuick
 	// sweepShare bounds the share of the time that sweeping may take, as one part
-	// in so many: where vacuum is held back, a sweep walks the remains of every
-	// event sent since.
+	// in so many: where vacuum cannot remove them, a sweep walks the index entries of
+	// every event that was sent since.
 	sweepShare = 20
 )
 
@@ -29,8 +29,8 @@ type sweep struct {
 	// at is when the next pass is due, began when the one under way began.
 	at    time.Time
 	began time.Time
-	// from is where the pass under way goes on, 0 when there is none.
-	from int64
+	// resume is where the pass under way goes on, 0 when there is none.
+	resume int64
 	// span is the range of the next page.
 	span int64
 }
@@ -41,17 +41,17 @@ func newSweep(now time.Time, cfg Config) sweep {
 
 // next returns the page to read now, nil when none is due.
 func (s *sweep) next(limit int, now time.Time) *Sweep {
-	if s.every < 0 || s.from == 0 && now.Before(s.at) {
+	if s.every < 0 || s.resume == 0 && now.Before(s.at) {
 		return nil
 	}
-	from := max(s.from, 1)
-	return &Sweep{From: from, Before: from + s.span, Limit: min(limit, sweepLimit)}
+	first := max(s.resume, 1)
+	return &Sweep{From: first, Before: first + s.span, Limit: min(limit, sweepLimit)}
 }
 
 // asked notes that the page was asked for at the time now.
 func (s *sweep) asked(page *Sweep, now time.Time) {
-	if s.from == 0 {
-		s.from, s.began = page.From, now
+	if s.resume == 0 {
+		s.resume, s.began = page.From, now
 	}
 }
 
@@ -59,8 +59,8 @@ func (s *sweep) asked(page *Sweep, now time.Time) {
 // next. The pass ends above head.
 func (s *sweep) swept(next, head int64, took time.Duration, now time.Time) {
 	s.pace(took, head)
-	if s.from = next; next > head {
-		s.from = 0
+	if s.resume = next; next > head {
+		s.resume = 0
 		s.at = now.Add(max(s.every, sweepShare*now.Sub(s.began)))
 	}
 }

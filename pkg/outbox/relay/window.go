@@ -11,10 +11,10 @@ type window struct {
 	// busy counts, by shard, the items in flight or unsettled.
 	busy [outbox.Shards]int
 	// watch, for tests, is that of every lane.
-	watch func(from, to laneState)
+	watch func(was, is laneState)
 }
 
-func newWindow(watch func(from, to laneState)) window {
+func newWindow(watch func(was, is laneState)) window {
 	return window{items: map[int64]*item{}, lanes: map[outbox.Lane]*lane{}, watch: watch}
 }
 
