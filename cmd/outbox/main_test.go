@@ -203,10 +203,10 @@ func TestStatusAndShowFollowAnEvent(t *testing.T) {
 		return id
 	}
 	settled, err := store.Settle(t.Context(), relayID, relay.Settlement{
-		Accepted: []relay.Accepted{{ID: rowOf(ids[0]), MessageID: "m-1", SequenceNumber: "18870001"}},
-		Dead:     []relay.Dead{{ID: rowOf(ids[1]), Attempts: 1, Code: "InvalidMessageContents", Reason: "bad", Block: true}},
+		Accepted:    []relay.Accepted{{ID: rowOf(ids[0]), MessageID: "m-1", SequenceNumber: "18870001"}},
+		DeadLetters: []relay.DeadLetter{{ID: rowOf(ids[1]), Attempts: 1, Code: "InvalidMessageContents", Reason: "bad", Block: true}},
 	})
-	if err != nil || settled.Accepted != 1 || settled.Dead != 1 {
+	if err != nil || settled.Accepted != 1 || settled.DeadLetters != 1 {
 		t.Fatalf("settle: %+v, %v", settled, err)
 	}
 
@@ -288,11 +288,11 @@ func TestRedriveAndReplayFollowAnEvent(t *testing.T) {
 	// The rows have the ids 1 to 3, in their order.
 	settle := func(s relay.Settlement, want int) {
 		t.Helper()
-		if got, settleErr := store.Settle(t.Context(), relayID, s); settleErr != nil || got.Dead+got.Accepted != want {
+		if got, settleErr := store.Settle(t.Context(), relayID, s); settleErr != nil || got.DeadLetters+got.Accepted != want {
 			t.Fatalf("settle: %+v, %v", got, settleErr)
 		}
 	}
-	settle(relay.Settlement{Dead: []relay.Dead{
+	settle(relay.Settlement{DeadLetters: []relay.DeadLetter{
 		{ID: 1, Attempts: 2, Code: "InvalidMessageContents", Reason: "bad", Block: true},
 		{ID: 3, Attempts: 1, Code: "MessageTooLong", Reason: "long"},
 	}}, 2)

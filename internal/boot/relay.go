@@ -98,7 +98,7 @@ func (r *Relay) Host(logger *slog.Logger, open func(context.Context) (RelayEnvir
 				slog.String("outcome", string(s.Outcome)),
 				slog.Int64("published", s.Published),
 				slog.Int64("settled", s.Settled),
-				slog.Int64("dead_letters", s.Dead),
+				slog.Int64("dead_letters", s.DeadLetters),
 				slog.Float64("seconds", s.Seconds),
 			}
 		},

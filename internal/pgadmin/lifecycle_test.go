@@ -62,7 +62,7 @@ func TestStatementsOfTheLifecycleShowTheirStates(t *testing.T) {
 	bury(t, store, relayID, true, head, redriven)
 	redriveDead(t, store, redrive.Request{IDFrom: redriven})
 	// A relay takes the released lane up.
-	renew(t, store, relay.Renewal{RelayID: relayID, Resumed: renew(t, store, relay.Renewal{RelayID: relayID}).Released})
+	renew(t, store, relay.Renewal{RelayID: relayID, Unblock: renew(t, store, relay.Renewal{RelayID: relayID}).Released})
 	replayed, _ := search(t, store, redrive.Request{EventIDs: []uuid.UUID{ids[archived]}}, 100)
 	copyNext(t, store, replayed, 10)
 

@@ -25,10 +25,10 @@ func bury(t *testing.T, store *store, relayID uuid.UUID, block bool, ids ...int6
 	t.Helper()
 	var s relay.Settlement
 	for _, id := range ids {
-		s.Dead = append(s.Dead, relay.Dead{ID: id, Attempts: 3, Code: "C", Reason: "R", Block: block})
+		s.DeadLetters = append(s.DeadLetters, relay.DeadLetter{ID: id, Attempts: 3, Code: "C", Reason: "R", Block: block})
 	}
-	if got := settle(t, store, relayID, s); got.Dead != len(ids) {
-		t.Fatalf("%d are dead, want %d", got.Dead, len(ids))
+	if got := settle(t, store, relayID, s); got.DeadLetters != len(ids) {
+		t.Fatalf("%d are dead, want %d", got.DeadLetters, len(ids))
 	}
 }
 
@@ -160,11 +160,11 @@ func TestRedriveIntoALaneThatIsNotOnHoldReleasesItAnew(t *testing.T) {
 	first := renew(t, store, relay.Renewal{RelayID: id}).Released
 	redriveDead(t, store, redrive.Request{Confirm: true})
 	// The relay that searched the lane before the second came may not go on.
-	second := renew(t, store, relay.Renewal{RelayID: id, Resumed: first}).Released
+	second := renew(t, store, relay.Renewal{RelayID: id, Unblock: first}).Released
 	if len(first) != 1 || len(second) != 1 || first[0].FirstID != b || second[0].FirstID != a || !second[0].ReleasedAt.After(first[0].ReleasedAt) {
 		t.Fatalf("released %+v, then %+v", first, second)
 	}
-	if left := renew(t, store, relay.Renewal{RelayID: id, Resumed: second}).Released; len(left) != 0 {
+	if left := renew(t, store, relay.Renewal{RelayID: id, Unblock: second}).Released; len(left) != 0 {
 		t.Errorf("left: %+v", left)
 	}
 }
@@ -253,12 +253,12 @@ func TestDeadEventOfAnArchivedRangeGoesBack(t *testing.T) {
 	if got := query[string](t, pool, "select tableoid::regclass || ' ' || id from outbox.events"); got != fmt.Sprintf("outbox.events_default %d", dead) {
 		t.Errorf("row in %s", got)
 	}
-	if got := fetch(t, store, relay.Fetch{Backfills: []relay.Backfill{{From: 1, Limit: 10, Examine: 10}}, Shards: allShards()}); len(got.Backfills[0].Records) != 0 {
-		t.Errorf("a row on hold was read: %+v", got.Backfills[0])
+	if got := fetch(t, store, relay.Fetch{Destinations: []relay.DestinationBackfill{{Destination: "default", Page: relay.Page{From: 1, Limit: 10, Examine: 100}}}, Shards: allShards()}); len(got.Destinations[0].Records) != 0 {
+		t.Errorf("a row of a blocked lane was read: %+v", got.Destinations[0])
 	}
-	renew(t, store, relay.Renewal{RelayID: id, Resumed: renew(t, store, relay.Renewal{RelayID: id}).Released})
-	got := fetch(t, store, relay.Fetch{Backfills: []relay.Backfill{{From: 1, Limit: 10, Examine: 10}}, Shards: allShards()})
-	wantIDs(t, "unsent rows", recordIDs(got.Backfills[0].Records), dead)
+	renew(t, store, relay.Renewal{RelayID: id, Unblock: renew(t, store, relay.Renewal{RelayID: id}).Released})
+	got := fetch(t, store, relay.Fetch{Destinations: []relay.DestinationBackfill{{Destination: "default", Page: relay.Page{From: 1, Limit: 10, Examine: 100}}}, Shards: allShards()})
+	wantIDs(t, "unsent rows", recordIDs(got.Destinations[0].Records), dead)
 }
 
 // Once it was sent, the janitor moves it to the archive from there.

@@ -147,8 +147,8 @@ func TestSecondReplayIsTheNextGenerationAndCopiesNoCopies(t *testing.T) {
 			archive(t, pool, last)
 			exec(t, pool, "update outbox.archive set replay_of = $1::bigint", ids[0])
 		case 2:
-			dead := relay.Dead{ID: last, Replays: generation, Attempts: 3, Code: "C", Reason: "R", Block: true}
-			if got := settle(t, store, relayID, relay.Settlement{Dead: []relay.Dead{dead}}); got.Dead != 1 {
+			dead := relay.DeadLetter{ID: last, Replays: generation, Attempts: 3, Code: "C", Reason: "R", Block: true}
+			if got := settle(t, store, relayID, relay.Settlement{DeadLetters: []relay.DeadLetter{dead}}); got.DeadLetters != 1 {
 				t.Fatalf("the copy is not dead: %+v", got)
 			}
 			if got := query[int64](t, pool, "select replay_of from outbox.dead_letters"); got != ids[0] {

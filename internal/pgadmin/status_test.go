@@ -26,7 +26,7 @@ func TestStatusAndLookup(t *testing.T) {
 				eventIDs[n] = uuid.MustParse(query[string](t, pool, "select event_id::text from outbox.events where id = $1::bigint", n))
 			}
 			s := accept(sent, archived)
-			s.Dead = []relay.Dead{{ID: dead, Attempts: 4, Code: "C", Reason: "R", Block: true}}
+			s.DeadLetters = []relay.DeadLetter{{ID: dead, Attempts: 4, Code: "C", Reason: "R", Block: true}}
 			settle(t, store, id, s)
 			exec(t, pool, `insert into outbox.archive (id, created_at, sent_at, event_id, replays, aggregate_type, aggregate_id, event_type, destination, payload, message_id)
 			select id, created_at, sent_at, event_id, replays, aggregate_type, aggregate_id, event_type, destination, payload, message_id from outbox.events where id = $1::bigint`, archived)

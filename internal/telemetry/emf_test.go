@@ -32,18 +32,18 @@ func function() map[string]string { return map[string]string{"FunctionName": "re
 func full() *relay.Report {
 	r := &relay.Report{
 		Counts: relay.Counts{
-			Fetched: 101, Published: 102, Settled: 103, Dead: 104, Blocked: 105, Transient: 106, Throttled: 107,
+			Fetched: 101, Published: 102, Settled: 103, DeadLetters: 104, Blocked: 105, Transient: 106, Throttled: 107,
 			Unknown: 108, Unavailable: 109, Batches: 10, BatchEntries: 95, Fetches: 112, Settles: 113,
 			FetchErrors: 114, SettleErrors: 115, RenewErrors: 116, HandOvers: 117, Fenced: 118, Late: 119,
 			Withheld: 120, NoDestination: 121, Strays: 122,
 		},
 		Latencies: []time.Duration{30 * time.Millisecond, 1500 * time.Microsecond, 20 * time.Millisecond},
 		ByDestination: map[string]relay.DestinationCounts{
-			"default": {Published: 201, Dead: 202, Throttled: 203, Unavailable: 204, Concurrency: 205, LastError: "AccessDenied: no"},
+			"default": {Published: 201, DeadLetters: 202, Throttled: 203, Unavailable: 204, Concurrency: 205, LastError: "AccessDenied: no"},
 			"quiet":   {Concurrency: 1},
 		},
 		Backlog: relay.Backlog{Pending: 301, Oldest: 2500 * time.Millisecond},
-		Shards:  64, Held: 302, HeldBytes: 303, InFlight: 304, Gaps: 305, Final: true,
+		Shards:  64, Buffered: 302, BufferedBytes: 303, InFlight: 304, Gaps: 305, Final: true,
 	}
 	return r
 }

@@ -45,7 +45,7 @@ func janitorMetrics() []metric[janitor.Report] {
 			func(r *r) float64 { return r.Health.DeadLetterSeconds },
 		},
 		{
-			Metric{Name: "XminAge", Unit: "Seconds", Meaning: "for how long the oldest transaction has held back vacuum"},
+			Metric{Name: "XminAge", Unit: "Seconds", Meaning: "for how long the oldest transaction has kept vacuum from its work"},
 			func(r *r) float64 {
 				if r.Health.Xmin == nil {
 					return 0

@@ -52,8 +52,8 @@ func relayMetrics() []metric[relay.Report] {
 		gauge("Backlog", "Count", "unsent events behind the position, counted up to a limit", func(r *r) float64 { return float64(r.Backlog.Pending) }),
 		gauge("OldestAge", "Seconds", "age of the oldest unsent event", func(r *r) float64 { return r.Backlog.Oldest.Seconds() }),
 		gauge("Shards", "Count", "shards that this relay owns", func(r *r) float64 { return float64(r.Shards) }),
-		gauge("Buffered", "Count", "events in memory", func(r *r) float64 { return float64(r.Held) }),
-		gauge("BufferedBytes", "Bytes", "size of the events in memory", func(r *r) float64 { return float64(r.HeldBytes) }),
+		gauge("Buffered", "Count", "events in memory", func(r *r) float64 { return float64(r.Buffered) }),
+		gauge("BufferedBytes", "Bytes", "size of the events in memory", func(r *r) float64 { return float64(r.BufferedBytes) }),
 		gauge("InFlight", "Count", "events in calls at the time of the line", func(r *r) float64 { return float64(r.InFlight) }),
 		gauge("Gaps", "Count", "id ranges that a late commit may still fill", func(r *r) float64 { return float64(r.Gaps) }),
 		always(count("Fetched", "events read", func(r *r) int64 { return r.Fetched })),
@@ -64,7 +64,7 @@ func relayMetrics() []metric[relay.Report] {
 			Metric{Name: "BatchFill", Unit: "None", Meaning: "events per call to a destination"},
 			func(r *r) float64 { return float64(r.BatchEntries) / float64(max(1, r.Batches)) },
 		},
-		count("DeadLetters", "events that became dead letters", func(r *r) int64 { return r.Dead }),
+		count("DeadLetters", "events that became dead letters", func(r *r) int64 { return r.DeadLetters }),
 		count("Blocked", "dead letters that blocked their lane", func(r *r) int64 { return r.Blocked }),
 		count("Transient", "results of class transient: refused now, sent again later", func(r *r) int64 { return r.Transient }),
 		count("Throttled", "results of class throttled", func(r *r) int64 { return r.Throttled }),
@@ -88,7 +88,7 @@ func destinationMetrics() []metric[relay.DestinationCounts] {
 	return []metric[d]{
 		always(count("Published", "events that the destination accepted", func(d *d) int64 { return d.Published })),
 		gauge("Concurrency", "Count", "calls allowed in flight", func(d *d) float64 { return float64(d.Concurrency) }),
-		count("DeadLetters", "events that became dead letters", func(d *d) int64 { return d.Dead }),
+		count("DeadLetters", "events that became dead letters", func(d *d) int64 { return d.DeadLetters }),
 		count("Throttled", "results of class throttled", func(d *d) int64 { return d.Throttled }),
 		count("Unavailable", "results of class unavailable", func(d *d) int64 { return d.Unavailable }),
 	}

@@ -94,7 +94,7 @@ func sending() []mutant {
 		},
 		{
 			"new deduplication id on retry", "the broker cannot know a resend",
-			[]edit{{engine, "loop.send", "it.state, it.tried = inFlight, true", before, `
+			[]edit{{engine, "window.send", "it.state, it.tried = inFlight, true", before, `
 				if it.tried {
 					it.msg.DeduplicationID += "'"
 				}`}},
@@ -103,7 +103,7 @@ func sending() []mutant {
 		},
 		{
 			"let a group overtake", "after a failure the next event of the lane goes first",
-			[]edit{{engine, "loop.retry", "l.waiting.wait(lane, _)", before, `
+			[]edit{{engine, "loop.retry", "l.backingOff.add(lane, _)", before, `
 				if n := len(lane.queue); n > 1 {
 					lane.queue = append(lane.queue[1:n:n], lane.queue[0])
 				}`}},
@@ -118,12 +118,14 @@ func sending() []mutant {
 						size += l.queue[1].msg.Size
 						batch = append(batch, l.queue[1])
 					}`},
-				{engine, "loop.result", "lane.pop()", replace, "lane.queue = slices.DeleteFunc(slices.Clone(lane.queue), func(x *item) bool { return x == it })"},
+				{engine, "loop.result", "l.window.accept(it)", replace, `
+					it.state = unsettled
+					lane.queue = slices.DeleteFunc(slices.Clone(lane.queue), func(x *item) bool { return x == it })`},
 				{engine, "loop.retry", "", begin, `
 					if lane.heapIndex >= 0 {
 						return
 					}`},
-				{engine, "loop.next", "", begin, "l.waiting.end(lane)"},
+				{engine, "loop.next", "", begin, "l.backingOff.remove(lane)"},
 			},
 			[]string{"reordered"},
 			0,
@@ -136,9 +138,9 @@ func sending() []mutant {
 		},
 		{
 			"forget what could not be marked", "a settlement that failed is not tried again",
-			[]edit{{engine, "loop.settleFailed", "l.settle.putBack(items, _)", replace, `
+			[]edit{{engine, "loop.settleFailed", "l.settle.putBack(items)", replace, `
 				for _, it := range items {
-					l.window.busy[it.lane.shard]--
+					l.window.settled(it)
 					l.forgetSettled(it)
 				}`}},
 			[]string{"duplicated", "accepted_not_marked", "released_unsettled", "lost"},
@@ -165,11 +167,8 @@ func reading() []mutant {
 			0,
 		},
 		{
-			"end a backfill early", "what a lane left in the table is read once",
-			[]edit{
-				{engine, "loop.takeBackfill", "lane.from = next", replace, "lane.from = 0"},
-				{engine, "loop.takeBackfill", "next == 0", replace, "lane.from == 0"},
-			},
+			"end a backfill early", "what a lane deferred is read once",
+			[]edit{{engine, "cursor.advanceLane", "next == 0", replace, "next >= 0"}},
 			[]string{"lost", "stuck", "reordered"},
 			0,
 		},
@@ -181,7 +180,7 @@ func reading() []mutant {
 		},
 		{
 			"forget what a fetch may have read", "an event is forgotten while a fetch that read it as unsent is under way",
-			[]edit{{engine, "loop.settled", "l.reader.fetching", replace, "l.reader.fetching && it == nil"}},
+			[]edit{{engine, "loop.settled", "l.fetcher.running", replace, "l.fetcher.running && it == nil"}},
 			[]string{"sent_settled", "duplicated"},
 			1000,
 		},
@@ -192,63 +191,57 @@ func handOver() []mutant {
 	return []mutant{
 		{
 			"position without a low-water mark", "the next holder resumes above what is not settled",
-			[]edit{{engine, "loop.position", "l.window.lowest(_)", replace, "l.reader.head + 1"}},
+			[]edit{{engine, "loop.position", "l.window.lowest()", replace, "noID"}},
 			[]string{"lost", "stuck"},
 			0,
 		},
 		{
 			"give a shard back too early", "shards are released with events under way",
-			[]edit{{engine, "loop.releasable", "l.window.busy[_] == 0", replace, "l.window.busy[s] <= 1"}},
+			[]edit{{engine, "loop.drained", "l.window.busy[_] == 0", replace, "l.window.busy[s] <= 1"}},
 			[]string{"released_unsettled", "two_in_flight"},
 			0,
 		},
 		{
 			"forget the gaps of a shard given back", "late rows of a draining shard are passed over for good",
 			[]edit{
-				{engine, "loop.position", "min(low, pinned.Low)", replace, "min(low, pinned.Low+0*low+1<<40)"},
-				{engine, "loop.position", "g.From <= low", replace, "g.From < 0"},
+				{engine, "cursor.position", "min(low, pinned.Low)", replace, "min(low, pinned.Low+0*low+1<<40)"},
+				{engine, "cursor.position", "g.From <= low", replace, "g.From < 0"},
 			},
 			[]string{"lost", "stuck"},
 			0,
 		},
 		{
-			"hold deleted before its lane is read", "the hold goes at once, and what it hid is not looked for",
+			"lane unblocked before it is read", "its row in outbox.blocked goes at once, and the first row of the lane is not looked for",
 			[]edit{
-				{engine, "loop.resumeLane", "lane.resume, lane.search, lane.release = true, true, r", replace, `
-					lane.resume, lane.search, lane.release = true, false, r
-					l.lease.resumed[r.Lane] = r`},
-				{engine, "loop.resumeLane", "l.window.leave(lane, 1)", replace, "l.window.leave(lane, l.reader.head+1)"},
+				{engine, "cursor.releaseLane", "l.deferred.release, l.deferred.lane = searching, r", replace, "l.deferred.release, l.deferred.lane = found, r"},
+				{engine, "cursor.releaseLane", "c.deferLane(l, 1)", replace, "c.deferLane(l, c.head+1)"},
 			},
 			[]string{"lost", "stuck", "reordered"},
 			0,
 		},
 		{
-			"hold deleted while its lane is searched", "the hold goes before the first row of the lane is known",
-			[]edit{{engine, "loop.resumeLane", "lane.resume, lane.search, lane.release = true, true, r", after, "l.lease.resumed[r.Lane] = r"}},
+			"lane unblocked while it is searched", "its row in outbox.blocked goes before the first row of the lane is known",
+			[]edit{{engine, "cursor.toUnblock", "l.deferred.release == found", replace, "l.deferred.release != notReleased"}},
 			[]string{"lost", "stuck", "reordered"},
 			4000,
 		},
 		{
-			"hold deleted before its lane is read to the end", "the search for the first row ends with its first page",
-			[]edit{
-				{engine, "loop.searched", "lane.from = next", replace, "lane.from = l.reader.head + 1"},
-				{engine, "loop.searched", "return", drop, ""},
-			},
+			"lane unblocked before it is searched to the end", "the search for the first row ends with its first page",
+			[]edit{{engine, "cursor.searched", "l.deferred.from = got.Next", replace, `
+				l.deferred.from, l.deferred.release = c.head+1, found
+				return true`}},
 			[]string{"lost", "stuck", "reordered"},
 			0,
 		},
 		{
-			"hold deleted without a position", "the position does not allow for a lane that is resumed",
-			[]edit{{engine, "window.lowest", "!l.search", replace, "!l.search && !l.resume"}},
+			"lane unblocked without a position", "the position does not allow for a lane that was released",
+			[]edit{{engine, "cursor.position", "lane.deferred.release != searching", replace, "lane.deferred.release == notReleased"}},
 			[]string{"lost", "stuck"},
 			1000,
 		},
 		{
-			"give up what a hold hides in a gap", "a row on hold that was found in a gap is not left for its lane",
-			[]edit{
-				{engine, "loop.takeIn", "lane.bound = min(lane.bound, _)", drop, ""},
-				{engine, "loop.takeIn", "l.window.leave(lane, h.ID)", replace, "_ = lane"},
-			},
+			"give up a blocked row in a gap", "a row of a blocked lane that was found in a gap is not deferred",
+			[]edit{{engine, "loop.takeGaps", "l.cursor.deferBlocked(_, row.ID)", replace, "_ = row"}},
 			[]string{"lost", "stuck", "reordered"},
 			8000,
 		},

@@ -156,8 +156,8 @@ func TestLongTransactionsNeitherStopNorSlowDelivery(t *testing.T) {
 				Scans: []relay.Scan{{After: first - 1, Limit: 100}}, GapLimit: 100, Shards: allShards(), Writers: true,
 				Gaps: []relay.Range{{From: late.events[0].Row, To: late.events[0].Row}},
 			})
-			if err != nil || len(got.Scans[0]) != 100 || got.Scans[0][99].Record == nil || len(got.Seen) != 0 || len(got.Writers) == 0 {
-				t.Fatalf("fetched %d rows, %d of the gap, %d writers, %v", len(got.Scans[0]), len(got.Seen), len(got.Writers), err)
+			if err != nil || len(got.Scans[0]) != 100 || got.Scans[0][99].Record == nil || len(got.Gaps.IDs) != 0 || len(got.Writers) == 0 {
+				t.Fatalf("fetched %d rows, %d of the gap, %d writers, %v", len(got.Scans[0]), len(got.Gaps.IDs), len(got.Writers), err)
 			}
 		}))
 		polls = append(polls, probe.reads("events%", func(pool *pgxpool.Pool) {

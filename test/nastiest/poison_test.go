@@ -108,7 +108,7 @@ func TestDeadDestinationBurnsNoAttemptsAndHurtsNobody(t *testing.T) {
 			w.rest()
 			sum := r.stop()
 			v := w.judge(w.pool)
-			if v.Dead != 0 || v.Accepted != 600 || sum.Dead != 0 {
+			if v.Dead != 0 || v.Accepted != 600 || sum.DeadLetters != 0 {
 				t.Errorf("dead = %d, accepted = %d, want 0 and 600", v.Dead, v.Accepted)
 			}
 		})

@@ -14,7 +14,7 @@ type Step string
 const (
 	BeforeJoin Step = "before_join"
 	Joined     Step = "joined"
-	// LeaseTaken: a renewal gave the relay shards that it did not hold.
+	// LeaseTaken: a renewal gave the relay shards that it did not own.
 	LeaseTaken  Step = "lease_taken"
 	BeforeRenew Step = "before_renew"
 	Renewed     Step = "renewed"
@@ -34,7 +34,7 @@ const (
 	// Marked: the relay has seen the answer to a settlement a millisecond ago.
 	Marked Step = "marked"
 	// BeforeHandOver and HandedOver: a renewal that gives shards back while the
-	// relay holds others.
+	// relay owns others.
 	BeforeHandOver Step = "before_hand_over"
 	HandedOver     Step = "handed_over"
 	BeforeLeave    Step = "before_leave"
@@ -55,14 +55,14 @@ func (s Step) IsCall() bool { return s != Accepted && s != Marked }
 // known says whether there is such a step.
 func (s Step) known() bool { return slices.Contains(Steps(), s) }
 
-// Hook is told of steps.
+// Hook is called at steps.
 type Hook interface {
 	// At is called at each step, from the goroutine of the call, and may be
 	// called concurrently. An error fails the call: at a step "before" the call
 	// is then never made, at the others its answer is lost. At may wait until
 	// ctx ends, which is when the call's time is over.
 	At(ctx context.Context, s Step) error
-	// Unknown is told of the messages of a call whose outcome the relay is about
+	// Unknown is called with the messages of a call whose outcome the relay is about
 	// to see as unknown, by their deduplication ids: whatever the reason, they
 	// will be sent again.
 	Unknown(ids []string)

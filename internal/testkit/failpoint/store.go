@@ -14,18 +14,19 @@ import (
 // taken in.
 const seen = time.Millisecond
 
-// Store returns inner with h told of every step. Make one for each run of a
+// Store returns inner with h called at every step. Make one for each run of a
 // relay.
 func Store(inner relay.Store, h Hook) relay.Store {
-	return &store{inner: inner, hook: h, held: map[tenure]bool{}}
+	return &store{inner: inner, hook: h, owned: map[tenure]bool{}}
 }
 
 type store struct {
 	inner relay.Store
 	hook  Hook
 
-	mu   sync.Mutex
-	held map[tenure]bool
+	mu sync.Mutex
+	// owned are the shards of the newest answer.
+	owned map[tenure]bool
 }
 
 // tenure is the time between taking a shard and giving it back.
@@ -40,7 +41,7 @@ func (s *store) Join(ctx context.Context, j relay.Join) (bool, error) {
 
 func (s *store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
 	before, after := BeforeRenew, Renewed
-	if len(r.Release) > 0 {
+	if len(r.GiveBack) > 0 {
 		before, after = BeforeHandOver, HandedOver
 	}
 	got, err := around(ctx, s.hook, before, after, func() (relay.Lease, error) { return s.inner.Renew(ctx, r) })
@@ -54,14 +55,14 @@ func (s *store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 func (s *store) gained(now []relay.ShardLease) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held := make(map[tenure]bool, len(now))
+	owned := make(map[tenure]bool, len(now))
 	more := false
 	for _, l := range now {
 		t := tenure{shard: l.Shard, epoch: l.Epoch}
-		held[t] = true
-		more = more || !s.held[t]
+		owned[t] = true
+		more = more || !s.owned[t]
 	}
-	s.held = held
+	s.owned = owned
 	return more
 }
 
@@ -89,12 +90,14 @@ func hasRecords(f *relay.Fetched) bool {
 			}
 		}
 	}
-	for i := range f.Backfills {
-		if len(f.Backfills[i].Records) > 0 {
-			return true
+	for _, pages := range [][]relay.Backfilled{f.Destinations, f.Lanes, {f.Sweep}} {
+		for i := range pages {
+			if len(pages[i].Records) > 0 {
+				return true
+			}
 		}
 	}
-	return len(f.Gaps) > 0
+	return len(f.Gaps.Records) > 0
 }
 
 func (s *store) Backlog(ctx context.Context, low int64, limit int) (relay.Backlog, error) {

@@ -20,7 +20,7 @@ func TestConformance(t *testing.T) {
 				Begin:   func(*testing.T) storetest.Tx { return tx{s.Begin()} },
 				Release: func(_ *testing.T, lane outbox.Lane) { s.Release(lane) },
 				Redrive: func(_ *testing.T, id int64) { s.Redrive(id) },
-				OnHold:  func(_ *testing.T, lane outbox.Lane) bool { return s.OnHold(lane) },
+				Blocked: func(_ *testing.T, lane outbox.Lane) bool { return s.IsBlocked(lane) },
 			})
 		})
 	})

@@ -50,42 +50,45 @@ func (s *Store) join(j relay.Join) bool {
 // Renew implements relay.Leases. A position counts only for shards that an
 // answer named which reached the relay before it asked.
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
-	told := s.told(r.RelayID)
+	named := s.named(r.RelayID)
 	if err := s.before(ctx, "renew"); err != nil {
 		return relay.Lease{}, err
 	}
-	lease, err := s.renew(r, told)
+	lease, err := s.renew(r, named)
 	if err != nil {
 		return relay.Lease{}, err
 	}
 	if err := s.after(ctx, "renew"); err != nil {
 		return relay.Lease{}, err
 	}
-	s.tell(r.RelayID, lease.Shards)
+	s.answered(r.RelayID, lease.Shards)
 	return lease, nil
 }
 
-func (s *Store) told(id uuid.UUID) map[int]int64 {
+// named returns the shards, with their epochs, of the newest answer that reached
+// the relay.
+func (s *Store) named(id uuid.UUID) map[int]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.relays[id]; r != nil {
-		return r.told
+		return r.named
 	}
 	return nil
 }
 
-func (s *Store) tell(id uuid.UUID, shards []relay.ShardLease) {
+// answered notes that an answer with the shards reached the relay.
+func (s *Store) answered(id uuid.UUID, shards []relay.ShardLease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r := s.relays[id]; r != nil {
-		r.told = make(map[int]int64, len(shards))
+		r.named = make(map[int]int64, len(shards))
 		for _, l := range shards {
-			r.told[l.Shard] = l.Epoch
+			r.named[l.Shard] = l.Epoch
 		}
 	}
 }
 
-func (s *Store) renew(r relay.Renewal, told map[int]int64) (relay.Lease, error) {
+func (s *Store) renew(r relay.Renewal, named map[int]int64) (relay.Lease, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
@@ -95,46 +98,48 @@ func (s *Store) renew(r relay.Renewal, told map[int]int64) (relay.Lease, error) 
 	}
 	me.live = now.Add(r.TTL)
 	me.leaving = me.leaving || r.Leaving
-	s.place(r.RelayID, r.Position, len(r.Resumed) > 0, told)
+	s.place(r.RelayID, r.Position, len(r.Unblock) > 0, named)
 	for id, other := range s.relays {
 		if other.live.Before(now) {
 			s.remove(id)
 		}
 	}
-	for _, n := range r.Release {
-		if s.shards[n].owner == r.RelayID && s.shards[n].epoch == told[n] {
+	for _, n := range r.GiveBack {
+		if s.shards[n].owner == r.RelayID && s.shards[n].epoch == named[n] {
 			s.free(n, me)
 		}
 	}
 	target := s.target(r, now)
-	held := 0
+	owned := 0
 	for n := range s.shards {
 		if s.shards[n].owner == r.RelayID {
-			held++
+			owned++
 		}
 	}
 	for n := range s.shards {
-		if sh := &s.shards[n]; held < target && sh.owner == uuid.Nil {
+		if sh := &s.shards[n]; owned < target && sh.owner == uuid.Nil {
 			sh.owner = r.RelayID
 			sh.epoch++
-			held++
+			owned++
 		}
 	}
-	for _, rel := range r.Resumed {
-		if h := s.blocked[rel.Lane]; h != nil && h.released && h.releasedAt.Equal(rel.ReleasedAt) && s.shards[h.shard].owner == r.RelayID {
+	for _, rel := range r.Unblock {
+		if b := s.blocked[rel.Lane]; b != nil && b.released && b.releasedAt.Equal(rel.ReleasedAt) && s.shards[b.shard].owner == r.RelayID {
 			delete(s.blocked, rel.Lane)
 		}
 	}
 	return s.leaseOf(r.RelayID, target, now), nil
 }
 
-// place stores the position of a relay. One without any says nothing.
-func (s *Store) place(id uuid.UUID, p relay.Position, resumed bool, told map[int]int64) {
-	if p.Low == 0 && len(p.Gaps) == 0 && !resumed {
+// place stores the position of a relay for the shards that an answer named. An
+// empty one, of a relay that has read nothing, is not stored, unless it allows
+// for lanes that are to be unblocked.
+func (s *Store) place(id uuid.UUID, p relay.Position, unblocks bool, named map[int]int64) {
+	if p.Low == 0 && len(p.Gaps) == 0 && !unblocks {
 		return
 	}
 	s.relays[id].position = p
-	for n, epoch := range told {
+	for n, epoch := range named {
 		if sh := &s.shards[n]; sh.owner == id && sh.epoch == epoch {
 			sh.covered = true
 		}
@@ -167,9 +172,9 @@ func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
 			lease.Shards = append(lease.Shards, relay.ShardLease{Shard: n, Epoch: sh.epoch, Resume: sh.position})
 		}
 	}
-	for lane, h := range s.blocked {
-		if h.released && s.shards[h.shard].owner == id {
-			lease.Released = append(lease.Released, relay.ReleasedLane{Lane: lane, Shard: h.shard, FirstID: h.firstID, ReleasedAt: h.releasedAt})
+	for lane, b := range s.blocked {
+		if b.released && s.shards[b.shard].owner == id {
+			lease.Released = append(lease.Released, relay.ReleasedLane{Lane: lane, Shard: b.shard, FirstID: b.firstID, ReleasedAt: b.releasedAt})
 		}
 	}
 	slices.SortFunc(lease.Released, func(a, b relay.ReleasedLane) int { return cmp.Compare(a.FirstID, b.FirstID) })
@@ -201,13 +206,13 @@ func (s *Store) target(r relay.Renewal, now time.Time) int {
 
 // Leave implements relay.Leases.
 func (s *Store) Leave(ctx context.Context, id uuid.UUID, p relay.Position) error {
-	told := s.told(id)
+	named := s.named(id)
 	if err := s.before(ctx, "leave"); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	if s.relays[id] != nil {
-		s.place(id, p, false, told)
+		s.place(id, p, false, named)
 		s.remove(id)
 	}
 	s.mu.Unlock()

@@ -24,11 +24,8 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 		}
 		out.Scans = append(out.Scans, s.scan(scan, f.Shards))
 	}
-	for _, b := range f.Backfills {
-		if err := s.before(ctx, "fetch.backfill"); err != nil {
-			return out, err
-		}
-		out.Backfills = append(out.Backfills, s.backfill(b, f.Shards))
+	if err := s.backfills(ctx, f, &out); err != nil {
+		return out, err
 	}
 	if f.Writers {
 		if err := s.before(ctx, "fetch.writers"); err != nil {
@@ -44,11 +41,52 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 	if err := s.before(ctx, "fetch.gaps"); err != nil {
 		return out, err
 	}
-	s.gaps(f, &out)
+	out.Gaps = s.gaps(f)
 	if err := s.after(ctx, "fetch"); err != nil {
 		return relay.Fetched{}, err
 	}
 	return out, nil
+}
+
+// backfills answers the reads of rows that were deferred, each a step of its own.
+func (s *Store) backfills(ctx context.Context, f relay.Fetch, out *relay.Fetched) error {
+	step := func() error { return s.before(ctx, "fetch.backfill") }
+	for _, b := range f.Destinations {
+		if err := step(); err != nil {
+			return err
+		}
+		out.Destinations = append(out.Destinations, s.page(b.Page, func(r *row) bool {
+			return s.mine(r, f.Shards) && r.rec.Destination == b.Destination
+		}))
+	}
+	for _, b := range f.Searches {
+		if err := step(); err != nil {
+			return err
+		}
+		got := s.page(relay.Page{From: b.From, Limit: 1, Examine: b.Examine}, func(r *row) bool {
+			return slices.Contains(f.Shards, r.rec.Shard) && r.rec.Lane() == b.Lane
+		})
+		start := relay.LaneStart{Next: got.Next}
+		if len(got.Records) > 0 {
+			start = relay.LaneStart{First: got.Records[0].ID}
+		}
+		out.Searches = append(out.Searches, start)
+	}
+	for _, b := range f.Lanes {
+		if err := step(); err != nil {
+			return err
+		}
+		out.Lanes = append(out.Lanes, s.page(b.Page, func(r *row) bool {
+			return s.mine(r, f.Shards) && r.rec.Lane() == b.Lane
+		}))
+	}
+	if f.Sweep != nil {
+		if err := step(); err != nil {
+			return err
+		}
+		out.Sweep = s.sweep(*f.Sweep, f.Shards)
+	}
+	return nil
 }
 
 // from calls f with visible rows from id on, in order, until it returns false.
@@ -61,6 +99,8 @@ func (s *Store) from(id int64, f func(*row) bool) {
 	}
 }
 
+// mine says whether a row is unsent, of one of the shards, and not of a blocked
+// lane.
 func (s *Store) mine(r *row, shards []int) bool {
 	return r.sentAt.IsZero() && slices.Contains(shards, r.rec.Shard) && s.blocked[r.rec.Lane()] == nil
 }
@@ -87,59 +127,73 @@ func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	return out
 }
 
-func (s *Store) backfill(b relay.Backfill, shards []int) relay.Backfilled {
+// page reads the unsent rows that are wanted.
+func (s *Store) page(p relay.Page, wanted func(*row) bool) relay.Backfilled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	wholeDestination := b.Lane.AggregateType == "" && b.Lane.AggregateID == ""
 	var out relay.Backfilled
 	examined := 0
-	s.from(b.From, func(r *row) bool {
-		if b.Before > 0 && r.rec.ID >= b.Before {
-			return false
-		}
+	s.from(p.From, func(r *row) bool {
 		if !r.sentAt.IsZero() {
 			return true
 		}
-		if len(out.Records) == b.Limit || b.Before == 0 && examined == b.Examine {
+		if len(out.Records) == p.Limit || examined == p.Examine {
 			out.Next = r.rec.ID
 			return false
 		}
 		examined++
-		switch {
-		case !slices.Contains(shards, r.rec.Shard), !b.Held && s.blocked[r.rec.Lane()] != nil:
-		case wholeDestination && (b.Lane.Destination == "" || r.rec.Destination == b.Lane.Destination), r.rec.Lane() == b.Lane:
+		if wanted(r) {
 			out.Records = append(out.Records, r.rec)
 		}
 		return true
 	})
-	if b.Before > 0 && out.Next == 0 {
-		out.Next = b.Before
-	}
 	return out
 }
 
-func (s *Store) gaps(f relay.Fetch, out *relay.Fetched) {
+func (s *Store) sweep(p relay.Sweep, shards []int) relay.Backfilled {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := relay.Backfilled{Next: p.Before}
+	s.from(p.From, func(r *row) bool {
+		switch {
+		case r.rec.ID >= p.Before:
+			return false
+		case !r.sentAt.IsZero():
+			return true
+		case len(out.Records) == p.Limit:
+			out.Next = r.rec.ID
+			return false
+		case s.mine(r, shards):
+			out.Records = append(out.Records, r.rec)
+		}
+		return true
+	})
+	return out
+}
+
+func (s *Store) gaps(f relay.Fetch) (out relay.GapRows) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, g := range f.Gaps {
 		s.from(g.From, func(r *row) bool {
-			if r.rec.ID > g.To || out.GapsThrough != 0 {
+			if r.rec.ID > g.To || out.Through != 0 {
 				return false
 			}
-			if len(out.Seen) == f.GapLimit {
-				out.GapsThrough = out.Seen[len(out.Seen)-1]
+			if len(out.IDs) == f.GapLimit {
+				out.Through = out.IDs[len(out.IDs)-1]
 				return false
 			}
 			switch {
 			case s.mine(r, f.Shards):
-				out.Gaps = append(out.Gaps, r.rec)
+				out.Records = append(out.Records, r.rec)
 			case r.sentAt.IsZero() && slices.Contains(f.Shards, r.rec.Shard):
-				out.Held = append(out.Held, relay.HeldRow{ID: r.rec.ID, Shard: r.rec.Shard, Lane: r.rec.Lane()})
+				out.Blocked = append(out.Blocked, relay.BlockedRow{ID: r.rec.ID, Shard: r.rec.Shard, Lane: r.rec.Lane()})
 			}
-			out.Seen = append(out.Seen, r.rec.ID)
+			out.IDs = append(out.IDs, r.rec.ID)
 			return true
 		})
 	}
+	return out
 }
 
 // Backlog implements relay.Reader.
@@ -185,38 +239,38 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 			got.Accepted++
 		}
 	}
-	for _, d := range set.Dead {
+	for _, d := range set.DeadLetters {
 		r := s.rows[d.ID]
 		if r == nil || !r.sentAt.IsZero() || r.rec.Replays != d.Replays {
 			continue
 		}
-		got.Dead++
+		got.DeadLetters++
 		delete(s.rows, d.ID)
 		if at, ok := slices.BinarySearch(s.ids, d.ID); ok {
 			s.ids = slices.Delete(s.ids, at, at+1)
 		}
-		s.dead[d.ID] = DeadLetter{Record: r.rec, Dead: d, By: relayID, At: time.Now()}
+		s.deadLetters[d.ID] = DeadLetter{DeadLetter: d, Record: r.rec, By: relayID, At: time.Now()}
 		if d.Block {
-			s.hold(&r.rec)
+			s.block(&r.rec)
 		}
 	}
 	return got
 }
 
-// hold puts a lane on hold, again if its hold was released before.
-func (s *Store) hold(rec *outbox.Record) {
-	h := s.holdOf(rec)
-	h.event, h.released = rec.EventID, false
+// block blocks the lane of an event, again if it was released before.
+func (s *Store) block(rec *outbox.Record) {
+	b := s.blockOf(rec)
+	b.event, b.released = rec.EventID, false
 }
 
-// holdOf returns the hold of a lane, made for the event if there is none, and
-// has it begin at the event at the latest.
-func (s *Store) holdOf(rec *outbox.Record) *hold {
-	h := s.blocked[rec.Lane()]
-	if h == nil {
-		h = &hold{shard: rec.Shard, firstID: rec.ID, event: rec.EventID}
-		s.blocked[rec.Lane()] = h
+// blockOf returns the block of an event's lane, made for the event if there is
+// none, and has it begin at the event at the latest.
+func (s *Store) blockOf(rec *outbox.Record) *block {
+	b := s.blocked[rec.Lane()]
+	if b == nil {
+		b = &block{shard: rec.Shard, firstID: rec.ID, event: rec.EventID}
+		s.blocked[rec.Lane()] = b
 	}
-	h.firstID = min(h.firstID, rec.ID)
-	return h
+	b.firstID = min(b.firstID, rec.ID)
+	return b
 }

@@ -40,10 +40,10 @@ type Store struct {
 	relays  map[uuid.UUID]*relayRow
 	joins   int
 	shards  [outbox.Shards]shardRow
-	blocked map[outbox.Lane]*hold
-	// releases counts them.
-	releases int64
-	dead     map[int64]DeadLetter
+	blocked map[outbox.Lane]*block
+	// releases counts the releases of lanes.
+	releases    int64
+	deadLetters map[int64]DeadLetter
 }
 
 type row struct {
@@ -59,9 +59,9 @@ type relayRow struct {
 	position             relay.Position
 	seq                  int
 	leaving              bool
-	// told are the shards, with their epochs, of the newest answer that reached
+	// named are the shards, with their epochs, of the newest answer that reached
 	// the relay.
-	told map[int]int64
+	named map[int]int64
 }
 
 type shardRow struct {
@@ -73,20 +73,21 @@ type shardRow struct {
 	covered bool
 }
 
-type hold struct {
+// block is a blocked lane.
+type block struct {
 	shard int
-	// event is the one that the lane is on hold for.
+	// event is the dead letter that blocked the lane.
 	event      uuid.UUID
 	firstID    int64
 	released   bool
 	releasedAt time.Time
 }
 
-// DeadLetter is an event that was given up.
+// DeadLetter is an event that a relay gave up.
 type DeadLetter struct {
+	relay.DeadLetter
 	Record outbox.Record
-	Dead   relay.Dead
-	// By is the relay that gave it up, and At when.
+	// By is the relay that gave the event up, and At when.
 	By uuid.UUID
 	At time.Time
 }
@@ -97,8 +98,9 @@ func NewStore() *Store {
 		rows:    map[int64]*row{},
 		writers: map[string]struct{}{},
 		relays:  map[uuid.UUID]*relayRow{},
-		blocked: map[outbox.Lane]*hold{},
-		dead:    map[int64]DeadLetter{},
+		blocked: map[outbox.Lane]*block{},
+
+		deadLetters: map[int64]DeadLetter{},
 	}
 }
 
@@ -232,65 +234,65 @@ func (s *Store) Sent() map[int64]relay.Accepted {
 	return out
 }
 
-// Dead returns the dead letters, by row id.
-func (s *Store) Dead() map[int64]DeadLetter {
+// DeadLetters returns the dead letters, by row id.
+func (s *Store) DeadLetters() map[int64]DeadLetter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[int64]DeadLetter{}
-	maps.Copy(out, s.dead)
+	maps.Copy(out, s.deadLetters)
 	return out
 }
 
-// Blocked returns the lanes on hold and the id of their first event.
+// Blocked returns the blocked lanes and the id of their first event.
 func (s *Store) Blocked() map[outbox.Lane]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[outbox.Lane]int64{}
-	for lane, h := range s.blocked {
-		out[lane] = h.firstID
+	for lane, b := range s.blocked {
+		out[lane] = b.firstID
 	}
 	return out
 }
 
-// Release ends the hold on a lane.
+// Release releases a blocked lane, as an operator does.
 func (s *Store) Release(lane outbox.Lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if h := s.blocked[lane]; h != nil {
-		s.release(h)
+	if b := s.blocked[lane]; b != nil {
+		s.release(b)
 	}
 }
 
 // release makes sure that no two releases look the same.
-func (s *Store) release(h *hold) {
+func (s *Store) release(b *block) {
 	s.releases++
-	h.released, h.releasedAt = true, time.Unix(0, s.releases)
+	b.released, b.releasedAt = true, time.Unix(0, s.releases)
 }
 
-// Redrive puts a dead event back under its old id, in its next generation, and
-// releases its lane, which is read again from there on. A lane that is on hold
-// for another event stays on hold.
+// Redrive puts a dead letter back as an event under its old id, in its next
+// generation, and releases its lane, which is read again from there on. A lane
+// that another event blocked stays blocked.
 func (s *Store) Redrive(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d, dead := s.dead[id]
+	d, dead := s.deadLetters[id]
 	if !dead {
 		return
 	}
-	delete(s.dead, id)
+	delete(s.deadLetters, id)
 	d.Record.Replays++
 	s.rows[id] = &row{rec: d.Record}
 	at, _ := slices.BinarySearch(s.ids, id)
 	s.ids = slices.Insert(s.ids, at, id)
-	h := s.holdOf(&d.Record)
-	if h.released || h.event == d.Record.EventID {
-		s.release(h)
+	b := s.blockOf(&d.Record)
+	if b.released || b.event == d.Record.EventID {
+		s.release(b)
 	}
 }
 
-// Holder returns the relay that holds a shard and until when its lease lasts,
+// Owner returns the relay that owns a shard and until when its lease lasts,
 // uuid.Nil when there is none.
-func (s *Store) Holder(shard int) (uuid.UUID, time.Time) {
+func (s *Store) Owner(shard int) (uuid.UUID, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := s.shards[shard].owner
@@ -316,7 +318,7 @@ func (s *Store) Settled(id int64) (by uuid.UUID, at time.Time) {
 	if r := s.rows[id]; r != nil && !r.sentAt.IsZero() {
 		return r.sentBy, r.sentAt
 	}
-	d := s.dead[id]
+	d := s.deadLetters[id]
 	return d.By, d.At
 }
 
@@ -332,20 +334,20 @@ func (s *Store) IsSent(id int64) bool {
 func (s *Store) IsDead(id int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, dead := s.dead[id]
+	_, dead := s.deadLetters[id]
 	return dead
 }
 
-// OnHold says whether the lane is on hold and not released.
-func (s *Store) OnHold(lane outbox.Lane) bool {
+// IsBlocked says whether the lane is blocked and not released.
+func (s *Store) IsBlocked(lane outbox.Lane) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	h := s.blocked[lane]
-	return h != nil && !h.released
+	b := s.blocked[lane]
+	return b != nil && !b.released
 }
 
-// Holders returns the number of shards that each relay holds, by name.
-func (s *Store) Holders() map[string]int {
+// Owners returns the number of shards that each relay owns, by name.
+func (s *Store) Owners() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := map[string]int{}

@@ -16,14 +16,14 @@ func leaseTests() map[string]func(*testing.T, *world) {
 	return map[string]func(*testing.T, *world){
 		"a newcomer waits until others end":                  newcomerWaits,
 		"asking to join again answers the same":              joinAgain,
-		"the only relay holds all":                           onlyRelay,
+		"the only relay owns all":                            onlyRelay,
 		"shards are shared and change hands with a position": sharing,
 		"the youngest take over":                             youngest,
-		"a lapsed lease that nobody took is renewed":         lapsedAndRenewed,
+		"a lapsed lease that was not taken over is renewed":  lapsedAndRenewed,
 		"a lapsed lease is taken over":                       takenOver,
 		"a relay that leaves gives all back, once":           leaving,
 		"a position of nothing keeps the last one":           noPosition,
-		"a position counts for shards that were told":        positionOfTold,
+		"a position counts for shards that an answer named":  positionOfNamed,
 	}
 }
 
@@ -76,15 +76,15 @@ func onlyRelay(t *testing.T, w *world) {
 
 func sharing(t *testing.T, w *world) {
 	t.Helper()
-	first := w.holder(t)
+	first := w.owner(t)
 	at := relay.Position{Low: 100, Gaps: []relay.Range{{From: 7, To: 7}, {From: 20, To: 30}}}
 	w.renew(t, relay.Renewal{RelayID: first, Position: at})
 	second := w.join(t, ttl)
 	if got := w.renew(t, relay.Renewal{RelayID: second, Relays: 2}); len(got.Shards) != 0 || got.Target != 32 {
 		t.Fatalf("second lease = %+v, want no shard yet and a target of 32", got)
 	}
-	if got := w.renew(t, relay.Renewal{RelayID: first, Relays: 2, Position: at, Release: shards(0, 32)}); !slices.Equal(shardsOf(got), shards(32, 64)) || got.Target != 32 {
-		t.Fatalf("after the release the first has %v, target %d", shardsOf(got), got.Target)
+	if got := w.renew(t, relay.Renewal{RelayID: first, Relays: 2, Position: at, GiveBack: shards(0, 32)}); !slices.Equal(shardsOf(got), shards(32, 64)) || got.Target != 32 {
+		t.Fatalf("after giving back the first has %v, target %d", shardsOf(got), got.Target)
 	}
 	got := w.renew(t, relay.Renewal{RelayID: second, Relays: 2})
 	if !slices.Equal(shardsOf(got), shards(0, 32)) {
@@ -95,18 +95,18 @@ func sharing(t *testing.T, w *world) {
 			t.Errorf("shard handed over = %+v, want epoch 2 and to resume at %+v", s, at)
 		}
 	}
-	// What is not held cannot be given back.
-	if got := w.renew(t, relay.Renewal{RelayID: first, Relays: 2, Position: at, Release: shards(0, 32)}); len(got.Shards) != 32 {
-		t.Errorf("after releasing what it does not hold the first has %d shards", len(got.Shards))
+	// A shard that is not owned cannot be given back.
+	if got := w.renew(t, relay.Renewal{RelayID: first, Relays: 2, Position: at, GiveBack: shards(0, 32)}); len(got.Shards) != 32 {
+		t.Errorf("after giving back shards that it does not own the first has %d shards", len(got.Shards))
 	}
 	if got := w.renew(t, relay.Renewal{RelayID: second, Relays: 2}); len(got.Shards) != 32 || got.Shards[0].Epoch != 2 {
-		t.Errorf("the second lost shards that another released: %+v", got)
+		t.Errorf("the second lost shards that another gave back: %+v", got)
 	}
 }
 
 func youngest(t *testing.T, w *world) {
 	t.Helper()
-	old := w.holder(t)
+	old := w.owner(t)
 	pass(5 * time.Millisecond)
 	young := w.join(t, ttl)
 	if got := w.renew(t, relay.Renewal{RelayID: young}); got.Target != outbox.Shards || len(got.Shards) != 0 {
@@ -151,13 +151,13 @@ func takenOver(t *testing.T, w *world) {
 		t.Errorf("settling after the takeover = %+v, want it fenced", got)
 	}
 	if got := w.settle(t, second, accept(row)); got.Fenced || got.Accepted != 1 {
-		t.Errorf("settling by the new holder = %+v", got)
+		t.Errorf("settling by the new owner = %+v", got)
 	}
 }
 
 func leaving(t *testing.T, w *world) {
 	t.Helper()
-	first := w.holder(t)
+	first := w.owner(t)
 	w.leave(t, first, relay.Position{Low: 70})
 	w.leave(t, first, relay.Position{Low: 999})
 	w.leave(t, uuid.New(), relay.Position{Low: 999})
@@ -170,7 +170,7 @@ func leaving(t *testing.T, w *world) {
 
 func noPosition(t *testing.T, w *world) {
 	t.Helper()
-	first := w.holder(t)
+	first := w.owner(t)
 	at := relay.Position{Low: 40, Gaps: []relay.Range{{From: 3, To: 4}}}
 	w.renew(t, relay.Renewal{RelayID: first, Position: at})
 	w.renew(t, relay.Renewal{RelayID: first})
@@ -181,9 +181,9 @@ func noPosition(t *testing.T, w *world) {
 	}
 }
 
-func positionOfTold(t *testing.T, w *world) {
+func positionOfNamed(t *testing.T, w *world) {
 	t.Helper()
-	first := w.holder(t)
+	first := w.owner(t)
 	w.renew(t, relay.Renewal{RelayID: first, Position: relay.Position{Low: 10}})
 	w.leave(t, first, relay.Position{Low: 10})
 	// The position comes with the renewal that gains the shards: it knows nothing

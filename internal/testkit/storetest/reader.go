@@ -14,11 +14,12 @@ func readerTests() map[string]func(*testing.T, *world) {
 		"a record is what was written":                           recordWritten,
 		"rows of other shards and sent rows come without record": othersRows,
 		"rows of open transactions are not there":                openTransactions,
-		"a backfill reads a lane, a destination, or all":         backfilling,
+		"a backfill reads a lane or a destination":               backfilling,
 		"a backfill goes on where it stopped":                    backfillPages,
+		"a search finds the first row of a lane":                 searching,
 		"a page of a sweep ends at an id":                        sweepPages,
 		"gaps bring rows and ids, a page at a time":              gapPages,
-		"writers are told while they are open":                   writers,
+		"writers are named while they are open":                  writers,
 		"a backlog is counted up to its limit":                   backlog,
 	}
 }
@@ -50,17 +51,19 @@ func recordWritten(t *testing.T, w *world) {
 
 func othersRows(t *testing.T, w *world) {
 	t.Helper()
-	id := w.holder(t)
+	id := w.owner(t)
 	a, b, sent := w.write(t, "a"), w.write(t, "b"), w.write(t, "b")
 	w.settle(t, id, accept(sent))
 	records := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 10}}}).Scans[0]
 	mine := records[0].Record.Shard
 	others := slices.DeleteFunc(shards(0, outbox.Shards), func(n int) bool { return n == mine })
 	f := relay.Fetch{
-		Scans:     []relay.Scan{{Limit: 10}, {Limit: 10, Shards: []int{mine}}},
-		Backfills: []relay.Backfill{{From: 1, Limit: 10, Examine: 10}},
-		Gaps:      []relay.Range{{From: a, To: sent}},
-		Shards:    others,
+		Shards:       others,
+		Scans:        []relay.Scan{{Limit: 10}, {Limit: 10, Shards: []int{mine}}},
+		Destinations: []relay.DestinationBackfill{{Destination: outbox.DefaultDestination, Page: relay.Page{From: 1, Limit: 10, Examine: 10}}},
+		Searches:     []relay.LaneSearch{{Lane: laneOf("a"), From: 1, Examine: 10}},
+		Sweep:        &relay.Sweep{From: 1, Before: sent + 1, Limit: 10},
+		Gaps:         []relay.Range{{From: a, To: sent}},
 	}
 	got := w.fetch(t, f)
 	wantMine := []int64(nil)
@@ -75,9 +78,11 @@ func othersRows(t *testing.T, w *world) {
 	if len(own) == 0 || own[0] != a {
 		t.Errorf("records of a scan of one shard = %v", own)
 	}
-	want(t, "backfill", recordIDs(got.Backfills[0].Records), wantMine...)
-	want(t, "seen in gaps", got.Seen, a, b, sent)
-	want(t, "found in gaps", recordIDs(got.Gaps), wantMine...)
+	want(t, "backfill", recordIDs(got.Destinations[0].Records), wantMine...)
+	want(t, "search", []int64{got.Searches[0].First}, 0)
+	want(t, "sweep", recordIDs(got.Sweep.Records), wantMine...)
+	want(t, "ids in gaps", got.Gaps.IDs, a, b, sent)
+	want(t, "records in gaps", recordIDs(got.Gaps.Records), wantMine...)
 }
 
 func openTransactions(t *testing.T, w *world) {
@@ -91,30 +96,60 @@ func openTransactions(t *testing.T, w *world) {
 	got := w.fetch(t, f)
 	all, _ := rowIDs(got.Scans[0])
 	want(t, "scan while it is open", all, last)
-	want(t, "gaps while it is open", got.Seen)
+	want(t, "gaps while it is open", got.Gaps.IDs)
 	open.Commit(t)
 	got = w.fetch(t, f)
 	all, _ = rowIDs(got.Scans[0])
 	want(t, "scan after the commit", all, late, last)
-	want(t, "gaps after the commit", recordIDs(got.Gaps), late)
+	want(t, "gaps after the commit", recordIDs(got.Gaps.Records), late)
 }
 
 func backfilling(t *testing.T, w *world) {
 	t.Helper()
-	id := w.holder(t)
+	id := w.owner(t)
 	a1, b1, o1, sent, a2 := w.write(t, "a"), w.write(t, "b"), w.writeTo(t, "other", "a"), w.write(t, "a"), w.write(t, "a")
 	w.settle(t, id, accept(sent))
-	got := w.fetch(t, relay.Fetch{Backfills: []relay.Backfill{
-		{Lane: laneOf("a"), From: 1, Limit: 10, Examine: 100},
-		{Lane: laneOf("a"), From: a1 + 1, Limit: 10, Examine: 100},
-		{Lane: outbox.Lane{Destination: "other"}, From: 1, Limit: 10, Examine: 100},
-		{Lane: outbox.Lane{Destination: outbox.DefaultDestination}, From: 1, Limit: 10, Examine: 100},
-		{From: 1, Limit: 10, Examine: 100},
-	}})
-	for i, ids := range [][]int64{{a1, a2}, {a2}, {o1}, {a1, b1, a2}, {a1, b1, o1, a2}} {
-		want(t, "backfill", recordIDs(got.Backfills[i].Records), ids...)
-		if next := got.Backfills[i].Next; next != 0 {
-			t.Errorf("backfill %d goes on at %d", i, next)
+	page := func(from int64) relay.Page { return relay.Page{From: from, Limit: 10, Examine: 100} }
+	got := w.fetch(t, relay.Fetch{
+		Destinations: []relay.DestinationBackfill{{Destination: "other", Page: page(1)}, {Destination: outbox.DefaultDestination, Page: page(1)}},
+		Lanes:        []relay.LaneBackfill{{Lane: laneOf("a"), Page: page(1)}, {Lane: laneOf("a"), Page: page(a1 + 1)}},
+	})
+	for i, ids := range [][]int64{{o1}, {a1, b1, a2}, {a1, a2}, {a2}} {
+		b := slices.Concat(got.Destinations, got.Lanes)[i]
+		want(t, "backfill", recordIDs(b.Records), ids...)
+		if b.Next != 0 {
+			t.Errorf("backfill %d goes on at %d", i, b.Next)
+		}
+	}
+}
+
+// searching looks for the lowest unsent row of a lane, in as many pages as it
+// takes.
+func searching(t *testing.T, w *world) {
+	t.Helper()
+	id := w.owner(t)
+	sent := w.write(t, "a")
+	for range 5 {
+		w.write(t, "b")
+	}
+	first, _ := w.write(t, "a"), w.write(t, "a")
+	w.settle(t, id, accept(sent))
+	for _, c := range []struct {
+		lane    string
+		examine int
+		first   int64
+	}{{"a", 100, first}, {"a", 3, first}, {"a", 1, first}, {"c", 100, 0}, {"c", 2, 0}} {
+		search := relay.LaneSearch{Lane: laneOf(c.lane), From: 1, Examine: c.examine}
+		var got relay.LaneStart
+		for pages := 0; search.From != 0 && pages < 20; pages++ {
+			got = w.fetch(t, relay.Fetch{Searches: []relay.LaneSearch{search}}).Searches[0]
+			if got.Next != 0 && (got.First != 0 || got.Next <= search.From) {
+				t.Fatalf("after %d: %+v", search.From, got)
+			}
+			search.From = got.Next
+		}
+		if got.First != c.first || search.From != 0 {
+			t.Errorf("%+v: %+v", c, got)
 		}
 	}
 }
@@ -122,22 +157,23 @@ func backfilling(t *testing.T, w *world) {
 // sweepPages are bounded by ids, and by the limit.
 func sweepPages(t *testing.T, w *world) {
 	t.Helper()
-	id := w.holder(t)
+	id := w.owner(t)
 	a1, b1, o1, sent, a2 := w.write(t, "a"), w.write(t, "b"), w.writeTo(t, "other", "a"), w.write(t, "a"), w.write(t, "a")
 	w.settle(t, id, accept(sent))
-	got := w.fetch(t, relay.Fetch{Backfills: []relay.Backfill{
-		{From: 1, Before: a2, Limit: 10},
-		{From: 1, Before: a2, Limit: 2},
-		{From: sent, Before: a2 + 1000, Limit: 10},
-		{From: a2 + 1, Before: a2 + 1000, Limit: 10},
-	}})
 	for i, c := range []struct {
+		page relay.Sweep
 		next int64
 		ids  []int64
-	}{{a2, []int64{a1, b1, o1}}, {b1 + 1, []int64{a1, b1}}, {a2 + 1000, []int64{a2}}, {a2 + 1000, nil}} {
-		want(t, "sweep", recordIDs(got.Backfills[i].Records), c.ids...)
-		if next := got.Backfills[i].Next; next != c.next {
-			t.Errorf("page %d goes on at %d, want %d", i, next, c.next)
+	}{
+		{relay.Sweep{From: 1, Before: a2, Limit: 10}, a2, []int64{a1, b1, o1}},
+		{relay.Sweep{From: 1, Before: a2, Limit: 2}, b1 + 1, []int64{a1, b1}},
+		{relay.Sweep{From: sent, Before: a2 + 1000, Limit: 10}, a2 + 1000, []int64{a2}},
+		{relay.Sweep{From: a2 + 1, Before: a2 + 1000, Limit: 10}, a2 + 1000, nil},
+	} {
+		got := w.fetch(t, relay.Fetch{Sweep: &c.page}).Sweep
+		want(t, "sweep", recordIDs(got.Records), c.ids...)
+		if got.Next != c.next {
+			t.Errorf("page %d goes on at %d, want %d", i, got.Next, c.next)
 		}
 	}
 }
@@ -151,9 +187,9 @@ func backfillPages(t *testing.T, w *world) {
 	}
 	for _, c := range []struct{ limit, examine int }{{100, 100}, {2, 100}, {100, 3}, {2, 3}, {1, 1}} {
 		var found []int64
-		b := relay.Backfill{Lane: laneOf("a"), From: 1, Limit: c.limit, Examine: c.examine}
+		b := relay.LaneBackfill{Lane: laneOf("a"), Page: relay.Page{From: 1, Limit: c.limit, Examine: c.examine}}
 		for pages := 0; b.From != 0 && pages < 20; pages++ {
-			got := w.fetch(t, relay.Fetch{Backfills: []relay.Backfill{b}}).Backfills[0]
+			got := w.fetch(t, relay.Fetch{Lanes: []relay.LaneBackfill{b}}).Lanes[0]
 			if len(got.Records) > c.limit {
 				t.Errorf("%d records with a limit of %d", len(got.Records), c.limit)
 			}
@@ -169,27 +205,27 @@ func backfillPages(t *testing.T, w *world) {
 
 func gapPages(t *testing.T, w *world) {
 	t.Helper()
-	id := w.holder(t)
+	id := w.owner(t)
 	var ids []int64
 	for range 6 {
 		ids = append(ids, w.write(t, "a"))
 	}
 	w.settle(t, id, accept(ids[1]))
 	got := w.fetch(t, relay.Fetch{Gaps: []relay.Range{{From: ids[0], To: ids[2]}, {From: ids[4], To: ids[5] + 100}}})
-	want(t, "seen", got.Seen, ids[0], ids[1], ids[2], ids[4], ids[5])
-	want(t, "found", recordIDs(got.Gaps), ids[0], ids[2], ids[4], ids[5])
-	if got.GapsThrough != 0 {
-		t.Errorf("through = %d without more", got.GapsThrough)
+	want(t, "seen", got.Gaps.IDs, ids[0], ids[1], ids[2], ids[4], ids[5])
+	want(t, "found", recordIDs(got.Gaps.Records), ids[0], ids[2], ids[4], ids[5])
+	if got.Gaps.Through != 0 {
+		t.Errorf("through = %d without more", got.Gaps.Through)
 	}
 	got = w.fetch(t, relay.Fetch{GapLimit: 3, Gaps: []relay.Range{{From: ids[0], To: ids[5]}}})
-	want(t, "first page", got.Seen, ids[:3]...)
-	if got.GapsThrough != ids[2] {
-		t.Errorf("through = %d, want %d", got.GapsThrough, ids[2])
+	want(t, "first page", got.Gaps.IDs, ids[:3]...)
+	if got.Gaps.Through != ids[2] {
+		t.Errorf("through = %d, want %d", got.Gaps.Through, ids[2])
 	}
 	got = w.fetch(t, relay.Fetch{GapLimit: 3, Gaps: []relay.Range{{From: ids[2] + 1, To: ids[5]}}})
-	want(t, "second page", got.Seen, ids[3:]...)
-	if got.GapsThrough != 0 {
-		t.Errorf("through = %d at the end", got.GapsThrough)
+	want(t, "second page", got.Gaps.IDs, ids[3:]...)
+	if got.Gaps.Through != 0 {
+		t.Errorf("through = %d at the end", got.Gaps.Through)
 	}
 }
 
@@ -217,7 +253,7 @@ func writers(t *testing.T, w *world) {
 
 func backlog(t *testing.T, w *world) {
 	t.Helper()
-	id := w.holder(t)
+	id := w.owner(t)
 	first, sent, _ := w.write(t, "a"), w.write(t, "a"), w.write(t, "b")
 	w.settle(t, id, accept(sent))
 	for _, c := range []struct {

@@ -11,90 +11,90 @@ import (
 func settlerTests() map[string]func(*testing.T, *world) {
 	return map[string]func(*testing.T, *world){
 		"an event is settled once":                         settledOnce,
-		"a dead event leaves the table":                    deadLeaves,
+		"a dead letter leaves the table of events":         buried,
 		"nothing is settled without a lease":               fenced,
-		"a death in an earlier generation does not count":  earlierGeneration,
-		"what is accepted and what is dead settle at once": mixed,
+		"an event is not buried for an earlier generation": earlierGeneration,
+		"accepted events and dead letters settle at once":  mixed,
 	}
 }
 
 func settledOnce(t *testing.T, w *world) {
 	t.Helper()
-	id := w.holder(t)
+	id := w.owner(t)
 	a, b := w.write(t, "a"), w.write(t, "a")
-	if got := w.settle(t, id, accept(a)); got.Accepted != 1 || got.Dead != 0 || got.Fenced {
+	if got := w.settle(t, id, accept(a)); got.Accepted != 1 || got.DeadLetters != 0 || got.Fenced {
 		t.Errorf("settled = %+v", got)
 	}
 	if got := w.settle(t, id, accept(a, b, b+100)); got.Accepted != 1 {
 		t.Errorf("settled again = %+v, want only the other", got)
 	}
-	if got := w.settle(t, id, relay.Settlement{Dead: []relay.Dead{{ID: a, Attempts: 1, Code: "C", Reason: "R"}}}); got.Dead != 0 {
-		t.Errorf("a sent event died: %+v", got)
+	if got := w.settle(t, id, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: a, Attempts: 1, Code: "C", Reason: "R"}}}); got.DeadLetters != 0 {
+		t.Errorf("a sent event was buried: %+v", got)
 	}
-	want(t, "left", recordIDs(w.fetch(t, relay.Fetch{Backfills: []relay.Backfill{{From: 1, Limit: 10, Examine: 10}}}).Backfills[0].Records))
+	want(t, "unsent", recordIDs(w.fetch(t, relay.Fetch{Sweep: &relay.Sweep{From: 1, Before: b + 1, Limit: 10}}).Sweep.Records))
 }
 
-func deadLeaves(t *testing.T, w *world) {
+func buried(t *testing.T, w *world) {
 	t.Helper()
-	id := w.holder(t)
+	id := w.owner(t)
 	a, b := w.write(t, "a"), w.write(t, "a")
 	w.bury(t, id, a, false)
-	if w.OnHold(t, laneOf("a")) {
-		t.Error("the lane is on hold")
+	if w.Blocked(t, laneOf("a")) {
+		t.Error("the lane is blocked")
 	}
 	got := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 10}}, Gaps: []relay.Range{{From: a, To: b}}})
 	all, _ := rowIDs(got.Scans[0])
 	want(t, "scan", all, b)
-	want(t, "gaps", got.Seen, b)
-	if got := w.settle(t, id, relay.Settlement{Accepted: accept(a).Accepted, Dead: []relay.Dead{{ID: a, Attempts: 1, Code: "C", Reason: "R"}}}); got.Accepted+got.Dead != 0 {
-		t.Errorf("a dead event was settled again: %+v", got)
+	want(t, "gaps", got.Gaps.IDs, b)
+	if got := w.settle(t, id, relay.Settlement{Accepted: accept(a).Accepted, DeadLetters: []relay.DeadLetter{{ID: a, Attempts: 1, Code: "C", Reason: "R"}}}); got.Accepted+got.DeadLetters != 0 {
+		t.Errorf("a dead letter was settled again: %+v", got)
 	}
 }
 
 func fenced(t *testing.T, w *world) {
 	t.Helper()
 	a := w.write(t, "a")
-	left := w.holder(t)
+	left := w.owner(t)
 	w.leave(t, left, relay.Position{})
 	for _, id := range []uuid.UUID{left, uuid.New()} {
 		s := accept(a)
-		s.Dead = []relay.Dead{{ID: a, Attempts: 1, Code: "C", Reason: "R", Block: true}}
-		if got := w.settle(t, id, s); !got.Fenced || got.Accepted+got.Dead != 0 {
+		s.DeadLetters = []relay.DeadLetter{{ID: a, Attempts: 1, Code: "C", Reason: "R", Block: true}}
+		if got := w.settle(t, id, s); !got.Fenced || got.Accepted+got.DeadLetters != 0 {
 			t.Errorf("settled = %+v, want it fenced", got)
 		}
 	}
-	if w.OnHold(t, laneOf("a")) {
-		t.Error("a lane is on hold")
+	if w.Blocked(t, laneOf("a")) {
+		t.Error("a lane is blocked")
 	}
 }
 
 func earlierGeneration(t *testing.T, w *world) {
 	t.Helper()
-	id := w.holder(t)
+	id := w.owner(t)
 	a := w.write(t, "a")
 	w.bury(t, id, a, false)
 	w.Redrive(t, a)
 	// The same settlement again, because its answer got lost.
-	died := relay.Dead{ID: a, Attempts: 1, Code: "C", Reason: "R"}
-	if got := w.settle(t, id, relay.Settlement{Dead: []relay.Dead{died}}); got.Dead != 0 {
-		t.Errorf("a redriven event was buried by its earlier death: %+v", got)
+	died := relay.DeadLetter{ID: a, Attempts: 1, Code: "C", Reason: "R"}
+	if got := w.settle(t, id, relay.Settlement{DeadLetters: []relay.DeadLetter{died}}); got.DeadLetters != 0 {
+		t.Errorf("a redriven event was buried for its earlier generation: %+v", got)
 	}
 	died.Replays = 1
-	if got := w.settle(t, id, relay.Settlement{Dead: []relay.Dead{died}}); got.Dead != 1 {
-		t.Errorf("settled = %+v, want one dead", got)
+	if got := w.settle(t, id, relay.Settlement{DeadLetters: []relay.DeadLetter{died}}); got.DeadLetters != 1 {
+		t.Errorf("settled = %+v, want one dead letter", got)
 	}
 }
 
 func mixed(t *testing.T, w *world) {
 	t.Helper()
-	id := w.holder(t)
+	id := w.owner(t)
 	a, b, c := w.write(t, "a"), w.write(t, "b"), w.write(t, "c")
 	s := accept(a)
-	s.Dead = []relay.Dead{{ID: b, Attempts: 1, Code: "C", Reason: "R"}, {ID: c, Attempts: 1, Code: "C", Reason: "R", Block: true}}
-	if got := w.settle(t, id, s); got.Accepted != 1 || got.Dead != 2 {
+	s.DeadLetters = []relay.DeadLetter{{ID: b, Attempts: 1, Code: "C", Reason: "R"}, {ID: c, Attempts: 1, Code: "C", Reason: "R", Block: true}}
+	if got := w.settle(t, id, s); got.Accepted != 1 || got.DeadLetters != 2 {
 		t.Errorf("settled = %+v", got)
 	}
-	if w.OnHold(t, laneOf("b")) || !w.OnHold(t, laneOf("c")) {
-		t.Error("the wrong lane is on hold")
+	if w.Blocked(t, laneOf("b")) || !w.Blocked(t, laneOf("c")) {
+		t.Error("the wrong lane is blocked")
 	}
 }

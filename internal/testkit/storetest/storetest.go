@@ -23,12 +23,12 @@ type Harness struct {
 	Store relay.Store
 	// Begin opens a transaction of a writer.
 	Begin func(t *testing.T) Tx
-	// Release ends the hold on a lane, as an operator does.
+	// Release releases a blocked lane, as an operator does.
 	Release func(t *testing.T, lane outbox.Lane)
-	// Redrive puts a dead event back, as an operator does.
+	// Redrive puts a dead letter back, as an operator does.
 	Redrive func(t *testing.T, id int64)
-	// OnHold says whether the lane is on hold and not released.
-	OnHold func(t *testing.T, lane outbox.Lane) bool
+	// Blocked says whether the lane is blocked and not released.
+	Blocked func(t *testing.T, lane outbox.Lane) bool
 }
 
 // Tx is the transaction of a writer.
@@ -44,7 +44,7 @@ type Tx interface {
 func Run(t *testing.T, in func(t *testing.T, f func(t *testing.T, h Harness))) {
 	t.Helper()
 	all := map[string]func(*testing.T, *world){}
-	for _, some := range []map[string]func(*testing.T, *world){leaseTests(), readerTests(), settlerTests(), holdTests()} {
+	for _, some := range []map[string]func(*testing.T, *world){leaseTests(), readerTests(), settlerTests(), blockedTests()} {
 		maps.Copy(all, some)
 	}
 	for name, test := range all {
@@ -84,12 +84,12 @@ func (w *world) ask(t *testing.T, j relay.Join) bool {
 	return ok
 }
 
-// holder enters a relay that holds every shard.
-func (w *world) holder(t *testing.T) uuid.UUID {
+// owner enters a relay that owns every shard.
+func (w *world) owner(t *testing.T) uuid.UUID {
 	t.Helper()
 	id := w.join(t, ttl)
 	if n := len(w.renew(t, relay.Renewal{RelayID: id}).Shards); n != outbox.Shards {
-		t.Fatalf("the only relay holds %d shards", n)
+		t.Fatalf("the only relay owns %d shards", n)
 	}
 	return id
 }
@@ -141,11 +141,11 @@ func (w *world) settle(t *testing.T, id uuid.UUID, s relay.Settlement) relay.Set
 	return got
 }
 
-// bury settles an event as dead.
+// bury settles an event as a dead letter.
 func (w *world) bury(t *testing.T, id uuid.UUID, row int64, block bool) {
 	t.Helper()
-	if got := w.settle(t, id, relay.Settlement{Dead: []relay.Dead{{ID: row, Attempts: 1, Code: "C", Reason: "R", Block: block}}}); got.Dead != 1 {
-		t.Fatalf("settled %+v, want one dead", got)
+	if got := w.settle(t, id, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: row, Attempts: 1, Code: "C", Reason: "R", Block: block}}}); got.DeadLetters != 1 {
+		t.Fatalf("settled %+v, want one dead letter", got)
 	}
 }
 

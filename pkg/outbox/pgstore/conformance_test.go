@@ -30,7 +30,7 @@ func TestConformance(t *testing.T) {
 					t.Fatalf("redrive: %s", got)
 				}
 			},
-			OnHold: func(t *testing.T, lane outbox.Lane) bool { //nolint:thelper // an adapter
+			Blocked: func(t *testing.T, lane outbox.Lane) bool { //nolint:thelper // an adapter
 				return query[bool](t, pool, `select exists (select from outbox.blocked
 					where (destination, aggregate_type, aggregate_id) = ($1::text, $2::text, $3::text) and released_at is null)`,
 					lane.Destination, lane.AggregateType, lane.AggregateID)

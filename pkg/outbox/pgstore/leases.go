@@ -46,14 +46,14 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 // never got the answer in which it was given a shard cannot have allowed for
 // it in its position, so until then the shard keeps the one it was given with.
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
-	shards, epochs := s.told(r.RelayID)
+	shards, epochs := s.named(r.RelayID)
 	from, to := ends(r.Position.Gaps)
-	destinations, types, ids, released := releases(r.Resumed)
+	destinations, types, ids, released := releases(r.Unblock)
 	var answer *string
 	err := s.do(ctx, "renew", func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, renewSQL,
 			r.RelayID.String(), r.TTL.Microseconds(), int32(r.Relays), r.Leaving, //nolint:gosec // a handful
-			shards, epochs, smallints(r.Release),
+			shards, epochs, smallints(r.GiveBack),
 			r.Position.Low, from, to,
 			destinations, types, ids, released,
 		).Scan(&answer)
@@ -62,52 +62,55 @@ func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 		return relay.Lease{}, err
 	}
 	if answer == nil {
-		s.tell(r.RelayID, nil)
+		s.answered(r.RelayID, nil)
 		return relay.Lease{}, fmt.Errorf("renew: %w", relay.ErrLeaseLost)
 	}
 	lease, err := parseLease(*answer)
 	if err != nil {
 		return relay.Lease{}, fmt.Errorf("renew: %w", err)
 	}
-	s.tell(r.RelayID, lease.Shards)
+	s.answered(r.RelayID, lease.Shards)
 	return lease, nil
 }
 
 // Leave implements [relay.Leases].
 func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
-	shards, epochs := s.told(relayID)
+	shards, epochs := s.named(relayID)
 	from, to := ends(p.Gaps)
 	err := s.do(ctx, "leave", func(conn *pgxpool.Conn) error {
 		_, err := conn.Exec(ctx, leaveSQL, relayID.String(), shards, epochs, p.Low, from, to)
 		return err //nolint:wrapcheck // translated by do
 	})
 	if err == nil {
-		s.tell(relayID, nil)
+		s.answered(relayID, nil)
 	}
 	return err
 }
 
-// told returns the shards that the relay was told it holds.
-func (s *Store) told(relayID uuid.UUID) ([]int16, []int64) {
+// named returns the shards, and their epochs, that the newest answer to the relay
+// named as owned.
+func (s *Store) named(relayID uuid.UUID) ([]int16, []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held := s.known[relayID]
-	shards, epochs := make([]int16, 0, len(held)), make([]int64, 0, len(held))
-	for _, l := range held {
+	owned := s.owned[relayID]
+	shards, epochs := make([]int16, 0, len(owned)), make([]int64, 0, len(owned))
+	for _, l := range owned {
 		shards = append(shards, int16(l.Shard)) //nolint:gosec // 0 to 63
 		epochs = append(epochs, l.Epoch)
 	}
 	return shards, epochs
 }
 
-func (s *Store) tell(relayID uuid.UUID, held []relay.ShardLease) {
+// answered notes the shards that an answer to the relay named, nil when it ended
+// the lease.
+func (s *Store) answered(relayID uuid.UUID, owned []relay.ShardLease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if held == nil {
-		delete(s.known, relayID)
+	if owned == nil {
+		delete(s.owned, relayID)
 		return
 	}
-	s.known[relayID] = slices.Clone(held)
+	s.owned[relayID] = slices.Clone(owned)
 }
 
 // parseLease reads the answer of outbox.renew_relay.

@@ -36,7 +36,7 @@ func TestLeaseOverItsWholeLife(t *testing.T) {
 			if got := renew(t, store, relay.Renewal{RelayID: second, Relays: 2}); len(got.Shards) != 0 || got.Target != 32 {
 				t.Fatalf("second lease = %+v, want no shard yet and a target of 32", got)
 			}
-			lease = renew(t, store, relay.Renewal{RelayID: first, Relays: 2, Position: at, Release: allShards()[:32]})
+			lease = renew(t, store, relay.Renewal{RelayID: first, Relays: 2, Position: at, GiveBack: allShards()[:32]})
 			if len(lease.Shards) != 32 || lease.Target != 32 {
 				t.Fatalf("after the release the first has %d shards, target %d", len(lease.Shards), lease.Target)
 			}
@@ -193,7 +193,7 @@ func TestPositionCountsOnlyForShardsTheRelayKnows(t *testing.T) {
 			func(t *testing.T, pool *pgxpool.Pool, id uuid.UUID) {
 				t.Helper()
 				// A store that was told nothing is one whose answers got lost.
-				renew(t, pgstore.New(pool), relay.Renewal{RelayID: id, Position: far, Release: allShards()})
+				renew(t, pgstore.New(pool), relay.Renewal{RelayID: id, Position: far, GiveBack: allShards()})
 				lapse(t, pool, id)
 			},
 			resume,
@@ -300,11 +300,11 @@ func TestReleasedLanesAreToldUntilTheirHoldIsDeleted(t *testing.T) {
 			held := relay.ReleasedLane{Lane: outbox.Lane{Destination: "d", AggregateType: "t", AggregateID: "held"}, ReleasedAt: told.ReleasedAt}
 			// Released anew, it is not the release that was resumed.
 			exec(t, pool, "update outbox.blocked set released_at = released_at + interval '1 microsecond' where released_at is not null")
-			again := renew(t, store, relay.Renewal{RelayID: id, Resumed: []relay.ReleasedLane{told, held}})
+			again := renew(t, store, relay.Renewal{RelayID: id, Unblock: []relay.ReleasedLane{told, held}})
 			if len(again.Released) != 1 || again.Released[0].Lane != told.Lane || again.Released[0].ReleasedAt.Equal(told.ReleasedAt) {
 				t.Fatalf("released anew = %+v", again.Released)
 			}
-			got := renew(t, store, relay.Renewal{RelayID: id, Resumed: []relay.ReleasedLane{again.Released[0], held}})
+			got := renew(t, store, relay.Renewal{RelayID: id, Unblock: []relay.ReleasedLane{again.Released[0], held}})
 			if len(got.Released) != 0 {
 				t.Errorf("still released: %+v", got.Released)
 			}
@@ -372,7 +372,7 @@ func TestShardsUnderRandomRelays(t *testing.T) {
 				default:
 					r := relay.Renewal{RelayID: id, TTL: ttl, Relays: 3, Position: relay.Position{Low: 1}}
 					for i := lease.Target; i < len(lease.Shards); i++ {
-						r.Release = append(r.Release, lease.Shards[i].Shard)
+						r.GiveBack = append(r.GiveBack, lease.Shards[i].Shard)
 					}
 					var err error
 					lease, err = store.Renew(t.Context(), r)

@@ -31,8 +31,8 @@ const (
 var writersSQL string
 
 // Fetch implements [relay.Reader]. The statements go to the server as one
-// batch: scans, backfills, writers, gaps. Each takes a snapshot of its own,
-// later than the one before it, as long as the isolation level is read
+// batch, in the order of the fields of [relay.Fetch]. Each takes a snapshot of
+// its own, later than the one before it, as long as the isolation level is read
 // committed, which [Store.Join] makes sure of.
 func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
 	var got relay.Fetched
@@ -61,13 +61,21 @@ func fetchBatch(f relay.Fetch) *pgx.Batch {
 		}
 		batch.Queue(scanSQL, scan.After, of, rowLimit(scan.Limit))
 	}
-	for _, b := range f.Backfills {
-		if b.Before > 0 {
-			batch.Queue(sweepSQL, b.From, b.Before, shards, rowLimit(b.Limit))
-			continue
-		}
-		batch.Queue(backfillSQL, b.Lane.Destination, b.Lane.AggregateType, b.Lane.AggregateID, b.From, shards,
-			rowLimit(b.Examine), rowLimit(b.Limit), b.Held)
+	backfill := func(lane outbox.Lane, p relay.Page, blocked bool) {
+		batch.Queue(backfillSQL, lane.Destination, lane.AggregateType, lane.AggregateID, p.From, shards,
+			rowLimit(p.Examine), rowLimit(p.Limit), blocked)
+	}
+	for _, b := range f.Destinations {
+		backfill(outbox.Lane{Destination: b.Destination}, b.Page, false)
+	}
+	for _, b := range f.Searches {
+		backfill(b.Lane, searchPage(b), true)
+	}
+	for _, b := range f.Lanes {
+		backfill(b.Lane, b.Page, false)
+	}
+	if f.Sweep != nil {
+		batch.Queue(sweepSQL, f.Sweep.From, f.Sweep.Before, shards, rowLimit(f.Sweep.Limit))
 	}
 	if f.Writers {
 		batch.Queue(writersSQL)
@@ -90,13 +98,8 @@ func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fe
 		}
 		got.Scans = append(got.Scans, found)
 	}
-	for _, b := range f.Backfills {
-		rows, _ := results.Query()
-		found, err := scanner.backfilled(rows, b)
-		if err != nil {
-			return fmt.Errorf("backfill: %w", err)
-		}
-		got.Backfills = append(got.Backfills, found)
+	if err := scanner.backfills(results, f, got); err != nil {
+		return err
 	}
 	if f.Writers {
 		rows, _ := results.Query()
@@ -108,9 +111,57 @@ func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fe
 	}
 	if len(f.Gaps) > 0 {
 		rows, _ := results.Query()
-		if err := scanner.gaps(rows, f.GapLimit, got); err != nil {
+		if err := scanner.gaps(rows, f.GapLimit, &got.Gaps); err != nil {
 			return fmt.Errorf("gaps: %w", err)
 		}
+	}
+	return nil
+}
+
+// searchPage returns the page of a lane's backfill that answers a search.
+func searchPage(b relay.LaneSearch) relay.Page {
+	return relay.Page{From: b.From, Limit: 1, Examine: b.Examine}
+}
+
+// backfills reads the answers to the reads of deferred rows and of the sweep.
+func (s *recordScanner) backfills(results pgx.BatchResults, f relay.Fetch, got *relay.Fetched) error {
+	page := func(p relay.Page) (relay.Backfilled, error) {
+		rows, _ := results.Query()
+		return s.backfilled(rows, p)
+	}
+	for _, b := range f.Destinations {
+		found, err := page(b.Page)
+		if err != nil {
+			return fmt.Errorf("backfill of a destination: %w", err)
+		}
+		got.Destinations = append(got.Destinations, found)
+	}
+	for _, b := range f.Searches {
+		found, err := page(searchPage(b))
+		if err != nil {
+			return fmt.Errorf("search: %w", err)
+		}
+		start := relay.LaneStart{Next: found.Next}
+		if len(found.Records) > 0 {
+			start = relay.LaneStart{First: found.Records[0].ID}
+		}
+		got.Searches = append(got.Searches, start)
+	}
+	for _, b := range f.Lanes {
+		found, err := page(b.Page)
+		if err != nil {
+			return fmt.Errorf("backfill of a lane: %w", err)
+		}
+		got.Lanes = append(got.Lanes, found)
+	}
+	if f.Sweep != nil {
+		// Nothing but the limit ends the page before its last id.
+		found, err := page(relay.Page{Limit: f.Sweep.Limit, Examine: math.MaxInt})
+		if err != nil {
+			return fmt.Errorf("sweep: %w", err)
+		}
+		found.Next = cmp.Or(found.Next, f.Sweep.Before)
+		got.Sweep = found
 	}
 	return nil
 }
@@ -177,8 +228,9 @@ func (s *recordScanner) collect(rows pgx.Rows, capacity int) ([]relay.Row, error
 	return out, rows.Err() //nolint:wrapcheck // named by the caller
 }
 
-// backfilled reads the answer to b.
-func (s *recordScanner) backfilled(rows pgx.Rows, b relay.Backfill) (relay.Backfilled, error) {
+// backfilled reads a page of a backfill. A row says how many rows were examined
+// up to it, and comes without a record when it is the last that was.
+func (s *recordScanner) backfilled(rows pgx.Rows, p relay.Page) (relay.Backfilled, error) {
 	defer rows.Close()
 	var out relay.Backfilled
 	var place int64
@@ -196,33 +248,30 @@ func (s *recordScanner) backfilled(rows pgx.Rows, b relay.Backfill) (relay.Backf
 			out.Records = append(out.Records, *record)
 		}
 	}
-	switch {
-	case n > 0 && (n == b.Limit || b.Before == 0 && place == int64(b.Examine)):
+	if n > 0 && (n == p.Limit || place == int64(p.Examine)) {
 		out.Next = s.id + 1
-	case b.Before > 0:
-		out.Next = b.Before
 	}
 	return out, rows.Err() //nolint:wrapcheck // named by the caller
 }
 
 // gaps reads the rows in the gaps: one more than limit, when there are more.
-func (s *recordScanner) gaps(rows pgx.Rows, limit int, got *relay.Fetched) error {
+func (s *recordScanner) gaps(rows pgx.Rows, limit int, got *relay.GapRows) error {
 	defer rows.Close()
-	var held pgtype.Bool
-	targets := append(slices.Clone(s.targets), &held)
+	var blocked pgtype.Bool
+	targets := append(slices.Clone(s.targets), &blocked)
 	for rows.Next() {
 		if err := rows.Scan(targets...); err != nil {
 			return err //nolint:wrapcheck // named by the caller
 		}
-		n := len(got.Seen)
-		if n > 0 && got.Seen[n-1] >= s.id {
+		n := len(got.IDs)
+		if n > 0 && got.IDs[n-1] >= s.id {
 			return errors.New("rows are not in the order of their ids")
 		}
 		if n == limit {
-			got.GapsThrough = got.Seen[n-1]
+			got.Through = got.IDs[n-1]
 			break
 		}
-		got.Seen = append(got.Seen, s.id)
+		got.IDs = append(got.IDs, s.id)
 		if !s.eventID.Valid {
 			continue
 		}
@@ -230,11 +279,11 @@ func (s *recordScanner) gaps(rows pgx.Rows, limit int, got *relay.Fetched) error
 		if err != nil {
 			return err
 		}
-		if held.Bool {
-			got.Held = append(got.Held, relay.HeldRow{ID: record.ID, Shard: record.Shard, Lane: record.Lane()})
+		if blocked.Bool {
+			got.Blocked = append(got.Blocked, relay.BlockedRow{ID: record.ID, Shard: record.Shard, Lane: record.Lane()})
 			continue
 		}
-		got.Gaps = append(got.Gaps, *record)
+		got.Records = append(got.Records, *record)
 	}
 	rows.Close()
 	return rows.Err() //nolint:wrapcheck // named by the caller

@@ -34,13 +34,13 @@ func TestFetchAnswersEveryReadInOneBatch(t *testing.T) {
 					{After: 0, Limit: 100, Shards: []int{}},
 					{After: 0, Limit: 1, Shards: []int{shard}},
 				},
-				Backfills: []relay.Backfill{
-					{Lane: outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: "a"}, From: 1, Limit: 10, Examine: 100},
-					{Lane: outbox.Lane{Destination: "default"}, From: 1, Limit: 10, Examine: 100},
-					{Lane: outbox.Lane{Destination: "default"}, From: a + 1, Limit: 10, Examine: 100},
-					{Lane: outbox.Lane{Destination: "other"}, From: 1, Limit: 10, Examine: 100},
-					{From: 1, Limit: 10, Examine: 100},
+				Destinations: []relay.DestinationBackfill{
+					{Destination: "default", Page: page(1)},
+					{Destination: "default", Page: page(a + 1)},
+					{Destination: "other", Page: page(1)},
 				},
+				Lanes:   []relay.LaneBackfill{{Lane: orderLane("a"), Page: page(1)}},
+				Sweep:   &relay.Sweep{From: 1, Before: d + 1, Limit: 10},
 				Gaps:    []relay.Range{{From: b, To: b}, {From: d, To: d + 1000}},
 				Shards:  allShards(),
 				Writers: true,
@@ -59,13 +59,13 @@ func TestFetchAnswersEveryReadInOneBatch(t *testing.T) {
 			wantIDs(t, "records for no shard", mine)
 			_, mine = rowIDs(got.Scans[4])
 			wantIDs(t, "scan for one shard", mine, a)
-			wantIDs(t, "backfill of a lane", recordIDs(got.Backfills[0].Records), a)
-			wantIDs(t, "backfill of a destination", recordIDs(got.Backfills[1].Records), a, d)
-			wantIDs(t, "backfill from a position", recordIDs(got.Backfills[2].Records), d)
-			wantIDs(t, "backfill of the other destination", recordIDs(got.Backfills[3].Records), c)
-			wantIDs(t, "backfill of everything", recordIDs(got.Backfills[4].Records), a, c, d)
-			wantIDs(t, "seen in gaps", got.Seen, b, d)
-			wantIDs(t, "unsent in gaps", recordIDs(got.Gaps), d)
+			wantIDs(t, "backfill of a lane", recordIDs(got.Lanes[0].Records), a)
+			wantIDs(t, "backfill of a destination", recordIDs(got.Destinations[0].Records), a, d)
+			wantIDs(t, "backfill from a position", recordIDs(got.Destinations[1].Records), d)
+			wantIDs(t, "backfill of the other destination", recordIDs(got.Destinations[2].Records), c)
+			wantIDs(t, "sweep", recordIDs(got.Sweep.Records), a, c, d)
+			wantIDs(t, "seen in gaps", got.Gaps.IDs, b, d)
+			wantIDs(t, "unsent in gaps", recordIDs(got.Gaps.Records), d)
 			if len(got.Writers) != 0 {
 				t.Errorf("writers = %v, want none", got.Writers)
 			}
@@ -93,35 +93,41 @@ func TestFetchAnswersEveryReadInOneBatch(t *testing.T) {
 	}
 }
 
-func TestScanLeavesOutLanesOnHold(t *testing.T) {
+// page returns the first page of a backfill, of ten records.
+func page(from int64) relay.Page { return relay.Page{From: from, Limit: 10, Examine: 100} }
+
+func orderLane(aggregate string) outbox.Lane {
+	return outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: aggregate}
+}
+
+func TestScanLeavesOutBlockedLanes(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
 	store := pgstore.New(pool)
-	held, free := insert(t, pool, "held"), insert(t, pool, "free")
-	elsewhere := insertTo(t, pool, "other", "held")
+	blocked, free := insert(t, pool, "blocked"), insert(t, pool, "free")
+	elsewhere := insertTo(t, pool, "other", "blocked")
 	exec(t, pool, `insert into outbox.blocked (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason)
-		select id, event_id, shard, destination, aggregate_type, aggregate_id, '' from outbox.events where id = $1::bigint`, held)
+		select id, event_id, shard, destination, aggregate_type, aggregate_id, '' from outbox.events where id = $1::bigint`, blocked)
 	got := fetch(t, store, relay.Fetch{
-		Scans: []relay.Scan{{Limit: 10}},
-		Backfills: []relay.Backfill{
-			{Lane: outbox.Lane{Destination: "default"}, From: 1, Limit: 10, Examine: 100},
-			{Lane: outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: "held"}, From: 1, Limit: 10, Examine: 100},
-			{Lane: outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: "held"}, From: 1, Held: true, Limit: 10, Examine: 100},
-		},
-		Gaps:   []relay.Range{{From: held, To: elsewhere}},
-		Shards: allShards(),
+		Scans:        []relay.Scan{{Limit: 10}},
+		Destinations: []relay.DestinationBackfill{{Destination: "default", Page: page(1)}},
+		Searches:     []relay.LaneSearch{{Lane: orderLane("blocked"), From: 1, Examine: 100}},
+		Lanes:        []relay.LaneBackfill{{Lane: orderLane("blocked"), Page: page(1)}},
+		Gaps:         []relay.Range{{From: blocked, To: elsewhere}},
+		Shards:       allShards(),
 	})
 	all, mine := rowIDs(got.Scans[0])
-	wantIDs(t, "scan", all, held, free, elsewhere)
+	wantIDs(t, "scan", all, blocked, free, elsewhere)
 	wantIDs(t, "records of the scan", mine, free, elsewhere)
-	wantIDs(t, "backfill of the destination", recordIDs(got.Backfills[0].Records), free)
-	wantIDs(t, "backfill of the lane", recordIDs(got.Backfills[1].Records))
-	wantIDs(t, "backfill of the lane on hold", recordIDs(got.Backfills[2].Records), held)
-	wantIDs(t, "seen in gaps", got.Seen, held, free, elsewhere)
-	wantIDs(t, "records in gaps", recordIDs(got.Gaps), free, elsewhere)
-	want := relay.HeldRow{ID: held, Shard: got.Backfills[2].Records[0].Shard, Lane: got.Backfills[2].Records[0].Lane()}
-	if len(got.Held) != 1 || got.Held[0] != want {
-		t.Errorf("held in gaps = %v, want %v", got.Held, want)
+	wantIDs(t, "backfill of the destination", recordIDs(got.Destinations[0].Records), free)
+	wantIDs(t, "backfill of the lane", recordIDs(got.Lanes[0].Records))
+	wantIDs(t, "search of the lane", []int64{got.Searches[0].First, got.Searches[0].Next}, blocked, 0)
+	wantIDs(t, "ids in gaps", got.Gaps.IDs, blocked, free, elsewhere)
+	wantIDs(t, "records in gaps", recordIDs(got.Gaps.Records), free, elsewhere)
+	shard := query[int](t, pool, "select shard from outbox.events where id = $1::bigint", blocked)
+	want := relay.BlockedRow{ID: blocked, Shard: shard, Lane: orderLane("blocked")}
+	if rows := got.Gaps.Blocked; len(rows) != 1 || rows[0] != want {
+		t.Errorf("blocked in gaps = %v, want %v", rows, want)
 	}
 }
 
@@ -137,11 +143,11 @@ func TestEachReadHasALaterSnapshot(t *testing.T) {
 			// A warm pool: describing a statement must not wait for the lock below.
 			insert(t, pool, "before")
 			f := relay.Fetch{
-				Scans:     []relay.Scan{{Limit: 10}},
-				Backfills: []relay.Backfill{{Lane: outbox.Lane{Destination: "gate"}, From: 1, Limit: 10, Examine: 100}},
-				Gaps:      []relay.Range{{From: 1, To: 100}},
-				GapLimit:  100,
-				Shards:    allShards(),
+				Scans:        []relay.Scan{{Limit: 10}},
+				Destinations: []relay.DestinationBackfill{{Destination: "gate", Page: page(1)}},
+				Gaps:         []relay.Range{{From: 1, To: 100}},
+				GapLimit:     100,
+				Shards:       allShards(),
 			}
 			fetch(t, store, f)
 
@@ -179,8 +185,8 @@ func TestEachReadHasALaterSnapshot(t *testing.T) {
 			if slices.Contains(all, late) {
 				t.Fatal("the scan saw the late row: the test stopped nothing")
 			}
-			if !slices.Contains(got.Seen, late) {
-				t.Errorf("the gaps were read with the scan's snapshot: saw %v, want %d in it", got.Seen, late)
+			if !slices.Contains(got.Gaps.IDs, late) {
+				t.Errorf("the gaps were read with the scan's snapshot: saw %v, want %d in it", got.Gaps.IDs, late)
 			}
 		})
 	}
@@ -202,14 +208,14 @@ func TestLateCommitIsFoundInItsGap(t *testing.T) {
 				t.Fatalf("writers = %v, want the open transaction", all.Writers)
 			}
 			gaps := relay.Fetch{Gaps: []relay.Range{{From: late, To: late}}, Shards: allShards(), Writers: true}
-			if got := fetch(t, store, gaps); len(got.Seen) != 0 || !slices.Equal(got.Writers, all.Writers) {
-				t.Fatalf("before the commit: seen %v, writers %v", got.Seen, got.Writers)
+			if got := fetch(t, store, gaps); len(got.Gaps.IDs) != 0 || !slices.Equal(got.Writers, all.Writers) {
+				t.Fatalf("before the commit: seen %v, writers %v", got.Gaps.IDs, got.Writers)
 			}
 			if err := tx.Commit(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			got := fetch(t, store, gaps)
-			wantIDs(t, "in the gap", recordIDs(got.Gaps), late)
+			wantIDs(t, "in the gap", recordIDs(got.Gaps.Records), late)
 			if len(got.Writers) != 0 {
 				t.Errorf("writers after the commit = %v", got.Writers)
 			}
@@ -230,8 +236,8 @@ func TestGapOfARollbackLosesItsWriter(t *testing.T) {
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if got := fetch(t, store, f); len(got.Writers) != 0 || len(got.Seen) != 0 {
-		t.Errorf("after the rollback: writers %v, seen %v, want none", got.Writers, got.Seen)
+	if got := fetch(t, store, f); len(got.Writers) != 0 || len(got.Gaps.IDs) != 0 {
+		t.Errorf("after the rollback: writers %v, seen %v, want none", got.Writers, got.Gaps.IDs)
 	}
 }
 
@@ -351,7 +357,7 @@ func TestPreparedTransactionStaysAWriter(t *testing.T) {
 	}
 	mustExec("commit prepared '" + gid + "'")
 	got := fetch(t, store, f)
-	wantIDs(t, "in the gap", recordIDs(got.Gaps), id)
+	wantIDs(t, "in the gap", recordIDs(got.Gaps.Records), id)
 	if len(got.Writers) != 0 {
 		t.Errorf("writers after the commit = %v, want none", got.Writers)
 	}
@@ -554,9 +560,9 @@ func TestBackfillGoesOnWhereItStopped(t *testing.T) {
 			}
 			for _, c := range []struct{ limit, examine int }{{100, 100}, {3, 100}, {100, 3}, {3, 4}, {1, 1}, {10, 20}} {
 				var got []int64
-				b := relay.Backfill{Lane: outbox.Lane{Destination: "default", AggregateType: "order", AggregateID: "a"}, From: 1, Limit: c.limit, Examine: c.examine}
+				b := relay.LaneBackfill{Lane: orderLane("a"), Page: relay.Page{From: 1, Limit: c.limit, Examine: c.examine}}
 				for range 50 {
-					one := fetch(t, store, relay.Fetch{Backfills: []relay.Backfill{b}, Shards: allShards()}).Backfills[0]
+					one := fetch(t, store, relay.Fetch{Lanes: []relay.LaneBackfill{b}, Shards: allShards()}).Lanes[0]
 					if len(one.Records) > c.limit {
 						t.Errorf("%+v: %d records", c, len(one.Records))
 					}
@@ -583,15 +589,15 @@ func TestGapsAreReadUpToALimit(t *testing.T) {
 			}
 			gaps := []relay.Range{{From: ids[0], To: ids[1]}, {From: ids[3], To: ids[5]}}
 			got := fetch(t, store, relay.Fetch{Gaps: gaps, GapLimit: 3, Shards: allShards()})
-			wantIDs(t, "cut", got.Seen, ids[0], ids[1], ids[3])
-			wantIDs(t, "records of the cut", recordIDs(got.Gaps), ids[0], ids[1], ids[3])
-			if got.GapsThrough != ids[3] {
-				t.Errorf("read through %d, want %d", got.GapsThrough, ids[3])
+			wantIDs(t, "cut", got.Gaps.IDs, ids[0], ids[1], ids[3])
+			wantIDs(t, "records of the cut", recordIDs(got.Gaps.Records), ids[0], ids[1], ids[3])
+			if got.Gaps.Through != ids[3] {
+				t.Errorf("read through %d, want %d", got.Gaps.Through, ids[3])
 			}
 			got = fetch(t, store, relay.Fetch{Gaps: gaps, GapLimit: 5, Shards: allShards()})
-			wantIDs(t, "all", got.Seen, ids[0], ids[1], ids[3], ids[4], ids[5])
-			if got.GapsThrough != 0 {
-				t.Errorf("read through %d, want all", got.GapsThrough)
+			wantIDs(t, "all", got.Gaps.IDs, ids[0], ids[1], ids[3], ids[4], ids[5])
+			if got.Gaps.Through != 0 {
+				t.Errorf("read through %d, want all", got.Gaps.Through)
 			}
 		})
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
@@ -265,19 +264,19 @@ func TestRelayRoleIsEnoughForARelay(t *testing.T) {
 	id := join(t, store)
 	renew(t, store, relay.Renewal{RelayID: id})
 	fetch(t, store, relay.Fetch{
-		Scans:     []relay.Scan{{Limit: 10}},
-		Backfills: []relay.Backfill{{Lane: outbox.Lane{Destination: "default"}, Limit: 10, Examine: 10}},
-		Gaps:      []relay.Range{{From: 1, To: 2}},
-		Shards:    allShards(),
-		Writers:   true,
+		Scans:        []relay.Scan{{Limit: 10}},
+		Destinations: []relay.DestinationBackfill{{Destination: "default", Page: page(1)}},
+		Gaps:         []relay.Range{{From: 1, To: 2}},
+		Shards:       allShards(),
+		Writers:      true,
 	})
 	s := accept(a)
-	s.Dead = []relay.Dead{{ID: b, Block: true}}
-	if got := settle(t, store, id, s); got != (relay.Settled{Accepted: 1, Dead: 1}) {
+	s.DeadLetters = []relay.DeadLetter{{ID: b, Block: true}}
+	if got := settle(t, store, id, s); got != (relay.Settled{Accepted: 1, DeadLetters: 1}) {
 		t.Errorf("settled = %+v", got)
 	}
 	exec(t, pool, "update outbox.blocked set released_at = now()")
-	renew(t, store, relay.Renewal{RelayID: id, Resumed: renew(t, store, relay.Renewal{RelayID: id}).Released})
+	renew(t, store, relay.Renewal{RelayID: id, Unblock: renew(t, store, relay.Renewal{RelayID: id}).Released})
 	if n := query[int](t, pool, "select count(*) from outbox.blocked"); n != 0 {
 		t.Error("the hold is still there")
 	}

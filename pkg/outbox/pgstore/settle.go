@@ -20,20 +20,30 @@ const settleSQL = "select outbox.settle($1::uuid, $2::bigint[], $3::text[], $4::
 //go:embed sql/bury.sql
 var burySQL string
 
-// nearby is how far apart two dead ids of one statement may lie: its planner may
-// read every unsent row between the lowest and the highest. A statement of n ids
-// then reads at most that many times n entries of an index.
+// nearby is how far apart two ids of one burySQL may lie: its planner may read
+// every unsent row between the lowest and the highest. A statement of n ids then
+// reads at most that many times n entries of an index.
 const nearby = 64
 
 // Settle implements [relay.Settler], in one round trip and one transaction. An
-// event named twice is settled once; one named as accepted and as dead is
-// accepted.
+// event named twice is settled once; one named as accepted and as a dead letter
+// is accepted.
 func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settlement) (relay.Settled, error) {
+	accepted := byID(st.Accepted, func(a relay.Accepted) int64 { return a.ID })
+	letters := byID(st.DeadLetters, func(d relay.DeadLetter) int64 { return d.ID })
+	letters = slices.DeleteFunc(letters, func(d relay.DeadLetter) bool {
+		_, found := slices.BinarySearchFunc(accepted, d.ID, func(a relay.Accepted, id int64) int { return cmp.Compare(a.ID, id) })
+		return found
+	})
 	var batch pgx.Batch
 	var settled relay.Settled
-	p, id := settleParams(st), relayID.String()
-	if len(p.accepted) > 0 {
-		batch.Queue(settleSQL, id, p.accepted, p.messageIDs, p.sequenceNumbers).QueryRow(func(row pgx.Row) error {
+	id := relayID.String()
+	if len(accepted) > 0 {
+		batch.Queue(settleSQL, id,
+			column(accepted, func(a relay.Accepted) int64 { return a.ID }),
+			column(accepted, func(a relay.Accepted) string { return clean(a.MessageID) }),
+			column(accepted, func(a relay.Accepted) string { return clean(a.SequenceNumber) }),
+		).QueryRow(func(row pgx.Row) error {
 			var n *int
 			err := row.Scan(&n)
 			if n == nil {
@@ -44,14 +54,20 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 			return err //nolint:wrapcheck // the batch returns it
 		})
 	}
-	for from, to := range runs(p.dead) {
-		batch.Queue(burySQL, id, p.dead[from:to], p.dead[from], p.dead[to-1],
-			p.attempts[from:to], p.codes[from:to], p.reasons[from:to], p.block[from:to], p.replays[from:to]).QueryRow(func(row pgx.Row) error {
+	for run := range runs(letters) {
+		batch.Queue(burySQL, id,
+			column(run, func(d relay.DeadLetter) int64 { return d.ID }), run[0].ID, run[len(run)-1].ID,
+			column(run, func(d relay.DeadLetter) int32 { return int32(d.Attempts) }), //nolint:gosec // a small count
+			column(run, func(d relay.DeadLetter) string { return clean(d.Code) }),
+			column(run, func(d relay.DeadLetter) string { return clean(d.Reason) }),
+			column(run, func(d relay.DeadLetter) bool { return d.Block }),
+			column(run, func(d relay.DeadLetter) int32 { return int32(d.Replays) }), //nolint:gosec // the database's own number
+		).QueryRow(func(row pgx.Row) error {
 			var fenced bool
 			var n int
 			err := row.Scan(&fenced, &n)
 			settled.Fenced = settled.Fenced || fenced
-			settled.Dead += n
+			settled.DeadLetters += n
 			return err //nolint:wrapcheck // the batch returns it
 		})
 	}
@@ -66,69 +82,36 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	return settled, nil
 }
 
-// runs cuts sorted ids where two are not nearby.
-func runs(ids []int64) iter.Seq2[int, int] {
-	return func(yield func(from, to int) bool) {
+// byID returns a copy that is sorted by id and names each event once, as it was
+// named first.
+func byID[T any](entries []T, id func(T) int64) []T {
+	out := slices.SortedStableFunc(slices.Values(entries), func(a, b T) int { return cmp.Compare(id(a), id(b)) })
+	return slices.CompactFunc(out, func(a, b T) bool { return id(a) == id(b) })
+}
+
+// column returns one value of each entry, to be sent as an array.
+func column[T, V any](entries []T, value func(T) V) []V {
+	out := make([]V, len(entries))
+	for i, e := range entries {
+		out[i] = value(e)
+	}
+	return out
+}
+
+// runs cuts sorted dead letters where two are not nearby.
+func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
+	return func(yield func([]relay.DeadLetter) bool) {
 		from := 0
-		for to := 1; to <= len(ids); to++ {
-			if to < len(ids) && ids[to]-ids[to-1] <= nearby {
+		for to := 1; to <= len(letters); to++ {
+			if to < len(letters) && letters[to].ID-letters[to-1].ID <= nearby {
 				continue
 			}
-			if !yield(from, to) {
+			if !yield(letters[from:to]) {
 				return
 			}
 			from = to
 		}
 	}
-}
-
-// settlementParams are sorted by id and name each event once.
-type settlementParams struct {
-	accepted        []int64
-	messageIDs      []string
-	sequenceNumbers []string
-	dead            []int64
-	attempts        []int32
-	replays         []int32
-	codes, reasons  []string
-	block           []bool
-}
-
-func settleParams(st relay.Settlement) settlementParams {
-	accepted := slices.Clone(st.Accepted)
-	slices.SortFunc(accepted, func(a, b relay.Accepted) int { return cmp.Compare(a.ID, b.ID) })
-	accepted = slices.CompactFunc(accepted, func(a, b relay.Accepted) bool { return a.ID == b.ID })
-	dead := slices.SortedStableFunc(slices.Values(st.Dead), func(a, b relay.Dead) int { return cmp.Compare(a.ID, b.ID) })
-	dead = slices.CompactFunc(dead, func(a, b relay.Dead) bool { return a.ID == b.ID })
-
-	p := settlementParams{
-		accepted:        make([]int64, 0, len(accepted)),
-		messageIDs:      make([]string, 0, len(accepted)),
-		sequenceNumbers: make([]string, 0, len(accepted)),
-		dead:            make([]int64, 0, len(dead)),
-		attempts:        make([]int32, 0, len(dead)),
-		replays:         make([]int32, 0, len(dead)),
-		codes:           make([]string, 0, len(dead)),
-		reasons:         make([]string, 0, len(dead)),
-		block:           make([]bool, 0, len(dead)),
-	}
-	for _, a := range accepted {
-		p.accepted = append(p.accepted, a.ID)
-		p.messageIDs = append(p.messageIDs, clean(a.MessageID))
-		p.sequenceNumbers = append(p.sequenceNumbers, clean(a.SequenceNumber))
-	}
-	for _, d := range dead {
-		if _, found := slices.BinarySearch(p.accepted, d.ID); found {
-			continue
-		}
-		p.dead = append(p.dead, d.ID)
-		p.attempts = append(p.attempts, int32(d.Attempts)) //nolint:gosec // a small count
-		p.replays = append(p.replays, int32(d.Replays))    //nolint:gosec // the database's own number
-		p.codes = append(p.codes, clean(d.Code))
-		p.reasons = append(p.reasons, clean(d.Reason))
-		p.block = append(p.block, d.Block)
-	}
-	return p
 }
 
 // clean makes text that a broker or a caller gave storable: PostgreSQL takes

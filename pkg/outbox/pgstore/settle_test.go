@@ -22,12 +22,12 @@ func TestSettleMarksBuriesAndHolds(t *testing.T) {
 			sent, skipped, held, held2 := insert(t, pool, "a"), insert(t, pool, "b"), insert(t, pool, "c"), insert(t, pool, "c")
 			waiting := insert(t, pool, "c")
 			s := accept(sent, 999)
-			s.Dead = []relay.Dead{
+			s.DeadLetters = []relay.DeadLetter{
 				{ID: held2, Attempts: 1, Code: "c2", Reason: "r2", Block: true},
 				{ID: held, Attempts: 3, Code: "c", Reason: "broken \xff and \x00", Block: true},
 				{ID: skipped, Attempts: 2, Code: "InvalidParameter", Reason: "refused"},
 			}
-			if got := settle(t, store, id, s); got != (relay.Settled{Accepted: 1, Dead: 3}) {
+			if got := settle(t, store, id, s); got != (relay.Settled{Accepted: 1, DeadLetters: 3}) {
 				t.Errorf("settled = %+v, want 1 accepted and 3 dead", got)
 			}
 			if got := settle(t, store, id, s); got != (relay.Settled{}) {
@@ -57,9 +57,9 @@ func TestHoldKeepsItsLeastEventAndStartsAgain(t *testing.T) {
 	store := pgstore.New(pool)
 	id := join(t, store)
 	low, high := insert(t, pool, "a"), insert(t, pool, "a")
-	settle(t, store, id, relay.Settlement{Dead: []relay.Dead{{ID: high, Block: true}}})
+	settle(t, store, id, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: high, Block: true}}})
 	exec(t, pool, "update outbox.blocked set released_at = now()")
-	settle(t, store, id, relay.Settlement{Dead: []relay.Dead{{ID: low, Block: true}}})
+	settle(t, store, id, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: low, Block: true}}})
 	if got := query[int64](t, pool, "select first_id from outbox.blocked where released_at is null"); got != low {
 		t.Errorf("first id = %d, want %d", got, low)
 	}
@@ -77,7 +77,7 @@ func TestSettleAfterATakeoverIsFenced(t *testing.T) {
 			lapse(t, pool, zombie)
 			renew(t, store, relay.Renewal{RelayID: join(t, store)})
 			s := accept(a)
-			s.Dead = []relay.Dead{{ID: b, Block: true}}
+			s.DeadLetters = []relay.DeadLetter{{ID: b, Block: true}}
 			if got := settle(t, store, zombie, s); got != (relay.Settled{Fenced: true}) {
 				t.Errorf("settled = %+v, want only fenced", got)
 			}
@@ -240,8 +240,8 @@ func TestSettleOfIDsFarApart(t *testing.T) {
 			exec(t, pool, `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
 				select 'order', i::text, 'x', '{}' from generate_series(1, 1000) i`)
 			st := accept(1, 2, 66, 131, 999)
-			st.Dead = []relay.Dead{{ID: 500, Attempts: 1, Code: "c"}, {ID: 900, Attempts: 1, Code: "c"}}
-			if got := settle(t, store, id, st); got.Accepted != 5 || got.Dead != 2 || got.Fenced {
+			st.DeadLetters = []relay.DeadLetter{{ID: 500, Attempts: 1, Code: "c"}, {ID: 900, Attempts: 1, Code: "c"}}
+			if got := settle(t, store, id, st); got.Accepted != 5 || got.DeadLetters != 2 || got.Fenced {
 				t.Errorf("settled %+v", got)
 			}
 			if got := query[string](t, pool, "select string_agg(id::text, ' ' order by id) from outbox.events where sent_at is not null"); got != "1 2 66 131 999" {
@@ -261,13 +261,13 @@ func TestSettlementFromBeforeARedriveBuriesNothing(t *testing.T) {
 	relayID := join(t, store)
 	id := insert(t, pool, "a")
 	query[int](t, pool, "with u as (update outbox.events set replays = 2 where id = $1::bigint returning 1) select count(*)::int from u", id)
-	if got := settle(t, store, relayID, relay.Settlement{Dead: []relay.Dead{{ID: id, Replays: 1, Block: true}}}); got != (relay.Settled{}) {
+	if got := settle(t, store, relayID, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: id, Replays: 1, Block: true}}}); got != (relay.Settled{}) {
 		t.Errorf("an old settlement did %+v", got)
 	}
 	if n := query[int](t, pool, "select (select count(*) from outbox.dead_letters)::int + (select count(*) from outbox.blocked)::int"); n != 0 {
 		t.Errorf("%d dead letters and holds", n)
 	}
-	if got := settle(t, store, relayID, relay.Settlement{Dead: []relay.Dead{{ID: id, Replays: 2, Block: true}}}); got.Dead != 1 {
+	if got := settle(t, store, relayID, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: id, Replays: 2, Block: true}}}); got.DeadLetters != 1 {
 		t.Errorf("the settlement of its generation did %+v", got)
 	}
 }

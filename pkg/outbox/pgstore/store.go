@@ -13,14 +13,15 @@ import (
 
 // Store is the outbox in one PostgreSQL database. It implements
 // [relay.Leases], [relay.Reader] and [relay.Settler], and is safe for
-// concurrent use. One process should use one Store: it remembers what its
-// relays were told and which transactions it saw.
+// concurrent use. One process should use one Store: it remembers which shards
+// the answers to its relays named, and which transactions it saw.
 type Store struct {
 	pool    *pgxpool.Pool
 	writers writerTracker
 
-	mu    sync.Mutex
-	known map[uuid.UUID][]relay.ShardLease
+	mu sync.Mutex
+	// owned are the shards that the newest answer to each relay named.
+	owned map[uuid.UUID][]relay.ShardLease
 }
 
 var (
@@ -32,7 +33,7 @@ var (
 // New returns the outbox that pool connects to. The caller keeps the pool and
 // closes it; [Connect] makes one with settings that suit.
 func New(pool *pgxpool.Pool) *Store {
-	return &Store{pool: pool, known: make(map[uuid.UUID][]relay.ShardLease)}
+	return &Store{pool: pool, owned: make(map[uuid.UUID][]relay.ShardLease)}
 }
 
 // do runs f with a connection of the pool; see [pgdb.Call].

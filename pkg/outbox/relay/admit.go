@@ -2,21 +2,26 @@ package relay
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// prepared is what a fetch found, made ready to send beside the loop.
+// prepared is what a fetch found, made ready to send beside the loop, read by
+// read as in Fetched.
 type prepared struct {
-	scans     [][]*item // nil where a row has no record for us
-	backfills [][]*item
-	gaps      []*item
-	rows      int
-	bytes     int
+	scans        [][]*item // nil where a row has no record for us
+	destinations [][]*item
+	lanes        [][]*item
+	sweep        []*item
+	gaps         []*item
+	// rows counts the records, bytes is the size of their messages.
+	rows  int
+	bytes int
 }
 
 func prepare(got Fetched) prepared {
-	p := prepared{scans: make([][]*item, len(got.Scans)), backfills: make([][]*item, len(got.Backfills))}
+	p := prepared{scans: make([][]*item, len(got.Scans))}
 	for i, rows := range got.Scans {
 		p.scans[i] = make([]*item, len(rows))
 		for j := range rows {
@@ -25,10 +30,14 @@ func prepare(got Fetched) prepared {
 			}
 		}
 	}
-	for i := range got.Backfills {
-		p.backfills[i] = p.items(got.Backfills[i].Records)
+	for i := range got.Destinations {
+		p.destinations = append(p.destinations, p.items(got.Destinations[i].Records))
 	}
-	p.gaps = p.items(got.Gaps)
+	for i := range got.Lanes {
+		p.lanes = append(p.lanes, p.items(got.Lanes[i].Records))
+	}
+	p.sweep = p.items(got.Sweep.Records)
+	p.gaps = p.items(got.Gaps.Records)
 	return p
 }
 
@@ -52,8 +61,7 @@ func (p *prepared) item(rec *outbox.Record) *item {
 	return it
 }
 
-// source is where a row came from. Rows that were left in the table on purpose
-// come back only by the backfill that is for them.
+// source is the read that brought a row.
 type source int
 
 const (
@@ -65,20 +73,21 @@ const (
 	fromSweep
 )
 
-// admit takes an event into memory, unless it is known, not ours, or has to
-// stay in the table for now.
+// admit buffers an event, unless it is buffered already, is not of a shard to
+// read, comes with another read, or has to be deferred. It sets it.lane if it
+// does.
 func (l *loop) admit(it *item, src source) {
 	rec := it.rec
 	if !l.lease.works(rec.Shard) {
 		return
 	}
-	if _, known := l.window.items[rec.ID]; known {
+	if _, buffered := l.window.items[rec.ID]; buffered {
 		if l.redriven(it) {
-			l.window.leave(l.window.lane(rec.Lane(), rec.Shard, l.dests[rec.Destination]), rec.ID)
+			l.cursor.deferLane(l.window.lane(rec.Lane(), rec.Shard, l.dests[rec.Destination]), rec.ID)
 		}
 		return
 	}
-	if src != fromCatchUp && src != fromLane && l.reader.catchingUp(rec.Shard, rec.ID) {
+	if src != fromCatchUp && src != fromLane && l.cursor.catchingUp(rec.Shard, rec.ID) {
 		return
 	}
 	d := l.dests[rec.Destination]
@@ -89,23 +98,23 @@ func (l *loop) admit(it *item, src source) {
 	lane := l.window.lane(rec.Lane(), rec.Shard, d)
 	switch {
 	case lane.state == blocked:
-		// Until the hold is known to be in the table the position has to allow
-		// for the row.
-		l.window.leave(lane, rec.ID)
+		// Until the lane is known to be blocked in the table, the position has to
+		// allow for the row.
+		l.cursor.deferLane(lane, rec.ID)
 		return
-	case src != fromLane && lane.from != 0 && rec.ID >= lane.from:
+	case src != fromLane && lane.deferred.covers(rec.ID):
 		return
-	case src != fromLane && src != fromDestination && d.from != 0 && rec.ID >= d.from:
+	case src != fromLane && src != fromDestination && d.deferred.covers(rec.ID):
 		l.window.forget(lane)
 		return
 	case src == fromGap:
 		// A row that committed late goes before those that follow it, so it is
-		// taken in even where there is no room. Fetch.GapLimit bounds them.
+		// buffered even where there is no room. Fetch.GapLimit bounds them.
 	case len(lane.queue) >= l.cfg.LaneWindow, src == fromLane && (d.full() || l.overfull()):
-		l.window.leave(lane, rec.ID)
+		l.cursor.deferLane(lane, rec.ID)
 		return
 	case d.full() || l.overfull():
-		d.leave(rec.ID)
+		d.deferred.add(rec.ID)
 		l.window.forget(lane)
 		return
 	}
@@ -119,18 +128,34 @@ func (l *loop) admit(it *item, src source) {
 	}
 }
 
-// overfull says that the window holds a whole fetch more than it should. What a
-// fetch may bring is bounded by the room there is, but each of its parts by
+// overfull says that a whole fetch more than Config.Window is buffered. What a
+// fetch may bring is bounded by the room there is, but each of its reads by
 // itself, and late rows may have taken a destination's share and more.
 func (l *loop) overfull() bool { return len(l.window.items) >= l.cfg.Window+l.cfg.FetchLimit }
 
-// redriven says whether an event was put back while it is still in memory as
-// dead, since the answer to its settlement is not known. It has to be read again
-// when that is.
+// redriven says whether an event was put back while it is still buffered as
+// given up, since the answer to its settlement is not known. It has to be read
+// again when that is.
 func (l *loop) redriven(it *item) bool {
 	old := l.window.items[it.rec.ID]
 	return old != nil && old.rec.Replays != it.rec.Replays
 }
+
+// unknownDestination counts an event of a destination that is not configured.
+// It waits in the table, below the position's end.
+func (l *loop) unknownDestination(rec *outbox.Record) {
+	l.stats.now.NoDestination++
+	l.cursor.unknown.add(rec.ID)
+	if name := rec.Destination; !l.warned[name] && len(l.warned) < maxWarned {
+		l.warned[name] = true
+		l.log.Error("events wait for a destination that is not configured: add it to the relay's destinations",
+			slog.String("destination", name), slog.Int64("first_id", rec.ID))
+	}
+}
+
+// maxWarned bounds the unknown destinations that are logged, once each: their
+// names come from the writers.
+const maxWarned = 100
 
 // tooLargeError is why an event can never be sent to its destination.
 type tooLargeError struct{ size, limit int }

@@ -5,17 +5,20 @@ import "time"
 // Concurrency starts here and adapts.
 const (
 	startConcurrency = 8
-	// throttleEvery is how often throttles may halve the concurrency: one burst
-	// of them is one piece of news.
+	// throttleEvery is the least time between two halvings: the calls of one moment
+	// are throttled together.
 	throttleEvery = 100 * time.Millisecond
 )
 
 // concurrency is how many calls to one destination may be in flight. It grows
-// while full batches leave with more work waiting, shrinks while batches run
-// thin with none waiting, and halves when the destination throttles.
+// while calls succeed and more lanes are ready, shrinks while batches are less
+// than half full and no lane is, and halves when the destination throttles.
 type concurrency struct {
-	limit  float64
-	max    float64
+	// limit is that number now, from 1 to max. It has fractions because it shrinks
+	// by quarters.
+	limit float64
+	max   float64
+	// halved is when the limit was last halved.
 	halved time.Time
 }
 
@@ -27,17 +30,17 @@ func newConcurrency(most int) concurrency {
 func (c *concurrency) allowed() int { return max(1, int(c.limit)) }
 
 // done takes in a call that succeeded: its fill as a share of a full batch, and
-// whether ready work waits.
-func (c *concurrency) done(fill float64, waiting bool) {
+// whether more calls would be in flight if more were allowed.
+func (c *concurrency) done(fill float64, wants bool) {
 	switch {
-	case waiting:
+	case wants:
 		c.limit = min(c.max, c.limit+1)
 	case fill < 0.5:
 		c.limit = max(1, c.limit-0.25)
 	}
 }
 
-// throttled takes in a throttle or a lost call.
+// throttled takes in a call that was throttled, or had unknown outcomes.
 func (c *concurrency) throttled(now time.Time) {
 	if now.Sub(c.halved) >= throttleEvery {
 		c.halved = now

@@ -153,6 +153,8 @@ type Config struct {
 	// examine bounds the rows that one backfill looks at. Defaults to
 	// backfillExamine.
 	examine int
+	// watchLanes, for tests, is called with each change of a lane's state.
+	watchLanes func(from, to laneState)
 }
 
 // Observer receives what a relay did.

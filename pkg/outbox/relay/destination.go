@@ -1,17 +1,17 @@
 package relay
 
 import (
-	"container/heap"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// lostInARow is how many calls in a row must be lost (timeout, reset, 5xx)
-// before the destination, not the message, is taken to be at fault.
+// lostInARow is how many calls in a row must have an unknown outcome for every
+// message (timeout, reset, 5xx) before the destination pauses.
 const lostInARow = 3
 
-// destination is one place to send to: its ready lanes, and how much it takes.
+// destination is one place to send to: its ready lanes, and how much it may be
+// sent now.
 type destination struct {
 	name     string
 	sink     outbox.Sink
@@ -20,28 +20,30 @@ type destination struct {
 
 	ready readyQueue
 	// linger is how long a batch that is not full waits while others are in
-	// flight, and partialAt when the one that waits now may go, 0 without one.
+	// flight, partialAt when the one that waits now may go, zero without one.
 	linger    time.Duration
 	partialAt time.Time
 	conc      concurrency
 	// inFlight is the number of calls in flight.
 	inFlight int
-	// held and heldBytes are what the window holds for this destination, cap
-	// and capBytes its share of the window: a destination that stands still
-	// must not fill the memory that the others need.
-	held, heldBytes int
-	cap, capBytes   int
-	// from is not 0 when rows of the destination with this id or a higher one
-	// were left in the table.
-	from int64
+	// buffered is the number of its buffered events and bufferedBytes their size,
+	// cap and capBytes are its share of the window: a destination that stands
+	// still must not fill the memory that the others need.
+	buffered, bufferedBytes int
+	cap, capBytes           int
+	// deferred is what was left in the table for want of room. The cursor has it
+	// too.
+	deferred *deferral
 
-	// pausedUntil and failures are the back-off of the whole destination.
-	// probing allows one call at a time until one succeeds.
+	// pausedUntil ends the back-off of the whole destination, failures counts its
+	// failures in a row, and lost the calls in a row with unknown outcomes.
 	pausedUntil time.Time
 	failures    int
 	lost        int
-	probing     bool
-	lastError   string
+	// probing allows one call at a time, from a failure until a call succeeds.
+	probing bool
+	// lastError is the text of the newest failure, empty while there is none.
+	lastError string
 
 	counts DestinationCounts // since the last report
 	total  DestinationCounts // before it
@@ -58,10 +60,10 @@ func (d *destination) slots(now time.Time) int {
 	return d.conc.allowed() - d.inFlight
 }
 
-// lingers says whether the next batch, which is not full, is to wait until
-// partialAt. Calls in flight will soon make lanes ready that can go with it, and
-// once batches are thin, they come back as thin as they left. Nothing waits for
-// a call that is not there, so a lone event goes at once.
+// lingers says whether the next batch is to wait until partialAt because it is
+// not full: calls in flight will soon make lanes ready that can go with it. Without
+// that, thin batches would stay thin: the lanes of a batch become ready together.
+// Without a call in flight a batch goes at once.
 func (d *destination) lingers(now time.Time) bool {
 	if d.linger <= 0 || d.inFlight == 0 || d.ready.peek() == nil || d.fills() {
 		d.partialAt = time.Time{}
@@ -93,23 +95,16 @@ func (d *destination) fills() bool {
 	return false
 }
 
-// wants says whether more would be in flight were it allowed. A batch that
-// lingers is there by choice.
+// wants says whether more calls would be in flight if more were allowed. A batch
+// that lingers does not count.
 func (d *destination) wants() bool {
 	return d.fills() || d.partialAt.IsZero() && d.ready.peek() != nil
 }
 
-// leave leaves the rows from id on in the table.
-func (d *destination) leave(id int64) {
-	if d.from == 0 || id < d.from {
-		d.from = id
-	}
-}
-
 // full says whether the destination has used up its share of the window.
-func (d *destination) full() bool { return d.held >= d.cap || d.heldBytes >= d.capBytes }
+func (d *destination) full() bool { return d.buffered >= d.cap || d.bufferedBytes >= d.capBytes }
 
-// fail pauses the destination.
+// fail pauses the destination, for a time between lo and hi as backoff says.
 func (d *destination) fail(now time.Time, lo, hi time.Duration, spread float64, why string) {
 	d.failures++
 	d.pausedUntil = now.Add(backoff(d.failures, lo, hi, spread))
@@ -123,8 +118,9 @@ func (d *destination) recover() {
 	d.pausedUntil = time.Time{}
 }
 
-// pack takes the first items of ready lanes, one each, as many as one batch
-// holds. Items that can never be sent are returned apart.
+// pack takes the first items of ready lanes, one of each, as many as fit into one
+// batch. Items that can never be sent are returned apart. All their lanes are
+// sending then.
 func (d *destination) pack() (batch, faulty []*item) {
 	size := 0
 	for len(batch) < d.limits.Entries {
@@ -146,93 +142,4 @@ func (d *destination) pack() (batch, faulty []*item) {
 		batch = append(batch, it)
 	}
 	return batch, faulty
-}
-
-// readyQueue is a queue of lanes, first in first out. Lanes that are no longer
-// ready are passed over when they come to the front.
-type readyQueue struct {
-	lanes []*lane
-	head  int
-}
-
-func (q *readyQueue) push(l *lane) {
-	l.state = ready
-	q.lanes = append(q.lanes, l)
-}
-
-// peek returns the first lane, nil when there is none.
-func (q *readyQueue) peek() *lane {
-	for q.head < len(q.lanes) {
-		if l := q.lanes[q.head]; l.state == ready {
-			return l
-		}
-		q.skip()
-	}
-	q.lanes, q.head = q.lanes[:0], 0
-	return nil
-}
-
-// pop removes the lane that peek returned.
-func (q *readyQueue) pop() {
-	q.lanes[q.head].state = sending
-	q.skip()
-}
-
-func (q *readyQueue) skip() {
-	q.lanes[q.head] = nil
-	q.head++
-	if q.head > 1024 && q.head*2 > len(q.lanes) {
-		n := copy(q.lanes, q.lanes[q.head:])
-		clear(q.lanes[n:])
-		q.lanes, q.head = q.lanes[:n], 0
-	}
-}
-
-// waitingLanes is a heap of lanes by retryAt.
-type waitingLanes []*lane
-
-func (w waitingLanes) Len() int           { return len(w) }
-func (w waitingLanes) Less(i, j int) bool { return w[i].retryAt.Before(w[j].retryAt) }
-func (w waitingLanes) Swap(i, j int) {
-	w[i], w[j] = w[j], w[i]
-	w[i].heapIndex, w[j].heapIndex = i, j
-}
-
-// Push implements heap.Interface.
-func (w *waitingLanes) Push(x any) {
-	l, _ := x.(*lane)
-	l.heapIndex = len(*w)
-	*w = append(*w, l)
-}
-
-// Pop implements heap.Interface.
-func (w *waitingLanes) Pop() any {
-	old := *w
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*w = old[:len(old)-1]
-	l.heapIndex = -1
-	return l
-}
-
-// wait puts the lane on hold until t.
-func (w *waitingLanes) wait(l *lane, t time.Time) {
-	l.state, l.retryAt = waiting, t
-	heap.Push(w, l)
-}
-
-// end takes a lane out.
-func (w *waitingLanes) end(l *lane) {
-	if l.heapIndex >= 0 {
-		heap.Remove(w, l.heapIndex)
-	}
-}
-
-// due returns the next lane whose time has come, taken out, or nil.
-func (w *waitingLanes) due(now time.Time) *lane {
-	if len(*w) == 0 || now.Before((*w)[0].retryAt) {
-		return nil
-	}
-	l, _ := heap.Pop(w).(*lane)
-	return l
 }

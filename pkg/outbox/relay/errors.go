@@ -2,6 +2,6 @@ package relay
 
 import "errors"
 
-// ErrLeaseLost means that another relay took the lease over. Nothing may be
-// sent or settled under it any more.
+// ErrLeaseLost means that another relay took the lease over: no event may be
+// sent or settled under the old relay id any more.
 var ErrLeaseLost = errors.New("lease lost")

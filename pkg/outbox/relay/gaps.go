@@ -14,47 +14,49 @@ const maxGaps = 512
 
 // gaps is the list of ids that were not visible when higher ones were read. A
 // transaction that drew one of them may still commit. An id leaves the list
-// when its row is seen, or when every transaction that was writing when the gap
-// was found has ended and a later look found nothing: then it was rolled back.
-// No clock is involved.
+// when its row is seen, or when every writer at discovery has ended and a later
+// look found nothing: then its transaction was rolled back. No clock is
+// involved.
 type gaps struct {
 	list []gap // sorted, disjoint
 }
 
+// gap is a range of ids, and the reading that found it.
 type gap struct {
 	Range
-	cohort *cohort
+	found *discovery
 }
 
-// cohort is what the gaps found in one reading wait for.
-type cohort struct {
-	// writers is nil until they were looked up for the first time, which may be
-	// any time after the gap was found: a writer that ended before was visible
-	// to every look since.
+// discovery is one reading that found gaps, by which their writers are known.
+type discovery struct {
+	// writers are the transactions that may fill the gaps: those that were open
+	// at the first look at them, which may be any time after the reading. A writer
+	// that ended before that look has committed or rolled back, and a read of the
+	// gaps after the look sees what it committed. It is nil before the look.
 	writers map[string]struct{}
 }
 
-// add inserts the ids from..to that are not in the list yet.
-func (g *gaps) add(from, to int64, c *cohort) {
+// add inserts those of the ids from..to that are not in the list yet.
+func (g *gaps) add(from, to int64, found *discovery) {
 	if from > to {
 		return
 	}
 	at := sort.Search(len(g.list), func(i int) bool { return g.list[i].To >= from })
 	if at == len(g.list) || g.list[at].From > to {
-		g.list = slices.Insert(g.list, at, gap{Range{from, to}, c})
+		g.list = slices.Insert(g.list, at, gap{Range{from, to}, found})
 		g.bound()
 		return
 	}
 	// Overlap: fill in around what is there.
 	if head := g.list[at]; from < head.From {
-		g.add(from, head.From-1, c)
-		g.add(head.From, to, c)
+		g.add(from, head.From-1, found)
+		g.add(head.From, to, found)
 		return
 	}
-	g.add(g.list[at].To+1, to, c)
+	g.add(g.list[at].To+1, to, found)
 }
 
-// seen removes one id.
+// seen removes the id of a row that was found.
 func (g *gaps) seen(id int64) {
 	at := sort.Search(len(g.list), func(i int) bool { return g.list[i].To >= id })
 	if at == len(g.list) || g.list[at].From > id {
@@ -73,40 +75,50 @@ func (g *gaps) seen(id int64) {
 		// its writers have ended.
 	default:
 		g.list[at].To = id - 1
-		g.list = slices.Insert(g.list, at+1, gap{Range{id + 1, hit.To}, hit.cohort})
+		g.list = slices.Insert(g.list, at+1, gap{Range{id + 1, hit.To}, hit.found})
 	}
 }
 
-// ended removes the gaps whose writers have all ended. It may only be called
-// after the rows found in a look that came after the writers were read have
-// been removed with seen.
-func (g *gaps) ended(writers []string) {
-	now := make(map[string]struct{}, len(writers))
+// closeEnded removes the gaps whose writers at discovery have all ended, given
+// the writers that are open now. It may only be called when the gaps were read
+// after writers were, and the rows found have been removed with seen.
+func (g *gaps) closeEnded(writers []string) {
+	open := make(map[string]struct{}, len(writers))
 	for _, w := range writers {
-		now[w] = struct{}{}
+		open[w] = struct{}{}
 	}
-	done := map[*cohort]bool{}
+	ended := map[*discovery]bool{}
 	g.list = slices.DeleteFunc(g.list, func(x gap) bool {
-		over, known := done[x.cohort]
+		over, known := ended[x.found]
 		if !known {
-			over = x.cohort.over(now)
-			done[x.cohort] = over
+			over = x.found.ended(open)
+			ended[x.found] = over
 		}
 		return over
 	})
 }
 
-func (c *cohort) over(now map[string]struct{}) bool {
-	if c.writers == nil {
-		c.writers = now
-		return len(now) == 0
+// ended says whether none of the writers at discovery is open. The first call
+// takes the open ones for the writers at discovery.
+func (d *discovery) ended(open map[string]struct{}) bool {
+	if d.writers == nil {
+		d.writers = open
+		return len(open) == 0
 	}
-	for w := range c.writers {
-		if _, open := now[w]; open {
+	for w := range d.writers {
+		if _, still := open[w]; still {
 			return false
 		}
 	}
 	return true
+}
+
+// cut removes the ids above id.
+func (g *gaps) cut(id int64) {
+	g.list = slices.DeleteFunc(g.list, func(x gap) bool { return x.From > id })
+	if n := len(g.list); n > 0 {
+		g.list[n-1].To = min(g.list[n-1].To, id)
+	}
 }
 
 // ranges returns the list, to be asked for.
@@ -145,7 +157,8 @@ func joined(ranges []Range) []Range {
 }
 
 // bound joins the nearest neighbours until the list is short enough. The joined
-// range also covers rows that are known; reading those again is harmless.
+// range also covers rows that are known; reading those again is harmless. Its
+// discovery is new: its writers are those open at the next look.
 func (g *gaps) bound() {
 	for len(g.list) > maxGaps {
 		best, width := 0, int64(math.MaxInt64)
@@ -155,7 +168,7 @@ func (g *gaps) bound() {
 			}
 		}
 		g.list[best].To = g.list[best+1].To
-		g.list[best].cohort = &cohort{}
+		g.list[best].found = &discovery{}
 		g.list = slices.Delete(g.list, best+1, best+2)
 	}
 }

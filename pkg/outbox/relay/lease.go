@@ -7,8 +7,6 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
-
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
 const (
@@ -20,36 +18,40 @@ const (
 	renewRetry = 100 * time.Millisecond
 )
 
-// lease is what the relay holds, and until when it may send.
+// lease is the shards that the relay owns, and until when it may send.
 type lease struct {
-	held map[int]int64 // epoch by shard
-	// draining has, by shard, the position when it began to drain. From then on
-	// late rows of the shard are seen and passed over, so it keeps its gaps.
-	draining map[int]Position
-	target   int
-	// valid is read by senders as well.
+	// owned has the epoch of each shard owned.
+	owned map[int]int64
+	// draining are the shards owned that are to be given back: no event of them is
+	// read or sent any more, and those in flight or unsettled are awaited.
+	draining map[int]struct{}
+	// target is how many shards the relay is to own.
+	target int
+	// valid is until when the lease lasts, nil before the first renewal. The
+	// goroutines that send read it too.
 	valid atomic.Pointer[time.Time]
 
+	// renewing says that a renewal is under way, renewAt when the next is due.
 	renewing bool
 	renewAt  time.Time
-	// gained is when a shard was last gained, or the run began: a relay that
-	// gained nothing for a lease's length has nothing to wait for.
+	// gained is when a shard was last gained, or the run began. A relay that owns
+	// fewer shards than its target, and gained none for two leases' length, stops
+	// asking every hungryEvery.
 	gained time.Time
-	// resumed are lanes whose hold can be deleted at the next renewal.
-	resumed map[outbox.Lane]ReleasedLane
-	// heldAt is when a hold was last known to be in the table.
-	heldAt time.Time
-	// offset is the database's clock minus ours.
+	// blockedAt is when a lane was last known to be blocked in the table.
+	blockedAt time.Time
+	// offset is the database's clock minus the relay's.
 	offset time.Duration
 }
 
 func newLease(now time.Time) lease {
-	return lease{held: map[int]int64{}, draining: map[int]Position{}, resumed: map[outbox.Lane]ReleasedLane{}, renewAt: now, gained: now}
+	return lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now}
 }
 
-// allows says whether a call that may take as long as need may start. The
-// lease must outlast it by the monotonic clock and by the wall clock: which of
-// the two stands still while a Lambda environment is frozen is not documented.
+// allows says whether a call that may take as long as need may start at the time
+// now. The lease must outlast it by the monotonic clock and by the wall clock: it
+// is not documented which of the two stands still while a Lambda environment is
+// frozen. It may be called from any goroutine.
 func (l *lease) allows(now time.Time, need time.Duration) bool {
 	valid := l.valid.Load()
 	if valid == nil {
@@ -59,11 +61,11 @@ func (l *lease) allows(now time.Time, need time.Duration) bool {
 	return end.Before(*valid) && end.Round(0).Before(valid.Round(0))
 }
 
-// working returns the shards to read: held and not draining, in order.
+// working returns the shards to read and send: owned and not draining, in order.
 func (l *lease) working() []int {
-	out := make([]int, 0, len(l.held))
-	for s := range l.held {
-		if _, out2 := l.draining[s]; !out2 {
+	out := make([]int, 0, len(l.owned))
+	for s := range l.owned {
+		if _, draining := l.draining[s]; !draining {
 			out = append(out, s)
 		}
 	}
@@ -71,16 +73,18 @@ func (l *lease) working() []int {
 	return out
 }
 
+// works says whether the shard is one to read and send.
 func (l *lease) works(shard int) bool {
-	if _, held := l.held[shard]; !held {
+	if _, owned := l.owned[shard]; !owned {
 		return false
 	}
 	_, draining := l.draining[shard]
 	return !draining
 }
 
-// releasable returns the shards that have drained.
-func (l *loop) releasable() []int {
+// drained returns the draining shards of which no event is in flight or
+// unsettled.
+func (l *loop) drained() []int {
 	var out []int
 	for s := range l.lease.draining {
 		if l.window.busy[s] == 0 {
@@ -90,32 +94,30 @@ func (l *loop) releasable() []int {
 	return out
 }
 
-// maybeRenew renews when it is time, or at once when there is something to give
-// back. At the very end Leave gives the rest back.
+// maybeRenew renews the lease when it is time, or at once when a shard has
+// drained, but not when all have at the end of the run: Leave gives those back.
 func (l *loop) maybeRenew(now time.Time) {
 	if l.lease.renewing || l.outcome == LeaseLost {
 		return
 	}
-	release := l.releasable()
-	if l.ending && len(release) == len(l.lease.held) && len(release) > 0 && l.outstanding == 0 {
+	drained := l.drained()
+	if l.ending && len(drained) == len(l.lease.owned) && len(drained) > 0 && l.outstanding == 0 {
 		return
 	}
-	if len(release) == 0 && now.Before(l.lease.renewAt) {
+	if len(drained) == 0 && now.Before(l.lease.renewAt) {
 		return
 	}
-	if len(release) > 0 && now.Before(l.lease.renewAt) && l.lease.renewAt.Sub(now) <= renewRetry && l.stats.renewFailing {
+	if len(drained) > 0 && now.Before(l.lease.renewAt) && l.lease.renewAt.Sub(now) <= renewRetry && l.stats.renewFailing {
 		return
 	}
 	r := Renewal{
 		RelayID:  l.cfg.RelayID,
 		TTL:      l.cfg.LeaseTTL,
 		Relays:   l.cfg.Relays,
-		Release:  release,
+		GiveBack: drained,
 		Leaving:  l.ending,
 		Position: l.position(),
-	}
-	for _, rel := range l.lease.resumed {
-		r.Resumed = append(r.Resumed, rel)
+		Unblock:  l.cursor.toUnblock(),
 	}
 	l.lease.renewing = true
 	l.call(func() func() {
@@ -128,6 +130,8 @@ func (l *loop) maybeRenew(now time.Time) {
 	})
 }
 
+// renewed takes in the answer to the renewal r, which was sent at the time sent
+// and took so long.
 func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took time.Duration) {
 	now := time.Now()
 	l.lease.renewing = false
@@ -145,26 +149,28 @@ func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took tim
 	l.lease.valid.Store(&valid)
 	l.lease.offset = got.Now.Sub(sent.Add(took / 2))
 	l.lease.target = got.Target
-	for _, s := range r.Release {
-		delete(l.lease.held, s)
+	for _, s := range r.GiveBack {
+		delete(l.lease.owned, s)
 		delete(l.lease.draining, s)
+		l.cursor.unpin(s)
 		l.stats.now.HandOvers++
 	}
-	l.goOn(r.Resumed, got.Released)
+	l.unblocked(r.Unblock, got.Released)
 	l.take(got.Shards, now)
-	// An answer from before the newest hold may tell of the end of an older one.
-	if !sent.Before(l.lease.heldAt) {
+	// An answer from before a lane was blocked may name an older release of it.
+	if !sent.Before(l.lease.blockedAt) {
 		for _, rel := range got.Released {
-			l.resumeLane(rel)
+			l.releaseLane(rel)
 		}
 	}
 	l.rebalance(now)
 	l.lease.renewAt = now.Add(l.cfg.RenewEvery)
-	if !l.ending && len(l.lease.held) < got.Target && now.Sub(l.lease.gained) < 2*l.cfg.LeaseTTL {
+	if !l.ending && len(l.lease.owned) < got.Target && now.Sub(l.lease.gained) < 2*l.cfg.LeaseTTL {
 		l.lease.renewAt = now.Add(hungryEvery)
 	}
 }
 
+// renewFailed has the renewal tried again, or ends the run when the lease is lost.
 func (l *loop) renewFailed(err error, now time.Time) {
 	if errors.Is(err, ErrLeaseLost) {
 		l.log.Warn("another relay took the lease over: nothing more is sent")
@@ -180,28 +186,31 @@ func (l *loop) renewFailed(err error, now time.Time) {
 	l.lease.renewAt = now.Add(renewRetry)
 }
 
-// take takes shards in that are new, or were given back and came again.
+// take takes in the shards that are owned now. Those that are new, or were given
+// back and came again, are to be read.
 func (l *loop) take(shards []ShardLease, now time.Time) {
-	var fresh []ShardLease
+	var gained []ShardLease
 	for _, s := range shards {
-		if epoch, held := l.lease.held[s.Shard]; held && epoch == s.Epoch {
+		if epoch, owned := l.lease.owned[s.Shard]; owned && epoch == s.Epoch {
 			continue
 		}
-		l.lease.held[s.Shard] = s.Epoch
-		fresh = append(fresh, s)
+		l.lease.owned[s.Shard] = s.Epoch
+		gained = append(gained, s)
 		if l.ending {
-			l.lease.draining[s.Shard] = s.Resume
+			l.drainShard(s.Shard, s.Resume)
 		}
 	}
-	if len(fresh) == 0 {
+	if len(gained) == 0 {
 		return
 	}
 	l.lease.gained = now
-	l.reader.resume(fresh, now)
+	l.cursor.gain(gained)
+	l.fetcher.stale = l.fetcher.running
+	l.fetcher.next = now
 }
 
-// rebalance gives up what is above the fair share. The shards with the least in
-// flight go first.
+// rebalance drains the shards above the target, those with the fewest events in
+// flight or unsettled first. It ends the run when the target is 0.
 func (l *loop) rebalance(now time.Time) {
 	if l.ending {
 		return
@@ -226,8 +235,8 @@ func (l *loop) rebalance(now time.Time) {
 	l.drain(surplus...)
 }
 
-// drain stops shards: what was not sent is forgotten, as another relay will
-// read it again, and what is in flight is awaited.
+// drain stops shards: events that were not sent are forgotten, as their next
+// owner reads them again, and those in flight are awaited.
 func (l *loop) drain(shards ...int) {
 	at := l.position()
 	drained := map[int]bool{}
@@ -235,9 +244,8 @@ func (l *loop) drain(shards ...int) {
 		if _, already := l.lease.draining[s]; already {
 			continue
 		}
-		l.lease.draining[s] = at
+		l.drainShard(s, at)
 		drained[s] = true
-		l.reader.abandon(s)
 	}
 	if len(drained) == 0 {
 		return
@@ -249,58 +257,59 @@ func (l *loop) drain(shards ...int) {
 	}
 }
 
+// drainShard keeps the position at which a shard begins to drain.
+func (l *loop) drainShard(shard int, at Position) {
+	l.lease.draining[shard] = struct{}{}
+	l.cursor.pin(shard, at)
+}
+
 // empty forgets what a lane has not sent.
 func (l *loop) empty(lane *lane) {
 	l.window.drop(lane)
-	l.window.complete(lane)
-	lane.resume, lane.search = false, false
-	delete(l.lease.resumed, lane.key)
-	l.waiting.end(lane)
-	if lane.state == ready || lane.state == waiting {
-		lane.state = resting
+	l.cursor.dropLane(lane)
+	l.backingOff.remove(lane)
+	if lane.state == ready || lane.state == backingOff {
+		lane.become(resting)
 	}
 	l.window.forget(lane)
 }
 
-// resumeLane takes up a lane whose hold an operator ended. Rows with lower ids
-// than the one that blocked it may have committed while it was on hold, so its
-// first backfill looks for the lowest of all. The hold stays until that came
-// back: only then does the position allow for the lane.
-func (l *loop) resumeLane(r ReleasedLane) {
+// releaseLane takes up a lane that an operator released, by searching for its
+// first event.
+func (l *loop) releaseLane(r ReleasedLane) {
 	d := l.dests[r.Lane.Destination]
 	if d == nil || !l.lease.works(r.Shard) {
 		return
 	}
 	lane := l.window.lane(r.Lane, r.Shard, d)
-	if lane.state == blocked || lane.resume && lane.release.ReleasedAt.Equal(r.ReleasedAt) {
+	again := lane.deferred.release != notReleased
+	if lane.state == blocked || again && lane.deferred.lane.ReleasedAt.Equal(r.ReleasedAt) {
 		return
 	}
 	// Released anew: a search that is under way may have missed what was put
 	// back in front of the lane.
-	l.reader.stale = l.reader.stale || lane.resume && l.reader.fetching
-	delete(l.lease.resumed, lane.key)
-	lane.resume, lane.search, lane.release = true, true, r
-	lane.bound = l.reader.readTo(r.Shard)
-	l.window.leave(lane, 1)
-	l.log.Info("lane resumed", slog.String("destination", r.Lane.Destination),
+	l.fetcher.stale = l.fetcher.stale || again && l.fetcher.running
+	l.cursor.releaseLane(lane, r)
+	l.log.Info("lane released", slog.String("destination", r.Lane.Destination),
 		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))
 }
 
-// goOn lets resumed lanes go on whose hold was deleted. A hold that is told
-// again is still there: somebody had it locked, or released it anew.
-func (l *loop) goOn(resumed, told []ReleasedLane) {
-	for _, r := range resumed {
+// unblocked lets lanes go on that a renewal asked to unblock. One that its answer
+// names as released is still blocked: its row in outbox.blocked was locked, or
+// the lane was released anew.
+func (l *loop) unblocked(asked, released []ReleasedLane) {
+	for _, r := range asked {
 		lane := l.window.lanes[r.Lane]
-		if lane == nil || !lane.resume {
-			delete(l.lease.resumed, r.Lane)
+		if lane == nil {
 			continue
 		}
-		still := slices.IndexFunc(told, func(t ReleasedLane) bool { return t.Lane == r.Lane })
-		if still >= 0 {
-			l.resumeLane(told[still])
+		still := slices.IndexFunc(released, func(x ReleasedLane) bool { return x.Lane == r.Lane })
+		if still < 0 {
+			l.cursor.unblocked(lane)
 			continue
 		}
-		delete(l.lease.resumed, r.Lane)
-		lane.resume = false
+		if lane.deferred.release != notReleased {
+			l.releaseLane(released[still])
+		}
 	}
 }

@@ -6,40 +6,47 @@ import (
 	"maps"
 	"slices"
 	"time"
-
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// loop is a running relay. One goroutine owns all of it: calls to the store and
-// to sinks run in goroutines of their own and post what they learned back to it
-// as functions. So nothing here is locked, and nothing is decided on state that
-// changes under the decision.
+// loop is a running relay: it decides what is done when, and wires the parts
+// that know one thing each. One goroutine owns all of it. Calls to the store and
+// to sinks run in goroutines of their own, and post to it what is to be done with
+// their answers, as functions. So there are no locks, and no decision is made on
+// state that changes during the decision.
 type loop struct {
 	store Store
 	cfg   Config
 	log   *slog.Logger
 	// io is the context of calls. It outlives the cancellation of the run, so
-	// that what was sent is also settled; each call has a timeout.
-	io     context.Context //nolint:containedctx // lives exactly as long as the loop
-	until  time.Time
+	// that events that were sent are also settled; each call has a timeout.
+	io context.Context //nolint:containedctx // lives exactly as long as the loop
+	// until is when the run is to end.
+	until time.Time
+	// spread is Config.spread.
 	spread func() float64
 
+	// posted brings what is to be done with the answers of calls.
 	posted chan func()
-	// idle takes a call to a goroutine that has nothing to do.
-	idle        chan func() func()
-	outstanding int // calls that have not posted yet
+	// idle brings a call to a goroutine that has none.
+	idle chan func() func()
+	// outstanding counts the calls whose answers have not been applied.
+	outstanding int
 
-	window  window
-	waiting waitingLanes
-	dests   map[string]*destination
-	names   []string // of dests, in a fixed order
-	unknown unknownDestinations
+	window     window
+	cursor     cursor
+	backingOff backingOffLanes
+	dests      map[string]*destination
+	names      []string // of dests, in a fixed order
+	// warned are the unknown destinations that were logged.
+	warned map[string]bool
 
-	lease  lease
-	reader reader
-	settle settling
-	stats  stats
+	lease   lease
+	fetcher fetcher
+	settle  settling
+	stats   stats
 
+	// ending is set when the run comes to its end, outcome says why, and endBy is
+	// when settling is given up.
 	ending  bool
 	outcome Outcome
 	endBy   time.Time
@@ -56,10 +63,11 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 		spread:  cfg.spread,
 		posted:  make(chan func(), 2*cfg.Concurrency),
 		idle:    make(chan func() func()),
-		window:  newWindow(),
+		window:  newWindow(cfg.watchLanes),
+		cursor:  newCursor(newSweep(now, cfg)),
+		warned:  map[string]bool{},
 		lease:   newLease(now),
-		reader:  newReader(now, cfg),
-		unknown: unknownDestinations{logged: map[string]bool{}},
+		fetcher: newFetcher(now, cfg),
 		settle:  settling{every: cfg.SettleEvery, limit: cfg.SettleLimit},
 		stats:   newStats(now, cfg),
 	}
@@ -67,7 +75,8 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 	return l
 }
 
-// run is the loop. It returns when everything it started has ended.
+// run is the loop: it does what is due, and waits until an answer was posted, the
+// next thing is due, or ctx ends. It returns when every call has ended.
 func (l *loop) run(ctx context.Context) {
 	done := ctx.Done()
 	defer close(l.idle)
@@ -93,9 +102,9 @@ func (l *loop) run(ctx context.Context) {
 	l.leave() //nolint:contextcheck // as above
 }
 
-// call runs f beside the loop and then, in the loop, what f returned.
+// call runs f beside the loop and then, in the loop, the function that f returned.
 //
-// Its goroutines stay until the end of the run: a new one would have to grow its
+// The goroutines stay until the end of the run: a new one would have to grow its
 // stack for every call, which took a tenth of the relay's processor time.
 func (l *loop) call(f func() func()) {
 	l.outstanding++
@@ -111,12 +120,13 @@ func (l *loop) call(f func() func()) {
 	}
 }
 
+// apply does, in the loop, what a call posted.
 func (l *loop) apply(f func()) {
 	l.outstanding--
 	f()
 }
 
-// applyPosted applies what else has been posted, without waiting.
+// applyPosted applies all that has been posted by now.
 func (l *loop) applyPosted() {
 	for range cap(l.posted) {
 		select {
@@ -136,8 +146,8 @@ func (l *loop) step(now time.Time) {
 	if !l.ending && l.idleFor(now) {
 		l.end(Idle, now)
 	}
-	for w := l.waiting.due(now); w != nil; w = l.waiting.due(now) {
-		l.next(w)
+	for lane := l.backingOff.due(now); lane != nil; lane = l.backingOff.due(now) {
+		l.next(lane)
 	}
 	for _, name := range l.names {
 		l.dispatch(l.dests[name], now)
@@ -166,8 +176,8 @@ func (l *loop) nextWake(now time.Time) time.Time {
 			sooner(l.stats.reportAt)
 		}
 	}
-	if len(l.waiting) > 0 {
-		sooner(l.waiting[0].retryAt)
+	if len(l.backingOff) > 0 {
+		sooner(l.backingOff[0].retryAt)
 	}
 	for _, name := range l.names {
 		switch d := l.dests[name]; {
@@ -184,26 +194,29 @@ func (l *loop) nextWake(now time.Time) time.Time {
 		sooner(l.lease.renewAt)
 	}
 	if l.mayFetch() {
-		sooner(l.reader.nextFetch)
+		sooner(l.fetcher.next)
 	}
 	return wake
 }
 
-// end begins the end of the run: nothing more is read or sent, what is in
-// flight is awaited and settled, and shards go as soon as they are quiet.
+// end begins the end of the run: no event is read or sent any more, those in
+// flight are awaited and settled, and each shard is given back when none of its
+// events is left.
 func (l *loop) end(why Outcome, now time.Time) {
 	if l.ending {
 		return
 	}
 	l.ending, l.outcome = true, why
 	l.endBy = now.Add(l.cfg.ShutdownGrace)
-	l.drain(slices.Collect(maps.Keys(l.lease.held))...)
-	if l.reader.fetching {
-		l.reader.cancel()
+	l.drain(slices.Collect(maps.Keys(l.lease.owned))...)
+	if l.fetcher.running {
+		l.fetcher.cancel()
 	}
 	l.log.Info("relay ends", slog.String("outcome", string(why)))
 }
 
+// finished says whether the run is over: every call has ended, and what was sent
+// is settled, or cannot be, or the time for it has passed.
 func (l *loop) finished(now time.Time) bool {
 	if !l.ending || l.outstanding > 0 {
 		return false
@@ -211,14 +224,14 @@ func (l *loop) finished(now time.Time) bool {
 	return l.settle.empty() || l.outcome == LeaseLost || !now.Before(l.endBy)
 }
 
-// idleFor says whether nothing came for as long as Config.IdleExit.
+// idleFor says whether no row was read for Config.IdleExit, and no work is left.
 func (l *loop) idleFor(now time.Time) bool {
 	return l.cfg.IdleExit > 0 && len(l.window.items) == 0 && len(l.window.lanes) == 0 &&
-		len(l.reader.gaps.list) == 0 && len(l.reader.catchUps) == 0 &&
-		now.Sub(l.reader.active) >= l.cfg.IdleExit
+		l.cursor.complete() && now.Sub(l.fetcher.active) >= l.cfg.IdleExit
 }
 
-// leave gives every shard back.
+// leave gives every shard back and makes the last report. After a lost lease
+// there is no shard to give back.
 func (l *loop) leave() {
 	if l.outcome == LeaseLost {
 		l.stats.now.Fenced += int64(len(l.settle.items))
@@ -227,7 +240,7 @@ func (l *loop) leave() {
 	}
 	ctx, cancel := context.WithTimeout(l.io, l.cfg.ShutdownGrace)
 	defer cancel()
-	handed := int64(len(l.lease.held))
+	handed := int64(len(l.lease.owned))
 	if err := l.store.Leave(ctx, l.cfg.RelayID, l.position()); err != nil {
 		l.log.Warn("could not leave: the lease has to lapse", slog.Any("error", err))
 		l.stats.now.RenewErrors++
@@ -242,51 +255,4 @@ func (l *loop) leave() {
 }
 
 // position is where another relay would have to resume.
-func (l *loop) position() Position {
-	if !l.reader.started {
-		return Position{}
-	}
-	low := l.window.lowest(l.reader.head + 1)
-	for _, d := range l.dests {
-		if d.from != 0 {
-			low = min(low, d.from)
-		}
-	}
-	if l.unknown.from != 0 {
-		low = min(low, l.unknown.from)
-	}
-	low--
-	for _, c := range l.reader.catchUps {
-		low = min(low, c.after)
-	}
-	for _, pinned := range l.lease.draining {
-		low = min(low, pinned.Low)
-	}
-	open := l.reader.gaps.upTo(low)
-	for _, pinned := range l.lease.draining {
-		for _, g := range pinned.Gaps {
-			if g.From <= low {
-				open = append(open, Range{g.From, min(g.To, low)})
-			}
-		}
-	}
-	return Position{Low: low, Gaps: joined(open)}
-}
-
-// unknownDestinations are names that events carry and the configuration lacks.
-type unknownDestinations struct {
-	from   int64
-	logged map[string]bool
-}
-
-func (l *loop) unknownDestination(rec *outbox.Record) {
-	l.stats.now.NoDestination++
-	if l.unknown.from == 0 || rec.ID < l.unknown.from {
-		l.unknown.from = rec.ID
-	}
-	if name := rec.Destination; !l.unknown.logged[name] && len(l.unknown.logged) < 100 {
-		l.unknown.logged[name] = true
-		l.log.Error("events wait for a destination that is not configured: add it to the relay's destinations",
-			slog.String("destination", name), slog.Int64("first_id", rec.ID))
-	}
-}
+func (l *loop) position() Position { return l.cursor.position(l.window.lowest()) }

@@ -8,16 +8,22 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// plannedFetch is a fetch and what its parts were asked for.
+// plannedFetch is a fetch, and what each of its reads is for.
 type plannedFetch struct {
 	Fetch
 	// began is when it was planned.
-	began     time.Time
-	catchUps  []*catchUp
-	backfills []backfillOf
+	began time.Time
+	// catchUps are those of Scans[1:], destinations those of Destinations,
+	// searches the lanes of Searches, lanes those of Lanes.
+	catchUps     []*catchUp
+	destinations []*destination
+	searches     []*lane
+	lanes        []*lane
+	// crowded says that more lanes than fit into one fetch have rows to read.
+	crowded bool
 
-	// page is the fetch to send: Fetch, or, once that has come back, what is
-	// left of its gaps. first is what came back.
+	// page is the fetch to send: Fetch, and once that has come back, one that
+	// reads those of its gaps that are left. first is what came back, nil before.
 	page  Fetch
 	first *firstPage
 	// late counts the new rows found in the gaps, refused are those that had to
@@ -26,13 +32,13 @@ type plannedFetch struct {
 	refused []refusal
 }
 
-// firstPage is what a fetch brought whose gaps take more than one.
+// firstPage is the answer to a fetch whose gaps take more than one page.
 type firstPage struct {
 	got Fetched
 	p   prepared
 }
 
-// refusal is a row found in a gap and not admitted.
+// refusal is a row found in a gap and not buffered.
 type refusal struct {
 	id    int64
 	shard int
@@ -46,78 +52,83 @@ func (f *plannedFetch) nextPage(got Fetched, p prepared) {
 	}
 	f.page = Fetch{GapLimit: f.GapLimit, Shards: f.Shards}
 	for _, g := range f.Gaps {
-		if g.To > got.GapsThrough {
-			f.page.Gaps = append(f.page.Gaps, Range{max(g.From, got.GapsThrough+1), g.To})
+		if g.To > got.Gaps.Through {
+			f.page.Gaps = append(f.page.Gaps, Range{max(g.From, got.Gaps.Through+1), g.To})
 		}
 	}
 }
 
-// backfillOf says what a backfill is for: a lane, a destination, or a sweep.
-type backfillOf struct {
-	lane *lane
-	// search is set for a lane that is being searched.
-	search bool
-	dest   *destination
-	sweep  bool
-}
-
-// plan decides what to read next: new rows, catch-ups, what was left in the
-// table by lanes and destinations that now have room, and the gaps.
-func (l *loop) plan(now time.Time) plannedFetch {
+// plan decides what to read next: new rows, catch-ups, what destinations and
+// the given lanes deferred, a page of a sweep, and the gaps. It changes nothing:
+// planned does.
+func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 	limit := max(1, l.room())
 	f := plannedFetch{began: now, Fetch: Fetch{
-		Scans:    []Scan{{After: l.reader.head, Limit: limit}},
-		Gaps:     l.reader.gaps.ranges(),
+		Scans:    []Scan{{After: l.cursor.head, Limit: limit}},
+		Gaps:     l.cursor.gaps.ranges(),
 		GapLimit: limit,
 		Shards:   l.lease.working(),
+		Sweep:    l.cursor.sweep.next(limit, now),
 	}}
-	for _, c := range l.reader.catchUps {
-		f.catchUps = append(f.catchUps, c)
-		f.Scans = append(f.Scans, Scan{After: c.after, Shards: slices.Clone(c.shards), Limit: limit})
+	for _, u := range l.cursor.catchUps {
+		f.catchUps = append(f.catchUps, u)
+		f.Scans = append(f.Scans, Scan{After: u.after, Shards: slices.Clone(u.shards), Limit: limit})
 	}
-	if len(f.Gaps) > 0 && !now.Before(l.reader.nextWriters) {
-		f.Writers = true
-		l.reader.nextWriters = now.Add(writersEvery)
-	}
+	f.Writers = len(f.Gaps) > 0 && !now.Before(l.fetcher.nextWriters)
 	for _, name := range l.names {
 		d := l.dests[name]
-		if d.from == 0 || d.held > d.cap/2 || d.heldBytes > d.capBytes/2 || now.Before(d.pausedUntil) {
+		if !d.deferred.any() || d.buffered > d.cap/2 || d.bufferedBytes > d.capBytes/2 || now.Before(d.pausedUntil) {
 			continue
 		}
-		f.backfills = append(f.backfills, backfillOf{dest: d})
-		f.Backfills = append(f.Backfills, Backfill{Lane: outbox.Lane{Destination: d.name}, From: d.from, Limit: min(limit, d.cap-d.held), Examine: l.cfg.examine})
+		f.destinations = append(f.destinations, d)
+		page := Page{From: d.deferred.from, Limit: min(limit, d.cap-d.buffered), Examine: l.cfg.examine}
+		f.Destinations = append(f.Destinations, DestinationBackfill{Destination: d.name, Page: page})
 	}
-	l.planLanes(&f)
-	l.planSweep(&f, limit, now)
+	f.planLanes(lanes, l.fetcher.turn, l.cfg)
 	f.page = f.Fetch
 	return f
 }
 
-// planLanes adds backfills of lanes that have room, in turn.
-func (l *loop) planLanes(f *plannedFetch) {
-	var hungry []*lane
-	for lane := range l.window.left {
-		if lane.state == blocked || lane.resume && !lane.search || len(lane.queue) > l.cfg.LaneWindow/2 {
+// planLanes adds the reads of lanes. The longest deferred go first, and when
+// there are too many for one fetch, all come in turn.
+func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
+	lanes = slices.SortedFunc(slices.Values(lanes), func(a, b *lane) int { return cmp.Compare(a.deferred.from, b.deferred.from) })
+	f.crowded = len(lanes) > maxBackfills
+	for i := range min(len(lanes), maxBackfills) {
+		lane := lanes[(turn+i)%len(lanes)]
+		from := lane.deferred.from
+		if lane.deferred.release == searching {
+			f.searches = append(f.searches, lane)
+			f.Searches = append(f.Searches, LaneSearch{Lane: lane.key, From: from, Examine: cfg.examine})
 			continue
 		}
-		// Rows of the lane may have been left with those of the destination.
-		// They go before what was left by the lane alone.
-		if from := lane.dest.from; from != 0 && from < lane.from && !lane.search {
-			lane.from = from
+		f.lanes = append(f.lanes, lane)
+		page := Page{From: from, Limit: cfg.LaneWindow - len(lane.queue), Examine: cfg.examine}
+		f.Lanes = append(f.Lanes, LaneBackfill{Lane: lane.key, Page: page})
+	}
+}
+
+// lanesWithRoom returns the lanes to read: those that deferred rows, have room
+// for them, and are not blocked.
+func (l *loop) lanesWithRoom() []*lane {
+	var out []*lane
+	for lane := range l.cursor.lanes {
+		if lane.state != blocked && lane.deferred.release != found && len(lane.queue) <= l.cfg.LaneWindow/2 {
+			out = append(out, lane)
 		}
-		hungry = append(hungry, lane)
 	}
-	if len(hungry) == 0 {
-		return
+	return out
+}
+
+// planned notes that f is about to be sent.
+func (l *loop) planned(f *plannedFetch) {
+	if f.Writers {
+		l.fetcher.nextWriters = f.began.Add(writersEvery)
 	}
-	// The longest left behind go first, and all come in turn.
-	slices.SortFunc(hungry, func(a, b *lane) int { return cmp.Compare(a.from, b.from) })
-	for i := range min(len(hungry), maxBackfills) {
-		lane := hungry[(l.reader.turn+i)%len(hungry)]
-		f.backfills = append(f.backfills, backfillOf{lane: lane, search: lane.search})
-		f.Backfills = append(f.Backfills, Backfill{Lane: lane.key, From: lane.from, Held: lane.search, Limit: l.cfg.LaneWindow - len(lane.queue), Examine: l.cfg.examine})
+	if f.crowded {
+		l.fetcher.turn += maxBackfills
 	}
-	if len(hungry) > maxBackfills {
-		l.reader.turn += maxBackfills
+	if f.Sweep != nil {
+		l.cursor.sweep.asked(f.Sweep, f.began)
 	}
 }

@@ -15,14 +15,14 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// blockAndRelease runs a relay until the lane is on hold, sets released, and
+// blockAndRelease runs a relay until the lane is blocked, sets released, and
 // runs it on while the lane is released.
 func (w *world) blockAndRelease(lane outbox.Lane, released *atomic.Bool) {
 	w.Helper()
 	w.start(w.Context(), "r", 40*time.Second)
 	pass(5 * time.Second)
-	if !w.store.OnHold(lane) {
-		w.Fatal("the lane is not on hold")
+	if !w.store.IsBlocked(lane) {
+		w.Fatal("the lane is not blocked")
 	}
 	released.Store(true)
 	w.store.Release(lane)
@@ -30,7 +30,7 @@ func (w *world) blockAndRelease(lane outbox.Lane, released *atomic.Bool) {
 }
 
 // An event is put back in front of its lane at each moment at which the lane is
-// being resumed. As long as the hold is there nothing may overtake it.
+// being resumed. As long as the lane is blocked no event may overtake it.
 func TestEventPutBackIntoALaneThatIsBeingResumedComesFirst(t *testing.T) {
 	t.Parallel()
 	inTime, late := 0, 0
@@ -47,16 +47,16 @@ func TestEventPutBackIntoALaneThatIsBeingResumedComesFirst(t *testing.T) {
 			lane := recs[0].Lane()
 			var mu sync.Mutex
 			var released atomic.Bool
-			told, held, step := false, false, 0
+			named, blocked, step := false, false, 0
 			at := func(name string) {
 				mu.Lock()
 				defer mu.Unlock()
-				if !released.Load() || !told && name != "renew" {
+				if !released.Load() || !named && name != "renew" {
 					return
 				}
-				told = true
+				named = true
 				if step++; step == moment+1 {
-					_, held = w.store.Blocked()[lane]
+					_, blocked = w.store.Blocked()[lane]
 					w.store.Redrive(recs[0].ID)
 				}
 			}
@@ -65,7 +65,7 @@ func TestEventPutBackIntoALaneThatIsBeingResumedComesFirst(t *testing.T) {
 			w.blockAndRelease(lane, &released)
 			want := []string{`{"n":0}`, `{"n":1}`, `{"n":2}`}
 			got := groups(w.broker())[groupOf(t, "a")]
-			if held {
+			if blocked {
 				inTime++
 				if fmt.Sprint(got) != fmt.Sprint(want) {
 					w.Errorf("put back at step %d: accepted %v, want %v", moment, got, want)
@@ -74,18 +74,18 @@ func TestEventPutBackIntoALaneThatIsBeingResumedComesFirst(t *testing.T) {
 				w.Errorf("put back at step %d, when the lane had gone on: accepted %v", moment, got)
 			}
 			if n := len(w.store.Blocked()); n != 0 {
-				w.Errorf("put back at step %d: %d holds are left", moment, n)
+				w.Errorf("put back at step %d: %d lanes are blocked", moment, n)
 			}
 			w.nothingPending()
 		})
 	}
 	if inTime < 5 || late < 1 {
-		t.Errorf("%d moments before the hold went and %d after: the steps miss what they are for", inTime, late)
+		t.Errorf("%d moments before the lane was unblocked and %d after: the steps miss what they are for", inTime, late)
 	}
 }
 
-// A dead event of a lane that went on is redriven, and its hold hides the lane
-// until the relay is told. A row that commits late then stays behind those that
+// A dead letter of a lane that went on is redriven, and the lane is hidden until
+// the relay has unblocked it. A row that commits late then stays behind those that
 // were read already; one that commits after it must not be read either.
 func TestLateRowThatAHoldHidesIsNotOvertaken(t *testing.T) {
 	t.Parallel()
@@ -150,8 +150,8 @@ func TestLateRowThatAHoldHidesIsNotOvertaken(t *testing.T) {
 }
 
 // A lane is searched from its beginning, ahead of the scans. A row that commits
-// behind the search, and that a later scan passes over because the hold still
-// hides it, is read all the same.
+// behind the search, and that a later scan passes over because the lane is
+// blocked still, is read all the same.
 func TestRowThatCommitsBehindTheSearchOfItsLaneIsRead(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
@@ -164,8 +164,8 @@ func TestRowThatCommitsBehindTheSearchOfItsLaneIsRead(t *testing.T) {
 		lane := w.store.Enqueue(event("a", 0))[0].Lane()
 		w.start(w.Context(), "first", 10*time.Second)
 		w.summary("first")
-		if !w.store.OnHold(lane) {
-			w.Fatal("the lane is not on hold")
+		if !w.store.IsBlocked(lane) {
+			w.Fatal("the lane is not blocked")
 		}
 		down := func(n int) {
 			for i := range n {
@@ -200,7 +200,7 @@ func TestRowThatCommitsBehindTheSearchOfItsLaneIsRead(t *testing.T) {
 
 // A row commits between the reads of each of the first fetches of a lane that is
 // being resumed: behind the search of the lane and before the look at the gaps,
-// where it is found on hold.
+// where it is found blocked.
 func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
 	t.Parallel()
 	onHold := 0
@@ -229,7 +229,7 @@ func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
 						break
 					}
 					if step++; step == moment+1 {
-						if _, held := w.store.Blocked()[lane]; held {
+						if _, blocked := w.store.Blocked()[lane]; blocked {
 							onHold++
 						}
 						late.Commit()
@@ -252,6 +252,6 @@ func TestRowThatCommitsBetweenTheSearchOfItsLaneAndTheGapsIsRead(t *testing.T) {
 		})
 	}
 	if onHold == 0 {
-		t.Error("no row committed while its lane was on hold: the moments miss what they are for")
+		t.Error("no row committed while its lane was blocked: the moments miss what they are for")
 	}
 }

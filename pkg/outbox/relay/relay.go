@@ -6,14 +6,16 @@ import (
 	"time"
 )
 
-// Store is all that a relay needs of the database.
+// Store is all that a relay needs of the database. All its methods may be called
+// concurrently.
 type Store interface {
 	Leases
 	Reader
 	Settler
 }
 
-// Relay carries events from a store to destinations. Make one for each run.
+// Relay carries events from a store to destinations. Make one for each run: its
+// id, which fences what it does, must never be used twice.
 type Relay struct {
 	store Store
 	cfg   Config
@@ -28,12 +30,13 @@ func New(store Store, cfg Config) (*Relay, error) {
 }
 
 // Run carries events until the time until, or until ctx ends, another relay
-// takes over, or nothing came for Config.IdleExit. It then finishes what is in
-// flight, settles it and gives its shards back, for at most
-// Config.ShutdownGrace longer, also when ctx was canceled. When it returns
-// nothing that it started is running. It returns at once, with the outcome
-// Standby, when enough other relays run. An error means that it could not
-// start; faults on the way are counted and tried again.
+// takes over, or no event came for Config.IdleExit. Then it awaits and settles
+// the events in flight and gives its shards back, for at most
+// Config.ShutdownGrace longer, also when ctx was canceled. When it returns, no
+// goroutine that it started is running. It returns at once, with the outcome
+// Standby, when enough other relays run. An error means that the relay could not
+// start; failures of the store and the sinks later on are counted, and tried
+// again.
 func (r *Relay) Run(ctx context.Context, until time.Time) (Summary, error) {
 	started := time.Now()
 	joining, cancel := context.WithTimeout(ctx, max(r.cfg.LeaseTTL, r.cfg.SendTimeout))

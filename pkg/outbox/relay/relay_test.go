@@ -106,7 +106,7 @@ func TestGapOfARollbackIsGivenUp(t *testing.T) {
 	})
 }
 
-func TestPartialFailureHoldsTheLaneAndNobodyElse(t *testing.T) {
+func TestPartialFailureKeepsItsLaneWaitingAndNoOther(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		bad := groupOf(t, "bad")
@@ -124,7 +124,7 @@ func TestPartialFailureHoldsTheLaneAndNobodyElse(t *testing.T) {
 		w.start(w.Context(), "r", 10*time.Second)
 		pass(150 * time.Millisecond)
 		w.inOrder(w.broker(), 5, "good")
-		if sum := w.summary("r"); sum.Transient != 5 || sum.Dead != 0 {
+		if sum := w.summary("r"); sum.Transient != 5 || sum.DeadLetters != 0 {
 			w.Errorf("summary: %+v", sum)
 		}
 		w.inOrder(w.broker(), 5, "bad")
@@ -183,18 +183,18 @@ func TestRejectedEventIsDeadAndTheLaneGoesOn(t *testing.T) {
 		if fmt.Sprint(got) != `[{"n":0} {"n":2}]` {
 			w.Errorf("accepted %v", got)
 		}
-		dead := w.store.Dead()
-		if len(dead) != 1 || dead[2].Dead.Code != "InvalidMessageContents" || dead[2].Dead.Reason != "bad character" {
+		dead := w.store.DeadLetters()
+		if len(dead) != 1 || dead[2].Code != "InvalidMessageContents" || dead[2].Reason != "bad character" {
 			w.Errorf("dead letters: %+v", dead)
 		}
 		w.nothingPending()
-		if sum.Dead != 1 || sum.Blocked != 0 {
+		if sum.DeadLetters != 1 || sum.Blocked != 0 {
 			w.Errorf("summary: %+v", sum)
 		}
 	})
 }
 
-func TestRejectedEventHoldsTheLaneUntilItIsReleased(t *testing.T) {
+func TestRejectedEventBlocksTheLaneUntilItIsReleased(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
 		w.cfg.Destinations = map[string]relay.Destination{outbox.DefaultDestination: {OnReject: relay.Block}}
@@ -209,8 +209,8 @@ func TestRejectedEventHoldsTheLaneUntilItIsReleased(t *testing.T) {
 		w.inOrder(w.broker(), 1, "a")
 		w.inOrder(w.broker(), 3, "b")
 		lane := outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: "t", AggregateID: "a"}
-		if held := w.store.Blocked(); len(held) != 1 || held[lane] == 0 {
-			w.Fatalf("blocked: %v", held)
+		if blocked := w.store.Blocked(); len(blocked) != 1 || blocked[lane] == 0 {
+			w.Fatalf("blocked: %v", blocked)
 		}
 		w.store.Release(lane)
 		pass(3 * time.Second)
@@ -219,8 +219,8 @@ func TestRejectedEventHoldsTheLaneUntilItIsReleased(t *testing.T) {
 		if got := fmt.Sprint(groups(w.broker())[groupOf(t, "a")]); got != `[{"n":0} {"n":2} {"n":3} {"n":4}]` {
 			w.Errorf("accepted %v", got)
 		}
-		if held := w.store.Blocked(); len(held) != 0 {
-			w.Errorf("still blocked: %v", held)
+		if blocked := w.store.Blocked(); len(blocked) != 0 {
+			w.Errorf("still blocked: %v", blocked)
 		}
 		w.nothingPending()
 	})
@@ -276,8 +276,8 @@ func TestUnavailableDestinationDoesNotStopTheOthers(t *testing.T) {
 		sum := w.summary("r")
 		w.inOrder(w.brokers["down"], 500, "x")
 		w.nothingPending()
-		if sum.Dead != 0 {
-			w.Errorf("%d dead: an outage was charged to single events", sum.Dead)
+		if sum.DeadLetters != 0 {
+			w.Errorf("%d dead letters: an outage was charged to single events", sum.DeadLetters)
 		}
 	})
 }
@@ -290,7 +290,7 @@ func TestUnknownDestinationWaitsUntilItIsConfigured(t *testing.T) {
 		w.store.Enqueue(e)
 		w.store.Enqueue(event("y", 0))
 		w.start(w.Context(), "r", 5*time.Second)
-		if sum := w.summary("r"); sum.NoDestination == 0 || sum.Dead != 0 {
+		if sum := w.summary("r"); sum.NoDestination == 0 || sum.DeadLetters != 0 {
 			w.Errorf("summary: %+v", sum)
 		}
 		w.inOrder(w.broker(), 1, "y")
@@ -350,8 +350,8 @@ func TestTwoRelaysShareTheShards(t *testing.T) {
 			}
 			pass(100 * time.Millisecond)
 			if n == 150 {
-				if h := w.store.Holders(); h["one"] != 32 || h["two"] != 32 {
-					w.Errorf("holders: %v", h)
+				if h := w.store.Owners(); h["one"] != 32 || h["two"] != 32 {
+					w.Errorf("owners: %v", h)
 				}
 			}
 		}
@@ -415,8 +415,8 @@ func TestCancelSettlesWhatWasAccepted(t *testing.T) {
 		if n := w.store.Pending(); n != 1 {
 			w.Errorf("%d pending, want 1", n)
 		}
-		if h := w.store.Holders(); len(h) != 0 {
-			w.Errorf("shards are still held: %v", h)
+		if h := w.store.Owners(); len(h) != 0 {
+			w.Errorf("shards are still owned: %v", h)
 		}
 	})
 }

@@ -13,7 +13,7 @@ const (
 	Deadline Outcome = "deadline"
 	// Superseded: younger relays took over.
 	Superseded Outcome = "superseded"
-	// Idle: nothing came for as long as Config.IdleExit.
+	// Idle: no event came for Config.IdleExit.
 	Idle Outcome = "idle"
 	// LeaseLost: the lease lapsed and another relay took it over.
 	LeaseLost Outcome = "lease_lost"
@@ -29,10 +29,10 @@ type Counts struct {
 	Published int64 `json:"published"`
 	// Settled is the number of events marked as sent.
 	Settled int64 `json:"settled"`
-	// Dead is the number of events moved to the dead letters, and Blocked how
-	// many of them put their lane on hold.
-	Dead    int64 `json:"dead"`
-	Blocked int64 `json:"blocked"`
+	// DeadLetters is the number of events moved to the dead letters, and Blocked
+	// how many of them blocked their lane.
+	DeadLetters int64 `json:"dead_letters"`
+	Blocked     int64 `json:"blocked"`
 	// Transient, Throttled, Unknown and Unavailable count results of single
 	// events by class. Each event with an unknown outcome is sent again.
 	Transient   int64 `json:"transient"`
@@ -76,15 +76,15 @@ type Report struct {
 	Latencies []time.Duration
 	// ByDestination has the counts that are known per destination.
 	ByDestination map[string]DestinationCounts
-	// Backlog is what waits behind the position.
+	// Backlog is the unsent events above the position.
 	Backlog Backlog
-	// Shards is the number of shards held.
+	// Shards is the number of shards owned.
 	Shards int
-	// Held is the number of events in memory, HeldBytes their size, InFlight
-	// the number of events in calls now.
-	Held      int
-	HeldBytes int
-	InFlight  int
+	// Buffered is the number of events in memory, BufferedBytes their size,
+	// InFlight the number of those in calls, or not known to be settled, now.
+	Buffered      int
+	BufferedBytes int
+	InFlight      int
 	// Gaps is the number of id ranges that may still be filled.
 	Gaps int
 	// Final marks the last report of a run.
@@ -94,7 +94,7 @@ type Report struct {
 // DestinationCounts are counts of one destination.
 type DestinationCounts struct {
 	Published   int64 `json:"published"`
-	Dead        int64 `json:"dead"`
+	DeadLetters int64 `json:"dead_letters"`
 	Throttled   int64 `json:"throttled"`
 	Unavailable int64 `json:"unavailable"`
 	// Concurrency is the number of calls allowed in flight now.

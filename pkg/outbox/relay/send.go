@@ -25,12 +25,13 @@ func (l *loop) openDestinations() {
 			conc:     newConcurrency(l.cfg.Concurrency),
 			cap:      max(1, l.cfg.Window/n),
 			capBytes: max(1, l.cfg.WindowBytes/n),
+			deferred: l.cursor.destination(name),
 		}
 	}
 	slices.Sort(l.names)
 }
 
-// dispatch starts as many calls to d as it allows.
+// dispatch starts as many calls to d as d allows, while there are lanes ready.
 func (l *loop) dispatch(d *destination, now time.Time) {
 	for d.slots(now) > 0 && !d.lingers(now) && d.ready.peek() != nil {
 		if !l.lease.allows(now, l.cfg.SendTimeout) {
@@ -39,7 +40,7 @@ func (l *loop) dispatch(d *destination, now time.Time) {
 		}
 		batch, faulty := d.pack()
 		for _, it := range faulty {
-			l.kill(it, outbox.Result{Class: outbox.Rejected, Err: it.fault, Code: codeOf(it.fault)})
+			l.bury(it, outbox.Result{Class: outbox.Rejected, Err: it.fault, Code: codeOf(it.fault)})
 		}
 		if len(batch) > 0 {
 			l.send(d, batch)
@@ -47,18 +48,17 @@ func (l *loop) dispatch(d *destination, now time.Time) {
 	}
 }
 
-// send starts one call.
+// send starts one call, which sends a batch.
 func (l *loop) send(d *destination, batch []*item) {
 	d.inFlight++
 	l.stats.sent(len(batch))
 	msgs := make([]outbox.Message, len(batch))
 	for i, it := range batch {
-		it.state, it.tried = inFlight, true
-		l.window.busy[it.lane.shard]++
+		l.window.send(it)
 		msgs[i] = it.msg
 	}
 	l.call(func() func() {
-		// Looked at once more: this goroutine may have been frozen on its way.
+		// Looked at again: the process may have been frozen since dispatch did.
 		if !l.lease.allows(time.Now(), l.cfg.SendTimeout) {
 			return func() { l.withheld(d, batch) }
 		}
@@ -70,17 +70,17 @@ func (l *loop) send(d *destination, batch []*item) {
 	})
 }
 
-// withheld puts back a batch that was never sent.
+// withheld puts back a batch whose call was not made.
 func (l *loop) withheld(d *destination, batch []*item) {
 	d.inFlight--
 	l.stats.withhold()
 	for _, it := range batch {
-		l.requeue(it)
+		l.window.requeue(it)
 		l.next(it.lane)
 	}
 }
 
-// published takes in the results of one call.
+// published takes in the results of one call, which came at the time at.
 func (l *loop) published(d *destination, batch []*item, results []outbox.Result, at time.Time) {
 	d.inFlight--
 	var classes [outbox.Unavailable + 1]int
@@ -97,8 +97,8 @@ func (l *loop) published(d *destination, batch []*item, results []outbox.Result,
 	}
 }
 
-// resultAt returns the result of message i. An answer that says nothing about a
-// message, or something that does not exist, leaves its outcome unknown.
+// resultAt returns the result of message i. Where a sink gave no result for the
+// message, or one of no known class, the outcome is unknown.
 func resultAt(results []outbox.Result, i int) outbox.Result {
 	if i >= len(results) {
 		return outbox.Result{Err: errors.New("the sink gave no result")}
@@ -109,7 +109,9 @@ func resultAt(results []outbox.Result, i int) outbox.Result {
 	return results[i]
 }
 
-// judge learns from a call what holds for the whole destination.
+// judge takes in what a call of n messages says of the whole destination: how
+// many results there were by class, and the first of another class than Accepted.
+// Only failures of all messages pause the destination.
 func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int, first outbox.Result, now time.Time) {
 	switch {
 	case classes[outbox.Accepted]+classes[outbox.Rejected] > 0:
@@ -132,6 +134,7 @@ func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int,
 	}
 }
 
+// pause has the destination back off, and logs the first failure in a row.
 func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	text := why.Code
 	if why.Err != nil {
@@ -144,32 +147,31 @@ func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	}
 }
 
-// result takes in what became of one event.
+// result takes in the result of one event, which came at the time at.
 func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)
 	switch r.Class {
 	case outbox.Accepted:
-		it.state = unsettled
-		lane.pop()
+		l.window.accept(it)
 		lane.failures = 0
-		l.settle.accept(it, r, at)
+		l.settle.push(it, r, at)
 		l.stats.accepted(d, at.Add(l.lease.offset).Sub(it.rec.CreatedAt))
 		l.next(lane)
 		return
 	case outbox.Rejected:
-		l.requeue(it)
-		l.kill(it, r)
+		l.window.requeue(it)
+		l.bury(it, r)
 		return
 	case outbox.Transient:
 		if it.attempts++; l.cfg.MaxAttempts > 0 && it.attempts >= l.cfg.MaxAttempts {
-			l.requeue(it)
-			l.kill(it, r)
+			l.window.requeue(it)
+			l.bury(it, r)
 			return
 		}
 	case outbox.Unknown, outbox.Throttled, outbox.Unavailable:
 	}
-	l.requeue(it)
+	l.window.requeue(it)
 	if !at.Before(d.pausedUntil) || r.Class == outbox.Throttled || r.Class == outbox.Transient {
 		lane.failures++
 		l.retry(lane, at)
@@ -179,25 +181,19 @@ func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	l.next(lane)
 }
 
-// requeue notes that an event is no longer in flight.
-func (l *loop) requeue(it *item) {
-	it.state = queued
-	l.window.busy[it.lane.shard]--
-}
-
-// retry lets the lane wait. Its first event goes again before anything newer.
+// retry has the lane back off. Its first event goes again before anything newer.
 func (l *loop) retry(lane *lane, now time.Time) {
-	lane.state = resting
 	if !l.lease.works(lane.shard) {
+		lane.become(resting)
 		l.empty(lane)
 		return
 	}
-	l.waiting.wait(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.spread())))
+	l.backingOff.add(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.spread())))
 }
 
-// next decides what a lane does now.
+// next decides what a lane does now that nothing of it is in flight.
 func (l *loop) next(lane *lane) {
-	lane.state = resting
+	lane.become(resting)
 	switch {
 	case !l.lease.works(lane.shard):
 		l.empty(lane)
@@ -208,33 +204,30 @@ func (l *loop) next(lane *lane) {
 	}
 }
 
-// kill gives up an event that can never be published. Its lane goes on when that
-// is written, or is held, as the destination's policy says. The event is the
-// lane's first.
-func (l *loop) kill(it *item, r outbox.Result) {
+// bury gives up an event that can never be published, the first of its lane and
+// not in flight. When that is written its lane goes on, or is blocked in the
+// table, as the destination's policy says.
+func (l *loop) bury(it *item, r outbox.Result) {
 	lane := it.lane
-	lane.pop()
+	l.window.giveUp(it)
 	lane.failures = 0
-	it.state = unsettled
-	l.window.busy[lane.shard]++
-	block := lane.dest.onReject == Block
-	it.blocks = block
-	l.settle.bury(it, r, block)
-	l.log.Error("event is dead: see outbox.dead_letters",
+	it.blocks = lane.dest.onReject == Block
+	l.settle.push(it, r, time.Now())
+	l.log.Error("event is a dead letter: see outbox.dead_letters",
 		slog.String("event_id", it.rec.EventID.String()), slog.Int64("id", it.rec.ID),
-		slog.String("destination", lane.dest.name), slog.String("code", r.Code), slog.Any("error", r.Err), slog.Bool("blocks_lane", block))
-	if !block {
-		lane.state = burying
+		slog.String("destination", lane.dest.name), slog.String("code", r.Code), slog.Any("error", r.Err), slog.Bool("blocks_lane", it.blocks))
+	if !it.blocks {
+		lane.become(burying)
 		if !l.lease.works(lane.shard) {
 			l.empty(lane)
 		}
 		return
 	}
 	first := lane.first()
+	lane.become(blocked)
 	l.empty(lane)
-	lane.state = blocked
 	if first != 0 {
-		l.window.leave(lane, first)
+		l.cursor.deferLane(lane, first)
 	}
 }
 

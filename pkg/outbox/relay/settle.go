@@ -12,46 +12,31 @@ import (
 // by a fault does not become ever larger.
 const maxSettle = 2_000
 
-// settling is what is to be written about events: they are marked in bulk, off
-// the path of publishing.
+// settling is the items whose settlement is not known to be written: it is done
+// in bulk, off the path of publishing, one settlement at a time.
 type settling struct {
-	items    []*item
-	outcomes []outcome
-	first    time.Time
-	running  bool
+	// items wait for the next settlement.
+	items []*item
+	// first is when the first of items came, or the last settlement began.
+	first   time.Time
+	running bool
+	// failures counts failed settlements in a row, retryAt ends their back-off.
 	failures int
 	retryAt  time.Time
 	every    time.Duration
 	limit    int
 }
 
-// outcome is what is to be written about one event: that it was accepted, unless
-// it is dead.
-type outcome struct {
-	accepted Accepted
-	dead     *Dead
-}
-
+// empty says whether every settlement is written.
 func (s *settling) empty() bool { return len(s.items) == 0 && !s.running }
 
-func (s *settling) accept(it *item, r outbox.Result, at time.Time) {
-	s.push(it, outcome{accepted: Accepted{ID: it.rec.ID, MessageID: r.MessageID, SequenceNumber: r.SequenceNumber}}, at)
-}
-
-func (s *settling) bury(it *item, r outbox.Result, block bool) {
-	d := Dead{ID: it.rec.ID, Replays: it.rec.Replays, Attempts: max(1, it.attempts), Code: r.Code, Block: block}
-	if r.Err != nil {
-		d.Reason = r.Err.Error()
-	}
-	s.push(it, outcome{dead: &d}, time.Now())
-}
-
-func (s *settling) push(it *item, o outcome, at time.Time) {
+// push adds an item, with what is to be written of it, at the time at.
+func (s *settling) push(it *item, answer outbox.Result, at time.Time) {
 	if len(s.items) == 0 {
 		s.first = at
 	}
+	it.answer = answer
 	s.items = append(s.items, it)
-	s.outcomes = append(s.outcomes, o)
 }
 
 // due returns when the next settlement is to start, if one is to.
@@ -69,22 +54,37 @@ func (s *settling) due() (time.Time, bool) {
 	return at, true
 }
 
-// take removes up to maxSettle outcomes.
-func (s *settling) take() ([]*item, []outcome) {
+// take removes up to maxSettle items.
+func (s *settling) take() []*item {
 	n := min(len(s.items), maxSettle)
-	items, outcomes := s.items[:n:n], s.outcomes[:n:n]
-	s.items, s.outcomes = s.items[n:], s.outcomes[n:]
-	return items, outcomes
+	items := s.items[:n:n]
+	s.items = s.items[n:]
+	return items
 }
 
 // putBack returns what could not be settled to the front.
-func (s *settling) putBack(items []*item, outcomes []outcome) {
-	s.items = append(items, s.items...)
-	s.outcomes = append(outcomes, s.outcomes...)
+func (s *settling) putBack(items []*item) { s.items = append(items, s.items...) }
+
+// settlement returns what is to be written of the items.
+func settlement(items []*item) Settlement {
+	s := Settlement{Accepted: make([]Accepted, 0, len(items))}
+	for _, it := range items {
+		r := &it.answer
+		if r.Class == outbox.Accepted {
+			s.Accepted = append(s.Accepted, Accepted{ID: it.rec.ID, MessageID: r.MessageID, SequenceNumber: r.SequenceNumber})
+			continue
+		}
+		d := DeadLetter{ID: it.rec.ID, Replays: it.rec.Replays, Attempts: max(1, it.attempts), Code: r.Code, Block: it.blocks}
+		if r.Err != nil {
+			d.Reason = r.Err.Error()
+		}
+		s.DeadLetters = append(s.DeadLetters, d)
+	}
+	return s
 }
 
-// maybeSettle starts a settlement when one is due. At the end of the run there
-// is nothing to wait for.
+// maybeSettle starts a settlement when one is due. At the end of the run it waits
+// for no more events to go with it.
 func (l *loop) maybeSettle(now time.Time) {
 	at, due := l.settle.due()
 	if l.ending {
@@ -93,16 +93,8 @@ func (l *loop) maybeSettle(now time.Time) {
 	if !due || l.outcome == LeaseLost || now.Before(at) {
 		return
 	}
-	items, outcomes := l.settle.take()
-	var s Settlement
-	s.Accepted = make([]Accepted, 0, len(outcomes))
-	for _, o := range outcomes {
-		if o.dead != nil {
-			s.Dead = append(s.Dead, *o.dead)
-			continue
-		}
-		s.Accepted = append(s.Accepted, o.accepted)
-	}
+	items := l.settle.take()
+	s := settlement(items)
 	l.settle.running = true
 	l.settle.first = now
 	l.stats.now.Settles++
@@ -110,15 +102,16 @@ func (l *loop) maybeSettle(now time.Time) {
 		ctx, cancel := context.WithTimeout(l.io, min(l.fetchTimeout(), l.cfg.ShutdownGrace))
 		defer cancel()
 		got, err := l.store.Settle(ctx, l.cfg.RelayID, s)
-		return func() { l.settled(items, outcomes, got, err) }
+		return func() { l.settled(items, got, err) }
 	})
 }
 
-func (l *loop) settled(items []*item, outcomes []outcome, got Settled, err error) {
+// settled takes in the answer to a settlement of the items.
+func (l *loop) settled(items []*item, got Settled, err error) {
 	now := time.Now()
 	l.settle.running = false
 	if err != nil {
-		l.settleFailed(items, outcomes, err, now)
+		l.settleFailed(items, err, now)
 		return
 	}
 	l.settle.failures = 0
@@ -130,41 +123,42 @@ func (l *loop) settled(items []*item, outcomes []outcome, got Settled, err error
 		return
 	}
 	l.stats.now.Settled += int64(got.Accepted)
-	for i, it := range items {
-		l.window.busy[it.lane.shard]--
-		if outcomes[i].dead != nil {
-			l.stats.dead(it.lane.dest, it.blocks)
+	for _, it := range items {
+		l.window.settled(it)
+		if it.answer.Class != outbox.Accepted {
+			l.stats.buried(it.lane.dest, it.blocks)
 			if !it.blocks {
 				l.next(it.lane)
 			}
 		}
-		if l.reader.fetching {
-			l.reader.settled = append(l.reader.settled, it)
+		if l.fetcher.running {
+			l.fetcher.settled = append(l.fetcher.settled, it)
 			continue
 		}
 		l.forgetSettled(it)
 	}
 }
 
-func (l *loop) settleFailed(items []*item, outcomes []outcome, err error, now time.Time) {
+// settleFailed has the items settled again after a back-off.
+func (l *loop) settleFailed(items []*item, err error, now time.Time) {
 	l.stats.now.SettleErrors++
 	l.settle.failures++
 	if l.settle.failures == 1 {
 		l.log.Warn("could not mark events: trying again", slog.Any("error", err), slog.Int("events", len(items)))
 	}
-	l.settle.putBack(items, outcomes)
+	l.settle.putBack(items)
 	l.settle.retryAt = now.Add(backoff(l.settle.failures, l.cfg.RetryMin, fetchRetryMax, l.spread()))
 }
 
-// forgetSettled removes an event whose settling is known. With the event that
-// blocked it goes the memory of a blocked lane: its hold is in the table now,
-// where scans see it.
+// forgetSettled removes an event whose settlement is written. With the event
+// that blocked it goes the memory of a blocked lane: it is blocked in the table
+// now, where scans see that.
 func (l *loop) forgetSettled(it *item) {
 	l.window.remove(it)
 	if it.blocks {
-		l.lease.heldAt = time.Now()
-		it.lane.state = resting
-		l.window.complete(it.lane)
+		l.lease.blockedAt = time.Now()
+		it.lane.become(resting)
+		l.cursor.completeLane(it.lane)
 		l.window.forget(it.lane)
 	}
 }

@@ -97,8 +97,8 @@ func (a *actor) gate() error {
 func (a *actor) Observe(r *relay.Report) {
 	s := a.s
 	s.mu.Lock()
-	if most := s.p.window + s.p.fetchLimit; r.Held > most {
-		s.violate(holdsTooMuch, outbox.Lane{}, "%s holds %d events, more than %d", a.name, r.Held, most)
+	if most := s.p.window + s.p.fetchLimit; r.Buffered > most {
+		s.violate(buffersTooMuch, outbox.Lane{}, "%s buffers %d events, more than %d", a.name, r.Buffered, most)
 	}
 	for _, latency := range r.Latencies {
 		// Counted by the database's clock, whose offset is known to half a round
@@ -146,6 +146,11 @@ func (s *sim) config(a *actor) relay.Config {
 		cfg.Destinations["late"] = relay.Destination{Sink: &simSink{s: s, a: a, name: "late"}, OnReject: policy}
 	}
 	spread := a.rng("spread")
+	cfg = relay.WithLanes(cfg, func(from, to string) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.violate(illegalState, outbox.Lane{}, "%s: a lane went from %s to %s", a.name, from, to)
+	})
 	return relay.WithExamine(relay.WithSpread(cfg, spread.Float64), s.p.examine)
 }
 

@@ -49,7 +49,7 @@ func (s *sim) waiting() int {
 	defer s.mu.Unlock()
 	n := 0
 	for id, e := range s.events {
-		if e.visible && !s.store.IsSent(id) && !s.store.IsDead(id) && !s.store.OnHold(e.rec.Lane()) && e.rec.Destination != "late" {
+		if e.visible && !s.store.IsSent(id) && !s.store.IsDead(id) && !s.store.IsBlocked(e.rec.Lane()) && e.rec.Destination != "late" {
 			n++
 		}
 	}
@@ -74,8 +74,8 @@ func (s *sim) check() {
 			}
 		case !e.visible:
 			continue
-		case s.store.OnHold(e.rec.Lane()):
-			f.State, f.Reason = history.Blocked, "on hold"
+		case s.store.IsBlocked(e.rec.Lane()):
+			f.State, f.Reason = history.Blocked, "blocked"
 		}
 		if f.State != history.Sent {
 			for _, t := range e.attempts {

@@ -20,20 +20,22 @@ const (
 	twoInFlight history.Kind = "two_in_flight"
 	// sentSettled: an event was sent that is marked or dead.
 	sentSettled history.Kind = "sent_settled"
-	// sentOnHold: an event was sent whose lane is on hold.
-	sentOnHold history.Kind = "sent_on_hold"
+	// sentBlocked: an event was sent whose lane is blocked.
+	sentBlocked history.Kind = "sent_blocked"
 	// leftRunning: a relay left, or its run ended, with calls under way.
 	leftRunning history.Kind = "left_running"
 	// releasedUnsettled: a relay gave a shard back, or left, with an event under
 	// way, or accepted and not marked although marking works.
 	releasedUnsettled history.Kind = "released_unsettled"
 	// markedWithoutLease: a relay settled an event of a shard that it does not
-	// hold.
+	// own.
 	markedWithoutLease history.Kind = "marked_without_lease"
 	// lostLease: a relay lost its lease and nothing had befallen it.
 	lostLease history.Kind = "lost_lease"
-	// holdsTooMuch: a relay held more events than its window.
-	holdsTooMuch history.Kind = "holds_too_much"
+	// buffersTooMuch: a relay buffered more events than its window.
+	buffersTooMuch history.Kind = "buffers_too_much"
+	// illegalState: a lane went from a state to one that does not follow it.
+	illegalState history.Kind = "illegal_state"
 	// wrongClock: a relay mixed up its clock and the database's.
 	wrongClock history.Kind = "wrong_clock"
 	// stuck: events wait although nothing fails any more.
@@ -47,11 +49,11 @@ func (s *sim) judgeStart(t *attempt) {
 	if s.store.IsSent(id) || s.store.IsDead(id) {
 		s.violate(sentSettled, lane, "%s sends event %d: marked %v, dead %v", a.name, id, s.store.IsSent(id), s.store.IsDead(id))
 	}
-	if s.store.OnHold(lane) {
-		s.violate(sentOnHold, lane, "%s sends event %d of a lane on hold", a.name, id)
+	if s.store.IsBlocked(lane) {
+		s.violate(sentBlocked, lane, "%s sends event %d of a blocked lane", a.name, id)
 	}
 	// What the clocks may have drifted apart within a lease is allowed for.
-	if owner, until := s.store.Holder(t.event.rec.Shard); owner != a.id || time.Until(until) < simSendTimeout-simTTL/1000 {
+	if owner, until := s.store.Owner(t.event.rec.Shard); owner != a.id || time.Until(until) < simSendTimeout-simTTL/1000 {
 		s.violate(noLease, lane, "%s sends event %d without a lease that outlasts the call (%v left)", a.name, id, time.Until(until))
 	}
 	if other := s.inFlight[lane]; other != nil && !other.done && (other.by == a || !other.by.dead()) {
@@ -178,14 +180,14 @@ func (s *sim) judgeSettled(a *actor, set relay.Settlement) {
 		if by, at := s.store.Settled(id); e == nil || by != a.id || !at.Equal(now) {
 			return
 		}
-		if owner, _ := s.store.Holder(e.rec.Shard); owner != a.id {
-			s.violate(markedWithoutLease, e.rec.Lane(), "%s settles event %d of a shard that it does not hold", a.name, id)
+		if owner, _ := s.store.Owner(e.rec.Shard); owner != a.id {
+			s.violate(markedWithoutLease, e.rec.Lane(), "%s settles event %d of a shard that it does not own", a.name, id)
 		}
 	}
 	for _, accepted := range set.Accepted {
 		judge(accepted.ID)
 	}
-	for _, dead := range set.Dead {
+	for _, dead := range set.DeadLetters {
 		judge(dead.ID)
 	}
 }

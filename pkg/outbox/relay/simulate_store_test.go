@@ -2,11 +2,13 @@ package relay_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -173,9 +175,9 @@ func (v simStore) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, erro
 	defer v.a.call()()
 	s := v.a.s
 	s.mu.Lock()
-	s.judgeRelease(v.a, r.Release)
-	if len(r.Resumed) > 0 {
-		s.spring(v.a, 1, "a hold is to be deleted")
+	s.judgeRelease(v.a, r.GiveBack)
+	if len(r.Unblock) > 0 {
+		s.spring(v.a, 1, "a lane is to be unblocked")
 	}
 	s.mu.Unlock()
 	r.TTL = v.stretch(r.TTL)
@@ -183,7 +185,7 @@ func (v simStore) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, erro
 	lease.Now = lease.Now.Add(v.a.skew)
 	if err == nil && len(lease.Released) > 0 {
 		s.mu.Lock()
-		s.spring(v.a, 0.2, "a released lane was told")
+		s.spring(v.a, 0.2, "a released lane was named")
 		s.mu.Unlock()
 	}
 	return lease, err
@@ -208,14 +210,14 @@ func (v simStore) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, erro
 			}
 		}
 	}
-	for i := range got.Backfills {
-		for j := range got.Backfills[i].Records {
-			rec := &got.Backfills[i].Records[j]
-			rec.CreatedAt = rec.CreatedAt.Add(v.a.skew)
-		}
+	records := [][]outbox.Record{got.Sweep.Records, got.Gaps.Records}
+	for _, b := range slices.Concat(got.Destinations, got.Lanes) {
+		records = append(records, b.Records)
 	}
-	for i := range got.Gaps {
-		got.Gaps[i].CreatedAt = got.Gaps[i].CreatedAt.Add(v.a.skew)
+	for _, recs := range records {
+		for i := range recs {
+			recs[i].CreatedAt = recs[i].CreatedAt.Add(v.a.skew)
+		}
 	}
 	return got, err
 }

@@ -322,7 +322,7 @@ func (s *sim) drain(runs *sync.WaitGroup) {
 		s.mu.Unlock()
 		if n == 4 && s.p.operator {
 			r := s.stream("last releases")
-			for len(s.heldLanes()) > 0 && r.IntN(3) != 0 {
+			for len(s.blockedLanes()) > 0 && r.IntN(3) != 0 {
 				s.releaseOne(r)
 			}
 		}
@@ -338,7 +338,7 @@ func (s *sim) drain(runs *sync.WaitGroup) {
 	defer s.mu.Unlock()
 	s.violate(stuck, outbox.Lane{}, "two minutes after the last fault there are still events that nobody sends")
 	for id, e := range s.events {
-		if e.visible && !s.store.IsSent(id) && !s.store.IsDead(id) && !s.store.OnHold(e.rec.Lane()) && e.rec.Destination != "late" {
+		if e.visible && !s.store.IsSent(id) && !s.store.IsDead(id) && !s.store.IsBlocked(e.rec.Lane()) && e.rec.Destination != "late" {
 			s.violate(stuck, e.rec.Lane(), "event %d waits", id)
 			return
 		}

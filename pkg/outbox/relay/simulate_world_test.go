@@ -46,7 +46,7 @@ type profile struct {
 	// trap is the chance that a relay is ended, killed or frozen just after
 	// something began that may not be cut short.
 	trap, lateRenew, lateSettle, redrive float64
-	// busyOperator: lanes are held and released all the time.
+	// busyOperator: lanes are blocked and released all the time.
 	busyOperator bool
 	// silence, from quiet on, is longer than a broker remembers.
 	quiet, silence time.Duration

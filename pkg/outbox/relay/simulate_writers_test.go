@@ -191,7 +191,7 @@ func (s *sim) gapMaker() {
 	s.finish(late, r.IntN(3) != 0)
 }
 
-// operator releases lanes on hold and redrives dead events now and then.
+// operator releases blocked lanes and redrives dead letters now and then.
 func (s *sim) operator() {
 	r := s.stream("operator")
 	for time.Since(s.started) < s.p.chaos {
@@ -216,22 +216,22 @@ func (s *sim) operate(r *rand.Rand) {
 }
 
 func (s *sim) releaseOne(r *rand.Rand) {
-	held := s.heldLanes()
-	if len(held) == 0 || !s.p.operator {
+	blocked := s.blockedLanes()
+	if len(blocked) == 0 || !s.p.operator {
 		return
 	}
-	lane := held[r.IntN(len(held))]
+	lane := blocked[r.IntN(len(blocked))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.faults["release of a lane on hold"]++
+	s.faults["release of a blocked lane"]++
 	s.note(lane, "released")
 	s.store.Release(lane)
 }
 
-// redriveOne puts a dead event back. One that may have been accepted, or still
+// redriveOne puts a dead letter back. One that may have been accepted, or still
 // is on its way, is left alone: an operator would send it a second time.
 func (s *sim) redriveOne(r *rand.Rand) {
-	dead := slices.Sorted(maps.Keys(s.store.Dead()))
+	dead := slices.Sorted(maps.Keys(s.store.DeadLetters()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	dead = slices.DeleteFunc(dead, func(id int64) bool {
@@ -243,17 +243,17 @@ func (s *sim) redriveOne(r *rand.Rand) {
 	}
 	e := s.events[dead[r.IntN(len(dead))]]
 	e.replays++
-	s.faults["redrive of a dead event"]++
+	s.faults["redrive of a dead letter"]++
 	s.note(e.rec.Lane(), "event %d redriven", e.rec.ID)
 	s.record.Cause(history.Cause{Kind: history.Replay, At: s.now(), Events: s.ids(e)})
 	s.store.Redrive(e.rec.ID)
 }
 
-// heldLanes returns the lanes on hold and not released, in order.
-func (s *sim) heldLanes() []outbox.Lane {
+// blockedLanes returns the blocked lanes that are not released, in order.
+func (s *sim) blockedLanes() []outbox.Lane {
 	var out []outbox.Lane
 	for lane := range s.store.Blocked() {
-		if s.store.OnHold(lane) {
+		if s.store.IsBlocked(lane) {
 			out = append(out, lane)
 		}
 	}

@@ -15,23 +15,31 @@ const (
 	maxLatencies = 10_000
 )
 
-// stats is what the relay did: since the last report, and before it.
+// stats is what the relay did.
 type stats struct {
-	now       Counts
-	before    Counts
-	latencies []time.Duration
-	// every is the sampling of latencies: one in every.
+	// now counts since the last report, before up to it.
+	now    Counts
+	before Counts
+	// latencies are sampled: one in every is kept, skipped counts those left out
+	// since the last one kept.
+	latencies      []time.Duration
 	every, skipped int
-	reportAt       time.Time
-	reporting      bool
-	renewFailing   bool
-	withholding    bool
+	// reportAt is when the next report is due, reporting says that the backlog is
+	// being counted for one.
+	reportAt  time.Time
+	reporting bool
+	// renewFailing says that the last renewal failed, withholding that the last
+	// call was not made for want of a lease. Each such time is logged or counted
+	// once.
+	renewFailing bool
+	withholding  bool
 }
 
 func newStats(now time.Time, cfg Config) stats {
 	return stats{every: 1, reportAt: now.Add(cfg.ReportEvery)}
 }
 
+// sent counts a call of n events.
 func (s *stats) sent(n int) {
 	s.now.Batches++
 	s.now.BatchEntries += int64(n)
@@ -46,6 +54,7 @@ func (s *stats) withhold() {
 	}
 }
 
+// result counts the result of one event.
 func (s *stats) result(d *destination, c outbox.Class) {
 	switch c {
 	case outbox.Accepted:
@@ -84,9 +93,10 @@ func (s *stats) accepted(_ *destination, latency time.Duration) {
 	s.every *= 2
 }
 
-func (s *stats) dead(d *destination, block bool) {
-	s.now.Dead++
-	d.counts.Dead++
+// buried counts a dead letter that was written, and whether it blocked its lane.
+func (s *stats) buried(d *destination, block bool) {
+	s.now.DeadLetters++
+	d.counts.DeadLetters++
 	if block {
 		s.now.Blocked++
 	}
@@ -124,10 +134,10 @@ func (s *stats) report(l *loop, b Backlog, final bool) {
 		Latencies:     s.latencies,
 		ByDestination: make(map[string]DestinationCounts, len(l.dests)),
 		Backlog:       b,
-		Shards:        len(l.lease.held),
-		Held:          len(l.window.items),
-		HeldBytes:     l.window.bytes,
-		Gaps:          len(l.reader.gaps.list),
+		Shards:        len(l.lease.owned),
+		Buffered:      len(l.window.items),
+		BufferedBytes: l.window.bytes,
+		Gaps:          len(l.cursor.gaps.list),
 		Final:         final,
 	}
 	for _, n := range l.window.busy {
@@ -153,6 +163,7 @@ func (s *stats) report(l *loop, b Backlog, final bool) {
 // finish makes the last report.
 func (s *stats) finish(l *loop, b Backlog) { s.report(l, b, true) }
 
+// summary returns what the whole run did.
 func (l *loop) summary(started time.Time) Summary {
 	sum := Summary{
 		Outcome:      l.outcome,
@@ -172,7 +183,7 @@ func (l *loop) summary(started time.Time) Summary {
 
 func (c *DestinationCounts) add(o DestinationCounts) {
 	c.Published += o.Published
-	c.Dead += o.Dead
+	c.DeadLetters += o.DeadLetters
 	c.Throttled += o.Throttled
 	c.Unavailable += o.Unavailable
 }
@@ -181,7 +192,7 @@ func (c *Counts) add(o Counts) {
 	c.Fetched += o.Fetched
 	c.Published += o.Published
 	c.Settled += o.Settled
-	c.Dead += o.Dead
+	c.DeadLetters += o.DeadLetters
 	c.Blocked += o.Blocked
 	c.Transient += o.Transient
 	c.Throttled += o.Throttled

@@ -9,53 +9,55 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Leases gives shards to relays. All times are the database's. A lease is held
-// by a relay id that is never used twice, so the id is the fencing token: once
-// another relay has taken a lapsed lease over, nothing under the old id counts.
+// Leases gives shards to relays. A shard is owned by at most one relay. All
+// times are the database's. A relay id is never used twice, so the id is the
+// fencing token: once another relay has taken a lapsed lease over, no call
+// under the old id has an effect.
 type Leases interface {
 	// Join enters the relay unless enough others will still be running for
-	// JoinWindow; then it answers false and changes nothing. It is safe to call
-	// from many newcomers at once: they are admitted one after the other.
+	// JoinWindow; then it answers false and changes nothing. It may be called by
+	// many newcomers at once: the store admits them one after the other.
 	Join(ctx context.Context, j Join) (bool, error)
-	// Renew extends the lease by its TTL, stores the position, gives back
-	// r.Release, takes over what lapsed and takes free shards up to a fair
-	// share, all in one transaction. A lease that lapsed but that nobody took
-	// over is renewed. It returns ErrLeaseLost when somebody did.
+	// Renew extends the lease by its TTL, stores the position, frees the shards
+	// of r.GiveBack, takes over leases that lapsed and takes free shards up to a
+	// fair share, all in one transaction. A lease that lapsed and was not taken
+	// over is renewed. It returns ErrLeaseLost when the lease was taken over.
 	Renew(ctx context.Context, r Renewal) (Lease, error)
-	// Leave gives back every shard and ends the lease. Leaving twice, or after
-	// the lease was lost, is no error.
+	// Leave frees every shard and ends the lease. Leaving twice, or after the
+	// lease was lost, is no error.
 	Leave(ctx context.Context, relayID uuid.UUID, p Position) error
 }
 
 // Reader reads events. Every call is one round trip.
 type Reader interface {
-	// Fetch answers the reads of f in their order, each with a snapshot no
-	// older than the one before it.
+	// Fetch answers the reads of f, each with a snapshot no older than the one
+	// before it, in the order of the fields of Fetch.
 	Fetch(ctx context.Context, f Fetch) (Fetched, error)
-	// Backlog counts what waits behind the position, up to limit rows, so that
-	// its cost is bounded.
+	// Backlog counts the unsent events above the id low, up to limit rows, so
+	// that its cost is bounded.
 	Backlog(ctx context.Context, low int64, limit int) (Backlog, error)
 }
 
 // Settler records what became of events.
 type Settler interface {
-	// Settle marks accepted events as sent and moves dead ones to the dead
-	// letters, in one transaction, if relayID still holds its lease. It
-	// returns how many rows changed: fewer than it was given means that some
-	// were settled before or that the lease is lost (then none, and Fenced).
+	// Settle marks accepted events as sent and moves the others to the dead
+	// letters, in one transaction, if relayID still has its lease. It returns how
+	// many rows changed: fewer than s names means that some were settled before,
+	// or that the lease is lost (then none, and Settled.Fenced is set).
 	Settle(ctx context.Context, relayID uuid.UUID, s Settlement) (Settled, error)
 }
 
 // Join asks to enter a relay.
 type Join struct {
 	RelayID uuid.UUID
-	// Name says in status output who this is, such as the Lambda request id.
+	// Name is shown in status output, such as the Lambda request id.
 	Name string
 	// TTL is how long the lease lasts without a renewal.
 	TTL time.Duration
 	// RunFor is how long the relay means to run.
 	RunFor time.Duration
-	// JoinWindow: relays that will run for less than this do not count.
+	// JoinWindow is how long another relay must still mean to run to count as
+	// running.
 	JoinWindow time.Duration
 	// Relays is how many relays share the work.
 	Relays int
@@ -64,58 +66,70 @@ type Join struct {
 // Renewal asks to keep a lease.
 type Renewal struct {
 	RelayID uuid.UUID
-	TTL     time.Duration
-	Relays  int
-	// Release names shards that are drained: nothing of them is in flight or
-	// unsettled.
-	Release []int
-	// Leaving takes no more shards.
+	// TTL is how long the lease lasts from now on.
+	TTL time.Duration
+	// Relays is how many relays share the work.
+	Relays int
+	// GiveBack names shards that the relay stops owning: no event of them is in
+	// flight or unsettled. Example: 64 shards are owned and a second relay came,
+	// so 32 of them are given back.
+	GiveBack []int
+	// Leaving says that the relay takes no more shards.
 	Leaving bool
-	// Position is where another relay would have to resume any shard held.
+	// Position is where another relay would have to resume any shard owned.
 	Position Position
-	// Resumed are lanes that were released from their hold, as they were told,
-	// and whose first event is at or above Position.Low, so that their hold can
-	// be deleted. One that was released anew since then stays, and is told again.
-	Resumed []ReleasedLane
+	// Unblock names lanes of Lease.Released whose first event is at or above
+	// Position.Low, so that their rows in outbox.blocked can be deleted. A lane
+	// that was released anew since the answer that named it stays blocked, and
+	// the next answer names it again. Example: an answer named lane L as released
+	// at 12:00:01, the relay has found that L begins with event 70, and its
+	// position is 69; it now asks to unblock L as of 12:00:01.
+	Unblock []ReleasedLane
 }
 
-// Lease is what a relay holds after a renewal.
+// Lease is what a relay owns after a renewal.
 type Lease struct {
-	// Shards are all the shards held now.
+	// Shards are all the shards that the relay owns now.
 	Shards []ShardLease
-	// Target is the fair share: a relay that holds more drains and releases
-	// the difference. It is 0 for a relay that is to hand over everything
-	// because enough younger ones run.
+	// Target is the fair share: a relay that owns more drains and gives back the
+	// difference. It is 0 for a relay that is to hand over everything because
+	// enough younger ones run.
 	Target int
-	// Released are lanes whose hold an operator ended, and where to resume them.
-	// There may be more than one answer tells, but those of Renewal.Resumed whose
-	// hold could not be deleted are always among them.
+	// Released are blocked lanes of the shards owned that an operator has
+	// released, until Renewal.Unblock named them. An answer may name a part of
+	// them, but names all of Renewal.Unblock that could not be unblocked. Example:
+	// lane L is blocked by event 70 and an operator releases it; each answer from
+	// then on names L with FirstID 70.
 	Released []ReleasedLane
 	// Now is the database's clock.
 	Now time.Time
 }
 
-// ShardLease is one shard held, and where to resume it.
+// ShardLease is one shard owned, and where to resume it.
 type ShardLease struct {
 	Shard int
-	// Epoch grows by one with each new holder.
+	// Epoch grows by one with each new owner.
 	Epoch int64
-	// Resume is where the shard's last holder left it.
+	// Resume is the position of the shard's last owner.
 	Resume Position
 }
 
-// ReleasedLane is a lane taken off hold.
+// ReleasedLane is a blocked lane that an operator has released.
 type ReleasedLane struct {
-	Lane    outbox.Lane
-	Shard   int
+	Lane  outbox.Lane
+	Shard int
+	// FirstID is the row id of the dead letter that blocked the lane, or that of
+	// an event of the lane put back below it.
 	FirstID int64
-	// ReleasedAt tells one release from the next: events may have been put back
-	// in front of the lane with each.
+	// ReleasedAt tells one release from the next: with each, events may have been
+	// put back in front of the lane.
 	ReleasedAt time.Time
 }
 
 // Position says where reading resumes: every row with an id up to Low is
-// settled, held or dead, but for those in Gaps, which were not visible yet.
+// settled or of a blocked lane, but for those in Gaps, which were not visible
+// yet. Example: 1 to 7 are sent, 5 was never seen, 8 is in flight; then Low is 7
+// and Gaps is {5, 5}.
 type Position struct {
 	Low  int64
 	Gaps []Range
@@ -126,128 +140,48 @@ type Range struct {
 	From, To int64
 }
 
-// Fetch is one round trip of reading.
-type Fetch struct {
-	// Scans read forward from a position.
-	Scans []Scan
-	// Backfills read again what was left in the table.
-	Backfills []Backfill
-	// Gaps are ranges of ids to look at again, for rows that committed late.
-	// They are read after everything else, so that what is found in them was
-	// visible at least as early as what the scans found.
-	Gaps []Range
-	// GapLimit is the most rows to read in the gaps, at least 1 where there are any.
-	GapLimit int
-	// Shards are the shards held: rows of other shards come without a Record.
-	Shards []int
-	// Writers asks for the transactions that could still fill a gap. They are
-	// read before the gaps.
-	Writers bool
-}
-
-// Scan reads all rows with After < id.
-type Scan struct {
-	After int64
-	// Shards overrides Fetch.Shards when not nil.
-	Shards []int
-	Limit  int
-}
-
-// Backfill reads the unsent rows of a lane, of a destination when the aggregate
-// is empty, or of all destinations when that is empty too, with From <= id.
-type Backfill struct {
-	Lane outbox.Lane
-	From int64
-	// Held has it see rows on hold as well.
-	Held bool
-	// Limit is the most records to return, Examine the most unsent rows to look
-	// at on the way: what is looked for may be thinly spread over a backlog.
-	Limit, Examine int
-	// Before, unless it is 0, ends the reading below that id, whatever is there:
-	// Next is then never 0. Such a backfill is of all lanes and sees none on hold.
-	// It bounds what Examine does not, the remains of rows that were sent, which
-	// stay for as long as a transaction holds back vacuum.
-	Before int64
-}
-
-// Backfilled answers a Backfill.
-type Backfilled struct {
-	Records []outbox.Record
-	// Next is where to go on, 0 when there is nothing more.
-	Next int64
-}
-
-// Fetched answers a Fetch, index by index. All of it is the relay's, which may
-// change it.
-type Fetched struct {
-	Scans     [][]Row
-	Backfills []Backfilled
-	// Gaps are the unsent rows found in the gaps, in order of id. Seen are the
-	// ids of all rows found in them, of whatever shard and state. GapsThrough is
-	// not 0 when there were more than GapLimit: then it is the last id read.
-	Gaps []outbox.Record
-	Seen []int64
-	// Held are those of the unsent rows found in the gaps that are on hold, of
-	// the shards held. They are in Seen and not in Gaps.
-	Held        []HeldRow
-	GapsThrough int64
-	// Writers are the open transactions that have written to the outbox, or
-	// may be about to. Each keeps its name for as long as it is open.
-	Writers []string
-}
-
-// HeldRow is an unsent row that is on hold.
-type HeldRow struct {
-	ID    int64
-	Shard int
-	Lane  outbox.Lane
-}
-
-// Row is a row of a scan: its id, and the record when it is unsent, of a shard
-// asked for, and not on hold.
-type Row struct {
-	ID     int64
-	Record *outbox.Record
-}
-
 // Settlement is what became of some events.
 type Settlement struct {
-	Accepted []Accepted
-	Dead     []Dead
+	Accepted    []Accepted
+	DeadLetters []DeadLetter
 }
 
-// Accepted is an event that its destination has.
+// Accepted is an event that its destination accepted.
 type Accepted struct {
+	// ID is the event's row id, MessageID and SequenceNumber are the broker's.
 	ID             int64
 	MessageID      string
 	SequenceNumber string
 }
 
-// Dead is an event that cannot be published as it is.
-type Dead struct {
+// DeadLetter is an event that the relay gave up.
+type DeadLetter struct {
+	// ID is the event's row id.
 	ID int64
-	// Replays is that of the record. An event that was redriven since is not
-	// given up again: the settlement is an old one that arrived late.
-	Replays  int
+	// Replays is that of the record. A settlement that arrives after the event
+	// was redriven has the number from before, and does not bury it again.
+	Replays int
+	// Attempts is how often the event was sent and failed by itself.
 	Attempts int
-	// Code and Reason say why.
+	// Code is the broker's error code or a short word, Reason a text for people.
 	Code   string
 	Reason string
-	// Block puts the event's lane on hold.
+	// Block says that the event's lane becomes blocked.
 	Block bool
 }
 
 // Settled is the outcome of a settlement.
 type Settled struct {
-	Accepted int
-	Dead     int
-	// Fenced means that the lease was lost and nothing was written.
+	// Accepted and DeadLetters count the rows that changed.
+	Accepted    int
+	DeadLetters int
+	// Fenced says that the lease was lost and that no row was written.
 	Fenced bool
 }
 
-// Backlog is what waits.
+// Backlog is the unsent events above a position.
 type Backlog struct {
-	// Pending is the number of unsent events, at most the limit asked for.
+	// Pending is their number, at most the limit asked for.
 	Pending int
 	// Oldest is the age of the oldest of them.
 	Oldest time.Duration

@@ -1,13 +1,10 @@
 package relay
 
-import (
-	"log/slog"
-	"time"
-)
+import "time"
 
 const (
-	// sweepLimit bounds the records that one page of a sweep brings. Nearly all
-	// of them are known.
+	// sweepLimit bounds the records of one page of a sweep. Nearly all of them are
+	// buffered or deferred.
 	sweepLimit = 1_000
 	// sweepRange is the least range of ids that one page looks at. A page takes
 	// twice the range of the one before when that was quick, and half when it was
@@ -16,17 +13,20 @@ const (
 	sweepRange = 10_000
 	sweepQuick = 10 * time.Millisecond
 	sweepSlow  = 2 * sweepQuick
-	// sweepShare bounds the share of the time that sweeping may take: where
-	// vacuum is held back, a sweep walks the remains of every event sent since.
+	// sweepShare bounds the share of the time that sweeping may take, as one part
+	// in so many: where vacuum is held back, a sweep walks the remains of every
+	// event sent since.
 	sweepShare = 20
 )
 
-// sweep reads all unsent rows behind the position of reading, a page with a
-// fetch, again and again. It finds what gaps cannot: a row whose id was drawn
-// long before its transaction began, from a sequence that was given a cache, or
-// that somebody put back with the id it had.
+// sweep reads all unsent rows up to head, a page with a fetch, again and again.
+// It finds what gaps cannot: a row whose id was drawn long before its
+// transaction began, from a sequence that was given a cache, or a row that was
+// put back by hand with the id it had.
 type sweep struct {
+	// every is the least time between two passes, below 0 for none.
 	every time.Duration
+	// at is when the next pass is due, began when the one under way began.
 	at    time.Time
 	began time.Time
 	// from is where the pass under way goes on, 0 when there is none.
@@ -39,42 +39,30 @@ func newSweep(now time.Time, cfg Config) sweep {
 	return sweep{every: cfg.SweepEvery, at: now.Add(cfg.SweepEvery), span: sweepRange}
 }
 
-// planSweep adds the next page when one is due.
-func (l *loop) planSweep(f *plannedFetch, limit int, now time.Time) {
-	s := &l.reader.sweep
+// next returns the page to read now, nil when none is due.
+func (s *sweep) next(limit int, now time.Time) *Sweep {
 	if s.every < 0 || s.from == 0 && now.Before(s.at) {
-		return
+		return nil
 	}
-	if s.from == 0 {
-		s.from, s.began = 1, now
-	}
-	f.backfills = append(f.backfills, backfillOf{sweep: true})
-	f.Backfills = append(f.Backfills, Backfill{From: s.from, Before: s.from + s.span, Limit: min(limit, sweepLimit)})
+	from := max(s.from, 1)
+	return &Sweep{From: from, Before: from + s.span, Limit: min(limit, sweepLimit)}
 }
 
-// takeSweep admits what a page found and nobody knew of, and returns how many
-// that were. The page was asked for at the time began.
-func (l *loop) takeSweep(next int64, items []*item, began, now time.Time) int {
-	s := &l.reader.sweep
-	s.pace(now.Sub(began), l.reader.head)
-	if s.from = next; next > l.reader.head {
+// asked notes that the page was asked for at the time now.
+func (s *sweep) asked(page *Sweep, now time.Time) {
+	if s.from == 0 {
+		s.from, s.began = page.From, now
+	}
+}
+
+// swept takes in that a page took so long and that the next one is to begin at
+// next. The pass ends above head.
+func (s *sweep) swept(next, head int64, took time.Duration, now time.Time) {
+	s.pace(took, head)
+	if s.from = next; next > head {
 		s.from = 0
 		s.at = now.Add(max(s.every, sweepShare*now.Sub(s.began)))
 	}
-	found := 0
-	for _, it := range items {
-		if it.rec.ID > l.reader.head {
-			break // comes with the scan, in order
-		}
-		if l.admit(it, fromSweep); it.lane == nil {
-			continue
-		}
-		found++
-		l.log.Warn("found an unsent event behind the position: is the cache of outbox.events_id_seq above 1?",
-			slog.Int64("id", it.rec.ID), slog.String("event_id", it.rec.EventID.String()))
-	}
-	l.stats.now.Strays += int64(found)
-	return found
 }
 
 // pace sets the range of the next page by how long the last one took.

@@ -13,18 +13,18 @@ with fence as materialized (
       and e.sent_at is null
       and exists (select from fence)
     returning e.*
-), dead as (
+), buried as (
     select r.*, s.attempts, s.code, s.reason, s.block
     from removed r
     join unnest($2::bigint[], $5::integer[], $6::text[], $7::text[], $8::boolean[])
         as s (id, attempts, code, reason, block) on s.id = r.id
-), buried as (
+), letters as (
     insert into outbox.dead_letters as d (
         id, created_at, event_id, replays, replay_of, attempts, shard,
         aggregate_type, aggregate_id, event_type, destination, payload, headers, code, reason)
     select r.id, r.created_at, r.event_id, r.replays, r.replay_of, r.attempts, r.shard,
            r.aggregate_type, r.aggregate_id, r.event_type, r.destination, r.payload, r.headers, r.code, r.reason
-    from dead r
+    from buried r
     order by r.id
     on conflict (id) do update
     set dead_at = excluded.dead_at, replays = excluded.replays, attempts = excluded.attempts,
@@ -33,7 +33,7 @@ with fence as materialized (
     insert into outbox.blocked as b (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason)
     select distinct on (r.destination, r.aggregate_type, r.aggregate_id)
            r.id, r.event_id, r.shard, r.destination, r.aggregate_type, r.aggregate_id, r.reason
-    from dead r
+    from buried r
     where r.block
     order by r.destination, r.aggregate_type, r.aggregate_id, r.id
     on conflict (destination, aggregate_type, aggregate_id) do update
@@ -41,4 +41,4 @@ with fence as materialized (
         event_id = excluded.event_id, reason = excluded.reason,
         blocked_at = excluded.blocked_at, released_at = null
 )
-select (select count(*) from fence) = 0 as fenced, (select count(*) from dead) as buried
+select (select count(*) from fence) = 0 as fenced, (select count(*) from buried) as buried

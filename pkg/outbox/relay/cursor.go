@@ -1,0 +1,215 @@
+package relay
+
+import (
+	"math"
+	"slices"
+)
+
+// cursor is where reading stands: which rows were read, and where the ones are
+// that were not. It is the one owner of that knowledge. The loop reports to it
+// what a fetch brought and what was deferred, and asks it what to read next and
+// where another relay would have to resume.
+//
+// An unsent row of a shard that this relay reads is always in one of these
+// places: above head, in a gap, above a catch-up of its shard, deferred by its
+// lane or its destination, of an unknown destination, or buffered. Only the
+// last is not the cursor's: the window has the buffered events.
+type cursor struct {
+	// started is set when the first shard was gained, which gives head its value.
+	started bool
+	// head is the highest id read. Rows above it come with the next scan.
+	head int64
+	// gaps are the ids up to head that were not visible when head passed them.
+	gaps gaps
+	// catchUps read shards, gained while running, from where their last owners
+	// left them up to head.
+	catchUps []*catchUp
+	// destinations has what was deferred by each configured destination.
+	destinations map[string]*deferral
+	// unknown are the rows of destinations that are not configured. They are read
+	// again by a relay that has the destination.
+	unknown deferral
+	// lanes are those that deferred rows.
+	lanes map[*lane]struct{}
+	// pins has, by shard that drains, the position at which it began to. Late rows
+	// of such a shard are seen and passed over from then on, so that its gaps must
+	// not be taken from the cursor as it moves on.
+	pins  map[int]Position
+	sweep sweep
+}
+
+// catchUp is the reading of shards from after on, until it reaches the head.
+type catchUp struct {
+	after  int64
+	shards []int
+}
+
+func newCursor(s sweep) cursor {
+	return cursor{destinations: map[string]*deferral{}, lanes: map[*lane]struct{}{}, pins: map[int]Position{}, sweep: s}
+}
+
+// destination returns what the destination of the name deferred.
+func (c *cursor) destination(name string) *deferral {
+	d := c.destinations[name]
+	if d == nil {
+		d = &deferral{}
+		c.destinations[name] = d
+	}
+	return d
+}
+
+// gain takes in shards and where to resume them. The first ones set the head to
+// the lowest of their positions; later ones that resume below it get a catch-up.
+func (c *cursor) gain(shards []ShardLease) {
+	if !c.started {
+		c.started = true
+		c.head = shards[0].Resume.Low
+		for _, s := range shards {
+			c.head = min(c.head, s.Resume.Low)
+		}
+	}
+	handedOver := &discovery{}
+	for _, s := range shards {
+		for _, g := range s.Resume.Gaps {
+			// Ids above head come with the scan.
+			c.gaps.add(g.From, min(g.To, c.head), handedOver)
+		}
+		if s.Resume.Low >= c.head {
+			continue
+		}
+		same := slices.IndexFunc(c.catchUps, func(u *catchUp) bool { return u.after == s.Resume.Low })
+		if same < 0 {
+			c.catchUps = append(c.catchUps, &catchUp{after: s.Resume.Low, shards: []int{s.Shard}})
+			continue
+		}
+		c.catchUps[same].shards = append(c.catchUps[same].shards, s.Shard)
+	}
+}
+
+// pin keeps at as the position of a shard that drains, and ends its catch-up.
+func (c *cursor) pin(shard int, at Position) {
+	c.pins[shard] = at
+	for _, u := range c.catchUps {
+		u.shards = slices.DeleteFunc(u.shards, func(s int) bool { return s == shard })
+	}
+	c.catchUps = slices.DeleteFunc(c.catchUps, func(u *catchUp) bool { return len(u.shards) == 0 })
+}
+
+// unpin forgets a shard that was given back.
+func (c *cursor) unpin(shard int) { delete(c.pins, shard) }
+
+// scanned takes in the rows of the scan that goes on from the head: ids missing
+// between them are gaps, found in one reading, and the last is the new head.
+func (c *cursor) scanned(after int64, rows []Row, found *discovery) {
+	last := after
+	for i := range rows {
+		c.gaps.add(last+1, rows[i].ID-1, found)
+		last = rows[i].ID
+	}
+	c.head = max(c.head, last)
+}
+
+// caughtUp takes in the rows that a catch-up read above the id after, and
+// returns how many of them are up to head. The others come with the scan:
+// nothing may be read ahead of it. The catch-up ends at the head, or when there
+// are fewer rows than the limit. It brings nothing when its shards were given
+// back since it was planned.
+func (c *cursor) caughtUp(u *catchUp, after int64, rows []Row, limit int, found *discovery) int {
+	if !slices.Contains(c.catchUps, u) {
+		return 0
+	}
+	last, n := after, 0
+	for ; n < len(rows); n++ {
+		c.gaps.add(last+1, min(rows[n].ID-1, c.head), found)
+		if last = rows[n].ID; last > c.head {
+			break
+		}
+	}
+	if len(rows) < limit || last >= c.head {
+		c.gaps.add(last+1, c.head, found)
+		c.catchUps = slices.DeleteFunc(c.catchUps, func(x *catchUp) bool { return x == u })
+		return n
+	}
+	u.after = last
+	return n
+}
+
+// readTo returns the id up to which the shard was read.
+func (c *cursor) readTo(shard int) int64 {
+	id := c.head
+	for _, u := range c.catchUps {
+		if slices.Contains(u.shards, shard) {
+			id = min(id, u.after)
+		}
+	}
+	return id
+}
+
+// catchingUp says whether the row of the shard with the id comes with a catch-up.
+func (c *cursor) catchingUp(shard int, id int64) bool {
+	for _, u := range c.catchUps {
+		if id > u.after && slices.Contains(u.shards, shard) {
+			return true
+		}
+	}
+	return false
+}
+
+// rewind goes back to reading everything above id, in order: no read that goes
+// on from a higher id may overtake the rows in between.
+func (c *cursor) rewind(id int64) {
+	for _, u := range c.catchUps {
+		u.after = min(u.after, id)
+	}
+	for _, d := range c.destinations {
+		d.lower(id + 1)
+	}
+	for lane := range c.lanes {
+		lane.deferred.lower(id + 1)
+		lane.deferred.bound = min(lane.deferred.bound, id)
+	}
+	c.head = min(c.head, id)
+	c.gaps.cut(id)
+}
+
+// position is where another relay would have to resume, given the lowest id of
+// the buffered events, or noID without any.
+func (c *cursor) position(buffered int64) Position {
+	if !c.started {
+		return Position{}
+	}
+	low := min(buffered, c.head+1)
+	for lane := range c.lanes {
+		// While a lane is searched it is blocked in the table, and its next owner
+		// has it released and searches it again.
+		if lane.deferred.release != searching {
+			low = lane.deferred.lowest(low)
+		}
+	}
+	for _, d := range c.destinations {
+		low = d.lowest(low)
+	}
+	low = c.unknown.lowest(low) - 1
+	for _, u := range c.catchUps {
+		low = min(low, u.after)
+	}
+	for _, pinned := range c.pins {
+		low = min(low, pinned.Low)
+	}
+	open := c.gaps.upTo(low)
+	for _, pinned := range c.pins {
+		for _, g := range pinned.Gaps {
+			if g.From <= low {
+				open = append(open, Range{g.From, min(g.To, low)})
+			}
+		}
+	}
+	return Position{Low: low, Gaps: joined(open)}
+}
+
+// complete says whether everything up to head was read, but for what was
+// deferred: there are no gaps and no catch-ups.
+func (c *cursor) complete() bool { return len(c.gaps.list) == 0 && len(c.catchUps) == 0 }
+
+// noID is the lowest id of no events at all.
+const noID = math.MaxInt64

@@ -1,0 +1,142 @@
+package relay
+
+import "github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+
+// Fetch is one round trip of reading. The store reads in the order of the
+// fields. What a later read finds was visible at least as late as what the ones
+// before it found; the gaps come last, so that a row that commits while the
+// store reads is found in a gap if an earlier read passed over it.
+type Fetch struct {
+	// Shards are the shards to read. A scan gives rows of other shards without a
+	// Record, the other reads leave them out.
+	Shards []int
+	// Scans read forward from a position. The first goes on from the highest id
+	// that was read, the others read shards that were gained since.
+	Scans []Scan
+	// Destinations read rows that were deferred: left in the table for want of
+	// room at their destination.
+	Destinations []DestinationBackfill
+	// Searches look for the first event of blocked lanes that were released.
+	Searches []LaneSearch
+	// Lanes read rows that single lanes deferred.
+	Lanes []LaneBackfill
+	// Sweep, when not nil, reads all unsent rows of a range of ids.
+	Sweep *Sweep
+	// Writers asks for the transactions that could still fill a gap.
+	Writers bool
+	// Gaps are ranges of ids, sorted, to look at again for rows that committed
+	// after a higher id was read.
+	Gaps []Range
+	// GapLimit is the most rows to read in Gaps, at least 1 where there are any.
+	GapLimit int
+}
+
+// Scan reads rows with After < id. Example: {After: 100, Limit: 2} where the
+// table has 99, 101, 105 and 106 reads 101 and 105.
+type Scan struct {
+	After int64
+	// Shards overrides Fetch.Shards when not nil.
+	Shards []int
+	Limit  int
+}
+
+// Page is a part of the rows that a lane or a destination deferred.
+type Page struct {
+	// From is the lowest id to read.
+	From int64
+	// Limit is the most records to return, Examine the most unsent rows to look
+	// at on the way: those of one lane may be thinly spread over a backlog.
+	Limit, Examine int
+}
+
+// DestinationBackfill reads the unsent rows of a destination that are not of
+// blocked lanes.
+type DestinationBackfill struct {
+	Destination string
+	Page
+}
+
+// LaneBackfill reads the unsent rows of a lane, none while the lane is blocked.
+type LaneBackfill struct {
+	Lane outbox.Lane
+	Page
+}
+
+// LaneSearch looks for the lowest unsent row of a lane, blocked or not.
+type LaneSearch struct {
+	Lane outbox.Lane
+	// From is the lowest id to look at, Examine the most unsent rows to look at.
+	From    int64
+	Examine int
+}
+
+// Sweep reads the unsent rows of all lanes that are not blocked, with
+// From <= id < Before. Examine would not bound it: the remains of rows that were
+// sent stay in the index for as long as a transaction holds back vacuum, and are
+// not counted. A range of ids bounds them too.
+type Sweep struct {
+	From, Before int64
+	// Limit is the most records to return.
+	Limit int
+}
+
+// Fetched answers a Fetch, index by index. The caller owns all of it.
+type Fetched struct {
+	Scans        [][]Row
+	Destinations []Backfilled
+	Searches     []LaneStart
+	Lanes        []Backfilled
+	// Sweep has a Next above 0 whenever Fetch.Sweep was set: the page ends at
+	// Before, if not earlier.
+	Sweep Backfilled
+	// Writers are the open transactions that have written to the outbox, or may
+	// be about to. A transaction has the same name in every answer while it is
+	// open, and no other transaction has that name.
+	Writers []string
+	Gaps    GapRows
+}
+
+// Row is a row of a scan: its id, and the record when it is unsent, of a shard
+// asked for, and not of a blocked lane.
+type Row struct {
+	ID     int64
+	Record *outbox.Record
+}
+
+// Backfilled is a page of unsent rows, in order of id.
+type Backfilled struct {
+	Records []outbox.Record
+	// Next is the From of the next page, 0 when there is no more.
+	Next int64
+}
+
+// LaneStart answers a LaneSearch.
+type LaneStart struct {
+	// First is the id of the lane's lowest unsent row, 0 when none was found.
+	First int64
+	// Next is the From to search on with, 0 when First was found or there is none.
+	Next int64
+}
+
+// GapRows are the rows found in the gaps of a fetch. Example: the gaps are 5 to
+// 6 and 9. Row 5 is unsent, row 6 was sent, row 9 is unsent and its lane is
+// blocked. Then IDs is 5, 6, 9, Records has 5, and Blocked has 9.
+type GapRows struct {
+	// IDs are the ids of all rows found, of whatever shard and state, in order.
+	IDs []int64
+	// Records are the unsent rows of the shards asked for whose lane is not
+	// blocked, in order of id.
+	Records []outbox.Record
+	// Blocked are the unsent rows of the shards asked for whose lane is blocked.
+	Blocked []BlockedRow
+	// Through is not 0 when there are more rows than GapLimit: it is the last id
+	// read then.
+	Through int64
+}
+
+// BlockedRow is an unsent row of a blocked lane.
+type BlockedRow struct {
+	ID    int64
+	Shard int
+	Lane  outbox.Lane
+}

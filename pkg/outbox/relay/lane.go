@@ -1,0 +1,128 @@
+package relay
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
+
+// item is a buffered event, from its reading until its settlement is known.
+type item struct {
+	rec *outbox.Record
+	msg outbox.Message
+	// fault is why the event can never be sent, found before sending.
+	fault error
+	lane  *lane
+	state itemState
+	// tried is set once the event was sent: it stays the first of its lane from
+	// then on.
+	tried bool
+	// attempts counts the transient failures of this event alone.
+	attempts int
+	// blocks says that the event became a dead letter that blocks its lane.
+	blocks bool
+	// answer is what is to be written about the event: that it was accepted, or
+	// else why it was given up. It is set when the event is unsettled.
+	answer outbox.Result
+}
+
+// itemState is what happens to a buffered event. The window changes it.
+type itemState int
+
+const (
+	// queued: it waits in its lane's queue.
+	queued itemState = iota
+	// inFlight: it is the first of its lane's queue, and in a call to a sink.
+	inFlight
+	// unsettled: it was accepted or given up, has left the queue, and is not known
+	// to be written yet.
+	unsettled
+)
+
+// lane is the queue of one aggregate at one destination. At most its first item
+// is in flight.
+type lane struct {
+	key   outbox.Lane
+	shard int
+	dest  *destination
+	state laneState
+	// queue has the items not yet accepted or given up, in order of id.
+	queue []*item
+	// deferred is what the lane left in the table. The cursor changes it.
+	deferred laneDeferral
+	// failures counts failed sends in a row, of whatever cause.
+	failures int
+	// retryAt is when a lane that is backing off is due, heapIndex its place in
+	// the heap of those, -1 outside it.
+	retryAt   time.Time
+	heapIndex int
+	// watch, for tests, is called with each change of state.
+	watch func(from, to laneState)
+}
+
+// laneState is what a lane does now. doc.go has the diagram.
+type laneState int
+
+const (
+	// resting: nothing to send, or the shard is being given back.
+	resting laneState = iota
+	// ready: in the destination's queue of ready lanes.
+	ready
+	// sending: the first item is in flight.
+	sending
+	// backingOff: the first item failed and is sent again at retryAt.
+	backingOff
+	// burying: an event was given up, and its settlement is not known to be
+	// written. Were the next one sent, and this relay lost, another relay would
+	// send the given up one after it.
+	burying
+	// blocked: an event was given up, the policy is Block, and its settlement is
+	// not known to be written. After that the table says that the lane is blocked.
+	blocked
+)
+
+// become changes the state. Every change goes through here.
+func (l *lane) become(s laneState) {
+	if l.watch != nil {
+		l.watch(l.state, s)
+	}
+	l.state = s
+}
+
+// insert puts the item into the queue by its id.
+func (l *lane) insert(it *item) {
+	n := len(l.queue)
+	if n == 0 || l.queue[n-1].rec.ID < it.rec.ID {
+		l.queue = append(l.queue, it)
+		return
+	}
+	// Rows that became visible after the first item was sent stand behind it, in
+	// order among themselves.
+	first := 0
+	if l.queue[0].tried {
+		first = 1
+	}
+	at, _ := slices.BinarySearchFunc(l.queue[first:], it.rec.ID, func(q *item, id int64) int { return cmp.Compare(q.rec.ID, id) })
+	at += first
+	l.queue = slices.Insert(l.queue, at, it)
+}
+
+// first returns the lowest id of the lane that is queued or deferred, 0 when
+// there is none.
+func (l *lane) first() int64 {
+	first := l.deferred.from
+	for _, it := range l.queue {
+		if first == 0 || it.rec.ID < first {
+			first = it.rec.ID
+		}
+	}
+	return first
+}
+
+// pop removes the first item.
+func (l *lane) pop() {
+	l.queue[0] = nil
+	l.queue = l.queue[1:]
+}

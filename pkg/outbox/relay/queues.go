@@ -1,0 +1,99 @@
+package relay
+
+import (
+	"container/heap"
+	"time"
+)
+
+// readyQueue is a queue of lanes, first in first out. A lane that is in it and no
+// longer ready, because its shard drains, is passed over at the front.
+type readyQueue struct {
+	lanes []*lane
+	head  int
+}
+
+// push makes a lane ready.
+func (q *readyQueue) push(l *lane) {
+	l.become(ready)
+	q.lanes = append(q.lanes, l)
+}
+
+// peek returns the first lane, nil when there is none.
+func (q *readyQueue) peek() *lane {
+	for q.head < len(q.lanes) {
+		if l := q.lanes[q.head]; l.state == ready {
+			return l
+		}
+		q.skip()
+	}
+	q.lanes, q.head = q.lanes[:0], 0
+	return nil
+}
+
+// pop removes the lane that peek returned, which is sending from then on.
+func (q *readyQueue) pop() {
+	q.lanes[q.head].become(sending)
+	q.skip()
+}
+
+// skip removes the first lane. It reclaims the front of the slice when that is
+// long and most of it.
+func (q *readyQueue) skip() {
+	q.lanes[q.head] = nil
+	q.head++
+	if q.head > 1024 && q.head*2 > len(q.lanes) {
+		n := copy(q.lanes, q.lanes[q.head:])
+		clear(q.lanes[n:])
+		q.lanes, q.head = q.lanes[:n], 0
+	}
+}
+
+// backingOffLanes is a heap of the lanes that back off, by retryAt.
+type backingOffLanes []*lane
+
+func (w backingOffLanes) Len() int           { return len(w) }
+func (w backingOffLanes) Less(i, j int) bool { return w[i].retryAt.Before(w[j].retryAt) }
+func (w backingOffLanes) Swap(i, j int) {
+	w[i], w[j] = w[j], w[i]
+	w[i].heapIndex, w[j].heapIndex = i, j
+}
+
+// Push implements heap.Interface.
+func (w *backingOffLanes) Push(x any) {
+	l, _ := x.(*lane)
+	l.heapIndex = len(*w)
+	*w = append(*w, l)
+}
+
+// Pop implements heap.Interface.
+func (w *backingOffLanes) Pop() any {
+	old := *w
+	l := old[len(old)-1]
+	old[len(old)-1] = nil
+	*w = old[:len(old)-1]
+	l.heapIndex = -1
+	return l
+}
+
+// add has the lane back off until t.
+func (w *backingOffLanes) add(l *lane, t time.Time) {
+	l.retryAt = t
+	l.become(backingOff)
+	heap.Push(w, l)
+}
+
+// remove takes a lane out, if it is in.
+func (w *backingOffLanes) remove(l *lane) {
+	if l.heapIndex >= 0 {
+		heap.Remove(w, l.heapIndex)
+	}
+}
+
+// due returns the next lane whose time has come, taken out, or nil.
+func (w *backingOffLanes) due(now time.Time) *lane {
+	if len(*w) == 0 || now.Before((*w)[0].retryAt) {
+		return nil
+	}
+	l, _ := heap.Pop(w).(*lane)
+	return l
+}
