@@ -153,7 +153,7 @@ func reading() []mutant {
 	return []mutant{
 		{
 			"cursor without gaps", "ids that were not visible are not looked at again",
-			[]edit{{engine, "gaps.add", "from > to", replace, "from > 0"}},
+			[]edit{{engine, "gaps.add", "first > last", replace, "first > 0"}},
 			[]string{"lost", "stuck"},
 			0,
 		},

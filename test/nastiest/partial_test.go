@@ -63,8 +63,8 @@ func TestPartialFailuresAndLostAnswers(t *testing.T) {
 			}
 			sum := r.stop()
 			v := w.judge(w.pool)
-			if v.Dead != 0 || v.Accepted != v.Committed || v.DuplicatesWithCause == 0 {
-				t.Errorf("dead = %d, accepted = %d of %d, duplicates = %d", v.Dead, v.Accepted, v.Committed, v.DuplicatesWithCause)
+			if v.DeadLetters != 0 || v.Accepted != v.Committed || v.DuplicatesWithCause == 0 {
+				t.Errorf("dead = %d, accepted = %d of %d, duplicates = %d", v.DeadLetters, v.Accepted, v.Committed, v.DuplicatesWithCause)
 			}
 			// An event is sent again only after an outcome that the relay counted.
 			if int64(v.DuplicatesWithCause) > sum.Unknown {

@@ -55,8 +55,8 @@ func TestPoisonAtEachPlaceHurtsNobodyElse(t *testing.T) {
 			}
 			r.stop()
 			v := w.judge(w.pool)
-			if v.Dead != 10 || v.Accepted != 190 || v.Sends != 190 {
-				t.Errorf("dead = %d, accepted = %d, sends = %d, want 10, 190 and 190", v.Dead, v.Accepted, v.Sends)
+			if v.DeadLetters != 10 || v.Accepted != 190 || v.Sends != 190 {
+				t.Errorf("dead = %d, accepted = %d, sends = %d, want 10, 190 and 190", v.DeadLetters, v.Accepted, v.Sends)
 			}
 			if n := number(t, w.pool, "select count(distinct aggregate_id) from outbox.dead_letters where code <> '' and reason <> '' and attempts >= 1"); n != 10 {
 				t.Errorf("%d aggregates have a dead letter with its reason, want 10", n)
@@ -108,8 +108,8 @@ func TestDeadDestinationBurnsNoAttemptsAndHurtsNobody(t *testing.T) {
 			w.rest()
 			sum := r.stop()
 			v := w.judge(w.pool)
-			if v.Dead != 0 || v.Accepted != 600 || sum.DeadLetters != 0 {
-				t.Errorf("dead = %d, accepted = %d, want 0 and 600", v.Dead, v.Accepted)
+			if v.DeadLetters != 0 || v.Accepted != 600 || sum.DeadLetters != 0 {
+				t.Errorf("dead = %d, accepted = %d, want 0 and 600", v.DeadLetters, v.Accepted)
 			}
 		})
 	}
@@ -143,8 +143,8 @@ func TestManyRelaysOnOnePoison(t *testing.T) {
 	if n := number(t, w.pool, "select attempts from outbox.dead_letters where aggregate_id = 'a0'"); n != attempts {
 		t.Errorf("the dead letter has %d attempts, want %d", n, attempts)
 	}
-	if v := w.judge(w.pool); v.Dead != 1 || v.Accepted != 99 {
-		t.Errorf("dead = %d, accepted = %d, want 1 and 99", v.Dead, v.Accepted)
+	if v := w.judge(w.pool); v.DeadLetters != 1 || v.Accepted != 99 {
+		t.Errorf("dead = %d, accepted = %d, want 1 and 99", v.DeadLetters, v.Accepted)
 	}
 }
 
@@ -224,7 +224,7 @@ func releaseBacklog(t *testing.T, count int) {
 	w.until("the hold is gone", func() bool { return number(t, w.pool, "select count(*) from outbox.blocked") == 0 })
 	w.rest()
 	r.stop()
-	if v := w.judge(w.pool); v.Dead != 1 || v.Accepted != count+2 || w.applied(id) != 1 {
-		t.Errorf("dead = %d, accepted = %d, want 1 and %d", v.Dead, v.Accepted, count+2)
+	if v := w.judge(w.pool); v.DeadLetters != 1 || v.Accepted != count+2 || w.applied(id) != 1 {
+		t.Errorf("dead = %d, accepted = %d, want 1 and %d", v.DeadLetters, v.Accepted, count+2)
 	}
 }
