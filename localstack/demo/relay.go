@@ -62,7 +62,7 @@ func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, lo
 	}
 	maps.Copy(env, recording)
 	settings, err := tuning.Tuning{
-		LeaseTTL: 4 * time.Second, ShutdownGrace: 2 * time.Second,
+		Margin: relayMargin, LeaseTTL: 4 * time.Second, ShutdownGrace: 2 * time.Second,
 		// When the next tick starts a relay, less than this is left to the old one.
 		JoinWindow: relayTimeout - relayMargin - tick/2,
 	}.MarshalText()
@@ -72,7 +72,6 @@ func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, lo
 	maps.Copy(env, map[string]string{
 		"AWS_ACCESS_KEY_ID":     "test",
 		"AWS_SECRET_ACCESS_KEY": "test",
-		"OUTBOX_MARGIN":         relayMargin.String(),
 		"OUTBOX_IDLE_EXIT":      "3s",
 		tuning.Variable:         string(settings),
 	})
