@@ -111,8 +111,11 @@ func TestKilledAtEveryStatement(t *testing.T) {
 		}
 		t.Logf("%d statements: %+v", count.n.Load(), report.Counts)
 	}
+	// A run asks again for a lock that is taken, so runs of a busy machine may have some
+	// statements more than others. Each has at least these.
+	const least = 30
 	statements := count.n.Load()
-	if statements < 30 {
+	if statements < least {
 		t.Fatalf("a run has %d statements", statements)
 	}
 	for at := int64(1); at <= statements; at++ {
@@ -130,7 +133,7 @@ func TestKilledAtEveryStatement(t *testing.T) {
 			target := newMemoryTarget()
 			cfg := cfg
 			cfg.Target = target
-			if _, err := w.janitor(store, cfg).Run(t.Context(), time.Now().Add(time.Minute)); err == nil {
+			if _, err := w.janitor(store, cfg).Run(t.Context(), time.Now().Add(time.Minute)); err == nil && (at <= least || k.n.Load() >= at) {
 				t.Error("it was not killed")
 			}
 			dropped := query[int](t, w.pool, "select coalesce(sum(rows), 0) from outbox.exports where removed_at is not null")

@@ -109,7 +109,7 @@ func TestStatementsOfTheLifecycleShowTheirStates(t *testing.T) {
 	if got := query[int](t, pool, "select left_to_copy + found * 10 + copied * 100 from ("+strings.TrimSuffix(strings.TrimSpace(pages["replayed"][1]), ";")+") as r"); got != 110 {
 		t.Errorf("the replay is at %d", got)
 	}
-	exec(t, pool, strings.ReplaceAll(pages["Mending a dead event"][0], "0197a3b0-5c1e-7c4a-9f0e-3d2b1a000001", ids[dead].String()))
+	exec(t, pool, strings.ReplaceAll(pages["Correcting a dead letter"][0], "0197a3b0-5c1e-7c4a-9f0e-3d2b1a000001", ids[dead].String()))
 	redriveDead(t, store, redrive.Request{EventIDs: []uuid.UUID{ids[dead]}, Confirm: true})
 	if got := query[string](t, pool, "select payload::text from outbox.events where id = $1::bigint", dead); got != `{"total": 12}` {
 		t.Errorf("the mended event has the payload %s", got)

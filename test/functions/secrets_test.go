@@ -248,14 +248,14 @@ func relays() map[string]scenario {
 			func(t *testing.T, w *world, _ map[string]string) {
 				t.Helper()
 				w.enqueue(t, `{"card":"`+strings.Repeat(payload, 200)+`"}`)
-			}, "event is dead",
+			}, "event is a dead letter",
 		},
 		"the queue refuses an entry": {
 			func(t *testing.T, w *world, _ map[string]string) {
 				t.Helper()
 				w.fail(t, awsfake.Fault{Kind: awsfake.FailEntry, Operation: "SendMessageBatch", SenderFault: true, Code: "InvalidMessageContents", Message: "refused", Count: 1})
 				w.enqueue(t, `{"card":"`+payload+`"}`)
-			}, "event is dead",
+			}, "event is a dead letter",
 		},
 		"the queue denies access": {
 			func(t *testing.T, w *world, _ map[string]string) {

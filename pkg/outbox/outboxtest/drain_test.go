@@ -110,7 +110,7 @@ func TestDrainSaysWhatToDo(t *testing.T) {
 	}{
 		"no pool":                     {nil, one, []string{"pool is nil: make it with outboxtest.DB"}},
 		"no sinks":                    {pool, nil, []string{"sinks", "name at least one"}},
-		"a nil sink":                  {pool, map[string]outbox.Sink{"audit": nil}, []string{"audit", "nil"}},
+		"a nil sink":                  {pool, map[string]outbox.Sink{"audit": nil}, []string{"audit", "no Sink"}},
 		"no sink for the destination": {pool, one, []string{"1 for audit", `sinks has no "audit": add a sink of that name`}},
 		"no outbox":                   {outboxtest.DB(t, outboxtest.Unmigrated()), one, []string{"no outbox", "outboxtest.DB"}},
 	} {

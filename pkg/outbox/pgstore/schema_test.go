@@ -364,3 +364,31 @@ func TestTheArchiveRefusesWhatWasNotSent(t *testing.T) {
 		t.Errorf("%d rows in the archive, want 1", n)
 	}
 }
+
+// A partition that is made while ids of its range are drawn already fails no writer:
+// without a lock on the parent, an insert that was routed to outbox.events_default
+// would be refused there (23514) once the partition is attached.
+func TestMakingThePartitionInUseFailsNoWriter(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	exec(t, pool, "select setval('outbox.events_id_seq', 100 * outbox.partition_size())")
+	making := begin(t, pool)
+	if !query[bool](t, making, "select outbox.make_partition(100)") {
+		t.Fatal("the partition was not made")
+	}
+	written := make(chan error, 1)
+	go func() {
+		_, err := pool.Exec(t.Context(), "select outbox.enqueue('order', '1', 'placed', '{}')")
+		written <- err
+	}()
+	waitBlocked(t, pool)
+	if err := making.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-written; err != nil {
+		t.Errorf("the writer failed: %v", err)
+	}
+	if n := query[int](t, pool, "select count(*) from outbox.events_p000100"); n != 1 {
+		t.Errorf("%d rows are in the partition, want 1", n)
+	}
+}

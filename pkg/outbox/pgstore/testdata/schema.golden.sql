@@ -1348,6 +1348,11 @@ begin
     if to_regclass(format('outbox.%I', child)) is not null then
         return false;
     end if;
+    -- An insert that was on its way to outbox.events_default would fail when a
+    -- partition for its id is attached. So it ends first, and later ones wait.
+    if number <= newest + 1 then
+        lock table outbox.events in share row exclusive mode;
+    end if;
     select exists (
         select from outbox.events_default d
         where d.id >= number * size and d.id < (number + 1) * size) into strays;

@@ -1,6 +1,7 @@
 -- Makes a partition of outbox.events and answers true, or false when the partition
 -- is there or when outbox.events_default has rows of its range: those stay there.
--- number is at least that of the partition in use.
+-- number is at least that of the partition in use. A partition that writers may need
+-- by now waits, up to the lock timeout, for the transactions that write.
 create or replace function outbox.make_partition(number bigint) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -18,6 +19,11 @@ begin
     end if;
     if to_regclass(format('outbox.%I', child)) is not null then
         return false;
+    end if;
+    -- An insert that was on its way to outbox.events_default would fail when a
+    -- partition for its id is attached. So it ends first, and later ones wait.
+    if number <= newest + 1 then
+        lock table outbox.events in share row exclusive mode;
     end if;
     select exists (
         select from outbox.events_default d
