@@ -7,10 +7,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// prepared is what a fetch found, made ready to send beside the loop, read by
-// read as in Fetched.
+// prepared is the rows of a Fetched as items, field by field and index by index, with their messages made. It
+// is made beside the loop.
 type prepared struct {
-	scans        [][]*item // nil where a row has no record for us
+	scans        [][]*item // nil where the Row has no Record
 	destinations [][]*item
 	lanes        [][]*item
 	sweep        []*item
@@ -73,9 +73,8 @@ const (
 	fromSweep
 )
 
-// admit buffers an event, unless it is buffered already, is not of a shard to
-// read, comes with another read, or has to be deferred. It sets it.lane if it
-// does.
+// admit buffers the event of an item and sets it.lane. It leaves it.lane nil, and buffers nothing, when the
+// event is buffered already, is not of a shard to read, is to come with another read, or has to be deferred.
 func (l *loop) admit(it *item, src source) {
 	rec := it.rec
 	if !l.lease.works(rec.Shard) {
@@ -128,21 +127,21 @@ func (l *loop) admit(it *item, src source) {
 	}
 }
 
-// overfull says that a whole fetch more than Config.Window is buffered. What a
-// fetch may bring is bounded by the room there is, but each of its reads by
-// itself, and late rows may have taken a destination's share and more.
+// overfull says whether Config.FetchLimit more events than Config.Window are buffered. That can be: each read
+// of a fetch is bounded by the room there is, but not all of them together, and late rows are buffered without
+// room.
 func (l *loop) overfull() bool { return len(l.window.items) >= l.cfg.Window+l.cfg.FetchLimit }
 
-// redriven says whether an event was put back while it is still buffered as
-// given up, since the answer to its settlement is not known. It has to be read
-// again when that is.
+// redriven says whether the row of a buffered event was read again with another number of replays. Then the
+// buffered event was given up, buried and put back by a redrive, while the answer to its settlement is still
+// awaited. The row is to be read again after that answer.
 func (l *loop) redriven(it *item) bool {
 	old := l.window.items[it.rec.ID]
 	return old != nil && old.rec.Replays != it.rec.Replays
 }
 
-// unknownDestination counts an event of a destination that is not configured.
-// It waits in the table, below the position's end.
+// unknownDestination counts an event of a destination that is not configured, and logs it if it is the first of
+// that destination. The event stays in the table, and the position stays below it.
 func (l *loop) unknownDestination(rec *outbox.Record) {
 	l.stats.now.NoDestination++
 	l.cursor.unknown.add(rec.ID)
@@ -153,16 +152,16 @@ func (l *loop) unknownDestination(rec *outbox.Record) {
 	}
 }
 
-// maxWarned bounds the unknown destinations that are logged, once each: their
-// names come from the writers.
+// maxWarned is the most unknown destinations that are logged, once each. They have to be bounded: their names
+// come from the writers.
 const maxWarned = 100
 
-// tooLargeError is why an event can never be sent to its destination.
+// tooLargeError is the fault of an event whose message is larger than its destination takes, both in bytes.
 type tooLargeError struct{ size, limit int }
 
 func (e tooLargeError) Error() string {
 	return fmt.Sprintf("message of %d bytes is above the destination's limit of %d", e.size, e.limit)
 }
 
-// Code returns the word for the dead letter.
+// Code returns the code that the dead letter gets.
 func (e tooLargeError) Code() string { return "MessageTooLong" }

@@ -14,8 +14,8 @@ const (
 // while calls succeed and more lanes are ready, shrinks while batches are less
 // than half full and no lane is, and halves when the destination throttles.
 type concurrency struct {
-	// limit is that number now, from 1 to max. It has fractions because it shrinks
-	// by quarters.
+	// limit is how many calls may be in flight now, from 1 to max. It has fractions because it shrinks by
+	// quarters.
 	limit float64
 	max   float64
 	// halved is when the limit was last halved.
@@ -29,8 +29,8 @@ func newConcurrency(most int) concurrency {
 // allowed returns the number of calls allowed now, at least 1.
 func (c *concurrency) allowed() int { return max(1, int(c.limit)) }
 
-// done takes in a call that succeeded: its fill as a share of a full batch, and
-// whether more calls would be in flight if more were allowed.
+// done adapts the limit to a call that succeeded. fill is the number of its messages as a share of a full
+// batch, wants says whether more calls would start if more were allowed.
 func (c *concurrency) done(fill float64, wants bool) {
 	switch {
 	case wants:
@@ -40,7 +40,8 @@ func (c *concurrency) done(fill float64, wants bool) {
 	}
 }
 
-// throttled takes in a call that was throttled, or had unknown outcomes.
+// throttled halves the limit after a call with throttled messages or unknown outcomes, at most once in
+// throttleEvery.
 func (c *concurrency) throttled(now time.Time) {
 	if now.Sub(c.halved) >= throttleEvery {
 		c.halved = now

@@ -50,7 +50,7 @@ const (
 	Block
 )
 
-// Destination is where events of one name go.
+// Destination is the sink for the events of one destination, and what to do with those that it rejects.
 type Destination struct {
 	Sink     outbox.Sink
 	OnReject OnReject
@@ -65,7 +65,7 @@ type Config struct {
 	// Name is the name of the run in status output, such as a Lambda request id. Defaults
 	// to the relay id.
 	Name string
-	// Destinations by name. Events for any other destination stay in the table and are
+	// Destinations are the configured destinations by name. Events for any other stay in the table and are
 	// counted. Required.
 	Destinations map[string]Destination
 
@@ -77,9 +77,9 @@ type Config struct {
 	LeaseTTL time.Duration
 	// RenewEvery is the time between renewals of the lease. Defaults to [DefaultRenewEvery].
 	RenewEvery time.Duration
-	// JoinWindow is how long other relays must have left to run for a new one to end at once, when they
-	// are as many as Relays says. It should exceed two periods of the schedule, whose
-	// precision is a minute. Defaults to [DefaultJoinWindow].
+	// JoinWindow is how long another relay must still mean to run to be counted by a new one. A new relay that
+	// counts as many as Relays says ends at once. It should exceed two periods of the schedule that starts
+	// relays, whose precision is a minute. Defaults to [DefaultJoinWindow].
 	JoinWindow time.Duration
 
 	// SendTimeout bounds one call to a sink. A call starts only while the lease
@@ -101,26 +101,26 @@ type Config struct {
 	// LaneWindow is the most buffered events of one lane, so that a hot aggregate cannot fill the
 	// window. Defaults to [DefaultLaneWindow].
 	LaneWindow int
-	// FetchLimit is the most rows of one fetch. Defaults to [DefaultFetchLimit].
+	// FetchLimit is the most rows that each read of a fetch brings. Defaults to [DefaultFetchLimit].
 	FetchLimit int
 	// PollBusy is the pause between fetches while events come. Defaults to
 	// [DefaultPollBusy].
 	PollBusy time.Duration
-	// PollIdle is the pause between fetches while no events come. Defaults to
-	// [DefaultPollIdle].
+	// PollIdle is the longest pause between fetches while no events come: the pause grows to it from PollBusy.
+	// Defaults to [DefaultPollIdle].
 	PollIdle time.Duration
 
-	// SettleEvery is how long accepted events wait to be marked together. Defaults to
+	// SettleEvery is how long accepted events wait to be marked as sent together. Defaults to
 	// [DefaultSettleEvery].
 	SettleEvery time.Duration
-	// SettleLimit is the most events that are marked together. Defaults to
-	// [DefaultSettleLimit].
+	// SettleLimit is the number of accepted events at which they are marked as sent without waiting further.
+	// Defaults to [DefaultSettleLimit].
 	SettleLimit int
 
 	// RetryMin is the first back-off of a lane, and of a destination that is
 	// unavailable. Defaults to [DefaultRetryMin].
 	RetryMin time.Duration
-	// RetryMax is the longest back-off of them. Defaults to [DefaultRetryMax].
+	// RetryMax is the longest such back-off; each is twice the one before. Defaults to [DefaultRetryMax].
 	RetryMax time.Duration
 	// MaxAttempts is how many transient failures of its own an event may have
 	// before it counts as rejected. Throttles, unknown outcomes and failures of
@@ -136,7 +136,7 @@ type Config struct {
 	// IdleExit ends the run when no event came for this long and none is buffered. Zero
 	// is never.
 	IdleExit time.Duration
-	// ShutdownGrace bounds the settling and leaving after the end of the run.
+	// ShutdownGrace bounds the time for settling, and then that for giving the shards back, when the run ends.
 	// Defaults to [DefaultShutdownGrace].
 	ShutdownGrace time.Duration
 
@@ -145,15 +145,14 @@ type Config struct {
 	ReportEvery time.Duration
 	// Observer receives the reports. Defaults to none.
 	Observer Observer
-	// Logger receives what a person should know. Defaults to slog.Default().
+	// Logger receives what an operator should know. Defaults to slog.Default().
 	Logger *slog.Logger
 
 	// spread returns the random part of a back-off, from 0 to 1. Defaults to rand.Float64.
 	spread func() float64
-	// examine bounds the rows that one backfill looks at. Defaults to
-	// backfillExamine.
+	// examine is the most rows that one backfill or search looks at. Defaults to backfillExamine.
 	examine int
-	// watchLanes, for tests, is called with each change of a lane's state.
+	// watchLanes, when set by a test, is called with each change of a lane's state.
 	watchLanes func(was, is laneState)
 }
 

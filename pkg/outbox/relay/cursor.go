@@ -5,15 +5,13 @@ import (
 	"slices"
 )
 
-// cursor is where reading stands: which rows were read, and where the ones are
-// that were not. It is the one owner of that knowledge. The loop reports to it
-// what a fetch brought and what was deferred, and asks it what to read next and
-// where another relay would have to resume.
+// cursor knows how far reading has come: which rows were read, and where those are that were not. The loop
+// reports to it what a fetch brought and what was deferred, and asks it what to read next and where another
+// relay would have to resume.
 //
-// An unsent row of a shard that this relay reads is always in one of these
-// places: above head, in a gap, above a catch-up of its shard, deferred by its
-// lane or its destination, of an unknown destination, or buffered. Only the
-// last is not the cursor's: the window has the buffered events.
+// An unsent row of a shard that this relay reads is always in one of these places: above head, in a gap, above
+// a catch-up of its shard, deferred by its lane or its destination, of an unknown destination, or buffered. The
+// cursor knows all of them but the buffered events, which the window has.
 type cursor struct {
 	// started is set when the first shard was gained, which gives head its value.
 	started bool
@@ -21,24 +19,24 @@ type cursor struct {
 	head int64
 	// gaps are the ids up to head that were not visible when head passed them.
 	gaps gaps
-	// catchUps read shards, gained while running, from where their last owners
-	// left them up to head.
+	// catchUps read the shards that were gained while running, from where their last owners stopped up to head.
 	catchUps []*catchUp
 	// destinations has what was deferred by each configured destination.
 	destinations map[string]*deferral
-	// unknown are the rows of destinations that are not configured. They are read
-	// again by a relay that has the destination.
+	// unknown is the rows of destinations that are not configured. This relay does not read them again: they
+	// keep the position low, so that a relay that has the destination does.
 	unknown deferral
-	// lanes are those that deferred rows.
+	// lanes is the set of the lanes that deferred rows.
 	lanes map[*lane]struct{}
-	// pins has, by shard that drains, the position at which it began to. Late rows
-	// of such a shard are seen and passed over from then on, so that its gaps must
-	// not be taken from the cursor as it moves on.
+	// pins has, for each shard that drains, the position at which it began to drain. Rows of such a shard that
+	// are found in gaps later are not admitted, although their ids leave the gaps, so its next owner needs the
+	// gaps as they were.
 	pins  map[int]Position
 	sweep sweep
 }
 
-// catchUp is the reading of shards from after on, until it reaches the head.
+// catchUp reads the rows of some shards above the id after, which moves up with each page, until it reaches
+// head.
 type catchUp struct {
 	after  int64
 	shards []int
@@ -48,7 +46,7 @@ func newCursor(s sweep) cursor {
 	return cursor{destinations: map[string]*deferral{}, lanes: map[*lane]struct{}{}, pins: map[int]Position{}, sweep: s}
 }
 
-// destination returns what the destination of the name deferred.
+// destination returns the deferral of the destination with the name, made if need be.
 func (c *cursor) destination(name string) *deferral {
 	d := c.destinations[name]
 	if d == nil {
@@ -58,8 +56,8 @@ func (c *cursor) destination(name string) *deferral {
 	return d
 }
 
-// gain takes in shards and where to resume them. The first ones set the head to
-// the lowest of their positions; later ones that resume below it get a catch-up.
+// gain takes in shards that were gained, with the positions to resume them at. The first call sets head to the
+// lowest of these positions. In later calls, shards that resume below head get a catch-up.
 func (c *cursor) gain(shards []ShardLease) {
 	if !c.started {
 		c.started = true
@@ -86,7 +84,7 @@ func (c *cursor) gain(shards []ShardLease) {
 	}
 }
 
-// pin keeps at as the position of a shard that drains, and ends its catch-up.
+// pin records at as the position of a shard that begins to drain, and takes the shard out of its catch-up.
 func (c *cursor) pin(shard int, at Position) {
 	c.pins[shard] = at
 	for _, u := range c.catchUps {
@@ -95,11 +93,11 @@ func (c *cursor) pin(shard int, at Position) {
 	c.catchUps = slices.DeleteFunc(c.catchUps, func(u *catchUp) bool { return len(u.shards) == 0 })
 }
 
-// unpin forgets a shard that was given back.
+// unpin forgets the position of a shard that was given back.
 func (c *cursor) unpin(shard int) { delete(c.pins, shard) }
 
-// scanned takes in the rows of the scan that goes on from the head: ids missing
-// between them are gaps, found in one reading, and the last is the new head.
+// scanned takes in the rows that a scan read above the id after, which is head: ids that are missing between
+// them become gaps of the discovery found, and the last row becomes head.
 func (c *cursor) scanned(after int64, rows []Row, found *discovery) {
 	last := after
 	for i := range rows {
@@ -109,11 +107,10 @@ func (c *cursor) scanned(after int64, rows []Row, found *discovery) {
 	c.head = max(c.head, last)
 }
 
-// caughtUp takes in the rows that a catch-up read above the id after, and
-// returns how many of them are up to head. The others come with the scan:
-// nothing may be read ahead of it. The catch-up ends at the head, or when there
-// are fewer rows than the limit. It brings nothing when its shards were given
-// back since it was planned.
+// caughtUp takes in the rows that the catch-up u read above the id after, and returns how many of them, from
+// the first on, may be admitted: those up to head, as nothing may be read ahead of head. Missing ids become
+// gaps. The catch-up ends at head, or when there are fewer rows than the limit. It returns 0 when the catch-up
+// ended since it was planned, because its shards drain.
 func (c *cursor) caughtUp(u *catchUp, after int64, rows []Row, limit int, found *discovery) int {
 	if !slices.Contains(c.catchUps, u) {
 		return 0
@@ -134,7 +131,7 @@ func (c *cursor) caughtUp(u *catchUp, after int64, rows []Row, limit int, found 
 	return n
 }
 
-// readTo returns the id up to which the shard was read.
+// readTo returns the id up to which the rows of the shard were read: head, or where a catch-up of it stands.
 func (c *cursor) readTo(shard int) int64 {
 	id := c.head
 	for _, u := range c.catchUps {
@@ -145,7 +142,7 @@ func (c *cursor) readTo(shard int) int64 {
 	return id
 }
 
-// catchingUp says whether the row of the shard with the id comes with a catch-up.
+// catchingUp says whether a catch-up is still to bring the row of the shard with the id.
 func (c *cursor) catchingUp(shard int, id int64) bool {
 	for _, u := range c.catchUps {
 		if id > u.after && slices.Contains(u.shards, shard) {
@@ -155,8 +152,8 @@ func (c *cursor) catchingUp(shard int, id int64) bool {
 	return false
 }
 
-// rewind goes back to reading everything above id, in order: no read that goes
-// on from a higher id may overtake the rows in between.
+// rewind goes back to the id: everything above is read again, in order. Catch-ups, backfills and searches that
+// have come further go back as well, or they would bring rows ahead of lower ones.
 func (c *cursor) rewind(id int64) {
 	for _, u := range c.catchUps {
 		u.after = min(u.after, id)
@@ -172,8 +169,8 @@ func (c *cursor) rewind(id int64) {
 	c.gaps.cut(id)
 }
 
-// position is where another relay would have to resume, given the lowest id of
-// the buffered events, or noID without any.
+// position returns where another relay would have to resume. buffered is the lowest id of the buffered events,
+// noID when there are none.
 func (c *cursor) position(buffered int64) Position {
 	if !c.started {
 		return Position{}
@@ -207,9 +204,8 @@ func (c *cursor) position(buffered int64) Position {
 	return Position{Low: low, Gaps: joined(open)}
 }
 
-// complete says whether everything up to head was read, but for what was
-// deferred: there are no gaps and no catch-ups.
+// complete says whether every row up to head was read or deferred: no gap and no catch-up is left.
 func (c *cursor) complete() bool { return len(c.gaps.list) == 0 && len(c.catchUps) == 0 }
 
-// noID is the lowest id of no events at all.
+// noID is what takes the place of the lowest id when there are no events: it is above every id.
 const noID = math.MaxInt64

@@ -20,10 +20,10 @@ func (d *deferral) add(id int64) {
 	}
 }
 
-// lower has rows from id on deferred too, if there are deferred ones at all.
+// lower makes the rows from id on deferred as well. Where nothing is deferred it does nothing.
 func (d *deferral) lower(id int64) { d.first = min(d.first, id) }
 
-// lowest returns the lowest deferred id, or id if that is lower.
+// lowest returns the lower of id and the lowest deferred id, which is id when nothing is deferred.
 func (d *deferral) lowest(id int64) int64 {
 	if d.first == 0 {
 		return id
@@ -31,9 +31,9 @@ func (d *deferral) lowest(id int64) int64 {
 	return min(d.first, id)
 }
 
-// advance notes that a backfill that was asked for the rows from asked on has
-// brought those below next, all there are when next is 0. It says false, and
-// does nothing, when the deferral has changed since.
+// advance takes in a page of a backfill that asked for the rows from the id asked on: those from next on are
+// still deferred, none when next is 0. It returns false, and changes nothing, when the deferral has changed
+// since.
 func (d *deferral) advance(asked, next int64) bool {
 	if d.first != asked {
 		return false
@@ -48,8 +48,8 @@ func (c *cursor) deferLane(l *lane, id int64) {
 	c.lanes[l] = struct{}{}
 }
 
-// advanceLane takes in a page of a lane's backfill, as deferral.advance does. It
-// also says false for a page of a lane that has been released since.
+// advanceLane is deferral.advance for a page of a lane's backfill. It also returns false when the lane was
+// released since the page was asked for.
 func (c *cursor) advanceLane(l *lane, asked, next int64) bool {
 	if l.deferred.release == searching || !l.deferred.advance(asked, next) {
 		return false
@@ -66,16 +66,15 @@ func (c *cursor) completeLane(l *lane) {
 	delete(c.lanes, l)
 }
 
-// dropLane forgets what a lane deferred and that it was released. The rows are
-// read by the next owner of its shard.
+// dropLane forgets what a lane deferred and that it was released. The next owner of its shard reads the rows.
 func (c *cursor) dropLane(l *lane) {
 	c.completeLane(l)
 	l.deferred.release = notReleased
 }
 
-// takeOver lowers what lanes deferred to what their destinations did. Rows of a
-// lane may have been left with those of its destination; they go before those
-// that the lane left by itself, so its backfill brings both.
+// takeOver lowers the deferral of each of the lanes to that of its destination, if that is lower. Rows of a
+// lane may have been deferred with all rows of the destination; they go before those that the lane deferred by
+// itself, so the backfill of the lane has to bring both.
 func (c *cursor) takeOver(lanes []*lane) {
 	for _, l := range lanes {
 		if d := c.destination(l.key.Destination); d.any() && l.deferred.release != searching {
@@ -84,9 +83,9 @@ func (c *cursor) takeOver(lanes []*lane) {
 	}
 }
 
-// upToHead cuts off what lies above head from a page of a backfill, and returns
-// where the next page begins. Those rows come with scans: a backfill that read
-// ahead of them would overtake rows that commit in between.
+// upToHead cuts the items above head off a page of a backfill, and returns what is left and where the next page
+// begins, 0 when the page reached head. The rows above come with scans: a backfill that read ahead of those
+// would overtake rows that commit in between.
 func (c *cursor) upToHead(items []*item, next int64) ([]*item, int64) {
 	if next > c.head {
 		next = 0

@@ -19,28 +19,28 @@ type destination struct {
 	onReject OnReject
 
 	ready readyQueue
-	// linger is how long a batch that is not full waits while others are in
-	// flight, partialAt when the one that waits now may go, zero without one.
+	// linger is how long a batch that is not full waits while calls are in flight. partialAt is when the batch
+	// that waits now goes at the latest, zero when none waits.
 	linger    time.Duration
 	partialAt time.Time
 	conc      concurrency
 	// inFlight is the number of calls in flight.
 	inFlight int
-	// buffered is the number of its buffered events and bufferedBytes their size,
-	// cap and capBytes are its share of the window: a destination that stands
-	// still must not fill the memory that the others need.
+	// buffered is the number of the destination's buffered events and bufferedBytes their size. cap and
+	// capBytes are its share of the window: a destination that stands still must not fill the memory that the
+	// others need.
 	buffered, bufferedBytes int
 	cap, capBytes           int
-	// deferred is what was left in the table for want of room. The cursor has it
-	// too.
+	// deferred is the destination's rows that stay in the table for want of room. It is shared with the cursor.
 	deferred *deferral
 
-	// pausedUntil ends the back-off of the whole destination, failures counts its
-	// failures in a row, and lost the calls in a row with unknown outcomes.
+	// pausedUntil is when the back-off of the whole destination ends, zero or past when it does not back off.
+	// failures counts its failures in a row, and lost the calls in a row with an unknown outcome for every
+	// message.
 	pausedUntil time.Time
 	failures    int
 	lost        int
-	// probing allows one call at a time, from a failure until a call succeeds.
+	// probing allows only one call at a time, from a failure of the destination until recover.
 	probing bool
 	// lastError is the text of the newest failure, empty while there is none.
 	lastError string
@@ -49,7 +49,7 @@ type destination struct {
 	total  DestinationCounts // before it
 }
 
-// slots returns how many more calls may start now.
+// slots returns how many more calls may start now. Where it is 0 or below, none may.
 func (d *destination) slots(now time.Time) int {
 	if now.Before(d.pausedUntil) {
 		return 0
@@ -95,8 +95,8 @@ func (d *destination) fills() bool {
 	return false
 }
 
-// wants says whether more calls would be in flight if more were allowed. A batch
-// that lingers does not count.
+// wants says whether the next call would start if more were allowed: a lane is ready, and its batch does not
+// linger.
 func (d *destination) wants() bool {
 	return d.fills() || d.partialAt.IsZero() && d.ready.peek() != nil
 }
@@ -104,7 +104,7 @@ func (d *destination) wants() bool {
 // full says whether the destination has used up its share of the window.
 func (d *destination) full() bool { return d.buffered >= d.cap || d.bufferedBytes >= d.capBytes }
 
-// fail pauses the destination, for a time between lo and hi as backoff says.
+// fail pauses the destination for the back-off between lo and hi: see backoff. why is the text for lastError.
 func (d *destination) fail(now time.Time, lo, hi time.Duration, spread float64, why string) {
 	d.failures++
 	d.pausedUntil = now.Add(backoff(d.failures, lo, hi, spread))
@@ -112,15 +112,14 @@ func (d *destination) fail(now time.Time, lo, hi time.Duration, spread float64, 
 	d.lastError = why
 }
 
-// recover ends the back-off.
+// recover ends the pause and the count of failures.
 func (d *destination) recover() {
 	d.failures, d.lost, d.probing, d.lastError = 0, 0, false, ""
 	d.pausedUntil = time.Time{}
 }
 
-// pack takes the first items of ready lanes, one of each, as many as fit into one
-// batch. Items that can never be sent are returned apart. All their lanes are
-// sending then.
+// pack takes the first items of ready lanes, one of each lane, as many as fit into one batch. Items that can
+// never be sent are returned apart, as faulty. The lanes of all these items are sending then.
 func (d *destination) pack() (batch, faulty []*item) {
 	size := 0
 	for len(batch) < d.limits.Entries {

@@ -70,10 +70,9 @@ type LaneSearch struct {
 	Examine int
 }
 
-// Sweep reads the unsent rows of all lanes that are not blocked, with
-// From <= id < Before. Examine would not bound it: the remains of rows that were
-// sent stay in the index for as long as a transaction holds back vacuum, and are
-// not counted. A range of ids bounds them too.
+// Sweep reads the unsent rows of all lanes that are not blocked, with From <= id < Before. Its cost is bounded by
+// that range, and not by a number of examined rows as in Page, which does not count the index entries of sent rows:
+// those stay for as long as a transaction holds back vacuum.
 type Sweep struct {
 	From, Before int64
 	// Limit is the most records to return.
@@ -129,8 +128,7 @@ type GapRows struct {
 	Records []outbox.Record
 	// Blocked are the unsent rows of the shards asked for whose lane is blocked.
 	Blocked []BlockedRow
-	// Through is not 0 when there are more rows than GapLimit: it is the last id
-	// read then.
+	// Through is the last id that was read when there are more rows than GapLimit, and 0 when all were read.
 	Through int64
 }
 

@@ -7,45 +7,42 @@ import (
 )
 
 const (
-	// writersEvery is the time between looks at the open transactions. Gaps are
-	// read in every fetch; this only decides when they are given up.
+	// writersEvery is the least time between two fetches that ask for the open transactions, which gaps are
+	// given up by. The gaps themselves are read in every fetch.
 	writersEvery = 100 * time.Millisecond
-	// backfillExamine bounds the rows that one backfill looks at: about 5 ms.
+	// backfillExamine is the most rows that one backfill looks at, which takes about 5 ms.
 	backfillExamine = 5_000
-	// maxBackfills bounds the lanes that are read in one fetch.
+	// maxBackfills is the most lanes that one fetch searches or backfills.
 	maxBackfills = 16
-	// firstRowBytes is taken for the size of a row before any was read.
+	// firstRowBytes is the estimated size of a row, in bytes, until rows were read.
 	firstRowBytes = 256 << 10
-	// fetchRetryMax bounds the pause after fetches that failed.
+	// fetchRetryMax is the longest pause after a fetch or a settlement that failed.
 	fetchRetryMax = time.Second
 )
 
-// fetcher is when to fetch, and how much: there is one fetch at a time.
+// fetcher decides when to fetch, and how much. At most one fetch is under way.
 type fetcher struct {
-	// running says that a fetch is under way, and cancel ends it.
+	// running is set while a fetch is under way, and cancel cancels that fetch.
 	running bool
 	cancel  context.CancelFunc
-	// stale says that the answer of the fetch under way is not to be taken: a shard
-	// was gained, or a lane released anew, after it was planned, so that it passes
-	// over rows that are to be read now.
+	// stale is set when the answer of the fetch under way is to be thrown away: since it was planned a shard
+	// was gained, or a lane released anew, and it passes over rows that are to be read now.
 	stale bool
-	// next is when the next fetch is due, nextWriters when it asks for the open
-	// transactions again.
+	// next is when the next fetch is due, nextWriters when one is to ask for the open transactions again.
 	next, nextWriters time.Time
-	// pause is the time to the next fetch while none brings rows. It grows from
-	// pollBusy to pollIdle.
+	// pause is the time from one fetch to the next. It is pollBusy after a fetch that brought rows, and grows
+	// by a quarter with each that brought none, up to pollIdle.
 	pause, pollBusy, pollIdle time.Duration
-	// failures counts failed fetches in a row.
+	// failures counts the fetches that failed since one succeeded.
 	failures int
-	// active is when rows were last read.
+	// active is when a fetch last brought rows.
 	active time.Time
-	// rowBytes estimates the size of a row, to ask for no more than there is room
-	// for.
+	// rowBytes is a high estimate of the size of a row, by which room makes a number of rows of free bytes.
 	rowBytes int
-	// turn rotates the lanes when there are too many for one fetch.
+	// turn is which lane to read first when there are more than maxBackfills: see planLanes.
 	turn int
-	// settled are items whose settlement is written. They stay buffered until the
-	// fetch under way has come back: it may have read their rows as unsent.
+	// settled are items whose settlement was written while a fetch was under way. They stay buffered until that
+	// fetch has come back: it may have read their rows as unsent.
 	settled []*item
 }
 
@@ -53,13 +50,15 @@ func newFetcher(now time.Time, cfg Config) fetcher {
 	return fetcher{next: now, active: now, pause: cfg.PollBusy, rowBytes: firstRowBytes, pollBusy: cfg.PollBusy, pollIdle: cfg.PollIdle}
 }
 
-// room returns how many rows may be read now.
+// room returns the most rows that each read of the next fetch may bring: what fits into Window and WindowBytes,
+// up to FetchLimit. It is 0 or less when nothing fits.
 func (l *loop) room() int {
 	room := min(l.cfg.Window-len(l.window.items), (l.cfg.WindowBytes-l.window.bytes)/l.fetcher.rowBytes)
 	return min(room, l.cfg.FetchLimit)
 }
 
-// mayFetch says whether there is a shard to read, and room.
+// mayFetch says whether a fetch may start once it is due: no other is under way, a shard is owned that does not
+// drain, and there is room.
 func (l *loop) mayFetch() bool {
 	if l.ending || l.fetcher.running || !l.cursor.started || len(l.lease.owned) == len(l.lease.draining) {
 		return false
@@ -71,7 +70,7 @@ func (l *loop) mayFetch() bool {
 	return room >= some || room > 0 && buffered < some || buffered == 0
 }
 
-// maybeFetch starts the next fetch when it is time.
+// maybeFetch starts the next fetch when it is due and mayFetch allows it.
 func (l *loop) maybeFetch(now time.Time) {
 	if !l.mayFetch() || now.Before(l.fetcher.next) {
 		return
@@ -84,7 +83,7 @@ func (l *loop) maybeFetch(now time.Time) {
 	l.fetch(f)
 }
 
-// fetch reads a page of f.
+// fetch sends f.page to the store, beside the loop. fetched takes in the answer.
 func (l *loop) fetch(f plannedFetch) {
 	l.stats.now.Fetches++
 	ctx, cancel := context.WithTimeout(l.io, l.fetchTimeout())
@@ -100,11 +99,12 @@ func (l *loop) fetch(f plannedFetch) {
 	})
 }
 
-// fetchTimeout is generous: a fetch that the database is slow to answer is not
-// made better by asking again, and nothing is sent under a lapsed lease anyway.
+// fetchTimeout is the time that a fetch or a settlement may take. It is long: a database that is slow to answer
+// is not faster when asked again, and nothing is sent under a lapsed lease in any case.
 func (l *loop) fetchTimeout() time.Duration { return max(l.cfg.LeaseTTL, l.cfg.SendTimeout) }
 
-// fetched takes in the answer to a page of f.
+// fetched takes in got, the answer to f.page, with p made of it, or the error err. It sends the next page if
+// there is one. Otherwise it forgets the items that were settled while the fetch was under way.
 func (l *loop) fetched(f plannedFetch, got Fetched, p prepared, err error) {
 	now := time.Now()
 	l.fetcher.running = false
@@ -145,8 +145,8 @@ func (l *loop) fetchWorks() {
 	}
 }
 
-// paceNext decides when to read again: at once while there is more, soon while
-// events come, and ever more slowly, down to PollIdle, while none do.
+// paceNext sets when the next fetch is due: at once when a read has more to bring (full), after PollBusy when
+// rows were found, else after a pause that grows up to PollIdle. It also adapts rowBytes to p.
 func (l *loop) paceNext(p prepared, found int, full bool, now time.Time) {
 	r := &l.fetcher
 	if p.rows > 0 {

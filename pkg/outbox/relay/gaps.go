@@ -7,9 +7,8 @@ import (
 	"sort"
 )
 
-// maxGaps bounds the ranges in a gap list. Above it neighbours are joined, so
-// that looking for late rows costs the same however many transactions rolled
-// back.
+// maxGaps is the most ranges in a list of gaps. Above it neighbours are joined, so that looking for late rows
+// costs the same however many transactions rolled back.
 const maxGaps = 512
 
 // gaps is the list of ids that were not visible when higher ones were read. A
@@ -27,7 +26,7 @@ type gap struct {
 	found *discovery
 }
 
-// discovery is one reading that found gaps, by which their writers are known.
+// discovery is one reading that found gaps. All gaps that it found have the same writers.
 type discovery struct {
 	// writers are the transactions that may fill the gaps: those that were open
 	// at the first look at them, which may be any time after the reading. A writer
@@ -36,7 +35,8 @@ type discovery struct {
 	writers map[string]struct{}
 }
 
-// add inserts those of the ids first..last that are not in the list yet.
+// add inserts the ids first to last as gaps of the discovery found. Ids that are in the list already keep the
+// discovery that they have.
 func (g *gaps) add(first, last int64, found *discovery) {
 	if first > last {
 		return
@@ -56,7 +56,8 @@ func (g *gaps) add(first, last int64, found *discovery) {
 	g.add(g.list[at].To+1, last, found)
 }
 
-// seen removes the id of a row that was found.
+// seen takes an id out of the list because its row was found. In the middle of a range it stays when the list
+// is full.
 func (g *gaps) seen(id int64) {
 	at := sort.Search(len(g.list), func(i int) bool { return g.list[i].To >= id })
 	if at == len(g.list) || g.list[at].From > id {
@@ -79,9 +80,8 @@ func (g *gaps) seen(id int64) {
 	}
 }
 
-// closeEnded removes the gaps whose writers at discovery have all ended, given
-// the writers that are open now. It may only be called when the gaps were read
-// after writers were, and the rows found have been removed with seen.
+// closeEnded removes the gaps whose writers at discovery have all ended. writers are those that are open now:
+// it may only be called when the gaps were read after writers were, and the rows found were removed with seen.
 func (g *gaps) closeEnded(writers []string) {
 	open := make(map[string]struct{}, len(writers))
 	for _, w := range writers {
@@ -98,8 +98,8 @@ func (g *gaps) closeEnded(writers []string) {
 	})
 }
 
-// ended says whether none of the writers at discovery is open. The first call
-// takes the open ones for the writers at discovery.
+// ended says whether no writer at discovery is among the open ones any more. The first call takes open for the
+// writers at discovery.
 func (d *discovery) ended(open map[string]struct{}) bool {
 	if d.writers == nil {
 		d.writers = open
@@ -113,7 +113,7 @@ func (d *discovery) ended(open map[string]struct{}) bool {
 	return true
 }
 
-// cut removes the ids above id.
+// cut removes the ids above id from the list.
 func (g *gaps) cut(id int64) {
 	g.list = slices.DeleteFunc(g.list, func(x gap) bool { return x.From > id })
 	if n := len(g.list); n > 0 {
@@ -121,7 +121,7 @@ func (g *gaps) cut(id int64) {
 	}
 }
 
-// ranges returns the list, to be asked for.
+// ranges returns a copy of the list, without the discoveries, for Fetch.Gaps.
 func (g *gaps) ranges() []Range {
 	out := make([]Range, len(g.list))
 	for i := range g.list {
@@ -130,7 +130,7 @@ func (g *gaps) ranges() []Range {
 	return out
 }
 
-// upTo returns the ranges at or below id.
+// upTo returns the ids of the list that are not above id, as ranges.
 func (g *gaps) upTo(id int64) []Range {
 	var out []Range
 	for _, x := range g.list {
@@ -156,9 +156,9 @@ func joined(ranges []Range) []Range {
 	return out
 }
 
-// bound joins the nearest neighbours until the list is short enough. The joined
-// range also covers rows that are known; reading those again is harmless. Its
-// discovery is new: its writers are those open at the next look.
+// bound shortens the list to maxGaps by joining the ranges that are nearest to each other. A joined range also
+// has ids between the two, whose rows are known: reading those again is harmless. Its discovery is new, so its
+// writers are those that are open at the next look.
 func (g *gaps) bound() {
 	for len(g.list) > maxGaps {
 		best, width := 0, int64(math.MaxInt64)

@@ -12,14 +12,13 @@ import (
 type item struct {
 	rec *outbox.Record
 	msg outbox.Message
-	// fault is why the event can never be sent, found before sending.
+	// fault is why the event can never be sent, found before sending; nil for most.
 	fault error
 	lane  *lane
 	state itemState
-	// tried is set once the event was sent: it stays the first of its lane from
-	// then on.
+	// tried is set once the event was sent: from then on no other event is put before it in its lane.
 	tried bool
-	// attempts counts the transient failures of this event alone.
+	// attempts counts the results of this event that were of the class Transient.
 	attempts int
 	// blocks says that the event became a dead letter that blocks its lane.
 	blocks bool
@@ -52,13 +51,13 @@ type lane struct {
 	queue []*item
 	// deferred is what the lane left in the table. The cursor changes it.
 	deferred laneDeferral
-	// failures counts failed sends in a row, of whatever cause.
+	// failures counts the sends in a row, of whatever event, after which the lane backed off.
 	failures int
-	// retryAt is when a lane that is backing off is due, heapIndex its place in
-	// the heap of those, -1 outside it.
+	// retryAt is when a lane that backs off is due. heapIndex is its index in backingOffLanes, -1 outside of
+	// that.
 	retryAt   time.Time
 	heapIndex int
-	// watch, for tests, is called with each change of state.
+	// watch, when set by a test, is called with each change of state.
 	watch func(was, is laneState)
 }
 
@@ -83,7 +82,7 @@ const (
 	blocked
 )
 
-// become changes the state. Every change goes through here.
+// become changes the state. Every change is made by it.
 func (l *lane) become(s laneState) {
 	if l.watch != nil {
 		l.watch(l.state, s)
@@ -91,7 +90,7 @@ func (l *lane) become(s laneState) {
 	l.state = s
 }
 
-// insert puts the item into the queue by its id.
+// insert puts the item into the queue in order of id, but not before an item that was sent already.
 func (l *lane) insert(it *item) {
 	n := len(l.queue)
 	if n == 0 || l.queue[n-1].rec.ID < it.rec.ID {
@@ -121,7 +120,7 @@ func (l *lane) first() int64 {
 	return first
 }
 
-// pop removes the first item.
+// pop removes the first item of the queue.
 func (l *lane) pop() {
 	l.queue[0] = nil
 	l.queue = l.queue[1:]

@@ -10,9 +10,8 @@ import (
 )
 
 const (
-	// hungryEvery is the time between renewals of a relay that waits for
-	// shards, so that a hand-over takes little longer than the other's last
-	// calls.
+	// hungryEvery is the time between the renewals of a relay that owns fewer shards than its target: it gets a
+	// shard within about that time of another relay's giving it back.
 	hungryEvery = 25 * time.Millisecond
 	// renewRetry is the pause after a renewal that failed.
 	renewRetry = 100 * time.Millisecond
@@ -25,22 +24,20 @@ type lease struct {
 	// draining are the shards owned that are to be given back: no event of them is
 	// read or sent any more, and those in flight or unsettled are awaited.
 	draining map[int]struct{}
-	// target is how many shards the relay is to own.
+	// target is how many shards the relay is to own, as the last answer to a renewal said.
 	target int
-	// valid is until when the lease lasts, nil before the first renewal. The
-	// goroutines that send read it too.
+	// valid is until when the lease lasts, nil before the first renewal. The goroutines that send read it too.
 	valid atomic.Pointer[time.Time]
 
 	// renewing says that a renewal is under way, renewAt when the next is due.
 	renewing bool
 	renewAt  time.Time
-	// gained is when a shard was last gained, or the run began. A relay that owns
-	// fewer shards than its target, and gained none for two leases' length, stops
-	// asking every hungryEvery.
+	// gained is when a shard was last gained, or the run began. Twice LeaseTTL after it a relay below its
+	// target goes back from hungryEvery to Config.RenewEvery.
 	gained time.Time
-	// blockedAt is when a lane was last known to be blocked in the table.
+	// blockedAt is when an event that blocks its lane was last known to be written as a dead letter.
 	blockedAt time.Time
-	// offset is the database's clock minus the relay's.
+	// offset is the database's clock minus the relay's, as of the last renewal.
 	offset time.Duration
 }
 
@@ -73,7 +70,7 @@ func (l *lease) working() []int {
 	return out
 }
 
-// works says whether the shard is one to read and send.
+// works says whether the shard is one to read and send: owned and not draining.
 func (l *lease) works(shard int) bool {
 	if _, owned := l.owned[shard]; !owned {
 		return false
@@ -94,8 +91,8 @@ func (l *loop) drained() []int {
 	return out
 }
 
-// maybeRenew renews the lease when it is time, or at once when a shard has
-// drained, but not when all have at the end of the run: Leave gives those back.
+// maybeRenew renews the lease when that is due, and at once when a shard has drained, unless the last renewal
+// failed. At the end of the run it stops when all shards have drained: Leave gives those back.
 func (l *loop) maybeRenew(now time.Time) {
 	if l.lease.renewing || l.outcome == LeaseLost {
 		return
@@ -130,8 +127,8 @@ func (l *loop) maybeRenew(now time.Time) {
 	})
 }
 
-// renewed takes in the answer to the renewal r, which was sent at the time sent
-// and took so long.
+// renewed takes in got, the answer to the renewal r, or the error err. r was sent at the time sent, and the
+// answer took so long.
 func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took time.Duration) {
 	now := time.Now()
 	l.lease.renewing = false
@@ -186,8 +183,8 @@ func (l *loop) renewFailed(err error, now time.Time) {
 	l.lease.renewAt = now.Add(renewRetry)
 }
 
-// take takes in the shards that are owned now. Those that are new, or were given
-// back and came again, are to be read.
+// take takes in the shards that the answer to a renewal names as owned. One that is new, or has a new epoch
+// because it was given back in between, is gained: its rows are to be read.
 func (l *loop) take(shards []ShardLease, now time.Time) {
 	var gained []ShardLease
 	for _, s := range shards {
@@ -235,8 +232,8 @@ func (l *loop) rebalance(now time.Time) {
 	l.drain(surplus...)
 }
 
-// drain stops shards: events that were not sent are forgotten, as their next
-// owner reads them again, and those in flight are awaited.
+// drain has shards begin to drain, at the position of now: their events that were not sent are forgotten, as
+// their next owner reads them again, and those in flight are awaited.
 func (l *loop) drain(shards ...int) {
 	at := l.position()
 	drained := map[int]bool{}
@@ -257,13 +254,13 @@ func (l *loop) drain(shards ...int) {
 	}
 }
 
-// drainShard keeps the position at which a shard begins to drain.
+// drainShard makes a shard a draining one, with the position at which it began to drain.
 func (l *loop) drainShard(shard int, at Position) {
 	l.lease.draining[shard] = struct{}{}
 	l.cursor.pin(shard, at)
 }
 
-// empty forgets what a lane has not sent.
+// empty forgets the queued events and the deferred rows of a lane, whose shard drains or which is blocked.
 func (l *loop) empty(lane *lane) {
 	l.window.drop(lane)
 	l.cursor.dropLane(lane)
@@ -274,8 +271,8 @@ func (l *loop) empty(lane *lane) {
 	l.window.forget(lane)
 }
 
-// releaseLane takes up a lane that an operator released, by searching for its
-// first event.
+// releaseLane begins to search for the first event of a lane that an operator released. It does nothing if a
+// search for this same release has begun before.
 func (l *loop) releaseLane(r ReleasedLane) {
 	d := l.dests[r.Lane.Destination]
 	if d == nil || !l.lease.works(r.Shard) {
@@ -294,9 +291,9 @@ func (l *loop) releaseLane(r ReleasedLane) {
 		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))
 }
 
-// unblocked lets lanes go on that a renewal asked to unblock. One that its answer
-// names as released is still blocked: its row in outbox.blocked was locked, or
-// the lane was released anew.
+// unblocked takes in the answer to a renewal that asked to unblock lanes: they go on, but for those that the
+// answer names as released. Such a lane is still blocked: its row in outbox.blocked was locked, or the lane was
+// released anew.
 func (l *loop) unblocked(asked, released []ReleasedLane) {
 	for _, r := range asked {
 		lane := l.window.lanes[r.Lane]

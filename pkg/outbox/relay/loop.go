@@ -22,12 +22,12 @@ type loop struct {
 	io context.Context //nolint:containedctx // lives exactly as long as the loop
 	// until is when the run is to end.
 	until time.Time
-	// spread is Config.spread.
+	// spread returns the random part of a back-off, from 0 to 1.
 	spread func() float64
 
-	// posted brings what is to be done with the answers of calls.
+	// posted carries from calls to the loop what is to be done with their answers.
 	posted chan func()
-	// idle brings a call to a goroutine that has none.
+	// idle carries a new call to a goroutine that is done with its last call.
 	idle chan func() func()
 	// outstanding counts the calls whose answers have not been applied.
 	outstanding int
@@ -37,7 +37,7 @@ type loop struct {
 	backingOff backingOffLanes
 	dests      map[string]*destination
 	names      []string // of dests, in a fixed order
-	// warned are the unknown destinations that were logged.
+	// warned is the set of the unknown destinations that were logged.
 	warned map[string]bool
 
 	lease   lease
@@ -45,8 +45,8 @@ type loop struct {
 	settle  settling
 	stats   stats
 
-	// ending is set when the run comes to its end, outcome says why, and endBy is
-	// when settling is given up.
+	// ending is set from the end of the run on. outcome says why it ends, and endBy is when settling is given
+	// up.
 	ending  bool
 	outcome Outcome
 	endBy   time.Time
@@ -75,8 +75,8 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 	return l
 }
 
-// run is the loop: it does what is due, and waits until an answer was posted, the
-// next thing is due, or ctx ends. It returns when every call has ended.
+// run is the loop: it does what is due, and waits until an answer was posted, the next thing is due, or ctx
+// ends. It returns when the run has ended, every call has ended and the shards were given back.
 func (l *loop) run(ctx context.Context) {
 	done := ctx.Done()
 	defer close(l.idle)
@@ -126,7 +126,7 @@ func (l *loop) apply(f func()) {
 	f()
 }
 
-// applyPosted applies all that has been posted by now.
+// applyPosted applies what has been posted by now, at most as much as the channel holds.
 func (l *loop) applyPosted() {
 	for range cap(l.posted) {
 		select {
@@ -158,7 +158,7 @@ func (l *loop) step(now time.Time) {
 	l.maybeReport(now)
 }
 
-// nextWake returns when step has something to do again if nothing is posted.
+// nextWake returns when the next thing is due for step, at most a second from now.
 func (l *loop) nextWake(now time.Time) time.Time {
 	wake := now.Add(time.Second)
 	sooner := func(t time.Time) {
@@ -199,9 +199,8 @@ func (l *loop) nextWake(now time.Time) time.Time {
 	return wake
 }
 
-// end begins the end of the run: no event is read or sent any more, those in
-// flight are awaited and settled, and each shard is given back when none of its
-// events is left.
+// end begins the end of the run: no event is read or sent any more, those in flight are awaited and settled,
+// and each shard is given back when none of its events is left. Further calls do nothing.
 func (l *loop) end(why Outcome, now time.Time) {
 	if l.ending {
 		return
@@ -215,8 +214,8 @@ func (l *loop) end(why Outcome, now time.Time) {
 	l.log.Info("relay ends", slog.String("outcome", string(why)))
 }
 
-// finished says whether the run is over: every call has ended, and what was sent
-// is settled, or cannot be, or the time for it has passed.
+// finished says whether the run is over: it is ending, every call has ended, and either all that was sent is
+// settled, or the lease is lost, or endBy has come.
 func (l *loop) finished(now time.Time) bool {
 	if !l.ending || l.outstanding > 0 {
 		return false
@@ -224,14 +223,14 @@ func (l *loop) finished(now time.Time) bool {
 	return l.settle.empty() || l.outcome == LeaseLost || !now.Before(l.endBy)
 }
 
-// idleFor says whether no row was read for Config.IdleExit, and no work is left.
+// idleFor says whether the run is to end as idle: Config.IdleExit is set and no row was read for that long, no
+// event is buffered or deferred, and no gap is open.
 func (l *loop) idleFor(now time.Time) bool {
 	return l.cfg.IdleExit > 0 && len(l.window.items) == 0 && len(l.window.lanes) == 0 &&
 		l.cursor.complete() && now.Sub(l.fetcher.active) >= l.cfg.IdleExit
 }
 
-// leave gives every shard back and makes the last report. After a lost lease
-// there is no shard to give back.
+// leave gives every shard back and makes the last report. After a lost lease it only reports.
 func (l *loop) leave() {
 	if l.outcome == LeaseLost {
 		l.stats.now.Fenced += int64(len(l.settle.items))

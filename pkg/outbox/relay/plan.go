@@ -8,44 +8,44 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// plannedFetch is a fetch, and what each of its reads is for.
+// plannedFetch is a fetch, with what each of its reads is for.
 type plannedFetch struct {
 	Fetch
-	// began is when it was planned.
+	// began is when the fetch was planned.
 	began time.Time
-	// catchUps are those of Scans[1:], destinations those of Destinations,
-	// searches the lanes of Searches, lanes those of Lanes.
+	// catchUps[i] is what Scans[i+1] reads for; destinations[i], searches[i] and lanes[i] are what
+	// Destinations[i], Searches[i] and Lanes[i] read for.
 	catchUps     []*catchUp
 	destinations []*destination
 	searches     []*lane
 	lanes        []*lane
-	// crowded says that more lanes than fit into one fetch have rows to read.
+	// crowded is set when more than maxBackfills lanes have rows to read: the fetch reads some of them.
 	crowded bool
 
-	// page is the fetch to send: Fetch, and once that has come back, one that
-	// reads those of its gaps that are left. first is what came back, nil before.
+	// page is what to send to the store next: the whole Fetch, and after its answer came, reads of the gaps
+	// that it did not reach. first is the answer to the whole Fetch while such pages are read, else nil.
 	page  Fetch
 	first *firstPage
-	// late counts the new rows found in the gaps, refused are those that had to
-	// stay in the table.
+	// late counts the rows that were found in the gaps and buffered, refused are those that were not buffered.
 	late    int
 	refused []refusal
 }
 
-// firstPage is the answer to a fetch whose gaps take more than one page.
+// firstPage is the answer to the whole Fetch, and the items that prepare made of it.
 type firstPage struct {
 	got Fetched
 	p   prepared
 }
 
-// refusal is a row found in a gap and not buffered.
+// refusal is a row that was found in a gap and that admit did not buffer.
 type refusal struct {
 	id    int64
 	shard int
 	lane  outbox.Lane
 }
 
-// nextPage moves on to the gaps above those that were read.
+// nextPage makes page a read of the gaps above got.Gaps.Through, where the answer got ended. The first call
+// keeps got and p as the first page.
 func (f *plannedFetch) nextPage(got Fetched, p prepared) {
 	if f.first == nil {
 		f.first = &firstPage{got, p}
@@ -58,9 +58,8 @@ func (f *plannedFetch) nextPage(got Fetched, p prepared) {
 	}
 }
 
-// plan decides what to read next: new rows, catch-ups, what destinations and
-// the given lanes deferred, a page of a sweep, and the gaps. It changes nothing:
-// planned does.
+// plan returns the fetch to send next: new rows, catch-ups, what destinations and the given lanes deferred, a
+// page of the sweep if it is due, and the gaps. It changes no state: planned does.
 func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 	limit := max(1, l.room())
 	f := plannedFetch{began: now, Fetch: Fetch{
@@ -89,8 +88,8 @@ func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 	return f
 }
 
-// planLanes adds the reads of lanes. The longest deferred go first, and when
-// there are too many for one fetch, all come in turn.
+// planLanes adds a search or a backfill for each lane, at most maxBackfills, in order of the lowest deferred
+// id. Where there are more lanes it begins at place turn of that order, so that every lane has its turn.
 func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
 	lanes = slices.SortedFunc(slices.Values(lanes), func(a, b *lane) int { return cmp.Compare(a.deferred.first, b.deferred.first) })
 	f.crowded = len(lanes) > maxBackfills
@@ -108,8 +107,8 @@ func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
 	}
 }
 
-// lanesWithRoom returns the lanes to read: those that deferred rows, have room
-// for them, and are not blocked.
+// lanesWithRoom returns the lanes to search or backfill: those that deferred rows, have at most half of
+// LaneWindow buffered, and are neither blocked nor about to be unblocked by a renewal.
 func (l *loop) lanesWithRoom() []*lane {
 	var out []*lane
 	for lane := range l.cursor.lanes {
@@ -120,7 +119,7 @@ func (l *loop) lanesWithRoom() []*lane {
 	return out
 }
 
-// planned notes that f is about to be sent.
+// planned records, when f is sent, that writers and a page of the sweep were asked for, and moves turn on.
 func (l *loop) planned(f *plannedFetch) {
 	if f.Writers {
 		l.fetcher.nextWriters = f.began.Add(writersEvery)

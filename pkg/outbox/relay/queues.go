@@ -12,13 +12,13 @@ type readyQueue struct {
 	head  int
 }
 
-// push makes a lane ready.
+// push makes a lane ready and puts it at the end of the queue.
 func (q *readyQueue) push(l *lane) {
 	l.become(ready)
 	q.lanes = append(q.lanes, l)
 }
 
-// peek returns the first lane, nil when there is none.
+// peek returns the first lane that is ready, nil when there is none. It removes those before it.
 func (q *readyQueue) peek() *lane {
 	for q.head < len(q.lanes) {
 		if l := q.lanes[q.head]; l.state == ready {
@@ -30,14 +30,14 @@ func (q *readyQueue) peek() *lane {
 	return nil
 }
 
-// pop removes the lane that peek returned, which is sending from then on.
+// pop removes the lane that peek returned, and makes it sending.
 func (q *readyQueue) pop() {
 	q.lanes[q.head].become(sending)
 	q.skip()
 }
 
-// skip removes the first lane. It reclaims the front of the slice when that is
-// long and most of it.
+// skip removes the first lane. Now and then it moves the others to the front of the slice, to use its room
+// again.
 func (q *readyQueue) skip() {
 	q.lanes[q.head] = nil
 	q.head++
@@ -48,7 +48,7 @@ func (q *readyQueue) skip() {
 	}
 }
 
-// backingOffLanes is a heap of the lanes that back off, by retryAt.
+// backingOffLanes is a heap of the lanes that back off, the one with the earliest retryAt first.
 type backingOffLanes []*lane
 
 func (w backingOffLanes) Len() int           { return len(w) }
@@ -89,7 +89,7 @@ func (w *backingOffLanes) remove(l *lane) {
 	}
 }
 
-// due returns the next lane whose time has come, taken out, or nil.
+// due removes and returns the first lane, if its retryAt has come; otherwise it returns nil.
 func (w *backingOffLanes) due(now time.Time) *lane {
 	if len(*w) == 0 || now.Before((*w)[0].retryAt) {
 		return nil

@@ -5,24 +5,21 @@ package relay
 type laneDeferral struct {
 	deferral
 	release release
-	// bound is how far the lane's shard was read when the search began, or the id
-	// below the lowest blocked row found in a gap since. Rows of the lane above
-	// it, which commit behind the search, are not shown by scans, so they are
-	// deferred as well.
+	// bound is the id up to which the lane's shard had been read when the search began; when a row of the lane
+	// is found in a gap during the search, it is lowered to below that row. Scans do not show the rows of the
+	// lane above bound, as it is still blocked in the table, so the lane goes on at bound+1 at the latest.
 	bound int64
-	// lane is the release that the search is for.
+	// lane is the release that the search is for, as the answer to a renewal named it.
 	lane ReleasedLane
 }
 
-// idle says whether there is nothing to remember of the lane.
+// idle says whether nothing of the lane is deferred and no release of it is under way.
 func (d *laneDeferral) idle() bool { return !d.any() && d.release == notReleased }
 
-// release is the way of a released lane from its row in outbox.blocked back to
-// being read. Lower rows than the one that blocked it may have committed, or may
-// have been put back, while it was blocked, so its first row is searched for.
-// Its row in outbox.blocked stays until that is known: only then can the
-// position allow for the lane. And while it stays, no read but the search
-// shows rows of the lane, which could be late ones.
+// release is how far a lane that an operator released has come on its way back to being read. Rows below the
+// one that blocked the lane may have committed, or been put back, while it was blocked, so its first row is
+// searched for. Until that row is known the position cannot allow for the lane, so the lane's row in
+// outbox.blocked stays; and while it stays, no read but the search shows rows of the lane.
 //
 //	notReleased ── releaseLane ──> searching ── foundStart ──> found
 //	     ^                             ^                         │ │
@@ -49,9 +46,8 @@ func (c *cursor) releaseLane(l *lane, r ReleasedLane) {
 	c.deferLane(l, 1)
 }
 
-// searched takes in a page of the search that was asked for the rows from asked
-// on, and says whether the first row is known now. It does nothing when the
-// search has begun anew since.
+// searched takes in got, a page of the search from the id asked on, and says whether the first row of the lane
+// is known now. It does nothing when the search has begun anew since.
 func (c *cursor) searched(l *lane, asked int64, got LaneStart) bool {
 	if l.deferred.release != searching || l.deferred.first != asked {
 		return false
@@ -78,7 +74,7 @@ func (c *cursor) deferBlocked(l *lane, id int64) {
 	c.deferLane(l, id)
 }
 
-// toUnblock returns the releases whose lanes' first rows are known.
+// toUnblock returns the released lanes whose first row is known, for Renewal.Unblock.
 func (c *cursor) toUnblock() []ReleasedLane {
 	var out []ReleasedLane
 	for l := range c.lanes {
@@ -89,8 +85,8 @@ func (c *cursor) toUnblock() []ReleasedLane {
 	return out
 }
 
-// unblocked notes that the lane's row in outbox.blocked was deleted: backfills
-// show its rows again.
+// unblocked ends the release of a lane, as its row in outbox.blocked was deleted: backfills show its rows
+// again.
 func (c *cursor) unblocked(l *lane) {
 	if l.deferred.release == found {
 		l.deferred.release = notReleased

@@ -21,9 +21,9 @@ const (
 	Canceled Outcome = "canceled"
 )
 
-// Counts are what a relay did, as plain sums.
+// Counts are sums of what a relay did: since the last report in a [Report], in the whole run in a [Summary].
 type Counts struct {
-	// Fetched is the number of events read.
+	// Fetched is the number of events that were read and buffered.
 	Fetched int64 `json:"fetched"`
 	// Published is the number of events that their destination accepted.
 	Published int64 `json:"published"`
@@ -50,18 +50,15 @@ type Counts struct {
 	FetchErrors  int64 `json:"fetch_errors"`
 	SettleErrors int64 `json:"settle_errors"`
 	RenewErrors  int64 `json:"renew_errors"`
-	// HandOvers is the number of shards given to another relay.
+	// HandOvers is the number of shards that were given back, also at the end of the run.
 	HandOvers int64 `json:"hand_overs"`
-	// Fenced is the number of events accepted by their destination whose
-	// settling was refused because the lease was lost.
+	// Fenced is the number of events that were sent or given up and not settled, because the lease was lost.
 	Fenced int64 `json:"fenced"`
-	// Late is the number of events found in a gap, committed after a higher id
-	// had been read.
+	// Late is the number of events found in a gap: they committed after a higher id had been read.
 	Late int64 `json:"late"`
 	// Strays is the number of events that a sweep found behind the position.
 	Strays int64 `json:"strays"`
-	// Withheld is the number of times that a call was not started because the
-	// lease was about to end.
+	// Withheld is the number of times that sending stopped because the lease would not have outlasted a call.
 	Withheld int64 `json:"withheld"`
 	// NoDestination is the number of events read whose destination is not
 	// configured. They wait.
@@ -71,21 +68,21 @@ type Counts struct {
 // Report is what a relay did since the last report, and how it stands.
 type Report struct {
 	Counts
-	// Latencies are the times from insert to acceptance of events published
-	// since the last report, sampled when there are very many.
+	// Latencies are the times from the insert of an event to its acceptance, of events that were published
+	// since the last report. They are a sample when there are very many.
 	Latencies []time.Duration
-	// ByDestination has the counts that are known per destination.
+	// ByDestination has, by name, the counts that are kept for each destination.
 	ByDestination map[string]DestinationCounts
 	// Backlog is the unsent events above the position.
 	Backlog Backlog
 	// Shards is the number of shards owned.
 	Shards int
-	// Buffered is the number of events in memory, BufferedBytes their size,
-	// InFlight the number of those in calls, or not known to be settled, now.
+	// Buffered is the number of events in memory and BufferedBytes the size of their messages. InFlight is how
+	// many of them are in a call, or were sent or given up and are not known to be settled.
 	Buffered      int
 	BufferedBytes int
 	InFlight      int
-	// Gaps is the number of id ranges that may still be filled.
+	// Gaps is the number of ranges of ids that late commits may still fill.
 	Gaps int
 	// Final marks the last report of a run.
 	Final bool
@@ -108,9 +105,9 @@ type DestinationCounts struct {
 type Summary struct {
 	Outcome Outcome `json:"outcome"`
 	RelayID string  `json:"relay_id"`
-	// Seconds is how long the run took.
+	// Seconds is how long the run took, from before it joined.
 	Seconds float64 `json:"seconds"`
 	Counts
-	// Destinations has the counts by destination.
+	// Destinations has the counts of each destination, by name.
 	Destinations map[string]DestinationCounts `json:"destinations,omitempty"`
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// openDestinations makes the destinations and gives each its share of memory.
+// openDestinations makes dests and names of the configuration. Each destination gets an equal share of the
+// window.
 func (l *loop) openDestinations() {
 	l.dests = make(map[string]*destination, len(l.cfg.Destinations))
 	n := len(l.cfg.Destinations)
@@ -31,7 +32,8 @@ func (l *loop) openDestinations() {
 	slices.Sort(l.names)
 }
 
-// dispatch starts as many calls to d as d allows, while there are lanes ready.
+// dispatch starts as many calls to d as d allows, while lanes are ready and the lease outlasts a call. It
+// buries the events that can never be sent.
 func (l *loop) dispatch(d *destination, now time.Time) {
 	for d.slots(now) > 0 && !d.lingers(now) && d.ready.peek() != nil {
 		if !l.lease.allows(now, l.cfg.SendTimeout) {
@@ -48,7 +50,7 @@ func (l *loop) dispatch(d *destination, now time.Time) {
 	}
 }
 
-// send starts one call, which sends a batch.
+// send starts a call that publishes a batch, unless the lease does not allow it any more.
 func (l *loop) send(d *destination, batch []*item) {
 	d.inFlight++
 	l.stats.sent(len(batch))
@@ -70,7 +72,7 @@ func (l *loop) send(d *destination, batch []*item) {
 	})
 }
 
-// withheld puts back a batch whose call was not made.
+// withheld queues a batch again whose call was not made.
 func (l *loop) withheld(d *destination, batch []*item) {
 	d.inFlight--
 	l.stats.withhold()
@@ -109,9 +111,9 @@ func resultAt(results []outbox.Result, i int) outbox.Result {
 	return results[i]
 }
 
-// judge takes in what a call of n messages says of the whole destination: how
-// many results there were by class, and the first of another class than Accepted.
-// Only failures of all messages pause the destination.
+// judge adapts the destination to a call of n messages: classes counts its results by class, first is the first
+// that is not Accepted. A message accepted or rejected ends the back-off; only failures of all messages begin
+// one. Throttles and unknown outcomes lower the number of calls in flight.
 func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int, first outbox.Result, now time.Time) {
 	switch {
 	case classes[outbox.Accepted]+classes[outbox.Rejected] > 0:
@@ -134,7 +136,7 @@ func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int,
 	}
 }
 
-// pause has the destination back off, and logs the first failure in a row.
+// pause has the destination back off for the reason why, and logs the first failure in a row.
 func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	text := why.Code
 	if why.Err != nil {
@@ -147,7 +149,7 @@ func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	}
 }
 
-// result takes in the result of one event, which came at the time at.
+// result takes in the result of one event, which came at the time at: settle, bury or try again.
 func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)
@@ -181,7 +183,8 @@ func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	l.next(lane)
 }
 
-// retry has the lane back off. Its first event goes again before anything newer.
+// retry has the lane back off, by the number of its failures. Its first event goes again before anything newer.
+// A lane whose shard drains is emptied.
 func (l *loop) retry(lane *lane, now time.Time) {
 	if !l.lease.works(lane.shard) {
 		lane.become(resting)
@@ -191,7 +194,8 @@ func (l *loop) retry(lane *lane, now time.Time) {
 	l.backingOff.add(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.spread())))
 }
 
-// next decides what a lane does now that nothing of it is in flight.
+// next takes a lane on of which nothing is in flight: it becomes ready if it has events, else it rests, and it
+// is emptied if its shard drains.
 func (l *loop) next(lane *lane) {
 	lane.become(resting)
 	switch {
@@ -231,7 +235,8 @@ func (l *loop) bury(it *item, r outbox.Result) {
 	}
 }
 
-// codeOf returns the code that an error carries.
+// codeOf returns what the method Code of err, or of an error that err wraps, returns: the code of the dead
+// letter. It is "Invalid" where there is no such method.
 func codeOf(err error) string {
 	if c, ok := errors.AsType[interface {
 		error

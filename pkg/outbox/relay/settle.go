@@ -8,29 +8,29 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// maxSettle bounds the events in one settlement, so that one that was delayed
-// by a fault does not become ever larger.
+// maxSettle is the most events in one settlement, so that a settlement that a fault delayed does not become
+// ever larger.
 const maxSettle = 2_000
 
-// settling is the items whose settlement is not known to be written: it is done
-// in bulk, off the path of publishing, one settlement at a time.
+// settling is the items that wait to be settled. That is done in bulk, beside publishing, one settlement at a
+// time: when the time every has passed since first, or at once when there are limit items.
 type settling struct {
-	// items wait for the next settlement.
+	// items wait for the next settlement. Those of the settlement under way are not among them.
 	items []*item
 	// first is when the first of items came, or the last settlement began.
 	first   time.Time
 	running bool
-	// failures counts failed settlements in a row, retryAt ends their back-off.
+	// failures counts the settlements that failed since one succeeded. None starts before retryAt.
 	failures int
 	retryAt  time.Time
 	every    time.Duration
 	limit    int
 }
 
-// empty says whether every settlement is written.
+// empty says whether no item waits and no settlement is under way.
 func (s *settling) empty() bool { return len(s.items) == 0 && !s.running }
 
-// push adds an item, with what is to be written of it, at the time at.
+// push adds an item at the time at. answer is what is to be written of it.
 func (s *settling) push(it *item, answer outbox.Result, at time.Time) {
 	if len(s.items) == 0 {
 		s.first = at
@@ -39,7 +39,8 @@ func (s *settling) push(it *item, answer outbox.Result, at time.Time) {
 	s.items = append(s.items, it)
 }
 
-// due returns when the next settlement is to start, if one is to.
+// due returns when the next settlement is to start. It is false when no item waits or a settlement is under
+// way.
 func (s *settling) due() (time.Time, bool) {
 	if s.running || len(s.items) == 0 {
 		return time.Time{}, false
@@ -54,7 +55,7 @@ func (s *settling) due() (time.Time, bool) {
 	return at, true
 }
 
-// take removes up to maxSettle items.
+// take removes and returns the first items, at most maxSettle.
 func (s *settling) take() []*item {
 	n := min(len(s.items), maxSettle)
 	items := s.items[:n:n]
@@ -62,7 +63,7 @@ func (s *settling) take() []*item {
 	return items
 }
 
-// putBack returns what could not be settled to the front.
+// putBack puts the items of a settlement that failed before all others.
 func (s *settling) putBack(items []*item) { s.items = append(items, s.items...) }
 
 // settlement returns what is to be written of the items.
@@ -83,8 +84,8 @@ func settlement(items []*item) Settlement {
 	return s
 }
 
-// maybeSettle starts a settlement when one is due. At the end of the run it waits
-// for no more events to go with it.
+// maybeSettle starts a settlement when one is due. At the end of the run it starts one as soon as an item
+// waits.
 func (l *loop) maybeSettle(now time.Time) {
 	at, due := l.settle.due()
 	if l.ending {
@@ -106,7 +107,8 @@ func (l *loop) maybeSettle(now time.Time) {
 	})
 }
 
-// settled takes in the answer to a settlement of the items.
+// settled takes in got, the answer to a settlement of the items, or the error err. A lane of which an event was
+// buried goes on, unless it is blocked. A lost lease ends the run.
 func (l *loop) settled(items []*item, got Settled, err error) {
 	now := time.Now()
 	l.settle.running = false
@@ -139,7 +141,7 @@ func (l *loop) settled(items []*item, got Settled, err error) {
 	}
 }
 
-// settleFailed has the items settled again after a back-off.
+// settleFailed puts the items back, to be settled again after a back-off.
 func (l *loop) settleFailed(items []*item, err error, now time.Time) {
 	l.stats.now.SettleErrors++
 	l.settle.failures++
@@ -150,9 +152,8 @@ func (l *loop) settleFailed(items []*item, err error, now time.Time) {
 	l.settle.retryAt = now.Add(backoff(l.settle.failures, l.cfg.RetryMin, fetchRetryMax, l.spread()))
 }
 
-// forgetSettled removes an event whose settlement is written. With the event
-// that blocked it goes the memory of a blocked lane: it is blocked in the table
-// now, where scans see that.
+// forgetSettled removes an event from the window whose settlement is written. If the event blocked its lane,
+// the lane is forgotten too: it is blocked in the table now, and reads leave its rows out.
 func (l *loop) forgetSettled(it *item) {
 	l.window.remove(it)
 	if it.blocks {

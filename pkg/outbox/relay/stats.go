@@ -9,28 +9,26 @@ import (
 )
 
 const (
-	// backlogLimit bounds what counting the backlog costs: about 20 ms.
+	// backlogLimit is the most rows that are counted for a backlog, which takes about 20 ms.
 	backlogLimit = 100_000
-	// maxLatencies bounds the latencies kept for one report.
+	// maxLatencies is the most latencies that are kept for one report.
 	maxLatencies = 10_000
 )
 
-// stats is what the relay did.
+// stats counts what the relay did.
 type stats struct {
-	// now counts since the last report, before up to it.
+	// now counts from the last report on, before from the start of the run to the last report.
 	now    Counts
 	before Counts
-	// latencies are sampled: one in every is kept, skipped counts those left out
-	// since the last one kept.
+	// latencies are those for the next report, one of every so many events; skipped counts the events since the
+	// last one that was kept.
 	latencies      []time.Duration
 	every, skipped int
-	// reportAt is when the next report is due, reporting says that the backlog is
-	// being counted for one.
+	// reportAt is when the next report is due. reporting is set while the backlog is counted for one.
 	reportAt  time.Time
 	reporting bool
-	// renewFailing says that the last renewal failed, withholding that the last
-	// call was not made for want of a lease. Each such time is logged or counted
-	// once.
+	// renewFailing is set while renewals fail, withholding while calls are not made for want of a lease. The
+	// start of each such time is logged or counted once.
 	renewFailing bool
 	withholding  bool
 }
@@ -39,14 +37,14 @@ func newStats(now time.Time, cfg Config) stats {
 	return stats{every: 1, reportAt: now.Add(cfg.ReportEvery)}
 }
 
-// sent counts a call of n events.
+// sent counts a call to a sink with n events.
 func (s *stats) sent(n int) {
 	s.now.Batches++
 	s.now.BatchEntries += int64(n)
 	s.withholding = false
 }
 
-// withhold counts once for each time that sending stops.
+// withhold counts a call that was not made for want of a lease, if one was made since the last such.
 func (s *stats) withhold() {
 	if !s.withholding {
 		s.withholding = true
@@ -74,8 +72,8 @@ func (s *stats) result(d *destination, c outbox.Class) {
 	}
 }
 
-// accepted keeps a latency. When there are too many for one report it drops
-// every second one and samples half as many from then on.
+// accepted keeps the latency of an accepted event for the next report. When there are maxLatencies it drops
+// every second one, and keeps half as many from then on.
 func (s *stats) accepted(_ *destination, latency time.Duration) {
 	if s.skipped++; s.skipped < s.every {
 		return
@@ -102,7 +100,8 @@ func (s *stats) buried(d *destination, block bool) {
 	}
 }
 
-// maybeReport counts the backlog and then reports, when it is time.
+// maybeReport starts a report when one is due: it counts the backlog, beside the loop, and then reports.
+// Without an Observer it does neither.
 func (l *loop) maybeReport(now time.Time) {
 	if l.ending || l.stats.reporting || now.Before(l.stats.reportAt) {
 		return
@@ -127,7 +126,8 @@ func (l *loop) maybeReport(now time.Time) {
 	})
 }
 
-// report hands over what was counted since the last report.
+// report gives the Observer what was counted since the last report, with the backlog b, and counts anew from
+// now on. final marks the last report of the run.
 func (s *stats) report(l *loop, b Backlog, final bool) {
 	r := Report{
 		Counts:        s.now,
@@ -163,7 +163,7 @@ func (s *stats) report(l *loop, b Backlog, final bool) {
 // finish makes the last report.
 func (s *stats) finish(l *loop, b Backlog) { s.report(l, b, true) }
 
-// summary returns what the whole run did.
+// summary returns what the whole run did, which started at the time started. It is for after the last report.
 func (l *loop) summary(started time.Time) Summary {
 	sum := Summary{
 		Outcome:      l.outcome,

@@ -14,9 +14,9 @@ import (
 // fencing token: once another relay has taken a lapsed lease over, no call
 // under the old id has an effect.
 type Leases interface {
-	// Join enters the relay unless enough others will still be running for
-	// JoinWindow; then it answers false and changes nothing. It may be called by
-	// many newcomers at once: the store admits them one after the other.
+	// Join enters the relay, unless as many others as j.Relays will still be running for JoinWindow; then it
+	// answers false and changes nothing. It may be called by many newcomers at once: the store admits them one
+	// after the other.
 	Join(ctx context.Context, j Join) (bool, error)
 	// Renew extends the lease by its TTL, stores the position, frees the shards
 	// of r.GiveBack, takes over leases that lapsed and takes free shards up to a
@@ -56,8 +56,7 @@ type Join struct {
 	TTL time.Duration
 	// RunFor is how long the relay means to run.
 	RunFor time.Duration
-	// JoinWindow is how long another relay must still mean to run to count as
-	// running.
+	// JoinWindow is how long another relay must still mean to run to be counted as running.
 	JoinWindow time.Duration
 	// Relays is how many relays share the work.
 	Relays int
@@ -91,9 +90,8 @@ type Renewal struct {
 type Lease struct {
 	// Shards are all the shards that the relay owns now.
 	Shards []ShardLease
-	// Target is the fair share: a relay that owns more drains and gives back the
-	// difference. It is 0 for a relay that is to hand over everything because
-	// enough younger ones run.
+	// Target is the fair share of shards: a relay that owns more drains and gives back the difference. It is 0
+	// for a relay that is to give back everything because enough younger ones run.
 	Target int
 	// Released are blocked lanes of the shards owned that an operator has
 	// released, until Renewal.Unblock named them. An answer may name a part of
@@ -101,7 +99,7 @@ type Lease struct {
 	// lane L is blocked by event 70 and an operator releases it; each answer from
 	// then on names L with FirstID 70.
 	Released []ReleasedLane
-	// Now is the database's clock.
+	// Now is the time of the database's clock at the renewal.
 	Now time.Time
 }
 
@@ -126,10 +124,9 @@ type ReleasedLane struct {
 	ReleasedAt time.Time
 }
 
-// Position says where reading resumes: every row with an id up to Low is
-// settled or of a blocked lane, but for those in Gaps, which were not visible
-// yet. Example: 1 to 7 are sent, 5 was never seen, 8 is in flight; then Low is 7
-// and Gaps is {5, 5}.
+// Position is where reading resumes: every row with an id up to Low is settled or of a blocked lane, but for
+// those in Gaps, which were not visible yet. Example: 1 to 7 are sent, 5 was never seen, 8 is in flight; then
+// Low is 7 and Gaps is {5, 5}.
 type Position struct {
 	Low  int64
 	Gaps []Range
@@ -158,10 +155,10 @@ type Accepted struct {
 type DeadLetter struct {
 	// ID is the event's row id.
 	ID int64
-	// Replays is that of the record. A settlement that arrives after the event
-	// was redriven has the number from before, and does not bury it again.
+	// Replays is the Replays of the record that was given up. A settlement that arrives after the event was
+	// redriven has the number from before, and does not bury the event again.
 	Replays int
-	// Attempts is how often the event was sent and failed by itself.
+	// Attempts is how often the event was sent and failed by itself, at least 1.
 	Attempts int
 	// Code is the broker's error code or a short word, Reason a text for people.
 	Code   string

@@ -3,19 +3,19 @@ package relay
 import "time"
 
 const (
-	// sweepLimit bounds the records of one page of a sweep. Nearly all of them are
-	// buffered or deferred.
+	// sweepLimit is the most records of one page of a sweep. Nearly all of them are buffered or deferred
+	// already.
 	sweepLimit = 1_000
-	// sweepRange is the least range of ids that one page looks at. A page takes
-	// twice the range of the one before when that was quick, and half when it was
-	// slow: mostly there is nothing between ids far apart, but while vacuum cannot
-	// remove them, the index has an entry of every event that was sent, at 1 µs each.
+	// sweepRange is the least range of ids that one page looks at. The range doubles after a page that took at
+	// most sweepQuick, and halves after one that took sweepSlow or longer. Mostly there is nothing between ids
+	// far apart, but while vacuum cannot remove them, the index has an entry of every event that was sent, at 1
+	// µs each.
 	sweepRange = 10_000
 	sweepQuick = 10 * time.Millisecond
 	sweepSlow  = 2 * sweepQuick
-	// sweepShare bounds the share of the time that sweeping may take, as one part
-	// in so many: where vacuum cannot remove them, a sweep walks the index entries of
-	// every event that was sent since.
+	// sweepShare is the pause between two passes in multiples of the time that the last pass took, so that
+	// sweeping takes at most a twentieth of the time even where vacuum cannot remove the index entries of sent
+	// events.
 	sweepShare = 20
 )
 
@@ -24,14 +24,14 @@ const (
 // transaction began, from a sequence that was given a cache, or a row that was
 // put back by hand with the id it had.
 type sweep struct {
-	// every is the least time between two passes, below 0 for none.
+	// every is the least time between two passes. Negative is for no sweeping at all.
 	every time.Duration
-	// at is when the next pass is due, began when the one under way began.
+	// at is when the next pass is due. began is when the pass under way, or the last one, began.
 	at    time.Time
 	began time.Time
-	// resume is where the pass under way goes on, 0 when there is none.
+	// resume is the id at which the pass under way goes on, 0 when no pass is.
 	resume int64
-	// span is the range of the next page.
+	// span is the number of ids that the next page looks at.
 	span int64
 }
 
@@ -39,7 +39,7 @@ func newSweep(now time.Time, cfg Config) sweep {
 	return sweep{every: cfg.SweepEvery, at: now.Add(cfg.SweepEvery), span: sweepRange}
 }
 
-// next returns the page to read now, nil when none is due.
+// next returns the page to read now, of at most limit records, or nil when no pass is under way or due.
 func (s *sweep) next(limit int, now time.Time) *Sweep {
 	if s.every < 0 || s.resume == 0 && now.Before(s.at) {
 		return nil
@@ -48,15 +48,15 @@ func (s *sweep) next(limit int, now time.Time) *Sweep {
 	return &Sweep{From: first, Before: first + s.span, Limit: min(limit, sweepLimit)}
 }
 
-// asked notes that the page was asked for at the time now.
+// asked records that the page was asked for at the time now, which begins a pass if none is under way.
 func (s *sweep) asked(page *Sweep, now time.Time) {
 	if s.resume == 0 {
 		s.resume, s.began = page.From, now
 	}
 }
 
-// swept takes in that a page took so long and that the next one is to begin at
-// next. The pass ends above head.
+// swept takes in that a page took so long, and that the next page is to begin at the id next. When that is
+// above head the pass has ended, and the next pass is due after every or sweepShare.
 func (s *sweep) swept(next, head int64, took time.Duration, now time.Time) {
 	s.pace(took, head)
 	if s.resume = next; next > head {
@@ -65,7 +65,7 @@ func (s *sweep) swept(next, head int64, took time.Duration, now time.Time) {
 	}
 }
 
-// pace sets the range of the next page by how long the last one took.
+// pace sets span by how long the last page took.
 func (s *sweep) pace(took time.Duration, head int64) {
 	switch {
 	case took <= sweepQuick:

@@ -6,16 +6,14 @@ import (
 	"time"
 )
 
-// takeIn admits what was read, and says whether the gaps are to be read on
-// first: f is then the next page of them.
+// takeIn takes in the answer got to a page of f, with p made of it. It returns true when the remaining gaps are
+// to be read first: f.page is then the next page of them, and the rest of the answer waits in f.first.
 //
-// Rows found in gaps come first: they were visible at least as early as what
-// the scans found, and have lower ids. So the scans wait until all gaps were
-// read, in as many pages as that takes: where gaps were joined most of their
-// rows are known. When the new rows among them are more than one fetch may
-// bring, reading goes back to where they end, so that everything above is read
-// again in order. It also goes back to before a new row on a later page, as one
-// that precedes it may have committed since the first page was read.
+// Rows found in gaps are admitted before those of the scans, which have higher ids. So the scans wait until all
+// gaps were read, in as many pages as that takes; in gaps that were joined most rows are known. Reading goes
+// back, with cursor.rewind, and the rest of the answer is thrown away, in two cases: to the end of a page when
+// the new rows in gaps reach GapLimit, and to before a new row on a later page, as a row below it may have
+// committed since the first page was read.
 func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (more bool) {
 	if !l.takeGaps(f, got.Gaps, p.gaps) {
 		l.fetcher.next = now
@@ -69,8 +67,8 @@ func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (
 	return false
 }
 
-// takeGaps admits the rows of a page of the gaps. It says false when reading has
-// gone back, and nothing else of the fetch may be taken in.
+// takeGaps admits the rows of a page of the gaps. It returns false when reading has gone back: then nothing
+// else of the fetch may be taken in.
 func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 	for _, id := range got.IDs {
 		l.cursor.gaps.seen(id)
@@ -101,17 +99,17 @@ func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 	return true
 }
 
-// bringBack defers a row that was found in a gap and refused, because it was to
-// come with a backfill or a catch-up, and does not any more. The gaps were read
-// after those: a backfill that has ended may have passed over it.
+// bringBack defers a row that was found in a gap and refused because a backfill or a catch-up was to bring it,
+// if none is to bring it any more. The gaps are read last: a backfill that ended with this fetch may have
+// passed over the row.
 func (l *loop) bringBack(x refusal) {
 	if !l.comesAnyway(x) {
 		l.cursor.deferLane(l.window.lane(x.lane, x.shard, l.dests[x.lane.Destination]), x.id)
 	}
 }
 
-// comesAnyway says whether a row is buffered, comes with a catch-up or a
-// backfill, or is not for this relay.
+// comesAnyway says whether a row needs no further care: it is buffered, a catch-up or a backfill is to bring
+// it, or its destination or shard is not for this relay.
 func (l *loop) comesAnyway(x refusal) bool {
 	d, lane := l.dests[x.lane.Destination], l.window.lanes[x.lane]
 	_, buffered := l.window.items[x.id]
@@ -119,8 +117,8 @@ func (l *loop) comesAnyway(x refusal) bool {
 		d.deferred.covers(x.id) || lane != nil && lane.deferred.covers(x.id)
 }
 
-// takeScan admits the rows of the scan i. The first goes on from the head, the
-// others are catch-ups.
+// takeScan takes in the rows of scan i, with items[j] made of rows[j], and admits the items. Scan 0 goes on
+// from head, the others are catch-ups. found is the discovery of the gaps between the rows.
 func (l *loop) takeScan(f *plannedFetch, i int, rows []Row, items []*item, found *discovery) {
 	scan := f.Scans[i]
 	if i == 0 {
@@ -140,7 +138,8 @@ func (l *loop) takeScan(f *plannedFetch, i int, rows []Row, items []*item, found
 	}
 }
 
-// takeDestination admits a page of what a destination deferred.
+// takeDestination admits a page of a destination's backfill, which asked for the ids from asked on. next is
+// where the next page begins, 0 when there is none.
 func (l *loop) takeDestination(d *destination, asked, next int64, items []*item) {
 	items, next = l.cursor.upToHead(items, next)
 	if !d.deferred.advance(asked, next) {
@@ -151,7 +150,7 @@ func (l *loop) takeDestination(d *destination, asked, next int64, items []*item)
 	}
 }
 
-// takeLane admits a page of what a lane deferred.
+// takeLane admits a page of a lane's backfill; asked and next are as in takeDestination.
 func (l *loop) takeLane(lane *lane, asked, next int64, items []*item) {
 	items, next = l.cursor.upToHead(items, next)
 	if !l.knows(lane) || !l.cursor.advanceLane(lane, asked, next) {
@@ -166,11 +165,11 @@ func (l *loop) takeLane(lane *lane, asked, next int64, items []*item) {
 	l.window.forget(lane)
 }
 
-// knows says whether the lane has not been forgotten since it was planned for.
+// knows says whether the window still has this lane: it has not been forgotten since the fetch was planned.
 func (l *loop) knows(lane *lane) bool { return l.window.lanes[lane.key] == lane }
 
-// takeStrays admits those rows of a page of a sweep that no other read brings,
-// and returns how many there were.
+// takeStrays admits the rows of a page of a sweep that no other read brings, logs them, and returns how many
+// there were.
 func (l *loop) takeStrays(items []*item) int {
 	found := 0
 	for _, it := range items {

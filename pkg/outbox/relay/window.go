@@ -2,7 +2,7 @@ package relay
 
 import "github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 
-// window is all the buffered events and the lanes they are in.
+// window has all buffered events, and their lanes.
 type window struct {
 	items map[int64]*item
 	lanes map[outbox.Lane]*lane
@@ -10,7 +10,7 @@ type window struct {
 	bytes int
 	// busy counts, by shard, the items in flight or unsettled.
 	busy [outbox.Shards]int
-	// watch, for tests, is that of every lane.
+	// watch, when set by a test, becomes the watch of every lane.
 	watch func(was, is laneState)
 }
 
@@ -18,7 +18,7 @@ func newWindow(watch func(was, is laneState)) window {
 	return window{items: map[int64]*item{}, lanes: map[outbox.Lane]*lane{}, watch: watch}
 }
 
-// lane returns the lane of the key, made if need be.
+// lane returns the lane of the key. It makes one, of the shard and the destination, if there is none.
 func (w *window) lane(key outbox.Lane, shard int, d *destination) *lane {
 	l := w.lanes[key]
 	if l == nil {
@@ -28,7 +28,7 @@ func (w *window) lane(key outbox.Lane, shard int, d *destination) *lane {
 	return l
 }
 
-// add takes an item in and queues it.
+// add buffers an item, in the queue of the lane.
 func (w *window) add(it *item, l *lane) {
 	it.lane = l
 	w.items[it.rec.ID] = it
@@ -38,7 +38,7 @@ func (w *window) add(it *item, l *lane) {
 	l.insert(it)
 }
 
-// remove forgets an item, which must be out of its lane's queue.
+// remove takes an item out of the window. The caller takes it out of the queue of its lane.
 func (w *window) remove(it *item) {
 	delete(w.items, it.rec.ID)
 	w.bytes -= it.msg.Size
@@ -46,37 +46,35 @@ func (w *window) remove(it *item) {
 	it.lane.dest.bufferedBytes -= it.msg.Size
 }
 
-// send notes that a queued item is in flight now.
+// send makes a queued item one in flight.
 func (w *window) send(it *item) {
 	it.state, it.tried = inFlight, true
 	w.busy[it.lane.shard]++
 }
 
-// requeue notes that an item in flight waits for being sent again.
+// requeue makes an item in flight a queued one again, still the first of its lane.
 func (w *window) requeue(it *item) {
 	it.state = queued
 	w.busy[it.lane.shard]--
 }
 
-// accept takes an item in flight, which its destination accepted, from the queue
-// of its lane.
+// accept makes an item in flight, which its destination accepted, an unsettled one, out of the queue.
 func (w *window) accept(it *item) {
 	it.state = unsettled
 	it.lane.pop()
 }
 
-// giveUp takes a queued item, which is the first of its lane, from the queue.
+// giveUp makes a queued item, the first of its lane, an unsettled one, out of the queue.
 func (w *window) giveUp(it *item) {
 	it.state = unsettled
 	w.busy[it.lane.shard]++
 	it.lane.pop()
 }
 
-// settled notes that the settlement of an item is written. The item stays
-// buffered until remove.
+// settled takes an item off the busy ones, as its settlement is written. It stays buffered until remove.
 func (w *window) settled(it *item) { w.busy[it.lane.shard]-- }
 
-// drop forgets the items of a lane that are not in flight.
+// drop removes the queued items of a lane, and leaves the one in flight.
 func (w *window) drop(l *lane) {
 	keep := l.queue[:0]
 	for _, it := range l.queue {
@@ -90,7 +88,7 @@ func (w *window) drop(l *lane) {
 	l.queue = keep
 }
 
-// forget deletes a lane that has nothing left to remember.
+// forget deletes a lane if it is resting, its queue is empty and nothing of it is deferred or being released.
 func (w *window) forget(l *lane) {
 	if len(l.queue) == 0 && l.deferred.idle() && l.state == resting {
 		delete(w.lanes, l.key)
