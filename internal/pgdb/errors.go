@@ -47,8 +47,8 @@ func Translate(op string, err error) error {
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-// kindOf returns the error of this package for err, or nil when there is none. A
-// context that ended is the caller's own doing, unless the server names a reason.
+// kindOf returns the error of this package that err is to wrap, nil when there is none. There is none for a
+// context that ended, which the caller caused, unless the server gives a reason.
 func kindOf(err error) error {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return kindOfCode(pgErr.Code)
@@ -65,8 +65,8 @@ func kindOf(err error) error {
 	return nil
 }
 
-// kindOfCode returns the error of this package for an SQLSTATE, which appendix A
-// of the PostgreSQL manual lists, or nil.
+// kindOfCode returns the error of this package for an SQLSTATE, or nil. Appendix A of the PostgreSQL manual
+// lists the codes.
 func kindOfCode(code string) error {
 	switch code {
 	case "28P01", "28000", "42501": // invalid_password, invalid_authorization_specification, insufficient_privilege
@@ -88,10 +88,9 @@ func kindOfCode(code string) error {
 	return nil
 }
 
-// IsAuthFailure reports whether err may mean that a password was refused. PgBouncer
-// 1.18 reports a refused password as protocol_violation, and so it reports a full
-// pool and an unknown database: a caller that asks for the password again in those
-// cases as well loses little.
+// IsAuthFailure says whether err may mean that a password was refused. It is also true for protocol_violation,
+// which PgBouncer 1.18 reports for a refused password, and for a full pool and an unknown database as well:
+// asking for the password again in those cases costs a caller little.
 func IsAuthFailure(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pgErr.Code == "28P01" || pgErr.Code == "28000" || pgErr.Code == "08P01")

@@ -141,14 +141,14 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 	return n, nil
 }
 
-// row is an event as it is written: valid, with its defaults.
+// row is an event as it is inserted: valid, with its defaults set.
 type row struct {
 	Event
 	headers []byte // the JSON of Headers, nil when there are none
 }
 
-// fill makes r of e, with the defaults of the fields that e does not set and
-// the trace context where e has none, and returns the faults of e.
+// fill sets r to e, with the defaults of the fields that e leaves empty, and with the headers of trace where e
+// has neither traceparent nor tracestate. It returns all faults of e, joined.
 func (r *row) fill(e Event, trace map[string]string) error {
 	r.Event = e
 	r.Destination = cmp.Or(e.Destination, DefaultDestination)
@@ -182,7 +182,7 @@ func (r *row) values() []any {
 	return []any{r.EventID, r.AggregateType, r.AggregateID, r.Type, r.Destination, []byte(r.Payload), headers}
 }
 
-// traceContext is the W3C trace context of ctx, empty without a span.
+// traceContext returns the W3C trace context of ctx as headers, empty without a span.
 func traceContext(ctx context.Context) map[string]string {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
@@ -202,8 +202,8 @@ func statement(rows []row) int {
 	return len(rows)
 }
 
-// aggregates returns the different aggregates of the rows, sorted, so that two
-// transactions ask for their locks in the same order.
+// aggregates returns the different aggregates of the rows, the type of each in types and its id in names. They
+// are sorted, so that two transactions ask for their locks in the same order.
 func aggregates(rows []row) (types, names []string) {
 	type aggregate struct{ kind, id string }
 	all := make([]aggregate, len(rows))
@@ -218,8 +218,8 @@ func aggregates(rows []row) (types, names []string) {
 	return types, names
 }
 
-// insert writes rows with one statement, after it took the locks of the
-// aggregates that types and names are the two halves of.
+// insert locks the aggregates with the type types[i] and the id names[i], and then writes the rows, in one
+// statement.
 func insert(ctx context.Context, tx Tx, rows []row, types, names []string) error {
 	columns := make([][]string, 7)
 	for c := range columns {

@@ -193,7 +193,8 @@ func encodable(rec *Record, body string) error {
 	return nil
 }
 
-// attributeHeaders is the value of the attribute headers: all but traceparent.
+// attributeHeaders returns the value of the attribute headers: the headers without traceparent, as JSON, empty
+// when there are none.
 func attributeHeaders(headers map[string]string) string {
 	_, own := headers[HeaderTraceparent]
 	switch {
@@ -220,7 +221,7 @@ func GroupID(aggregateType, aggregateID string) string {
 	return string(appendGroupID(make([]byte, 0, MaxGroupIDLength), aggregateType, aggregateID))
 }
 
-// appendGroupID appends what GroupID returns.
+// appendGroupID appends GroupID(aggregateType, aggregateID) to b.
 func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
 	if plainGroup(aggregateType, aggregateID) {
 		b = append(b, aggregateType...)
@@ -236,8 +237,7 @@ func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
 	return hex.AppendEncode(append(b, '#'), sum[:])
 }
 
-// plainGroup reports whether "<type>:<id>" is a group id that brokers take and
-// that no other aggregate has.
+// plainGroup says whether "<type>:<id>" can be the group id: brokers take it, and no other aggregate has it.
 func plainGroup(aggregateType, aggregateID string) bool {
 	if len(aggregateType)+1+len(aggregateID) > MaxGroupIDLength || aggregateType == "" || aggregateType[0] == '#' {
 		return false

@@ -72,8 +72,8 @@ func (t sqlTx) Rollback(context.Context) error {
 	return t.tx.Rollback() //nolint:wrapcheck // it stands for the call itself
 }
 
-// arrayLiteral returns texts as PostgreSQL reads a text[] from one text, such as
-// {"a","b"}: the form that every driver of database/sql can pass.
+// arrayLiteral returns texts in the form in which PostgreSQL reads a text[], such as {"a","b"}. Every driver of
+// database/sql can pass that.
 func arrayLiteral(texts []string) string {
 	n := 2
 	for _, s := range texts {

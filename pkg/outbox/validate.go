@@ -22,7 +22,7 @@ const (
 	// id together, in bytes. Only names beyond ASCII come near: an index of
 	// PostgreSQL takes 2,704 bytes.
 	MaxLaneBytes = 2600
-	// MaxPayloadBytes is MaxMessageBytes less 32 KiB for the attributes.
+	// MaxPayloadBytes bounds the payload: MaxMessageBytes less 32 KiB for the attributes.
 	MaxPayloadBytes = MaxMessageBytes - 32<<10
 	// MaxHeaderBytes bounds the headers, encoded as a JSON object.
 	MaxHeaderBytes = 8 << 10
@@ -34,8 +34,8 @@ var ErrInvalid = errors.New("invalid event")
 
 // FieldError is one fault of one field of an event. It matches [ErrInvalid].
 type FieldError struct {
-	// Field is the field of [Event], such as "AggregateID", or "Message" when
-	// it is the encoded whole.
+	// Field is the name of a field of [Event], such as "AggregateID", or "Message" for the whole encoded
+	// message.
 	Field string
 	// Problem says what is wrong and what to do.
 	Problem string
@@ -49,8 +49,8 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 // Is matches [ErrInvalid].
 func (e *FieldError) Is(target error) bool { return target == ErrInvalid }
 
-// Code is the word that dead letters carry for the fault: InvalidEvent,
-// InvalidMessageContents or MessageTooLong.
+// Code returns the code that a dead letter with this fault gets: InvalidEvent, InvalidMessageContents or
+// MessageTooLong.
 func (e *FieldError) Code() string { return e.code }
 
 const (
@@ -85,7 +85,7 @@ func (e *Event) Validate() error {
 	return err
 }
 
-// validate also returns the headers as they are stored, nil when there are none.
+// validate is Validate, and also returns the headers as JSON, nil when there are none.
 func (e *Event) validate() ([]byte, error) {
 	var faults []error
 	add := func(err *FieldError) {
@@ -186,7 +186,8 @@ func encodeHeaders(headers map[string]string) ([]byte, []*FieldError) {
 	return text, nil
 }
 
-// marshalHeaders writes <, > and & as they are: escaping would only cost size.
+// marshalHeaders returns headers as a JSON object with sorted keys. It leaves <, > and & as they are: escaping
+// would only cost size.
 func marshalHeaders(headers map[string]string) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -196,7 +197,7 @@ func marshalHeaders(headers map[string]string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// characterError is the fault of the character at byte at of s.
+// characterError returns the fault of the character that begins at byte at of s.
 func characterError(field, s string, at int) *FieldError {
 	r, size := utf8.DecodeRuneInString(s[at:])
 	problem := fmt.Sprintf("has the character %U at byte %d, which SQS refuses: remove it or encode the value as base64", r, at)
@@ -206,8 +207,8 @@ func characterError(field, s string, at int) *FieldError {
 	return &FieldError{Field: field, Problem: problem, code: codeContents}
 }
 
-// badCharacter returns the index of the first byte of s that starts something
-// no message may hold, or -1.
+// badCharacter returns the index of the first byte of s that begins a character which no message may hold, or
+// that is not UTF-8. It returns -1 when there is none.
 func badCharacter(s string) int {
 	for i := 0; i < len(s); {
 		c := s[i]

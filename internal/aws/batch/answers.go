@@ -13,8 +13,8 @@ const MaxEntries = 10
 // EntryID returns the entry id of the message at index i of a request.
 func EntryID(i int) string { return strconv.Itoa(i) }
 
-// EntryIndex is the inverse of EntryID for the ids of a request with n entries.
-// It is false for every other id.
+// EntryIndex returns the index i with EntryID(i) = id in a request of n entries. It is false when there is
+// none.
 func EntryIndex(id string, n int) (int, bool) {
 	i, err := strconv.Atoi(id)
 	if err != nil || i < 0 || i >= n || EntryID(i) != id {
@@ -23,19 +23,18 @@ func EntryIndex(id string, n int) (int, bool) {
 	return i, true
 }
 
-// Answers takes the answer to one request, entry by entry and in any order, and
-// makes the results of its messages. Only an id that the answer has exactly
-// once, among the successes and with a message id, is an acceptance. Ids that
-// the request did not have are ignored.
+// Answers turns the answer to one request into the results of its messages. It takes the entries of the answer
+// one by one, in any order. Only an id that the answer has exactly once, among the successes and with a message
+// id, is an acceptance. Ids that the request did not have are ignored.
 type Answers struct {
-	// at has the position in results of each entry of the request.
+	// at[k] is the index in results of the message that was entry k of the request.
 	at       []int
 	results  []outbox.Result
 	answered [MaxEntries]bool
 }
 
-// begin starts the answers to a request of the messages at these positions.
-// What the answer does not mention stays unknown.
+// begin starts the answer to a request of the messages at these indexes of results. The result of a message
+// whose entry does not come is Unknown.
 func (a *Answers) begin(at []int) {
 	a.at, a.answered = at, [MaxEntries]bool{}
 	for _, i := range at {
@@ -52,8 +51,7 @@ func (a *Answers) Accept(id, messageID, sequenceNumber string) {
 	a.add(id, outbox.Result{Class: outbox.Accepted, MessageID: messageID, SequenceNumber: sequenceNumber})
 }
 
-// Refuse adds an entry of the failures. SenderFault is the broker's word for an
-// error that the sender is to blame for.
+// Refuse adds an entry of the failures. senderFault is the broker's statement that the sender is to blame.
 func (a *Answers) Refuse(id, code, message string, senderFault bool) {
 	a.add(id, outbox.Result{
 		Class: ClassifyEntry(code, senderFault),

@@ -8,9 +8,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Call sends msgs as one request, with the entry ids of EntryID, and adds each
-// entry of the response to answers. An error means the request as a whole: what
-// was added to answers then does not count.
+// Call sends msgs as one request, with the entry ids of EntryID, and adds each entry of the answer to answers.
+// An error is about the request as a whole: then what was added to answers does not count.
 type Call[M any] func(ctx context.Context, msgs []M, answers *Answers) error
 
 // Entry is what a [Sender] needs to know of a message.
@@ -20,13 +19,13 @@ type Entry struct {
 	Size int
 }
 
-// Sender sends messages of type M as [outbox.Sink] promises it. Make it with
-// New. It is safe for concurrent use.
+// Sender sends batches of messages of type M, and keeps the promises of [outbox.Sink]. Make it with New. It is
+// safe for concurrent use.
 type Sender[M any] struct {
 	call   Call[M]
 	entry  func(*M) Entry
 	limits outbox.Limits
-	// works is set once the destination has accepted a message.
+	// works is set once the destination has accepted a message since the program began.
 	works atomic.Bool
 }
 
@@ -39,18 +38,14 @@ func New[M any](call Call[M], entry func(*M) Entry, limits outbox.Limits) *Sende
 // Limits returns the limits of one batch.
 func (s *Sender[M]) Limits() outbox.Limits { return s.limits }
 
-// Publish sends msgs as one batch and returns a result for each, at the same
-// index.
+// Publish sends msgs as one batch and returns a result for each, at the same index.
 //
-// A request that is refused as a whole is halved and sent again, down to single
-// messages, so that a message that the broker refuses does not take its
-// neighbors along. A message alone in a refused request is rejected only when
-// the destination has accepted another one before: as long as it has accepted
-// none, a wrong configuration is the likelier cause, and rejecting would make a
-// dead letter of every event.
+// A request that is refused as a whole is halved and sent again, down to single messages, so that a message
+// that the broker refuses does not take its neighbors along. A message alone in a refused request is Rejected
+// only if the destination has accepted any message before, else Unavailable: as long as it has accepted none, a
+// wrong configuration is the likelier cause, and rejecting would make a dead letter of every event.
 //
-// Behind a message that is known not to be accepted, later messages of its
-// group in the same batch are withheld where they are in a later request.
+// When a message was not accepted, later messages of its group that would go in a later request are not sent.
 func (s *Sender[M]) Publish(ctx context.Context, msgs []M) []outbox.Result {
 	results := make([]outbox.Result, len(msgs))
 	if len(msgs) == 0 {
@@ -68,8 +63,8 @@ func (s *Sender[M]) Publish(ctx context.Context, msgs []M) []outbox.Result {
 	return results
 }
 
-// fits checks the limits of a batch. Messages that are too large for any batch
-// do not count: admit rejects these one by one.
+// fits returns an error when a batch is above the limits in number or bytes. Messages that are too large by
+// themselves do not count: admit rejects those one by one.
 func (s *Sender[M]) fits(msgs []M) error {
 	if len(msgs) > s.limits.Entries {
 		return fmt.Errorf("batch of %d messages: at most %d are allowed", len(msgs), s.limits.Entries)
@@ -92,14 +87,14 @@ type batch[M any] struct {
 	msgs    []M
 	results []outbox.Result
 	answers Answers
-	// suspects are messages that were refused alone in a request of their own.
+	// suspects are the indexes of messages that were refused in a request of their own, maybe without being to
+	// blame: see judge.
 	suspects []int
-	// stopped has, by group, the result of a message that was not accepted.
+	// stopped has, by group id, the result of the last message of the group that was not accepted.
 	stopped map[string]outbox.Result
 }
 
-// admit rejects what can never be accepted and returns the positions of the
-// rest.
+// admit rejects messages that are above the limit of one message, and returns the indexes of the others.
 func (b *batch[M]) admit() []int {
 	positions := make([]int, 0, MaxEntries)
 	for i := range b.msgs {
@@ -116,7 +111,7 @@ func (b *batch[M]) admit() []int {
 	return positions
 }
 
-// fail records a result other than an acceptance and stops the group.
+// fail records the result r, which is no acceptance, of message i and stops its group.
 func (b *batch[M]) fail(i int, r outbox.Result) {
 	b.results[i] = r
 	if b.stopped == nil {
@@ -127,7 +122,8 @@ func (b *batch[M]) fail(i int, r outbox.Result) {
 
 func (b *batch[M]) group(i int) string { return b.sender.entry(&b.msgs[i]).GroupID }
 
-// send sends the messages at the positions, in one request when it is taken.
+// send sends the messages at the indexes, in one request or, if that is refused as a whole, in halves. It
+// records their results.
 func (b *batch[M]) send(ctx context.Context, at []int) {
 	if at = b.unstopped(at); len(at) == 0 {
 		return
@@ -159,7 +155,7 @@ func (b *batch[M]) send(ctx context.Context, at []int) {
 	}
 }
 
-// settle stops the groups of what an answered request did not have accepted.
+// settle stops the groups of the messages that an answered request has not accepted.
 func (b *batch[M]) settle(at []int) {
 	for _, i := range at {
 		if b.results[i].Class != outbox.Accepted {
@@ -170,8 +166,8 @@ func (b *batch[M]) settle(at []int) {
 	}
 }
 
-// unstopped withholds the messages whose group is stopped, and returns the
-// others.
+// unstopped returns the indexes of messages whose group is not stopped. For the others it records that they are
+// withheld.
 func (b *batch[M]) unstopped(at []int) []int {
 	if len(b.stopped) == 0 {
 		return at
@@ -209,8 +205,8 @@ func (b *batch[M]) pick(at []int) []M {
 	return picked
 }
 
-// judge clears the suspects when the destination has never accepted anything,
-// and the messages that were withheld behind them.
+// judge makes the suspects Unavailable instead of rejected when the destination has never accepted anything,
+// and with them the messages that were withheld behind them. A message refused for its size stays rejected.
 func (b *batch[M]) judge() {
 	if b.sender.works.Load() {
 		return

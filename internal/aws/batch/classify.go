@@ -33,32 +33,30 @@ const (
 type Fault struct {
 	Class outbox.Class
 	Code  string
-	// Divisible means that the call was refused, that nothing of it was
-	// accepted, and that one of its messages may be why. Then Class and Code are
-	// about a call with one message only.
+	// Divisible means that the call was refused, nothing of it was accepted, and one of its messages may be the
+	// reason. Then Class and Code hold only for a call with one message.
 	Divisible bool
 }
 
-// kind is what an error code is about.
+// kind is what an error code says is at fault.
 type kind int
 
 const (
 	kindOther kind = iota
-	// kindMessage: a message, even where the broker does not say that the sender
-	// is at fault.
+	// kindMessage is a fault of a message, also where the broker does not blame the sender.
 	kindMessage
-	// kindBatch: the composition of the request.
+	// kindBatch is a fault of the composition of the request.
 	kindBatch
 	kindThrottle
-	// kindRefused: the destination, or the access to it.
+	// kindRefused is a fault of the destination, or of the access to it.
 	kindRefused
-	// kindServer: the broker failed.
+	// kindServer is a failure of the broker.
 	kindServer
 )
 
-// kindOf sorts a code. The names are those of the SQS and SNS API references
-// (SendMessageBatch, PublishBatch) and of the errors common to AWS services;
-// SQS gives some in two forms, depending on the x-amzn-query-error header.
+// kindOf returns what the broker's error code is about. The names are those of the SQS and SNS API references
+// (SendMessageBatch, PublishBatch) and of the errors common to AWS services; SQS gives some in two forms,
+// depending on the x-amzn-query-error header.
 func kindOf(code string) kind {
 	code = strings.TrimPrefix(code, "AWS.SimpleQueueService.")
 	code = strings.TrimSuffix(code, "Exception")
@@ -98,9 +96,9 @@ func kindOf(code string) kind {
 	return kindOther
 }
 
-// ClassifyEntry sorts the failure of one entry of a call that was answered. The
-// broker sets senderFault also on a throttled entry and on one whose encryption
-// key is refused: those are not rejected, because the message can be sent later.
+// ClassifyEntry returns the class of one failed entry in the answer to a call. The broker sets senderFault also
+// on a throttled entry and on one whose encryption key is refused: those are not rejected, because the message
+// can be sent later.
 func ClassifyEntry(code string, senderFault bool) outbox.Class {
 	switch kindOf(code) {
 	case kindThrottle:
@@ -117,9 +115,9 @@ func ClassifyEntry(code string, senderFault bool) outbox.Class {
 	return outbox.Transient
 }
 
-// Classify sorts the error of a whole call. An error that does not say for certain
-// whether the messages were accepted is Unknown, so that the same messages are
-// sent again before anything newer.
+// Classify returns what the error of a whole call says about its messages. An error that does not say for
+// certain whether they were accepted is Unknown, so that the same messages are sent again before anything
+// newer.
 func Classify(err error) Fault {
 	if errors.Is(err, context.Canceled) {
 		return Fault{Class: outbox.Unknown, Code: CodeCanceled}
@@ -151,7 +149,8 @@ func Classify(err error) Fault {
 	return Fault{Class: outbox.Unknown, Code: CodeUnclear}
 }
 
-// classifyCode sorts an answer with an error code of the broker.
+// classifyCode is Classify for an error with a code of the broker. status is the HTTP status, 0 without an
+// answer.
 func classifyCode(api smithy.APIError, status int) Fault {
 	code := api.ErrorCode()
 	kind := kindOf(code)
@@ -175,8 +174,7 @@ func classifyCode(api smithy.APIError, status int) Fault {
 	return fault
 }
 
-// classifyStatus sorts an answer without a code of the broker, as a proxy on
-// the way would give it.
+// classifyStatus is Classify for an HTTP status without a code of the broker, as a proxy on the way may answer.
 func classifyStatus(status int) Fault {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusProxyAuthRequired:

@@ -15,9 +15,8 @@ func NewSink(call Call[outbox.Message], limits outbox.Limits) *Sink {
 	return New(call, func(m *outbox.Message) Entry { return Entry{GroupID: m.GroupID, Size: m.Size} }, limits)
 }
 
-// CheckConfig names every fault of a sink's settings: no client, an empty name of
-// the destination, which is that of the field, and a size of messages that is
-// not from 1 to most.
+// CheckConfig returns every fault of the settings of a sink, joined: client is false, the destination (the
+// setting named field) is empty, or messageBytes is not from 1 to most.
 func CheckConfig(client bool, field, destination string, messageBytes, most int) error {
 	var faults []error
 	if !client {
@@ -32,8 +31,8 @@ func CheckConfig(client bool, field, destination string, messageBytes, most int)
 	return errors.Join(faults...)
 }
 
-// Attributes returns the attributes as the SDK has them, nil when there are none.
-// Attribute makes one of type String from its value.
+// Attributes returns the attributes as the SDK's requests have them, by name, nil when there are none.
+// attribute makes one of type String from its value.
 func Attributes[A any](list []outbox.Attribute, attribute func(value *string) A) map[string]A {
 	if len(list) == 0 {
 		return nil

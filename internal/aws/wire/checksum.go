@@ -9,10 +9,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
 )
 
-// Check compares the MD5 that the answer has for an accepted entry with that of
-// the message, where the client compares checksums. As in the SDK, an error is
-// one of the whole call: the answer of a message that was changed on its way
-// means nothing, so none of the request counts as accepted.
+// Check returns an error when sum, the MD5 that the answer has for the accepted entry id, is not that of the
+// message's body. It checks nothing where the client compares no checksums. As in the SDK the error is one of
+// the whole call: the answer to a message that was changed on its way means nothing, so none of the request
+// counts as accepted.
 func (x *Exchange) Check(id string, sum []byte) error {
 	at, ok := batch.EntryIndex(id, len(x.Messages))
 	if !x.checksums || !ok {

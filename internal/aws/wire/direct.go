@@ -42,19 +42,19 @@ import (
 // It is safe for concurrent use.
 type Direct struct {
 	settings Settings
-	// model is nil in the state none.
+	// model is what direct requests are made by, nil in the state none.
 	model atomic.Pointer[model]
 }
 
-// Settings are those of an SDK client, as its Options have them.
+// Settings are the options of an SDK client that a direct call depends on, or that forbid it.
 type Settings struct {
 	Credentials aws.CredentialsProvider
 	Signer      Signer
 	HTTPClient  HTTPClient
 	Retryer     aws.Retryer
-	// Checksums says whether the checksums of SQS are compared.
+	// Checksums says whether the client compares the checksums of SQS.
 	Checksums bool
-	// The rest are places in which a program can add to what the stack does.
+	// The others are places in which a program can add steps to the stack or watch it.
 	APIOptions    []func(*middleware.Stack) error
 	Interceptors  smithyhttp.InterceptorRegistry
 	ClientLogMode aws.ClientLogMode
@@ -62,7 +62,7 @@ type Settings struct {
 	Meters        metrics.MeterProvider
 }
 
-// Signer is the part of the SDK's signer that is needed.
+// Signer is the part of the SDK's signer that Direct needs.
 type Signer interface {
 	SignHTTP(ctx context.Context, credentials aws.Credentials, r *http.Request, payloadHash, service, region string, at time.Time, options ...func(*v4.SignerOptions)) error
 }
@@ -72,8 +72,8 @@ type HTTPClient interface {
 	Do(r *http.Request) (*http.Response, error)
 }
 
-// NewDirect returns nil when the client does something that a direct call would
-// leave out: retries, or what a program has added to the stack.
+// NewDirect returns a Direct for calls of an SDK client. It returns nil when the client does something that a
+// direct call would leave out: retries, or what a program has added to the stack.
 func NewDirect(s Settings) *Direct {
 	_, once := s.Retryer.(aws.NopRetryer)
 	_, untraced := s.Tracers.(*tracing.NopTracerProvider)
@@ -95,12 +95,12 @@ func intercepted(r smithyhttp.InterceptorRegistry) bool {
 	return false
 }
 
-// Call makes the call of x, and is true when the codec of x has read the answer.
-// When it is false, the SDK's client is to make the call with the HTTPClient and
-// the APIOptions of x. It sends the request if Call has not, and otherwise makes
-// an output or an error of what came of it: a request is sent once in any case.
+// Call makes the call of x, and returns true when the codec of x has read the answer. When it returns false,
+// the caller makes the call with the SDK's client, the HTTPClient and the APIOptions of x. That sends the
+// request if Call has not; otherwise it sends nothing, and makes an output or an error of what Call has
+// received. So a request is sent once in any case.
 //
-// A nil Direct makes no call.
+// A nil Direct makes no call and returns false.
 func (d *Direct) Call(ctx context.Context, x *Exchange) bool {
 	if d == nil {
 		return false
@@ -136,8 +136,8 @@ func (d *Direct) Call(ctx context.Context, x *Exchange) bool {
 	return false
 }
 
-// request makes and signs the request of x by the model. After an error nothing
-// was sent, and x is as before but for its buffer.
+// request makes and signs the request of x by the model. After an error nothing was sent, and of x only the
+// buffer has changed.
 func (d *Direct) request(ctx context.Context, m *model, x *Exchange) (*http.Request, error) {
 	credentials, err := d.settings.Credentials.Retrieve(ctx)
 	if err != nil {
@@ -160,8 +160,8 @@ func (d *Direct) request(ctx context.Context, m *model, x *Exchange) (*http.Requ
 	return request, nil
 }
 
-// fresh returns the model to make a call by, and nil when the stack is to make
-// the call.
+// fresh returns the model to make a call by. It returns nil when the stack is to make the call: there is no
+// model, or this call is the one to replace an old model.
 func (d *Direct) fresh() *model {
 	m := d.model.Load()
 	if m == nil || time.Since(m.at) < modelFor {
@@ -177,8 +177,8 @@ func (d *Direct) fresh() *model {
 	return m
 }
 
-// outcome is what came of a direct request, as an [HTTPClient] for the SDK that
-// sends nothing.
+// outcome is an [HTTPClient] for the SDK that sends nothing, and returns the answer or error of a direct
+// request.
 type outcome struct {
 	response *http.Response
 	err      error

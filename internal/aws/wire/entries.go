@@ -26,7 +26,7 @@ type Entries struct {
 	n    int
 }
 
-// Add returns a new entry, or nil when there are more than a batch can hold.
+// Add adds an entry and returns it to be filled in, or nil when there are batch.MaxEntries already.
 func (e *Entries) Add(accepted bool) *Entry {
 	if e.n == len(e.list) {
 		return nil
@@ -39,7 +39,7 @@ func (e *Entries) Add(accepted bool) *Entry {
 // All returns the entries.
 func (e *Entries) All() []Entry { return e.list[:e.n] }
 
-// addTo copies the entries out of the body.
+// addTo adds the entries to answers, with copies of their texts, as the body is in a buffer that is used again.
 func (e *Entries) addTo(answers *batch.Answers) {
 	size := 0
 	for i := range e.All() {

@@ -45,23 +45,24 @@ type Codec interface {
 type Exchange struct {
 	Codec    Codec
 	Messages []outbox.Message
-	// Answers gets what the codec reads.
+	// Answers takes the entries that the codec reads.
 	Answers *batch.Answers
-	// Output is what the SDK's call returns where the codec has read the answer.
-	// It is the SDK's own type of output, which the SDK writes metadata into.
+	// Output is what the SDK's call returns when the codec has read the answer: an empty value of the SDK's own
+	// type of output, which the SDK writes metadata into.
 	Output any
 
 	// checksums says whether the client compares the checksums of SQS.
 	checksums bool
-	// read is true once the codec has read the answer. Then fault is the error of
-	// its checksums.
+	// read is true once the codec has read the answer. fault is the error of the checksums in it, nil when they
+	// agree.
 	read  bool
 	fault error
 
 	request, answer *buffer
-	// direct, when set, makes its model of the request that the SDK signs.
+	// direct, when set, is to learn its model from the request that the SDK signs in this call.
 	direct *Direct
-	// outcome is what came of the request that Direct has sent.
+	// outcome is what came of the request that Direct has sent, nil when it sent none or the codec has read the
+	// answer.
 	outcome *outcome
 	// writing is true while the transport may read the request of a direct call.
 	writing *atomic.Bool
@@ -84,7 +85,7 @@ func (x *Exchange) HTTPClient(client HTTPClient) HTTPClient {
 	return client
 }
 
-// APIOptions returns those of the client with Install.
+// APIOptions returns the client's options of, with Install added.
 func (x *Exchange) APIOptions(of []func(*middleware.Stack) error) []func(*middleware.Stack) error {
 	return append(of[:len(of):len(of)], x.Install)
 }
@@ -97,7 +98,7 @@ func (x *Exchange) encode() {
 	x.request.bytes = x.Codec.AppendRequest(x.request.bytes[:0], x.Messages)
 }
 
-// decode lets the codec read the answer, and says whether it has.
+// decode has the codec read the answer into Answers, and returns false when it cannot.
 func (x *Exchange) decode() bool {
 	entries := &x.answer.entries
 	entries.n = 0
@@ -111,8 +112,7 @@ func (x *Exchange) decode() bool {
 	return true
 }
 
-// largestKept bounds what one pooled buffer keeps: a batch of ten messages of
-// 25 kB.
+// largestKept is the most bytes that a pooled buffer keeps: a batch of ten messages of 25 kB.
 const largestKept = 256 << 10
 
 type buffer struct {
@@ -124,7 +124,7 @@ type buffer struct {
 //nolint:gochecknoglobals // a pool is of use only when it is shared
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-// take returns an empty buffer. It belongs to one exchange until release.
+// take returns an empty buffer of the pool. One exchange has it until release.
 func take() *buffer {
 	b, ok := buffers.Get().(*buffer)
 	if !ok {
@@ -155,8 +155,8 @@ func (x *Exchange) Release() {
 	x.request, x.answer = nil, nil
 }
 
-// Install puts the exchange in the place of the SDK's steps. It is an option of
-// the call, one of APIOptions.
+// Install replaces the SDK's steps that write the request and read the answer by those of the exchange, and
+// removes the steps that need the entries in the input. It is one of the APIOptions of the call.
 func (x *Exchange) Install(stack *middleware.Stack) error {
 	if _, err := stack.Serialize.Swap(stepSerialize, serializer{x}); err != nil {
 		return err
@@ -217,7 +217,7 @@ func (s serializer) HandleSerialize(ctx context.Context, in middleware.Serialize
 	return next.HandleSerialize(ctx, in)
 }
 
-// deserializer is the step that reads the answer. Stock is the SDK's.
+// deserializer is the step that reads the answer. stock is the SDK's step, which it replaces.
 type deserializer struct {
 	*Exchange
 	stock middleware.DeserializeMiddleware
@@ -256,7 +256,7 @@ func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.Dese
 	return leave()
 }
 
-// received is a handler that returns what was received before.
+// received is a handler that returns an answer received before, for the SDK's step to read.
 type received struct {
 	out      middleware.DeserializeOutput
 	metadata middleware.Metadata

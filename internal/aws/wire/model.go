@@ -33,15 +33,15 @@ const (
 
 var errNoKeys = errors.New("the credentials have no keys")
 
-// model is a request of the SDK without its body and the headers that differ
-// from request to request. It is never changed.
+// model is a request of the SDK without its body and without the headers that differ from request to request.
+// It is never changed.
 type model struct {
-	// at is when it was made.
+	// at is when the model was made, or last given to other calls while one call replaces it.
 	at     time.Time
 	url    url.URL
 	host   string
 	header http.Header
-	// service and region are those that are signed for.
+	// service and region are the ones that the signature is for.
 	service, region string
 	// ahead is added to the clock of this machine for the time of a signature. It
 	// is the difference to the clock of the service, which the SDK has found in
@@ -49,9 +49,8 @@ type model struct {
 	ahead time.Duration
 }
 
-// learn makes a model of a request that the SDK has signed. It returns nil unless
-// signing a copy of that request gives the same signature: then there is
-// something about it that a model does not have.
+// learn makes a model of a request that the SDK has signed. It signs a copy made by the model, and returns nil
+// when the signature is another one: then the request has something that the model lacks.
 func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 	now := time.Now()
 	at, err := time.Parse(dateForm, signed.Header.Get(headerDate))
@@ -86,7 +85,7 @@ func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 	return m
 }
 
-// now is the time to sign at.
+// now returns the time that a signature made now has.
 func (m *model) now() time.Time { return time.Now().Add(m.ahead) }
 
 // request returns an unsigned request by the model, with a body and an
@@ -105,8 +104,8 @@ func (m *model) request(ctx context.Context, body []byte, invocation string) *ht
 	return r.WithContext(ctx)
 }
 
-// learner is the step of the SDK's stack behind the signature. It makes the model
-// of the request, and gives it to Direct when the call has succeeded.
+// learner is a step in the SDK's stack, right after the one that signs. It makes a model of the signed request,
+// and stores it in Direct when the call has succeeded.
 type learner struct{ *Direct }
 
 // ID implements [middleware.FinalizeMiddleware].

@@ -7,8 +7,7 @@ import (
 	"net/http"
 )
 
-// readAll appends the body of an answer to dst, to its end. It does not close
-// the body.
+// readAll reads the body of an answer to its end, appended to dst. It does not close the body.
 func readAll(response *http.Response, dst []byte) ([]byte, error) {
 	// One byte more than is announced lets the last Read see the end.
 	const unknown = 8 << 10
@@ -40,8 +39,8 @@ func grow(b []byte, n int) []byte {
 	return append(make([]byte, 0, len(b)+n), b...)
 }
 
-// replay returns a body of which read was read already, up to its end or to an
-// error.
+// replay returns a body that begins with read, which was taken from another body, and then fails with err or
+// ends where err is nil. Closing it closes body.
 func replay(read []byte, err error, body io.Closer) io.ReadCloser {
 	return replayed{Reader: io.MultiReader(bytes.NewReader(read), failing{err}), Closer: body}
 }
@@ -51,8 +50,7 @@ type replayed struct {
 	io.Closer
 }
 
-// failing is the rest of a body behind what was read of it: an error, or nothing
-// where that is nil.
+// failing is a reader that returns err at once, or the end where err is nil.
 type failing struct{ err error }
 
 // Read implements [io.Reader].

@@ -2,9 +2,9 @@ package wire
 
 import "unicode/utf8"
 
-// Scanner reads an answer, JSON or XML, in the plain form in which the services
-// write it. At anything else it fails, and every later step does nothing. A codec
-// reads on and asks for Failed where it would loop, and for Done at the end.
+// Scanner reads an answer, JSON or XML, in the plain form in which the services write it. At anything else it
+// fails, and every later step does nothing. A codec need not look for that after each step: it asks for Failed
+// in its loops, and for Done at the end.
 type Scanner struct {
 	// rest is what has not been read.
 	rest   []byte
@@ -39,8 +39,7 @@ func (s *Scanner) space() {
 	}
 }
 
-// Accept reads token where it is next, with white space before it, and says
-// whether it was.
+// Accept reads white space and then token, if that is next, and returns whether it was.
 func (s *Scanner) Accept(token string) bool {
 	s.space()
 	if s.failed || len(s.rest) < len(token) || string(s.rest[:len(token)]) != token {

@@ -20,23 +20,21 @@ const (
 	TLSHandshakeTimeout = 1500 * time.Millisecond
 )
 
-// bufferSize is what a connection keeps for writing, and for reading. With the
-// 4 KiB of net/http, ten events of 500 bytes take two or three writes.
+// bufferSize is the size, in bytes, of a connection's buffer for writing, and of that for reading. With the 4
+// KiB of net/http, ten events of 500 bytes take two or three writes.
 const bufferSize = 16 << 10
 
-// HTTPClient returns a client for as many calls in flight to one host as
-// concurrency. The SDK keeps 10 idle connections per host by default: more
-// calls than that open and close a connection each, which costs a fifth of the
-// throughput. It has no timeout for a whole call: the context of the call is
-// its deadline.
+// HTTPClient returns a client that keeps as many connections to one host as concurrency, for as many calls in
+// flight. The SDK keeps 10 by default: more calls than that open and close a connection each, which costs a
+// fifth of the throughput. It has no timeout for a whole call: the context of the call is its deadline.
 //
-// Call CloseIdleConnections on it after the process was frozen: the other end
-// has closed the connections, and the first calls would fail with an unknown
-// outcome.
+// Call CloseIdleConnections on it after the process was frozen: the other end has closed the connections, and
+// the first calls would fail with an unknown outcome.
 func HTTPClient(concurrency int) *http.Client { return Fixed(Buildable(concurrency)) }
 
-// Buildable is what [HTTPClient] is made of, for config.LoadDefaultConfig: it
-// adds the certificates of AWS_CA_BUNDLE only to a client that can be changed.
+// Buildable returns the settings of [HTTPClient] as a client that can still be changed, to give to
+// config.LoadDefaultConfig: that adds the certificates of AWS_CA_BUNDLE to such a client only. Make the client
+// of the result with [Fixed].
 func Buildable(concurrency int) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = DialTimeout }).
@@ -61,8 +59,7 @@ func Buildable(concurrency int) *awshttp.BuildableClient {
 		})
 }
 
-// Fixed makes one client of the settings, with one set of connections, that all
-// clients of AWS services share.
+// Fixed returns a client with the settings of built. All AWS clients that are given it share its connections.
 func Fixed(built *awshttp.BuildableClient) *http.Client {
 	return &http.Client{
 		Transport:     newTransport(built.GetTransport()),

@@ -27,8 +27,8 @@ func newTransport(t *http.Transport) transport {
 	return transport{Transport: t, inMemory: reflect.TypeOf(io.NopCloser(new(bytes.Reader)))}
 }
 
-// RoundTrip implements [http.RoundTripper]. It sends a copy of a request whose
-// body has io.WriterTo, without that.
+// RoundTrip implements [http.RoundTripper]. Where the body of r has io.WriterTo, it sends a copy of r whose
+// body has only io.Reader.
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, ok := r.Body.(io.WriterTo); ok && reflect.TypeOf(r.Body) != t.inMemory {
 		r = r.WithContext(r.Context())

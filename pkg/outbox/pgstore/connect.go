@@ -44,9 +44,9 @@ type Config struct {
 	// URL says sslmode=verify-full and names no sslrootcert. Defaults to the
 	// authorities of the system.
 	RootCAs *x509.CertPool
-	// OnAuthFailure, when set, is called when a password was refused, and before
-	// Password is called again: a cache drops its secret then. It is also called
-	// for an error with which a pooler may mean a refused password.
+	// OnAuthFailure, when set, is called after a password was refused and before Password is called again, so
+	// that a cache can drop its secret. It is also called for errors by which a pooler may mean a refused
+	// password.
 	OnAuthFailure func()
 }
 
@@ -143,9 +143,9 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// trust sets the authorities of a TLS configuration that would use those of the
-// system. The weaker modes of sslmode verify nothing or have authorities of their
-// own, and stay as they are.
+// trust has a TLS configuration accept certificates of these authorities instead of the system's. It leaves a
+// configuration as it is that verifies nothing, or has authorities of its own, as for the weaker modes of
+// sslmode.
 func trust(config *tls.Config, authorities *x509.CertPool) {
 	if config != nil && config.RootCAs == nil && !config.InsecureSkipVerify {
 		config.RootCAs = authorities

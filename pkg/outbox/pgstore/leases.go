@@ -27,8 +27,7 @@ const (
 	leaveSQL = "select outbox.leave_relay($1::uuid, $2::smallint[], $3::bigint[], $4::bigint, $5::bigint[], $6::bigint[])"
 )
 
-// Join implements [relay.Leases]. Asked again with the same id, it answers the
-// same.
+// Join implements [relay.Leases]. It may be asked again with the same id after an answer that was lost.
 func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	var joined bool
 	err := s.do(ctx, "join", func(conn *pgxpool.Conn) error {
@@ -42,9 +41,9 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 
 // Renew implements [relay.Leases].
 //
-// A position counts only for shards that an earlier answer named. A relay that
-// never got the answer in which it was given a shard cannot have allowed for
-// it in its position, so until then the shard keeps the one it was given with.
+// The position is stored for those shards only that an earlier answer named as owned. A relay that did not get
+// the answer in which it was given a shard cannot have allowed for that shard in its position, so the shard
+// keeps the position that it was handed over with.
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
 	shards, epochs := s.named(r.RelayID)
 	from, to := ends(r.Position.Gaps)
@@ -101,8 +100,7 @@ func (s *Store) named(relayID uuid.UUID) ([]int16, []int64) {
 	return shards, epochs
 }
 
-// answered notes the shards that an answer to the relay named, nil when it ended
-// the lease.
+// answered remembers the shards that an answer to the relay named, nil when its lease has ended.
 func (s *Store) answered(relayID uuid.UUID, owned []relay.ShardLease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,8 +161,8 @@ func ends(ranges []relay.Range) (from, to []int64) {
 	return from, to
 }
 
-// releases takes released lanes apart. Times go as text that every protocol
-// mode can send, with all the digits that the database keeps.
+// releases returns released lanes column by column, as renewSQL takes them. Times are texts, which every mode
+// of the protocol can send, with all the digits that the database keeps.
 func releases(rs []relay.ReleasedLane) (destinations, types, ids, released []string) {
 	destinations, types, ids, released = []string{}, []string{}, []string{}, []string{}
 	for _, r := range rs {

@@ -104,10 +104,10 @@ const (
 	lockMigrate = 3
 )
 
-// lockSchema makes migrations of one database take turns, and makes the schema for
-// the version table. goose's own lock would come after that table, and polls once a
-// second. The connection is not one of the pool's: callers that wait for the lock
-// could take all of those from the caller that has it.
+// lockSchema takes the lock by which migrations of one database take turns, creates the schema outbox if it is
+// missing, and returns what gives the lock back. goose's own lock would come after its version table, which
+// needs the schema, and polls once a second. The lock has a connection that is not one of the pool's: callers
+// that wait for the lock could take all of those from the caller that has it.
 func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, err error) {
 	config := pool.Config()
 	if config.BeforeConnect != nil {

@@ -30,10 +30,9 @@ const (
 //go:embed sql/writers.sql
 var writersSQL string
 
-// Fetch implements [relay.Reader]. The statements go to the server as one
-// batch, in the order of the fields of [relay.Fetch]. Each takes a snapshot of
-// its own, later than the one before it, as long as the isolation level is read
-// committed, which [Store.Join] makes sure of.
+// Fetch implements [relay.Reader]. The statements go to the server as one batch, in the order of the fields of
+// [relay.Fetch]. Each takes a snapshot of its own, later than the one before it: that needs the isolation level
+// read committed, without which [Store.Join] fails.
 func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
 	var got relay.Fetched
 	batch := fetchBatch(f)
@@ -118,12 +117,12 @@ func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fe
 	return nil
 }
 
-// searchPage returns the page of a lane's backfill that answers a search.
+// searchPage returns the page that answers a search when it is read as a backfill of the lane: its first row.
 func searchPage(b relay.LaneSearch) relay.Page {
 	return relay.Page{From: b.From, Limit: 1, Examine: b.Examine}
 }
 
-// backfills reads the answers to the reads of deferred rows and of the sweep.
+// backfills reads the answers to the Destinations, Searches, Lanes and the Sweep of f into got.
 func (s *recordScanner) backfills(results pgx.BatchResults, f relay.Fetch, got *relay.Fetched) error {
 	page := func(p relay.Page) (relay.Backfilled, error) {
 		rows, _ := results.Query()
@@ -181,8 +180,8 @@ func rowLimit(n int) int32 {
 	return int32(min(max(n, 0), math.MaxInt32)) //nolint:gosec // bounded here
 }
 
-// recordScanner reads rows of events. Types and destinations are few and
-// repeat, so one string of each is kept.
+// recordScanner reads rows that have the columns of an event. Types and destinations are few and repeat: rows
+// with equal ones share one string.
 type recordScanner struct {
 	id                       int64
 	createdAt                pgtype.Timestamptz
@@ -207,7 +206,7 @@ func newRecordScanner() *recordScanner {
 	return s
 }
 
-// collect reads all rows and closes them.
+// collect reads all rows of a scan, at most capacity, and closes them.
 func (s *recordScanner) collect(rows pgx.Rows, capacity int) ([]relay.Row, error) {
 	defer rows.Close()
 	out := make([]relay.Row, 0, min(capacity, 64))
@@ -228,8 +227,9 @@ func (s *recordScanner) collect(rows pgx.Rows, capacity int) ([]relay.Row, error
 	return out, rows.Err() //nolint:wrapcheck // named by the caller
 }
 
-// backfilled reads a page of a backfill. A row says how many rows were examined
-// up to it, and comes without a record when it is the last that was.
+// backfilled reads the rows of a page. The column place counts the rows that were examined up to a row. The
+// last one that was examined comes as an id without a record when it was not asked for, so that the next page
+// can begin behind it.
 func (s *recordScanner) backfilled(rows pgx.Rows, p relay.Page) (relay.Backfilled, error) {
 	defer rows.Close()
 	var out relay.Backfilled
@@ -254,7 +254,8 @@ func (s *recordScanner) backfilled(rows pgx.Rows, p relay.Page) (relay.Backfille
 	return out, rows.Err() //nolint:wrapcheck // named by the caller
 }
 
-// gaps reads the rows in the gaps: one more than limit, when there are more.
+// gaps reads the rows in the gaps into got, at most limit. One row more says that there are more: then
+// got.Through is set.
 func (s *recordScanner) gaps(rows pgx.Rows, limit int, got *relay.GapRows) error {
 	defer rows.Close()
 	var blocked pgtype.Bool
@@ -335,7 +336,7 @@ func parseHeaders(text []byte) (map[string]string, error) {
 	return headers, nil
 }
 
-// internedText scans text without a copy when it was seen before.
+// internedText scans a text, and takes an equal string of seen instead of a new one where there is one.
 type internedText struct {
 	seen map[string]string
 	text string

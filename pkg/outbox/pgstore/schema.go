@@ -19,7 +19,7 @@ import (
 //go:embed schema
 var schemaFiles embed.FS
 
-// migration is a numbered file, which is run once.
+// migration is a numbered file, which is run once. version is its number.
 type migration struct {
 	version int64
 	name    string
@@ -46,8 +46,7 @@ type schema struct {
 	functions  []function
 }
 
-// readSchema reads the embedded files. They are part of the program, so a bad one
-// is a fault of the build.
+// readSchema reads the embedded files. It panics at a bad one: they are part of the program.
 func readSchema() schema {
 	s := schema{prelude: readFile("prelude.sql"), before: readFunctions("before"), functions: readFunctions("functions")}
 	// The file of every function ends with a call of this one.
@@ -113,7 +112,7 @@ func (s schema) all() []function {
 	return append(s.before[:len(s.before):len(s.before)], s.functions...)
 }
 
-// version is that of the newest migration.
+// version is the number of the newest migration.
 func (s schema) version() int64 { return s.migrations[len(s.migrations)-1].version }
 
 // Version is the version of the schema that this package needs.

@@ -20,9 +20,9 @@ const settleSQL = "select outbox.settle($1::uuid, $2::bigint[], $3::text[], $4::
 //go:embed sql/bury.sql
 var burySQL string
 
-// nearby is how far apart two ids of one burySQL may lie: its planner may read
-// every unsent row between the lowest and the highest. A statement of n ids then
-// reads at most that many times n entries of an index.
+// nearby is how far apart two neighbouring ids in one burySQL may lie. Its plan may read every unsent row
+// between the lowest and the highest id, so that a statement of n ids reads at most nearby times n entries of
+// an index.
 const nearby = 64
 
 // Settle implements [relay.Settler], in one round trip and one transaction. An
@@ -82,14 +82,13 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	return settled, nil
 }
 
-// byID returns a copy that is sorted by id and names each event once, as it was
-// named first.
+// byID returns the entries sorted by id. Of entries with the same id it keeps the first.
 func byID[T any](entries []T, id func(T) int64) []T {
 	out := slices.SortedStableFunc(slices.Values(entries), func(a, b T) int { return cmp.Compare(id(a), id(b)) })
 	return slices.CompactFunc(out, func(a, b T) bool { return id(a) == id(b) })
 }
 
-// column returns one value of each entry, to be sent as an array.
+// column returns the value of each entry, to be sent as an array.
 func column[T, V any](entries []T, value func(T) V) []V {
 	out := make([]V, len(entries))
 	for i, e := range entries {
@@ -98,7 +97,8 @@ func column[T, V any](entries []T, value func(T) V) []V {
 	return out
 }
 
-// runs cuts sorted dead letters where two are not nearby.
+// runs cuts dead letters, sorted by id, into the parts that one burySQL each takes: a new part begins where an
+// id is more than nearby above the one before.
 func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
 	return func(yield func([]relay.DeadLetter) bool) {
 		from := 0
@@ -114,9 +114,8 @@ func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
 	}
 }
 
-// clean makes text that a broker or a caller gave storable: PostgreSQL takes
-// neither NUL nor broken UTF-8, and one such reason must not undo a whole
-// settlement.
+// clean returns s without what PostgreSQL cannot store, NUL and broken UTF-8, each replaced by U+FFFD. Texts of
+// a broker or a caller need it: one such reason must not undo a whole settlement.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

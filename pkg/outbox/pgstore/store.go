@@ -36,7 +36,7 @@ func New(pool *pgxpool.Pool) *Store {
 	return &Store{pool: pool, owned: make(map[uuid.UUID][]relay.ShardLease)}
 }
 
-// do runs f with a connection of the pool; see [pgdb.Call].
+// do is [pgdb.Call] with the pool of s: it runs f with a connection, and op is the first word of its errors.
 func (s *Store) do(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
 	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
 }

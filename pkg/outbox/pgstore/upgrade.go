@@ -11,11 +11,11 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// searchPath is set in every transaction that makes a part of the schema: the bodies
-// of functions that are resolved when they are created find what they name in it.
+// searchPath is run first in every transaction that makes a part of the schema. Some functions have bodies in
+// which names are looked up when the function is created.
 const searchPath = "set local search_path = pg_catalog, pg_temp"
 
-// upgrade brings a database to a schema and collects what it changed.
+// upgrade brings a database to a schema, and has the names of the functions that it made and dropped.
 type upgrade struct {
 	schema  schema
 	made    []string
@@ -45,7 +45,8 @@ func (u *upgrade) migrations() []*goose.Migration {
 	return all
 }
 
-// begin makes what the first migration needs, and the functions that tables need.
+// begin prepares for a migration: it runs prelude.sql if the database has not got it, and makes the functions
+// of before/ whose text has changed.
 func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
 	if err := execute(ctx, tx, searchPath); err != nil {
 		return err
@@ -66,9 +67,9 @@ func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
 	return u.make(ctx, tx, u.schema.before, recorded)
 }
 
-// finish makes the functions whose text differs from the recorded one and drops
-// those that the schema has no more. Where outbox.grant_roles() changed, which grants
-// rights on tables, it is called.
+// finish completes the last migration: it makes the functions whose text has changed, and drops those that the
+// schema has no more. When outbox.grant_roles() is among those it made it calls that, to grant rights on the
+// tables.
 func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
 	if err := execute(ctx, tx, searchPath); err != nil {
 		return err
@@ -99,7 +100,7 @@ func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
 	return execute(ctx, tx, "select outbox.grant_roles()")
 }
 
-// make makes each function whose text is not the recorded one.
+// make makes each of the functions that is missing or whose text is not the one in recorded, by its SHA-256.
 func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, recorded map[string]record) error {
 	for _, f := range functions {
 		r := recorded[f.name]
@@ -125,8 +126,8 @@ func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, re
 	return nil
 }
 
-// record is what outbox.functions says of a function, and whether the function is
-// there.
+// record is the row of a function in outbox.functions, and whether the function exists. sum and declaration are
+// as in function.
 type record struct {
 	sum, declaration string
 	exists           bool
@@ -153,7 +154,7 @@ func readRecorded(ctx context.Context, tx *sql.Tx) (recorded map[string]record, 
 	return recorded, rows.Err() //nolint:wrapcheck // says what it did
 }
 
-// drop drops every function of that name in the schema, whatever its arguments.
+// drop drops every function of the schema with that name, whatever its arguments.
 func drop(ctx context.Context, tx *sql.Tx, name string) error {
 	var statements sql.NullString
 	err := tx.QueryRowContext(ctx, `
@@ -169,7 +170,7 @@ func drop(ctx context.Context, tx *sql.Tx, name string) error {
 	return nil
 }
 
-// execute runs a text of several statements.
+// execute runs a text of several statements, by the simple protocol.
 func execute(ctx context.Context, tx *sql.Tx, text string) error {
 	_, err := tx.ExecContext(ctx, text, pgx.QueryExecModeSimpleProtocol)
 	return err //nolint:wrapcheck // named by the caller

@@ -16,13 +16,15 @@ import (
 // which, so a virtual id that disappears while prepared transactions appear is
 // reported until all of those have ended. It is safe for concurrent use.
 type writerTracker struct {
-	mu       sync.Mutex
-	open     []string
-	prepared []string
-	renamed  map[string][]string // a virtual id that is gone: the prepared ones it may have become
+	mu sync.Mutex
+	// open and prepared are the names that the database listed last, by kind.
+	open, prepared []string
+	// renamed has the virtual ids that are still reported, each with the prepared names that it may have become.
+	renamed map[string][]string
 }
 
-// see takes the names that the database lists and returns those that gaps wait for.
+// see takes the names that the database lists now. It returns them, sorted, and the virtual ids that have
+// disappeared but may be transactions that are prepared and not ended.
 func (t *writerTracker) see(listed []string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

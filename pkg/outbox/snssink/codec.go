@@ -62,9 +62,8 @@ func appendAttribute(dst, entry []byte, number int, a *outbox.Attribute) []byte 
 	return wire.AppendForm(dst, a.Value)
 }
 
-// ReadAnswer implements [wire.Codec] for the XML of a PublishBatchResponse. It is
-// false for another form, an entity, an element that it does not know or that
-// comes twice.
+// ReadAnswer implements [wire.Codec] for the XML of a PublishBatchResponse. It returns false at an entity, and
+// at an element that is unknown, comes twice or is in another form.
 func (*codec) ReadAnswer(body []byte, into *wire.Entries) bool {
 	s := wire.Scan(body)
 	if s.Accept(`<?xml version="1.0"`) {

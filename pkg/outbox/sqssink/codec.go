@@ -67,9 +67,8 @@ func appendAttributes(dst []byte, attributes []outbox.Attribute) []byte {
 	return dst
 }
 
-// ReadAnswer implements [wire.Codec] for the JSON of a SendMessageBatchResult. It
-// is false for another form, an escaped character, a member that it does not
-// know or that comes twice.
+// ReadAnswer implements [wire.Codec] for the JSON of a SendMessageBatchResult. It returns false at an escaped
+// character, and at a member that is unknown, comes twice or is in another form.
 func (*codec) ReadAnswer(body []byte, into *wire.Entries) bool {
 	s := wire.Scan(body)
 	var successes, failures bool
@@ -89,7 +88,8 @@ func (*codec) ReadAnswer(body []byte, into *wire.Entries) bool {
 	return s.Done()
 }
 
-// another is true behind a comma, and false behind end.
+// another reads what comes behind an element of a list or object: it returns true at a comma, and false at end
+// or when the scanner fails.
 func another(s *wire.Scanner, end string) bool {
 	if s.Accept(",") {
 		return true

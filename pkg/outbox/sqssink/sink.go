@@ -24,7 +24,7 @@ type Client interface {
 	SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
 }
 
-// Config says where to publish.
+// Config says which queue to publish to, and how. Only its QueueURL is required.
 type Config struct {
 	// QueueURL is the URL of a FIFO queue. Required.
 	QueueURL string
@@ -48,17 +48,16 @@ type Sink struct {
 	client Client
 	codec  codec
 	sender *batch.Sink
-	// direct is nil when every call takes the SDK's stack of steps.
+	// direct makes calls without the SDK's stack of steps, nil when the client or SDKCodec rules that out.
 	direct *wire.Direct
-	// input has the destination and no entries. It is never changed.
+	// input has the destination and no entries, which the codec writes. It is never changed.
 	input sqs.SendMessageBatchInput
 }
 
 var _ outbox.Sink = (*Sink)(nil)
 
-// New returns a sink. It names every fault of cfg at once. Give client no
-// retries of its own, and a connection per call in flight: see package
-// awsclient.
+// New returns a sink that publishes with client. Its error names every fault of cfg at once. The client should
+// have no retries of its own, and a connection for each call in flight: see package awsclient.
 func New(client Client, cfg Config) (*Sink, error) {
 	cfg.MaxMessageBytes = cmp.Or(cfg.MaxMessageBytes, MaxBytes)
 	if err := batch.CheckConfig(client != nil, "QueueURL", cfg.QueueURL, cfg.MaxMessageBytes, MaxBytes); err != nil {
@@ -84,9 +83,8 @@ func New(client Client, cfg Config) (*Sink, error) {
 // Limits implements [outbox.Sink].
 func (s *Sink) Limits() outbox.Limits { return s.sender.Limits() }
 
-// Publish implements [outbox.Sink] with SendMessageBatch. When the queue
-// refuses a request as a whole, the messages are sent again in smaller ones, so
-// that only the message to blame is rejected.
+// Publish implements [outbox.Sink] with SendMessageBatch. When the queue refuses a request as a whole, the
+// messages are sent again in smaller ones, so that only the message to blame is rejected.
 func (s *Sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	return s.sender.Publish(ctx, msgs)
 }

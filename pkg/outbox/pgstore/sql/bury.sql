@@ -1,7 +1,6 @@
--- Moves events to the dead letters and blocks lanes. The fence is that of
--- outbox.settle: without the relay's row nothing changes. An event that was redriven
--- since is of another generation, and stays: this settlement is an old one that
--- arrived late.
+-- Moves events to outbox.dead_letters and blocks lanes. As in outbox.settle nothing changes without the relay's row,
+-- which is locked. An event that was redriven since has another number of replays, and stays: then this settlement
+-- is an old one that arrived late.
 with fence as materialized (
     select r.relay_id from outbox.relays r where r.relay_id = $1::uuid for key share
 ), removed as (

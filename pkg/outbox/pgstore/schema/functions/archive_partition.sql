@@ -1,12 +1,12 @@
--- The third step, in one transaction: the partition leaves outbox.events and
--- becomes one of outbox.archive. No row is read: the constraints, validated before,
--- prove what the archive asks for, and the archive refuses what they do not prove.
--- While this waits for its lock, every later transaction waits behind it. Therefore
--- it gives up when a transaction that uses the table is still there after 20 ms,
--- and would hardly end within the 50 ms of the lock_timeout.
+-- Archives a partition that seal_partition and validate_partition have prepared, in one transaction: it leaves
+-- outbox.events and becomes one of outbox.archive. No row is read: the validated constraints prove what the
+-- archive asks for, and the archive refuses what they do not prove. While this waits for its lock on
+-- outbox.events, every later transaction waits behind it. Therefore it gives up when a transaction that uses
+-- the table is still there after 20 ms, and would hardly end within the 50 ms of the lock_timeout.
 --
--- outcome is done, locked, busy, unsealed or gone, and seconds is how long writers
--- and relays were kept out.
+-- outcome is done, locked (another transaction uses the table), busy (partitions are being changed by another),
+-- unsealed (no validated constraint) or gone (no such partition). seconds is how long writers and relays were
+-- kept out.
 create or replace function outbox.archive_partition(p_number bigint) returns table (outcome text, seconds double precision)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

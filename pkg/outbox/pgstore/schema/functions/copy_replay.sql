@@ -1,13 +1,12 @@
--- Copies the next events of a replay, all of one aggregate, in one transaction that
--- writers of the aggregate wait for, and takes them off the list. Without
--- interleave these are all events that the replay has of the aggregate, p_limit at
--- most; with interleave, those that come before the first of another aggregate.
--- The copies have new ids, in the order of the old ones, and the next generation of
--- their events. outcome:
+-- Copies the next events of a replay that are on its list in outbox.replay_events, all of one aggregate, and
+-- takes them off the list, in one transaction that writers of the aggregate wait for. Without interleave these
+-- are all events that the list has of the aggregate, p_limit at most; with interleave, those that come before
+-- the first of another aggregate. The copies have new ids, in the order of the old ones, and replays one above
+-- the highest of their event. outcome:
 --   copied   count events were copied
 --   gone     count events are neither in outbox.events nor in the archive any more
 --   large    the aggregate has more than p_limit events, count: none is copied
---   ended    nothing is left
+--   ended    nothing is left on the list
 --   search   the search is not over
 --   missing  there is no such replay
 create or replace function outbox.copy_replay(p_replay uuid, p_limit integer)

@@ -1,5 +1,5 @@
--- How many rows a replay would copy among the next p_limit, and the id to go on
--- behind, null at the end.
+-- How many of the next p_limit rows a replay would copy, and the id behind which the next call goes on, null at
+-- the end.
 create or replace function outbox.count_replay(
     p_after bigint, p_limit integer,
     p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text,

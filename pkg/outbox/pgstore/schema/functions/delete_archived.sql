@@ -1,7 +1,7 @@
--- Deletes rows of the archive with ids from p_from to p_to that were sent before
--- p_before, at most p_limit. With p_exported they must be the rows of one recorded
--- file, as they are, and all are deleted or none. outcome is done, changed or
--- busy.
+-- Deletes rows of the archive with ids from p_from to p_to that were sent before p_before, at most p_limit.
+-- With p_exported they must be all the rows of one recorded file, unchanged, and all are deleted or none.
+-- outcome is done, changed (they are not such rows) or busy (partitions are being changed by another
+-- transaction).
 create or replace function outbox.delete_archived(p_from bigint, p_to bigint, p_before timestamptz, p_limit integer, p_exported boolean)
 returns table (outcome text, deleted bigint)
 language plpgsql volatile security definer

@@ -1,6 +1,6 @@
--- A number for all that a row of the archive has. Those of many rows are added up,
--- so that a file proves which rows were exported. Its body is resolved when it is
--- created, so that it needs no search_path.
+-- A hash of all columns of a row of the archive. The sum over the rows of a file is recorded with the file, and
+-- proves later which rows were exported. Its body is resolved when it is created, so that it needs no
+-- search_path.
 create or replace function outbox.digest(a outbox.archive) returns bigint
 language sql immutable parallel safe
 return hashtextextended(concat_ws(chr(31),

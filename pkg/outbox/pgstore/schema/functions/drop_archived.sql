@@ -1,6 +1,7 @@
--- Drops a closed partition of the archive of which all rows were sent before
--- p_before. With p_exported each row must be in a recorded file, as it is. It
--- answers done, open, young, changed, gone, locked or busy.
+-- Drops a partition of the archive of which all rows were sent before p_before. With p_exported its rows must
+-- be those of its recorded files, unchanged. It answers done, open (rows may still be added), young (a row was
+-- sent later), changed (rows and files differ), gone (no such partition), locked (another transaction uses it)
+-- or busy (partitions are being changed by another).
 create or replace function outbox.drop_archived(p_number bigint, p_before timestamptz, p_exported boolean) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

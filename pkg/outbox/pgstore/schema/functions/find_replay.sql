@@ -1,5 +1,6 @@
--- Goes on with the search of a replay by p_limit rows. It returns the replay as it
--- is then, and no row when there is no such replay.
+-- Searches the next p_limit rows for a replay and lists those to copy in outbox.replay_events. It returns the
+-- replay as it is then, and no row when there is no such replay. A replay of given event ids is searched in one
+-- call.
 create or replace function outbox.find_replay(p_replay uuid, p_limit integer) returns setof outbox.replays
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

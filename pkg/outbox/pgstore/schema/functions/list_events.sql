@@ -1,7 +1,7 @@
--- The oldest partitions of outbox.events, at most p_limit, in order. closed: no id
--- of it will be drawn any more. archived: the archive has a partition for the range.
--- sealed: it takes no unsent rows any more. newest is when the row with the highest
--- id was sent, null when that row is unsent or there is no row.
+-- The oldest partitions of outbox.events, at most p_limit, in order. closed: no id of it will be drawn any
+-- more. archived: the archive has a partition for the range. sealed: it refuses unsent rows. vacant: it has no
+-- row. unsent: it has an unsent row. newest is when the row with the highest id was sent, null when that row is
+-- unsent or there is no row.
 create or replace function outbox.list_events(p_limit integer)
 returns table (number bigint, closed boolean, archived boolean, sealed boolean, vacant boolean, unsent boolean, newest timestamptz)
 language plpgsql volatile security definer

@@ -1,4 +1,5 @@
--- The generation that an event goes out in next: one above all that its rows have.
+-- The number for the column replays with which the next copy of an event goes out: one above the highest that
+-- its rows have.
 create or replace function outbox.next_generation(p_event uuid) returns integer
 language sql stable
 set search_path = pg_catalog, pg_temp

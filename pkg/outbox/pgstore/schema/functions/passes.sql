@@ -1,5 +1,5 @@
--- Whether a dead letter passes the filters, of which one that is null passes all.
--- Its body is resolved when it is created, so that it needs no search_path.
+-- Whether a dead letter passes the filters. A filter that is null lets every dead letter pass. Its body is
+-- resolved when it is created, so that it needs no search_path.
 create or replace function outbox.passes(
     d outbox.dead_letters,
     p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text,

@@ -1,11 +1,10 @@
 -- How many unsent rows there are above an id, at most p_limit, and the age in
 -- seconds of the oldest of those.
 --
--- The settings leave the planner one plan, in the order of an index, so that the
--- limits stop the reading whatever the statistics say: after a large COPY there are
--- none, and a plan that sorts would read the whole backlog each time. Compiling the
--- plan (jit) would take longer than running it. As settings of the session they
--- would pin it behind RDS Proxy.
+-- The settings leave the planner one plan, in the order of an index, so that the limits stop the reading whatever
+-- the statistics say: after a large COPY there are none, and a plan that sorts would read the whole backlog each
+-- time. Compiling the plan (jit) would take longer than running it. They are settings of the function, because as
+-- settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.read_backlog(p_low bigint, p_limit integer)
 returns table (pending bigint, oldest double precision)
 language plpgsql stable

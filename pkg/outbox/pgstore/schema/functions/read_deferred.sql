@@ -1,15 +1,12 @@
--- The unsent rows of a lane, or of a destination where p_id is empty, or of all
--- destinations where p_destination is empty as well, from an id on and of the given
--- shards; those of blocked lanes only with p_blocked. It looks at p_examine unsent
--- rows and returns p_limit rows at most. place counts the rows that it looked at.
--- The last of them comes in any case, as an id alone when it is not a row that was
--- asked for: the next call goes on behind it.
+-- The unsent rows of a lane, or of a destination where p_id is empty, or of all destinations where p_destination is
+-- empty as well, from the id p_from on and of the given shards; those of blocked lanes only with p_blocked. It looks
+-- at p_examine unsent rows at most and returns p_limit rows at most. place counts the rows looked at up to a row. Row
+-- number p_examine comes in any case, as an id alone when it was not asked for: the next call goes on behind it.
 --
--- The settings leave the planner one plan, in the order of an index, so that the
--- limits stop the reading whatever the statistics say: after a large COPY there are
--- none, and a plan that sorts would read the whole backlog each time. Compiling the
--- plan (jit) would take longer than running it. As settings of the session they
--- would pin it behind RDS Proxy.
+-- The settings leave the planner one plan, in the order of an index, so that the limits stop the reading whatever
+-- the statistics say: after a large COPY there are none, and a plan that sorts would read the whole backlog each
+-- time. Compiling the plan (jit) would take longer than running it. They are settings of the function, because as
+-- settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.read_deferred(
     p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer,
     p_blocked boolean

@@ -3,11 +3,10 @@
 -- content, or with blocked true and without payload and headers when its lane is
 -- blocked. All others come with their id alone.
 --
--- The settings leave the planner one plan, in the order of an index, so that the
--- limits stop the reading whatever the statistics say: after a large COPY there are
--- none, and a plan that sorts would read the whole backlog each time. Compiling the
--- plan (jit) would take longer than running it. As settings of the session they
--- would pin it behind RDS Proxy.
+-- The settings leave the planner one plan, in the order of an index, so that the limits stop the reading whatever
+-- the statistics say: after a large COPY there are none, and a plan that sorts would read the whole backlog each
+-- time. Compiling the plan (jit) would take longer than running it. They are settings of the function, because as
+-- settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer)
 returns table (
     id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,

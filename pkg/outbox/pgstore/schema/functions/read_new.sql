@@ -3,12 +3,10 @@
 -- may send, which is unsent, of one of the shards and of no blocked lane, comes
 -- with its content; the others come with their id alone.
 --
--- It is a function because the server keeps the plans of a function with the
--- session, whatever pooler is in front; a statement without a name is planned each
--- time, which takes longer than running it. The settings leave one plan, which is
--- good for an empty table and for a large one: partitions without any of the ids
--- are passed over when it runs. As settings of the session they would pin it behind
--- RDS Proxy.
+-- It is a function because the server keeps the plans of a function with the session, whatever pooler is in front; a
+-- statement without a name is planned each time, which takes longer than running it. The settings leave one plan,
+-- good for an empty table and for a large one: partitions without any of the ids are passed over when it runs. They
+-- are settings of the function, because as settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer)
 returns table (
     id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,

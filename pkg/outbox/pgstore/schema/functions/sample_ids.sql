@@ -1,6 +1,6 @@
--- Measures how fast ids are drawn, over a minute at least, and answers the number
--- of the partition in use and the rate, in ids a second. The rate is the highest of
--- late: it halves every six hours.
+-- Answers the number of the partition in use and the rate at which ids are drawn, in ids a second. It measures
+-- the rate when the last measurement is a minute old or more. The rate answered is the highest of late: a
+-- higher one from before counts, halved for every six hours.
 create or replace function outbox.sample_ids() returns table (sampled_at timestamptz, current bigint, ids_per_second double precision)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

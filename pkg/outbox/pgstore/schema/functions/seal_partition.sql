@@ -1,7 +1,6 @@
--- The first of three steps that archive a partition. It makes a partition that is
--- closed and wholly sent refuse rows that are unsent or were sent at p_before or
--- later. No transaction that wrote to it is open then: the constraint waits for
--- them. It answers:
+-- The first of three steps that archive a partition: it adds a constraint by which a partition that is closed and
+-- wholly sent refuses rows that are unsent or were sent at p_before or later. Adding it waits until no transaction
+-- that wrote to the partition is open. It answers:
 --   done    go on with validate_partition
 --   open    ids of it may still be drawn
 --   unsent  it has unsent rows

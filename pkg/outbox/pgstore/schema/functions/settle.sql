@@ -1,15 +1,12 @@
--- Marks events as sent by a relay and answers how many it marked, or null when the
--- relay was taken over. The lock on the relay's row waits for a takeover that is
--- deleting the row, and delays no renewal. The ids come sorted, and the rows are
--- written in the order of an index, so that two settlements of the same events do
--- not wait for each other in a circle.
+-- Marks events as sent and answers how many it marked, or null when the relay's lease was taken over. The lock on the
+-- relay's row waits for a takeover that is deleting the row, and delays no renewal. The ids come sorted, and the rows
+-- are written in the order of an index, so that two settlements of the same events do not wait for each other in a
+-- circle.
 --
--- It is a function because the server keeps the plans of a function with the
--- session, whatever pooler is in front; a statement without a name is planned each
--- time, which takes longer than running it. The settings leave one plan, which is
--- good for an empty table and for a large one: partitions without any of the ids
--- are passed over when it runs. As settings of the session they would pin it behind
--- RDS Proxy.
+-- It is a function because the server keeps the plans of a function with the session, whatever pooler is in front; a
+-- statement without a name is planned each time, which takes longer than running it. The settings leave one plan,
+-- good for an empty table and for a large one: partitions without any of the ids are passed over when it runs. They
+-- are settings of the function, because as settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.settle(p_relay uuid, p_ids bigint[], p_message_ids text[], p_sequence_numbers text[])
 returns integer
 language plpgsql volatile

@@ -1,6 +1,7 @@
--- The second step reads the whole partition, under a lock that stops no reader and
--- no writer. It answers done, young when a row breaks the constraint, unsealed when
--- there is no constraint to validate, or busy.
+-- Validates the constraint that seal_partition has added, the second of the three steps that archive a
+-- partition. It reads the whole partition, under a lock that stops no reader and no writer. It answers done,
+-- young when a row breaks the constraint, unsealed when there is no constraint to validate, or busy (a lock was
+-- not to be had).
 create or replace function outbox.validate_partition(p_number bigint) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
