@@ -49,8 +49,7 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 // Is matches [ErrInvalid].
 func (e *FieldError) Is(target error) bool { return target == ErrInvalid }
 
-// Code returns the code that a dead letter with this fault gets: InvalidEvent, InvalidMessageContents or
-// MessageTooLong.
+// Code is the code of the dead letter: InvalidEvent, InvalidMessageContents or MessageTooLong.
 func (e *FieldError) Code() string { return e.code }
 
 const (

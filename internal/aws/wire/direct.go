@@ -54,7 +54,7 @@ type Settings struct {
 	Retryer     aws.Retryer
 	// Checksums says whether the client compares the checksums of SQS.
 	Checksums bool
-	// The others are places in which a program can add steps to the stack or watch it.
+	// APIOptions and the fields below are places in which a program can add steps to the stack or watch it.
 	APIOptions    []func(*middleware.Stack) error
 	Interceptors  smithyhttp.InterceptorRegistry
 	ClientLogMode aws.ClientLogMode

@@ -21,8 +21,8 @@ const versionTable = "outbox.migrations"
 type Migrated struct {
 	// Versions are the numbered migrations that were applied.
 	Versions []int64
-	// Functions are the functions that were created or replaced, and Dropped those
-	// that this package has no more.
+	// Functions are the functions that were created or replaced. Dropped are those that were dropped, as this
+	// package has them no more.
 	Functions, Dropped []string
 }
 

@@ -17,7 +17,7 @@ import (
 // reported until all of those have ended. It is safe for concurrent use.
 type writerTracker struct {
 	mu sync.Mutex
-	// open and prepared are the names that the database listed last, by kind.
+	// open are the virtual ids that the database listed last, prepared the names of prepared transactions.
 	open, prepared []string
 	// renamed has the virtual ids that are still reported, each with the prepared names that it may have become.
 	renamed map[string][]string

@@ -156,7 +156,7 @@ type Config struct {
 	watchLanes func(was, is laneState)
 }
 
-// Observer receives what a relay did.
+// Observer receives the reports of a relay.
 type Observer interface {
 	// Observe is called from the relay's own goroutine, every ReportEvery and
 	// once at the end. It must not block and not keep r.

@@ -102,7 +102,7 @@ type Row struct {
 	Record *outbox.Record
 }
 
-// Backfilled is a page of unsent rows, in order of id.
+// Backfilled is a page of a backfill or a sweep: unsent rows, in order of id.
 type Backfilled struct {
 	Records []outbox.Record
 	// Next is the From of the next page, 0 when there is no more.

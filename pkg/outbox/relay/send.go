@@ -50,7 +50,7 @@ func (l *loop) dispatch(d *destination, now time.Time) {
 	}
 }
 
-// send starts a call that publishes a batch, unless the lease does not allow it any more.
+// send starts a call that publishes a batch. The call is given up if the lease does not allow it any more.
 func (l *loop) send(d *destination, batch []*item) {
 	d.inFlight++
 	l.stats.sent(len(batch))

@@ -1,5 +1,5 @@
--- Begins a replay of what has been sent by now. Called again with the same id it
--- changes nothing, so that a replay keeps the filters that it began with.
+-- Begins a replay of what has been sent by now, and answers true. Called again with the same id it changes nothing and
+-- answers false, so that a replay keeps the filters that it began with.
 create or replace function outbox.start_replay(
     p_replay uuid, p_request text, p_redirect text, p_interleave boolean,
     p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text,
