@@ -49,6 +49,6 @@
 // # Messages
 //
 // [Encode] makes the message: the payload as the body, the aggregate as the
-// group ([GroupID]), the event id as the deduplication id, and at most
-// [MaxAttributes] attributes.
+// group ([GroupID]), the event id and the number of replays as the deduplication
+// id, and at most [MaxAttributes] attributes.
 package outbox

@@ -19,9 +19,8 @@ const DefaultDestination = "default"
 // destination. [Enqueue] writes it in the transaction that changed the
 // aggregate.
 type Event struct {
-	// EventID identifies the event for ever: it is the deduplication id of
-	// every send and the key that consumers use to drop duplicates. Enqueue
-	// assigns a UUIDv7 when it is zero.
+	// EventID identifies the event for ever. Consumers use it to drop duplicates, and the deduplication id of
+	// every send begins with it. Enqueue assigns a UUIDv7 when it is zero.
 	EventID uuid.UUID
 	// AggregateType and AggregateID name what the event is about. Events of
 	// one aggregate reach a destination in order. Both are required.

@@ -71,8 +71,8 @@ type Exchange struct {
 // Read is true when the codec has read the answer, whatever Fault says of it.
 func (x *Exchange) Read() bool { return x.read }
 
-// Fault is the error of a call whose answer the codec has read: a checksum that
-// differs.
+// Fault is the error of a call whose answer the codec has read: a checksum that differs. It is nil when all
+// agree.
 func (x *Exchange) Fault() error { return x.fault }
 
 // HTTPClient returns the client that the SDK is to send the request with. Where

@@ -85,7 +85,7 @@ func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 	return m
 }
 
-// now returns the time that a signature made now has.
+// now returns the time by the clock of the service, which signatures are made with.
 func (m *model) now() time.Time { return time.Now().Add(m.ahead) }
 
 // request returns an unsigned request by the model, with a body and an

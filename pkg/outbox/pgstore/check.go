@@ -50,8 +50,8 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// check compares the schema with what a database has: a version, and the SHA-256 of
-// each function as a JSON object.
+// check returns an error that wraps ErrSchema when a database with this version, and with the SHA-256 of each
+// function in the JSON object functions, is older than s. A newer version passes.
 func (s schema) check(version int64, functions string) error {
 	if version < s.version() {
 		return fmt.Errorf("%w: it has version %d, this program needs %d", ErrSchema, version, s.version())

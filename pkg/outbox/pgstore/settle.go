@@ -115,7 +115,7 @@ func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
 }
 
 // clean returns s without what PostgreSQL cannot store, NUL and broken UTF-8, each replaced by U+FFFD. Texts of
-// a broker or a caller need it: one such reason must not undo a whole settlement.
+// a broker or a caller need it: one such text must not undo a whole settlement.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

@@ -37,7 +37,7 @@ type fetcher struct {
 	failures int
 	// active is when a fetch last brought rows.
 	active time.Time
-	// rowBytes is a high estimate of the size of a row, by which room makes a number of rows of free bytes.
+	// rowBytes is a high estimate of the size of a row, by which room turns free bytes into a number of rows.
 	rowBytes int
 	// turn is which lane to read first when there are more than maxBackfills: see planLanes.
 	turn int

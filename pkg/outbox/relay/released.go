@@ -65,10 +65,10 @@ func (c *cursor) searched(l *lane, asked int64, got LaneStart) bool {
 	return true
 }
 
-// deferBlocked defers a row that was found in a gap although its lane is
-// blocked: an operator has released the lane, and the answer that says so has
-// yet to come. What scans read before that may not overtake the row. A search
-// of the lane that is under way may have missed it.
+// deferBlocked defers a row that was found in a gap and whose lane is blocked in the table. An operator may
+// have released the lane, with the answer to a renewal that says so yet to come: deferred, the row is not
+// overtaken by rows that scans read before that answer. When a search of the lane is under way it may have
+// passed over the row, so bound is lowered.
 func (c *cursor) deferBlocked(l *lane, id int64) {
 	l.deferred.bound = min(l.deferred.bound, id-1)
 	c.deferLane(l, id)

@@ -149,7 +149,7 @@ func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	}
 }
 
-// result takes in the result of one event, which came at the time at: settle, bury or try again.
+// result takes in the result of one event, which came at the time at: it settles, buries or retries the event.
 func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)

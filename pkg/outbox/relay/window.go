@@ -58,20 +58,21 @@ func (w *window) requeue(it *item) {
 	w.busy[it.lane.shard]--
 }
 
-// accept makes an item in flight, which its destination accepted, an unsettled one, out of the queue.
+// accept takes an item in flight, which its destination accepted, off the queue of its lane. It is unsettled
+// from then on.
 func (w *window) accept(it *item) {
 	it.state = unsettled
 	it.lane.pop()
 }
 
-// giveUp makes a queued item, the first of its lane, an unsettled one, out of the queue.
+// giveUp takes a queued item, the first of its lane, off the queue. It is unsettled from then on.
 func (w *window) giveUp(it *item) {
 	it.state = unsettled
 	w.busy[it.lane.shard]++
 	it.lane.pop()
 }
 
-// settled takes an item off the busy ones, as its settlement is written. It stays buffered until remove.
+// settled takes an item whose settlement is written off the busy ones. It stays buffered until remove.
 func (w *window) settled(it *item) { w.busy[it.lane.shard]-- }
 
 // drop removes the queued items of a lane, and leaves the one in flight.

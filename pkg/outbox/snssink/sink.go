@@ -31,10 +31,9 @@ type Client interface {
 type Config struct {
 	// TopicARN is the ARN of a FIFO topic. Required.
 	TopicARN string
-	// MaxMessageBytes is the largest message that the topic takes, at most
-	// MaxBytes: its attribute MaximumMessageSize, where the topic has it. Defaults
-	// to DefaultMaxBytes. Above that, a topic delivers to SQS, Lambda and Firehose
-	// only (SNS developer guide, Large message payloads).
+	// MaxMessageBytes is the largest message that the topic takes, at most MaxBytes: its attribute
+	// MaximumMessageSize, where the topic has it. Defaults to DefaultMaxBytes. A topic that takes more than
+	// DefaultMaxBytes delivers to SQS, Lambda and Firehose only (SNS developer guide, Large message payloads).
 	MaxMessageBytes int
 	// SDKCodec lets the SDK write the requests and read the answers, at several
 	// times the cost. When it is false and the client is a [*sns.Client], the sink
