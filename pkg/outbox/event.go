@@ -51,10 +51,10 @@ type Record struct {
 	// CreatedAt is the database's clock when the row was inserted. It says
 	// nothing about order.
 	CreatedAt time.Time
-	// Replays is the number of times the event was redriven or replayed. Each
-	// one publishes under a deduplication id of its own.
+	// Replays is the number of times the event was redriven or replayed. Each time it is published under
+	// another deduplication id.
 	Replays int
-	// ReplayOf is the ID of the record that a replay copied, 0 when this is none.
+	// ReplayOf is the ID of the record that a replay copied, 0 when the record is no copy.
 	ReplayOf int64
 }
 
