@@ -1,5 +1,5 @@
--- Makes joining, renewing, leaving and expiring take turns until the end of the
--- transaction. Under this lock they lock rows of outbox.relays, then of
+-- Makes joining, renewing, leaving and expiring take turns, by a lock until the end
+-- of the transaction. Under it they lock rows of outbox.relays, then of
 -- outbox.shards, then of outbox.blocked. A settlement locks the row of its relay,
 -- then rows of outbox.events, and never takes this lock. So no two of them wait for
 -- each other in a circle.

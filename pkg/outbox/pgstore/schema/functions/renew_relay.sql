@@ -3,10 +3,9 @@
 -- the shards that the relay owns and its released lanes, or null when the lease is
 -- lost.
 --
--- p_known_shards and p_known_epochs are the leases that earlier answers named to
--- the relay. Only for those does its position count: the relay knows of no others,
--- so that its position does not allow for their events. A position without an id,
--- a gap and a lane is that of a relay that has not read yet; then the stored one
+-- p_known_shards and p_known_epochs are the shards that earlier answers named to the relay as owned. Only for those
+-- does its position count: the relay knows of no others, so that its position does not allow for their events. Where
+-- p_low is 0 and neither a gap nor a lane to unblock is given, the relay has not read yet, and the stored position
 -- stays.
 create or replace function outbox.renew_relay(
     p_relay        uuid,

@@ -1,6 +1,6 @@
--- Looks at the next p_limit rows of outbox.events and the archive in the order of
--- their ids. wanted says which of them a replay copies: those that were sent before
--- p_before, are no copies themselves, and pass the filters.
+-- Returns the next p_limit rows of outbox.events and the archive in the order of their ids. aggregate is a hash of the
+-- row's aggregate. wanted is true for a row that a replay copies: it was sent before p_before, is no copy itself and
+-- passes the filters.
 create or replace function outbox.search_replay(
     p_after bigint, p_until bigint, p_before timestamptz, p_limit integer,
     p_destination text, p_type text, p_id text, p_event_type text, p_from timestamptz, p_to timestamptz

@@ -1,6 +1,6 @@
 -- The events, in the order of their ids. sent_at is null until the destination
--- accepted the event. replay_of is the id of the row that a replay copied, and
--- replays the generation of the deduplication id.
+-- accepted the event. replay_of is the id of the row that a replay copied. replays is how
+-- often the event was redriven or replayed; the deduplication id has that number.
 --
 -- Columns of fixed width come first, widest first, so that no row is padded. The
 -- shard is a hash of type and id in which the hash of the type seeds that of the
@@ -25,13 +25,13 @@ create table outbox.events (
 
     constraint events_pkey primary key (id),
 
-    -- An update evaluates every constraint again. Those on columns that no update
-    -- changes pass over sent rows, which takes a quarter off the time of marking.
+    -- An update evaluates every constraint again. Those on columns that no update changes
+    -- are true at once for a sent row, which takes a quarter off the time of marking.
     constraint aggregate_type_has_1_to_256_characters check (sent_at is not null or char_length(aggregate_type) between 1 and 256),
     constraint aggregate_id_has_1_to_1024_characters  check (sent_at is not null or char_length(aggregate_id) between 1 and 1024),
     constraint event_type_has_1_to_256_characters     check (sent_at is not null or char_length(event_type) between 1 and 256),
     constraint destination_has_1_to_256_characters    check (sent_at is not null or char_length(destination) between 1 and 256),
-    -- The three are the key of outbox.blocked, and an index takes 2,704 bytes.
+    -- The three are the key of outbox.blocked, and an index entry has at most 2,704 bytes.
     constraint lane_has_at_most_2600_bytes
         check (sent_at is not null or octet_length(destination) + octet_length(aggregate_type) + octet_length(aggregate_id) <= 2600),
 
@@ -45,7 +45,7 @@ create table outbox.events (
         check (sent_at is not null or event_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'),
     constraint destination_has_only_characters_that_sqs_takes
         check (sent_at is not null or destination !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'),
-    -- JSON text holds no raw control characters, so two code points are left.
+    -- Valid JSON has no raw control characters, so two code points are left to refuse.
     constraint payload_has_only_characters_that_sqs_takes
         check (sent_at is not null or strpos(payload::text, U&'\FFFE') = 0 and strpos(payload::text, U&'\FFFF') = 0),
     constraint headers_have_only_characters_that_sqs_takes
@@ -180,10 +180,10 @@ create table outbox.shards (
 
 insert into outbox.shards (shard) select generate_series(0, 63);
 
--- The times that events were redriven or replayed. code, reason and attempts are
--- those of the dead letter that it was. Rows are only added, and deleted when they
--- are old. row_id is the row as it was written first, copy_id the row that a replay
--- made of it.
+-- One row for each time that an event was redriven or replayed. code, reason and attempts
+-- are those of the dead letter that it was, null for a replay. row_id is the id of that
+-- dead letter, or of the row that a replay copied; copy_id is the id of the copy. Rows
+-- are only added, and deleted when they are old.
 create table outbox.redrives (
     redrive_id  bigint generated always as identity,
     redriven_at timestamptz not null default clock_timestamp(),
@@ -204,7 +204,7 @@ create table outbox.redrives (
 create index redrives_event_id_idx on outbox.redrives (event_id);
 
 -- Replays and how far they are. First the rows with ids above through, up to
--- last_id, are searched and those that are wanted are listed in
+-- last_id, are searched and those that are to be copied are listed in
 -- outbox.replay_events; then each is copied and taken off the list in one
 -- transaction, so that none is copied twice.
 create table outbox.replays (
@@ -240,9 +240,9 @@ create table outbox.replay_events (
 
 create index replay_events_aggregate_idx on outbox.replay_events (replay_id, aggregate, id);
 
--- What one run of the janitor leaves for the next, in one row. last_id and
--- ids_per_second were measured at sampled_at; the rate is the highest of late, which
--- halves every six hours.
+-- What one run of the janitor leaves for the next, in one row. last_id and ids_per_second
+-- were measured at sampled_at. The rate is the highest measured; an older one counts
+-- halved for every six hours since.
 create table outbox.janitor (
     sampled_at     timestamptz not null default clock_timestamp(),
     ended_at       timestamptz,
