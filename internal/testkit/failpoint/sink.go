@@ -9,7 +9,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Sink returns inner with h told of every step.
+// Sink wraps inner: h is called at each step of a Publish, and its error makes every message Unknown.
 func Sink(inner outbox.Sink, h Hook) outbox.Sink { return &sink{inner: inner, hook: h} }
 
 type sink struct {
@@ -60,20 +60,18 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	return results
 }
 
-// flushed is by when net/http has emptied the buffer that it wrote a request to.
-// It says that a request was written just before it does that.
+// flushed is how long net/http has to send a request from its buffer: it calls WroteRequest just before that.
 const flushed = time.Millisecond
 
-// request tells the hook that it has left, once. The answer may come before
-// that, or while the hook still keeps it back.
+// request calls the hook at the step Sent of one send, at most once. The destination may answer before that
+// call or while it lasts.
 type request struct {
 	mu   sync.Mutex
 	tell func() error
 	err  error
 }
 
-// written has the hook told in a moment. fail ends the call when the hook says
-// so.
+// written calls tell after a millisecond, and fail with its error. An earlier failure calls tell instead.
 func (r *request) written(tell func() error, fail func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +83,7 @@ func (r *request) written(tell func() error, fail func(error)) {
 	})
 }
 
-// failure returns what the hook said, told now if it was not yet.
+// failure returns the error of tell, which it calls if that has not happened yet.
 func (r *request) failure() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -105,7 +103,7 @@ func anyAccepted(results []outbox.Result) bool {
 	return false
 }
 
-// all says of n messages that their outcome is not known.
+// all returns n results of the class Unknown with err.
 func all(n int, err error) []outbox.Result {
 	results := make([]outbox.Result, n)
 	for i := range results {

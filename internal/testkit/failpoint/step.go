@@ -49,21 +49,19 @@ func Steps() []Step {
 	}
 }
 
-// IsCall says whether a call is under way at the step, that can fail.
+// IsCall reports whether an error from the hook fails a call of the relay at this step.
 func (s Step) IsCall() bool { return s != Accepted && s != Marked }
 
-// known says whether there is such a step.
+// known reports whether s is one of Steps.
 func (s Step) known() bool { return slices.Contains(Steps(), s) }
 
 // Hook is called at steps.
 type Hook interface {
-	// At is called at each step, from the goroutine of the call, and may be
-	// called concurrently. An error fails the call: at a step "before" the call
-	// is then never made, at the others its answer is lost. At may wait until
-	// ctx ends, which is when the call's time is over.
+	// At is called at each step, from the goroutine of the call, and may be called concurrently. An error fails
+	// the call: at a step "before" the call is then never made, at the others its answer is lost. At may block
+	// until ctx ends with the time that the call has.
 	At(ctx context.Context, s Step) error
-	// Unknown is called with the messages of a call whose outcome the relay is about
-	// to see as unknown, by their deduplication ids: whatever the reason, they
-	// will be sent again.
+	// Unknown is called before a call returns with messages of an unknown outcome, with the deduplication ids
+	// of those messages. The relay sends them again, whatever the reason.
 	Unknown(ids []string)
 }

@@ -10,8 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// seen is how long after an answer was given to the relay it has surely been
-// taken in.
+// seen is how long after a call returned its answer has surely changed the state of the relay.
 const seen = time.Millisecond
 
 // Store returns inner with h called at every step. Make one for each run of a
@@ -25,11 +24,11 @@ type store struct {
 	hook  Hook
 
 	mu sync.Mutex
-	// owned are the shards of the newest answer.
+	// owned are the shards that the newest answer to a renewal named.
 	owned map[tenure]bool
 }
 
-// tenure is the time between taking a shard and giving it back.
+// tenure is one ownership of a shard: the epoch grows each time that the shard gets an owner.
 type tenure struct {
 	shard int
 	epoch int64
@@ -51,7 +50,7 @@ func (s *store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	return got, s.hook.At(ctx, LeaseTaken)
 }
 
-// gained says whether there are shards that were not there the last time.
+// gained reports whether an answer names shards that the one before did not, and remembers it.
 func (s *store) gained(now []relay.ShardLease) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +111,8 @@ func (s *store) Settle(ctx context.Context, relayID uuid.UUID, m relay.Settlemen
 	return got, err
 }
 
-// around makes a call between two steps.
+// around calls h at the step before, then call, then h at the step after. An error of h takes the place of the
+// result.
 func around[T any](ctx context.Context, h Hook, before, after Step, call func() (T, error)) (T, error) {
 	var none T
 	if err := h.At(ctx, before); err != nil {
@@ -128,8 +128,8 @@ func around[T any](ctx context.Context, h Hook, before, after Step, call func() 
 	return got, nil
 }
 
-// soon tells of a step once the relay has taken the answer in. Nothing waits
-// for it, so it has no call to fail.
+// soon calls h at a step a millisecond from now, when the relay has surely used the answer, and ignores its
+// error.
 func soon(ctx context.Context, h Hook, s Step) {
 	ctx = context.WithoutCancel(ctx)
 	time.AfterFunc(seen, func() { _ = h.At(ctx, s) })

@@ -59,7 +59,7 @@ type Config struct {
 	Observe func(Acceptance)
 	// Lag returns how long a topic's delivery to a queue takes.
 	Lag func(topic, queue string) time.Duration
-	// URL is the address under which queues are named.
+	// URL returns the address of the server, with which the URL of each queue begins.
 	URL func() string
 }
 

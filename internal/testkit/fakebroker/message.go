@@ -37,7 +37,7 @@ type message struct {
 	sentAt          int64
 	firstReceivedAt int64
 	receives        int
-	// hidden messages are in flight or delayed, until visibleAt.
+	// hidden is set while the message is in flight or delayed, until visibleAt.
 	hidden    bool
 	delayed   bool
 	visibleAt int64
@@ -87,8 +87,8 @@ func formatID(id [16]byte) string {
 	return string(b[:])
 }
 
-// Real sequence numbers have 20 digits. Those of queues and topics start
-// differently, so that a test cannot mistake one for the other.
+// queueSequence returns 20 digits, as real sequence numbers have. Those of queues and topics begin differently,
+// so that a test cannot mistake one for the other.
 func queueSequence(n uint64) string { return sequenceDigits("188", n) }
 func topicSequence(n uint64) string { return sequenceDigits("100", n) }
 

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// MoveTask moves the messages of a dead-letter queue on.
+// MoveTask moves the messages of a dead-letter queue to one queue, or each back to the queue that it came from.
 type MoveTask struct {
 	b           *Broker
 	source      *Queue

@@ -71,7 +71,8 @@ func (t *Topic) check(e *Entry, maxBytes int) *Error {
 	return nil
 }
 
-// structured picks the body for SQS out of a message with one per protocol.
+// structured returns the body for SQS of a message with the structure "json": its member "sqs", else "default".
+// It returns false when body is no such JSON.
 func structured(body string) (string, bool) {
 	var m map[string]json.RawMessage
 	var s string
@@ -164,8 +165,8 @@ func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	return d, !out.Suppressed
 }
 
-// deliver hands messages to the subscriber, in order, at once or after the
-// lag in force. The topic is locked.
+// deliver puts the messages that pass the filter into the subscribed queue, in order, at once or after the
+// present lag. t.mu is locked.
 func (s *Subscription) deliver(now int64, ds []delivery) {
 	if s.protocol != "sqs" {
 		return
@@ -239,7 +240,8 @@ func (s *Subscription) message(d *delivery) *message {
 	return m
 }
 
-// receiveDelivery accepts a message from a topic.
+// receiveDelivery accepts a message from a topic, and returns false when the queue is deleted or FIFO and m has
+// no group.
 func (q *Queue) receiveDelivery(m *message) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

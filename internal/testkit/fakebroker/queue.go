@@ -146,7 +146,7 @@ func (q *Queue) remove(m *message) {
 	q.count--
 }
 
-// hide makes m invisible until then. q.mu is locked.
+// hide makes m invisible until the time until. q.mu is locked.
 func (q *Queue) hide(m *message, until int64) {
 	m.visibleAt = until
 	if m.hidden {
@@ -163,8 +163,7 @@ func (q *Queue) show(m *message) {
 	q.appear(m)
 }
 
-// appear makes visible a message that is no longer among the timed ones. q.mu is
-// locked.
+// appear makes a message visible that was already taken off q.timed. q.mu is locked.
 func (q *Queue) appear(m *message) {
 	m.hidden = false
 	if m.delayed {

@@ -80,7 +80,7 @@ func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
 	}
 }
 
-// ended reports whether the caller has gone; it then gets an empty answer.
+// ended reports whether the caller of a receive has gone; Receive then returns nothing.
 func ended(ctx context.Context) bool { return ctx.Err() != nil }
 
 func badVisibility(seconds int) *Error {

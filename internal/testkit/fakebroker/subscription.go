@@ -13,7 +13,7 @@ type Subscription struct {
 	protocol string
 	endpoint string
 
-	// The topic's lock guards the rest.
+	// t.mu of the topic guards all fields below.
 	attrs      map[string]string
 	raw        bool
 	filter     filter

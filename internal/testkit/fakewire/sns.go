@@ -117,8 +117,8 @@ func publishMember(e *BatchEntry, member, value string) error {
 	return nil
 }
 
-// Map returns the map under name, whose members are prefix.N.key and
-// prefix.N.value (or with a capital letter, as tags have).
+// Map returns the map whose members are the fields prefix.N.key and prefix.N.value, for N from 1: key and value
+// are the names that the operation uses, such as "key" or "Key".
 func (f Form) Map(prefix, key, value string) map[string]string {
 	out := map[string]string{}
 	for i := 1; i <= maxIndex; i++ {
@@ -132,7 +132,7 @@ func (f Form) Map(prefix, key, value string) map[string]string {
 	return out
 }
 
-// List returns the values of prefix.N.
+// List returns the fields prefix.N, for N from 1 up to the first that is missing.
 func (f Form) List(prefix string) []string {
 	var out []string
 	for i := 1; i <= maxIndex; i++ {

@@ -92,12 +92,11 @@ type judge struct {
 	config  Config
 	verdict *Verdict
 	bySend  []int32
-	// firstSend has, by event, one plus the index of its first unsuppressed send, and 0
-	// when there is none; latestFirst the same of the send's latest generation.
+	// firstSend has, for each event, one plus the index of its first send that was not suppressed, and 0 when
+	// there is none; latestFirst counts only sends under the deduplication id of the event's latest replay.
 	firstSend   []int32
 	latestFirst []int32
-	// own counts, by event, the causes of that event alone; sent counts the sends of
-	// events that have such a cause.
+	// own has the number of causes recorded for one event alone; sent has the number of sends of such an event.
 	sent, own map[int32]int
 }
 
@@ -109,7 +108,7 @@ func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
 	}
 }
 
-// recording finds contradictions in the recording itself.
+// recording counts the causes, and finds what a recording cannot contain, such as two events in one row.
 func (j *judge) recording() {
 	for _, m := range j.malformed {
 		j.fail(Malformed, m)
@@ -153,8 +152,7 @@ func (j *judge) origins() {
 	}
 }
 
-// written reports whether the event was committed. An event in doubt was when its row
-// exists.
+// written reports whether the event was committed: an event in doubt was, when a row of it exists.
 func (j *judge) written(e *event) bool {
 	return e.origin == committed || e.origin == inDoubt && e.state != Absent
 }
@@ -297,7 +295,7 @@ func (j *judge) perEvent() {
 	}
 }
 
-// settled does so for one event.
+// settled compares whether event i was accepted with its final state.
 func (j *judge) settled(i int32, e *event) {
 	accepted := j.latestFirst[i] != 0
 	if j.config.WithoutFinal {

@@ -47,7 +47,8 @@ func (j *judge) sortedCauses() (everyone []cause, own map[int32][]cause) {
 	return everyone, own
 }
 
-// chain judges the sends of one event, in order of time.
+// chain judges the sends of one event, whose indices are in order of time, by the causes of all events and its
+// own.
 func (j *judge) chain(e *event, chain []int32, everyone, own []cause) {
 	last := map[int32]*send{}
 	spent := map[int]bool{}
@@ -77,8 +78,8 @@ func (j *judge) chain(e *event, chain []int32, everyone, own []cause) {
 	}
 }
 
-// explained spends a cause for the resend s, or reports that there is none. The event's
-// own causes come first, since they explain no other event's resend.
+// explained reports whether a cause between the sends before and s explains s, and uses that cause up. The
+// event's own causes come first, since they explain no other event's resend; spent marks those of everyone.
 func (j *judge) explained(before, s *send, everyone []cause, own *[]cause, spent map[int]bool) bool {
 	for k, c := range *own {
 		if c.at <= s.at && (c.relay == 0 || before.relay == 0 || c.relay == before.relay) {
@@ -100,7 +101,7 @@ func (j *judge) explained(before, s *send, everyone []cause, own *[]cause, spent
 	return false
 }
 
-// mark compares the message id on a row that was sent with those of its sends.
+// mark finds a row that is marked as sent with a message id that none of the event's sends got.
 func (j *judge) mark(e *event, chain []int32) {
 	if e.state != Sent || e.messageID == "" {
 		return

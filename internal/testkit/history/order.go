@@ -96,10 +96,9 @@ func (j *judge) arrange(events []int32) {
 	})
 }
 
-// lane walks through the acceptances of a lane in the broker's order. For an event that
-// comes after a greater row it looks back for an event that it should have preceded, no
-// further than rows or times allow for one. The walk is linear unless late rows are many
-// and far apart.
+// lane finds the events of a lane that were accepted after one with a greater row which they had to precede. It
+// walks in the broker's order, and looks back only while an earlier acceptance has a greater row and is late
+// enough to matter: linear time, unless late rows are many and far apart.
 func (j *judge) lane(events []int32) {
 	if len(events) < 2 {
 		return

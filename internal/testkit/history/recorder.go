@@ -23,7 +23,7 @@ type Recorder struct {
 	events []event
 	sends  []send
 	causes []cause
-	// replays counts the generations that each event may be sent under.
+	// replays has, by event, the number of replays that it was given, each with a deduplication id of its own.
 	replays   map[int32]int32
 	consumers map[consumerKey]*[]receipt
 	texts     map[string]int32
@@ -43,8 +43,8 @@ const (
 	rolledBack
 )
 
-// event is what is known of one event; times are nanoseconds since base, the others
-// indices.
+// event is what is known of one event. Times are nanoseconds since base; lane and group are indices of laneKeys
+// and words.
 type event struct {
 	id          uuid.UUID
 	messageID   string

@@ -27,7 +27,7 @@ type environment struct {
 	exitErr error // valid once exited is closed
 
 	polls      chan poll // requests for the next invocation
-	waiting    *poll     // the one that waits for its answer
+	waiting    *poll     // the process's request that has no answer yet; nil while the process starts or runs the handler
 	registered atomic.Bool
 
 	mu      sync.Mutex
@@ -150,8 +150,8 @@ func (e *environment) invoke(inv *invocation, r *Response) error {
 	return err
 }
 
-// answer puts the process's answer to the invocation into r, or returns the error that
-// it reported or that it gave none.
+// answer sets r.Payload to the handler's answer, nil when there was none, or returns the error that the process
+// reported.
 func (e *environment) answer(inv *invocation, r *Response) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -162,7 +162,7 @@ func (e *environment) answer(inv *invocation, r *Response) error {
 	return nil
 }
 
-// waitInit waits for the first request of a new process.
+// waitInit waits for the first request of a new process, for Config.InitTimeout at most.
 func (e *environment) waitInit(requestID string, r *Response) error {
 	timer := time.NewTimer(e.cfg.InitTimeout)
 	defer timer.Stop()
@@ -198,7 +198,7 @@ func (e *environment) setCurrent(inv *invocation) {
 	e.current = inv
 }
 
-// requestID returns the invocation that runs, or nothing.
+// requestID returns the id of the invocation that runs, or "".
 func (e *environment) requestID() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -219,7 +219,7 @@ func (e *environment) thaw() error { return e.signal(syscall.SIGCONT) }
 
 func (e *environment) kill() error { return e.signal(syscall.SIGKILL) }
 
-// signal reaches the process and its children. A process that is gone is no error.
+// signal sends s to the process and its children. A process that is gone is no error.
 func (e *environment) signal(s syscall.Signal) error {
 	if e.gone() {
 		return nil

@@ -55,7 +55,8 @@ func exitError(requestID string, cause error) *FunctionError {
 	}
 }
 
-// reportedError reads what the runtime posted.
+// reportedError returns the error in a body that the runtime posted, of the type Runtime.Unknown when it is no
+// JSON.
 func reportedError(requestID string, body []byte) *FunctionError {
 	var report struct {
 		Type    string `json:"errorType"`

@@ -61,7 +61,8 @@ func traceID(inv *invocation) string {
 	return "Root=1-" + strconv.FormatInt(inv.deadline.Unix(), 16) + "-" + id[:8] + id[9:13] + id[14:18] + id[19:23] + id[24:28] + ";Sampled=0"
 }
 
-// handleAnswer keeps the first answer to the invocation that runs.
+// handleAnswer handles a POST of the response or error of an invocation: keep stores its body. It refuses a
+// second one, and one for an invocation that does not run.
 func (e *environment) handleAnswer(keep func(*invocation, []byte)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)

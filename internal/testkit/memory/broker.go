@@ -16,10 +16,9 @@ const DedupWindow = 5 * time.Minute
 // Broker is a FIFO destination in memory. It implements outbox.Sink. It is safe
 // for concurrent use.
 type Broker struct {
-	// Delay is the time from a call to its acceptance, and from there to the
-	// answer, each.
+	// Delay passes twice in each call: before the messages are accepted, and before the answer.
 	Delay time.Duration
-	// Most are the limits. Default to those of SQS.
+	// Most has the limits that Limits returns. Defaults to those of SQS.
 	Most outbox.Limits
 	// Judge, when not nil, decides each message of a call before it is
 	// accepted: a result of another class than Accepted is returned as it is.
@@ -46,7 +45,7 @@ type Acceptance struct {
 	At      time.Time
 	Message outbox.Message
 	Result  outbox.Result
-	// Suppressed: its deduplication id was known, and nothing was delivered.
+	// Suppressed is set when the deduplication id was known, so that nothing was delivered.
 	Suppressed bool
 }
 

@@ -47,8 +47,8 @@ func (s *Store) join(j relay.Join) bool {
 	return true
 }
 
-// Renew implements relay.Leases. A position counts only for shards that an
-// answer named which reached the relay before it asked.
+// Renew implements relay.Leases. The position counts only for shards that the relay knew to be its own: those
+// that the last answer named that had reached the relay when it asked.
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
 	named := s.named(r.RelayID)
 	if err := s.before(ctx, "renew"); err != nil {
@@ -76,7 +76,7 @@ func (s *Store) named(id uuid.UUID) map[int]int64 {
 	return nil
 }
 
-// answered notes that an answer with the shards reached the relay.
+// answered remembers the shards of an answer that reached the relay.
 func (s *Store) answered(id uuid.UUID, shards []relay.ShardLease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,9 +131,8 @@ func (s *Store) renew(r relay.Renewal, named map[int]int64) (relay.Lease, error)
 	return s.leaseOf(r.RelayID, target, now), nil
 }
 
-// place stores the position of a relay for the shards that an answer named. An
-// empty one, of a relay that has read nothing, is not stored, unless it allows
-// for lanes that are to be unblocked.
+// place stores the position of a relay for the shards in named. The empty position of a relay that has read
+// nothing is not stored, unless the same request unblocks lanes: then it counts.
 func (s *Store) place(id uuid.UUID, p relay.Position, unblocks bool, named map[int]int64) {
 	if p.Low == 0 && len(p.Gaps) == 0 && !unblocks {
 		return
@@ -146,7 +145,7 @@ func (s *Store) place(id uuid.UUID, p relay.Position, unblocks bool, named map[i
 	}
 }
 
-// free takes a shard from its owner.
+// free takes a shard from its owner, and keeps the owner's position for the next one.
 func (s *Store) free(n int, owner *relayRow) {
 	sh := &s.shards[n]
 	if sh.covered {
@@ -155,7 +154,7 @@ func (s *Store) free(n int, owner *relayRow) {
 	sh.owner, sh.covered = uuid.Nil, false
 }
 
-// remove ends a lease.
+// remove ends the lease of a relay and frees its shards.
 func (s *Store) remove(id uuid.UUID) {
 	for n := range s.shards {
 		if s.shards[n].owner == id {

@@ -99,8 +99,7 @@ func (s *Store) from(id int64, f func(*row) bool) {
 	}
 }
 
-// mine says whether a row is unsent, of one of the shards, and not of a blocked
-// lane.
+// mine reports whether a row is unsent, of one of the shards, and not of a blocked lane.
 func (s *Store) mine(r *row, shards []int) bool {
 	return r.sentAt.IsZero() && slices.Contains(shards, r.rec.Shard) && s.blocked[r.rec.Lane()] == nil
 }
@@ -127,7 +126,7 @@ func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	return out
 }
 
-// page reads the unsent rows that are wanted.
+// page returns up to p.Limit unsent rows for which wanted is true, after a look at up to p.Examine unsent ones.
 func (s *Store) page(p relay.Page, wanted func(*row) bool) relay.Backfilled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,8 +262,8 @@ func (s *Store) block(rec *outbox.Record) {
 	b.event, b.released = rec.EventID, false
 }
 
-// blockOf returns the block of an event's lane, made for the event if there is
-// none, and has it begin at the event at the latest.
+// blockOf returns the block of the event's lane, which it makes if there is none. The block then begins at the
+// event or before.
 func (s *Store) blockOf(rec *outbox.Record) *block {
 	b := s.blocked[rec.Lane()]
 	if b == nil {

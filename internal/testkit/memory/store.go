@@ -35,7 +35,7 @@ type Store struct {
 	nextID  int64
 	nextTx  int64
 	rows    map[int64]*row
-	ids     []int64 // of visible rows, sorted
+	ids     []int64 // of committed rows, ascending
 	writers map[string]struct{}
 	relays  map[uuid.UUID]*relayRow
 	joins   int
@@ -68,8 +68,8 @@ type shardRow struct {
 	owner    uuid.UUID
 	epoch    int64
 	position relay.Position
-	// covered is set when the owner has reported a position that allows for
-	// the shard. Until then it resumes where it was given.
+	// covered is set when the owner has reported a position for the shard. Until then the position here stays
+	// valid.
 	covered bool
 }
 
@@ -162,8 +162,7 @@ func (t *Tx) Savepoint() int { return len(t.recs) }
 // RollbackTo drops the events since the savepoint. Their ids stay unused.
 func (t *Tx) RollbackTo(savepoint int) { t.recs = t.recs[:savepoint] }
 
-// EnqueueAt adds an event with an id that was drawn before, as a session does
-// that has a cache of them.
+// EnqueueAt adds an event under an id drawn earlier, like a session whose sequence has a cache.
 func (t *Tx) EnqueueAt(id int64, e outbox.Event) outbox.Record {
 	recs := t.Enqueue(e)
 	t.recs[len(t.recs)-1].ID = id
@@ -263,7 +262,7 @@ func (s *Store) Release(lane outbox.Lane) {
 	}
 }
 
-// release makes sure that no two releases look the same.
+// release marks a block as released, at a time that no other release has.
 func (s *Store) release(b *block) {
 	s.releases++
 	b.released, b.releasedAt = true, time.Unix(0, s.releases)

@@ -132,9 +132,9 @@ func launch(bin, home string, acc *process.Account, ini, users string) (*process
 	})
 }
 
-// config returns the text of pgbouncer.ini. PgBouncer has a pool for each database, and
-// each test has a database of its own: so pools are small, and idle connections are
-// closed soon. The driver lib/pq sends extra_float_digits.
+// config returns the text of pgbouncer.ini. PgBouncer has a pool for each database, and each test has a
+// database of its own: so pools are small, and idle connections are closed after 2 s. extra_float_digits is
+// ignored because the driver lib/pq sends it, and PgBouncer would refuse it.
 func config(home string, port int, behind *pgx.ConnConfig) string {
 	auth := "scram-sha-256"
 	if behind.Password == "" {

@@ -84,7 +84,7 @@ func candidates() []string {
 	return dirs
 }
 
-// newest returns the folder with the newest server, of equals the first, or nothing.
+// newest returns the folder with the newest server that is not too old, the first of equals, or "".
 func newest(ctx context.Context, dirs []string) string {
 	type server struct {
 		dir   string

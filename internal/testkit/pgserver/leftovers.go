@@ -44,8 +44,8 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// removeLeftovers stops servers whose supervisor was killed, and removes their
-// directories: those that no process has locked. It leaves what it cannot remove.
+// removeLeftovers stops servers whose supervisor was killed, and removes their directories: those that no
+// process has locked. It leaves a directory that it cannot remove.
 func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
 	homes, err := filepath.Glob(filepath.Join(acc.TempDir(), homePrefix+"*"))
 	if err != nil {
@@ -56,7 +56,7 @@ func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
 	}
 }
 
-// removeLeftover does so for one directory.
+// removeLeftover stops the server in the directory home and removes home, unless a process has locked it.
 func removeLeftover(ctx context.Context, home, bin string, acc *process.Account) {
 	f, err := os.OpenFile(filepath.Join(home, lockFile), os.O_RDWR, 0)
 	if err != nil {

@@ -46,7 +46,7 @@ func Unprivileged() (*Account, error) {
 	return nil, fmt.Errorf("the server does not run as root, and there is neither a user postgres nor one with the id %s", noRights)
 }
 
-// Attr returns the attributes that make a command run as the account.
+// Attr returns the process attributes with which a command runs as the account.
 func (a *Account) Attr() *syscall.SysProcAttr {
 	if a == nil {
 		return &syscall.SysProcAttr{}

@@ -30,8 +30,7 @@ type Config struct {
 	Signal string
 	// Remove is a directory that is removed after the server's end. Defaults to none.
 	Remove string
-	// Lock is a file that stays open until that directory is removed. Defaults to
-	// none.
+	// Lock is a file that the supervisor keeps open until the directory Remove is gone. Defaults to none.
 	Lock *os.File
 }
 

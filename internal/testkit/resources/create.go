@@ -21,8 +21,8 @@ type creator struct {
 	sqs *sqs.Client
 }
 
-// properties are what is supported of a resource type. An attribute is handed to
-// the API under its own name; an argument is named in the code.
+// properties names the supported properties of a resource type: attributes go to the API as they are, under
+// their own names; arguments are handled by the code of the type.
 type properties struct {
 	arguments  []string
 	attributes []string

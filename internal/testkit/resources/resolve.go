@@ -223,7 +223,8 @@ func (r *resolver) subArgument(argument any) (pattern string, variables map[stri
 	return pattern, variables, nil
 }
 
-// reference resolves what stands in ${}: a name or a name and an attribute.
+// reference returns the value of a ${} in a Fn::Sub: name is a logical id, or a logical id, a dot and an
+// attribute.
 func (r *resolver) reference(name string) (any, error) {
 	if id, attribute, ok := strings.Cut(name, "."); ok {
 		return r.attribute(id, attribute)

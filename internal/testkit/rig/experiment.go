@@ -21,8 +21,8 @@ import (
 // Experiment is one run of a world: writers write and the relay works while faults
 // are done, then everything must be delivered, and the history is judged.
 type Experiment struct {
-	// Config describes the world. Play sets Log, makes Name unique, and sets Journal
-	// to an empty one when it is nil.
+	// Config describes the world. Play sets Log, makes Name unique, and sets Journal to an empty one when it is
+	// nil.
 	Config
 	// Logs is the folder in which the run makes a folder of its own. Defaults to the
 	// one for temporary files.
@@ -36,9 +36,10 @@ type Experiment struct {
 	// OneRelay starts the function once, instead of at every tick, and kills it when
 	// everything was delivered. Its Timeout must outlast the run.
 	OneRelay bool
-	// Do does the faults. Writing ends when it returns. ledger is that of Plan.
+	// Do causes the faults, while writers and relay work. Writing stops when Do returns. ledger is the folder
+	// where Plan records.
 	Do func(ctx context.Context, w *World, ledger Ledger) error
-	// DrainWithin is how long everything may take to be delivered after that.
+	// DrainWithin is how long the delivery of all events may take once writing has stopped.
 	DrainWithin time.Duration
 }
 
@@ -113,8 +114,7 @@ func (e Experiment) play(ctx context.Context, o *Outcome) (err error) {
 	return err
 }
 
-// equip makes the folder of the plan below logs and adds the plan to the function's
-// variables.
+// equip makes the folder where the plan records, below logs, and adds the plan to the function's variables.
 func (e *Experiment) equip(logs string) (Ledger, error) {
 	if e.Plan == nil {
 		return "", nil

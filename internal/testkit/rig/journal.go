@@ -56,8 +56,8 @@ type Tamper func(n int, a history.Acceptance) []history.Acceptance
 // fault may have caused to be sent again. No other resend is excused.
 type Journal struct {
 	*history.Recorder
-	// Watch is called with every acceptance by the broker, in order, unless it is
-	// nil. It must be set before anything runs.
+	// Watch, unless nil, is called with every acceptance by the broker, in order. Set it before the world is
+	// opened.
 	Watch func(history.Acceptance)
 
 	tamper Tamper

@@ -16,7 +16,7 @@ import (
 // unknown, and what their plan did: see [failpoint.Plan].
 type Ledger string
 
-// Env returns the variables of a relay with the plan, whose own ledger is ignored.
+// Env returns the variables of a relay that follows the plan and records in this folder, not in the plan's own.
 func (l Ledger) Env(p *failpoint.Plan) (map[string]string, error) {
 	text, err := json.Marshal(map[string]any{"step": p.Step, "fault": p.Fault, "nth": p.Nth, "times": p.Times, "ledger": l})
 	if err != nil {

@@ -110,7 +110,7 @@ type Totals struct {
 	ends                                                                 Ends
 }
 
-// Add adds a run, which ok says was as it should be.
+// Add adds the counts of a run. ok is whether the run met all that its campaign asks.
 func (t *Totals) Add(o *Outcome, ok bool) {
 	t.runs++
 	if ok {
@@ -138,7 +138,7 @@ func (t *Totals) Add(o *Outcome, ok bool) {
 	}
 }
 
-// OK is whether all runs were as they should be, and there was one.
+// OK reports whether every run was added as ok, and there was one.
 func (t *Totals) OK() bool { return t.runs > 0 && t.ok == t.runs }
 
 // String returns the sums in a paragraph.

@@ -45,7 +45,7 @@ const (
 	RelayTimeout = 7 * time.Second
 )
 
-// short are the settings of the program [Tuned].
+// short returns the short times above, and others to match, for the program [Tuned].
 func short() tuning.Tuning {
 	return tuning.Tuning{
 		Margin: 2 * time.Second, ShutdownGrace: time.Second, JoinWindow: 2 * Tick,
@@ -63,16 +63,15 @@ type Config struct {
 	Journal *Journal
 	// Env is added to the function's variables.
 	Env map[string]string
-	// Tuning has settings of the program [Tuned]. Its zero fields take the short times
-	// above, or stay those of a deployment where AsDeployed is set.
+	// Tuning has settings of the program [Tuned]. A zero field takes the short time above, or the default of a
+	// deployment when AsDeployed is set.
 	Tuning     tuning.Tuning
 	AsDeployed bool
 	// Timeout is how long an invocation may take. Defaults to RelayTimeout.
 	Timeout time.Duration
 	// Log receives every line that the function writes.
 	Log io.Writer
-	// Output is called with each of these lines as well, one at a time. Defaults to
-	// none.
+	// Output is called with each line that the function writes, one at a time. Defaults to none.
 	Output func(lambdahost.Line)
 	// MaxConns bounds the pool. Defaults to 10.
 	MaxConns int
@@ -128,7 +127,7 @@ func Open(ctx context.Context, c Config) (_ *World, err error) {
 	return w, err
 }
 
-// function returns the relay function of the template, with short times.
+// function returns the relay function of the template, not started yet, with the settings that c asks for.
 func (w *World) function(c Config) (*lambdahost.Function, error) {
 	env, err := w.Outputs.Environment("RelayFunction")
 	if err != nil {

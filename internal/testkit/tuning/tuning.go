@@ -44,7 +44,7 @@ func (t Tuning) Or(other Tuning) Tuning {
 	}
 }
 
-// MarshalText returns the text for Variable.
+// MarshalText returns the value of the variable that [Variable] names.
 func (t Tuning) MarshalText() ([]byte, error) {
 	type plain Tuning // has no methods
 	return json.Marshal(plain(t))

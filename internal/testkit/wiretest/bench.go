@@ -34,8 +34,8 @@ func Events(tb testing.TB, n int) []outbox.Message {
 	return msgs
 }
 
-// CPUTime resets the timer, and reports the processor time of this process from
-// now to the returned function as cpu-ns/op.
+// CPUTime resets the timer. stop reports the processor time that this process has used since then, as
+// cpu-ns/op.
 func CPUTime(b *testing.B) (stop func()) {
 	b.Helper()
 	b.ResetTimer()
@@ -55,9 +55,8 @@ func used(b *testing.B) int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-// BenchmarkPublish publishes msgs, one event of them an operation, with all that
-// a call costs but the network. The metric cpu-ns/op is the processor time of the
-// process: ratios of it can be compared on a busy machine too.
+// BenchmarkPublish measures Publish of the same ten messages with each codec, without a network: one message is
+// one operation. Its cpu-ns/op can be compared as a ratio on a busy machine too.
 func BenchmarkPublish(b *testing.B, open Open, answer func([]outbox.Message) []byte) {
 	b.Helper()
 	for name, sdk := range map[string]bool{"own": false, "sdk": true} {
@@ -76,8 +75,8 @@ func BenchmarkPublish(b *testing.B, open Open, answer func([]outbox.Message) []b
 	}
 }
 
-// BenchmarkNew publishes messages that are new each time, one of them an
-// operation, as to a fake, whose time is counted too.
+// BenchmarkNew measures Publish of messages that are new each time, one message an operation. When s publishes
+// to a fake in this process, the fake's time counts too.
 func BenchmarkNew(b *testing.B, s outbox.Sink) {
 	b.Helper()
 	msgs := sinktest.Messages(b.N + 10)

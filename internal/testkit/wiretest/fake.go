@@ -12,10 +12,10 @@ import (
 
 // Service is what differs between the two batch calls in tests against the fake.
 type Service struct {
-	// Kind is that of the destination in the fake's history, Operation the call.
+	// Kind is the kind of the destination in the fake's history: queue or topic. Operation is the batch call.
 	Kind, Operation string
-	// Throttled, Missing and Invalid are the codes for a call that is refused
-	// because too much was sent, for lack of the destination, or for a message.
+	// Throttled, Missing and Invalid are the error codes of a call that is refused because of too many
+	// requests, because the destination does not exist, and because of one of its messages.
 	Throttled, Missing, Invalid string
 }
 
@@ -30,7 +30,7 @@ func Start(tb testing.TB, c awsfake.Config) *awsfake.Server {
 	return fake
 }
 
-// Harness returns a sink with the fake behind it.
+// Harness returns what package sinktest needs to test sink, which publishes to fake.
 func (s Service) Harness(fake *awsfake.Server, sink outbox.Sink) sinktest.Harness {
 	return sinktest.Harness{
 		Sink:     sink,
@@ -39,7 +39,7 @@ func (s Service) Harness(fake *awsfake.Server, sink outbox.Sink) sinktest.Harnes
 	}
 }
 
-// Accepted returns what the destination has accepted and not suppressed.
+// Accepted returns the messages that the destination has accepted and not suppressed, in order.
 func (s Service) Accepted(fake *awsfake.Server) []sinktest.Accepted {
 	var all []sinktest.Accepted
 	for a := range fake.History() {
@@ -54,7 +54,7 @@ func (s Service) Accepted(fake *awsfake.Server) []sinktest.Accepted {
 	return all
 }
 
-// plan makes every fault happen once, but for a request that can never pass.
+// plan makes the fake do f once; CallInvalid happens each time that a call has a message of f.GroupID.
 func (s Service) plan(t *testing.T, fake *awsfake.Server, f sinktest.Fault) {
 	t.Helper()
 	refused := func(code string, status int) awsfake.Fault {

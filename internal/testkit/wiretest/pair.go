@@ -7,7 +7,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Pair is a sink with the SDK's codec and one with its own, each with a transport.
+// Pair is two sinks, one with the SDK's codec and one with our own, and the transport of each.
 type Pair struct {
 	SDK, Own           outbox.Sink
 	SDKWires, OwnWires *Transport
@@ -32,14 +32,14 @@ func (p Pair) Answer(status int, header http.Header, body []byte) {
 	}
 }
 
-// Same tests that both sinks see the same in the answer.
+// Same publishes msgs with both sinks and tests that they return the same results.
 func (p Pair) Same(t *testing.T, msgs []outbox.Message) {
 	t.Helper()
 	Same(t, p.SDK.Publish(t.Context(), msgs), p.Own.Publish(t.Context(), msgs))
 }
 
-// SameBehind is Same for an answer, and once more for the same answer behind that
-// of a success: then the sink makes the call past the SDK's stack.
+// SameBehind is Same with the given answer, before and after a successful call: after one, a sink with a codec
+// of its own no longer goes through the SDK's stack.
 func (p Pair) SameBehind(t *testing.T, msgs []outbox.Message, status int, header http.Header, body, success []byte) {
 	t.Helper()
 	p.Answer(status, header, body)

@@ -30,8 +30,7 @@ const (
 	SecretKey = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 )
 
-// Transport answers every request with the same answer and keeps the last one.
-// It is for one call at a time.
+// Transport gives every request the same answer and keeps the last request. It is for one call at a time.
 type Transport struct {
 	Status int
 	Header http.Header
@@ -62,7 +61,7 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, r.Body.Close()
 }
 
-// Same tests that two sinks saw the same in an answer.
+// Same tests that two sinks returned the same results; an error counts by whether there is one.
 func Same(t *testing.T, sdk, own []outbox.Result) {
 	t.Helper()
 	if len(sdk) != len(own) {
@@ -76,8 +75,8 @@ func Same(t *testing.T, sdk, own []outbox.Result) {
 	}
 }
 
-// SameRequest tests that two requests differ in nothing but time, signature and
-// the spelling of their bodies.
+// SameRequest tests that two requests differ in nothing but time, signature and body, and that own is signed
+// correctly.
 func SameRequest(t *testing.T, sdk, own *Transport) {
 	t.Helper()
 	a, b := sdk.Request, own.Request
@@ -100,7 +99,7 @@ func SameRequest(t *testing.T, sdk, own *Transport) {
 	signed(t, own)
 }
 
-// signed tests the signature of a request against a second one.
+// signed tests that the signature of a request is the one that the SDK's signer makes for it.
 func signed(t *testing.T, own *Transport) {
 	t.Helper()
 	r := own.Request
