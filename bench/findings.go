@@ -17,24 +17,22 @@ type Findings struct {
 	// acceptances of the same events.
 	Arrived    int64 `json:"arrived"`
 	Duplicates int64 `json:"duplicates"`
-	// OutOfOrder counts the events that the broker first accepted after a later event
-	// of their aggregate. Later is an event further back in the same transaction, or one
-	// of a transaction that was opened after the first one's commit; transactions that
-	// overlap have no order.
+	// OutOfOrder counts the events that the broker first accepted after a later event of their aggregate. Later
+	// is an event further back in the same transaction, or one of a transaction that was opened after the first
+	// one's commit; transactions that overlap have no order.
 	OutOfOrder int64 `json:"out_of_order"`
 	// Altered counts acceptances with another body or group than was written, or of
 	// events that were never written.
 	Altered int64 `json:"altered"`
-	// Unsent counts the events that the system takes for unsent at the end of a run
-	// that was cut short.
+	// Unsent counts the events that the system takes for unsent at the end of a run that was cut short.
 	Unsent int64 `json:"unsent"`
-	// Lost counts the events that did not arrive and that the system takes for sent. In
-	// a run that was cut short, an event that arrived and is not yet marked as sent may
-	// hide a lost one.
+	// Lost counts the events that did not arrive and that the system takes for sent. In a run that was cut
+	// short, an event that arrived and is not yet marked as sent may hide a lost one.
 	Lost int64 `json:"lost"`
 }
 
-// findings compares what was committed with what the broker accepted.
+// findings compares the committed events with those that the broker accepted. unsent is the number of events
+// that the system takes for unsent.
 func findings(cfg load.Config, commits []load.Commit, accepted []broker.Acceptance, unsent int64) Findings {
 	f := Findings{Unsent: unsent}
 	events := load.New(cfg)

@@ -83,7 +83,7 @@ func (t *trial) judge(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// rows returns the row ids by event number.
+// rows returns the row id of each event, by event number.
 func (t *trial) rows(ctx context.Context) (map[int64]int64, error) {
 	all, err := t.pool.Query(ctx, "select id, event_id from outbox.events")
 	if err != nil {

@@ -37,8 +37,7 @@ func main() {
 	}
 }
 
-// run runs the benchmark, or one of the processes that it starts, as the first argument
-// says.
+// run runs a campaign, or a process that a campaign starts, as the first argument says.
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return campaign(ctx, args)

@@ -16,7 +16,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// usage is what the processes have used from their start to one time.
+// usage has totals from the start of each process, or of the server, to the time at.
 type usage struct {
 	at                                          time.Time
 	relay, postgres, broker, producers, machine time.Duration
@@ -24,7 +24,7 @@ type usage struct {
 	transactions                                int64
 }
 
-// measure reads the counters of all processes.
+// measure reads the processor time of each kind of process, and the counters of PostgreSQL.
 func (t *trial) measure(ctx context.Context) (usage, error) {
 	u := usage{at: time.Now(), machine: machineBusy()}
 	if t.systemPID != 0 {
@@ -81,8 +81,8 @@ $$`)
 	return u.String(), nil
 }
 
-// statements returns the statements of the system under test, the most expensive first.
-// A peer's include those of its producer, which connects as the same user.
+// statements returns the statements of the system under test, the most expensive first. For a peer it includes
+// the statements of the peer's producer, which has the same user.
 func (t *trial) statements(ctx context.Context) ([]statement, error) {
 	rows, err := t.pool.Query(ctx, `
 select s.query, s.calls, s.rows, s.total_plan_time, s.total_exec_time
@@ -95,7 +95,7 @@ order by s.total_plan_time + s.total_exec_time desc`, systemLogin)
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[statement])
 }
 
-// postmaster returns the process whose children are the backends.
+// postmaster returns the id of PostgreSQL's main process, and 0 when there is none.
 func (t *trial) postmaster() int {
 	b, err := os.ReadFile(t.dataDir + "/postmaster.pid")
 	if err != nil {

@@ -17,9 +17,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// sideBySide adds the scenarios of the peers, each beside one of this project's relay. A
-// peer gets no more events than it can send before its run is cut short, or only so many
-// more that the cut shows the peer to be slow and not stopped.
+// sideBySide adds the scenarios of the peers, each with one of this project's relay to compare it with. A peer
+// gets no more events than it can send before its run is cut short, or a few more, so that a run that is cut
+// short shows a slow peer and not a stopped one.
 func (o *options) sideBySide(add func(name string, change func(*Scenario))) {
 	const (
 		many = 100_000 // for this project's relay
@@ -83,13 +83,13 @@ func buildField(ctx context.Context, root string) (*field, error) {
 	return f, nil
 }
 
-// garbage returns the variables of the Go runtime that give a process the garbage
-// collection of a deployed relay.
+// garbage returns variables that make the Go runtime collect garbage as in a deployed relay.
 func garbage() []string {
 	return []string{"GOGC=400", fmt.Sprintf("GOMEMLIMIT=%dMiB", memoryMB*4/5)}
 }
 
-// find returns the peer with the name of a system, or nil for this project's relays.
+// find returns the peer with the name system, nil for the systems "relay" and "limit", and an error for any
+// other name.
 func (f *field) find(system string) (*load.Peer, error) {
 	if system == systemRelay || system == systemLimit {
 		return nil, nil //nolint:nilnil // no peer is no fault
@@ -107,7 +107,7 @@ var (
 	errStuck = errors.New("the peer did not stop")
 )
 
-// startPeer starts the peer and returns once it says that it runs.
+// startPeer starts the peer, and returns once its output says that it publishes.
 func (t *trial) startPeer(ctx context.Context) error {
 	destination := load.Destination{URL: t.database, Service: t.Service, Endpoint: "http://" + t.address, Target: t.target()}
 	c, err := t.field.spawn(ctx, t.log, destination, t.peer.Name, "run")
@@ -158,8 +158,8 @@ func (t *trial) startPeer(ctx context.Context) error {
 	return nil
 }
 
-// sentByPeer waits until all events have arrived and the peer takes none for unsent. When
-// that takes too long, the run is cut short.
+// sentByPeer waits until all events have arrived and the peer says that none is unsent. After Scenario.Cut it
+// sets t.cut and returns nil.
 func (t *trial) sentByPeer(ctx context.Context, total int64) error {
 	err := poll(ctx, 20*time.Millisecond, t.Cut, func() (bool, error) {
 		if err := t.ended(); err != nil {

@@ -25,7 +25,7 @@ type child struct {
 	lines *bufio.Reader
 }
 
-// spawn starts the benchmark's own program.
+// spawn starts this executable again, as the role that args name: see program.spawn.
 func spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -34,14 +34,14 @@ func spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, 
 	return program{path: self}.spawn(ctx, log, in, args...)
 }
 
-// program is a program that the benchmark starts, with additional variables.
+// program is an executable that the benchmark starts, and the variables that it adds to its own for it.
 type program struct {
 	path string
 	env  []string
 }
 
-// spawn starts the program in a role. Its input is in as JSON, or stays open and empty
-// when in is nil.
+// spawn starts the program with args. Its standard input is in as JSON, or an open pipe when in is nil; its
+// standard error goes to log.
 func (p program) spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, p.path, args...)} //nolint:gosec // a program of the benchmark
 	c.cmd.Stderr = log
@@ -64,7 +64,7 @@ func (p program) spawn(ctx context.Context, log io.Writer, in any, args ...strin
 	return c, c.cmd.Start()
 }
 
-// wait waits for the end of the process.
+// wait closes the input of the process and waits for its end.
 func (c *child) wait() error {
 	if c.input != nil {
 		_ = c.input.Close()
@@ -75,12 +75,11 @@ func (c *child) wait() error {
 	return nil
 }
 
-// ticks is the number of clock ticks in a second in /proc: 100 on every Linux that Go
-// runs on.
+// ticks is the number of clock ticks in a second in /proc: 100 on every Linux that Go runs on.
 const ticks = 100
 
-// processor returns the processor time of a process, with reaped also that of the
-// children that it has waited for. It returns 0 for a process that has ended.
+// processor returns the processor time that a process has used, with reaped also that of its children that have
+// ended. It is 0 for a process that has ended.
 func processor(pid int, reaped bool) time.Duration {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -115,7 +114,7 @@ func memory(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// find returns the processes whose link in /proc leads to target.
+// find returns the ids of the processes whose symbolic link in /proc, such as "cwd" or "exe", leads to target.
 func find(link, target string) []int {
 	entries, _ := filepath.Glob("/proc/[0-9]*/" + link)
 	var found []int
@@ -128,7 +127,7 @@ func find(link, target string) []int {
 	return found
 }
 
-// machineBusy returns the time that all processors were busy so far.
+// machineBusy returns the time that all processors together were busy since the machine started.
 func machineBusy() time.Duration {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -149,7 +148,8 @@ func machineBusy() time.Duration {
 
 var errTimeout = errors.New("did not come to an end in time")
 
-// poll calls done at intervals until it returns true, and fails after the time most.
+// poll calls done at the interval every until it returns true or an error. It fails with errTimeout after the
+// time most.
 func poll(ctx context.Context, every, most time.Duration, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, most, errTimeout)
 	defer cancel()

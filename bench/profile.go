@@ -27,8 +27,8 @@ func freeAddress(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// profile writes where the relay spends its time, and what it has allocated,
-// for `go tool pprof`. It needs the program in bench/relay.
+// profile writes profiles of the relay's processor time and allocations to files for `go tool pprof`. It needs
+// the program bench/relay.
 func (t *trial) profile(ctx context.Context) {
 	select {
 	case <-time.After(time.Second):

@@ -18,13 +18,13 @@ type Ratio struct {
 	// for a load: the time from commit, the peer's divided by the relay's.
 	Rate float64 `json:"events_per_second,omitempty"`
 	P99  float64 `json:"from_commit_p99,omitempty"`
-	// CPU is the processor time of an event, AllCPU with that of PostgreSQL: the peer's
-	// divided by the relay's.
+	// CPU is the processor time that the peer's relay used for an event, divided by that of this project's
+	// relay. AllCPU adds the time of PostgreSQL to both.
 	CPU    float64 `json:"cpu"`
 	AllCPU float64 `json:"cpu_with_postgres"`
 }
 
-// ratios compares peers with ours, round by round.
+// ratios compares each run of a peer with the run that its Beside names in the same round.
 func ratios(results []*Result) []Ratio {
 	var all []Ratio
 	for _, r := range results {
@@ -47,7 +47,7 @@ func ratios(results []*Result) []Ratio {
 	return all
 }
 
-// sideBySide prints the findings and the ratios.
+// sideBySide prints a table of the peers' findings and one of the ratios.
 func sideBySide(out io.Writer, results []*Result, all []Ratio) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(w, "\nscenario\tround\tcommitted\tarrived\tlost\tduplicates\tout of order\taltered\tunsent\t\t")

@@ -51,11 +51,11 @@ type Result struct {
 	Round   int     `json:"round"`
 	Events  int64   `json:"events"`
 	Seconds float64 `json:"seconds"`
-	// Rate1 is in events a second, from the first due time of a load, or the first
-	// arrival of a backlog, to the broker's last answer.
+	// Rate1 is in events a second, from when the first event of a load was due, or the first event of a backlog
+	// arrived, to the broker's last answer.
 	Rate1 float64 `json:"events_per_second"`
-	// FromCommit is the time from the request of the commit to the broker's answer,
-	// FromDue from when the transaction was to begin by the schedule.
+	// FromCommit is the time from the request of the commit to the broker's answer, FromDue that from when the
+	// schedule had the transaction begin.
 	FromCommit Latency `json:"from_commit"`
 	FromDue    Latency `json:"from_due"`
 	// ProducerLate is the longest time by which the producer was behind its schedule when
@@ -63,31 +63,30 @@ type Result struct {
 	ProducerLate time.Duration `json:"producer_late"`
 	Requests     int64         `json:"requests"`
 	Fill1        float64       `json:"batch_fill"`
-	// RequestsPerEvent is calls to the broker: one over the mean number of events in a
-	// batch.
+	// RequestsPerEvent is the number of calls to the broker by the number of events.
 	RequestsPerEvent float64 `json:"requests_per_event"`
 
 	RelayCPU    float64 `json:"relay_cpu_us"`
 	PostgresCPU float64 `json:"postgres_cpu_us"`
 	BrokerCPU   float64 `json:"broker_cpu_us"`
 	ProducerCPU float64 `json:"producer_cpu_us"`
-	// ForeignCores is how many processors were busy with other processes.
+	// ForeignCores is the mean number of processors that processes other than those of the run kept busy.
 	ForeignCores float64 `json:"foreign_cores"`
 	WALBytes     float64 `json:"wal_bytes"`
-	// Transactions counts those of the whole database, including the producer's.
+	// Transactions is the number of transactions of the whole database, including the producer's.
 	Transactions float64 `json:"database_transactions"`
 	MemoryMB     float64 `json:"relay_peak_mb"`
-	// LoopUS is the time of a turn of the calibration loop before the run. The next two
-	// are the relay's processor time and the rate, in turns of that loop.
+	// LoopUS is the time, in microseconds, of one turn of the calibration loop before the run. RelayLoops is
+	// RelayCPU in such turns, EventsPerLoop is Rate1 by turn.
 	LoopUS        float64 `json:"loop_us"`
 	RelayLoops    float64 `json:"relay_cpu_loops"`
 	EventsPerLoop float64 `json:"events_per_loop"`
-	// StatementsPerEvent counts the statements of the system under test alone.
+	// StatementsPerEvent is the number of statements that the system under test executed.
 	StatementsPerEvent float64     `json:"statements_per_event"`
 	Statements         []statement `json:"statements"`
 
-	// CutShort is whether a peer did not send everything in its time. Rate1 is then that
-	// of the events that it sent.
+	// CutShort is set when a peer had not sent everything in its time. Rate1 is then the rate of the events
+	// that arrived.
 	CutShort bool      `json:"cut_short,omitempty"`
 	Findings *Findings `json:"findings,omitempty"`
 
@@ -111,7 +110,7 @@ func (r *Result) account(before, after usage) {
 	}
 }
 
-// divide turns total costs into costs per event.
+// divide sets the costs per event from the totals of the run.
 func (r *Result) divide() {
 	n := float64(max(r.Events, 1))
 	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
@@ -222,8 +221,8 @@ func (o *options) campaign(ctx context.Context) error {
 	return errors.Join(append(failed, err)...)
 }
 
-// turns runs the scenarios, round after round, until ctx ends. The report is saved after
-// each run, since a campaign of an hour may be interrupted.
+// turns runs the scenarios whose name matches wanted, round after round, until ctx ends. It saves the report
+// after each run, since a campaign of an hour may be interrupted.
 func (o *options) turns(ctx context.Context, rep *report, scenarios []Scenario, wanted *regexp.Regexp, server, program string) []error {
 	var failed []error
 	for round := range o.rounds {

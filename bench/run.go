@@ -34,7 +34,7 @@ type trial struct {
 	program  string
 	log      io.Writer
 	database string
-	// system is the database as the system under test connects to it.
+	// system is the URL with which the relay or peer under test connects to the database.
 	system string
 	pool   *pgxpool.Pool
 	// field has all peers. peer is the one under test, nil when it is a relay.
@@ -45,11 +45,11 @@ type trial struct {
 	// pprof is the address at which the relay serves profiles, "" when none are wanted.
 	pprof string
 
-	// systemPID is 0 until the system runs.
+	// systemPID is the process of the relay or peer under test, 0 until it runs.
 	systemPID int
 	stop      func() error
-	// ended returns why the peer has ended, nil while it runs; cut is whether its time
-	// was over before it had sent everything.
+	// ended returns why the peer has ended, nil while it runs. cut is set when the peer had not sent everything
+	// within Scenario.Cut.
 	ended     func() error
 	cut       bool
 	samples   []sample
@@ -106,8 +106,8 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	return r, t.judge(ctx, r)
 }
 
-// settle finishes the work that filling leaves to the database. For peers it also
-// collects statistics, which the plans of some need.
+// settle ends the work that writing a backlog leaves to the database: a checkpoint and, for a peer, a vacuum
+// and the statistics without which PostgreSQL plans some peers' queries badly.
 func (t *trial) settle(ctx context.Context) error {
 	if t.peer != nil {
 		if _, err := t.pool.Exec(ctx, "vacuum analyze"); err != nil {
@@ -192,7 +192,8 @@ func (t *trial) partitions(ctx context.Context) error {
 	return err
 }
 
-// hold keeps a snapshot open until release is called, when the scenario asks for that.
+// hold keeps a snapshot open until release is called, so that vacuum removes nothing, if the scenario has
+// HoldSnapshot.
 func (t *trial) hold(ctx context.Context) (release func(), err error) {
 	if !t.HoldSnapshot {
 		return func() {}, nil
@@ -275,7 +276,7 @@ func (t *trial) drive(ctx context.Context) error {
 	return nil
 }
 
-// joined waits until the relay under test has joined. A peer runs once it was started.
+// joined waits until the relay under test has joined. For a peer it returns at once: startPeer has waited.
 func (t *trial) joined(ctx context.Context) error {
 	if t.peer != nil {
 		return nil
@@ -309,8 +310,7 @@ func (t *trial) count(ctx context.Context) (int64, error) {
 
 func (t *trial) queue() string { return "http://" + t.address + "/000000000000/bench.fifo" }
 
-// target returns the ARN of the topic or the URL of the queue to which the system
-// publishes.
+// target returns the ARN of the topic or the URL of the queue to which the system publishes.
 func (t *trial) target() string {
 	if t.Service == sns {
 		return "arn:aws:sns:us-east-1:000000000000:bench.fifo"

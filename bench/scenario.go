@@ -19,7 +19,7 @@ type Scenario struct {
 	Service string `json:"service"`
 	load.Config
 
-	// Fill is a backlog that is written before the system starts.
+	// Fill is the number of events that are written before the system starts: a backlog.
 	Fill int64 `json:"backlog,omitempty"`
 	// Rate and the fields below it describe a load that is written while the system runs.
 	Rate        int           `json:"rate,omitempty"`
@@ -33,12 +33,12 @@ type Scenario struct {
 	Steady bool `json:"steady,omitempty"`
 	// Archived is how many archived partitions of settled events there are.
 	Archived int `json:"archived_partitions,omitempty"`
-	// Against is the scenario with whose run this one is compared for a verdict.
+	// Against is the name of the scenario that this one must not be slower than: see compared.
 	Against string `json:"against,omitempty"`
-	// Beside is the scenario of the relay that a peer's is compared with.
+	// Beside is the name of the scenario of this project's relay with which a peer's scenario is compared.
 	Beside string `json:"beside,omitempty"`
-	// Cut is the longest time that a peer may take, from its start, or from the end of
-	// its load.
+	// Cut is the longest time that a peer may take, from its start, or from the end of the load if there is
+	// one. The run is then cut short.
 	Cut time.Duration `json:"cut_after,omitempty"`
 	// Env is added to the relay's variables.
 	Env map[string]string `json:"env,omitempty"`

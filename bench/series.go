@@ -8,20 +8,19 @@ import (
 	"time"
 )
 
-// sample is the state of a run at one time. Counts are since the start.
+// sample is the state of a run at one time. Counts are totals since the start.
 type sample struct {
 	At       time.Time     `json:"at"`
 	Messages int64         `json:"messages"`
 	Memory   int64         `json:"relay_bytes"`
 	CPU      time.Duration `json:"relay_cpu"`
-	// Fetches counts executions of the statement that reads new events, FetchMS is the
-	// time of these with their planning, and FetchRows counts the rows that they
-	// returned, all from pg_stat_statements.
+	// Fetches counts executions of the statement that reads new events, FetchMS is the time of these with their
+	// planning, and FetchRows counts the rows that they returned, all from pg_stat_statements.
 	Fetches   int64   `json:"fetches"`
 	FetchMS   float64 `json:"fetch_ms"`
 	FetchRows int64   `json:"fetch_rows"`
-	// Dead is the estimate of the statistics for all partitions of
-	// outbox.events, or for a peer all tables; Bytes is their size with indexes.
+	// Dead is PostgreSQL's estimate of dead rows in all partitions of outbox.events, or in all tables of a
+	// peer; Bytes is their size with indexes.
 	Dead  int64 `json:"dead_tuples"`
 	Bytes int64 `json:"events_bytes"`
 	WAL   int64 `json:"wal_bytes"`
@@ -37,14 +36,13 @@ from (select sum(s.calls)::bigint as calls, sum(s.total_exec_time + s.total_plan
      (select coalesce(sum(pg_stat_get_dead_tuples(p.relid)), 0)::bigint as dead, coalesce(sum(pg_total_relation_size(p.relid)), 0)::bigint as bytes
       from pg_partition_tree('outbox.events') p where p.isleaf) as t`
 
-// peerSQL reads a sample of a peer's run, without its fetches, whose statement is not
-// known.
+// peerSQL reads a sample of a peer's run, without its fetches, whose statement is not known.
 const peerSQL = `
 select 0::bigint, 0::float8, 0::bigint, coalesce(sum(n_dead_tup), 0)::bigint, coalesce(sum(pg_total_relation_size(relid)), 0)::bigint,
        pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
 from pg_stat_user_tables`
 
-// watch takes samples until ctx ends.
+// watch takes a sample every second until ctx ends, and counts the failed ones.
 func (t *trial) watch(ctx context.Context) {
 	query := sampleSQL
 	if t.peer != nil {
@@ -90,7 +88,8 @@ type Point struct {
 	MemoryMB  float64 `json:"relay_mb"`
 }
 
-// series turns the samples into points of the given length.
+// series makes r.Series from the samples, one point for each interval of the length every. due has, by second
+// since first (in Unix nanoseconds), the latencies of the events due then.
 func (r *Result) series(every time.Duration, due map[int64][]time.Duration, first int64) {
 	if len(r.Samples) < 2 {
 		return
@@ -114,7 +113,7 @@ func (r *Result) series(every time.Duration, due map[int64][]time.Duration, firs
 
 func secondOf(at time.Time, first int64) int64 { return (at.UnixNano() - first) / int64(time.Second) }
 
-// between returns the point from one sample to another.
+// between returns the point for the interval between two samples of a run that began at start.
 func between(from, to sample, start time.Time) Point {
 	elapsed := to.At.Sub(from.At).Seconds()
 	p := Point{

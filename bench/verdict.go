@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// Verdict is one bar and whether a run meets it.
+// Verdict is one measured value, the bar for it, and whether the value meets the bar.
 type Verdict struct {
 	Scenario string  `json:"scenario"`
 	Says     string  `json:"says"`
 	Value    float64 `json:"value"`
-	// Bar is the largest Value that meets it, or with AtLeast the smallest.
+	// Bar is the largest Value that is OK, or the smallest when AtLeast is set.
 	Bar     float64 `json:"bar"`
 	AtLeast bool    `json:"at_least,omitempty"`
 	OK      bool    `json:"ok"`
@@ -29,17 +29,16 @@ func verdict(scenario, says string, value, bar float64, atLeast bool) Verdict {
 	return Verdict{Scenario: scenario, Says: says, Value: value, Bar: bar, AtLeast: atLeast, OK: ok}
 }
 
-// The bars. The time of a fetch that searches dead rows grows without end, that of one
-// that does not only varies. The size of a process swings with its garbage collection, so
-// the means of windows are compared.
+// The bars. The time of a fetch that searches dead rows grows without end, that of one that does not only
+// varies. The size of a process swings with its garbage collection, so the means of windows are compared.
 const (
 	fetchBar   = 1.5
 	memoryBar  = 1.1
 	backlogBar = 0.9
 )
 
-// steady judges a long load: its last window, a tenth of its time, is compared with its
-// first, and for the memory with its third, by which the heap has reached its size.
+// steady judges a long load: it compares the fetch time of the last tenth with that of the first tenth, and the
+// memory with that of the third, when the heap has reached its size. It returns nothing for other scenarios.
 func (r *Result) steady() []Verdict {
 	if r.Rate == 0 || !r.Steady {
 		return nil
@@ -60,7 +59,7 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-// window returns the samples of a span of the run.
+// window returns the samples taken from one time to another, both counted from the first sample.
 func (r *Result) window(from, to time.Duration) []sample {
 	var in []sample
 	for _, s := range r.Samples {
@@ -89,7 +88,8 @@ func (r *Result) memoryMB(from, to time.Duration) float64 {
 	return ratio(sum, float64(len(in)))
 }
 
-// compared compares runs with the run of the scenario that they name in Against.
+// compared judges each run that names a scenario in Against by the run of that scenario in the same round: the
+// rate, and the fetch time.
 func compared(results []*Result) []Verdict {
 	var all []Verdict
 	for _, r := range results {

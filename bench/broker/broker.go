@@ -20,13 +20,13 @@ import (
 	"time"
 )
 
-// Acceptance is one message that was taken. Number and Group are those of
-// package load.
+// Acceptance is one message that the broker accepted, with the numbers of its event and aggregate as package
+// load gives them.
 type Acceptance struct {
 	Number int64
 	Group  int64
-	// Arrived is when its request had been read, Answered when the answer was
-	// handed to the kernel, both in nanoseconds of the wall clock.
+	// Arrived is when the request with the message had been read, Answered when its answer was handed to the
+	// kernel, both in nanoseconds of the wall clock.
 	Arrived  int64
 	Answered int64
 	// Sum is the first half of the MD5 of the body.
@@ -48,8 +48,7 @@ type Broker struct {
 // New returns a broker that answers after latency.
 func New(latency time.Duration) *Broker { return &Broker{latency: latency} }
 
-// Count returns the requests, the messages, and the messages that did not look
-// as they should.
+// Count returns how many requests and messages were accepted, and how many requests were malformed.
 func (b *Broker) Count() (requests, messages, malformed int64) {
 	return b.requests.Load(), b.messages.Load(), b.malformed.Load()
 }
@@ -76,8 +75,7 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// Write writes the acceptances in the order in which they came, as Read reads
-// them.
+// Write writes the acceptances in the order in which they came, as Read reads them.
 func (b *Broker) Write(path string) error {
 	f, err := os.Create(path) //nolint:gosec // a path of the benchmark
 	if err != nil {
@@ -108,7 +106,7 @@ func Read(path string) ([]Acceptance, error) {
 // MessageID returns the id that the n-th accepted message has, from 0.
 func MessageID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012x", n) }
 
-// SequenceNumber returns its sequence number, 20 digits as those of SQS.
+// SequenceNumber returns the sequence number that the n-th accepted message has, from 0: 20 digits, as on SQS.
 func SequenceNumber(n int) string { return fmt.Sprintf("1%019d", n) }
 
 type connection struct {
@@ -130,7 +128,7 @@ type message struct {
 
 var errTooLarge = errors.New("request is too large")
 
-// operation is what a request asks for.
+// operation is the API call of a request, as far as the broker tells calls apart.
 type operation int
 
 const (
@@ -144,7 +142,7 @@ const (
 
 func (o operation) sqs() bool { return o <= sqsBatch }
 
-// targeted is the operation of SQS that the header of a request names.
+// targeted returns the operation of SQS that the header X-Amz-Target names.
 func targeted(name []byte) operation {
 	switch {
 	case bytes.HasSuffix(name, []byte(".SendMessageBatch")):
@@ -155,7 +153,7 @@ func targeted(name []byte) operation {
 	return sqsOther
 }
 
-// acted is the operation of SNS that the form of a request names.
+// acted returns the operation of SNS that the field Action of a form names.
 func acted(form []byte) operation {
 	form = form[:min(len(form), 200)]
 	switch {
@@ -213,7 +211,8 @@ const (
 	snsType = "text/xml"
 )
 
-// header reads up to the body. Only requests of SQS name their operation there.
+// header reads the header and returns the length of the body. The operation is snsOther unless the header names
+// one of SQS.
 func (c *connection) header() (length int, op operation, err error) {
 	op = snsOther
 	for {
@@ -236,7 +235,8 @@ func (c *connection) header() (length int, op operation, err error) {
 	}
 }
 
-// accept takes the batch that was read, waits and answers.
+// accept records the messages of c.batch, waits for the latency and writes the answer. It counts and returns a
+// fault of reading them, which ends the connection.
 func (c *connection) accept(fault error, mediaType string, answer func(first int)) error {
 	b := c.broker
 	if fault != nil {

@@ -44,7 +44,7 @@ func (c *connection) readSNS(op operation) error {
 	return nil
 }
 
-// set sets a field of a form, and says whether it has the form that it should.
+// set sets the field of m that a form field names, if any. It returns false for a bad value.
 func (m *message) set(field, value []byte) bool {
 	ok := true
 	switch string(field) {
@@ -60,7 +60,7 @@ func (m *message) set(field, value []byte) bool {
 	return ok
 }
 
-// unescape decodes a form value in its place.
+// unescape decodes a form value, and overwrites b with the result.
 func unescape(b []byte) []byte {
 	to := 0
 	for at := 0; at < len(b); at++ {
@@ -103,7 +103,7 @@ func (c *connection) answerSNSBatch(first int) {
 	c.answer = out
 }
 
-// groupNumber reads the number of "bench:123".
+// groupNumber returns 123 for the group id "bench:123".
 func groupNumber(group []byte) (int64, bool) {
 	digits, ok := bytes.CutPrefix(group, []byte("bench:"))
 	n, err := strconv.ParseInt(string(digits), 10, 64)

@@ -63,7 +63,8 @@ func (c *connection) answerSQSBatch(first int) {
 	c.answer = out
 }
 
-// parser reads JSON, and gives up at what it does not understand.
+// parser reads JSON without building values. It sets failed at what it does not understand, and then reads no
+// more.
 type parser struct {
 	in     []byte
 	at     int
@@ -143,7 +144,7 @@ func (p *parser) array(element func()) {
 	p.expect(']')
 }
 
-// skip passes over a value of strings, objects and arrays.
+// skip reads past a string, an object or an array.
 func (p *parser) skip() {
 	depth := 0
 	for !p.failed {
@@ -167,7 +168,7 @@ func (p *parser) skip() {
 	}
 }
 
-// text reads a string in its place: what has escapes is written over.
+// text reads a string, and overwrites the input with the unescaped text that it returns.
 func (p *parser) text() []byte {
 	p.expect('"')
 	if p.failed {
@@ -191,8 +192,7 @@ func (p *parser) text() []byte {
 	return nil
 }
 
-// escape reads what follows a backslash, writes it to dst and returns its
-// length.
+// escape reads what follows a backslash, appends the character to dst, and returns its length in bytes.
 func (p *parser) escape(dst []byte) int {
 	if p.at >= len(p.in) {
 		p.failed = true

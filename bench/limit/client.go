@@ -20,13 +20,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// client is one connection with one request at a time. It signs with the keys
-// test and test.
+// client is one connection to the broker, which sends one request at a time, signed with the access key "test"
+// and the secret "test".
 type client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	host string
-	// queue is the queue's URL as JSON.
+	// queue is the URL of the queue, as a JSON string.
 	queue  []byte
 	day    string
 	key    []byte
@@ -50,8 +50,8 @@ func dial(ctx context.Context, queue string) (*client, error) {
 
 func (c *client) close() { _ = c.conn.Close() }
 
-// send sends the messages and sets the message ids and sequence numbers. All
-// must be accepted.
+// send sends msgs in one call, and sets the message id and sequence number of each in accepted. It fails unless
+// all were accepted.
 func (c *client) send(msgs []outbox.Message, accepted []relay.Accepted) error {
 	c.encode(msgs)
 	c.sign(time.Now().UTC())
@@ -93,7 +93,7 @@ func (c *client) encode(msgs []outbox.Message) {
 
 const signedHeaders = "content-type;host;x-amz-date;x-amz-target"
 
-// sign makes the head of the request, with Signature Version 4.
+// sign sets c.out to the header of the request, signed with Signature Version 4.
 func (c *client) sign(now time.Time) {
 	stamp := now.Format("20060102T150405Z")
 	day := stamp[:8]
@@ -154,7 +154,7 @@ func (c *client) receive() error {
 
 var errAnswer = errors.New("an answer in another form than that of the stub")
 
-// decode reads the answer of the stub, which is in the order of the request.
+// decode reads the answer of package broker, which lists the messages in the order of the request.
 func decode(answer []byte, accepted []relay.Accepted) error {
 	for i := range accepted {
 		a := &accepted[i]

@@ -38,7 +38,7 @@ type Events struct {
 	bounds []float64
 }
 
-// New returns the events of cfg.
+// New returns a maker of the events that cfg describes.
 func New(cfg Config) *Events {
 	e := &Events{cfg: cfg, filler: strings.Repeat("payload ", cfg.Bytes/8+1)}
 	if cfg.Skew == "zipf" {
@@ -66,7 +66,7 @@ func (e *Events) Aggregate(n int64) int {
 	return int(mix(h) % uint64(e.cfg.Aggregates)) //nolint:gosec // below Aggregates
 }
 
-// mix is SplitMix64.
+// mix is SplitMix64: it returns a number that looks random, the same for the same x.
 func mix(x uint64) uint64 {
 	x += 0x9E3779B97F4A7C15
 	x = (x ^ x>>30) * 0xBF58476D1CE4E5B9

@@ -18,16 +18,16 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Plan is what a producer writes, and how fast.
+// Plan is what a producer writes, and how fast: first Fill events, then a load of Rate.
 type Plan struct {
 	Config
 
 	// URL is the address of the database.
 	URL string `json:"url"`
-	// Fill writes events 0 to Fill-1 as fast as it can, before anything else.
+	// Fill is how many events, from number 0, are written as fast as possible.
 	Fill int64 `json:"fill,omitempty"`
-	// Rate writes that many events a second for Duration, in transactions of
-	// PerTx events on Connections connections.
+	// Rate is how many events a second are written then, for Duration, in transactions of PerTx events on
+	// Connections connections. 0 is no load.
 	Rate        int           `json:"rate,omitempty"`
 	Duration    time.Duration `json:"duration,omitempty"`
 	PerTx       int           `json:"per_tx,omitempty"`
@@ -40,7 +40,7 @@ type Plan struct {
 // wall clock.
 type Commit struct {
 	First, Count int64
-	// Due is when the transaction was to begin by the schedule, however late it did.
+	// Due is when the schedule had the transaction begin, or Began for an event of Fill.
 	Due int64
 	// Opened is when the transaction was opened.
 	Opened int64
@@ -48,7 +48,7 @@ type Commit struct {
 	Began, Done int64
 }
 
-// Writer writes events in their order, within a transaction.
+// Writer writes events within a transaction, in the given order.
 type Writer func(ctx context.Context, tx pgx.Tx, events iter.Seq[outbox.Event]) error
 
 // Writers is the write side of an outbox: Fill is its way to write many events in a
@@ -69,7 +69,7 @@ func Outbox() Writers {
 	}
 }
 
-// Produce carries out the plan with a write side.
+// Produce writes the events of the plan with w, and the commits to Plan.Path.
 func Produce(ctx context.Context, p Plan, w Writers) error {
 	config, err := pgxpool.ParseConfig(p.URL)
 	if err != nil {

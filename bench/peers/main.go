@@ -64,7 +64,7 @@ func list() error {
 	return json.NewEncoder(os.Stdout).Encode(all)
 }
 
-// fill makes the peer's schema where there is none, and carries the plan out.
+// fill makes the peer's schema where there is none, and writes the plan that it reads from standard input.
 func fill(ctx context.Context, p peer) error {
 	var plan load.Plan
 	if err := json.NewDecoder(os.Stdin).Decode(&plan); err != nil {
@@ -84,7 +84,7 @@ func fill(ctx context.Context, p peer) error {
 // connections is more than any peer needs, so that none waits for one.
 const connections = 30
 
-// relay publishes until interrupted, and says on its output when it has begun.
+// relay runs the peer until interrupted, and prints "running" once the peer publishes.
 func relay(ctx context.Context, p peer) error {
 	var d load.Destination
 	if err := json.NewDecoder(os.Stdin).Decode(&d); err != nil {

@@ -117,7 +117,7 @@ func labelled(title, x, y string) *plot.Plot {
 	return p
 }
 
-// lines draws pairs of a name and its points.
+// lines draws a curve for each pair of a name and its points, and writes the SVG to path.
 func lines(path, title, x, y string, pairs ...any) error {
 	p := labelled(title, x, y)
 	if err := plotutil.AddLines(p, pairs...); err != nil {

@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// CheckRequired returns the error of a request that lacks a group or a
-// deduplication id.
+// CheckRequired returns the error of a request that lacks a group or a deduplication id.
 func (t *Topic) CheckRequired(e *Entry) *Error {
 	if !t.fifo {
 		return nil
@@ -100,8 +99,7 @@ type delivery struct {
 	attributes []Attribute
 }
 
-// Publish accepts entries in their order and delivers them, or says for each
-// why not.
+// Publish accepts entries in their order and delivers them, or says for each why not.
 func (t *Topic) Publish(entries []Entry) []Sent {
 	maxBytes := t.MaxBytes()
 	out := make([]Sent, len(entries))
@@ -188,8 +186,7 @@ func (s *Subscription) deliver(now int64, ds []delivery) {
 	s.schedule(now)
 }
 
-// schedule sets the timer for the first pending delivery. A delivery never
-// overtakes an earlier one.
+// schedule sets the timer for the first pending delivery. A delivery never overtakes an earlier one.
 func (s *Subscription) schedule(now int64) {
 	if s.active || len(s.pending) == 0 {
 		return
@@ -214,9 +211,8 @@ func (s *Subscription) schedule(now int64) {
 func (s *Subscription) put(d *delivery) {
 	b := s.topic.b
 	m := s.message(d)
-	// "If you use raw message delivery with more than 10 message attributes,
-	// the message is discarded as a client-side error": SNS developer guide,
-	// Message attributes.
+	// "If you use raw message delivery with more than 10 message attributes, the message is discarded as a
+	// client-side error": SNS developer guide, Message attributes.
 	discard := s.raw && len(d.attributes) > MaxAttributes
 	if q, err := b.Queue(s.endpoint); err == nil && !discard && q.receiveDelivery(m) {
 		return
@@ -252,8 +248,7 @@ func (q *Queue) receiveDelivery(m *message) bool {
 		if q.fifo {
 			return false
 		}
-		// Groups are not passed on to standard queues: SNS developer guide,
-		// Message grouping for FIFO topics.
+		// Groups are not passed on to standard queues: SNS developer guide, Message grouping for FIFO topics.
 		m.groupID, m.dedupID = "", ""
 	}
 	q.accept(q.b.now(), m, q.settings.delay, SourceTopic)

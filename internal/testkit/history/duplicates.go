@@ -87,8 +87,7 @@ func (j *judge) explained(before, s *send, everyone []cause, own *[]cause, spent
 			return true
 		}
 	}
-	// A relay that ended before the first send was under way cannot have forgotten that
-	// send.
+	// A relay that ended before the first send was under way cannot have forgotten that send.
 	earliest := before.at - int64(j.config.InFlight)
 	start, _ := slices.BinarySearchFunc(everyone, earliest, func(c cause, at int64) int { return cmp.Compare(c.at, at) })
 	for k := start; k < len(everyone) && everyone[k].at <= s.at; k++ {

@@ -28,9 +28,8 @@ const (
 	TypeExit = "Runtime.ExitError"
 )
 
-// FunctionError is an invocation that ran and failed. The environment is gone
-// after a timeout, an exit or a panic, and stays after an error that the
-// handler returned.
+// FunctionError is an invocation that ran and failed. The environment is gone after a timeout, an exit or a
+// panic, and stays after an error that the handler returned.
 type FunctionError struct {
 	RequestID string
 	// Type is TypeTimeout, TypeExit, or the type that the function reported.

@@ -11,8 +11,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// handler is the Runtime API, and as much of the Extensions API as a runtime
-// needs that wants SIGTERM.
+// handler is the Runtime API, and as much of the Extensions API as a runtime needs that wants SIGTERM.
 func (e *environment) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", e.handleNext)

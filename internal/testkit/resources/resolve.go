@@ -18,13 +18,11 @@ type resolver struct {
 	template   *Template
 	parameters map[string]any
 	pseudo     map[string]any
-	// created holds, by logical id, the value of !Ref under "Ref" and of
-	// !GetAtt under the attribute's name.
+	// created holds, by logical id, the value of !Ref under "Ref" and of !GetAtt under the attribute's name.
 	created map[string]map[string]string
 	// symbolic gives resources that are not created the value ${Name.Attribute}.
 	symbolic bool
-	// evaluating holds the conditions that led to the one being evaluated, to find
-	// circles.
+	// evaluating holds the conditions that led to the one being evaluated, to find circles.
 	evaluating []string
 }
 
@@ -98,9 +96,8 @@ func (r *resolver) resolve(v any) (any, error) {
 	return v, nil
 }
 
-// call reports whether m is an intrinsic function. A mapping with the single
-// key Condition is one only where it holds a condition's name: policies have
-// blocks of that name.
+// call reports whether m is an intrinsic function. A mapping with the single key Condition is one only where it
+// holds a condition's name: policies have blocks of that name.
 func call(m map[string]any) (name string, argument any, ok bool) {
 	if len(m) != 1 {
 		return "", nil, false
