@@ -20,12 +20,11 @@ const (
 	areas
 )
 
-// world is the world of one run, with what its faults share.
+// world is what the faults of one run act on and share.
 type world struct {
 	*rig.World
 	areas [areas]sync.Mutex
-	// kills are the times of kill -9. Faults of the area process add to them, one at a
-	// time.
+	// kills has the time of each kill -9. Only faults of the area process append to it, one at a time.
 	kills []time.Time
 }
 
@@ -35,7 +34,7 @@ type kind struct {
 	area        area
 	effect      rig.Effect
 	least, most time.Duration
-	// inject does the fault, undoes it, and returns how often it had an effect.
+	// inject causes the fault, ends it, and returns how often it had an effect.
 	inject func(w *world, ctx context.Context, i *injection) (int, error)
 }
 

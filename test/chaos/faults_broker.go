@@ -15,7 +15,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// between returns a duration from least to most milliseconds, the same for the same seed.
+// between returns a duration of least to most milliseconds, which the seed of the injection decides.
 func (i *injection) between(least, most int64) time.Duration {
 	random := rand.New(rand.NewPCG(i.seed, 2)) //nolint:gosec // Repeatable on purpose.
 	return time.Duration(least+random.Int64N(most-least+1)) * time.Millisecond
@@ -90,8 +90,8 @@ func (w *world) accessDenied(ctx context.Context, i *injection) (int, error) {
 		awsfake.Fault{Kind: awsfake.FailCall, Operation: "SendMessageBatch", Code: "AccessDenied", SenderFault: true, Status: http.StatusForbidden})
 }
 
-// plan lets the fake do the faults for the length of the injection, to the calls that
-// send, and returns how often they happened.
+// plan makes the fake do the faults for the time i.lasts, to the calls that send, and returns how often they
+// happened.
 func (w *world) plan(ctx context.Context, i *injection, faults ...awsfake.Fault) (int, error) {
 	from := time.Now()
 	ids := map[string]bool{}

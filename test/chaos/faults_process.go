@@ -15,8 +15,8 @@ import (
 // ownerPatience is how long a fault waits for a relay at work.
 const ownerPatience = 2 * time.Second
 
-// owner waits for a relay that owns shards and returns its request id, or an empty one
-// when there is none within ownerPatience.
+// owner returns the request id of the relay that owns the most shards. It waits for one, and returns "" after
+// ownerPatience.
 func (w *world) owner(ctx context.Context) (string, error) {
 	deadline := time.Now().Add(ownerPatience)
 	for time.Now().Before(deadline) {
@@ -30,7 +30,7 @@ func (w *world) owner(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// excuse records that the fault was in effect from one time to another.
+// excuse records the time that the fault was in effect: it explains resends.
 func (w *world) excuse(i *injection, from, to time.Time) {
 	w.Journal.Excuse(i.kind.name, i.kind.effect, from, to)
 }
@@ -58,8 +58,8 @@ func (w *world) deadline(ctx context.Context, i *injection) (int, error) {
 	return w.stop(ctx, i, false)
 }
 
-// stop freezes the relay at work, for the length of the injection or until it
-// is gone.
+// stop freezes the relay at work for the time i.lasts, or until its process is gone. It returns 1 if the
+// process outlived the freeze and resume is set, or did not and it is not.
 func (w *world) stop(ctx context.Context, i *injection, resume bool) (int, error) {
 	name, err := w.owner(ctx)
 	if name == "" {

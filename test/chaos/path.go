@@ -26,7 +26,7 @@ func (p path) cut(lasts time.Duration) func(context.Context) (int, error) {
 	}
 }
 
-// reset returns a fault that resets connections again and again, and counts them.
+// reset returns a fault that resets all connections every 60 ms, and counts them.
 func (p path) reset(lasts time.Duration) func(context.Context) (int, error) {
 	return func(ctx context.Context) (int, error) {
 		n := 0

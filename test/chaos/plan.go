@@ -14,17 +14,17 @@ import (
 // injection is one planned fault.
 type injection struct {
 	kind kind
-	// at is when it begins, from the first write; lasts is how long it goes on,
-	// for kinds that do.
+	// at is when the fault begins, counted from the first write; lasts is how long it goes on, 0 for kinds that
+	// happen at once.
 	at, lasts time.Duration
 	// seed decides everything else about the fault.
 	seed uint64
-	// took is how often it had an effect, and err why it could not be done.
+	// took is how often the fault had an effect, and err why it could not be injected.
 	took int
 	err  error
 }
 
-// String returns the kind, the begin and the length.
+// String returns the name of the kind, the begin and the length in seconds, such as "kill@1.2s/0.0s".
 func (i *injection) String() string {
 	return fmt.Sprintf("%s@%.1fs/%.1fs", i.kind.name, i.at.Seconds(), i.lasts.Seconds())
 }

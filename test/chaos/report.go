@@ -34,8 +34,8 @@ type summary struct {
 // kindSummary is the sum of the faults of one kind.
 type kindSummary struct {
 	name, what string
-	// runs had the fault in their plan; injected counts how often it took effect;
-	// survived is how many of the runs were OK.
+	// runs counts the runs with such a fault in their plan, survived those of them that were OK; injected
+	// counts how often the faults had an effect.
 	runs, injected, survived int
 }
 

@@ -18,10 +18,9 @@ type result struct {
 	*rig.Outcome
 	seed uint64
 	plan []injection
-	// failovers are the times from a kill to the next acceptance, of kills with no
-	// other fault near.
+	// failovers has the time from each kill -9 to the next acceptance, for kills with no other fault near.
 	failovers []time.Duration
-	// again are the arguments of the command that make the same plan.
+	// again has the arguments of the campaign command that repeat the run, with the same plan.
 	again string
 }
 

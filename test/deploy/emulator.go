@@ -127,7 +127,7 @@ func freePort(ctx context.Context) (int, error) {
 	return strconv.Atoi(port)
 }
 
-// until calls ask at intervals until it returns true, and fails when ctx ends.
+// until calls ask every 250 ms until it returns true. It fails when ask fails or ctx ends.
 func until(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()

@@ -59,8 +59,8 @@ func (w *world) sent(ctx context.Context) error {
 	})
 }
 
-// drain writes events and waits until the relay, which only the schedule starts, has
-// delivered them.
+// drain writes events, waits until the relay has sent them, and takes them from the queues of billing and
+// shipping. Only the stack's schedule starts the relay.
 func (w *world) drain(ctx context.Context) error {
 	if err := w.write(ctx); err != nil {
 		return err
@@ -76,7 +76,7 @@ func (w *world) drain(ctx context.Context) error {
 	return nil
 }
 
-// drainMore writes more events and expects all of them in the queue of shipping.
+// drainMore does the same with more events, and takes those of shipping.
 func (w *world) drainMore(ctx context.Context) error {
 	from := w.written
 	if err := w.write(ctx); err != nil {
@@ -88,7 +88,7 @@ func (w *world) drainMore(ctx context.Context) error {
 	return w.consume(ctx, "ShippingQueueUrl", from, aggregates*each)
 }
 
-// consume takes want messages and checks that each group's come in order.
+// consume takes want messages from a stack output's queue: in each group from, from+1 and so on, and no more.
 func (w *world) consume(ctx context.Context, output string, from, want int) error {
 	next := map[string]int{}
 	got := 0
@@ -150,11 +150,11 @@ func aggregateID(m *types.Message) string {
 	return aws.ToString(m.MessageAttributes["aggregate_id"].StringValue)
 }
 
-// The audit's queue, because what ministack delivers from a topic has no group
-// any more, and nothing without one can go back to a FIFO queue.
+// The poisoned queue is the audit's, because ministack delivers from a topic without a group, and a message
+// without one cannot go back to a FIFO queue.
 
-// poison handles all of the audit's messages but those of one aggregate, which it
-// gives back until SQS moves them to the dead letters.
+// poison deletes the messages of the queue audit, but gives those of one aggregate back until SQS has moved
+// them to the dead-letter queue.
 func (w *world) poison(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -199,8 +199,8 @@ func (w *world) depth(ctx context.Context, output string) (int, error) {
 	return strconv.Atoi(out.Attributes[string(types.QueueAttributeNameApproximateNumberOfMessages)])
 }
 
-// redrive sends the dead letters back. The consumer, which can handle them now, gets the
-// same events in the same order.
+// redrive sends the messages of the dead-letter queue back, and expects the same events in the same order in
+// the queue.
 func (w *world) redrive(ctx context.Context) error {
 	if len(w.poisoned) != each {
 		return fmt.Errorf("%d events were poisoned, want %d", len(w.poisoned), each)

@@ -160,8 +160,8 @@ func (w *world) update(ctx context.Context) error {
 	return w.drainMore(ctx)
 }
 
-// retained reports whether a resource stays on purpose when the stack is deleted. The
-// managed bucket is SAM's own, which all stacks of a region share.
+// retained reports whether a resource is to stay when the stack is deleted. SAM's managed bucket is: all stacks
+// of a region share it.
 func retained(kind, name string) bool {
 	return kind == "buckets" && (strings.HasPrefix(name, "aws-sam-cli-managed-") || strings.Contains(name, "archivebucket"))
 }

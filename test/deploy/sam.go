@@ -70,8 +70,8 @@ func (s *sam) build(ctx context.Context, dir, goarch string) error {
 	return err
 }
 
-// deploy deploys what was built into dir, with the settings of an environment in
-// samconfig.toml. The parameters override those.
+// deploy runs sam deploy on what was built into dir, with the settings of an environment in samconfig.toml,
+// which parameters override. It returns all that sam printed.
 func (s *sam) deploy(ctx context.Context, dir, environment, stack string, parameters map[string]string) (said string, err error) {
 	args := []string{
 		"deploy", "--template-file", filepath.Join(dir, "template.yaml"), "--config-file", filepath.Join(s.root, "samconfig.toml"),
@@ -140,7 +140,7 @@ func (s *sam) invoke(ctx context.Context, stack, function string, event, answer 
 	return nil
 }
 
-// inventory is what exists in the emulator: by kind and name, the text that is compared.
+// inventory lists the resources of the emulator: by kind and name, a text to compare before and after.
 type inventory map[string]map[string]string
 
 func (s *sam) inventory(ctx context.Context) (inventory, error) {

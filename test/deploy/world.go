@@ -34,8 +34,8 @@ type world struct {
 	sam      *sam
 	queues   *sqs.Client
 
-	// passwords has the password of each function's login, logins the stack's parameters
-	// with which the functions log in.
+	// passwords has the database password of each role: relay, redrive and janitor. logins has the parameters
+	// of the stack that hold these logins.
 	passwords map[string]string
 	logins    map[string]string
 	outputs   map[string]string
@@ -102,8 +102,8 @@ func (w *world) openEmulator(ctx context.Context) error {
 	return err
 }
 
-// makeLogins puts the relay's and the janitor's login into secrets, as RDS writes
-// them, and the redrive's into its URL: each way is used once.
+// makeLogins returns the stack's database parameters: the logins of relay and janitor are in secrets, in the
+// form that RDS writes, that of the redrive is in its URL, so that each way is used.
 func (w *world) makeLogins(ctx context.Context) (map[string]string, error) {
 	server, err := url.Parse(w.server.URL())
 	if err != nil {

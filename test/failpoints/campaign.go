@@ -51,8 +51,8 @@ func (c *config) declare(f *campaign.Flags) {
 	f.Logs(&c.logs)
 }
 
-// nth returns at which passing of a step a fault happens. Most steps are passed many
-// times a second; by then the relay is at work.
+// nth returns at every how many passings of a step its fault happens: more for steps that a relay passes many
+// times a second, so that it is well at work by then.
 func nth(s failpoint.Step) int {
 	switch s {
 	case failpoint.BeforeFetch, failpoint.Fetched, failpoint.BeforeSend, failpoint.Sent, failpoint.Answered, failpoint.Accepted:

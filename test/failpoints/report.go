@@ -25,8 +25,8 @@ func (r *result) Line() string {
 		fmt.Sprintf("failpoints -steps %s -faults %s", r.step, r.fault), faults...)
 }
 
-// cell returns the run's place in the table: how often the fault happened, and how
-// many events were sent again with a cause, lost and reordered.
+// cell returns the text of the run in the table: the number of faults, then the numbers of events sent again
+// with a cause, lost and reordered.
 func (r *result) cell() string {
 	v := r.Verdict
 	if v == nil || r.Err != nil {

@@ -39,8 +39,8 @@ type result struct {
 // ok is whether the fault happened at its step and no promise was broken.
 func (r *result) ok() bool { return r.OK() && r.hits > 0 && r.misplaced() == "" }
 
-// misplaced says why the fault did not happen at its step, or is empty. A relay that
-// dies with an acceptance that is not marked sends the event again.
+// misplaced returns why the fault cannot have happened at its step, or "". It knows only this: a relay killed
+// between an acceptance and the mark makes the next relay send the event again.
 func (r *result) misplaced() string {
 	if r.Verdict == nil {
 		return ""
@@ -52,8 +52,8 @@ func (r *result) misplaced() string {
 	return ""
 }
 
-// effect returns which resends the fault explains. What an error or a lost answer
-// leaves unknown, the relay's failpoints record themselves.
+// effect returns which resends the fault explains. Resends after an error or a lost answer are explained by the
+// records of the failpoints themselves.
 func (r *result) effect() rig.Effect {
 	switch r.fault {
 	case failpoint.Kill:
@@ -81,8 +81,8 @@ func (r *result) play(ctx context.Context, c *config, p rig.Program, server *pgs
 	r.Close(r.ok(), "")
 }
 
-// watch waits until the fault has happened as often as it should, and for what comes
-// right after it. It lets frozen processes go on.
+// watch waits until the fault has happened times times, or for patience, and two ticks more. It wakes frozen
+// processes.
 func (r *result) watch(ctx context.Context, times int, w *rig.World, ledger rig.Ledger) error {
 	var thawing sync.WaitGroup
 	defer thawing.Wait()
@@ -103,7 +103,7 @@ func (r *result) watch(ctx context.Context, times int, w *rig.World, ledger rig.
 	return rig.Pause(ctx, 2*rig.Tick)
 }
 
-// happened records one fault with the time that it was in effect.
+// happened records when the fault was in effect. For a freeze it waits, and wakes the process.
 func (r *result) happened(ctx context.Context, w *rig.World, h failpoint.Hit) {
 	until := h.At
 	switch r.fault {

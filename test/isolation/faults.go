@@ -13,13 +13,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// fault is one fault that lasts for a phase and does not concern the quiet aggregates of
-// the watched destination.
+// fault is one fault that lasts for a phase, and that must not slow down the quiet aggregates at the watched
+// destination.
 type fault struct {
 	name, what string
-	// faults are those of the broker.
+	// faults has what the fake does wrong, nothing for a fault of a writer.
 	faults []awsfake.Fault
-	// brokenOn and hotOn let those aggregates write.
+	// brokenOn and hotOn let the aggregates broken and hot write.
 	brokenOn, hotOn bool
 }
 
@@ -52,7 +52,7 @@ func names() []string {
 	return all
 }
 
-// play lets the fault last for d and then ends it.
+// play causes the fault for d and then ends it. It fails when the fake had no occasion for it.
 func (l *load) play(ctx context.Context, f *fault, d time.Duration) error {
 	began := time.Now()
 	var ids []string

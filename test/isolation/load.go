@@ -19,27 +19,28 @@ import (
 )
 
 const (
-	// writers write quiet events side by side, quietBatch in a transaction.
+	// writers is the number of writers of quiet aggregates, quietBatch the number of events in each of their
+	// transactions.
 	writers    = 4
 	quietBatch = 4
-	// brokenRate is how many events a second the broken aggregate writes, and
-	// hotBatch how many the hot one writes in a transaction.
+	// brokenRate is how many events a second the aggregate broken writes, hotBatch how many the aggregate hot
+	// writes in a transaction.
 	brokenRate = 20
 	hotBatch   = 20
 )
 
-// The aggregates that a fault is about.
+// The ids of the two aggregates that faults concern. All others are quiet.
 const (
 	broken = "broken"
 	hot    = "hot"
 )
 
-// load writes events at a steady rate.
+// load writes events of quiet aggregates at a steady rate, half of them to each destination.
 type load struct {
 	cfg   config
 	world *rig.World
 	meter *meter
-	// brokenOn and hotOn let those aggregates write too.
+	// brokenOn and hotOn let the aggregates broken and hot write too.
 	brokenOn, hotOn atomic.Bool
 }
 
@@ -82,8 +83,7 @@ func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) erro
 	return all.Wait()
 }
 
-// every calls f at a fixed rate until stop is closed. A call that comes late does not
-// move the next ones.
+// every calls f once each d until stop is closed or f fails. A late call does not move the next ones.
 func every(ctx context.Context, stop <-chan struct{}, d time.Duration, f func() error) error {
 	for due := time.Now(); ; due = due.Add(d) {
 		wait := time.NewTimer(time.Until(due))

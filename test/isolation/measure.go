@@ -21,17 +21,16 @@ import (
 //go:embed lagging.sql
 var laggingSQL string
 
-// quietWithin is how long the events that a fault delayed may take to be delivered.
+// quietWithin is how long the delivery of delayed events may take.
 const quietWithin = 2 * time.Minute
 
-// played is one phase of the measurement. fault is its name, "calm" for none.
+// played is one phase that was measured: the name of its fault, "calm" for none, and its number in the meter.
 type played struct {
 	fault  string
 	number int
 }
 
-// measure makes both runs: one relay for the phases, and many for hand-overs and
-// kills.
+// measure makes two runs: one relay for the phases, and many relays for hand-overs and kills.
 func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err error) {
 	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
@@ -63,7 +62,7 @@ func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err err
 	return r, nil
 }
 
-// run lets the load and the relay work while f does, and judges the history.
+// run makes a run in which load and relay work until f returns, and keeps the verdict on its history.
 func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, *load) error) error {
 	m := newMeter()
 	c.Journal, c.MaxConns = rig.NewJournal(nil), writers+6
@@ -87,7 +86,7 @@ func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, 
 	return nil
 }
 
-// phases plays a phase for each fault, with calm ones around it.
+// phases plays a phase for each fault, with a calm one before and after.
 func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	r.meter = l.meter
 	arn := l.world.Outputs.Destinations[rig.Audit]
@@ -126,7 +125,7 @@ func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	return nil
 }
 
-// caughtUp waits until no event is pending for longer than usual.
+// caughtUp waits until no pending event is older than usual.
 func (l *load) caughtUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, quietWithin, fmt.Errorf("not caught up after %s", quietWithin))
 	defer cancel()

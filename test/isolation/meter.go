@@ -22,11 +22,11 @@ type meter struct {
 	mu     sync.Mutex
 	phase  int
 	open   map[uuid.UUID]sample
-	took   map[int][]time.Duration // by phase
-	stamps []time.Time             // of all acceptances
+	took   map[int][]time.Duration // times from commit to acceptance, by phase
+	stamps []time.Time             // the time of each acceptance, of any event
 }
 
-// sample is an event that is not accepted yet: when and in which phase it was committed.
+// sample is when and in which phase an event was committed that is not accepted yet.
 type sample struct {
 	phase int
 	at    time.Time
@@ -66,7 +66,8 @@ func (m *meter) accepted(a history.Acceptance) {
 	m.took[s.phase] = append(m.took[s.phase], a.At.Sub(s.at))
 }
 
-// of returns the times of the events of some phases, sorted.
+// of returns, sorted, the times from commit to acceptance of the events that were committed in the given
+// phases.
 func (m *meter) of(phases ...int) []time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -78,8 +79,7 @@ func (m *meter) of(phases ...int) []time.Duration {
 	return all
 }
 
-// pause returns the longest time without an acceptance that overlaps the time
-// from one to another.
+// pause returns the longest time between two acceptances, of those that overlap the time from one to another.
 func (m *meter) pause(from, to time.Time) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()

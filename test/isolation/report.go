@@ -26,17 +26,16 @@ type report struct {
 	verdicts  []*history.Verdict
 }
 
-// ratio is what one fault cost the aggregates that have no part in it.
+// ratio compares the quiet aggregates' latency during one fault with that in calm phases.
 type ratio struct {
 	name, what   string
 	phases       int
 	events       int
-	calm, during time.Duration // p99 of all phases together
-	each         []float64     // of each phase, against the calm ones around it
+	calm, during time.Duration // p99 from commit to acceptance, of all phases together
+	each         []float64     // p99 of each phase by that of the calm ones before and after, sorted
 }
 
-// value returns the median of the phases, so that one phase in which the machine was
-// busy with something else does not decide.
+// value returns the median of each, so that one phase in which the machine was busy otherwise does not decide.
 func (r *ratio) value() float64 { return r.each[len(r.each)/2] }
 
 // ratios returns the ratio of each fault that was played.
@@ -67,8 +66,7 @@ func (r *report) ratios() []ratio {
 	return all
 }
 
-// failoverBar is the lease and the tick together: another relay can take over no
-// sooner.
+// failoverBar is the most that a kill -9 may cost: a lease and a tick, before which no relay can take over.
 func failoverBar() time.Duration { return rig.LeaseTTL + rig.Tick }
 
 // ok reports whether every bar was met and the histories are in order.
@@ -116,7 +114,7 @@ func (r *report) text() string {
 	return b.String()
 }
 
-// met returns the bar with whether it was met.
+// met returns the text of a bar and whether it was met.
 func met(ok bool, bar string) string {
 	if ok {
 		return bar + ", met"

@@ -20,10 +20,10 @@ import (
 //go:embed takeovers.sql
 var takeoversSQL string
 
-// around is how far from a change of owner a pause is looked for.
+// around is by how much the time of a hand-over is extended on both sides in the search for its longest pause.
 const around = 300 * time.Millisecond
 
-// tenure is when a relay got its first and its last shard.
+// tenure is when a relay got its first and its latest shard.
 type tenure struct{ first, last time.Time }
 
 // successions measures hand-overs and then kills.
@@ -38,8 +38,8 @@ func (r *report) successions(ctx context.Context, l *load, out io.Writer) error 
 	return r.kill(ctx, l)
 }
 
-// handOvers watches the owners of the shards and measures the pause around each change.
-// The first owner took over from none.
+// handOvers watches the owners of the shards for cfg.handOvers, and measures the longest pause around each
+// change. The first owner is left out, since it took over from none.
 func (r *report) handOvers(ctx context.Context, l *load) error {
 	tenures := map[uuid.UUID]tenure{}
 	var order []uuid.UUID
@@ -75,8 +75,7 @@ func (r *report) handOvers(ctx context.Context, l *load) error {
 	return nil
 }
 
-// kill kills the relay at work again and again, and measures the time to the next
-// acceptance.
+// kill kills the relay at work cfg.kills times, and measures the time from each to the next acceptance.
 func (r *report) kill(ctx context.Context, l *load) error {
 	for range r.cfg.kills {
 		owner := ""

@@ -51,14 +51,14 @@ func (c *config) declare(f *campaign.Flags) {
 // found is what became of one mutant.
 type found struct {
 	mutant *mutant
-	// histories were simulated, failed of them failed, and counted of those failed
-	// with a verdict of the mutant's; first is the lowest seed of these.
+	// histories is how many were simulated, failed how many of them had a violation, counted how many had one
+	// of the kinds in mutant.verdicts; first is the lowest seed of the counted ones.
 	histories, failed, counted int
 	first                      uint64
 	verdict                    string
-	// survives is whether too few histories tell of the mutant.
+	// survives is set when counted is too small.
 	survives bool
-	// ended says how the run ended when it did not come to its end.
+	// ended says how the process of the simulation broke off, "" when it did not.
 	ended string
 	// err is why the mutant could not be run at all.
 	err error
@@ -140,8 +140,8 @@ func moduleRoot(ctx context.Context) (string, error) {
 	return strings.TrimSpace(string(out)), nil
 }
 
-// leastOf returns how many histories must tell of a mutant: one where that is known to
-// take many.
+// leastOf returns how many histories must tell of a mutant: one for a mutant that has a number of seeds of its
+// own.
 func (c *config) leastOf(m *mutant) int {
 	if m.seeds > 0 {
 		return 1
@@ -149,7 +149,7 @@ func (c *config) leastOf(m *mutant) int {
 	return c.least
 }
 
-// try builds the simulation with the mutant in place, nil for none, and runs it.
+// try builds the simulation with the mutant in place, or as it is for nil, and runs it.
 func (c *config) try(ctx context.Context, root, dir string, m *mutant) (found, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit+time.Minute)
 	defer cancel()
@@ -204,8 +204,8 @@ func (c *config) try(ctx context.Context, root, dir string, m *mutant) (found, e
 	return f, nil
 }
 
-// read counts the histories in a file of verdicts that failed, and those with a verdict
-// of the mutant, of any when it is nil.
+// read counts the failed histories in a file of verdicts, and those with a violation of a kind that the mutant
+// names, or of any kind when m is nil.
 func read(path string, m *mutant) (found, error) {
 	var f found
 	file, err := os.Open(path)
@@ -251,7 +251,7 @@ func read(path string, m *mutant) (found, error) {
 	return f, lines.Err()
 }
 
-// histories returns how many TestSimulate says it made.
+// histories returns the number of histories in the output of TestSimulate, 0 when it broke off.
 func histories(out []byte) int {
 	for line := range bytes.Lines(out) {
 		_, rest, ok := bytes.Cut(line, []byte("simulate_test.go:"))
@@ -266,7 +266,7 @@ func histories(out []byte) int {
 	return 0
 }
 
-// why returns the line that tells how a process broke off.
+// why returns the line of the output with the panic that ended a process, else err as a text.
 func why(out []byte, err error) string {
 	for line := range bytes.Lines(out) {
 		if bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: ")) {

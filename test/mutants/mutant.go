@@ -12,18 +12,16 @@ import (
 // mutant is one deliberate bug.
 type mutant struct {
 	name string
-	// breaks says what is wrong with it.
+	// breaks says in the report what is wrong with the code of the mutant.
 	breaks string
 	edits  []edit
-	// verdicts are the kinds of violation of which one must be found. Others, and a
-	// panic, do not count.
+	// verdicts are kinds of violation: a failed history counts when it has one of them. A panic does not count.
 	verdicts []string
-	// seeds is how many histories find it with good odds. Zero is as many as the
-	// command line says.
+	// seeds is how many histories are likely to have one that fails. Zero means the number in the command line.
 	seeds int
 }
 
-// String returns the name as messages have it. Nil is the code as it is.
+// String returns the name for messages. A nil mutant is the relay without a bug.
 func (m *mutant) String() string {
 	if m == nil {
 		return "the relay"
@@ -31,8 +29,8 @@ func (m *mutant) String() string {
 	return fmt.Sprintf("mutant %q", m.name)
 }
 
-// apply writes the files that the mutant changes below folder, and returns the path
-// of each by the path of the file that it replaces.
+// apply writes the files with the mutant's edits into folder, and returns their paths, by the paths of the
+// originals.
 func (m *mutant) apply(root, folder string) (map[string]string, error) {
 	sources := map[string]*source{}
 	var faults []error

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// change is what an edit does to the code that it finds.
+// change is what an edit does at the place that it names.
 type change int
 
 const (
@@ -31,21 +31,21 @@ const (
 // fragment of Go in it, compared as syntax: neither formatting, comments, nor the
 // order of lines, functions and files matter.
 type edit struct {
-	// folder is that of the package, from the root of the module.
+	// folder is the folder of the package, from the root of the module.
 	folder string
 	// function is "Function", or "receiver.Method" without pointer and type
 	// parameters.
 	function string
-	// fragment is an expression or a statement that occurs once in the function. In
-	// it, _ stands for any expression, and an if statement with an empty body for
-	// one with any body, initialisation and else.
+	// fragment is an expression or a statement that occurs once in the function. In it, _ stands for any
+	// expression, and an if statement with an empty body for an if statement with that condition and any body,
+	// initialisation and else.
 	fragment string
 	change   change
-	// code is the other code. Empty for drop.
+	// code is the Go that replaces the fragment or is added. Empty for drop.
 	code string
 }
 
-// source is the package that edits change.
+// source is the package that edits change, and the changes planned so far.
 type source struct {
 	files   *token.FileSet
 	parsed  map[string]*ast.File
@@ -53,7 +53,7 @@ type source struct {
 	changes map[string][]splice
 }
 
-// splice is the replacement of a part of a file.
+// splice replaces the bytes from one offset of a file to another by a text.
 type splice struct {
 	from, to int
 	by       string
@@ -83,8 +83,8 @@ func readSource(folder string) (*source, error) {
 	return s, nil
 }
 
-// plan finds the place of the edit and notes the change. The error says what is not
-// there, and where it is instead.
+// plan finds the place of the edit and plans the change. The error says what was not found, and which other
+// functions have it.
 func (s *source) plan(e edit) error {
 	path, function := s.find(e.function)
 	if function == nil {
@@ -156,8 +156,7 @@ func (s *source) find(name string) (string, *ast.FuncDecl) {
 	return "", nil
 }
 
-// elsewhere names the functions that have the fragment, as a hint when the table is
-// brought up to date.
+// elsewhere returns a text with the functions that have the fragment, for errors, "" when none has it.
 func (s *source) elsewhere(fragment string) string {
 	pattern, err := parseFragment(fragment)
 	if err != nil {
@@ -215,7 +214,7 @@ func parseFragment(text string) (ast.Node, error) {
 	return nil, fmt.Errorf("the fragment is not one statement: %s", text)
 }
 
-// place is a node with the statement of a block that it belongs to.
+// place is a node that matches a pattern, and the statement of a block that has the node in it.
 type place struct {
 	node      ast.Node
 	statement ast.Stmt
@@ -259,7 +258,7 @@ func occurrences(function *ast.FuncDecl, pattern ast.Node) []place {
 	return places
 }
 
-// same is whether a node has the syntax of a pattern, wherever it stands.
+// same reports whether node has the syntax of pattern, at any position. For the wildcards see edit.fragment.
 func same(pattern, node reflect.Value) bool {
 	if pattern.Kind() == reflect.Interface {
 		pattern = pattern.Elem()
