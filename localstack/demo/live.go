@@ -30,7 +30,7 @@ func (l *live) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(l.out, "%5.1fs  %s\n", time.Since(l.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// watch shows the result of line again and again, until ctx ends.
+// watch shows the result of line four times a second on a terminal, else every two seconds, until ctx ends.
 func (l *live) watch(ctx context.Context, line func(ctx context.Context) string) {
 	every := 2 * time.Second
 	if l.terminal {

@@ -26,7 +26,7 @@ func main() {
 	os.Exit(code)
 }
 
-// command returns the exit code.
+// command runs the demo and returns the exit code.
 func command(ctx context.Context, args []string) int {
 	cfg, err := parseFlags(args, os.Getenv, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {

@@ -25,7 +25,7 @@ type journal struct {
 	// open has, for each event of which only one of its two times is known, that time.
 	open     map[uuid.UUID]time.Time
 	accepted int64
-	latency  *hdrhistogram.Histogram // microseconds since the last line
+	latency  *hdrhistogram.Histogram // of commit to acceptance, in microseconds, since the last line
 }
 
 func newJournal() *journal {
@@ -95,8 +95,8 @@ func (j *journal) pair(id uuid.UUID, t time.Time, isAcceptance bool) {
 	_ = j.latency.RecordValue(took.Microseconds()) // It is within the bounds.
 }
 
-// take returns how many events were accepted so far, the p99 of the latencies since the
-// last call, and the number of these latencies.
+// take returns how many events were accepted so far, and, since the last call, the p99 and the number of
+// latencies.
 func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -106,8 +106,8 @@ func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 	return j.accepted, p99, of
 }
 
-// finish records the final state of every row. When the broker was not watched, it also
-// records an acceptance for every row that is marked as sent.
+// finish records the final state of every row. When the broker was not watched, it also records an acceptance
+// of every row that is marked as sent.
 func (j *journal) finish(ctx context.Context, pool *pgxpool.Pool, watched bool) error {
 	return j.ReadFinals(ctx, pool, func(r history.Row) {
 		if !watched && !r.SentAt.IsZero() {

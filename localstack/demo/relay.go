@@ -33,8 +33,8 @@ type fleetStats struct {
 	Invocations int `json:"invocations"`
 	// Standby counts invocations that found another relay at work and left at once.
 	Standby int `json:"standby"`
-	// Relays counts invocations that carried events, HandOvers those of them that gave
-	// their shards to a successor while they ran.
+	// Relays counts invocations that ended as relays, HandOvers those of them that gave their shards to a
+	// successor while they ran.
 	Relays    int `json:"relays"`
 	HandOvers int `json:"hand_overs"`
 	// Killed counts invocations that the demo killed, Failed those that failed otherwise.
@@ -48,8 +48,8 @@ type fleetStats struct {
 	Failure string `json:"failure,omitempty"`
 }
 
-// newFleet returns the function as template.yaml describes it, but with short runs, so
-// that hand-overs can be watched, and with a recorder around its sinks.
+// newFleet returns the function of template.yaml, but with short runs, so that hand-overs can be watched, and
+// with failpoints that record which outcomes were unknown in ledger.
 func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, log io.Writer) (*fleet, error) {
 	env, err := s.outputs.Environment("RelayFunction")
 	if err != nil {
@@ -86,7 +86,7 @@ func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, lo
 	return f, err
 }
 
-// done counts an invocation.
+// done counts an invocation that ended, by what the relay or the runtime said of it.
 func (f *fleet) done(r lambdahost.Response, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,8 +128,7 @@ func (f *fleet) snapshot() fleetStats {
 	return f.stats
 }
 
-// killOwner calls tell and kills the process that owns the shards, and reports whether
-// there was one.
+// killOwner kills the process that owns the shards, after a call of tell, and reports whether there was one.
 func (f *fleet) killOwner(ctx context.Context, pool *pgxpool.Pool, tell func()) (bool, error) {
 	name, err := rig.Owner(ctx, pool, f.fn)
 	if err != nil || name == "" {

@@ -16,11 +16,11 @@ import (
 type report struct {
 	Source   string `json:"source"`
 	Emulator string `json:"emulator"`
-	// Watched is whether the broker reported every send. Otherwise acceptances are
-	// derived from the marks on the rows, and second sends cannot be seen.
+	// Watched is whether the broker reported every send. If not, acceptances are derived from the rows that are
+	// marked as sent, and second sends cannot be seen.
 	Watched    bool   `json:"watched"`
 	PostgreSQL string `json:"postgresql"`
-	// Seconds is from the first write to the last receipt.
+	// Seconds is the time from the first write until every consumer had everything.
 	Seconds float64 `json:"seconds"`
 	// Written counts committed events, Late those of transactions that stayed open for a
 	// while, RolledBack those that must never be seen.
@@ -64,7 +64,7 @@ func (r *report) writeJSON(out io.Writer) error {
 	return nil
 }
 
-// text is the report for people.
+// text returns the report as text for people.
 func (r *report) text() string {
 	out := &strings.Builder{}
 	v := r.Verdict

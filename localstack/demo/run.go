@@ -42,7 +42,7 @@ type demo struct {
 	consumers []*consumer.Consumer
 }
 
-// run plays the demo and returns its report.
+// run makes one run of the demo and returns its report.
 func run(ctx context.Context, cfg config, out *os.File) (_ *report, err error) {
 	d := &demo{cfg: cfg, live: newLive(out), journal: newJournal()}
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.timeout, fmt.Errorf("not done after %s", cfg.timeout))
@@ -160,7 +160,7 @@ func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (
 	return d.report(ctx, seconds)
 }
 
-// closeFleet waits until the last relays have ended because no more events come.
+// closeFleet waits until the last relays have ended, which they do when no events come.
 func (d *demo) closeFleet(ctx context.Context) error {
 	d.live.say("waiting for the last relay to leave")
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
@@ -192,8 +192,7 @@ func (d *demo) drain(ctx context.Context) error {
 	}
 }
 
-// count returns how many events wait, and how many are marked as sent by
-// destination.
+// count returns how many events are not sent yet, and how many are marked as sent, by destination.
 func (d *demo) count(ctx context.Context) (pending int64, sent map[string]int64, err error) {
 	var toDefault, toAudit int64
 	if err := d.stack.pool.QueryRow(ctx, pendingSQL).Scan(&pending, &toDefault, &toAudit); err != nil {
@@ -229,7 +228,7 @@ func (d *demo) kill(ctx context.Context) error {
 	return nil
 }
 
-// line returns the text of the live line.
+// line returns the text of the live line: counts so far, and latencies since the last call.
 func (d *demo) line(ctx context.Context) string {
 	written := d.progress.Committed.Load()
 	accepted, p99, of := d.journal.take()

@@ -23,7 +23,7 @@ type options struct {
 	command  []string
 }
 
-// run returns the exit code: that of the command when there is one.
+// run starts LocalStack, runs the command or serves, and returns the exit code.
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args)
 	if err != nil {
@@ -69,7 +69,7 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// with runs the command beside the server, or serves until interrupted.
+// with runs the command with variables that lead to the server, or prints the URL and waits for an interrupt.
 func with(ctx context.Context, o options, server *hostmode.Server) int {
 	if len(o.command) == 0 {
 		fmt.Println(server.URL())
@@ -90,7 +90,7 @@ func with(ctx context.Context, o options, server *hostmode.Server) int {
 	)
 }
 
-// without runs the command alone, and says before and after it what is missing.
+// without runs the command without LocalStack, and prints before and after it that suites were skipped.
 func without(ctx context.Context, o options, cause error) int {
 	if len(o.command) == 0 {
 		complain(cause)

@@ -16,7 +16,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgbouncer"
 )
 
-// run returns the exit code: that of the command when there is one.
+// run starts PgBouncer, runs the command or waits, and returns the exit code: the command's when there is one.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("pgbouncer", flag.ContinueOnError)
 	flags.SetOutput(stderr)

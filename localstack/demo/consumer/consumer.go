@@ -57,15 +57,15 @@ func (c *Consumer) Name() string { return c.name }
 // Destination returns the destination whose messages the queue gets.
 func (c *Consumer) Destination() string { return c.destination }
 
-// Distinct counts the events received, each once.
+// Distinct returns the number of events received, each counted once.
 func (c *Consumer) Distinct() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return len(c.seen)
 }
 
-// Run receives with several workers until ctx ends, which is no error. SQS
-// keeps the groups of one worker's batch from the others.
+// Run receives with several workers until ctx ends, which is no error. While a worker has messages of a group,
+// SQS gives no other worker messages of that group.
 func (c *Consumer) Run(ctx context.Context, workers int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -86,7 +86,7 @@ func (c *Consumer) Run(ctx context.Context, workers int) error {
 	return nil
 }
 
-// receive deals with one batch.
+// receive takes up to ten messages, records each, and deletes them.
 func (c *Consumer) receive(ctx context.Context) error {
 	out, err := c.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:              &c.queueURL,
@@ -118,7 +118,7 @@ func (c *Consumer) receive(ctx context.Context) error {
 	return nil
 }
 
-// take deals with one message.
+// take records one message. It fails when the message has no event id.
 func (c *Consumer) take(m types.Message) error {
 	id, err := uuid.Parse(aws.ToString(m.MessageAttributes[outbox.AttributeEventID].StringValue))
 	if err != nil {

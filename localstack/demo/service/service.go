@@ -57,15 +57,15 @@ const (
 	// ModelFirst updates the read model and then enqueues. Other writers of the aggregate
 	// wait for the lock on the updated rows.
 	ModelFirst Manner = iota
-	// Locked takes the aggregates' locks with the events, before anything else.
+	// Locked takes the locks of the aggregates and enqueues, and then updates the read model.
 	Locked
 	// EventsFirst enqueues, without a lock, and then updates the read model. So the order
 	// of ids can differ from that of the commits.
 	EventsFirst
 )
 
-// Apply writes the deliveries into tx and returns their events with their ids.
-// Transactions may run side by side: rows are touched in one order.
+// Apply writes the deliveries into tx and returns their events with their event ids. Transactions that run at
+// the same time do not deadlock: each updates its rows in the same order.
 func (s *Service) Apply(ctx context.Context, tx pgx.Tx, manner Manner, deliveries []source.Delivery) ([]outbox.Event, error) {
 	sorted := slices.SortedStableFunc(slices.Values(deliveries), func(a, b source.Delivery) int {
 		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Item, b.Item))
@@ -114,7 +114,7 @@ func eventOf(d *source.Delivery) (outbox.Event, error) {
 	}, nil
 }
 
-// touch updates the read model in one round trip.
+// touch counts the deliveries in the rows of the read model, in one round trip.
 func touch(ctx context.Context, tx pgx.Tx, deliveries []source.Delivery) error {
 	var batch pgx.Batch
 	for i := range deliveries {
@@ -130,8 +130,8 @@ func touch(ctx context.Context, tx pgx.Tx, deliveries []source.Delivery) error {
 	return nil
 }
 
-// Deliveries returns how many deliveries the read model has counted: all, and those about
-// work items.
+// Deliveries returns how many deliveries the read model has counted: of repositories, which is all, and of work
+// items.
 func (s *Service) Deliveries(ctx context.Context) (all, items int64, err error) {
 	if err := s.pool.QueryRow(ctx, countDeliveriesSQL).Scan(&all, &items); err != nil {
 		return 0, 0, fmt.Errorf("count deliveries: %w", err)

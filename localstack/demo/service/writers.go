@@ -30,8 +30,8 @@ type Load struct {
 	Writers int
 	// Batch is the most deliveries of one transaction. Required.
 	Batch int
-	// Rate is how many deliveries are taken each second at first, and Steady
-	// for how many of them. The rest comes as fast as the writers go: a burst.
+	// Rate is how many deliveries a second are written at first, and Steady the number of deliveries written
+	// like that. The others follow as fast as the writers go: a burst.
 	Rate   float64
 	Steady int
 	// RollBack and Late are the shares of transactions that are rolled back,
@@ -88,7 +88,8 @@ func (s *Service) Run(ctx context.Context, deliveries iter.Seq[source.Delivery],
 	return context.Cause(ctx)
 }
 
-// feed hands the deliveries out at the rate of the load.
+// feed sends the deliveries to inputs at the rate of the load, with InOrder those of one aggregate to one
+// input, and then closes inputs.
 func feed(ctx context.Context, deliveries iter.Seq[source.Delivery], l Load, inputs []chan source.Delivery, p *Progress) {
 	defer func() {
 		for _, c := range inputs {
@@ -169,7 +170,7 @@ func gather(first source.Delivery, input <-chan source.Delivery, most int) []sou
 	return batch
 }
 
-// write makes one transaction.
+// write writes the batch in one transaction, which it commits, at once or late, or rolls back, and records.
 func (w *writer) write(ctx context.Context, batch []source.Delivery) error {
 	manner := Manner(w.random.IntN(3))
 	if w.load.InOrder {
@@ -214,8 +215,7 @@ func (w *writer) write(ctx context.Context, batch []source.Delivery) error {
 	return nil
 }
 
-// record tells of a commit that failed: the server's own refusal is an answer,
-// anything else is not.
+// record records a commit that failed: as rolled back when the server refused it, and else as in doubt.
 func (w *writer) record(commit history.Commit, written []history.Event, err error) {
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) || errors.Is(err, pgx.ErrTxCommitRollback) {
 		w.rec.RolledBack(written...)
@@ -224,7 +224,7 @@ func (w *writer) record(commit history.Commit, written []history.Event, err erro
 	w.rec.InDoubt(commit, written...)
 }
 
-// find reads the ids of the rows, for the record.
+// find returns the events with their row ids, as the history records them.
 func find(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]history.Event, error) {
 	found := make(map[uuid.UUID]history.Event, len(events))
 	ids := make([]uuid.UUID, len(events))

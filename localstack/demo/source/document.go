@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// The places where the providers name things, first match wins.
+// places has the JSON paths of repository and item in documents. The first path that has a value counts.
 type places struct {
 	scopes []string
 	items  []item
 }
 
-// item is a place of a number and what it numbers.
+// item is the path of a number and of a title, and the kind of item that they are of.
 type item struct {
 	kind, number, title string
 }
@@ -86,14 +86,14 @@ func parse(provider, event string, body []byte) (Delivery, error) {
 	return d, nil
 }
 
-// isPull reports whether the issue of a comment is really a pull request.
+// isPull reports whether the issue in a document about a comment is a pull request.
 func isPull(doc map[string]any) bool {
 	_, inIssue := at(doc, "issue.pull_request").(map[string]any)
 	flag, isFlag := at(doc, "is_pull").(bool)
 	return inIssue || (isFlag && flag)
 }
 
-// gitLab reads the hooks whose subject lies in object_attributes.
+// gitLab sets item, title and action from documents of GitLab that have them in object_attributes.
 func (d *Delivery) gitLab(doc map[string]any) {
 	kinds := map[string]string{"issue": "issue", "merge_request": "pull_request"}
 	kind, known := kinds[text(doc, "object_kind")]
@@ -108,7 +108,7 @@ func (d *Delivery) gitLab(doc map[string]any) {
 	}
 }
 
-// text returns the string or number at the path.
+// text returns the string or number at a path such as "issue.number", "" where there is none.
 func text(doc map[string]any, path string) string {
 	switch v := at(doc, path).(type) {
 	case string:

@@ -15,7 +15,7 @@ type Git struct {
 	Path string
 }
 
-// String names the repository.
+// String returns a text with the path of the repository.
 func (g Git) String() string { return "the history of " + g.Path }
 
 // change is the document of a git delivery.

@@ -6,9 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// Replay yields n deliveries made from base. Each round goes through base once, shuffled by
-// seed, with other names of repositories: as many as the number of aggregates takes.
-// Consecutive deliveries are of different repositories.
+// Replay yields n deliveries made from base: base again and again, each round shuffled by seed, with the
+// repositories under other names in each round, so that there are about as many aggregates as asked for.
 func Replay(base []Delivery, n, aggregates int, seed uint64) iter.Seq[Delivery] {
 	scopes := copies(base, aggregates)
 	return func(yield func(Delivery) bool) {
@@ -40,7 +39,7 @@ func InOrder(base []Delivery, n int) iter.Seq[Delivery] {
 	}
 }
 
-// copies returns how many names each repository of base needs.
+// copies returns how many names each repository of base needs to give that many aggregates.
 func copies(base []Delivery, aggregates int) int {
 	found := map[string]bool{}
 	for _, d := range base {
