@@ -21,10 +21,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// DBOption changes what [DB] and [URL] give.
+// DBOption changes the database or the connections that [DB] and [URL] return.
 type DBOption func(*dbOptions)
 
-// dbOptions is what the options of one call say.
+// dbOptions is the sum of the options of one call.
 type dbOptions struct {
 	unmigrated bool
 	mode       pgx.QueryExecMode
@@ -41,17 +41,17 @@ const poolerVariable = "OUTBOX_TEST_POOLER_URL"
 // in its session then needs [Direct].
 func Pooled() bool { return os.Getenv(poolerVariable) != "" }
 
-// Direct connects to the server itself, also where there is a pooler.
+// Direct makes [DB] and [URL] connect to the server itself, even where there is a pooler.
 func Direct() DBOption { return func(o *dbOptions) { o.direct = true } }
 
-// Unmigrated gives an empty database, without the outbox. Its connections are
-// [Direct], as [pgstore.Migrate] needs them.
+// Unmigrated makes [DB] and [URL] return an empty database, without the outbox. Its connections are [Direct],
+// as [pgstore.Migrate] needs them.
 func Unmigrated() DBOption { return func(o *dbOptions) { o.unmigrated, o.direct = true, true } }
 
-// ExecMode says how the pool of [DB] sends statements.
+// ExecMode sets how the pool of [DB] sends statements.
 func ExecMode(mode pgx.QueryExecMode) DBOption { return func(o *dbOptions) { o.mode = mode } }
 
-// MaxConns bounds the pool of [DB]. Defaults to 8.
+// MaxConns sets the most connections of the pool of [DB]. Defaults to 8.
 func MaxConns(n int) DBOption { return func(o *dbOptions) { o.maxConns = n } }
 
 // DB gives the test a database of its own with the outbox in it, and drops it
@@ -185,7 +185,7 @@ func migrateDatabase(ctx context.Context, server, name string) error {
 	return nil
 }
 
-// inDatabase returns the server's URL with another database in it.
+// inDatabase returns the URL server with the database name in it.
 func inDatabase(server, name string) (string, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme == "" {

@@ -104,9 +104,8 @@ func drain(tb testing.TB, pool *pgxpool.Pool, sinks map[string]outbox.Sink, time
 	return summary
 }
 
-// watch waits until no event is left to send, and returns an empty text then.
-// It returns what is wrong when an event has no sink, when ctx ends, and when
-// done is closed although events are left.
+// watch waits until no event is left to send, and then returns "". It returns what is wrong when an event has
+// no sink, when ctx ends, and when done is closed although events are left.
 func watch(ctx context.Context, pool *pgxpool.Pool, sinks map[string]outbox.Sink, done <-chan struct{}) string {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
@@ -134,7 +133,7 @@ func watch(ctx context.Context, pool *pgxpool.Pool, sinks map[string]outbox.Sink
 	}
 }
 
-// pending is how many events are still to send, by destination.
+// pending is the number of events still to send, by destination.
 type pending map[string]int
 
 func countPending(ctx context.Context, pool *pgxpool.Pool) (pending, error) {
@@ -152,7 +151,7 @@ func countPending(ctx context.Context, pool *pgxpool.Pool) (pending, error) {
 	return p, err //nolint:wrapcheck // the caller says what was read
 }
 
-// without says which destination has events and no sink, if there is one.
+// without returns a text about a destination that has events and no sink, "" when there is none.
 func (p pending) without(sinks map[string]outbox.Sink) string {
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if _, ok := sinks[name]; !ok {
@@ -171,7 +170,7 @@ func (p pending) String() string {
 	return "events (" + strings.Join(parts, ", ") + ")"
 }
 
-// failures are the newest failures of whole destinations, a line each.
+// failures returns the latest failure of each destination that failed as a whole, a line each.
 func failures(summary relay.Summary) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(summary.Destinations)) {

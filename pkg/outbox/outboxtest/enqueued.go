@@ -17,8 +17,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Queryer is where to look for events: a pool or a connection sees those of
-// committed transactions, a [pgx.Tx] those of its own transaction as well.
+// Queryer is what events are read with: a pool or a connection sees those of committed transactions, a [pgx.Tx]
+// those of its own transaction as well.
 type Queryer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
@@ -107,8 +107,7 @@ func fatalRead(tb testing.TB, err error) {
 	tb.Fatalf("read the outbox: %v", err)
 }
 
-// like reports whether got has what is set in want, whose Payload is given
-// decoded.
+// like reports whether got has every value that is set in want. payload is the decoded want.Payload.
 func like(got *outbox.Record, want *outbox.Event, payload any) bool {
 	if want.EventID != uuid.Nil && got.EventID != want.EventID {
 		return false
@@ -135,7 +134,7 @@ func like(got *outbox.Record, want *outbox.Event, payload any) bool {
 	return err == nil && reflect.DeepEqual(stored, payload)
 }
 
-// decode reads a JSON value with its numbers as they are written.
+// decode reads a JSON value, with numbers as [json.Number].
 func decode(text json.RawMessage) (value any, err error) {
 	if len(text) == 0 {
 		return nil, nil //nolint:nilnil // no text is no value
@@ -148,7 +147,7 @@ func decode(text json.RawMessage) (value any, err error) {
 	return value, d.Decode(&value)
 }
 
-// describe is an event in one line, without what is not set.
+// describe returns an event in one line, without the fields that are not set.
 func describe(e *outbox.Event) string {
 	var b strings.Builder
 	part := func(name, value string) {

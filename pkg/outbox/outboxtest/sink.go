@@ -22,7 +22,7 @@ type Sink struct {
 
 var _ outbox.Sink = (*Sink)(nil)
 
-// Messages returns what was sent, in the order of acceptance, each message once.
+// Messages returns the accepted messages, in the order of acceptance, each deduplication id once.
 func (s *Sink) Messages() []outbox.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()

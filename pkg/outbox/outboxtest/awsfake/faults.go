@@ -46,8 +46,8 @@ const (
 	LossHang     LossMode = "hang"     // nothing is sent until the client gives up
 )
 
-// Fault is a planned fault. The zero value of every matching field matches
-// everything.
+// Fault is a planned fault: what happens to which requests. An empty Operation, Resource, GroupID or Entry
+// matches all.
 type Fault struct {
 	Kind FaultKind `json:"kind"`
 
@@ -55,18 +55,17 @@ type Fault struct {
 	Operation string `json:"operation,omitempty"`
 	// Resource is the name of a queue or topic.
 	Resource string `json:"resource,omitempty"`
-	// GroupID picks the entries of one message group, or the requests that
-	// have one.
+	// GroupID picks the entries of one message group, or the requests that have such an entry.
 	GroupID string `json:"group_id,omitempty"`
 	// Entry picks one entry of a batch by its place, counted from 1.
 	Entry int `json:"entry,omitempty"`
 
-	// After lets that many matches pass first.
+	// After is how many matches pass unharmed first.
 	After int `json:"after,omitempty"`
 	// Count is how often the fault happens before it is spent. Defaults to
 	// no limit.
 	Count int `json:"count,omitempty"`
-	// Probability of each match, drawn with Seed. Defaults to always.
+	// Probability is the chance of the fault at each match, drawn with Seed. Defaults to always.
 	Probability float64 `json:"probability,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
 
@@ -77,12 +76,12 @@ type Fault struct {
 	Message     string `json:"message,omitempty"`
 	SenderFault bool   `json:"sender_fault,omitempty"`
 	Status      int    `json:"status,omitempty"`
-	// Accepted applies to OmitEntry.
+	// Accepted is for OmitEntry: the entry left out of the answer is accepted, and is refused otherwise.
 	Accepted bool `json:"accepted,omitempty"`
-	// Mode applies to LoseResponse. Defaults to LossClose.
+	// Mode is for LoseResponse. Defaults to LossClose.
 	Mode LossMode `json:"mode,omitempty"`
-	// Delay, Tail and TailProbability apply to Delay and DeliveryLag, in
-	// nanoseconds when written as JSON.
+	// Delay is for the kinds Delay and DeliveryLag; with the chance TailProbability it is Delay plus Tail. In
+	// JSON the unit is nanoseconds.
 	Delay           time.Duration `json:"delay,omitempty"`
 	Tail            time.Duration `json:"tail,omitempty"`
 	TailProbability float64       `json:"tail_probability,omitempty"`
@@ -110,7 +109,7 @@ type AppliedFault struct {
 // maxApplied bounds the record of applied faults; the oldest go first.
 const maxApplied = 100_000
 
-// faults are the planned faults and the record of those that happened.
+// faults has the planned faults and the record of those that happened.
 type faults struct {
 	clock   Clock
 	mu      sync.Mutex
@@ -119,10 +118,10 @@ type faults struct {
 	applied []AppliedFault
 }
 
-// rule is a planned fault at work.
+// rule is a planned fault and the state from which it decides when to happen.
 type rule struct {
 	FaultStatus
-	// seen counts the matches, rng draws for Probability and TailProbability.
+	// seen counts the matches; rng decides for Probability and TailProbability.
 	seen int
 	rng  *rand.Rand
 }
@@ -158,7 +157,7 @@ func (s *Server) AddFault(f Fault) (string, error) {
 	return r.ID, nil
 }
 
-// RemoveFault takes a fault back and reports whether it was planned.
+// RemoveFault removes a planned fault and reports whether it was there.
 func (s *Server) RemoveFault(id string) bool {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -167,7 +166,7 @@ func (s *Server) RemoveFault(id string) bool {
 	return len(s.faults.rules) < before
 }
 
-// ClearFaults takes all faults back. The record of what happened stays.
+// ClearFaults removes all planned faults. The record of what happened stays.
 func (s *Server) ClearFaults() {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -185,7 +184,7 @@ func (s *Server) Faults() []FaultStatus {
 	return out
 }
 
-// AppliedFaults returns what happened, in order.
+// AppliedFaults returns each time that a fault happened, in order: at least the last 50,000.
 func (s *Server) AppliedFaults() []AppliedFault {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -202,7 +201,7 @@ type plan struct {
 	entries map[int]*Fault
 }
 
-// plan decides on a request before it is carried out.
+// plan decides which faults happen to a request with entries of the given groups, and records them.
 func (f *faults) plan(operation, resource string, groups []string) plan {
 	var p plan
 	f.mu.Lock()
@@ -238,7 +237,7 @@ func (f *faults) plan(operation, resource string, groups []string) plan {
 	return p
 }
 
-// lag returns by how much a delivery from a topic to a queue is delayed.
+// lag returns how long a delivery from a topic to a queue takes, and records the faults that say so.
 func (f *faults) lag(topic, queue string) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -261,12 +260,12 @@ func (f *faults) record(r *rule, operation, resource string, entry int, group st
 	})
 }
 
-// wants says whether the rule is about the entry at index i, of that group.
+// wants reports whether the rule matches the entry at index i, of that group.
 func (r *rule) wants(i int, group string) bool {
 	return (r.Entry == 0 || r.Entry == i+1) && (r.GroupID == "" || r.GroupID == group)
 }
 
-// wantsAny says whether the rule is about a request with entries of these groups.
+// wantsAny reports whether the rule matches a request with entries of these groups.
 func (r *rule) wantsAny(groups []string) bool {
 	if r.Entry == 0 && r.GroupID == "" {
 		return true
@@ -279,7 +278,7 @@ func (r *rule) wantsAny(groups []string) bool {
 	return false
 }
 
-// hit decides whether this match is one of those that fail.
+// hit counts a match and reports whether the fault happens at it.
 func (r *rule) hit() bool {
 	if r.Count > 0 && r.Applied >= r.Count {
 		return false
@@ -294,7 +293,7 @@ func (r *rule) hit() bool {
 	return true
 }
 
-// draw returns a delay of the rule.
+// draw returns Delay, or Delay plus Tail, as the chance decides.
 func (r *rule) draw() time.Duration {
 	if r.Tail > 0 && r.rng.Float64() < r.TailProbability {
 		return r.Delay + r.Tail

@@ -33,12 +33,12 @@ type Accepted struct {
 	// Kind is "queue" or "topic", and Name the name of it.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
-	// Source is who sent it: "client", "topic", "dead_letter" or "move_task".
+	// Source says what sent the message: "client", "topic", "dead_letter" or "move_task".
 	Source          string `json:"source"`
 	GroupID         string `json:"group_id,omitempty"`
 	DeduplicationID string `json:"deduplication_id,omitempty"`
-	// MessageID and SequenceNumber are those of the answer to the sender. When the
-	// message was suppressed, the answer has those of the first one.
+	// MessageID and SequenceNumber are those in the answer to the sender: for a suppressed message, those of
+	// the first one.
 	MessageID      string `json:"message_id"`
 	SequenceNumber string `json:"sequence_number,omitempty"`
 	// Suppressed says that the deduplication id was used before in the window: the
@@ -57,9 +57,9 @@ type Tally struct {
 	Accepted   int64 `json:"accepted"`
 	Suppressed int64 `json:"suppressed"`
 	Groups     int   `json:"groups"`
-	// OutOfOrder counts accepted messages whose order attribute was lower than
-	// an earlier one of the group, and Repeated those where it was the same as
-	// the last one: a duplicate that deduplication did not stop.
+	// OutOfOrder counts accepted messages whose order attribute was lower than that of an earlier one of their
+	// group, and Repeated those where it was the same as that of the last one: a duplicate that deduplication
+	// let through.
 	OutOfOrder int64     `json:"out_of_order"`
 	Repeated   int64     `json:"repeated"`
 	First      time.Time `json:"first"`

@@ -86,8 +86,8 @@ func readBody(r *http.Request) (string, error) {
 	return sb.String(), nil
 }
 
-// route tells the services apart: by target for the JSON protocols, by action
-// for Query.
+// route carries out a request: the JSON protocols name their call in the header X-Amz-Target, Query in the
+// field Action.
 func (s *Server) route(r *http.Request, body string) answer {
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		service, operation, _ := strings.Cut(target, ".")
@@ -119,8 +119,8 @@ func (s *Server) route(r *http.Request, body string) answer {
 	return s.sns(r.Context(), operation, form)
 }
 
-// before applies the faults that come ahead of the work. It returns the answer
-// when there is nothing left to do.
+// before applies the faults that take effect before the request is carried out. It returns true with the answer
+// when the request is not to be carried out.
 func (s *Server) before(ctx context.Context, p plan, fail func(*fakebroker.Error) answer) (answer, bool) {
 	s.pause(ctx, p.delay)
 	if p.call == nil {
@@ -133,7 +133,7 @@ func (s *Server) before(ctx context.Context, p plan, fail func(*fakebroker.Error
 	return answer{drop: drop}, drop
 }
 
-// after marks the answer as lost if it is to be.
+// after returns the answer, marked as lost if a fault loses it.
 func (p plan) after(a answer) answer {
 	if p.call != nil && p.call.Kind == LoseResponse {
 		a.lose = p.call.Mode

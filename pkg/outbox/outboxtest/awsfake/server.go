@@ -31,8 +31,8 @@ type Config struct {
 	// Discard keeps no message for consumers: a queue accepts, deduplicates
 	// and stays empty. Defaults to false.
 	Discard bool
-	// OrderAttribute is the message attribute whose number must not fall
-	// within a group, for [Tally]. Defaults to "sequence".
+	// OrderAttribute is the name of a message attribute with a number that must not fall within a group: see
+	// [Tally]. Defaults to "sequence".
 	OrderAttribute string
 	// OnAccepted is called for each acceptance, in order, one call at a time.
 	// It must be quick and must not call the server. Defaults to nothing.

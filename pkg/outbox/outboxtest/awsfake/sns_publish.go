@@ -15,7 +15,7 @@ const (
 	metadata     = `<ResponseMetadata><RequestId>` + requestID + `</RequestId></ResponseMetadata>`
 )
 
-// xmlAnswer wraps result, which is XML, as the Query protocol does.
+// xmlAnswer returns a success of the Query protocol around result, which is XML.
 func xmlAnswer(namespace, operation string, result []byte) answer {
 	out := make([]byte, 0, len(result)+256)
 	out = append(append(append(out, '<'), operation...), `Response xmlns="`...)
@@ -40,7 +40,7 @@ func xmlError(err error) answer {
 	return answer{status: e.Status, mediaType: xmlType, body: out}
 }
 
-// snsFault is an error of SNS whose code has no prefix.
+// snsFault returns an error of SNS, which has no JSON shape.
 func snsFault(code, message string) *fakebroker.Error {
 	return fakebroker.Fault(code, "", "%s", message)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
-// nothing is the answer of an operation that returns none.
+// nothing is the answer of an operation that returns nothing: {}.
 type nothing struct{}
 
 // sqs carries out one call of the SQS API.
@@ -40,7 +40,7 @@ func (s *Server) sqs(ctx context.Context, operation, body string) answer {
 	return p.after(jsonAnswer(out))
 }
 
-// sqsInput is every parameter of the operations that are not sends.
+// sqsInput has the parameters of all operations of SQS except sends.
 type sqsInput struct {
 	receiveInput
 	Entries       []handleEntry
@@ -157,7 +157,7 @@ func changeVisibility(q *fakebroker.Queue, handle string, seconds *int) error {
 	return q.ChangeVisibility(handle, *seconds)
 }
 
-// listQueues pages by name: the token is the last name of the page before.
+// listQueues returns a page of queues by name. The token of the next page is the last name of this one.
 func (s *Server) listQueues(in *sqsInput) any {
 	out := struct {
 		QueueURLs []string `json:"QueueUrls,omitempty"`

@@ -51,7 +51,7 @@ type receivedMessage struct {
 	MessageAttributes      fakewire.Attributes `json:",omitempty"`
 }
 
-// received is the message for a receive that asks for these attributes.
+// received returns m as the answer to a receive that asks for these system attributes and message attributes.
 func (s *Server) received(m *fakebroker.Received, system, names []string) receivedMessage {
 	out := receivedMessage{
 		MessageID: m.MessageID, ReceiptHandle: m.ReceiptHandle, MD5OfBody: m.MD5, Body: m.Body,
@@ -79,7 +79,7 @@ func wantsAttribute(names []string, attribute string) bool {
 	})
 }
 
-// systemAttributes are those that a receive asks for and the message has.
+// systemAttributes returns the system attributes of m that a receive asks for.
 func (s *Server) systemAttributes(m *fakebroker.Received, names []string) map[string]string {
 	out := map[string]string{}
 	for name, value := range map[string]string{
@@ -106,12 +106,12 @@ type handleEntry struct {
 	VisibilityTimeout *int
 }
 
-// doneEntry is an entry of a batch that is about receipt handles.
+// doneEntry is the success of one entry of a batch of receipt handles.
 type doneEntry struct {
 	ID string `json:"Id"`
 }
 
-// handleBatch carries out a DeleteMessageBatch or ChangeMessageVisibilityBatch.
+// handleBatch answers a batch of receipt handles: do carries out each entry that no fault refuses.
 func handleBatch(entries []handleEntry, request string, p plan, do func(handleEntry) error) (any, error) {
 	ids := make([]string, len(entries))
 	for i := range entries {

@@ -62,8 +62,8 @@ func jsonAnswer(v any) answer {
 	return answer{status: http.StatusOK, mediaType: jsonType, body: buf.Bytes()}
 }
 
-// jsonError writes an error as SQS does since it speaks JSON: the shape in the
-// body, and the code of old in a header.
+// jsonError returns an error in the form of SQS's JSON protocol: the shape in the body, the Query code in a
+// header.
 func jsonError(err error) answer {
 	e := asBrokerError(err)
 	who := "Receiver"
@@ -86,8 +86,8 @@ func asBrokerError(err error) *fakebroker.Error {
 	return &fakebroker.Error{Code: "InternalError", Type: "com.amazonaws.sqs#InternalError", Message: err.Error(), Status: http.StatusInternalServerError}
 }
 
-// checkBatch returns the error that refuses a batch for its number of entries
-// or their ids.
+// checkBatch returns the error for which SQS refuses a batch because of the number of entries or their ids.
+// request is the name of the call's request, for the text.
 func checkBatch(ids []string, request string) *fakebroker.Error {
 	switch {
 	case len(ids) == 0:
@@ -139,7 +139,7 @@ func (s *Server) sqsSend(ctx context.Context, operation, body string) answer {
 	return p.after(jsonAnswer(p.sendBatch(b.Entries, sent)))
 }
 
-// checkSend returns the error that refuses a whole send.
+// checkSend returns the error for which SQS refuses a send as a whole, and nil when it does not.
 func checkSend(q *fakebroker.Queue, entries []fakewire.BatchEntry, isBatch bool) *fakebroker.Error {
 	if isBatch {
 		ids := make([]string, len(entries))
@@ -171,7 +171,7 @@ func groupsOf(entries []fakewire.BatchEntry) []string {
 	return groups
 }
 
-// refuse hands over the entries, marking those that a fault refuses.
+// refuse returns the entries for the model, with the error of the fault in those that a fault refuses.
 func (p plan) refuse(entries []fakewire.BatchEntry) []fakebroker.Entry {
 	out := make([]fakebroker.Entry, len(entries))
 	for i := range entries {
@@ -183,7 +183,7 @@ func (p plan) refuse(entries []fakewire.BatchEntry) []fakebroker.Entry {
 	return out
 }
 
-// sendBatch is the answer to a batch, with the faults that change it.
+// sendBatch returns the answer to a batch, changed by the faults of its entries.
 func (p plan) sendBatch(entries []fakewire.BatchEntry, sent []fakebroker.Sent) batchAnswer[sentEntry] {
 	out := batchAnswer[sentEntry]{Successful: []sentEntry{}}
 	for i := range sent {

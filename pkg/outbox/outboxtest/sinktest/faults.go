@@ -8,7 +8,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// FaultKind is what a broker does wrong.
+// FaultKind is what a broker does wrong with a request or an entry.
 type FaultKind int
 
 const (
@@ -45,11 +45,11 @@ const (
 	Dropped
 )
 
-// Fault is one fault to plan.
+// Fault is a fault for Harness.Plan to plan.
 type Fault struct {
 	Kind FaultKind
-	// Entry is the index of the message that is hit, for the faults of one
-	// entry and for CallInvalid. GroupID is the group of that message.
+	// Entry is the index of the message that a fault of one entry, or CallInvalid, hits. GroupID is the group
+	// of that message.
 	Entry   int
 	GroupID string
 }

@@ -14,18 +14,18 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Harness is a sink and the broker behind it.
+// Harness is a sink under test and what the tests need of the broker behind it.
 type Harness struct {
 	Sink outbox.Sink
 	// Accepted returns what the destination has accepted and not suppressed as
 	// a duplicate, in the order of acceptance.
 	Accepted func(t *testing.T) []Accepted
-	// Plan makes the broker fail. Only RunFaults uses it. Requests before the
-	// fault, and after it unless it lasts, are served as usual.
+	// Plan makes the broker do f to the next request, or to every request for CallInvalid, which lasts. Other
+	// requests are served as usual. Only RunFaults uses it.
 	Plan func(t *testing.T, f Fault)
 }
 
-// Accepted is a message as the destination has it.
+// Accepted is a message as the destination stored it.
 type Accepted struct {
 	GroupID         string
 	DeduplicationID string
