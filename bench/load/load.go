@@ -51,7 +51,7 @@ func New(cfg Config) *Events {
 	return e
 }
 
-// Aggregate returns the aggregate of event n.
+// Aggregate returns the number of the aggregate, from 0, that event n is of.
 func (e *Events) Aggregate(n int64) int {
 	h := mix(uint64(n)) //nolint:gosec // a number from 0 on
 	switch e.cfg.Skew {

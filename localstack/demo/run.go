@@ -168,7 +168,7 @@ func (d *demo) closeFleet(ctx context.Context) error {
 	return d.fleet.fn.Close(ctx)
 }
 
-// drain waits until nothing is pending and every consumer has everything.
+// drain waits until no event is pending and every consumer has received all sent events of its destination.
 func (d *demo) drain(ctx context.Context) error {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()

@@ -76,7 +76,7 @@ func (w *world) drain(ctx context.Context) error {
 	return nil
 }
 
-// drainMore does the same with more events, and takes those of shipping.
+// drainMore writes more events and, once they are sent, takes those of shipping.
 func (w *world) drainMore(ctx context.Context) error {
 	from := w.written
 	if err := w.write(ctx); err != nil {

@@ -155,7 +155,7 @@ func (s *sam) inventory(ctx context.Context) (inventory, error) {
 	return i, nil
 }
 
-// logs returns the last lines that the functions wrote.
+// logs returns the last 20 lines of each log stream of the functions.
 func (s *sam) logs(ctx context.Context) (string, error) {
 	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "logs")
 	return out.answer, err

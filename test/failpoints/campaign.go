@@ -51,8 +51,8 @@ func (c *config) declare(f *campaign.Flags) {
 	f.Logs(&c.logs)
 }
 
-// nth returns at every how many passings of a step its fault happens: more for steps that a relay passes many
-// times a second, so that it is well at work by then.
+// nth returns the Nth of a plan for a step: greater for steps that a relay passes many times a second, so that
+// it is well at work at the first fault.
 func nth(s failpoint.Step) int {
 	switch s {
 	case failpoint.BeforeFetch, failpoint.Fetched, failpoint.BeforeSend, failpoint.Sent, failpoint.Answered, failpoint.Accepted:

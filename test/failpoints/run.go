@@ -19,7 +19,7 @@ const (
 	// frozenFor is how long a process stands still: long enough for another relay to
 	// take over its shards.
 	frozenFor = rig.LeaseTTL + 800*time.Millisecond
-	// patience is how long a run waits for its fault to have happened.
+	// patience is how long a run waits for its faults to happen.
 	patience = 2 * time.Minute
 	// settleEvery is the relay's pause between settlements. It keeps the acceptance
 	// and the mark of an event apart, so that a fault can fall between the two.
@@ -81,7 +81,7 @@ func (r *result) play(ctx context.Context, c *config, p rig.Program, server *pgs
 	r.Close(r.ok(), "")
 }
 
-// watch waits until the fault has happened times times, or for patience, and two ticks more. It wakes frozen
+// watch returns two ticks after the fault has happened so many times, or patience is over. It wakes frozen
 // processes.
 func (r *result) watch(ctx context.Context, times int, w *rig.World, ledger rig.Ledger) error {
 	var thawing sync.WaitGroup

@@ -53,11 +53,11 @@ func (c *config) declare(f *campaign.Flags) {
 	f.Logs(&c.logs)
 }
 
-// The bars.
+// The bars: a measured value must be lower.
 const (
-	// mostRatio is the bound of the p99 of aggregates that have no part in a fault,
-	// as a multiple of their p99 in calm.
+	// mostRatio is the bar for the p99 of quiet aggregates during a fault, as a multiple of their p99 in calm
+	// phases.
 	mostRatio = 2.0
-	// mostGap is the longest pause of a hand-over.
+	// mostGap is the bar for the longest time without an acceptance in a hand-over.
 	mostGap = 250 * time.Millisecond
 )

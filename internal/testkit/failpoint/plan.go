@@ -73,7 +73,7 @@ type Unanswered struct {
 // unansweredFile is the file in the folder of a plan that has one [Unanswered] a line.
 const unansweredFile = "unanswered.jsonl"
 
-// UnmarshalText reads a plan from JSON and names every fault of it.
+// UnmarshalText reads a plan from JSON, and returns everything that is wrong with it.
 func (p *Plan) UnmarshalText(text []byte) error {
 	type plain Plan // has no methods
 	if err := json.Unmarshal(text, (*plain)(p)); err != nil {
@@ -82,7 +82,7 @@ func (p *Plan) UnmarshalText(text []byte) error {
 	return p.validate()
 }
 
-// validate names everything that is wrong with the plan.
+// validate returns everything that is wrong with the plan.
 func (p *Plan) validate() error {
 	var faults []error
 	none := p.Step == "" && p.Fault == ""
@@ -141,7 +141,7 @@ func (p *Plan) Unknown(ids []string) {
 	_ = f.Close()
 }
 
-// due counts that the step was passed and reports whether the fault may happen now.
+// due counts a passing of the step, and returns true at each Nth.
 func (p *Plan) due() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -8,9 +8,9 @@ import (
 // Step is a moment in a relay's work.
 type Step string
 
-// The steps, in the order of a relay's life. A step "before" is one at which
-// nothing was asked for yet. A step that is not is one at which the other side
-// has done it and the relay has not seen the answer, unless it says otherwise.
+// The steps, in the order of a relay's life. At a step "before", the database or destination has not been asked
+// yet. At any other step it has done what was asked, and the relay has not seen the answer, unless the step
+// says otherwise.
 const (
 	BeforeJoin Step = "before_join"
 	Joined     Step = "joined"
@@ -58,8 +58,8 @@ func (s Step) known() bool { return slices.Contains(Steps(), s) }
 // Hook is called at steps.
 type Hook interface {
 	// At is called at each step, from the goroutine of the call, and may be called concurrently. An error fails
-	// the call: at a step "before" the call is then never made, at the others its answer is lost. At may block
-	// until ctx ends with the time that the call has.
+	// the call: at a step "before" the call is then never made, at the others its answer is lost. ctx ends when
+	// the call's time is over; At may block until then.
 	At(ctx context.Context, s Step) error
 	// Unknown is called before a call returns with messages of an unknown outcome, with the deduplication ids
 	// of those messages. The relay sends them again, whatever the reason.

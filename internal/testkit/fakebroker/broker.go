@@ -109,7 +109,7 @@ func (b *Broker) Undelivered() int64 { return b.undelivered.Load() }
 
 func (b *Broker) now() int64 { return b.cfg.Clock.Now().UnixNano() }
 
-// nextSequence steps by 256 because real sequence numbers are not consecutive.
+// nextSequence returns the next sequence number: 256 more, as real ones are not consecutive.
 func (b *Broker) nextSequence() uint64 { return b.sequence.Add(256) }
 
 func newID() (id [16]byte) {

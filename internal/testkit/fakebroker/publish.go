@@ -125,7 +125,7 @@ func (t *Topic) Publish(entries []Entry) []Sent {
 	return out
 }
 
-// accept deduplicates an entry and gives it its ids. t.mu is locked.
+// accept gives an entry its ids, reports it, and returns false for a duplicate. t.mu is locked.
 func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	d := delivery{
 		at: now, id: newID(), body: e.Body, subject: e.Subject,

@@ -199,7 +199,7 @@ func (q *Queue) Purge() error {
 	return nil
 }
 
-// Counts are the numbers of messages in a queue.
+// Counts has the number of messages of a queue in each state.
 type Counts struct {
 	Visible  int `json:"visible"`
 	InFlight int `json:"in_flight"`

@@ -15,7 +15,7 @@ import (
 //go:embed finals.sql
 var finalsSQL string
 
-// Row is the final state of one event with what its row says beside it.
+// Row is the final state of one event, with further columns of its row.
 type Row struct {
 	Final
 	Lane outbox.Lane

@@ -146,7 +146,7 @@ func (j *judge) receipts() {
 	}
 }
 
-// positions numbers the first acceptances of each lane in the broker's order.
+// positions returns, by event, the place of its first acceptance in its lane, from 0, in the broker's order.
 func (j *judge) positions() []int32 {
 	position := make([]int32, len(j.events))
 	byLane := make([][]int32, len(j.laneKeys))

@@ -23,7 +23,7 @@ type Function struct {
 	started int
 	live    map[*environment]bool
 	idle    []*environment
-	pending sync.WaitGroup // invocations and asynchronous events
+	pending sync.WaitGroup // counts invocations and asynchronous events under way
 }
 
 // Response is the result of an invocation.

@@ -59,8 +59,8 @@ func SchedulerInput(t Tick) []byte {
 	return b
 }
 
-// Run fires at once and then every period, until ctx ends or the function does
-// not take events any more. It returns after the last late tick was dropped.
+// Run fires at once and then every period, until ctx ends or the function takes no more events. Ticks that are
+// late then are dropped, and Run returns once no tick is under way.
 func (s Schedule) Run(ctx context.Context, fn Invoker) {
 	if s.Payload == nil {
 		s.Payload = SchedulerInput

@@ -129,7 +129,7 @@ func (b *Broker) Calls() int {
 	return b.calls
 }
 
-// wait waits in real or virtual time.
+// wait returns after d, or with the error of ctx when ctx ends first.
 func wait(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()

@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// noRights is the id of the account that Linux has for processes without any rights.
+// noRights is the uid of the account that Linux has for processes without rights: it owns no files.
 const noRights = "65534"
 
 // Account is the user that a server runs as. Nil is the user of this process.

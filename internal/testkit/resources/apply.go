@@ -188,7 +188,7 @@ func plan(t *Template, r *resolver) ([]string, error) {
 type visitor struct {
 	t      *Template
 	wanted map[string]bool
-	state  map[string]int // 0 new, 1 on the path, 2 done
+	state  map[string]int // by logical id: 0 not visited, 1 being visited, 2 done
 	order  []string
 }
 

@@ -146,7 +146,7 @@ func (c *creator) queue(ctx context.Context, name string, attributes map[string]
 	return url, got.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], nil
 }
 
-// update makes the queue of that name follow the attributes.
+// update sets the attributes of the queue of that name, and returns the queue's URL.
 func (c *creator) update(ctx context.Context, name string, attributes map[string]string) (string, error) {
 	found, err := c.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
 	if err != nil {

@@ -23,13 +23,13 @@ type Ends struct {
 	Fenced int64
 }
 
-// invocations are the counts of a world, guarded by mu.
+// invocations has the Ends of a world so far, which mu guards.
 type invocations struct {
 	mu sync.Mutex
 	Ends
 }
 
-// ended counts one attempt of the function that ended.
+// ended counts one attempt to run the function, once the attempt has ended.
 func (w *World) ended(r lambdahost.Response, err error) {
 	e := &w.ends
 	e.mu.Lock()

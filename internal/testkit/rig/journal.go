@@ -191,7 +191,7 @@ func (j *Journal) Finish(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// causes records what one fault explains.
+// causes records the causes of resends that one fault explains.
 func (j *Journal) causes(f fault) {
 	switch f.effect {
 	case Harmless:

@@ -38,8 +38,8 @@ func (o *Outcome) OK() bool {
 	return o.Err == nil && o.Verdict != nil && o.Verdict.OK() && o.Ends.Overran == 0
 }
 
-// Close removes the logs of a run that is OK. To those of another it adds the note,
-// the verdict and a trace of every acceptance.
+// Close removes the logs of the run when ok is set, and otherwise adds to the logs the note, the verdict and a
+// trace of every acceptance.
 func (o *Outcome) Close(ok bool, note string) {
 	if ok {
 		o.Err = os.RemoveAll(o.Logs)

@@ -20,7 +20,7 @@ const npmPackage = "@octokit/webhooks-examples@7.6.1"
 // String names the package.
 func (NPM) String() string { return "webhook documents of the npm package " + npmPackage }
 
-// Deliveries returns them by event.
+// Deliveries returns the documents, grouped by event.
 func (n NPM) Deliveries(ctx context.Context) ([]Delivery, error) {
 	index := filepath.Join(n.Cache, "node_modules", "@octokit", "webhooks-examples", "api.github.com", "index.json")
 	if _, err := os.Stat(index); err != nil {

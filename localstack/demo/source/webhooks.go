@@ -23,7 +23,7 @@ const webhooksModule = "github.com/go-playground/webhooks/v6@v6.4.0"
 // String names the module.
 func (Webhooks) String() string { return "webhook documents of " + webhooksModule }
 
-// Deliveries returns them by provider and event.
+// Deliveries returns the documents, ordered by provider and event.
 func (Webhooks) Deliveries(ctx context.Context) ([]Delivery, error) {
 	out, err := run(ctx, "", "go", "mod", "download", "-json", webhooksModule)
 	if err != nil {
@@ -36,7 +36,7 @@ func (Webhooks) Deliveries(ctx context.Context) ([]Delivery, error) {
 	return readTree(os.DirFS(module.Dir), "testdata")
 }
 
-// readTree reads provider/event.json below root.
+// readTree reads the documents root/provider/event.json.
 func readTree(fsys fs.FS, root string) ([]Delivery, error) {
 	names, err := fs.Glob(fsys, path.Join(root, "*", "*.json"))
 	if err != nil {
