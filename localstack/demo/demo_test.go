@@ -30,7 +30,7 @@ func parseOK(t *testing.T, args ...string) config {
 	return c
 }
 
-// quiet is where the demo's lines go.
+// quiet returns a file for the demo's lines that nothing reads.
 func quiet(t *testing.T) *os.File {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "out"))

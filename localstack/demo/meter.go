@@ -22,7 +22,7 @@ type journal struct {
 	mu sync.Mutex
 	// destinations has the destination of each topic and queue, once they exist.
 	destinations map[string]string
-	// open has, for each event of which only one of its two times is known, that time.
+	// open has the time of commit or of acceptance of each event whose other time is not known yet.
 	open     map[uuid.UUID]time.Time
 	accepted int64
 	latency  *hdrhistogram.Histogram // of commit to acceptance, in microseconds, since the last line

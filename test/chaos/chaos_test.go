@@ -90,7 +90,7 @@ func TestCampaignFailsWhenTheRecordIsWrong(t *testing.T) {
 	}
 }
 
-// swap holds one acceptance back until the next one of its lane was told.
+// swap returns a tamper that records one acceptance after the next one of its lane.
 func swap() func(int, history.Acceptance) []history.Acceptance {
 	var held *history.Acceptance
 	done := false

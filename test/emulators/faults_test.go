@@ -17,9 +17,9 @@ import (
 // messageSize is the least that a queue may be set to.
 const messageSize = "1024"
 
-// In one batch a queue accepts what comes after an entry that it refuses, also
-// of the same group. So a lane has one event in a request: where the lane is
-// held, what comes after waits; where it is skipped, only that event is missing.
+// In one batch a queue accepts what comes after an entry that it refuses, also of the same group. So a request
+// has one event of a lane: where the lane is blocked, later events wait; where the event is skipped, only that
+// event is missing.
 func TestOversizeEntryInTheMiddleOfABatchLeavesNoHole(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(w *world) {
@@ -108,9 +108,8 @@ func TestAMessageThatFailsTooOftenIsADeadLetterOfTheQueue(t *testing.T) {
 	})
 }
 
-// While a consumer holds a message, its group waits, other groups do not, and
-// the relay goes on sending. When the time of the consumer is over, all of the
-// group comes in order.
+// While a message is hidden, its group waits, other groups do not, and the relay goes on sending. When the
+// message is visible again, all of the group comes in order.
 func TestAHiddenMessageHoldsItsGroupOnly(t *testing.T) {
 	t.Parallel()
 	onEach(t, func(w *world) {

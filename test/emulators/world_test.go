@@ -91,7 +91,7 @@ func (w *world) queue(attributes map[string]string) string {
 	return aws.ToString(out.QueueUrl)
 }
 
-// destination makes one of the queue.
+// destination makes the queue at url a destination of the relay, called name.
 func (w *world) destination(name, url string, onReject relay.OnReject) {
 	w.t.Helper()
 	sink, err := sqssink.New(w.sqs, sqssink.Config{QueueURL: url})
@@ -139,8 +139,8 @@ func (w *world) carry() {
 // held is how long a message that was received is hidden from others.
 const held = 2 * time.Minute
 
-// receive returns up to n messages, and waits a second for the first. It fails
-// where the answer is lost, since what it had is hidden then.
+// receive returns up to n messages, and waits a second for the first. It fails when the answer is lost, since
+// messages that were in it are then hidden.
 func (w *world) receive(url string, n int32) []types.Message {
 	w.t.Helper()
 	messages, err := w.tryReceive(url, n, held)
@@ -161,7 +161,7 @@ func (w *world) tryReceive(url string, n int32, visibility time.Duration) ([]typ
 	return out.Messages, nil
 }
 
-// hide lets a message be received again after so many seconds.
+// hide makes a received message visible again after so many seconds.
 func (w *world) hide(url string, m *types.Message, seconds int32) {
 	w.t.Helper()
 	if _, err := w.consumer.ChangeMessageVisibility(w.t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: m.ReceiptHandle, VisibilityTimeout: seconds}); err != nil {
@@ -219,7 +219,7 @@ func attribute(m *types.Message, name string) string {
 	return aws.ToString(m.MessageAttributes[name].StringValue)
 }
 
-// want compares what came, by aggregate.
+// want fails the test unless the bodies received, by aggregate, are those wanted.
 func (w *world) want(got, want map[string][]string) {
 	w.t.Helper()
 	for _, a := range slices.Sorted(maps.Keys(want)) {

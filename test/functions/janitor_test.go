@@ -11,7 +11,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
 )
 
-// With PostgreSQL behind it.
+// The compiled janitor archives events in a PostgreSQL.
 func TestTheJanitorArchivesAndReports(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)

@@ -64,8 +64,7 @@ func deadLetters(t *testing.T, fake *awsfake.Server, groups, each int) {
 	}
 }
 
-// Without a database, killed five times by
-// SIGKILL while it sends.
+// A redrive of messages, which needs no database, is killed five times by SIGKILL while it sends.
 func TestTheRedriveGoesThroughKills(t *testing.T) {
 	t.Parallel()
 	groups, each := 20, 20

@@ -14,7 +14,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// With PostgreSQL and SQS behind it.
+// The compiled relay carries events from a PostgreSQL to the fake of SQS.
 func TestTheRelayCarriesEventsInOrder(t *testing.T) {
 	t.Parallel()
 	fake := broker(t, awsfake.Config{})

@@ -142,7 +142,7 @@ func (w *world) enqueue(t *testing.T, bodies ...string) {
 	}
 }
 
-// environment is that of a function which logs all it can.
+// environment returns the variables of a function that logs all it can.
 func (w *world) environment() map[string]string {
 	return map[string]string{
 		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": secretKey, "AWS_SESSION_TOKEN": sessionToken,
@@ -157,14 +157,13 @@ func (w *world) environment() map[string]string {
 // scenario is a run of a function that could say too much.
 type scenario struct {
 	arrange func(t *testing.T, w *world, env map[string]string)
-	// says is in what comes out: the run went the way that was meant.
+	// says is a text that the output must have in it, to show that the run went as meant.
 	says string
 }
 
 func unreachable() string { return "127.0.0.1:1" }
 
-// databases are what any function meets on its way to the database. Role is the
-// function's.
+// databases returns what any function can meet on its way to the database. role is the function's.
 func databases(role string) map[string]scenario {
 	return map[string]scenario{
 		"the database cannot be reached": {
@@ -235,7 +234,7 @@ func databases(role string) map[string]scenario {
 	}
 }
 
-// relays are for the relay, which has the brokers and the spans besides.
+// relays returns what only the relay can meet: brokers and the exporter of spans.
 func relays() map[string]scenario {
 	return map[string]scenario{
 		"all is well": {
@@ -317,8 +316,7 @@ func (w *world) secretOnly(env map[string]string) {
 	env["OUTBOX_DATABASE_SECRET_ARN"] = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db"
 }
 
-// kept is a scenario in which an event of the outbox, sent or dead, stays with
-// its payload.
+// kept returns a scenario with an event in the outbox whose row sql then changes, and whose payload stays.
 func kept(sql, says string) scenario {
 	return scenario{func(t *testing.T, w *world, _ map[string]string) {
 		t.Helper()
@@ -329,7 +327,7 @@ func kept(sql, says string) scenario {
 	}, says}
 }
 
-// subject is a function and what is done with it.
+// subject is a function under test: its role, its request and the scenarios of its own.
 type subject struct {
 	role, request string
 	own           map[string]scenario

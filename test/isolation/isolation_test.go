@@ -28,8 +28,8 @@ func flags(t *testing.T, args ...string) config {
 	return c
 }
 
-// The machinery, without its times: every phase measured somebody, the faults
-// happened, and the history is in order.
+// The campaign works, whatever its times: every phase measured events, the faults happened, and the history is
+// in order.
 func TestPhasesAreMeasuredAndJudged(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer

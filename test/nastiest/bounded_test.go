@@ -25,8 +25,8 @@ func (w *world) blocks() int {
 	return number(w.t, w.pool, blocksSQL, "events%")
 }
 
-// apart runs f with a pool whose sessions have ended when it returns, so that
-// what they read is counted.
+// apart runs f with a pool of its own, and returns once the sessions have ended, so that the server has counted
+// what they read.
 func (w *world) apart(f func(pool *pgxpool.Pool)) {
 	w.t.Helper()
 	config := w.pool.Config()
@@ -73,8 +73,8 @@ func (w *world) session() *session {
 	return &session{w: w, pool: pool}
 }
 
-// reads returns how many blocks of the named tables and their indexes f reads.
-// Nobody else may be at work.
+// reads returns how many blocks of the named tables and their indexes f reads. No other session may read them
+// then.
 func (s *session) reads(tables string, f func(pool *pgxpool.Pool)) int {
 	s.w.t.Helper()
 	count := func() int {
@@ -86,7 +86,7 @@ func (s *session) reads(tables string, f func(pool *pgxpool.Pool)) int {
 	return count() - before
 }
 
-// quietVacuum leaves all counting to the test.
+// quietVacuum turns autovacuum off for events, relays and shards: its reads would be counted too.
 func (w *world) quietVacuum() {
 	w.t.Helper()
 	execute(w.t, w.pool, `

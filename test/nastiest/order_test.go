@@ -127,7 +127,7 @@ func TestSavepointsAndRollbacksLeaveNoGapBehind(t *testing.T) {
 	}
 }
 
-// The body says nothing about what an event is.
+// Two events of equal bodies are two events: the deduplication id is made of the event id.
 func TestEqualBodiesBothArrive(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -11,8 +11,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// An event that can never be accepted, at each place of a batch: it becomes a
-// dead letter with its reason, and nobody else notices.
+// An event that can never be accepted, at each place of a batch: it becomes a dead letter with its reason, and
+// other events are sent as if it were not there.
 func TestPoisonAtEachPlaceHurtsNobodyElse(t *testing.T) {
 	t.Parallel()
 	large := fmt.Sprintf(`{"x":%q}`, strings.Repeat("x", 3000))
@@ -65,8 +65,8 @@ func TestPoisonAtEachPlaceHurtsNobodyElse(t *testing.T) {
 	}
 }
 
-// A destination that refuses everything charges no event with an attempt, and
-// another one does not notice.
+// A destination that refuses everything charges no event with an attempt, and does not slow another
+// destination.
 func TestDeadDestinationBurnsNoAttemptsAndHurtsNobody(t *testing.T) {
 	t.Parallel()
 	for what, fault := range map[string]awsfake.Fault{
@@ -115,7 +115,7 @@ func TestDeadDestinationBurnsNoAttemptsAndHurtsNobody(t *testing.T) {
 	}
 }
 
-// Relays beside the one that has the poison do not multiply its attempts.
+// Further relays do not multiply the attempts of an event that is refused.
 func TestManyRelaysOnOnePoison(t *testing.T) {
 	t.Parallel()
 	const relays, attempts = 4, 5
@@ -148,7 +148,7 @@ func TestManyRelaysOnOnePoison(t *testing.T) {
 	}
 }
 
-// The quiet ones come after the hot one and are through long before it.
+// Quiet aggregates write after a hot one, and are through long before it.
 func TestHotAggregateHurtsNobodyElse(t *testing.T) {
 	t.Parallel()
 	const hot, quiet = 1500, 200

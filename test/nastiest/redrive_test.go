@@ -24,7 +24,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// again tells the checker that the events of a query may be sent once more.
+// again records that the events whose ids the query returns may be sent once more.
 func (w *world) again(query string) {
 	w.t.Helper()
 	found, err := w.pool.Query(w.t.Context(), query)
@@ -56,8 +56,7 @@ func (w *world) redrive(r redrive.Request) redrive.Answer {
 	return a
 }
 
-// settled waits until no event is pending, whatever is on hold, and no released
-// lane has still to be resumed.
+// settled waits until no event is pending, blocked ones aside, and no released lane has still to be resumed.
 func (w *world) settled() {
 	w.t.Helper()
 	w.until("all events are settled", func() bool {
@@ -66,8 +65,8 @@ func (w *world) settled() {
 	})
 }
 
-// numbers are the n of the bodies that the broker took of an aggregate and did
-// not suppress, in its order.
+// numbers returns the n in the bodies of the messages of an aggregate that the broker accepted and did not
+// suppress, in order.
 func (w *world) numbers(aggregate string) (ns []int) {
 	w.t.Helper()
 	for a := range w.fake.History() {
@@ -340,7 +339,7 @@ func TestRedriveTerminatedInsideItsTransaction(t *testing.T) {
 	w.judge(w.pool)
 }
 
-// Two at once, and two relays at work that share the shards.
+// Two redrives at once, while two relays share the shards.
 func TestTwoRedrivesAtOnceBesideRelays(t *testing.T) {
 	t.Parallel()
 	const aggregates = 30

@@ -151,7 +151,7 @@ func (w *world) fault(f awsfake.Fault) string {
 	return id
 }
 
-// applied is how often the fault happened.
+// applied returns how often the planned fault has happened.
 func (w *world) applied(id string) int {
 	for _, f := range w.fake.Faults() {
 		if f.ID == id {
@@ -307,7 +307,7 @@ func (r *running) stop() relay.Summary {
 	return r.sum
 }
 
-// until waits for what must happen.
+// until waits until ok returns true, and fails the test after a time. what names the condition.
 func (w *world) until(what string, ok func() bool) {
 	w.t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)

@@ -94,7 +94,7 @@ func TestReadmeGoIsPartOfAnExampleThatRuns(t *testing.T) {
 	}
 }
 
-// So is that of the page for consumers.
+// The Go code of docs/consumers.md is part of an example that has an Output, too.
 func TestCodeForConsumersIsPartOfAnExampleThatRuns(t *testing.T) {
 	t.Parallel()
 	example := unindented(read(t, repository+"/pkg/outbox/example_consumer_test.go"))

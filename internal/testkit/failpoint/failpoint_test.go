@@ -23,7 +23,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// hook counts steps and fails the named one, the first time.
+// hook is a Hook that counts the steps, and fails the named step the first time.
 type hook struct {
 	mu    sync.Mutex
 	seen  map[failpoint.Step]int
@@ -61,7 +61,7 @@ func event(n int) outbox.Event {
 	}
 }
 
-// relays runs two relays that follow each other, with h told of every step.
+// relays runs two relays, one after the other. The stores and sinks of both call h.
 func relays(t *testing.T, store *memory.Store, h failpoint.Hook) {
 	t.Helper()
 	broker := &memory.Broker{Delay: 7 * time.Millisecond}
@@ -128,8 +128,8 @@ func TestARelayPassesEveryStepInOrder(t *testing.T) {
 	})
 }
 
-// What fails before a call is not done, what fails after it is; and the relay
-// gets over both.
+// A call that fails at a step before it is not made, one that fails at a step after it has taken effect; the
+// relay goes on after both.
 func TestAnErrorBeforeACallKeepsItFromBeingMade(t *testing.T) {
 	t.Parallel()
 	for operation, steps := range map[string][2]failpoint.Step{
@@ -210,7 +210,7 @@ func (p *poster) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Re
 	return results
 }
 
-// The other side has the request when the step is told, and its answer is lost.
+// At the step Sent the server has the request. An error there loses its answer.
 func TestSentIsToldOnceTheRequestHasLeft(t *testing.T) {
 	t.Parallel()
 	arrived, answer := make(chan struct{}), make(chan struct{})

@@ -96,7 +96,7 @@ func acceptance(e history.Event, ms int) history.Acceptance {
 	}
 }
 
-// correct is three events of lane 1 and one of lane 2, one each 10 ms.
+// correct returns a history of three events of lane 1 and one of lane 2, 10 ms apart, without a violation.
 func correct() *story {
 	s := &story{rollbacks: []history.Event{event(9, 1)}}
 	for n := 1; n <= 4; n++ {

@@ -68,8 +68,8 @@ func backend(t *testing.T, db interface {
 	return pid
 }
 
-// Whoever holds no transaction holds no session: while one client is in a
-// transaction on the session that another used before, the other gets a new one.
+// A client without a transaction has no session: while one client is in a transaction on the session that
+// another used before, the other gets a new one.
 func TestSessionsAreSharedBetweenTransactions(t *testing.T) {
 	t.Parallel()
 	b := start(t)

@@ -14,7 +14,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-// orphan starts a server that nobody looks after.
+// orphan starts a server that has no supervisor.
 func orphan(t *testing.T) (c *cluster, addr string) {
 	t.Helper()
 	ctx := t.Context()

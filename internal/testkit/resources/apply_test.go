@@ -308,8 +308,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// unresolved fails the test when a value that counts as resolved holds what
-// stands for no value.
+// unresolved fails the test when a mapping or list in v still has AWS::NoValue in it.
 func unresolved(t *testing.T, v any) {
 	t.Helper()
 	switch v := v.(type) {

@@ -48,9 +48,8 @@ func number(v any) int {
 	return n
 }
 
-// scheduleFaults looks at the schedules and invocations of a stack with that
-// many relays. A relay counts as running while it has more than window left, and
-// ends margin before its timeout.
+// scheduleFaults returns what is wrong with the schedules and invocations of a stack with that many relays. A
+// relay counts as running while it has more than window left, and ends margin before its timeout.
 func scheduleFaults(t *Template, relays string, margin, window time.Duration) []string {
 	stack, err := t.Evaluate(Options{Parameters: map[string]string{"Relays": relays}})
 	if err != nil {

@@ -115,7 +115,7 @@ func lines(text string) []string {
 	return list
 }
 
-// many is a value that may stand alone or in a list.
+// many returns the elements of v: a list, or a value that stands alone.
 func many(v any) []string {
 	list, ok := v.([]any)
 	if !ok {
@@ -128,7 +128,7 @@ func many(v any) []string {
 	return texts
 }
 
-// permissions spells out the statements of a role.
+// permissions returns what the statements of a role allow, one action and resource each.
 func permissions(role Resource, note func(string, ...any)) []string {
 	var list []string
 	if role.Properties["ManagedPolicyArns"] != nil {
@@ -264,7 +264,7 @@ func TestEveryWideningOfAPolicyIsFound(t *testing.T) {
 	}
 }
 
-// Everybody who may reach a queue, topic or bucket by its own policy.
+// Policies of queues and topics let SNS send the topic's messages, refuse calls without TLS, and nothing else.
 func TestResourcePoliciesLetInTheTopicAlone(t *testing.T) {
 	t.Parallel()
 	template, err := Load(templatePath)

@@ -11,7 +11,7 @@ import (
 
 // Source is a finite input.
 type Source interface {
-	// Deliveries returns the input in its order. It may fetch it first.
+	// Deliveries returns the input in its order. The first call may fetch the input.
 	Deliveries(ctx context.Context) ([]Delivery, error)
 	// String says in a few words where the input comes from.
 	String() string

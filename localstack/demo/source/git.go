@@ -30,7 +30,7 @@ type change struct {
 	Status string `json:"status"`
 }
 
-// Deliveries reads the log.
+// Deliveries reads the history with git log.
 func (g Git) Deliveries(ctx context.Context) ([]Delivery, error) {
 	out, err := run(ctx, "", "git", "-C", g.Path, "log", "--reverse", "--no-merges", "--name-status", "-z", "--format=%x01%H%x02%an%x02%aI%x02%s%x02")
 	if err != nil {
