@@ -32,7 +32,7 @@ type options struct {
 	backlog       int64
 	profile       bool
 	env           map[string]string
-	// field is nil except in the set of the peers.
+	// field is the program with all peers, nil unless the set of scenarios is that of the peers.
 	field *field
 }
 
@@ -73,7 +73,7 @@ type Result struct {
 	// ForeignCores is the mean number of processors that processes other than those of the run kept busy.
 	ForeignCores float64 `json:"foreign_cores"`
 	WALBytes     float64 `json:"wal_bytes"`
-	// Transactions is the number of transactions of the whole database, including the producer's.
+	// Transactions is the number of transactions, per event, of the whole database, the producer's included.
 	Transactions float64 `json:"database_transactions"`
 	MemoryMB     float64 `json:"relay_peak_mb"`
 	// LoopUS is the time, in microseconds, of one turn of the calibration loop before the run. RelayLoops is
@@ -81,7 +81,7 @@ type Result struct {
 	LoopUS        float64 `json:"loop_us"`
 	RelayLoops    float64 `json:"relay_cpu_loops"`
 	EventsPerLoop float64 `json:"events_per_loop"`
-	// StatementsPerEvent is the number of statements that the system under test executed.
+	// StatementsPerEvent is the number of statements, per event, that the system under test executed.
 	StatementsPerEvent float64     `json:"statements_per_event"`
 	Statements         []statement `json:"statements"`
 

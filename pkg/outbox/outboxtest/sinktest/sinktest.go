@@ -20,8 +20,8 @@ type Harness struct {
 	// Accepted returns what the destination has accepted and not suppressed as
 	// a duplicate, in the order of acceptance.
 	Accepted func(t *testing.T) []Accepted
-	// Plan makes the broker do f to the next request, or to every request for CallInvalid, which lasts. Other
-	// requests are served as usual. Only RunFaults uses it.
+	// Plan makes the broker do f once, at the next request, or for CallInvalid at every request with the
+	// message. All other requests are served as usual. Only RunFaults uses Plan.
 	Plan func(t *testing.T, f Fault)
 }
 
