@@ -28,8 +28,8 @@ type AWS struct {
 	HTTP *http.Client
 }
 
-// LoadAWS reads region, credentials and endpoints the way all AWS tools do.
-// Connections is how many calls may be in flight to one host.
+// LoadAWS reads region, credentials and endpoints from the environment and files that all AWS tools read.
+// connections is how many calls may be in flight to one host.
 func LoadAWS(ctx context.Context, connections int) (*AWS, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(awsclient.Buildable(connections)))
 	if err != nil {
@@ -44,8 +44,7 @@ func LoadAWS(ctx context.Context, connections int) (*AWS, error) {
 	return &AWS{Config: cfg, HTTP: client}, nil
 }
 
-// SQS returns a client for queues in region, without retries. An empty region
-// is the function's own.
+// SQS returns a client for queues in region that does not retry. An empty region is the function's own.
 func (a *AWS) SQS(region string) *sqs.Client {
 	return sqs.NewFromConfig(a.Config, func(o *sqs.Options) {
 		o.Retryer = awsclient.Retryer()
@@ -55,8 +54,7 @@ func (a *AWS) SQS(region string) *sqs.Client {
 	})
 }
 
-// SNS returns a client for topics in region, without retries. An empty region
-// is the function's own.
+// SNS returns a client for topics in region that does not retry. An empty region is the function's own.
 func (a *AWS) SNS(region string) *sns.Client {
 	return sns.NewFromConfig(a.Config, func(o *sns.Options) {
 		o.Retryer = awsclient.Retryer()
@@ -66,8 +64,8 @@ func (a *AWS) SNS(region string) *sns.Client {
 	})
 }
 
-// Sinks makes the sinks of the destinations. With sdkCodec the SDK writes and
-// reads their requests.
+// Sinks makes the sink of each destination, by its name. With sdkCodec the AWS SDK encodes the requests and decodes
+// the answers, else internal/aws/wire does. The error names every destination whose sink cannot be made.
 func (a *AWS) Sinks(destinations Destinations, sdkCodec bool) (map[string]relay.Destination, error) {
 	made := make(map[string]relay.Destination, len(destinations))
 	var faults []error
@@ -82,7 +80,6 @@ func (a *AWS) Sinks(destinations Destinations, sdkCodec bool) (map[string]relay.
 	return made, errors.Join(faults...)
 }
 
-// sink makes the sink of one destination.
 func (a *AWS) sink(d Destination, sdkCodec bool) (outbox.Sink, error) {
 	if d.TopicARN != "" {
 		return snssink.New(a.SNS(d.Region), snssink.Config{TopicARN: d.TopicARN, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})

@@ -21,8 +21,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// secretTTL is how long a secret is kept: a new password is used after this time also where
-// the old one is not refused.
+// secretTTL is how long a secret is used before it is read again, so that a new password is used after this time
+// even where the database still accepts the old one.
 const secretTTL = 5 * time.Minute
 
 // Database says where the outbox is and how to log in.
@@ -37,16 +37,16 @@ type Database struct {
 	ConnectTimeout time.Duration
 }
 
-// DatabaseAuth is a way to log in.
+// DatabaseAuth is how the function logs in to the database, as in OUTBOX_DATABASE_AUTH.
 type DatabaseAuth string
 
-// The ways to log in.
+// AuthPassword takes the password of the URL or of the secret, AuthIAM makes an IAM token of RDS.
 const (
 	AuthPassword DatabaseAuth = "password"
 	AuthIAM      DatabaseAuth = "iam"
 )
 
-// UnmarshalText implements [encoding.TextUnmarshaler].
+// UnmarshalText accepts password and iam.
 func (a *DatabaseAuth) UnmarshalText(text []byte) error {
 	switch v := DatabaseAuth(text); v {
 	case AuthPassword, AuthIAM:
@@ -56,7 +56,7 @@ func (a *DatabaseAuth) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a way to log in", text)
 }
 
-// Validate returns the faults of the variables of the database, each with its variable.
+// Validate returns the faults of URL, Auth and the secret, each with the name of its variable.
 func (d *Database) Validate() []error {
 	var faults []error
 	if d.URL == "" && d.SecretARN == "" {
@@ -82,7 +82,7 @@ func (d *Database) Validate() []error {
 	return faults
 }
 
-// hasPlain reports whether a fallback of the connection goes without TLS.
+// hasPlain reports whether the connection may fall back to one without TLS.
 func hasPlain(c *pgx.ConnConfig) bool {
 	for _, f := range c.Fallbacks {
 		if f.TLSConfig == nil {
@@ -92,14 +92,14 @@ func hasPlain(c *pgx.ConnConfig) bool {
 	return false
 }
 
-// SecretReader reads a secret. [secretsmanager.Client] is one.
+// SecretReader is the part of [secretsmanager.Client] that reads a secret.
 type SecretReader interface {
 	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
-// Connect opens a pool. The password comes from the URL, from an IAM token that
-// is made for each new connection (RDS takes it for 15 minutes), or from a
-// secret that is read again after five minutes and after a refused password.
+// Connect opens a pool of connections to the database. The password comes from the URL; or is an IAM token, made for
+// each new connection, since RDS accepts one for 15 minutes; or comes from the secret, which is read again after five
+// minutes and after the database refused the password.
 func (d *Database) Connect(ctx context.Context, cfg aws.Config) (*pgxpool.Pool, error) {
 	return d.connect(ctx, cfg, secretsmanager.NewFromConfig(cfg))
 }
@@ -142,8 +142,8 @@ func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretRe
 	return pool, nil
 }
 
-// secret is a database login as RDS and Secrets Manager keep it in JSON. The secret of a
-// password that RDS manages has username and password only.
+// secret is a database login in the JSON form of RDS and Secrets Manager. A secret that RDS itself manages has
+// username and password only.
 type secret struct {
 	Host     string      `json:"host"`
 	Port     json.Number `json:"port"`
@@ -152,8 +152,8 @@ type secret struct {
 	Password string      `json:"password"`
 }
 
-// url returns the URL base with the secret's user in it, or a URL made of the secret alone
-// when base is empty. It has no password.
+// url returns the connection URL, without a password: base with the secret's user in it, or, where base is empty,
+// one made of the secret alone. It fails when the secret then has no host, and when base is not a URL.
 func (s *secret) url(base string) (string, error) {
 	if base == "" {
 		if s.Host == "" {
@@ -175,7 +175,7 @@ func (s *secret) url(base string) (string, error) {
 	return u.String(), nil
 }
 
-// secretCache keeps a secret for the time ttl. It is safe for concurrent use.
+// secretCache reads a secret and keeps it in memory for the time ttl. It is safe for concurrent use.
 type secretCache struct {
 	reader SecretReader
 	arn    string
@@ -187,7 +187,7 @@ type secretCache struct {
 	expires time.Time
 }
 
-// get returns the secret, and reads it when it is not kept or its time has passed.
+// get returns the secret from memory, or reads it when there is none or it is older than ttl.
 func (c *secretCache) get(ctx context.Context) (*secret, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,11 +210,11 @@ func (c *secretCache) get(ctx context.Context) (*secret, error) {
 	return c.kept, nil
 }
 
-// errUserChanged is the error after a rotation that alternates between two users: the secret has
-// another user than the pool was made for.
+// errUserChanged is the error of password after a rotation that alternates between two users: the secret now names
+// another user than the one that the pool connects as.
 var errUserChanged = errors.New("the secret names another user now: the next run connects as that one")
 
-// password returns the password of user for a new connection of the pool.
+// password returns the secret's password for a new connection of user. It fails when the secret names another user.
 func (c *secretCache) password(ctx context.Context, _ string, _ uint16, user string) (string, error) {
 	s, err := c.get(ctx)
 	if err != nil {
@@ -226,7 +226,7 @@ func (c *secretCache) password(ctx context.Context, _ string, _ uint16, user str
 	return s.Password, nil
 }
 
-// drop makes the next get read the secret again.
+// drop forgets the secret, so that the next get reads it again.
 func (c *secretCache) drop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

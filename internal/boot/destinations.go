@@ -16,25 +16,25 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// Destinations are destinations by name.
+// Destinations are the destinations by the names that events give.
 type Destinations map[string]Destination
 
-// Destination is a topic or a queue that events may name.
+// Destination is a FIFO topic or queue, and how the relay sends to it. Either TopicARN or QueueURL is set.
 type Destination struct {
 	// TopicARN is the ARN of the topic, empty for a queue.
 	TopicARN string
 	// QueueURL is the URL of the queue, empty for a topic.
 	QueueURL string
-	// Region is that of the destination, empty for the function's own.
+	// Region is the AWS region of the topic or queue, empty for the function's own.
 	Region string
 	// OnReject says what happens to an aggregate when one of its events cannot be published.
 	OnReject relay.OnReject
-	// MaxMessageBytes is the size of the largest message. Zero is the broker's limit.
+	// MaxMessageBytes is the largest message that the destination accepts. Zero is the default of the sink.
 	MaxMessageBytes int
 }
 
-// UnmarshalText reads the JSON of OUTBOX_DESTINATIONS. It names every fault at
-// once.
+// UnmarshalText reads the JSON of OUTBOX_DESTINATIONS, an object with at least one destination. Its error names every
+// fault at once.
 func (d *Destinations) UnmarshalText(text []byte) error {
 	entries, err := objectEntries(text)
 	if err != nil {
@@ -72,8 +72,8 @@ type objectEntry struct {
 	value json.RawMessage
 }
 
-// objectEntries returns the members of a JSON object in their order. A name that comes
-// twice, which a map would hide, has two entries.
+// objectEntries returns the members of a JSON object in their order. A name that comes twice, which decoding into a
+// map would hide, has two entries. Text that is anything but one object is an error.
 func objectEntries(text []byte) ([]objectEntry, error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	if t, err := decoder.Token(); err != nil || t != json.Delim('{') {
@@ -104,7 +104,8 @@ func objectEntries(text []byte) ([]objectEntry, error) {
 	return entries, nil
 }
 
-// parseDestination reads the value of a destination: an ARN or a queue URL, or an object with it.
+// parseDestination reads one destination: a string with an ARN or a queue URL, or an object with that string as arn,
+// and with on_reject and max_message_bytes, which may be left out.
 func parseDestination(value json.RawMessage) (Destination, error) {
 	var long struct {
 		ARN             string `json:"arn"`
@@ -137,8 +138,7 @@ func parseDestination(value json.RawMessage) (Destination, error) {
 	return d, nil
 }
 
-// fifoName matches the name of a FIFO topic or queue. A topic's has 256 characters at the most, with
-// the suffix; a queue's has less.
+// fifoName matches the name of a FIFO topic or queue. SNS allows 256 characters with the suffix, SQS fewer.
 var fifoName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,251}\.fifo$`)
 
 var (
@@ -146,7 +146,7 @@ var (
 	errTarget  = errors.New("is not the ARN of an SNS topic or an SQS queue, nor a queue URL")
 )
 
-// parseTarget reads an ARN or a queue URL.
+// parseTarget reads the ARN of a topic or queue, or a queue URL. What is not FIFO is an error.
 func parseTarget(target string) (Destination, error) {
 	if strings.HasPrefix(target, "https://") || strings.HasPrefix(target, "http://") {
 		return parseQueueURL(target)
@@ -174,7 +174,7 @@ func parseTarget(target string) (Destination, error) {
 	return Destination{QueueURL: queue.String(), Region: a.Region}, nil
 }
 
-// parseQueueURL takes the region from the host, where it has the form that AWS gives it.
+// parseQueueURL reads a queue URL. Its region is that of a host of the form sqs.<region>.<domain>, else empty.
 func parseQueueURL(target string) (Destination, error) {
 	u, err := url.Parse(target)
 	if err != nil || u.Host == "" {
@@ -190,8 +190,8 @@ func parseQueueURL(target string) (Destination, error) {
 	return d, nil
 }
 
-// dnsSuffix returns the domain of AWS in a partition, such as amazonaws.com in aws. The
-// domains are those of the SDK's endpoint rulesets.
+// dnsSuffix returns the domain of AWS in a partition, such as amazonaws.com in aws, as the SDK's endpoint rulesets
+// have it. A partition that is not in the list is an error.
 func dnsSuffix(partition string) (string, error) {
 	switch partition {
 	case "aws", "aws-us-gov":

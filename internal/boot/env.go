@@ -22,13 +22,11 @@ func FromEnv[C any]() (C, error) {
 	return Parse[C](env.ToMap(os.Environ()))
 }
 
-// Parse reads C from environ. The tag env of a field names its variable, whose
-// default and meaning stand in the table of this package. A variable that is empty counts as not set,
-// because templates pass parameters that were not filled in. The error
-// names every variable that is missing or wrong, and never holds a
-// value of one that can be secret.
+// Parse reads the configuration C from environ, variables by name. The tag env of a field names its variable;
+// the default is that of [Variables]. An empty variable counts as not set, because templates pass parameters that
+// were not filled in. Where C has a method Validate() []error, Parse calls it on what it read.
 //
-// A C with a method Validate() []error adds its own faults.
+// The error names every variable that is missing or wrong, and never holds a value that can be secret.
 func Parse[C any](environ map[string]string) (C, error) {
 	var c C
 	variables := Variables[C]()
@@ -56,7 +54,8 @@ func Parse[C any](environ map[string]string) (C, error) {
 	return c, nil
 }
 
-// explain says which variable is meant and what it should hold.
+// explain returns the single faults of an error of the parser. The parser names a Go field; explain puts the
+// variable in its place and adds what to set it to.
 func explain(err error, variables []Variable) []error {
 	all, ok := errors.AsType[env.AggregateError](err)
 	if !ok {
@@ -77,8 +76,7 @@ func explain(err error, variables []Variable) []error {
 // Variable describes a variable of the environment.
 type Variable struct {
 	Name string
-	// Default is the text that stands for a variable which is not set, empty when
-	// there is none.
+	// Default is the value of the variable when it is not set, empty when it has no default.
 	Default string
 	// Meaning says what to set the variable to and what it does.
 	Meaning string
@@ -86,7 +84,7 @@ type Variable struct {
 	field string
 }
 
-// help returns the meaning with the default.
+// help returns Meaning with Default behind it, for errors.
 func (v Variable) help() string {
 	if v.Default == "" {
 		return v.Meaning
@@ -103,7 +101,7 @@ func byField(variables []Variable, field string) (Variable, bool) {
 	return Variable{}, false
 }
 
-// Variables lists the variables of C in the order of its fields.
+// Variables lists the variables that set the fields of C, in the order of the fields.
 func Variables[C any]() []Variable { return variablesOf(reflect.TypeFor[C](), meanings()) }
 
 func variablesOf(t reflect.Type, known map[string]entry) []Variable {
@@ -122,8 +120,8 @@ func variablesOf(t reflect.Type, known map[string]entry) []Variable {
 	return variables
 }
 
-// named returns the faults that err joins. Where an engine names a field of its
-// configuration, the fault names the variable that sets the field of that name in C.
+// named returns the single faults of err, an error of an engine's configuration. Such a fault names a field of
+// that configuration; named puts the variable in its place that sets the field of the same name in C.
 func named[C any](err error) []error {
 	if err == nil {
 		return nil

@@ -20,15 +20,15 @@ import (
 )
 
 const (
-	// janitorConnections is how many calls the janitor makes to one host at once.
+	// janitorConnections is how many AWS calls the janitor may have in flight to one host.
 	janitorConnections = 4
-	// janitorMargin is kept before the janitor function's timeout: a statement in flight
-	// and its report take less.
+	// janitorMargin is the time kept before the janitor function's timeout, for a statement that is under way
+	// and for the report.
 	janitorMargin = 5 * time.Second
 )
 
-// Janitor is the configuration of the janitor function. A field with the name of a field
-// of [janitor.Config] sets that one.
+// Janitor is the configuration of the janitor function. Its fields have the meaning of the fields of the same names
+// of [janitor.Config].
 type Janitor struct {
 	Process
 	Database
@@ -48,8 +48,7 @@ type Janitor struct {
 	MetricsNamespace string `env:"OUTBOX_METRICS_NAMESPACE"`
 }
 
-// Config returns the janitor's configuration without its target, observer and
-// logger.
+// Config returns the engine's configuration without Target, Observer and Logger, which Open sets.
 func (j *Janitor) Config() janitor.Config {
 	return janitor.Config{
 		Ahead:               j.Ahead,
@@ -62,7 +61,7 @@ func (j *Janitor) Config() janitor.Config {
 	}
 }
 
-// Validate returns the faults that the type of a variable does not show.
+// Validate returns the faults of the database, of the export and of the engine's configuration, each with its variable.
 func (j *Janitor) Validate() []error {
 	faults := j.Database.Validate()
 	if j.ExportBucket != "" && j.ArchiveRetention == 0 {
@@ -88,7 +87,7 @@ type JanitorEnvironment = host.Environment[host.None, janitor.Report]
 // JanitorHost is what answers the invocations of the janitor function.
 type JanitorHost = host.Host[host.None, janitor.Report]
 
-// Host returns the janitor function, whose environment open makes.
+// Host returns the host that answers the invocations of the janitor function. It calls open to make an environment.
 func (j *Janitor) Host(logger *slog.Logger, open func(context.Context) (JanitorEnvironment, error)) *JanitorHost {
 	return host.New(host.Config[host.None, janitor.Report]{
 		Name: "janitor", Logger: logger, Margin: janitorMargin, Open: open,
@@ -108,8 +107,8 @@ func (j *Janitor) Host(logger *slog.Logger, open func(context.Context) (JanitorE
 	})
 }
 
-// Open connects to the database and makes the janitor. Its error says what to
-// do. Metrics go to the writer.
+// Open connects to the database, checks its schema, and makes the janitor, which writes its metrics to the writer
+// metrics. Errors of the configuration and the database say what to change.
 func (j *Janitor) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer) (*JanitorRuntime, error) {
 	a, err := LoadAWS(ctx, janitorConnections)
 	if err != nil {
@@ -137,23 +136,23 @@ func (j *Janitor) Open(ctx context.Context, logger *slog.Logger, metrics io.Writ
 	return &JanitorRuntime{janitor: made, aws: a, pool: pool}, nil
 }
 
-// observer writes the metrics that the alarms and dashboards of template.yaml
-// read.
+// observer returns an observer that writes the metrics of each run to w, under the name of the function, as the
+// alarms and dashboards of template.yaml expect them.
 func (j *Janitor) observer(w io.Writer) janitor.Observer {
 	return telemetry.NewEMF(w, j.MetricsNamespace, map[string]string{"FunctionName": j.FunctionName})
 }
 
-// Thaw drops the idle HTTP connections, which their other ends have closed by now. The
-// pool pings a connection that was idle before it is used.
+// Thaw drops the idle HTTP connections, which AWS has closed by now. The pool needs no such call: it pings
+// a database connection that was idle before it uses it.
 func (j *JanitorRuntime) Thaw() { j.aws.HTTP.CloseIdleConnections() }
 
-// Run keeps the outbox until the call's time at the latest. It fails when a step
-// failed; the report has the others.
+// Run does the janitor's steps until call.Until at the latest. Its error joins the errors of the steps that failed; the
+// report then tells of the other steps.
 func (j *JanitorRuntime) Run(ctx context.Context, call host.Call[host.None]) (janitor.Report, error) {
 	return j.janitor.Run(ctx, call.Until)
 }
 
-// Close gives everything back.
+// Close closes the pool and the idle HTTP connections.
 func (j *JanitorRuntime) Close() {
 	j.pool.Close()
 	j.aws.HTTP.CloseIdleConnections()

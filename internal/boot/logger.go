@@ -10,8 +10,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// Logger returns a logger that writes JSON lines in the form of Lambda's own,
-// with the request id of the invocation that a record belongs to.
+// Logger returns a logger that writes to w JSON lines in the form of Lambda's own, each with the request id of the
+// invocation in the context of the call. Its level is LogLevel, or LambdaLogLevel where that is not set.
 func (p *Process) Logger(w io.Writer) *slog.Logger {
 	level := p.LambdaLogLevel.Level
 	if p.LogLevel.set {
@@ -23,7 +23,7 @@ func (p *Process) Logger(w io.Writer) *slog.Logger {
 	})})
 }
 
-// requestHandler adds the request id of the invocation in the context to each record.
+// requestHandler adds to each record the request id of the invocation that is in the context of the call.
 type requestHandler struct{ slog.Handler }
 
 // Handle implements [slog.Handler].
@@ -44,15 +44,14 @@ func (h requestHandler) WithGroup(name string) slog.Handler {
 	return requestHandler{h.Handler.WithGroup(name)}
 }
 
-// LogLevel is a level, by the name that Lambda or slog gives it. The zero value is INFO and
-// not set.
+// LogLevel is the value of a variable for the level of the log. The zero value is a variable that is not set.
 type LogLevel struct {
 	slog.Level
-	// set tells a variable that says INFO from one that is not set.
+	// set is true when the variable is set: INFO is the zero value of Level.
 	set bool
 }
 
-// UnmarshalText implements [encoding.TextUnmarshaler].
+// UnmarshalText accepts the names of slog's levels and Lambda's TRACE and FATAL, in upper or lower case.
 func (l *LogLevel) UnmarshalText(text []byte) error {
 	l.set = true
 	switch strings.ToUpper(string(text)) {

@@ -21,8 +21,7 @@ import (
 // exporter of the OpenTelemetry project would make the function 9.5 MB larger,
 // by two thirds, since it links gRPC and protocol buffers for one HTTP request.
 //
-// A request that fails is not repeated: spans that wait for a receiver would take the
-// relay's memory.
+// A request that fails is not repeated, because spans that are kept for another attempt would take the relay's memory.
 type exporter struct {
 	url     string
 	headers map[string]string
@@ -65,7 +64,7 @@ func (e *exporter) Shutdown(context.Context) error {
 	return nil
 }
 
-// statusError is the HTTP status of an answer that is no success.
+// statusError is the error of an answer whose HTTP status, its value, is not 2xx.
 type statusError int
 
 // Error implements error.
@@ -73,8 +72,8 @@ func (s statusError) Error() string {
 	return "the receiver answered with HTTP status " + strconv.Itoa(int(s))
 }
 
-// These types are the messages of opentelemetry/proto/trace/v1/trace.proto, with the fields that are
-// used. In JSON, ids are hexadecimal and 64-bit integers are strings.
+// These types are the Protocol Buffers messages of opentelemetry/proto/trace/v1/trace.proto in their JSON form, with the
+// fields that are used. Ids are hexadecimal, and 64-bit integers are strings.
 type (
 	otlpRequest struct {
 		ResourceSpans []otlpResourceSpans `json:"resourceSpans"`
@@ -131,8 +130,8 @@ type (
 	}
 )
 
-// encodeSpans puts all spans under the resource and the scope of the first span: all spans of this
-// process have the same.
+// encodeSpans returns the request that sends the spans. Its resource and its scope are those of the first span, because
+// all spans of this process have the same.
 func encodeSpans(spans []sdktrace.ReadOnlySpan) otlpRequest {
 	var of otlpResourceSpans
 	scope := otlpScopeSpans{Spans: make([]otlpSpan, 0, len(spans))}
@@ -147,7 +146,7 @@ func encodeSpans(spans []sdktrace.ReadOnlySpan) otlpRequest {
 	return otlpRequest{ResourceSpans: []otlpResourceSpans{of}}
 }
 
-// encodeSpan returns one span as a message.
+// encodeSpan returns a span in the form of trace.proto.
 func encodeSpan(s sdktrace.ReadOnlySpan) otlpSpan {
 	self := s.SpanContext()
 	encoded := otlpSpan{
@@ -187,7 +186,7 @@ func kind(k trace.SpanKind) int {
 	return 1
 }
 
-// attributes encodes integers as integers and values of every other type as text.
+// attributes returns attributes in the form of trace.proto: an integer as an integer, every other value as text.
 func attributes(all []attribute.KeyValue) []otlpAttribute {
 	encoded := make([]otlpAttribute, len(all))
 	for i, a := range all {
@@ -202,5 +201,5 @@ func attributes(all []attribute.KeyValue) []otlpAttribute {
 	return encoded
 }
 
-// nanoseconds returns the time since 1970 as the text of a 64-bit integer.
+// nanoseconds returns t as decimal nanoseconds since 1970.
 func nanoseconds(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }

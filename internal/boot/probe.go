@@ -18,9 +18,9 @@ import (
 // probeTimeout bounds the probes of all destinations, which run at the same time.
 const probeTimeout = 2 * time.Second
 
-// Probe reads the attributes of each destination once and logs why that fails. It
-// returns no error, because a broken destination must not stop the others: its events
-// wait. It needs the permissions sns:GetTopicAttributes and sqs:GetQueueAttributes.
+// Probe reads the attributes of each destination once, to tell early that a destination is missing or cannot be
+// reached. It logs failures and returns no error, because events for the other destinations can be sent all the same.
+// It takes probeTimeout at most and needs the permissions sns:GetTopicAttributes and sqs:GetQueueAttributes.
 func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
@@ -47,9 +47,8 @@ func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog
 	probes.Wait()
 }
 
-// advice returns what to do about a failed probe, and the level to log it at: WARN where the
-// destination may be right all the same, as a function may be allowed to send and not to read
-// attributes.
+// advice returns the level at which a failed probe is logged, and what to do about it. The level is WARN where sending
+// may still work, such as where the function may send and may not read attributes.
 func advice(err error) (slog.Level, string) {
 	status := 0
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {

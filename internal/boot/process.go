@@ -5,7 +5,8 @@ import (
 	"runtime/debug"
 )
 
-// Process is what Lambda says of the process of a function, and how to log.
+// Process is what every function is configured with: the level of its log, and the name and memory that Lambda gives
+// it. GOGC and GOMEMLIMIT are read to know whether they are set; Go reads their values itself.
 type Process struct {
 	LogLevel       LogLevel `env:"OUTBOX_LOG_LEVEL"`
 	LambdaLogLevel LogLevel `env:"AWS_LAMBDA_LOG_LEVEL"`
@@ -15,15 +16,13 @@ type Process struct {
 	GOMEMLIMIT     string   `env:"GOMEMLIMIT"`
 }
 
-// gcPercent is how far the heap grows beyond what is live before it is collected. A drain took
-// 265 MB with it, where Go's default of 100 takes 116 MB, and a quarter less processor time. Without
-// collection the heap touches new pages all the time, which was a third of a profile
-// (docs/performance.md).
+// gcPercent is by how many percent the heap grows beyond what is live before it is collected. Draining a backlog took
+// 265 MB with it, where Go's default of 100 took 116 MB, and a quarter less processor time. With the collector off, the
+// heap touches new pages all the time, which was a third of a profile (docs/performance.md).
 const gcPercent = 400
 
-// TuneMemory lets the heap grow to five times what is live, and to four fifths
-// of the function's memory at most. It does nothing when GOGC or GOMEMLIMIT is
-// set, or outside Lambda.
+// TuneMemory sets Go's collector: the heap may grow to five times what is live, and to four fifths of the function's
+// memory at most. It does nothing when GOGC or GOMEMLIMIT is set, or outside Lambda.
 func (p *Process) TuneMemory() {
 	if limit, ok := p.memoryLimit(); ok {
 		debug.SetMemoryLimit(limit)
@@ -31,7 +30,7 @@ func (p *Process) TuneMemory() {
 	}
 }
 
-// memoryLimit returns the limit of the heap in bytes, and false where none is set.
+// memoryLimit returns four fifths of the function's memory in bytes, and false where TuneMemory is to do nothing.
 func (p *Process) memoryLimit() (int64, bool) {
 	if p.MemoryMB <= 0 || p.MemoryMB > math.MaxInt32 || p.GOGC != "" || p.GOMEMLIMIT != "" {
 		return 0, false

@@ -24,15 +24,15 @@ import (
 )
 
 const (
-	// redriveMargin is kept before the redrive function's timeout: a call and the grace of the
-	// engine, in which it lets go of messages, take up to ten seconds.
+	// redriveMargin is the time kept before the redrive function's timeout. A call that is under way and the
+	// grace in which the engine shows hidden messages again take up to ten seconds; two more are a reserve.
 	redriveMargin = dlq.DefaultCallTimeout + dlq.DefaultGrace + 2*time.Second
 	// reportEvery is the time between lines of progress in the log.
 	reportEvery = 5 * time.Second
 )
 
-// Redrive is the configuration of the redrive function. The database is needed
-// only for what is in it: without one, dead-letter queues are redriven.
+// Redrive is the configuration of the redrive function. Its Database may be unset: then the function
+// redrives dead-letter queues only, and refuses every other request.
 type Redrive struct {
 	Process
 	Database
@@ -43,7 +43,7 @@ type Redrive struct {
 // HasDatabase reports whether a database is configured.
 func (r *Redrive) HasDatabase() bool { return r.URL != "" || r.SecretARN != "" }
 
-// Validate returns the faults that the type of a variable does not show.
+// Validate returns the faults of the variables of the database, where one is configured.
 func (r *Redrive) Validate() []error {
 	if !r.HasDatabase() {
 		return nil
@@ -67,7 +67,7 @@ type RedriveEnvironment = host.Environment[redrive.Request, redrive.Answer]
 // RedriveHost is what answers the invocations of the redrive function.
 type RedriveHost = host.Host[redrive.Request, redrive.Answer]
 
-// Host returns the redrive function, whose environment open makes.
+// Host returns the host that answers the invocations of the redrive function. It calls open to make an environment.
 func (r *Redrive) Host(logger *slog.Logger, open func(context.Context) (RedriveEnvironment, error)) *RedriveHost {
 	return host.New(host.Config[redrive.Request, redrive.Answer]{
 		Name: "redrive", Logger: logger, Margin: redriveMargin, Open: open,
@@ -92,9 +92,10 @@ func (r *Redrive) Host(logger *slog.Logger, open func(context.Context) (RedriveE
 	})
 }
 
-// Open makes the clients. It connects to nothing yet.
+// Open makes the AWS clients and the engine for dead-letter queues. It connects to nothing yet: the first request
+// that needs the database connects to it.
 func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntime, error) {
-	// Each receiver makes a call at a time, and letting go makes twice as many.
+	// Each receiver makes one call at a time. Showing hidden messages again makes up to twice as many.
 	a, err := LoadAWS(ctx, 2*dlq.DefaultReceivers)
 	if err != nil {
 		return nil, err
@@ -107,11 +108,11 @@ func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntim
 	return &RedriveRuntime{cfg: r, logger: logger, aws: a, queues: queues}, nil
 }
 
-// Thaw drops the idle HTTP connections, which their other ends have closed by now. The
-// pool pings a connection that was idle before it is used.
+// Thaw drops the idle HTTP connections, which AWS has closed by now. The pool needs no such call: it pings
+// a database connection that was idle before it uses it.
 func (r *RedriveRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
 
-// Run does what the request asks and starts nothing after the call's time.
+// Run answers the request with the engine for its kind, and starts nothing after call.Until.
 func (r *RedriveRuntime) Run(ctx context.Context, call host.Call[redrive.Request]) (redrive.Answer, error) {
 	engines := redrive.Engines{
 		DLQ: r.runQueue,
@@ -143,7 +144,7 @@ func (r *RedriveRuntime) onDatabase(open func(*pgadmin.Store) (redrive.Engine, e
 
 var errNoQueue = errors.New("queue: is missing: name the dead-letter queue, or set OUTBOX_REDRIVE_QUEUE")
 
-// runQueue redrives a dead-letter queue.
+// runQueue redrives the dead-letter queue that the request names, or else the one of OUTBOX_REDRIVE_QUEUE.
 func (r *RedriveRuntime) runQueue(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
 	req.Queue = cmp.Or(req.Queue, r.cfg.Queue)
 	if req.Queue == "" {
@@ -154,7 +155,7 @@ func (r *RedriveRuntime) runQueue(ctx context.Context, req redrive.Request, unti
 
 var errNoDatabase = errors.New("no database is configured, only dead-letter queues can be redriven: set OUTBOX_DATABASE_URL or OUTBOX_DATABASE_SECRET_ARN")
 
-// store connects to the outbox, the first time that it is needed.
+// store returns the outbox. The first call connects to the database and checks its schema.
 func (r *RedriveRuntime) store(ctx context.Context) (*pgadmin.Store, error) {
 	if !r.cfg.HasDatabase() {
 		return nil, errNoDatabase
@@ -173,7 +174,7 @@ func (r *RedriveRuntime) store(ctx context.Context) (*pgadmin.Store, error) {
 	return pgadmin.New(r.pool), nil
 }
 
-// redriving logs the progress, not more often than every reportEvery.
+// redriving returns a function that logs an answer as progress, at most once in reportEvery.
 func (r *RedriveRuntime) redriving(ctx context.Context) func(redrive.Answer) {
 	next := time.Now().Add(reportEvery)
 	return func(a redrive.Answer) {
@@ -189,8 +190,8 @@ func (r *RedriveRuntime) redriving(ctx context.Context) func(redrive.Answer) {
 	}
 }
 
-// replaying logs the progress as redriving does, and the first progress too: its token
-// goes on with a replay whose answer never arrived.
+// replaying returns a function that logs the progress of a replay: its first call, because an operator whose
+// answer was lost needs the token to go on, and then at most one call in reportEvery.
 func (r *RedriveRuntime) replaying(ctx context.Context) func(redrive.Answer, replay.Progress) {
 	var next time.Time
 	return func(a redrive.Answer, p replay.Progress) {
@@ -206,7 +207,7 @@ func (r *RedriveRuntime) replaying(ctx context.Context) func(redrive.Answer, rep
 	}
 }
 
-// Close gives everything back.
+// Close closes the pool, if there is one, and the idle HTTP connections.
 func (r *RedriveRuntime) Close() {
 	if r.pool != nil {
 		r.pool.Close()

@@ -17,12 +17,12 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// minMargin is the longest end of a run, and a second for the last spans and the
-// function's answer.
+// minMargin is the least OUTBOX_MARGIN: the longest end of a run, and a second for the last spans and the function's
+// answer.
 const minMargin = relay.DefaultShutdownGrace + time.Second
 
-// Relay is the configuration of the relay function. A field with the name of a field of
-// [relay.Config] sets that one.
+// Relay is the configuration of the relay function. A field that [relay.Config] has under the same name has the
+// meaning that it has there.
 type Relay struct {
 	Process
 	Database
@@ -43,8 +43,7 @@ type Relay struct {
 	SDKCodec         bool   `env:"OUTBOX_SDK_CODEC"`
 }
 
-// Config returns the relay's configuration without its destinations, observer
-// and logger.
+// Config returns the engine's configuration without Destinations, Observer and Logger, which Open sets.
 func (r *Relay) Config() relay.Config {
 	return relay.Config{
 		Relays:      r.Relays,
@@ -56,13 +55,14 @@ func (r *Relay) Config() relay.Config {
 	}
 }
 
-// Validate returns the faults that the type of a variable does not show.
+// Validate returns the faults of the database, of tracing, of the margin and of the engine's configuration, each with
+// the name of its variable.
 func (r *Relay) Validate() []error {
 	faults := append(r.Database.Validate(), r.Tracing.Validate()...)
 	if r.Margin < minMargin {
 		faults = append(faults, fmt.Errorf("OUTBOX_MARGIN: must be at least %v, is %v", minMargin, r.Margin))
 	}
-	// The sinks of the destinations are made by Open.
+	// The engine misses Destinations here, because Open makes their sinks.
 	engine := slices.DeleteFunc(named[Relay](r.Config().Validate()), func(err error) bool {
 		f, ok := errors.AsType[*relay.FieldError](err)
 		return ok && f.Field == "OUTBOX_DESTINATIONS"
@@ -75,7 +75,7 @@ func (r *Relay) Validate() []error {
 type RelayRuntime struct {
 	// Store is the outbox.
 	Store relay.Store
-	// Config has all but the Name, which belongs to one run.
+	// Config is the engine's configuration without the Name, which Run sets to the id of the invocation.
 	Config relay.Config
 
 	traces *Traces // nil when nothing is traced
@@ -83,13 +83,13 @@ type RelayRuntime struct {
 	pool   *pgxpool.Pool
 }
 
-// RelayEnvironment is a [RelayRuntime], or one that a test has changed.
+// RelayEnvironment is a [RelayRuntime], or what a test puts in its place.
 type RelayEnvironment = host.Environment[host.None, relay.Summary]
 
 // RelayHost is what answers the invocations of the relay function.
 type RelayHost = host.Host[host.None, relay.Summary]
 
-// Host returns the relay function, whose environment open makes.
+// Host returns the host that answers the invocations of the relay function. It calls open to make an environment.
 func (r *Relay) Host(logger *slog.Logger, open func(context.Context) (RelayEnvironment, error)) *RelayHost {
 	return host.New(host.Config[host.None, relay.Summary]{
 		Name: "relay", Logger: logger, Margin: r.Margin, MarginVariable: "OUTBOX_MARGIN", Open: open,
@@ -105,8 +105,8 @@ func (r *Relay) Host(logger *slog.Logger, open func(context.Context) (RelayEnvir
 	})
 }
 
-// Open connects to the database and makes the sinks. Its error says what to do.
-// Metrics go to the writer.
+// Open makes the sinks, connects to the database, checks its schema, and probes the destinations. Metrics go to the
+// writer metrics. Errors of the configuration and the database say what to change.
 func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer) (*RelayRuntime, error) {
 	a, err := LoadAWS(ctx, r.Config().WithDefaults().Concurrency*max(1, len(r.Destinations)))
 	if err != nil {
@@ -139,11 +139,12 @@ func (r *Relay) observer(w io.Writer) relay.Observer {
 	return telemetry.NewEMF(w, r.MetricsNamespace, map[string]string{"FunctionName": r.FunctionName})
 }
 
-// Thaw drops the idle HTTP connections, which their other ends have closed by now. The
-// pool pings a connection that was idle before it is used.
+// Thaw drops the idle HTTP connections, which AWS has closed by now. The pool needs no such call: it pings
+// a database connection that was idle before it uses it.
 func (r *RelayRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
 
-// Run carries events until the call's time, as a relay of its own.
+// Run carries events until call.Until, or until the relay has been idle for IdleExit. Each Run is a new relay, named
+// by the id of the invocation.
 func (r *RelayRuntime) Run(ctx context.Context, call host.Call[host.None]) (relay.Summary, error) {
 	cfg := r.Config
 	cfg.Name = call.RequestID
@@ -156,7 +157,7 @@ func (r *RelayRuntime) Run(ctx context.Context, call host.Call[host.None]) (rela
 	return carrier.Run(ctx, call.Until)
 }
 
-// Close gives everything back.
+// Close shuts tracing down, and closes the pool and the idle HTTP connections.
 func (r *RelayRuntime) Close() {
 	r.traces.Close()
 	r.pool.Close()

@@ -13,14 +13,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// rdsRoots are the authorities of Amazon RDS and Aurora. docs/security.md says
-// where they come from; `make rds-roots` fetches the newest. RDS Proxy has
-// certificates of public authorities, which the system knows.
+// rdsRoots are the certificates of the authorities of Amazon RDS and Aurora, in PEM form. docs/security.md says where
+// they come from; `make rds-roots` fetches the newest. The certificates of RDS Proxy need none of them: they are
+// signed by public authorities, which the system knows.
 //
 //go:embed rds-roots.pem
 var rdsRoots []byte
 
-// DatabaseTLS says how connections to the database are secured.
+// DatabaseTLS is how connections to the database are secured, as in OUTBOX_DATABASE_TLS.
 type DatabaseTLS string
 
 // The ways to secure connections.
@@ -32,7 +32,7 @@ const (
 	TLSFromURL DatabaseTLS = "url"
 )
 
-// UnmarshalText implements [encoding.TextUnmarshaler].
+// UnmarshalText accepts verify-full and url.
 func (m *DatabaseTLS) UnmarshalText(text []byte) error {
 	switch v := DatabaseTLS(text); v {
 	case TLSVerifyFull, TLSFromURL:
@@ -43,8 +43,7 @@ func (m *DatabaseTLS) UnmarshalText(text []byte) error {
 }
 
 var (
-	// errConnectionString stands for the parser's error, which has the password in it when
-	// the URL cannot be parsed.
+	// errConnectionString replaces the parser's error, which quotes the password when the URL cannot be parsed.
 	errConnectionString = errors.New("is not a PostgreSQL connection string, or names a file that cannot be read: set it to the form postgres://relay:password@host:5432/app")
 	errWeakTLS          = errors.New("its sslmode does not check which server answers: leave it out, or set OUTBOX_DATABASE_TLS=url where the network is trusted")
 	errNoAuthorities    = errors.New("has no certificate in PEM form")
@@ -53,9 +52,8 @@ var (
 // sslmode finds the setting in both forms of a connection string.
 var sslmode = regexp.MustCompile(`(^|[?&\s])sslmode\s*=`)
 
-// secured returns the connection string with sslmode=verify-full where it has
-// no sslmode and leads to another host. A weaker sslmode is an error, unless TLS
-// is TLSFromURL.
+// secured returns the connection string, with sslmode=verify-full added where it leads to another host and has no
+// sslmode. A weaker sslmode to another host is an error. With TLSFromURL it returns the string as it is.
 func (d *Database) secured(connection string) (string, error) {
 	if d.TLS == TLSFromURL {
 		return connection, nil
@@ -79,7 +77,7 @@ func (d *Database) secured(connection string) (string, error) {
 	return connection, nil
 }
 
-// withVerifyFull adds sslmode=verify-full to a connection string of either form.
+// withVerifyFull adds sslmode=verify-full to a connection string, a URL or pairs of key=value.
 func withVerifyFull(connection string) string {
 	switch {
 	case !strings.HasPrefix(connection, "postgres://") && !strings.HasPrefix(connection, "postgresql://"):
@@ -90,8 +88,7 @@ func withVerifyFull(connection string) string {
 	return connection + "?sslmode=verify-full"
 }
 
-// onlyLocal reports whether no host of the configuration, fallbacks included, is another
-// machine.
+// onlyLocal reports whether all hosts of the configuration, those of fallbacks included, are this machine.
 func onlyLocal(c *pgx.ConnConfig) bool {
 	if !local(c.Host) {
 		return false
@@ -114,8 +111,8 @@ func local(host string) bool {
 	return err == nil && address.IsLoopback()
 }
 
-// weak reports whether a connection could go without TLS, or to a server whose certificate was
-// not checked.
+// weak reports whether a connection, or one of its fallbacks, goes without TLS or does not check the server's
+// certificate.
 func weak(c *pgx.ConnConfig) bool {
 	if c.TLSConfig == nil || c.TLSConfig.InsecureSkipVerify {
 		return true
@@ -128,8 +125,8 @@ func weak(c *pgx.ConnConfig) bool {
 	return false
 }
 
-// authorities returns the certificates that may sign the database's: those in the file CA,
-// and without that file those of the system and of RDS.
+// authorities returns the authorities that may sign the database's certificate: those in the file CA, or, where CA is
+// empty, those of the system and of RDS.
 func (d *Database) authorities() (*x509.CertPool, error) {
 	if d.CA != "" {
 		content, err := os.ReadFile(d.CA)
@@ -150,8 +147,7 @@ func (d *Database) authorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// explainTLS adds to an error about a refused certificate what to do. It returns other errors as
-// they are.
+// explainTLS adds what to do to an error about the database's certificate. It returns other errors unchanged.
 func explainTLS(err error) error {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return fmt.Errorf("the certificate of the database is signed by an authority that is not known here: set OUTBOX_DATABASE_CA to a file with it, for a new RDS region the bundle of https://truststore.pki.rds.amazonaws.com: %w", err)

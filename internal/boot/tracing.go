@@ -24,12 +24,12 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// flushTimeout bounds how long an invocation waits for its last spans to be sent. It fits into the
-// second that minMargin has above the end of a run.
+// flushTimeout is the longest time that an invocation waits for its last spans to be sent. It is less than the
+// second that minMargin adds to the longest end of a run.
 const flushTimeout = 800 * time.Millisecond
 
-// Tracing says where spans go. Its variables are those of OpenTelemetry's specification, whose
-// SDK reads further ones by itself: for the resource, the sampler and the limits of a span.
+// Tracing is the configuration of OpenTelemetry spans: where to send them, and how. Its variables are those of
+// OpenTelemetry's specification. The SDK reads others itself: the resource, the sampler and the limits of a span.
 type Tracing struct {
 	OTLPEndpoint       string      `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
 	OTLPTracesEndpoint string      `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"`
@@ -46,7 +46,8 @@ func (t *Tracing) enabled() bool {
 	return !t.SDKDisabled && t.TracesExporter != "none" && (t.OTLPEndpoint != "" || t.OTLPTracesEndpoint != "")
 }
 
-// Validate returns the faults of the variables of the receiver, each with its variable.
+// Validate returns the faults of the endpoints and of the protocol, each with the name of its variable.
+// Without tracing there are none.
 func (t *Tracing) Validate() []error {
 	if !t.enabled() {
 		return nil
@@ -66,7 +67,7 @@ func (t *Tracing) Validate() []error {
 	return faults
 }
 
-// exporter returns the exporter to the receiver.
+// exporter returns an exporter to the configured endpoint. Settings for traces come before those for all signals.
 func (t *Tracing) exporter() *exporter {
 	target := t.OTLPTracesEndpoint
 	if target == "" {
@@ -127,8 +128,8 @@ type Traces struct {
 	ctx      context.Context //nolint:containedctx // for Close, which a signal calls without a context
 }
 
-// Open makes the exporter, or returns nil when nothing is traced. It connects to nothing, so that
-// events are delivered without a receiver as well.
+// Open returns what makes the spans of the function service, or nil when nothing is traced. It connects to nothing, so
+// that a receiver that is down does not stop the relay. Spans that cannot be sent are logged and lost.
 func (t *Tracing) Open(ctx context.Context, service string, logger *slog.Logger) *Traces {
 	if !t.enabled() {
 		return nil
@@ -142,7 +143,7 @@ func (t *Tracing) Open(ctx context.Context, service string, logger *slog.Logger)
 	return newTraces(ctx, t.exporter(), service)
 }
 
-// newTraces sends spans of the service through the exporter.
+// newTraces returns the Traces of the function service, which sends spans through the exporter during invocations.
 func newTraces(ctx context.Context, exporter sdktrace.SpanExporter, service string) *Traces {
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
@@ -196,15 +197,15 @@ func target(name string, d Destination) tracing.Target {
 	return tracing.Target{Destination: name, System: tracing.SQS, Name: path.Base(d.QueueURL)}
 }
 
-// Begin lets spans be sent until End. Ctx is that of the invocation.
+// Begin lets spans be sent until End. ctx is the context of the invocation.
 func (t *Traces) Begin(ctx context.Context) {
 	if t != nil {
 		t.gate.open(ctx)
 	}
 }
 
-// End sends the spans that are left and waits for that up to flushTimeout. No request is under way
-// when it returns; spans that did not arrive by then are lost.
+// End sends the spans that were not sent yet, for flushTimeout at most; what was not sent by then is lost. No request
+// with spans is under way when End returns.
 func (t *Traces) End(ctx context.Context) {
 	if t == nil {
 		return
@@ -217,7 +218,7 @@ func (t *Traces) End(ctx context.Context) {
 	t.gate.close()
 }
 
-// Close ends the exporter. It is called between invocations.
+// Close shuts the SDK and the exporter down. It must be called between invocations.
 func (t *Traces) Close() {
 	if t == nil {
 		return
@@ -232,8 +233,8 @@ func (t *Traces) Close() {
 // errGateClosed is the error of an export outside an invocation.
 var errGateClosed = errors.New("no invocation is running")
 
-// gate is an exporter that works during invocations only: a request that is under way when an invocation
-// ends would be frozen with the process, and go on minutes later.
+// gate is an exporter that sends during invocations only. Lambda freezes the process between invocations, so a
+// request that outlived its invocation would stop halfway and go on minutes later.
 type gate struct {
 	sdktrace.SpanExporter
 
@@ -243,14 +244,14 @@ type gate struct {
 	calls  sync.WaitGroup     // the calls under way
 }
 
-// open lets calls start, in the context of an invocation.
+// open lets calls of the exporter start, until close. ctx is the context of the invocation.
 func (g *gate) open(ctx context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.ctx, g.cancel = context.WithCancel(context.WithoutCancel(ctx))
 }
 
-// close ends the calls under way, waits for them, and lets no further call start.
+// close cancels the calls under way and waits until they have ended. No call starts until the next open.
 func (g *gate) close() {
 	g.mu.Lock()
 	if g.cancel != nil {
@@ -261,7 +262,8 @@ func (g *gate) close() {
 	g.calls.Wait()
 }
 
-// enter counts a call and returns the context of the invocation, or nil outside of one.
+// enter adds a call to g.calls and returns the context of the invocation. Outside an invocation it returns nil and
+// adds none.
 func (g *gate) enter() context.Context {
 	g.mu.Lock()
 	defer g.mu.Unlock()

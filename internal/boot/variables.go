@@ -11,25 +11,25 @@ import (
 
 // Defaults of settings that are no engine's.
 const (
-	// DefaultMargin is the time kept before the relay function's timeout. It holds the
-	// longest end of a run, DefaultShutdownGrace of the relay, and the last spans.
+	// DefaultMargin is the time kept before the relay function's timeout: enough for the longest end of a run,
+	// [relay.DefaultShutdownGrace], and for the last spans.
 	DefaultMargin = 8 * time.Second
 	// DefaultNamespace is the CloudWatch namespace of the metrics.
 	DefaultNamespace = "ServerlessOutbox"
-	// DefaultOTLPTimeout bounds one request with spans.
+	// DefaultOTLPTimeout is the longest time of one request that sends spans.
 	DefaultOTLPTimeout = 2 * time.Second
-	// DefaultFunctionName stands for the name of the function outside Lambda.
+	// DefaultFunctionName is the name of the function outside Lambda.
 	DefaultFunctionName = "local"
 )
 
-// entry is a variable's default and meaning. A value of nil is no default.
+// entry is the default of a variable, nil for none, and its meaning.
 type entry struct {
 	value   any
 	meaning string
 }
 
-// meanings has every variable that the functions read. Errors, docs/configuration.md
-// and docs/redrive.md take their text from here.
+// meanings returns the default and the meaning of every variable that the functions read, by its name. Errors,
+// docs/configuration.md and docs/redrive.md have the same text.
 func meanings() map[string]entry {
 	return map[string]entry{
 		"OUTBOX_LOG_LEVEL": {nil, "DEBUG, INFO, WARN or ERROR. Defaults to AWS_LAMBDA_LOG_LEVEL, and to INFO without it. " +

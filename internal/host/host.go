@@ -16,21 +16,20 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// prepareTimeout keeps the first attempt to open inside Lambda's init phase of
-// ten seconds, after which Lambda would start the process again.
+// prepareTimeout is the longest time that Prepare takes. It ends within the ten seconds of Lambda's init phase,
+// after which Lambda would start the process again.
 const prepareTimeout = 8 * time.Second
 
-// Environment is what a function opens once and uses in many invocations, one at
-// a time. Q is a request and A its answer.
+// Environment is what a function opens once and uses in many invocations, such as its clients and its pool. Its
+// methods are called one at a time. Q is the type of the requests and A that of the answers.
 type Environment[Q, A any] interface {
 	// Thaw makes the environment ready for use after Lambda may have frozen the
 	// process for minutes.
 	Thaw()
-	// Run does what the call asks and returns by its time Until. Nothing that Run
-	// started runs when it returns. An error makes the host close the environment;
-	// the next invocation opens another one.
+	// Run does what the call asks and returns by call.Until. No goroutine of it runs on when it returns. After an
+	// error the host closes the environment, and the next invocation opens another one.
 	Run(ctx context.Context, call Call[Q]) (A, error)
-	// Close gives back everything that the environment holds.
+	// Close closes everything that is open in the environment. No other method is called after it.
 	Close()
 }
 
@@ -38,37 +37,35 @@ type Environment[Q, A any] interface {
 type Call[Q any] struct {
 	// RequestID is Lambda's id of the invocation.
 	RequestID string
-	// Until is the time at which the run must have ended: the margin before the
-	// function's timeout.
+	// Until is the time at which the run must have ended: the function's timeout less [Config].Margin.
 	Until time.Time
-	// Request is what the payload asks for.
+	// Request is what Config.Parse read from the payload.
 	Request Q
 }
 
-// None is the request of a function that takes any payload, such as one that a
-// schedule invokes.
+// None is the request of a function that does not read its payload, such as one that a schedule invokes.
 type None struct{}
 
 // Config describes a function. All fields but Parse and MarginVariable are
 // required.
 type Config[Q, A any] struct {
-	// Name of the function, which begins the messages of its log records.
+	// Name is the first word of the log records about an invocation, such as relay.
 	Name   string
 	Logger *slog.Logger
-	// Margin is the time kept before the function's timeout.
+	// Margin is how long before the function's timeout a run must have ended.
 	Margin time.Duration
-	// MarginVariable is the variable that sets Margin, empty where it is constant.
+	// MarginVariable is the environment variable that sets Margin, for an error. It is empty where Margin is constant.
 	MarginVariable string
-	// Parse reads the payload of an invocation. Its error says what is wrong with the
-	// request. Without Parse every payload is taken, and the request is zero.
+	// Parse reads the payload of an invocation. Its error is the answer to the invocation and says what is wrong with
+	// the request. Without Parse the payload is ignored, and the request is zero.
 	Parse func(payload json.RawMessage) (Q, error)
-	// Open makes the environment. Its context ends at Call.Until.
+	// Open makes the environment. Its context ends at Call.Until, or in Prepare after eight seconds.
 	Open func(ctx context.Context) (Environment[Q, A], error)
-	// Attrs returns the attributes of an answer in the log.
+	// Attrs returns the attributes with which an answer is logged. Where no run began, the answer is zero.
 	Attrs func(A) []slog.Attr
 }
 
-// Host answers the invocations of one process. Lambda makes one at a time.
+// Host answers the invocations of a function in one process. Lambda invokes a process once at a time.
 type Host[Q, A any] struct {
 	cfg Config[Q, A]
 
@@ -86,10 +83,9 @@ func (h *Host[Q, A]) Start(ctx context.Context) {
 	lambda.StartWithOptions(h.Handle, lambda.WithContext(ctx), lambda.WithEnableSIGTERM(h.Close))
 }
 
-// Prepare opens the environment ahead of the first invocation, in Lambda's init
-// phase, whose processor time is not throttled. A failure is not reported: a
-// process that ends in its init phase is only started again, and the first
-// invocation, which opens once more, can say what is wrong.
+// Prepare opens the environment ahead of the first invocation, in Lambda's init phase, in which Lambda does not
+// throttle processor time. A failure is not reported, because Lambda would only start the process again: the first
+// invocation opens once more, and its error says what is wrong.
 func (h *Host[Q, A]) Prepare(ctx context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -100,8 +96,9 @@ func (h *Host[Q, A]) Prepare(ctx context.Context) {
 	}
 }
 
-// Handle runs the environment until the margin before the function's timeout, and
-// opens it first when there is none. The error says what to change.
+// Handle answers one invocation: it reads the payload, opens the environment when there is none, runs it until
+// Config.Margin before the function's timeout, and logs how that ended. It fails when the payload cannot be read, when
+// the timeout leaves no time before the margin, and when Open or Run fail.
 func (h *Host[Q, A]) Handle(ctx context.Context, payload json.RawMessage) (A, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -150,7 +147,7 @@ func (h *Host[Q, A]) run(ctx context.Context, payload json.RawMessage) (A, error
 	return answer, nil
 }
 
-// until returns the time at which a run must have ended.
+// until returns the deadline of ctx less Config.Margin. It fails when that time is over already.
 func (h *Host[Q, A]) until(ctx context.Context) (time.Time, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {
@@ -167,9 +164,8 @@ func (h *Host[Q, A]) until(ctx context.Context) (time.Time, error) {
 	return until, nil
 }
 
-// Close gives back what the environment holds, when Lambda shuts the process down.
-// It does not wait for a run and leaves a running environment alone: SIGTERM
-// comes between invocations.
+// Close closes the environment when Lambda shuts the process down. It does nothing while an invocation runs: Lambda
+// sends SIGTERM between invocations.
 func (h *Host[Q, A]) Close() {
 	if !h.mu.TryLock() {
 		return
@@ -178,7 +174,7 @@ func (h *Host[Q, A]) Close() {
 	h.drop()
 }
 
-// drop closes the environment, if there is one.
+// drop closes the environment, if there is one, so that the next invocation opens another.
 func (h *Host[Q, A]) drop() {
 	if h.env != nil {
 		h.env.Close()
