@@ -5,66 +5,61 @@ import (
 	"strings"
 )
 
-// MaxExamples is the most ids that an answer names for one reason.
+// MaxExamples is the most ids that an answer has for one reason of failure.
 const MaxExamples = 5
 
-// Answer is what a run did for a request. Its counts are of events, unless their
-// comment says otherwise, and of this run only.
+// Answer is what a run did for a request. Where a comment says nothing else, the numbers count events, and those of
+// this run only.
 type Answer struct {
 	Action Action `json:"action"`
 	Source Source `json:"source,omitempty"`
 	DryRun bool   `json:"dry_run,omitempty"`
-	// Queue is the name of the dead-letter queue, and SendTo that of the queue
-	// that its messages go to, as both were found. For SourceDLQ only.
+	// Queue is the name of the dead-letter queue, and SendTo that of the queue to which its messages were sent. For
+	// SourceDLQ only.
 	Queue  string `json:"queue,omitempty"`
 	SendTo string `json:"send_to,omitempty"`
 
-	// Redriven is how many were brought back. From a queue: accepted by the queue
-	// that they were sent to. From the outbox: pending again. A dry run has none.
+	// Redriven is how many events were brought back: for SourceDLQ, accepted by the queue SendTo; for the other sources,
+	// pending in the outbox again; for a replay, copied. It is zero in a dry run.
 	Redriven int `json:"redriven"`
-	// Released is how many aggregates were released for SourceBlocked. Those that
-	// are released because their dead letter was redriven for SourceDeadLetters
-	// are not counted.
+	// Released is how many aggregates were released, for SourceBlocked only. A redrive of SourceDeadLetters releases
+	// aggregates too, and does not count them.
 	Released int `json:"released,omitempty"`
-	// Matched is how many a dry run would have brought back. For SourceBlocked it
-	// counts aggregates.
+	// Matched is how many events a dry run would have brought back. For SourceBlocked it counts aggregates.
 	Matched int `json:"matched,omitempty"`
-	// Skipped is how many the filters left out.
+	// Skipped is how many received messages did not pass the filters. For SourceDLQ only: the database does not read the others.
 	Skipped int `json:"skipped"`
-	// Unconfirmed is how many were not brought back because that would break the
-	// order of their aggregate, and the request has no Confirm.
+	// Unconfirmed is how many were not brought back because that would break the order of their aggregate, and the
+	// request has no Confirm.
 	Unconfirmed int `json:"unconfirmed"`
-	// OutOfOrder is how many of Redriven are known to come after later events of
-	// their aggregate, or ahead of earlier ones. Only a request with Confirm has
-	// any.
+	// OutOfOrder is how many of Redriven break the order of their aggregate. Only a request with Confirm has any.
 	OutOfOrder int `json:"out_of_order"`
-	// Failed is how many could not be brought back. They are where they were.
-	// Failures has them by reason.
+	// Failed is how many could not be brought back. They are where they were. Failures lists them by reason.
 	Failed   int       `json:"failed"`
 	Failures []Failure `json:"failures,omitempty"`
-	// GroupsStopped is how many groups of a queue, or aggregates, had a failure.
-	// What comes after the failure in the group stayed where it was.
+	// GroupsStopped is how many message groups (for SourceDLQ) or aggregates had a failure. Later events of such a group
+	// or aggregate were not brought back.
 	GroupsStopped int `json:"groups_stopped"`
-	// Duplicates is how many of Redriven may be delivered twice, because they were
-	// sent but could not be deleted from the dead-letter queue.
+	// Duplicates is how many of Redriven may be delivered twice, because they were sent and could not be deleted from
+	// the dead-letter queue. For SourceDLQ only.
 	Duplicates int `json:"duplicates,omitempty"`
-	// Unseen is how many could not be looked at because an earlier one of their
-	// group or aggregate was not brought back. For a queue it is about right.
+	// Unseen is how many were passed over because an earlier one of their group or aggregate was not brought back. For
+	// SourceDLQ the number is approximate.
 	Unseen int `json:"unseen,omitempty"`
-	// Hidden is about how many messages of a queue are hidden by another receiver:
-	// a consumer, another run, or one that was killed.
+	// Hidden is approximately how many messages of the dead-letter queue another receiver hides: a consumer, another
+	// run, or a run that was killed. For SourceDLQ only.
 	Hidden int `json:"hidden,omitempty"`
 
-	// More is true when the run ended before everything was looked at, or when
-	// Hidden is not zero: the same request goes on, with Token when there is one.
+	// More is true when the run ended before it had looked at everything, or when Hidden is not zero. Then the same
+	// request goes on, with this Token when there is one.
 	More bool `json:"more"`
-	// Token goes into the next request where More is true.
+	// Token is what [Request].Token of the next request must be so that it goes on. Empty unless More is true.
 	Token string `json:"token,omitempty"`
-	// Stopped is why the run ended early. It is empty when it did not.
+	// Stopped is why the run ended early, empty when it looked at everything.
 	Stopped Stop `json:"stopped,omitempty"`
-	// Problem is the text of the error that ended the run, if one did.
+	// Problem is the text of the error that ended the run early, empty when no error did.
 	Problem string `json:"problem,omitempty"`
-	// Notes explain this answer to a person, above all what it means for order.
+	// Notes explain the answer to a person, in particular what it means for order.
 	Notes []string `json:"notes,omitempty"`
 	// Seconds is how long the run took.
 	Seconds float64 `json:"seconds"`
@@ -77,33 +72,32 @@ type Stop string
 const (
 	// StopTime: the time of the run was used up.
 	StopTime Stop = "time"
-	// StopLimit: as many were brought back as the request allows.
+	// StopLimit: the run brought back as many events as the limit of the request allows.
 	StopLimit Stop = "limit"
-	// StopCanceled: the run was canceled from outside.
+	// StopCanceled: the context of the run ended.
 	StopCanceled Stop = "canceled"
-	// StopUnavailable: the database, the dead-letter queue or the queue to send to
-	// refuses everything.
+	// StopUnavailable: a call of the database failed, or several calls in a row of a queue did.
 	StopUnavailable Stop = "unavailable"
-	// StopTooManyHidden: the run keeps as many messages hidden as it may, because they
-	// do not pass the filters or stand behind a failure.
+	// StopTooManyHidden: the run keeps as many messages of the dead-letter queue hidden as it may, because they do not
+	// pass the filters or stand behind a failure.
 	StopTooManyHidden Stop = "too_many_hidden"
 )
 
 // Failure is one reason for which events could not be brought back.
 type Failure struct {
-	// Reason is a code, such as "MessageTooLong": the broker's or the engine's.
+	// Reason is a code of the broker or of the engine, such as "MessageTooLong".
 	Reason string `json:"reason"`
-	// Text is the first error of that reason, for people.
+	// Text is the error of the first of these events, for people.
 	Text string `json:"text"`
-	// Count is the number of events.
+	// Count is how many events failed for the reason.
 	Count int `json:"count"`
-	// Examples are the ids of up to MaxExamples of the events: event ids, or
-	// message ids where a message names no event.
+	// Examples are the ids of the first MaxExamples of these events: event ids, or the broker's message ids where a
+	// message names no event.
 	Examples []string `json:"examples"`
 }
 
-// Fail counts a failure of the event under its reason. Failures stay sorted by
-// reason. It is not safe for concurrent use.
+// Fail counts in Failed and Failures that the event, or the message, with that id failed for the reason. Failures stay
+// sorted by reason. It is not safe for concurrent use.
 func (a *Answer) Fail(reason, text, id string) {
 	a.Failed++
 	at, found := slices.BinarySearchFunc(a.Failures, reason, func(f Failure, r string) int { return strings.Compare(f.Reason, r) })

@@ -5,18 +5,15 @@ import (
 	"time"
 )
 
-// Engine answers the requests of one kind. The packages dlq, rows and replay
-// have one each.
+// Engine answers the requests of one kind. The packages sqsdlq, rows and replay have one each.
 type Engine interface {
-	// Run does what r asks and starts nothing after until. It refuses a request
-	// that it cannot begin with an error. What goes wrong later is in the answer,
-	// beside what was done by then.
+	// Run brings back the events that r asks for and starts nothing after until. Its error says why it could not begin.
+	// What fails later is in the answer, with what was done by then.
 	Run(ctx context.Context, r Request, until time.Time) (Answer, error)
 }
 
-// Engines has what answers each kind of request. Each function opens what it
-// needs when it is called, so that a request for a dead-letter queue needs no
-// database, and the others no AWS.
+// Engines has one function for each kind of request, which runs the engine for it. The function connects to what the
+// engine needs when it is called: a request for a dead-letter queue needs no database, and the others need no AWS.
 type Engines struct {
 	// DLQ answers requests for SourceDLQ.
 	DLQ func(ctx context.Context, r Request, until time.Time) (Answer, error)
@@ -26,8 +23,8 @@ type Engines struct {
 	Replay func(ctx context.Context, r Request, until time.Time) (Answer, error)
 }
 
-// Run answers r by the function for its kind. A request that is not valid is an
-// error, and nothing is opened for it.
+// Run validates r and calls the function for its kind. A request that is not valid is an error, and no function is
+// called.
 func (e *Engines) Run(ctx context.Context, r Request, until time.Time) (Answer, error) {
 	if err := r.Validate(); err != nil {
 		return Answer{}, err

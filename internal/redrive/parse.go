@@ -13,9 +13,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Parse reads a request from one JSON object and validates it. The error names
-// every fault at once: unknown fields, fields that come twice, values of the
-// wrong type, and what Validate finds. A field that is null counts as not set.
+// Parse reads a request from one JSON object, validates it and fills its defaults in. Its error names every fault at
+// once: unknown fields, fields that come twice, empty texts, values of the wrong type, and what Validate finds. A field
+// that is null counts as not set.
 func Parse(data []byte) (Request, error) {
 	var r Request
 	var f faults
@@ -37,8 +37,7 @@ func Parse(data []byte) (Request, error) {
 		r.set(&f, m.name, m.value)
 	}
 	if len(f) > 0 {
-		// A field that could not be read is not set: a fault that Validate finds
-		// with it follows from that, and is left out.
+		// A field that could not be read is zero now. What Validate says of it is left out.
 		var missing *FieldError
 		for _, fault := range split(r.Validate()) {
 			if errors.As(fault, &missing) && !f.names(missing.Field) {
@@ -53,7 +52,7 @@ func Parse(data []byte) (Request, error) {
 	return r.Defaults(), nil
 }
 
-// set decodes the value of the field of that name into the request.
+// set decodes value into the field that has that name in JSON, and adds to f what is wrong with it.
 func (r *Request) set(f *faults, name string, value json.RawMessage) {
 	switch name {
 	case "action":
@@ -110,8 +109,7 @@ func (r *Request) set(f *faults, name string, value json.RawMessage) {
 	}
 }
 
-// fieldNames returns the names that the fields of a request have in JSON, in the
-// order of the struct.
+// fieldNames returns the JSON names of the fields of [Request], in their order.
 func fieldNames() []string {
 	var names []string
 	for f := range reflect.TypeFor[Request]().Fields() {
@@ -121,7 +119,7 @@ func fieldNames() []string {
 	return names
 }
 
-// text decodes a string. Faults are added to f, here and below.
+// text decodes a string. It adds a fault of the field name to f when the value is no string or empty.
 func (f *faults) text(name string, value json.RawMessage) string {
 	var s string
 	switch {
@@ -135,7 +133,7 @@ func (f *faults) text(name string, value json.RawMessage) string {
 	return s
 }
 
-// flag decodes a boolean.
+// flag decodes a boolean. It adds a fault of the field name to f when the value is none.
 func (f *faults) flag(name string, value json.RawMessage) bool {
 	var b bool
 	if json.Unmarshal(value, &b) != nil {
@@ -144,7 +142,7 @@ func (f *faults) flag(name string, value json.RawMessage) bool {
 	return b
 }
 
-// integer decodes a whole number.
+// integer decodes a whole number of 64 bits. It adds a fault of the field name to f when the value is none.
 func (f *faults) integer(name string, value json.RawMessage) int64 {
 	var n int64
 	if json.Unmarshal(value, &n) != nil {
@@ -153,7 +151,7 @@ func (f *faults) integer(name string, value json.RawMessage) int64 {
 	return n
 }
 
-// time decodes a time of RFC 3339.
+// time decodes a time in the form of RFC 3339. It adds a fault of the field name to f when the value is none.
 func (f *faults) time(name string, value json.RawMessage) time.Time {
 	s := f.text(name, value)
 	if f.names(name) {
@@ -167,7 +165,7 @@ func (f *faults) time(name string, value json.RawMessage) time.Time {
 	return t
 }
 
-// ids decodes a list of event ids.
+// ids decodes a list of UUIDs. It adds to f a fault for each text that is none, and for an empty list.
 func (f *faults) ids(name string, value json.RawMessage) []uuid.UUID {
 	var texts []string
 	if json.Unmarshal(value, &texts) != nil {
@@ -189,7 +187,7 @@ func (f *faults) ids(name string, value json.RawMessage) []uuid.UUID {
 	return ids
 }
 
-// names reports whether a fault of the field was found.
+// names reports whether f has a fault of the field.
 func (f *faults) names(field string) bool {
 	for _, err := range *f {
 		var fe *FieldError
@@ -200,7 +198,7 @@ func (f *faults) names(field string) bool {
 	return false
 }
 
-// split returns the single errors of an error of Validate.
+// split returns the errors that err, an error of Validate, joins.
 func split(err error) []error {
 	for err != nil {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
@@ -219,9 +217,8 @@ type member struct {
 
 var errNotObject = errors.New("is not one JSON object")
 
-// members returns the fields of a JSON object in their order. It exists because
-// decoding into a struct drops a field that comes twice, and matches names without
-// regard to case.
+// members returns the fields of a JSON object in their order. Decoding into a struct would not do: it drops a field
+// that comes twice, and it ignores upper and lower case in names.
 func members(data []byte) ([]member, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if t, err := decoder.Token(); err != nil || t != json.Delim('{') {

@@ -39,25 +39,22 @@ const (
 // MaxEventIDs is the most ids that one request may name.
 const MaxEventIDs = 10_000
 
-// MaxText is the longest text of a field, in bytes.
+// MaxText is the most bytes in the text of one field.
 const MaxText = 2048
 
-// MinRate and MaxRate bound the rate of a request, in events per second.
+// MinRate and MaxRate are the lowest and the highest rate of a request, in events per second.
 const (
 	MinRate = 0.001
 	MaxRate = 1_000_000
 )
 
-// Request says which events to bring back. The zero value is not valid, so that
-// an empty request brings nothing back. [Parse] makes a request from JSON and
-// validates it; one that is filled in otherwise needs a call of Validate.
+// Request says which events to bring back. The zero value is not valid, so that an empty request brings nothing back.
 //
-// The filters are the fields from EventIDs to IDTo. An event is brought back when
-// it passes all that are set.
+// The filters are the fields from EventIDs to IDTo. An event is brought back when it passes all filters that are set.
 type Request struct {
-	// Action defaults to ActionRedrive.
+	// Action is what to do. Defaults to ActionRedrive.
 	Action Action `json:"action,omitempty"`
-	// Source is required for a redrive, and has no meaning for a replay.
+	// Source is where the events of a redrive are. It is required for ActionRedrive and refused for ActionReplay.
 	Source Source `json:"source,omitempty"`
 
 	// Queue is the dead-letter queue: its URL, ARN or name. For SourceDLQ only.
@@ -66,9 +63,8 @@ type Request struct {
 	// SendTo is the queue that the messages of Queue go to: its URL, ARN or name.
 	// For SourceDLQ only. Defaults to the queue that failed.
 	SendTo string `json:"send_to,omitempty"`
-	// Redirect is the name of the outbox destination that the events go to
-	// instead of their own. For SourceDeadLetters, where it breaks order and needs
-	// Confirm, and for ActionReplay.
+	// Redirect is the name of another outbox destination, to which the events go instead of their own. For
+	// SourceDeadLetters, where it breaks order and so needs Confirm, and for ActionReplay.
 	Redirect string `json:"redirect,omitempty"`
 
 	// EventIDs are the events to bring back, at most MaxEventIDs.
@@ -80,7 +76,7 @@ type Request struct {
 	AggregateType string `json:"aggregate_type,omitempty"`
 	// AggregateID is the id of one aggregate. It needs AggregateType.
 	AggregateID string `json:"aggregate_id,omitempty"`
-	// EventType is the type of the events.
+	// EventType is the type of the events, such as order.placed.
 	EventType string `json:"event_type,omitempty"`
 	// From and To bound the column created_at, the time at which the event was
 	// written: at From or later, and before To. As JSON they are RFC 3339.
@@ -95,25 +91,23 @@ type Request struct {
 	Limit int `json:"limit,omitempty"`
 	// Rate is the most events to bring back per second. Zero is no limit.
 	Rate float64 `json:"rate,omitempty"`
-	// DryRun changes nothing and answers how many events would be brought back.
+	// DryRun is true for a run that changes nothing and answers how many events would be brought back.
 	DryRun bool `json:"dry_run,omitempty"`
-	// Confirm allows what breaks the order of an aggregate: to bring an event
-	// back after later events of its aggregate, or ahead of earlier ones that the
-	// filters leave out. Without it such events stay where they are, and are
-	// counted as unconfirmed. For SourceBlocked it releases the aggregate without
-	// its dead letter.
+	// Confirm allows what breaks the order of an aggregate: to bring an event back although later events of its
+	// aggregate were sent, or although the filters leave out an earlier one. Without Confirm such an event stays where
+	// it is and is counted as unconfirmed. For SourceBlocked, Confirm releases the aggregate and leaves the dead letter
+	// that blocks it where it is.
 	Confirm bool `json:"confirm,omitempty"`
-	// Token is the token of the answer of an earlier run with the same request:
-	// this run goes on where that one ended. A replay's token is a UUID, under
-	// which the database keeps the filters that the replay began with. Not for
-	// SourceDLQ: what a run brought back is no longer in the queue.
+	// Token is the token in the answer of an earlier run with the same request. With it this run goes on where the
+	// earlier one ended. The token of a replay is a UUID, under which the database keeps the filters of the replay. Not
+	// for SourceDLQ, where the same request without a token goes on.
 	Token string `json:"token,omitempty"`
-	// Interleave lets new events of an aggregate come between its replayed ones.
-	// For ActionReplay only.
+	// Interleave allows that events which are written during a replay come between the replayed events of their
+	// aggregate. For ActionReplay only.
 	Interleave bool `json:"interleave,omitempty"`
 }
 
-// Defaults returns the request with its action filled in.
+// Defaults returns the request with ActionRedrive in the place of an empty Action.
 func (r Request) Defaults() Request {
 	if r.Action == "" {
 		r.Action = ActionRedrive
@@ -127,8 +121,7 @@ func (r *Request) Filtered() bool {
 		!r.From.IsZero() || !r.To.IsZero() || r.IDFrom != 0 || r.IDTo != 0
 }
 
-// Validate returns every fault of the request, each with the name of its field
-// in JSON.
+// Validate returns an error that joins every fault of the request, each a [*FieldError], or nil.
 func (r *Request) Validate() error {
 	var f faults
 	r.validateKind(&f)
@@ -156,7 +149,7 @@ func (r *Request) Validate() error {
 	return f.join()
 }
 
-// validateKind finds fields that do not go with the action and the source.
+// validateKind adds to f the fields that are missing, or that have no meaning, for the action and the source.
 func (r *Request) validateKind(f *faults) {
 	switch r.Defaults().Action {
 	case ActionRedrive:
@@ -194,7 +187,7 @@ func (r *Request) validateKind(f *faults) {
 	}
 }
 
-// validateNoQueue refuses the fields that only the source dlq has.
+// validateNoQueue adds to f the fields that have a meaning for SourceDLQ only.
 func (r *Request) validateNoQueue(f *faults) {
 	if r.Queue != "" {
 		f.add("queue", "has a meaning for the source dlq only")
@@ -204,7 +197,7 @@ func (r *Request) validateNoQueue(f *faults) {
 	}
 }
 
-// validateFilters finds filters that no event could pass, and ids that are none.
+// validateFilters adds to f the filters that no event could pass, that are too long, or that lack another filter.
 func (r *Request) validateFilters(f *faults) {
 	if n := len(r.EventIDs); n > MaxEventIDs {
 		f.add("event_ids", "has %d ids: use at most %d", n, MaxEventIDs)
@@ -233,23 +226,22 @@ func (r *Request) validateFilters(f *faults) {
 type FieldError struct {
 	// Field is the field's name in JSON.
 	Field string
-	// Problem says what is wrong and what would be right. Names of other fields
-	// stand in backquotes in it.
+	// Problem says what is wrong and what would be right. It has the names of other fields in backquotes, so that the
+	// command line can put its flags in their place.
 	Problem string
 }
 
 // Error implements error.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
-// faults are the errors of the fields of a request, in the order in which they
-// were found.
+// faults are the faults of a request in the order in which they were found.
 type faults []error
 
 func (f *faults) add(field, format string, args ...any) {
 	*f = append(*f, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
 }
 
-// join returns one error of all faults, or nil without any.
+// join returns an error that joins all faults, or nil when there are none.
 func (f *faults) join() error {
 	if len(*f) == 0 {
 		return nil

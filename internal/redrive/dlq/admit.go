@@ -6,13 +6,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// admit sorts messages into one line for each group, and keeps those hidden that
-// are not to be sent.
+// admit returns the messages that are to be sent, in one line for each group, and keeps the others hidden. In a dry run
+// it counts the former and keeps all hidden.
 func (r *run) admit(ctx context.Context, messages []*message) []*line {
 	var lines []*line
 	byGroup := map[string]*line{}
 	var hide []*message
-	unspent := 0 // messages that the quota is given back for
+	unspent := 0 // how much quota to return: messages that are not sent
 	r.mu.Lock()
 	limit := r.route.Target.Limits().MessageBytes
 	for _, m := range messages {
@@ -61,9 +61,9 @@ func (r *run) admit(ctx context.Context, messages []*message) []*line {
 	return lines
 }
 
-// wanted reports whether the message is to be sent, counts it in the answer when
-// it is not, and makes what is sent when it is. It must be called in the order of
-// the group. The caller has locked r.mu.
+// wanted reports whether the message is to be sent. If so it sets m.out, else it counts in the answer why not. It must
+// be called for the messages of a group in their order. limit is the most bytes of a message. The caller must have
+// locked r.mu.
 func (r *run) wanted(g *group, m *message, limit int) bool {
 	switch {
 	case !r.filter.match(&m.id):
@@ -86,15 +86,13 @@ func (r *run) wanted(g *group, m *message, limit int) bool {
 	return true
 }
 
-// fail counts a failure of the message and stops its group. The caller has locked
-// r.mu.
+// fail counts a failure of the message in the answer and stops its group. The caller must have locked r.mu.
 func (r *run) fail(g *group, m *message, code, text string) {
 	r.answer.Fail(code, text, m.id.example(&m.Received))
 	r.stopGroup(g)
 }
 
-// stopGroup lets nothing more of the group be sent in this run. The caller has
-// locked r.mu.
+// stopGroup makes the run send nothing more of the group. The caller must have locked r.mu.
 func (r *run) stopGroup(g *group) {
 	if !g.stopped {
 		g.stopped = true

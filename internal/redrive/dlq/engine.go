@@ -26,45 +26,41 @@ const (
 // Config sets an [Engine] up. A field that is zero takes the default constant of
 // its name, so the zero value is ready to use.
 type Config struct {
-	// Receivers is how many goroutines receive and send at the same time.
+	// Receivers is how many goroutines receive and send at the same time. At a rate below 100 it is one.
 	Receivers int
 	// Gather is the most messages that one receiver takes from the dead-letter
 	// queue before it sends them.
 	Gather int
-	// Visibility is how long received messages are hidden, in whole seconds. It
-	// is extended for slow work. The messages that a killed run was sending stay
-	// hidden for that long.
+	// Visibility is how long a receive hides messages, from 1 s to 1 h in whole seconds. Messages that take longer to
+	// send are hidden anew. After a kill the messages that were being sent stay hidden for up to this time.
 	Visibility time.Duration
-	// Wait is how long a receive waits for messages, in whole seconds. Less than
-	// zero is no wait.
+	// Wait is how long a receive waits for messages, at most 20 s in whole seconds. A negative Wait is no wait.
 	Wait time.Duration
-	// CallTimeout is the longest call. It must be less than a quarter of
+	// CallTimeout is the longest time of one call of the queues, without Wait. It must be less than a quarter of
 	// Visibility.
 	CallTimeout time.Duration
-	// Attempts is how often a message is sent that is not accepted for now,
-	// before its group stops.
+	// Attempts is how many failed sends of one message stop its group. It is also how many receives in a row may fail,
+	// or batches find the target unavailable, before the run ends, and how often a delete is tried.
 	Attempts int
-	// RetryMin and RetryMax bound the pause before the next attempt.
+	// RetryMin is the pause after a first failure. Each further failure doubles the pause, up to RetryMax.
 	RetryMin time.Duration
 	RetryMax time.Duration
-	// MaxHidden is the most messages that a run keeps hidden, because a filter
-	// leaves them out or because they stand behind a failure; a run that reaches
-	// it ends. SQS has at most 120,000 in flight (SQS developer guide, quotas of
-	// FIFO queues).
+	// MaxHidden is the number of messages kept hidden at which a run ends, at most 100,000. SQS allows 120,000 messages
+	// of a queue to be received and not deleted (SQS developer guide, quotas of FIFO queues).
 	MaxHidden int
-	// Grace is the longest time that a run takes after its end to show the
-	// messages again that it kept hidden.
+	// Grace is the longest time that a run takes, after it has ended its work, to make the messages visible again that
+	// it kept hidden.
 	Grace time.Duration
-	// ReportEvery is the time between lines of progress.
+	// ReportEvery is the time between two log records of the progress.
 	ReportEvery time.Duration
-	// Logger gets the progress. Without it there is none.
+	// Logger logs the progress. Without it nothing is logged.
 	Logger *slog.Logger
 }
 
 // Engine redrives dead-letter queues. It is safe for concurrent use.
 type Engine struct{ cfg Config }
 
-// New returns an engine. It names every fault of cfg at once.
+// New returns an engine. Its error names every fault of cfg.
 func New(cfg Config) (*Engine, error) {
 	cfg.Receivers = cmp.Or(cfg.Receivers, DefaultReceivers)
 	cfg.Gather = cmp.Or(cfg.Gather, DefaultGather)

@@ -6,8 +6,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// filter tells the messages that pass the filters of a request. A message
-// without the attribute that a filter is about does not pass it.
+// filter decides which messages pass the filters of a request. A message that lacks the attribute which a filter
+// compares does not pass it.
 type filter struct {
 	req *redrive.Request
 	// ids are the event ids of req, nil where it names none.

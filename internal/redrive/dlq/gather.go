@@ -10,8 +10,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// work is one receiver: it gathers messages and processes them until nothing is
-// left that any receiver of the run could receive.
+// work is one receiver. It gathers messages and processes them until the run stops, or until the queue returns none
+// while no receiver of the run works on any.
 func (r *run) work(ctx context.Context) {
 	failures := 0
 	var attempt string
@@ -47,26 +47,24 @@ func (r *run) work(ctx context.Context) {
 	}
 }
 
-// activity returns how many messages were received so far, and whether no
-// receiver is working on any.
+// activity returns how many messages were received so far, repeats included, and whether no receiver works on any.
 func (r *run) activity() (received int, idle bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.received, r.working == 0
 }
 
-// limitReached reports whether as many messages came back as the request allows.
-// A quota of zero is not enough for that: other receivers may return some of it.
+// limitReached reports whether the run has brought back, or matched, as many messages as the request allows. A quota
+// of zero does not mean that: another receiver may return some of it.
 func (r *run) limitReached() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.req.Limit > 0 && r.answer.Redriven+r.answer.Matched >= r.req.Limit
 }
 
-// gather receives messages until it has Config.Gather of them or the queue
-// returns none. Its error matters only when there are no messages. *attempt names
-// a receive whose answer was lost, and is empty otherwise; the next receive goes
-// on with it.
+// gather receives messages until it has Config.Gather of them, fewer at a low rate, or until the queue returns none, the
+// quota is used up or a receive fails. It returns what it has; its error is that of the last receive. *attempt is
+// empty, or the name of a receive that failed and may have hidden messages: the next receive repeats it.
 func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
 	size := r.cfg.Gather
 	if r.req.Rate > 0 {
@@ -109,7 +107,7 @@ func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
 	return messages, nil
 }
 
-// takeQuota takes up to n messages from the quota and returns how many it took.
+// takeQuota takes up to n messages from the quota and returns how many it took. Without a limit it returns n.
 func (r *run) takeQuota(n int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -120,7 +118,7 @@ func (r *run) takeQuota(n int) int {
 	return n
 }
 
-// returnQuota gives n messages of the quota back.
+// returnQuota adds n messages to the quota again.
 func (r *run) returnQuota(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +128,7 @@ func (r *run) returnQuota(n int) {
 	}
 }
 
-// arrived counts n messages that a receiver begins to work on.
+// arrived adds n messages, just received, to the counts received and working.
 func (r *run) arrived(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -138,7 +136,7 @@ func (r *run) arrived(n int) {
 	r.received += n
 }
 
-// finished counts n messages that a receiver is done with.
+// finished takes n messages, with which a receiver is done, off the count working.
 func (r *run) finished(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

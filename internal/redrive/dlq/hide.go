@@ -7,18 +7,18 @@ import (
 	"time"
 )
 
-// maxKeepTime is the longest time for which one call keeps a message hidden. A
-// message that appears again while the run lasts is received and hidden again.
+// maxKeepTime is the longest time for which one call keeps a message hidden. In a longer run the message appears
+// again, is received again, and is hidden once more.
 const maxKeepTime = 15 * time.Minute
 
-// keepTime is how long a message is to be hidden that is kept hidden from now on:
-// to the end of the run and the grace.
+// keepTime returns for how long to hide a message that the run will not send: until the end of the run and the grace,
+// but at most maxKeepTime and at least Config.Visibility.
 func (r *run) keepTime() time.Duration {
 	return max(r.cfg.Visibility, min(maxKeepTime, time.Until(r.until)+r.cfg.Grace))
 }
 
-// keep empties the line and keeps its messages hidden. Their quota is given back,
-// but for the first sent of them, which were sent and could not be deleted.
+// keep takes all messages off the line and keeps them hidden. It returns their quota, except that of the first sent
+// messages: they were sent and could not be deleted.
 func (r *run) keep(ctx context.Context, l *line, sent int) {
 	messages := l.messages
 	l.messages = nil
@@ -32,8 +32,7 @@ func (r *run) keep(ctx context.Context, l *line, sent int) {
 	}
 }
 
-// hide hides messages for d from now on. A message for which that fails keeps
-// the time that it had.
+// hide hides messages for d from now on. A message that cannot be hidden anew stays hidden for the time that it had.
 func (r *run) hide(ctx context.Context, messages []*message, d time.Duration) {
 	for part := range slices.Chunk(messages, maxEntries) {
 		calling, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
@@ -48,9 +47,8 @@ func (r *run) hide(ctx context.Context, messages []*message, d time.Duration) {
 	}
 }
 
-// showKept shows all messages that were kept hidden. The last of each group goes
-// first: a hidden message hides those behind it in its group, so nothing of the
-// group can be received before its first message is shown.
+// showKept makes all messages visible again that the run keeps hidden, in each group from the last to the first. A
+// hidden message hides those behind it in its group, so none can be received before the first one is visible.
 func (r *run) showKept(ctx context.Context) {
 	var groups [][]*message
 	rounds := 0
@@ -72,7 +70,8 @@ func (r *run) showKept(ctx context.Context) {
 	}
 }
 
-// show shows messages of different groups at once.
+// show makes messages of different groups visible again, with 2*Config.Receivers calls at a time. It ignores errors: a
+// message for which it fails appears when its time is over.
 func (r *run) show(ctx context.Context, messages []*message) {
 	work := make(chan []*message)
 	var workers sync.WaitGroup

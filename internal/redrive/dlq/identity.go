@@ -11,13 +11,12 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// AttributeRedrives is the message attribute that counts how often a message
-// came back from a dead-letter queue: "1" the first time. A redrive replaces the
-// attribute that the message has, so attributes never pile up.
+// AttributeRedrives is the message attribute that counts how often a message was sent back from a dead-letter queue:
+// "1" the first time. Each redrive replaces its value.
 const AttributeRedrives = "redrives"
 
-// identity is what a message says about its event in attributes. Texts are
-// empty, and the rest zero, for attributes that the message does not have.
+// identity is what the attributes of a message say about its event. A field is zero where the message does not have the
+// attribute.
 type identity struct {
 	eventID       uuid.UUID
 	aggregateType string
@@ -26,12 +25,11 @@ type identity struct {
 	createdAt     time.Time
 	sequence      int64
 	redrives      int
-	// notification is the envelope of SNS in the body, nil without one.
+	// notification is the body of the message where that is an envelope of SNS, else nil.
 	notification *notification
 }
 
-// notification is the envelope in which a subscription of SNS delivers a message
-// without raw delivery.
+// notification is the JSON envelope into which a subscription of SNS without raw delivery puts a message.
 type notification struct {
 	Type              string
 	TopicARN          string `json:"TopicArn"`
@@ -39,8 +37,7 @@ type notification struct {
 	MessageAttributes map[string]struct{ Type, Value string }
 }
 
-// identify reads the attributes of a message. Where they do not name an event, it
-// reads those inside the envelope too.
+// identify reads the attributes of a message and, where they name no event, those inside an envelope of SNS.
 func identify(m *Received) identity {
 	var id identity
 	for i := range m.Attributes {
@@ -57,8 +54,8 @@ func identify(m *Received) identity {
 	return id
 }
 
-// take sets the field for the attribute. An attribute of that name whose value
-// does not parse is another program's, and sets nothing.
+// take sets the field that belongs to the attribute name. A value that does not parse sets nothing: the attribute is
+// then another program's.
 func (id *identity) take(name, value string) {
 	switch name {
 	case outbox.AttributeEventID:
@@ -86,7 +83,7 @@ func (id *identity) take(name, value string) {
 	}
 }
 
-// openEnvelope returns nil for a body that is no envelope of SNS.
+// openEnvelope parses a body as an envelope of SNS. It returns nil for any other body.
 func openEnvelope(body string) *notification {
 	// Most bodies are payloads: these two tests are cheaper than parsing them.
 	if !strings.HasPrefix(body, "{") || !strings.Contains(body, `"TopicArn"`) {
@@ -99,8 +96,7 @@ func openEnvelope(body string) *notification {
 	return &n
 }
 
-// example is the id that an answer names the message by: its event id, or else
-// the broker's message id.
+// example returns the id by which an answer names the message m: its event id, or else the broker's message id.
 func (id *identity) example(m *Received) string {
 	if id.eventID != uuid.Nil {
 		return id.eventID.String()

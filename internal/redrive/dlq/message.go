@@ -9,16 +9,15 @@ import (
 type message struct {
 	Received
 	id identity
-	// order is the number of the message in the order in which the run first
-	// received its messages, from 1 on.
+	// order numbers the messages of the run as they were first received, from 1 on.
 	order int
-	// hiddenUntil is the earliest time at which the message may appear in the
-	// queue again. Its receipt is good until then.
+	// hiddenUntil is the earliest time at which the message may appear in the queue again. Its receipt is valid until
+	// then.
 	hiddenUntil time.Time
-	// out is what is sent for the message.
+	// out is the message to send, set once the run wants to send it.
 	out Outgoing
-	// attempts counts all sends of the message. faults counts those whose result
-	// does not blame the destination; at Config.Attempts faults the group stops.
+	// attempts counts the sends that were not accepted, and faults those of them that may be the message's fault: not
+	// where the target throttled or was unavailable. At Config.Attempts faults the message fails.
 	attempts int
 	faults   int
 	// overtakes means that the message is sent although a filter left out an
@@ -30,21 +29,19 @@ func newMessage(m *Received, hiddenUntil time.Time) *message {
 	return &message{Received: *m, id: identify(m), hiddenUntil: hiddenUntil}
 }
 
-// timeLeft is how long the receipt is certainly good. It is the least by the wall
-// clock and by the monotonic one, because either may stand still in a frozen
-// process.
+// timeLeft returns for how long the receipt is certainly valid. It measures by the wall clock and by the monotonic clock
+// and returns the smaller result, because either clock may stand still while the process is frozen.
 func (m *message) timeLeft() time.Duration {
 	now := time.Now()
 	return min(m.hiddenUntil.Sub(now), m.hiddenUntil.Round(0).Sub(now.Round(0)))
 }
 
-// line is the messages of one group that one receiver has gathered to send, in
-// their order. Only the first is ever between sending and deleting.
+// line is the messages of one group that one receiver has gathered to send, in their order. Only its first message is
+// sent; when that one is deleted, it leaves the line, and the next one is the first.
 type line struct {
 	group    *group
 	messages []*message
-	// notBefore is when the first message may be sent again, zero before its
-	// first attempt.
+	// notBefore is when the first message may be sent again after a failure, zero before the first failure.
 	notBefore time.Time
 }
 
@@ -61,7 +58,7 @@ type group struct {
 	skipped bool
 }
 
-// find returns the message with that id among those kept hidden, or nil.
+// find returns the message with the broker's messageID among g.kept, or nil.
 func (g *group) find(messageID string) *message {
 	at := slices.IndexFunc(g.kept, func(m *message) bool { return m.MessageID == messageID })
 	if at < 0 {

@@ -13,32 +13,27 @@ import (
 	"github.com/google/uuid"
 )
 
-// maxBrokerAttributes is the most attributes that SQS takes for a message, and
-// that SNS passes on with raw delivery (SendMessage reference, SNS developer
-// guide, Message attributes).
+// maxBrokerAttributes is the most attributes of a message that SQS accepts and that SNS delivers raw (SendMessage
+// reference; SNS developer guide, Message attributes).
 const maxBrokerAttributes = 10
 
 // maxDeduplicationID is the longest deduplication id (SendMessage reference).
 const maxDeduplicationID = 128
 
-// ownSuffix is what an earlier redrive put behind a deduplication id.
+// ownSuffix matches the end of a deduplication id that an earlier redrive has made.
 var ownSuffix = regexp.MustCompile(`#d[0-9]+\.[0-9a-f]{12}$`)
 
-// deduplicationID returns the id of the message on its way back:
+// deduplicationID returns the deduplication id under which a received message is sent:
 //
 //	<event id>#d<n>.<hash>
 //
-// n counts the redrives of the event, and the hash is of the message id of the
-// copy in the dead-letter queue. Every time that an event is sent anew, by a
-// relay, a replay or a redrive, the broker gives it a message id of its own, so
-// every copy that can ever be in a dead-letter queue has an id that was never
-// used before, and nothing is swallowed by a deduplication window. The same
-// copy always gives the same id, so a run that repeats what a killed one had
-// sent already is swallowed.
+// n is the number of this redrive of the event, and hash is made of the broker's message id. The broker gives a new
+// message id each time that an event is sent, by a relay, a replay or a redrive. So two messages never have the same
+// deduplication id, and the broker does not drop one as a duplicate of the other. The same message always has the
+// same deduplication id, so what a killed run sent already is dropped when the next run sends it again.
 //
-// The relay publishes under <event id> and <event id>#r<n>, so its ids and
-// these are never equal. A message without an event id goes by the
-// deduplication id of the copy, or by its message id.
+// The relay publishes under <event id> and <event id>#r<n>, which never equal these. Where the message names no event,
+// its own deduplication id, or else its message id, takes the place of the event id.
 func deduplicationID(m *Received, id *identity) string {
 	base := m.MessageID
 	switch {
@@ -56,10 +51,10 @@ func deduplicationID(m *Received, id *identity) string {
 	return base + suffix
 }
 
-// refusal is why a message cannot go back: a code, and a text for people.
+// refusal is why a message cannot be sent: a code, and a text for people.
 type refusal struct{ code, text string }
 
-// The codes under which messages fail that were never sent or not deleted.
+// The codes of messages that fail before they are sent.
 const (
 	codeOtherQueue   = "FailedAtAnotherQueue"
 	codeNoEnvelope   = "NoEnvelope"
@@ -68,8 +63,9 @@ const (
 	codeExpired      = "ReceiptExpired"
 )
 
-// outgoing makes what is sent along the route for a received message. limit is
-// the most bytes that the target takes for one message.
+// outgoing makes what is sent for a received message, or refuses it: when the message has no group, failed at another
+// queue, or cannot be put into the form that its subscription delivers. limit is the most bytes of a message that the
+// target accepts; the attribute redrives is left out where the message would exceed it.
 func (r *Route) outgoing(m *Received, id *identity, limit int) (Outgoing, *refusal) {
 	out := Outgoing{
 		GroupID:         m.GroupID,
@@ -99,17 +95,15 @@ func (r *Route) outgoing(m *Received, id *identity, limit int) (Outgoing, *refus
 	return out, nil
 }
 
-// deliverable gives a dead letter of a subscription the form in which the
-// subscription would have delivered it, or refuses it. AWS does not document
-// whether such a dead letter is in an envelope of SNS, so both forms are
-// understood. n is the envelope of the message, nil without one.
+// deliverable puts out, a message that a subscription could not deliver, into the form in which the subscription would
+// have delivered it, or refuses it. AWS does not document whether SNS puts such a message into its envelope in the
+// dead-letter queue, so both forms are understood. n is the envelope of the message, nil without one.
 //
-//   - An envelope of the topic of one of the subscriptions: a raw subscription
-//     delivers the message inside, another one the envelope as it is.
-//   - No envelope, or one of another topic, and all subscriptions are raw: the
-//     message goes as it is. What looks like an envelope is its payload.
-//   - All else is refused: the form is not known, or the envelope is missing and
-//     cannot be made again.
+//   - With an envelope of the topic of one of the subscriptions: where the subscription is raw, the message inside is
+//     sent, else the envelope as it is.
+//   - Without, or with one of another topic, where all subscriptions are raw: the message is sent as it is. What looks
+//     like an envelope is its payload.
+//   - All else is refused: the form is not known, or the envelope is missing and cannot be made again.
 func (r *Route) deliverable(out *Outgoing, n *notification) *refusal {
 	raw, envelope, known := false, false, false
 	for _, s := range r.Subscriptions {
@@ -134,7 +128,7 @@ func (r *Route) deliverable(out *Outgoing, n *notification) *refusal {
 	return &refusal{codeNoEnvelope, "the subscription delivers in an envelope of SNS, and the message has none: it cannot be made again"}
 }
 
-// attributes returns the attributes inside the envelope, sorted by name.
+// attributes returns the message attributes that the envelope has in its JSON, sorted by name.
 func (n *notification) attributes() []Attribute {
 	attributes := make([]Attribute, 0, len(n.MessageAttributes)+1)
 	for _, name := range slices.Sorted(maps.Keys(n.MessageAttributes)) {
@@ -150,8 +144,8 @@ func (n *notification) attributes() []Attribute {
 	return attributes
 }
 
-// withRedrives returns the attributes with the attribute redrives set to n, and
-// without it when there is no room for one more.
+// withRedrives returns a copy of the attributes in which redrives is n. Where a message may have no further attribute,
+// redrives is left out.
 func withRedrives(attributes []Attribute, n int) []Attribute {
 	rest := without(attributes, AttributeRedrives)
 	if len(rest) >= maxBrokerAttributes {

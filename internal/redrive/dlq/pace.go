@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// pace spaces messages evenly in time. It is safe for concurrent use.
+// pace spaces messages evenly in time, to keep to a rate. It is safe for concurrent use.
 type pace struct {
 	mu sync.Mutex
 	// every is the time between two messages, zero without a rate.
 	every time.Duration
-	// next is the time of the next message.
+	// next is the earliest time of the next message.
 	next time.Time
 }
 
@@ -22,9 +22,8 @@ func newPace(perSecond float64) *pace {
 	return p
 }
 
-// reserve takes the turns of the next n messages and returns the time of the
-// first of them. Turns that were not taken in their time are lost, so a pause is
-// never followed by a burst.
+// reserve returns the time at which the caller may send n messages, which is now without a rate. The next call's time is
+// n intervals later. Time in which no message was sent is not made up for: a pause is never followed by a burst.
 func (p *pace) reserve(n int) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()

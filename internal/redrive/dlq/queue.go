@@ -9,36 +9,33 @@ import (
 
 // Queue is a FIFO dead-letter queue. Its methods may be called concurrently.
 type Queue interface {
-	// Receive returns messages and hides them, those of one group in their
-	// order. The queue returns nothing of a group that has a hidden message.
+	// Receive returns visible messages and hides them; those of one group are in their order. No messages and no error
+	// mean that the queue has none to return now. A group that has a hidden message is passed over as a whole.
 	Receive(ctx context.Context, in Receive) ([]Received, error)
-	// Delete removes messages by their receipts, at most 10. The result has an
-	// error for each, at the same index, nil when the message is gone. A
-	// receipt whose time has passed is an error.
+	// Delete removes messages by their receipts, at most 10. The result has an error for each receipt, at the same
+	// index, nil when the message is gone. The receipt of a message that is not hidden any more is an error.
 	Delete(ctx context.Context, receipts []string) []error
-	// Hide sets how long messages stay hidden, counted from now, by their
-	// receipts, at most 10; zero shows them at once. Results are as for Delete.
+	// Hide hides messages for d from now on, by their receipts, at most 10; with a d of zero they are visible at once.
+	// Results are as for Delete.
 	Hide(ctx context.Context, receipts []string, d time.Duration) []error
 }
 
 // Receive is the input of [Queue].Receive.
 type Receive struct {
-	// Attempt names this receive. Every receive has another name, except one
-	// that repeats a receive whose answer was lost: that one has the same name,
-	// and returns the same messages.
+	// Attempt is the name of this receive. A receive that repeats another one, whose answer was lost, has the same name
+	// and returns the same messages. Any other receive has a name of its own.
 	Attempt string
 	// Max is the most messages to return, from 1 to 10.
 	Max int
-	// Hide is how long the messages are hidden, counted from the start of the
-	// call or later. Whole seconds.
+	// Hide is how long the messages are hidden, in whole seconds. The time begins at some moment of the call.
 	Hide time.Duration
-	// Wait is how long to wait for the first message. Whole seconds.
+	// Wait is how long to wait for the first message, in whole seconds.
 	Wait time.Duration
 }
 
-// Gauge tells how many messages are in a queue.
+// Gauge counts the messages of a queue.
 type Gauge interface {
-	// Depth returns about how many messages there are.
+	// Depth returns how many messages the queue has, approximately.
 	Depth(ctx context.Context) (Depth, error)
 }
 
@@ -47,18 +44,16 @@ type Depth struct {
 	// Visible is the number of messages that are not hidden themselves. They may
 	// stand behind hidden ones of their group.
 	Visible int
-	// Hidden is the number of messages that were received and not deleted, and
-	// whose time to appear again has not come.
+	// Hidden is the number of messages that were received, were not deleted, and are not visible again yet.
 	Hidden int
 }
 
 // Target is the queue that messages go back to.
 type Target interface {
-	// Send sends msgs as one batch, each of another group, and returns one
-	// result per message, at the same index, as [outbox.Sink] does. It may be
-	// called concurrently.
+	// Send sends msgs as one batch and returns one result for each, at the same index, as [outbox.Sink] does. No two
+	// messages are of one group. It may be called concurrently.
 	Send(ctx context.Context, msgs []Outgoing) []outbox.Result
-	// Limits returns what one batch may hold. It is constant.
+	// Limits returns the most messages and bytes of one batch. It is constant.
 	Limits() outbox.Limits
 }
 
@@ -74,19 +69,17 @@ type Route struct {
 	// the answer.
 	Target     Target
 	TargetName string
-	// FailedARN is the ARN of Target where Target was found as the queue that
-	// failed. A message that failed at another queue is refused then. When it is
-	// empty, messages of all queues go to Target.
+	// FailedARN is the ARN of Target where Target was found by its redrive policy. Then a message that failed at
+	// another queue is refused. Where it is empty, messages that failed at any queue go to Target.
 	FailedARN string
-	// Subscriptions are those whose dead-letter queue is Queue, where Target was
-	// found by them. Dead letters of a subscription take the form in which it
-	// would have delivered them.
+	// Subscriptions are those that have Queue as their dead-letter queue, where Target was found by them. Then a message
+	// is sent in the form in which its subscription would have delivered it.
 	Subscriptions []Subscription
-	// Notes go into the answer.
+	// Notes are added to the notes of the answer.
 	Notes []string
 }
 
-// Subscription is a subscription to a topic that has a dead-letter queue.
+// Subscription is a queue's subscription to an SNS topic. The subscription has a dead-letter queue of its own.
 type Subscription struct {
 	TopicARN string
 	// Raw is true when the subscription delivers bodies as they were published,
@@ -96,18 +89,16 @@ type Subscription struct {
 
 // Received is a message as it was received from a dead-letter queue.
 type Received struct {
-	// MessageID is the broker's: the same for every receive of the message, and
-	// another for every message.
+	// MessageID is the broker's id of the message, the same each time that the message is received.
 	MessageID string
-	// Receipt names this receive of the message. Delete and Hide take it.
+	// Receipt identifies the message to Delete and Hide. Each receive of the message gives a new one.
 	Receipt string
 	GroupID string
-	// DeduplicationID is that of the copy in the dead-letter queue. SQS replaces
-	// the original's by its message id on the move (SQS developer guide,
-	// Configuring a dead-letter queue redrive).
+	// DeduplicationID is the one that the message has in the dead-letter queue. When SQS moves a message there, it
+	// replaces the id by the message id (SQS developer guide, Configuring a dead-letter queue redrive).
 	DeduplicationID string
-	// SourceARN is the queue that SQS moved the message from. It is empty where
-	// SQS does not say, as for the dead letters of a subscription.
+	// SourceARN is the ARN of the queue that SQS moved the message from. It is empty where SQS does not name one, such
+	// as for a message that a subscription could not deliver.
 	SourceARN string
 	// TraceHeader is the system attribute AWSTraceHeader.
 	TraceHeader string
@@ -115,7 +106,7 @@ type Received struct {
 	Attributes  []Attribute
 }
 
-// Outgoing is a message on its way back.
+// Outgoing is a message as it is sent to the [Target].
 type Outgoing struct {
 	GroupID         string
 	DeduplicationID string
@@ -124,8 +115,8 @@ type Outgoing struct {
 	Attributes      []Attribute
 }
 
-// Size is the number of bytes that count towards the broker's limits: the body,
-// and the names, types and values of the attributes.
+// Size returns the number of bytes that count towards the broker's limits: the body, and the names, types and values of
+// the attributes.
 func (m *Outgoing) Size() int {
 	size := len(m.Body)
 	for i := range m.Attributes {

@@ -35,22 +35,19 @@ const (
 //     hidden to the end of the run, so that it is not received again and again,
 //     and is shown again then.
 //
-// It starts nothing after until, and returns at most a call and the grace
-// later. It may be canceled or killed anywhere, and run beside other runs. After
-// a kill the messages that it was sending stay hidden for Config.Visibility, and
-// those that it kept hidden until its end and the grace would have been over;
-// both can be brought back then.
+// It starts nothing after until, and returns by until, one call and Config.Grace at the latest. It may be canceled or
+// killed at any time, and may run beside other runs. After a kill, the messages that the run was sending stay hidden
+// for up to Config.Visibility, and those that it kept hidden appear again when the run would have ended; then another
+// run can bring them back.
 //
-// Because a FIFO queue shows nothing of a group behind a hidden message, a
-// filter looks at a group from its front, as far as one receive reached: at
-// most ten messages. Unseen counts the rest.
+// A FIFO queue shows nothing of a group behind a hidden message. So where the first messages of a group do not pass
+// the filters, a run sees only as many of the group as one receive returned, at most ten. Unseen counts the rest.
 //
-// A dry run without filters receives nothing: it answers what the queue says of
-// itself. Any other receives each message once, which counts towards
-// the queue's ApproximateReceiveCount.
+// A dry run without filters receives nothing and answers with the queue's own count. A dry run with filters receives
+// messages, which adds to their ApproximateReceiveCount.
 //
-// The error is that of a request that is not valid. What happens on the way is
-// in the answer.
+// Run returns an error for a request that is not valid, and when a dry run cannot count. What fails later is in the
+// answer.
 func (e *Engine) Run(ctx context.Context, route Route, req redrive.Request, until time.Time) (redrive.Answer, error) {
 	if err := req.Validate(); err != nil {
 		return redrive.Answer{}, err
@@ -83,28 +80,25 @@ type run struct {
 	started time.Time
 	until   time.Time
 
-	// mu guards all below, and what is in groups.
+	// mu guards the fields below and the groups.
 	mu     sync.Mutex
 	answer redrive.Answer
-	// quota is how many more messages may be received, where the request has a
-	// limit. A receiver takes from it before a receive, and returns what was not
-	// received or not sent.
+	// quota is how many more messages the receivers may take, where the request has a limit. A receiver subtracts
+	// what it asks for before a receive, and adds again what it did not get or did not send.
 	quota int
-	// working is the number of messages that receivers have gathered and not
-	// finished with.
+	// working is the number of messages that were received and that a receiver is still deciding about or sending.
 	working int
 	// received is the number of messages received so far, repeats included.
 	received int
-	// ordered is the number of messages received so far, without repeats.
+	// ordered is the number of different messages received so far, which is the order of the latest one.
 	ordered int
-	// kept is the number of messages that are kept hidden, in groups.
+	// kept is the number of messages that the run keeps hidden, in all groups.
 	kept   int
 	groups map[string]*group
-	// unavailable is the number of batches in a row that the target refused as a
-	// whole.
+	// unavailable is the number of latest batches of which every message had the result [outbox.Unavailable].
 	unavailable int
-	// changed is closed, and made anew, when the quota grows, messages are
-	// finished with or the run stops: a receiver may have something to do then.
+	// changed is closed and replaced when the quota grows, when a receiver is done with its messages, and when the run
+	// stops, so that receivers that wait look again for something to do.
 	changed chan struct{}
 }
 
@@ -170,10 +164,9 @@ func (r *run) bringBack(ctx context.Context) redrive.Answer {
 	return r.answer
 }
 
-// countUnseen counts the messages that the run could not receive. It must be
-// called while those kept hidden still are: what is visible then stands behind
-// them, and what else is hidden is hidden by another receiver. A run that ended
-// early has not looked at all, and counts nothing.
+// countUnseen sets Unseen and Hidden of the answer from the queue's own count. It must be called before showKept: a
+// message that is visible at that time stands behind one that the run keeps hidden, and a message that is hidden and
+// not kept by the run is hidden by another receiver. After a run that ended early both numbers stay zero.
 func (r *run) countUnseen(ctx context.Context) {
 	if r.route.Gauge == nil || r.answer.Stopped != "" {
 		return
@@ -190,7 +183,7 @@ func (r *run) countUnseen(ctx context.Context) {
 	r.answer.Hidden = max(0, depth.Hidden-r.kept)
 }
 
-// stop ends the run for a reason. The first reason stays.
+// stop ends the run for a reason and, when err is not nil, with its text as Problem. Only the first call has an effect.
 func (r *run) stop(reason redrive.Stop, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -204,7 +197,7 @@ func (r *run) stop(reason redrive.Stop, err error) {
 	r.signal()
 }
 
-// stopped reports whether nothing new may be started.
+// stopped reports whether the run may start nothing new: it was stopped, ctx ended, or its time is over.
 func (r *run) stopped(ctx context.Context) bool {
 	r.mu.Lock()
 	over := r.answer.Stopped != ""
@@ -219,13 +212,13 @@ func (r *run) stopped(ctx context.Context) bool {
 	return false
 }
 
-// signal wakes the receivers in awaitChange. The caller has locked r.mu.
+// signal wakes the receivers that wait in awaitChange. The caller must have locked r.mu.
 func (r *run) signal() {
 	close(r.changed)
 	r.changed = make(chan struct{})
 }
 
-// awaitChange waits for signal, for d at most.
+// awaitChange waits until signal is called, ctx ends, or d is over.
 func (r *run) awaitChange(ctx context.Context, d time.Duration) {
 	r.mu.Lock()
 	changed := r.changed
@@ -239,7 +232,7 @@ func (r *run) awaitChange(ctx context.Context, d time.Duration) {
 	}
 }
 
-// pause waits for d, or until ctx ends or the time of the run is over.
+// pause waits for d, but not longer than until ctx ends or the time of the run is over.
 func (r *run) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(min(d, time.Until(r.until)))
 	defer timer.Stop()
@@ -261,7 +254,7 @@ func (r *run) backoff(failures int) time.Duration {
 	return d
 }
 
-// report logs the progress until ctx ends.
+// report logs the progress every Config.ReportEvery until ctx ends.
 func (r *run) report(ctx context.Context) {
 	ticker := time.NewTicker(r.cfg.ReportEvery)
 	defer ticker.Stop()

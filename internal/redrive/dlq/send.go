@@ -10,8 +10,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// process sends messages, one of each group at a time, and deletes those that
-// were accepted. It keeps hidden what it does not send.
+// process decides about the messages that a receiver has gathered, sends those that are wanted, one of each group at a
+// time, and deletes what was accepted. The others are kept hidden.
 func (r *run) process(ctx context.Context, messages []*message) {
 	lines := r.admit(ctx, messages)
 	for len(lines) > 0 && !r.stopped(ctx) {
@@ -48,8 +48,8 @@ func untilReady(lines []*line) time.Duration {
 	return time.Until(first)
 }
 
-// nextBatch picks the lines whose first message goes into the next batch: at
-// least one of those that may be sent now.
+// nextBatch returns the lines whose first messages make the next batch, within the limits of the target and the rate.
+// At least one line must be ready, and at least one is returned.
 func (r *run) nextBatch(lines []*line) []*line {
 	limits := r.route.Target.Limits()
 	entries := min(limits.Entries, maxEntries)
@@ -75,9 +75,8 @@ func (r *run) nextBatch(lines []*line) []*line {
 	return batch
 }
 
-// waitTurn waits until the rate allows n more messages, and extends the time for
-// which the lines are hidden while it waits. It is false when the run stopped
-// before.
+// waitTurn waits until the rate allows n more messages. While it waits, it keeps the messages of the lines hidden. It
+// returns false when the run stopped first.
 func (r *run) waitTurn(ctx context.Context, lines []*line, n int) bool {
 	at := r.pace.reserve(n)
 	for {
@@ -93,9 +92,9 @@ func (r *run) waitTurn(ctx context.Context, lines []*line, n int) bool {
 	}
 }
 
-// extend hides the messages for longer that would appear soon. A line whose first
-// message has too little time left all the same fails: its receipt may be void by
-// the time it is sent, and the message received elsewhere.
+// extend hides those messages of the lines for Config.Visibility anew that are hidden for less than half of it. Where the
+// first message of a line still has too little time to be sent and deleted, the message fails and its group stops:
+// it could appear in the queue and be received elsewhere while it is sent.
 func (r *run) extend(ctx context.Context, lines []*line) {
 	var soon []*message
 	for _, l := range lines {
@@ -120,7 +119,8 @@ func (r *run) extend(ctx context.Context, lines []*line) {
 	}
 }
 
-// send sends the first message of each line and deletes what was accepted.
+// send sends the first message of each line as one batch and deletes what was accepted. A message that was not accepted
+// is sent again later, or fails.
 func (r *run) send(ctx context.Context, batch []*line) {
 	msgs := make([]Outgoing, len(batch))
 	for i, l := range batch {
@@ -145,8 +145,8 @@ func (r *run) send(ctx context.Context, batch []*line) {
 	r.deleteAccepted(ctx, accepted)
 }
 
-// retryOrFail lets the first message of the line, which was not accepted, be sent
-// again later, or stops its group when it has failed too often.
+// retryOrFail decides about the first message of the line, which was not accepted: it sets when the message may be sent
+// again, or counts a failure and stops the group, when the message was rejected or has failed Config.Attempts times.
 func (r *run) retryOrFail(ctx context.Context, l *line, result *outbox.Result) {
 	m := l.messages[0]
 	m.attempts++
@@ -171,8 +171,7 @@ func (r *run) retryOrFail(ctx context.Context, l *line, result *outbox.Result) {
 	r.keep(ctx, l, 0)
 }
 
-// stopIfUnavailable ends the run when the target refused everything in
-// Config.Attempts batches in a row.
+// stopIfUnavailable stops the run when each of the last Config.Attempts batches found the target unavailable.
 func (r *run) stopIfUnavailable(results []outbox.Result) {
 	var err error
 	for i := range results {
@@ -193,9 +192,8 @@ func (r *run) stopIfUnavailable(results []outbox.Result) {
 	}
 }
 
-// deleteAccepted deletes the first message of each line, which the target has
-// accepted. A line whose message cannot be deleted stops: the next run sends the
-// message again, under the same id.
+// deleteAccepted deletes the first message of each line, which the target has accepted. A message that cannot be deleted
+// is counted as redriven and as a duplicate, and its group stops: the next run sends it again under the same id.
 func (r *run) deleteAccepted(ctx context.Context, lines []*line) {
 	// Not canceled with ctx: a message that is accepted and not deleted is sent
 	// twice.
@@ -235,8 +233,7 @@ func (r *run) deleteAccepted(ctx context.Context, lines []*line) {
 	}
 }
 
-// redriven takes the first message of the line, which was sent and deleted, off
-// the line and counts it.
+// redriven removes the first message, which was sent and deleted, from the line, and counts it in the answer.
 func (r *run) redriven(l *line) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,34 +21,28 @@ const (
 
 // Config sets an [Engine] up. A field that is zero takes its default.
 type Config struct {
-	// RequestID names the request in the history of each event. Defaults to
-	// "unknown".
+	// RequestID is stored in the history of each replayed event, such as the name of a person. Defaults to "unknown".
 	RequestID string
-	// AggregateLimit is the most events of one aggregate that a replay copies in
-	// order. Writers that lock the aggregate wait while its events are copied,
-	// about 50 µs for each event of 1 KB. An aggregate with more events fails,
-	// unless the request interleaves. Defaults to [DefaultAggregateLimit].
+	// AggregateLimit is the most events of one aggregate that are copied without Interleave, in one transaction. Writers
+	// that lock the aggregate wait for it, about 50 µs for each event of 1 KB. An aggregate of which the replay has
+	// more events fails. Defaults to [DefaultAggregateLimit].
 	AggregateLimit int
-	// SearchLimit is the most rows that one call looks at. Defaults to
-	// [DefaultSearchLimit].
+	// SearchLimit is the most rows that one transaction of the search looks at. Defaults to [DefaultSearchLimit].
 	SearchLimit int
-	// Batch is the most events in one transaction of a replay that interleaves.
-	// Defaults to [DefaultBatch].
+	// Batch is the most events that one transaction copies with Interleave. Defaults to [DefaultBatch].
 	Batch int
-	// Progress, when not nil, is called after each transaction, by the goroutine
-	// of Run, with the answer and the progress so far. The first call comes before
-	// anything is copied, and its answer has the token to go on with.
+	// Progress, when not nil, is called by the goroutine of Run after each transaction, with the answer and the progress
+	// so far. The answer has the token, also of the first call, which comes before anything is copied.
 	Progress func(a redrive.Answer, p Progress)
 }
 
-// Engine replays events. It is safe for concurrent use, and several engines may
-// work on one outbox.
+// Engine replays events. It is safe for concurrent use, and several engines may work on one outbox at the same time.
 type Engine struct {
 	store Store
 	cfg   Config
 }
 
-// New returns an engine on store.
+// New returns an engine that works on store. It fails without a store and for negative numbers in cfg.
 func New(store Store, cfg Config) (*Engine, error) {
 	var faults []error
 	if store == nil {
@@ -71,17 +65,14 @@ func New(store Store, cfg Config) (*Engine, error) {
 	return &Engine{store: store, cfg: cfg}, errors.Join(faults...)
 }
 
-// Run implements [redrive.Engine]. It ends when all events of the replay are
-// copied, and early when ctx ends, the time is until, the limit of r is reached or
-// the store fails. An aggregate is copied whole, so the run may exceed the limit by
-// less than one aggregate. The answer of a run that ended early has a token, with
-// which the same replay goes on; filters that come with the token are ignored then.
+// Run implements [redrive.Engine]. It ends when all events of the replay are copied. It ends early, with a token in the
+// answer, when ctx ends, when it is until, when the limit of r is reached, and when the store fails. An aggregate is
+// copied as a whole, so a run may exceed the limit by less than one aggregate. A request with the token goes on with
+// the same replay; its filters are ignored.
 //
-// A token that no replay has, together with filters, begins the replay under that
-// token, so that a caller that chose the token can go on although it lost the
-// answer. Run returns an error only for a request that is not valid, a token that
-// is no UUID, and a token that no replay has and that comes without filters
-// ([ErrNotFound]).
+// A request with filters and a token that no replay has begins a replay under that token, so that a caller that lost
+// the answer can go on with a token of its own choice. Run returns an error only when the request is not valid, its
+// token is no UUID, or it has no filters and a token that no replay has ([ErrNotFound]).
 func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	r = r.Defaults()
 	if err := r.Validate(); err != nil {
@@ -119,7 +110,7 @@ type run struct {
 	until    time.Time
 }
 
-// identify sets the id of the replay: the token, or a new one.
+// identify sets r.id to the token of the request, or to a new UUID when there is none. It fails when the token is no UUID.
 func (r *run) identify() (err error) {
 	if r.request.Token == "" {
 		r.id, err = uuid.NewV7()
@@ -134,21 +125,21 @@ func (r *run) identify() (err error) {
 	return nil
 }
 
-// ended reports whether nothing more may begin, and notes why.
+// ended reports whether the run may begin no further transaction, and sets Stopped of the answer to the reason.
 func (r *run) ended(ctx context.Context) bool {
 	r.answer.Stopped = r.request.Ended(ctx, r.until, r.answer.Redriven)
 	return r.answer.Stopped != ""
 }
 
-// report calls Config.Progress.
+// report calls Config.Progress, if there is one.
 func (r *run) report() {
 	if r.cfg.Progress != nil {
 		r.cfg.Progress(r.answer, r.progress)
 	}
 }
 
-// replay searches and copies. It returns nil when the replay is complete, and when
-// the run ended early with Stopped set.
+// replay searches for the events and copies them. It returns nil when the replay is complete, and when the run ended
+// early for a reason that Stopped of the answer names; and else the error of the store.
 func (r *run) replay(ctx context.Context) error {
 	if r.ended(ctx) {
 		return nil
@@ -191,7 +182,7 @@ func (r *run) replay(ctx context.Context) error {
 	return nil
 }
 
-// take counts what one step did in the answer and the progress.
+// take counts in the answer and in the progress what one call of CopyReplay did.
 func (r *run) take(s *Step) {
 	switch s.Outcome {
 	case Copied:
@@ -211,7 +202,7 @@ func (r *run) take(s *Step) {
 	r.progress.Failed += s.Count
 }
 
-// addLarge counts n more failed events of aggregates that are too large.
+// addLarge adds n to the failed events of aggregates that are too large. Failures must have that reason already.
 func (r *run) addLarge(n int) {
 	r.answer.Failed += n
 	for i := range r.answer.Failures {
@@ -221,7 +212,7 @@ func (r *run) addLarge(n int) {
 	}
 }
 
-// count answers a dry run: it counts what a replay would find, and writes nothing.
+// count answers a dry run: it counts the events that a replay would copy, and writes nothing. A token is an error.
 func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	if r.request.Token != "" {
 		return redrive.Answer{}, &redrive.FieldError{Field: "dry_run", Problem: "has no meaning for a replay that has begun: leave the `token` out"}
@@ -243,7 +234,7 @@ func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	return r.finish(ctx, nil), nil
 }
 
-// finish completes the answer.
+// finish completes the answer with the error of the store, if any, with More, the notes and the duration.
 func (r *run) finish(ctx context.Context, err error) redrive.Answer {
 	a := &r.answer
 	if err != nil {

@@ -13,19 +13,17 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// DefaultBatch is the most dead letters in one transaction.
+// DefaultBatch is the default of [Config].Batch.
 const DefaultBatch = 200
 
 // Config sets an [Engine] up. A field that is zero takes its default.
 type Config struct {
-	// RequestID names the request in the history of each event, such as the name
-	// of a person or the id of a Lambda request. Defaults to "unknown".
+	// RequestID is stored in the history of each event that is brought back, such as the name of a person or the id of a
+	// Lambda request. Defaults to "unknown".
 	RequestID string
-	// Batch is the most dead letters in one transaction. Defaults to
-	// [DefaultBatch].
+	// Batch is the most dead letters or blocked lanes in one transaction. Defaults to [DefaultBatch].
 	Batch int
-	// Progress, when not nil, is called with the answer so far after each
-	// transaction, by the goroutine of Run.
+	// Progress, when not nil, is called by the goroutine of Run after each transaction, with the answer so far.
 	Progress func(a redrive.Answer)
 }
 
@@ -36,7 +34,7 @@ type Engine struct {
 	cfg   Config
 }
 
-// New returns an engine on store.
+// New returns an engine that works on store. It fails without a store and for a negative Batch.
 func New(store Store, cfg Config) (*Engine, error) {
 	var faults []error
 	if store == nil {
@@ -50,14 +48,12 @@ func New(store Store, cfg Config) (*Engine, error) {
 	return &Engine{store: store, cfg: cfg}, errors.Join(faults...)
 }
 
-// Run implements [redrive.Engine]. It ends when nothing is left that the request
-// is about, and early when ctx ends, the time is until, the limit of r is reached
-// or the store fails; then the answer has a token to go on with. It begins no
-// transaction after until. What the answer counts is committed, and nothing else
-// is.
+// Run implements [redrive.Engine]. It ends when it has looked at every dead letter or blocked lane that passes the
+// filters. It ends early, with a token in the answer, when ctx ends, when it is until, when the limit of r is reached,
+// and when the store fails. It begins no transaction after until. The answer counts exactly what is committed.
 //
-// Run returns an error only for a request that is not valid, not for the sources
-// of this package, or has a token that no answer had.
+// Run returns an error only when the request is not valid, its source is neither dead_letters nor blocked, or its token
+// has not the form that this engine gives.
 func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	r = r.Defaults()
 	if err := r.Validate(); err != nil {
@@ -88,15 +84,15 @@ type run struct {
 	request redrive.Request
 	answer  redrive.Answer
 	began   time.Time
-	// after is the id of the last row that was looked at, 0 before the first.
+	// after is the ID of the last [Row] that the store returned, 0 before the first. It is the token of the answer.
 	after int64
-	// stopped has the lanes with a failure.
+	// stopped are the lanes that had a failure in this run.
 	stopped map[outbox.Lane]bool
-	// skipped counts the lanes that go on without their dead letter.
+	// skipped counts the lanes that were released, by Confirm, without the dead letter that blocks them.
 	skipped int
 }
 
-// loop makes one call of the store after the other until the run ends.
+// loop calls the store, which makes one transaction a call, until the run ends.
 func (r *run) loop(ctx context.Context, until time.Time) {
 	call := r.store.RedriveDeadLetters
 	if r.request.Source == redrive.SourceBlocked {
@@ -134,8 +130,8 @@ func (r *run) loop(ctx context.Context, until time.Time) {
 	}
 }
 
-// brought counts what the limit and the rate of the request are about: events, or
-// lanes for SourceBlocked.
+// brought returns what the limit and the rate of the request count: events brought back, or, for SourceBlocked, lanes
+// released; in a dry run, those that would be.
 func (r *run) brought() int {
 	if r.request.Source == redrive.SourceBlocked {
 		return r.answer.Released + r.answer.Matched
@@ -143,7 +139,8 @@ func (r *run) brought() int {
 	return r.answer.Redriven + r.answer.Matched
 }
 
-// limit returns how many rows the next transaction may look at.
+// limit returns how many dead letters or lanes the next transaction may look at: Config.Batch, less where the rate or
+// the limit of the request allows less.
 func (r *run) limit() int {
 	limit := r.cfg.Batch
 	if r.request.Rate > 0 {
@@ -155,13 +152,13 @@ func (r *run) limit() int {
 	return limit
 }
 
-// stop notes in the answer why the run ended early, and how to go on.
+// stop sets in the answer why the run ended early, and the token with which the next run goes on.
 func (r *run) stop(why redrive.Stop) {
 	r.answer.Stopped, r.answer.More = why, true
 	r.answer.Token = strconv.FormatInt(r.after, 10)
 }
 
-// take counts what became of one row.
+// take counts in the answer what became of one dead letter or lane.
 func (r *run) take(row *Row) {
 	switch row.Outcome {
 	case Redriven:
@@ -197,7 +194,7 @@ func (r *run) take(row *Row) {
 	}
 }
 
-// fail counts a failure of the row, and stops its lane.
+// fail counts in the answer that the row failed, and that its lane is stopped if it was not yet.
 func (r *run) fail(row *Row, reason, text string) {
 	r.answer.Fail(reason, text, row.EventID.String())
 	if !r.stopped[row.Lane] {
@@ -206,8 +203,7 @@ func (r *run) fail(row *Row, reason, text string) {
 	}
 }
 
-// finish completes the answer: its notes, and no token where there is nothing to
-// go on with.
+// finish completes the answer with its duration and its notes, and removes the token where nothing is left to do.
 func (r *run) finish() {
 	a := &r.answer
 	if !a.More {

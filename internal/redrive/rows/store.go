@@ -1,13 +1,10 @@
-// Package rows brings back what the tables of the outbox hold: dead letters, in
-// outbox.dead_letters, and aggregates that are blocked behind one, in
-// outbox.blocked. It knows contracts only, no PostgreSQL.
+// Package rows brings back dead letters, which are in the table outbox.dead_letters, and aggregates that are blocked
+// behind a dead letter, which are in outbox.blocked. It reaches the tables through the interface [Store].
 //
-// A dead letter goes back to outbox.events under its old id, in the next
-// generation of its deduplication id, and the relay that owns its shard reads the
-// lane again from there on. Where the lane was blocked behind it, order is kept:
-// first the dead letter, then the events behind it. Where the lane had gone on,
-// the event comes after events that were written later, and only a request with
-// Confirm brings it back.
+// A dead letter goes back to outbox.events under its old id, with a new deduplication id, and the relay that owns its
+// shard reads the lane again from that id on. Where the lane was blocked behind the dead letter, order is kept: the
+// dead letter is sent first, then the events behind it. Where the lane had gone on, the dead letter is sent after
+// events that were written later, so only a request with Confirm brings it back.
 package rows
 
 import (
@@ -19,39 +16,35 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Store has the dead letters and the blocked lanes. Each call is one transaction.
-// It may run beside relays and beside other calls: at any moment an event is
-// either pending or a dead letter, never both or none.
+// Store is the tables of dead letters and blocked lanes. Each call is one transaction. Calls may run at the same time
+// as relays and other calls: at any moment an event is either pending or a dead letter, never both or neither.
 type Store interface {
-	// RedriveDeadLetters looks at the next b.Limit dead letters that pass the
-	// filters, in the order of their ids, and puts those back that it may. It
-	// returns what became of each, and no rows when there are no more.
+	// RedriveDeadLetters looks at the next b.Limit dead letters that pass the filters, in the order of their ids, and
+	// puts those back into outbox.events that the request allows. It returns what became of each, and no rows when
+	// none is left to look at.
 	RedriveDeadLetters(ctx context.Context, b Batch) ([]Row, error)
-	// ReleaseBlocked looks at the next b.Limit blocked lanes that pass the
-	// filters, in the order of their first events, and releases them. The dead
-	// letter that a lane is blocked behind goes back first. With Confirm it stays
-	// a dead letter, and the lane goes on without it. It returns what became of
-	// each lane, and no rows when there are no more. Lanes that begin with the
-	// same id come in one call.
+	// ReleaseBlocked looks at the next b.Limit blocked lanes that pass the filters, in the order of Row.ID, and
+	// releases them. The dead letter that a lane is blocked behind is put back first; with Confirm it stays a dead
+	// letter, and the lane goes on without it. It returns what became of each lane, and no rows when none is left to
+	// look at. Lanes with an equal Row.ID are in one answer, even above b.Limit.
 	ReleaseBlocked(ctx context.Context, b Batch) ([]Row, error)
 }
 
-// Batch says what one call of a [Store] looks at.
+// Batch is the input of one call of a [Store].
 type Batch struct {
-	// Request has the filters, and DryRun, Confirm and Redirect.
+	// Request is the request. The store reads its filters, DryRun, Confirm and Redirect.
 	Request *redrive.Request
-	// RequestID is written to the history of every event that is put back.
+	// RequestID is stored in the history of every event that is put back.
 	RequestID string
-	// After is an id: the call looks at rows with higher ones.
+	// After is the ID of the last row of the call before, 0 in the first call: the call looks at higher ones.
 	After int64
-	// Limit is the most rows to look at.
+	// Limit is the most dead letters or lanes to look at.
 	Limit int
 }
 
 // Row is what became of one dead letter or of one blocked lane.
 type Row struct {
-	// ID is the id of the dead letter, or of the lane's first event. The rows of
-	// a call are in the order of their ids.
+	// ID is the id of the dead letter, or of the first event of the blocked lane. The rows of a call are in its order.
 	ID      int64
 	EventID uuid.UUID
 	Lane    outbox.Lane
@@ -65,24 +58,21 @@ type Outcome string
 
 // The outcomes.
 const (
-	// Redriven: the event is pending again, and its lane is not blocked behind it
-	// any more. In a dry run it would be.
+	// Redriven: the event is pending again, and does not block its lane any more. In a dry run it would be so.
 	Redriven Outcome = "redriven"
-	// Released: the lane goes on without the dead letter that it was blocked
-	// behind. In a dry run it would.
+	// Released: the lane goes on without the dead letter that it was blocked behind. In a dry run it would go on.
 	Released Outcome = "released"
-	// Unconfirmed: putting the event back breaks the order of its lane, and the
-	// request has no Confirm.
+	// Unconfirmed: the event stays a dead letter, because putting it back breaks the order of its lane and the request
+	// has no Confirm.
 	Unconfirmed Outcome = "unconfirmed"
-	// Behind: an earlier dead letter of the lane that passes the filters could not
-	// be put back, so this one was not.
+	// Behind: the event stays a dead letter, because an earlier dead letter of the lane that passes the filters could
+	// not be put back.
 	Behind Outcome = "behind"
-	// Archiving: the partition of the event's id is about to be archived and takes
-	// no unsent rows. The same request succeeds some seconds later.
+	// Archiving: the event stays a dead letter, because the partition of its id is about to be archived and accepts no
+	// unsent rows. The same request succeeds some seconds later.
 	Archiving Outcome = "archiving"
-	// Refused: the row as it is breaks a constraint of outbox.events.
+	// Refused: the event stays a dead letter, because its row breaks a constraint of outbox.events.
 	Refused Outcome = "refused"
-	// Gone: another transaction put the event back, or removed it, at the same
-	// time.
+	// Gone: another transaction put the event back, removed it or released the lane at the same time.
 	Gone Outcome = "gone"
 )

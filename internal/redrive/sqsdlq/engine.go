@@ -17,8 +17,7 @@ type Engine struct {
 
 var _ redrive.Engine = (*Engine)(nil)
 
-// NewEngine returns an engine that finds routes with finder. Its error names
-// every fault of cfg.
+// NewEngine returns an engine that finds the queue to send to with finder. Its error names every fault of cfg.
 func NewEngine(finder Finder, cfg dlq.Config) (*Engine, error) {
 	engine, err := dlq.New(cfg)
 	if err != nil {
@@ -27,8 +26,8 @@ func NewEngine(finder Finder, cfg dlq.Config) (*Engine, error) {
 	return &Engine{finder: finder, engine: engine}, nil
 }
 
-// Run implements [redrive.Engine]. A queue that is not named, not there or
-// without a queue to send to is an error.
+// Run implements [redrive.Engine]. It fails also when the request names no dead-letter queue, when that queue does not
+// exist, and when there is not one queue to send to.
 func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	if r.Queue == "" {
 		return redrive.Answer{}, &redrive.FieldError{Field: "queue", Problem: "is missing: name the dead-letter queue"}

@@ -19,48 +19,47 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Messages is the part of [sqs.Client] that a route needs. The client must not
-// retry by itself: the engine repeats calls, and knows what may be repeated.
+// Messages is the part of [sqs.Client] that receives, hides, deletes and sends messages. The client must not retry by
+// itself: the engine repeats calls where that does no harm.
 type Messages interface {
 	QueueClient
 	TargetClient
 }
 
-// SQS is the part of [sqs.Client] that Find needs.
+// SQS is the part of [sqs.Client] that looks queues up.
 type SQS interface {
 	sqs.ListDeadLetterSourceQueuesAPIClient
 	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 	GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, opts ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error)
 }
 
-// SNS is the part of [sns.Client] that Find needs.
+// SNS is the part of [sns.Client] that looks subscriptions up.
 type SNS interface {
 	sns.ListSubscriptionsAPIClient
 	GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput, opts ...func(*sns.Options)) (*sns.GetSubscriptionAttributesOutput, error)
 }
 
-// Finder finds routes. It is safe for concurrent use.
+// Finder finds the route from a dead-letter queue to the queue that failed. It is safe for concurrent use.
 type Finder struct {
-	// SQS and SNS look up queues and subscriptions. These clients may retry.
+	// SQS and SNS look queues and subscriptions up. These clients may retry.
 	SQS SQS
 	SNS SNS
-	// Messages receives and sends on the routes that are found.
+	// Messages is the client with which the queues of a route receive and send.
 	Messages Messages
 }
 
-// ErrNoTarget is returned, wrapped, when the queue that failed is not known: no
-// queue has the dead-letter queue, or several have. The error names them.
+// ErrNoTarget is the error, wrapped, when no queue or several queues failed into the dead-letter queue, by their
+// redrive policies. The error names the several ones.
 var ErrNoTarget = errors.New("name the queue to send to as `send_to`")
 
 // Find returns the route from a dead-letter queue to the queue that failed:
 //
-//   - the one queue whose RedrivePolicy names the dead-letter queue
-//     (ListDeadLetterSourceQueues), or else
-//   - the one queue that subscribes to topics by subscriptions whose
-//     RedrivePolicy names it.
+//   - the one queue whose RedrivePolicy names the dead-letter queue (ListDeadLetterSourceQueues), or else
+//   - the one queue with subscriptions to topics whose RedrivePolicy names the dead-letter queue.
 //
-// When sendTo is not empty it is that queue instead, and messages go as they are
-// in the dead-letter queue. Queues are URLs, ARNs or names. Both must be FIFO.
+// When sendTo is not empty, the route leads to that queue instead, and messages are sent as they are in the dead-letter
+// queue. queue and sendTo are URLs, ARNs or names, of two different FIFO queues. Else, and when no queue or several
+// queues are found (ErrNoTarget), Find fails.
 func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, error) {
 	dead, err := f.describe(ctx, queue)
 	if err != nil {
@@ -91,8 +90,8 @@ func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, err
 	return route, nil
 }
 
-// failed finds the queue that failed: by the redrive policies of queues, or else
-// by those of subscriptions, which it returns too.
+// failed finds the queue that failed: by the redrive policies of queues, or else by those of subscriptions. It returns
+// these subscriptions with it. dead is the dead-letter queue.
 func (f *Finder) failed(ctx context.Context, dead *description) (*description, []dlq.Subscription, error) {
 	var urls []string
 	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead.url})
@@ -118,8 +117,8 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 	return target, subscriptions, err
 }
 
-// only describes the one queue of refs, and fails when there are several. The
-// relation of the dead-letter queue to them is for the text of the error.
+// only looks up the queue that refs names, and fails with ErrNoTarget when refs names several. The error says that the
+// dead-letter queue is the relation, such as "dead-letter queue of", several queues.
 func (f *Finder) only(ctx context.Context, refs []string, relation string) (*description, error) {
 	if len(refs) > 1 {
 		slices.Sort(refs)
@@ -128,8 +127,8 @@ func (f *Finder) only(ctx context.Context, refs []string, relation string) (*des
 	return f.describe(ctx, refs[0])
 }
 
-// subscribed returns the queues, by ARN, whose subscriptions have the
-// dead-letter queue, and those subscriptions.
+// subscribed returns the subscriptions of queues whose RedrivePolicy names the dead-letter queue deadARN, and the ARNs
+// of these queues, each once.
 func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []dlq.Subscription, error) {
 	var endpoints []string
 	var found []dlq.Subscription
@@ -166,22 +165,22 @@ func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []dl
 	return endpoints, found, nil
 }
 
-// description is what a lookup found out about a queue.
+// description is what SQS says about a queue.
 type description struct {
 	url, arn string
-	// messageBytes is the largest message that the queue takes.
+	// messageBytes is the most bytes of a message that the queue accepts, at most [outbox.MaxMessageBytes].
 	messageBytes int
-	// redrives means that the queue has a dead-letter queue of its own.
+	// redrives is true when the queue has a dead-letter queue of its own.
 	redrives bool
 }
 
-// name is the last part of the ARN, for answers and errors.
+// name returns the name of the queue, which is the last part of its ARN.
 func (d *description) name() string { return d.arn[strings.LastIndexByte(d.arn, ':')+1:] }
 
 var errNotFIFO = errors.New("is not FIFO: a standard queue keeps no order, and StartMessageMoveTask of SQS moves its messages as well")
 
-// describe looks a queue up by URL, ARN or name. A queue that is not FIFO is an
-// error.
+// describe looks a queue up by ref, its URL, ARN or name. A queue that is not FIFO, or is of another account or region, is
+// an error.
 func (f *Finder) describe(ctx context.Context, ref string) (*description, error) {
 	d := &description{url: ref}
 	if !strings.HasPrefix(ref, "https://") && !strings.HasPrefix(ref, "http://") {

@@ -18,7 +18,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 )
 
-// QueueClient is the part of [sqs.Client] that a [Queue] needs.
+// QueueClient is the part of [sqs.Client] that a [Queue] calls.
 type QueueClient interface {
 	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
@@ -26,7 +26,7 @@ type QueueClient interface {
 	GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, opts ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 }
 
-// Queue is a FIFO dead-letter queue. It is safe for concurrent use.
+// Queue is a FIFO dead-letter queue of SQS. It is safe for concurrent use.
 type Queue struct {
 	client QueueClient
 	url    string
@@ -37,12 +37,11 @@ var (
 	_ dlq.Gauge = (*Queue)(nil)
 )
 
-// NewQueue returns the queue at url.
+// NewQueue returns the queue with that URL. It does not call SQS.
 func NewQueue(client QueueClient, url string) *Queue { return &Queue{client: client, url: url} }
 
-// Receive implements [dlq.Queue]. The attempt of in is the
-// ReceiveRequestAttemptId: a receive that is repeated with it, after its answer
-// was lost, has the same messages.
+// Receive implements [dlq.Queue]. in.Attempt is the ReceiveRequestAttemptId of the call, by which SQS returns the same
+// messages to a receive that is repeated.
 func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, error) {
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &q.url,
@@ -73,7 +72,7 @@ func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, er
 	return received, nil
 }
 
-// attributes returns the attributes sorted by name.
+// attributes converts message attributes of the SDK, sorted by name.
 func attributes(from map[string]types.MessageAttributeValue) []dlq.Attribute {
 	list := make([]dlq.Attribute, 0, len(from))
 	for _, name := range slices.Sorted(maps.Keys(from)) {
@@ -85,8 +84,8 @@ func attributes(from map[string]types.MessageAttributeValue) []dlq.Attribute {
 	return list
 }
 
-// seconds is d in whole seconds, rounded up: a message that is hidden for longer
-// than asked is no harm. SQS takes at most 12 hours.
+// seconds returns d in whole seconds, rounded up because a message that is hidden for longer than asked does no harm, and
+// at most the 12 hours that SQS accepts.
 func seconds(d time.Duration) int32 {
 	return int32(min((d+time.Second-1)/time.Second, 43_200)) //nolint:gosec // bounded
 }
@@ -121,8 +120,8 @@ func (q *Queue) Hide(ctx context.Context, receipts []string, d time.Duration) []
 
 var errNoAnswer = errors.New("the answer does not mention the entry")
 
-// answered returns the error of each entry of a request with n entries. It is nil
-// for an entry that is among the successes and not among the failures.
+// answered returns, for each of the n entries of a batch request, nil when SQS answered that it succeeded, else its error.
+// An entry that the answer does not mention has errNoAnswer.
 func answered[S any](n int, failures []types.BatchResultErrorEntry, successes []S, id func(*S) *string) []error {
 	errs := repeated(n, errNoAnswer)
 	for k := range successes {
@@ -139,7 +138,7 @@ func answered[S any](n int, failures []types.BatchResultErrorEntry, successes []
 	return errs
 }
 
-// repeated returns err for each of n entries.
+// repeated returns a list that has err n times.
 func repeated(n int, err error) []error {
 	errs := make([]error, n)
 	for i := range errs {
@@ -148,9 +147,7 @@ func repeated(n int, err error) []error {
 	return errs
 }
 
-// Depth implements [dlq.Gauge]. The numbers are those that SQS calls
-// approximate: they lag behind by up to a minute (GetQueueAttributes
-// reference).
+// Depth implements [dlq.Gauge]. The numbers are approximate: they are up to a minute old (GetQueueAttributes reference).
 func (q *Queue) Depth(ctx context.Context) (dlq.Depth, error) {
 	visible, hidden := types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{

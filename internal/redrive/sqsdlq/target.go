@@ -13,13 +13,12 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// TargetClient is the part of [sqs.Client] that a [Target] needs.
+// TargetClient is the part of [sqs.Client] that a [Target] calls.
 type TargetClient interface {
 	SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
 }
 
-// Target sends messages to a FIFO queue as they are, with attributes of any
-// type. It is safe for concurrent use.
+// Target sends messages to a FIFO queue of SQS. It is safe for concurrent use.
 type Target struct {
 	client TargetClient
 	url    string
@@ -28,8 +27,7 @@ type Target struct {
 
 var _ dlq.Target = (*Target)(nil)
 
-// NewTarget returns the target at url. MessageBytes is the queue's
-// MaximumMessageSize.
+// NewTarget returns the target that sends to the queue with that URL. messageBytes is the queue's MaximumMessageSize.
 func NewTarget(client TargetClient, url string, messageBytes int) *Target {
 	t := &Target{client: client, url: url}
 	t.sender = batch.New(t.call, func(m *dlq.Outgoing) batch.Entry {
@@ -41,14 +39,13 @@ func NewTarget(client TargetClient, url string, messageBytes int) *Target {
 // Limits implements [dlq.Target].
 func (t *Target) Limits() outbox.Limits { return t.sender.Limits() }
 
-// Send implements [dlq.Target] with SendMessageBatch. A request that is
-// refused as a whole is halved and sent again, so that only the message to
-// blame is rejected.
+// Send implements [dlq.Target] with SendMessageBatch. A request that SQS refuses as a whole is sent again in halves, so
+// that only the message at fault is rejected.
 func (t *Target) Send(ctx context.Context, msgs []dlq.Outgoing) []outbox.Result {
 	return t.sender.Publish(ctx, msgs)
 }
 
-// call sends one request.
+// call makes one call of SendMessageBatch and puts what became of each message into answers.
 func (t *Target) call(ctx context.Context, msgs []dlq.Outgoing, answers *batch.Answers) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
 	for i := range msgs {
@@ -69,7 +66,7 @@ func (t *Target) call(ctx context.Context, msgs []dlq.Outgoing, answers *batch.A
 	return nil
 }
 
-// entry is a message as the SDK has it.
+// entry returns the message m as the entry id of a SendMessageBatch request.
 func entry(id string, m *dlq.Outgoing) types.SendMessageBatchRequestEntry {
 	e := types.SendMessageBatchRequestEntry{
 		Id: &id, MessageBody: &m.Body, MessageGroupId: &m.GroupID, MessageDeduplicationId: &m.DeduplicationID,
