@@ -50,8 +50,7 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 	}, nil
 }
 
-// checked is the outbox as the commands show it, with the check that a relay
-// makes before it starts.
+// checked is the outbox that the commands show. Its method Check is the check that a relay makes before it starts.
 type checked struct {
 	*pgadmin.Store
 	relays *pgstore.Store

@@ -17,8 +17,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
 )
 
-// redriveQueue redrives a dead-letter queue with the credentials and the region
-// of the environment.
+// redriveQueue answers a request for a dead-letter queue, with the AWS credentials and the region of the environment.
+// It logs its progress to standard error.
 func redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {

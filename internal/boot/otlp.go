@@ -72,8 +72,8 @@ func (s statusError) Error() string {
 	return "the receiver answered with HTTP status " + strconv.Itoa(int(s))
 }
 
-// These types are the Protocol Buffers messages of opentelemetry/proto/trace/v1/trace.proto in their JSON form, with the
-// fields that are used. Ids are hexadecimal, and 64-bit integers are strings.
+// These types are the Protocol Buffers messages of opentelemetry/proto/trace/v1/trace.proto in their JSON form, with
+// the fields that are used. Ids are hexadecimal, and 64-bit integers are strings.
 type (
 	otlpRequest struct {
 		ResourceSpans []otlpResourceSpans `json:"resourceSpans"`

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// archive brings events to the archive whose retention is over: closed partitions
-// as a whole, and single rows of partitions that fill too slowly.
+// archive moves events whose retention is over from outbox.events to the archive: a closed partition as a whole, and
+// the rows of any other one by one.
 func (r *run) archive(ctx context.Context) error {
 	partitions, err := r.store.ListEvents(ctx, listLimit)
 	if err != nil {
@@ -49,8 +49,8 @@ func (r *run) archive(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// archiveWhole makes a closed partition one of the archive, when all its events were
-// sent before the time before. Else the partition is as it was.
+// archiveWhole makes a closed partition of outbox.events one of the archive, when all its events were sent earlier than
+// before. Else, and when a step fails, it leaves the partition unsealed.
 func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.Time) (err error) {
 	due := !p.Unsent && !p.Newest.IsZero() && p.Newest.Before(before)
 	if !due {
@@ -80,7 +80,8 @@ func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.T
 	return errors.Join(err, r.unseal(ctx, p.Number))
 }
 
-// unseal lets a partition take rows again. It runs also when ctx has ended.
+// unseal makes a partition accept unsent rows again. It takes tidyTimeout at most and works also after ctx ended.
+// Where it does not succeed, it sets Report.More.
 func (r *run) unseal(ctx context.Context, number int64) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyTimeout)
 	defer cancel()
@@ -91,8 +92,8 @@ func (r *run) unseal(ctx context.Context, number int64) error {
 	return err
 }
 
-// moveRows moves the rows of a partition to the archive that were sent before the
-// time before, and drops the partition when it is closed and has no more rows.
+// moveRows moves those rows of a partition to the archive that were sent earlier than before, and then drops the
+// partition if it is closed and has no rows left.
 func (r *run) moveRows(ctx context.Context, p EventsPartition, before time.Time) error {
 	if !p.Vacant {
 		if err := r.move(ctx, p.Number, before); err != nil {
@@ -116,13 +117,13 @@ func (r *run) moveRows(ctx context.Context, p EventsPartition, before time.Time)
 	return err
 }
 
-// moveDefault moves rows of the default partition whose retention is over.
+// moveDefault moves the rows of outbox.events_default to the archive whose retention is over.
 func (r *run) moveDefault(ctx context.Context) error {
 	return r.move(ctx, DefaultPartition, r.sample.At.Add(-r.cfg.Retention))
 }
 
-// move moves the rows of a partition that were sent before the time before, a batch
-// a transaction, as long as there is time.
+// move moves those rows of a partition to the archive that were sent earlier than before. Each transaction looks at
+// Config.MoveLimit rows. It ends early when there is no time or a lock stays taken.
 func (r *run) move(ctx context.Context, number int64, before time.Time) error {
 	for from := int64(0); r.hasTime(); {
 		var m Move

@@ -24,67 +24,58 @@ const (
 	DefaultReserve        = 5 * time.Second
 )
 
-// Config sets a [Janitor] up. A field that is zero takes its default constant,
-// unless its comment says otherwise.
+// Config is the configuration of a [Janitor]. A field that is zero has the default constant of its name, where there is
+// one.
 type Config struct {
-	// Ahead is the least number of partitions, of PartitionSize ids each, that are
-	// ready above the one in use.
+	// Ahead is the least number of partitions, of PartitionSize ids each, to have ready above the one in use.
 	Ahead int
-	// AheadFor is for how long the partitions ahead should last at the rate of
-	// [Sample].
+	// AheadFor is for how long the partitions that are ready should last at [Sample].Rate.
 	AheadFor time.Duration
-	// MaxAhead is the most partitions ahead. Each costs every read of new events a
-	// little.
+	// MaxAhead is the most partitions to have ready. Each makes every read of new events a little slower.
 	MaxAhead int
 
 	// Retention is how long an event stays in outbox.events after it was sent.
 	Retention time.Duration
-	// KeepPartitions is how many full partitions stay in outbox.events for as
-	// long as Retention. Older ones go to the archive as soon as all their events
-	// were sent, because a query without an id locks every partition.
+	// KeepPartitions is how many full partitions stay in outbox.events for Retention. Where there are more, the oldest
+	// are archived as soon as all their events were sent, because a query without an id locks every partition.
 	KeepPartitions int
-	// MoveLimit is how many rows one statement looks at to move them.
+	// MoveLimit is how many rows one transaction looks at when it moves rows to the archive.
 	MoveLimit int
 
-	// ArchiveRetention is how long an event stays in the archive after it was
-	// sent. Zero is for ever.
+	// ArchiveRetention is how long an event stays in the archive after it was sent. Zero is for ever.
 	ArchiveRetention time.Duration
-	// Target takes the rows of the archive before ArchiveRetention removes them.
-	// Without it they are removed without a copy.
+	// Target is where rows are stored before ArchiveRetention removes them from the archive. When it is nil they are
+	// removed without a copy.
 	Target Target
-	// Prefix begins the keys of all files in Target. It may be empty.
+	// Prefix is the first part of the keys of all files in Target. It may be empty.
 	Prefix string
-	// ExportRows is the most rows of one file. ExportBytes is the compressed size
-	// at which a file ends; its last row may exceed it.
+	// ExportRows is the most rows of one file. A file also ends with the row that makes it ExportBytes or longer,
+	// compressed.
 	ExportRows  int
 	ExportBytes int
 
-	// DeadLetterRetention is how long dead letters are kept. Zero is for ever,
-	// because they are events that were never delivered.
+	// DeadLetterRetention is how long a dead letter stays in outbox.dead_letters. Zero is for ever.
 	DeadLetterRetention time.Duration
-	// AlarmAge is the age at which an unsent event is stale.
+	// AlarmAge is the age from which on Health counts an unsent event as stale.
 	AlarmAge time.Duration
 
-	// Attempts is how often a step asks for a lock that is taken. For up to 50 ms
-	// of each attempt, other transactions wait behind the step.
+	// Attempts is how often a step is tried while a lock that it needs is taken. Each attempt waits up to 50 ms for the
+	// lock, in which other transactions wait behind it.
 	Attempts int
-	// RetryMin is the pause before the second attempt. Every further pause is
-	// twice as long.
+	// RetryMin is the pause before the second attempt. Every further pause is twice as long.
 	RetryMin time.Duration
-	// Reserve is the time at the end of a run that is kept for reading the health
-	// of the outbox.
+	// Reserve is how long before the end of a run the steps end, to leave time for reading Health.
 	Reserve time.Duration
 
-	// Observer gets the report of each run. It may be nil.
+	// Observer is given the report of each run. It may be nil.
 	Observer Observer
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
 }
 
-// Observer gets reports, such as to make metrics of them.
+// Observer is given the reports of runs, such as to write metrics.
 type Observer interface {
-	// ObserveJanitor is called once at the end of each run. It must not keep the
-	// report.
+	// ObserveJanitor is called once at the end of each run. It must not use the report after it has returned.
 	ObserveJanitor(r *Report)
 }
 
@@ -112,10 +103,10 @@ func (c Config) WithDefaults() Config {
 type FieldError struct {
 	// Field is the name of the field, such as AheadFor.
 	Field string
-	// Problem says what is wrong with its value and what to change. The names of
-	// other fields stand in backquotes in it.
+	// Problem says what is wrong with the value of the field and what to change. It has the names of other fields in
+	// backquotes.
 	Problem string
-	// Bound is the field that the value was compared with, empty when there is none.
+	// Bound is the name of another field whose value limits this one, empty when there is none.
 	Bound string
 }
 
@@ -127,8 +118,8 @@ func (e *FieldError) Error() string {
 	return e.Field + ": " + e.Problem + " (" + e.Bound + ")"
 }
 
-// Validate returns every fault of c at once, joined, each a [*FieldError]. Zero
-// fields count as their defaults.
+// Validate returns an error that joins every fault of c, each a [*FieldError], or nil. Zero fields count as their
+// defaults.
 func (c Config) Validate() error {
 	c = c.WithDefaults()
 	var faults []error
@@ -186,8 +177,7 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// ahead returns how many partitions should be ready above the one in use, at a
-// rate in ids a second.
+// ahead returns how many partitions should be ready above the one in use when ids are drawn at rate, in ids a second.
 func (c Config) ahead(rate float64) int {
 	wanted := rate * c.AheadFor.Seconds() / PartitionSize
 	if wanted >= float64(c.MaxAhead) {

@@ -8,12 +8,12 @@ import (
 	"time"
 )
 
-// fileEvery is the least time that the rows of one file span in a partition that is
-// not closed, so that a slow outbox makes about one file a day.
+// fileEvery is for how long after their retention the rows of a partition that is not closed are collected before they
+// are exported, so that a slow outbox makes about one file a day and not one a run.
 const fileEvery = 24 * time.Hour
 
-// expire removes the rows of the archive whose retention is over. With a target it
-// exports them first, and verifies the files once more before it removes anything.
+// expire removes the rows of the archive that are older than ArchiveRetention. With a Target it first exports them to
+// files, and removes nothing before it has verified these files.
 func (r *run) expire(ctx context.Context) error {
 	if r.cfg.ArchiveRetention == 0 {
 		return nil
@@ -50,8 +50,8 @@ func (r *run) expire(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// expireWhole drops a closed partition whose rows were all sent before the time
-// before.
+// expireWhole drops a closed partition of the archive whose rows were all sent earlier than before. With a Target it
+// first exports and verifies all rows.
 func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) error {
 	if r.cfg.Target != nil {
 		files, err := r.store.ListFiles(ctx, number)
@@ -84,8 +84,8 @@ func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) e
 	return nil
 }
 
-// expireFiles exports the rows of a partition that is not closed, and deletes them
-// file by file.
+// expireFiles exports those rows of an archive partition that were sent earlier than before, verifies the files, and
+// then deletes the rows, those of one file in one transaction.
 func (r *run) expireFiles(ctx context.Context, number int64, before time.Time) error {
 	files, err := r.store.ListFiles(ctx, number)
 	if err != nil {
@@ -123,8 +123,7 @@ func (r *run) expireFiles(ctx context.Context, number int64, before time.Time) e
 	return nil
 }
 
-// next is the id from which the next file goes on: behind the last row of the
-// files.
+// next returns the lowest id that the next file may begin with, which is above the last row of all files.
 func next(files []File) int64 {
 	from := int64(0)
 	for _, f := range files {
@@ -133,9 +132,9 @@ func next(files []File) int64 {
 	return from
 }
 
-// export writes files of the rows from the id from on that were sent before the
-// time before, and records them. It reports whether they reach to the end of the
-// partition.
+// export writes the rows of a partition with the id from and higher ones, up to the first that was not sent earlier
+// than before, to files, and records each file in the database. It reports whether every row to the end of the
+// partition is in a file.
 func (r *run) export(ctx context.Context, number, from int64, before time.Time) (bool, error) {
 	e := Exporter{Store: r.store, Target: r.cfg.Target, Prefix: r.cfg.Prefix, Rows: r.cfg.ExportRows, Bytes: r.cfg.ExportBytes}
 	for r.hasTime() {
@@ -160,9 +159,8 @@ func (r *run) export(ctx context.Context, number, from int64, before time.Time) 
 	return false, nil
 }
 
-// verify checks every recorded file of a partition at the target, and reports
-// whether all are as they were written. When one is not, the records of all are
-// removed, so that the next run writes the files anew.
+// verify checks every recorded file of a partition at the target, and reports whether all are as they were written.
+// When one is not, that is an error, and the records of all are removed so that the next run writes the files again.
 func (r *run) verify(ctx context.Context, number int64) (bool, error) {
 	files, err := r.store.ListFiles(ctx, number)
 	if err != nil {
@@ -181,8 +179,8 @@ func (r *run) verify(ctx context.Context, number int64) (bool, error) {
 	return true, nil
 }
 
-// deleteRows deletes the rows of a partition that were sent before the time before,
-// in batches, without a copy.
+// deleteRows deletes those rows of an archive partition that were sent earlier than before, without a copy,
+// cleanLimit in one transaction.
 func (r *run) deleteRows(ctx context.Context, number int64, before time.Time) error {
 	for r.hasTime() {
 		var n int64

@@ -14,43 +14,38 @@ import (
 	"time"
 )
 
-// Target stores files of archived rows, such as in a bucket or a folder.
+// Target is where files of archived rows are stored, such as a bucket or a folder.
 type Target interface {
-	// Put stores a file and verifies it. sum is the SHA-256 of content. To store
-	// the same file again changes nothing.
+	// Put stores content as a file under key and verifies it. sum is the SHA-256 of content. Storing the same file
+	// again changes nothing.
 	Put(ctx context.Context, key string, content []byte, sum [sha256.Size]byte) error
-	// Verify checks that the file is there with this size and SHA-256. When it is
-	// not, the error is ErrAltered, wrapped; another error means that the file
-	// could not be checked.
+	// Verify checks that the file with that key exists and has that size in bytes and that SHA-256. If not, the error
+	// is ErrAltered, wrapped; any other error means that the file could not be checked.
 	Verify(ctx context.Context, key string, size int64, sum [sha256.Size]byte) error
-	// Location names a file for people, such as s3://bucket/key.
+	// Location returns the place of a file as a text for people, such as s3://bucket/key.
 	Location(key string) string
 }
 
-// ErrAltered is what Target.Verify returns, wrapped, when the file is missing or
-// is not the one that was stored.
+// ErrAltered is the error of Target.Verify, wrapped, when the file is missing or is not the one that was stored.
 var ErrAltered = errors.New("the file is not the one that was written")
 
-// File is a file of archived rows.
+// File describes a file of rows of one partition of the archive.
 type File struct {
-	// Number is the number of the partition. From and To are the ids of the first
-	// and the last row.
+	// Number is the number of the partition. From and To are the ids of the first and the last row.
 	Number, From, To int64
 	// Rows is the number of rows.
 	Rows int64
-	// Digest is the sum of the digests of the rows, with which the database checks
-	// that the rows did not change since.
+	// Digest is the sum of Digest of the rows. The database compares it before it removes the rows, to see whether they
+	// changed.
 	Digest *big.Int
-	// Size is the number of bytes as they are stored, compressed, and Sum their
-	// SHA-256.
+	// Size is the size of the compressed file in bytes, and Sum the SHA-256 of its content.
 	Size int64
 	Sum  [sha256.Size]byte
-	// Location is Target.Location of the file.
+	// Location is what Target.Location returned for the file.
 	Location string
 }
 
-// Row is a row of the archive. Its JSON is a line of a file; the names of the
-// fields are stable.
+// Row is a row of the archive. Its JSON is a line of an exported file; the names of its fields never change.
 type Row struct {
 	ID             int64           `json:"id"`
 	EventID        string          `json:"event_id"`
@@ -65,13 +60,13 @@ type Row struct {
 	Replays        int             `json:"replays,omitempty"`
 	ReplayOf       int64           `json:"replay_of,omitempty"`
 	Headers        json.RawMessage `json:"headers,omitempty"`
-	// Payload is the payload without the white space between its parts.
+	// Payload is the payload of the event. In a file it is without white space between the JSON values.
 	Payload json.RawMessage `json:"payload"`
-	// Digest is a hash of the row that the database makes.
+	// Digest is a hash of the row, computed by the database.
 	Digest int64 `json:"-"`
 }
 
-// fileWriter makes one file in memory: one JSON object a line, compressed by gzip.
+// fileWriter makes the content of one file in memory: JSON lines, compressed by gzip.
 type fileWriter struct {
 	out    bytes.Buffer
 	gz     *gzip.Writer
@@ -88,7 +83,7 @@ func newFileWriter(number int64) *fileWriter {
 	return w
 }
 
-// add appends a row. Rows come in the order of their ids.
+// add appends a row. It must be called with the rows in the order of their ids.
 func (w *fileWriter) add(r *Row) error {
 	if err := w.enc.Encode(r); err != nil {
 		return fmt.Errorf("encode event %d: %w", r.ID, err)
@@ -102,7 +97,7 @@ func (w *fileWriter) add(r *Row) error {
 	return nil
 }
 
-// close ends the file and returns it without a location, and its bytes.
+// close ends the file. It returns its description without Location, and its content.
 func (w *fileWriter) close() (File, []byte, error) {
 	if err := w.gz.Close(); err != nil {
 		return File{}, nil, fmt.Errorf("compress: %w", err)
@@ -114,41 +109,38 @@ func (w *fileWriter) close() (File, []byte, error) {
 	return w.file, content, nil
 }
 
-// ArchiveName is the name of the table that is partition number of the archive, in
-// the schema outbox.
+// ArchiveName returns the name of the table, in the schema outbox, that is the archive's partition with that number.
 func ArchiveName(number int64) string { return fmt.Sprintf("archive_p%06d", number) }
 
-// Key names a file below the prefix:
+// Key returns the key of a file, without Config.Prefix:
 //
-//	archive_p000012/0000000012000000-0000000012049999-5f16ac20d9a1.jsonl.gz
+//	archive_p000012/0000000000012000000-0000000000012049999-5f16ac20d9a1.jsonl.gz
 //
-// that is the partition, the ids of the first row and the last, and the beginning
-// of the SHA-256 of the file: the same rows have the same key, and other rows
-// another. Keys sort as the ids do.
+// These are the partition, the ids of the first and the last row, and the beginning of the SHA-256 of the file. So the
+// same rows always have the same key, and changed rows another. Sorted keys are in the order of the ids.
 func Key(f *File) string {
 	return fmt.Sprintf("%s/%019d-%019d-%s.jsonl.gz", ArchiveName(f.Number), f.From, f.To, hex.EncodeToString(f.Sum[:6]))
 }
 
-// Exporter writes archived rows to files.
+// Exporter writes rows of the archive to files.
 type Exporter struct {
-	// Store has the rows. Required.
+	// Store is where the rows are read. Required.
 	Store Rows
-	// Target takes the files. Required.
+	// Target is where the files are stored. Required.
 	Target Target
-	// Prefix begins all keys. It may be empty.
+	// Prefix is the first part of all keys. It may be empty.
 	Prefix string
-	// Rows and Bytes bound a file as ExportRows and ExportBytes of [Config] do.
-	// Required.
+	// Rows and Bytes are the bounds of one file, as ExportRows and ExportBytes of [Config]. Required.
 	Rows, Bytes int
 }
 
 // pageRows is the most rows that one statement reads for a file.
 const pageRows = 1_000
 
-// File writes the next file of a partition, with rows from the id from on, up to
-// the first row that was sent at the time before or later; a zero time has no such
-// row. It returns no file when there is no row to write. whole reports that the
-// partition has no rows behind those of the file.
+// File stores one file with rows of a partition: those with the id from and higher ones, up to the first that was not
+// sent earlier than before, or up to the bounds of a file. Where before is zero, the time of sending does not matter.
+// Without a row to write it stores none and returns nil. whole is true when no row of the partition comes after those
+// of the file.
 func (e *Exporter) File(ctx context.Context, number, from int64, before time.Time) (file *File, whole bool, err error) {
 	w := newFileWriter(number)
 	next, young, full := from, false, false

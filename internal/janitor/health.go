@@ -5,90 +5,78 @@ import (
 	"time"
 )
 
-// Health is the state of the outbox at the end of a run. Counts of rows stop at a
-// limit.
+// Health is the state of the outbox at the end of a run. Counts of rows stop at 10,000, so that their cost is bounded.
 type Health struct {
-	// Now is the time by the database's clock. LastRun is when the run before this
-	// one ended, nil before the first.
+	// Now is the time by the database's clock. LastRun is when the run before this one ended, nil before the first.
 	Now     time.Time  `json:"now"`
 	LastRun *time.Time `json:"last_run"`
-	// PartitionsAhead is the number of partitions that are ready above the one in
-	// use, -1 when the one in use is missing.
+	// PartitionsAhead is the number of partitions of outbox.events that are ready above the one in use, -1 when the
+	// one in use is missing.
 	PartitionsAhead   int64 `json:"partitions_ahead"`
 	EventsPartitions  int64 `json:"events_partitions"`
 	ArchivePartitions int64 `json:"archive_partitions"`
-	// Unsent counts unsent events, and OldestSeconds is the age of the oldest.
-	// Behind counts those of them that have been behind the position of their
-	// relay for more than a minute, and Stale those older than Config.AlarmAge.
+	// Unsent counts unsent events, and OldestSeconds is the age of the oldest. Stale counts those older than AlarmAge.
+	// Behind counts those that only a sweep finds: older than a minute, behind the position of their shard, in no gap,
+	// and not of a blocked lane.
 	Unsent        int64   `json:"unsent"`
 	Behind        int64   `json:"behind"`
 	Stale         int64   `json:"stale"`
 	OldestSeconds float64 `json:"oldest_seconds"`
-	// DefaultRows counts the rows of outbox.events_default, and ArchiveDefaultRows
-	// those of outbox.archive_default.
+	// DefaultRows counts the rows of outbox.events_default, and ArchiveDefaultRows those of outbox.archive_default.
 	DefaultRows        int64 `json:"default_rows"`
 	ArchiveDefaultRows int64 `json:"archive_default_rows"`
-	// Blocked counts blocked aggregates, and BlockedSeconds is for how long the
-	// first of them has been blocked.
+	// Blocked counts blocked lanes, and BlockedSeconds is the longest time for which one of them has been blocked.
 	Blocked        int64   `json:"blocked"`
 	BlockedSeconds float64 `json:"blocked_seconds"`
-	// DeadLetters counts dead letters, and DeadLetterSeconds is the age of the
-	// oldest.
+	// DeadLetters counts dead letters, and DeadLetterSeconds is how long ago the first of them was given up.
 	DeadLetters       int64   `json:"dead_letters"`
 	DeadLetterSeconds float64 `json:"dead_letter_seconds"`
-	// DeadTuples and LiveTuples are what PostgreSQL estimates for the hot tables.
-	// LastAutovacuum is when autovacuum last ran on one of the events' partitions,
-	// nil when it never did.
+	// DeadTuples and LiveTuples are PostgreSQL's estimates of the dead and live rows of the tables that relays write.
+	// LastAutovacuum is when autovacuum last ran on a partition of outbox.events, nil when it never did.
 	DeadTuples     int64      `json:"dead_tuples"`
 	LiveTuples     int64      `json:"live_tuples"`
 	LastAutovacuum *time.Time `json:"last_autovacuum"`
-	// Bytes and ArchiveBytes are the sizes of outbox.events and outbox.archive on
-	// disk, with indexes.
+	// Bytes and ArchiveBytes are the sizes of outbox.events and outbox.archive on disk, with indexes.
 	Bytes        int64 `json:"bytes"`
 	ArchiveBytes int64 `json:"archive_bytes"`
-	// Xmin is what keeps vacuum the most from removing dead rows. It is nil when
-	// nothing does, and when the owner of the schema may not see the sessions of
-	// other roles (pg_read_all_stats).
+	// Xmin is the oldest transaction that keeps vacuum from removing dead rows. It is nil when there is none, and when
+	// the owner of the schema may not see the sessions of other roles (pg_read_all_stats).
 	Xmin *XminHolder `json:"xmin"`
 }
 
-// XminHolder is a transaction, or what stands for one, that keeps vacuum from
-// removing rows that were dead after it began.
+// XminHolder is a transaction, or a replication slot, that keeps vacuum from removing rows which became dead after it
+// began.
 type XminHolder struct {
 	// Kind is transaction, prepared transaction or replication slot.
 	Kind string `json:"kind"`
-	// Who names it: a user and an application, a prepared transaction or a slot.
+	// Who is the user and the application of the transaction, or the name of the prepared transaction or the slot.
 	Who string `json:"who"`
-	// Transactions is how many transactions have begun since, and Seconds how long
-	// ago it began.
+	// Transactions is how many transactions have begun since it began, and Seconds how long ago that was.
 	Transactions int64   `json:"transactions"`
 	Seconds      float64 `json:"seconds"`
 }
 
-// Finding is a state of the outbox that an operator should end.
+// Finding is something in the state of the outbox that an operator should look at.
 type Finding struct {
-	// Code is a stable word, Message a sentence for people.
+	// Code is a word that programs can compare, and Message a sentence for people.
 	Code    string `json:"code"`
 	Message string `json:"message"`
 }
 
 const (
-	// manyDead is the number of dead rows from which on autovacuum is late: four
-	// times its threshold for the events' tables.
+	// manyDead is the number of dead rows above which autovacuum is late: four times its threshold for the partitions
+	// of outbox.events.
 	manyDead = 80_000
-	// longXmin is for how long a transaction may keep vacuum from removing rows
-	// without a finding.
+	// longXmin is how long a transaction may keep vacuum from removing rows before that is a finding.
 	longXmin = 10 * time.Minute
-	// manyPartitions is the number of partitions of the archive from which on a
-	// lookup, which locks four relations of each, may need a larger
-	// max_locks_per_transaction.
+	// manyPartitions is the number of archive partitions above which a lookup by event id, which locks four relations
+	// of each, may need a larger max_locks_per_transaction.
 	manyPartitions = 500
-	// sampleLimit is where the counts of Health stop.
+	// sampleLimit is the number at which the counts of Health stop.
 	sampleLimit = 10_000
 )
 
-// findings returns what is wrong with the health. partitionsKept is
-// Report.PartitionsKept.
+// findings returns what an operator should look at in the health h. partitionsKept is Report.PartitionsKept.
 func findings(h *Health, partitionsKept int64, c *Config) []Finding {
 	found := []Finding{}
 	add := func(is bool, code, format string, args ...any) {

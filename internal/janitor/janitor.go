@@ -9,20 +9,19 @@ import (
 )
 
 const (
-	// listLimit is the most partitions of one run: to look at one locks it.
+	// listLimit is the most partitions that a run looks at, since PostgreSQL locks each of them for that.
 	listLimit = 100
 	// cleanLimit is the most rows that one statement deletes.
 	cleanLimit = 1_000
-	// relayRetention is how long the row of a relay stays, for outbox status,
-	// after its lease lapsed.
+	// relayRetention is how long the row of a relay stays in outbox.relays after its lease lapsed, so that the command
+	// outbox status can show it.
 	relayRetention = time.Hour
-	// tidyTimeout is the longest time that unsealing a partition may take after
-	// the end of a run.
+	// tidyTimeout is the longest time that unsealing a partition may take, also when the run has no time left.
 	tidyTimeout = 3 * time.Second
 )
 
-// Janitor keeps the tables of one outbox. Its Run may be called again, but not
-// concurrently. Several janitors may run on one outbox at the same time.
+// Janitor keeps the tables of one outbox small. Run may be called many times, but only one call at a time. Several
+// janitors may run on one outbox at the same time.
 type Janitor struct {
 	store Store
 	cfg   Config
@@ -36,7 +35,7 @@ func New(store Store, cfg Config) (*Janitor, error) {
 	return &Janitor{store: store, cfg: cfg.WithDefaults()}, nil
 }
 
-// run is one run of a janitor.
+// run is one call of [Janitor.Run].
 type run struct {
 	store  Store
 	cfg    Config
@@ -47,8 +46,8 @@ type run struct {
 	failed []error
 }
 
-// Run does all steps that there is time for before until, and returns a report.
-// A step that fails does not stop the others; the errors of all are joined.
+// Run does the steps for which there is time before until, and returns a report. A step that fails does not stop the
+// others. The error joins the errors of all steps.
 func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 	began := time.Now()
 	r := &run{store: j.store, cfg: j.cfg, report: &Report{Findings: []Finding{}}, until: until.Add(-j.cfg.Reserve)}
@@ -67,7 +66,7 @@ func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 	return *r.report, errors.Join(r.failed...)
 }
 
-// steps does the steps in the order of their urgency.
+// steps measures how fast ids are drawn, and then does the steps, the most urgent ones first, until the time is over.
 func (r *run) steps(ctx context.Context) {
 	ctx, cancel := context.WithDeadline(ctx, r.until)
 	defer cancel()
@@ -92,8 +91,8 @@ func (r *run) steps(ctx context.Context) {
 	}
 }
 
-// ok notes the error of a step and reports whether there was none. A step that ran
-// out of time is no failure: the next run goes on with it.
+// ok reports whether the step with that name had no error, and else adds the error to r.failed. A step that ran out of
+// time has not failed: ok then sets Report.More, and the next run goes on.
 func (r *run) ok(name string, err error) bool {
 	if err == nil {
 		return true
@@ -106,8 +105,7 @@ func (r *run) ok(name string, err error) bool {
 	return false
 }
 
-// hasTime reports whether a step may begin. When none may, the report says that
-// there is more to do.
+// hasTime reports whether there is time to begin a transaction. If not, it sets Report.More.
 func (r *run) hasTime() bool {
 	if time.Now().Before(r.until) {
 		return true
@@ -116,8 +114,8 @@ func (r *run) hasTime() bool {
 	return false
 }
 
-// makeAhead makes the partitions that should be ready, each in a transaction of its
-// own, so that a writer that waits for it never waits for more than one.
+// makeAhead makes those partitions that should be ready and are missing. Each is a transaction of its own, so that a
+// writer never waits for more than one.
 func (r *run) makeAhead(ctx context.Context) error {
 	for number := r.sample.Current; number <= r.sample.Current+int64(r.cfg.ahead(r.sample.Rate)) && r.hasTime(); number++ {
 		_, err := r.patiently(ctx, func() (Outcome, error) {
@@ -137,13 +135,12 @@ func (r *run) makeAhead(ctx context.Context) error {
 	return nil
 }
 
-// ErrLocked is what Partitions.Make returns, wrapped, when another transaction has
-// a lock that it needs.
+// ErrLocked is the error of Partitions.Make, wrapped, when another transaction has a lock that it needs.
 var ErrLocked = errors.New("another transaction has a lock on the table")
 
-// patiently does a step, and repeats it while the outcome is Locked or Busy: up to
-// Config.Attempts times, with growing pauses. It counts a step that stays Locked or
-// Busy in the report.
+// patiently calls step, and calls it again while its outcome is Locked or Busy: Config.Attempts times at most, with a
+// pause in between that doubles from Config.RetryMin on. A last outcome of Locked or Busy is counted in the report and
+// is no error.
 func (r *run) patiently(ctx context.Context, step func() (Outcome, error)) (Outcome, error) {
 	pause := r.cfg.RetryMin
 	for attempt := 1; ; attempt++ {
@@ -167,8 +164,8 @@ func (r *run) patiently(ctx context.Context, step func() (Outcome, error)) (Outc
 	}
 }
 
-// clean deletes lapsed relays, and dead letters and records of redrives whose
-// retention is over.
+// clean deletes the rows of relays whose leases lapsed relayRetention ago, dead letters older than DeadLetterRetention,
+// and records of redrives older than ArchiveRetention.
 func (r *run) clean(ctx context.Context) error {
 	var failed []error
 	relays, err := r.store.ExpireRelays(ctx, r.sample.At.Add(-relayRetention))
@@ -196,8 +193,8 @@ func (r *run) clean(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// inspect reads the health of the outbox into the report, and records the end of
-// the run. It takes up to Config.Reserve, also after ctx ended.
+// inspect reads the health of the outbox into the report, and records in the database that the run ended. It takes
+// Config.Reserve at most and works also after ctx ended.
 func (r *run) inspect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Reserve)
 	defer cancel()

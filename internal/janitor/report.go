@@ -5,60 +5,55 @@ import "time"
 // Report is what a run did and found.
 type Report struct {
 	Counts
-	// More means that the time ended before the work did: another run goes on.
+	// More is true when the run left something to do, mostly because its time was over. The next run goes on.
 	More bool `json:"more"`
-	// Shared means that another janitor was at work at the same time.
+	// Shared is true when a step was not done because another janitor was doing one.
 	Shared bool `json:"shared"`
-	// Rate is Rate of [Sample].
+	// Rate is how fast ids are drawn, in ids a second: [Sample].Rate.
 	Rate float64 `json:"ids_per_second"`
-	// PartitionsKept is the number of closed partitions of outbox.events that
-	// could not be archived because of unsent events in them.
+	// PartitionsKept is the number of closed partitions of outbox.events that stay there because of unsent events.
 	PartitionsKept int64 `json:"partitions_kept"`
-	// LockedSeconds is for how long writers and relays were kept out in all, and
-	// LongestLockSeconds for how long at one time.
+	// LockedSeconds is for how long all steps together kept writers and relays out, and LongestLockSeconds for how long
+	// one step did.
 	LockedSeconds      float64 `json:"locked_seconds"`
 	LongestLockSeconds float64 `json:"longest_lock_seconds"`
 	// Seconds is how long the run took.
 	Seconds float64 `json:"seconds"`
-	// Health is the state of the outbox at the end, and Findings what is wrong with
-	// it.
+	// Health is the state of the outbox at the end of the run, and Findings are what an operator should look at in it.
 	Health   Health    `json:"health"`
 	Findings []Finding `json:"findings"`
-	// Errors are the errors of the steps that failed. The other steps were done.
+	// Errors are the texts of the errors of the steps that failed.
 	Errors []string `json:"errors,omitempty"`
 }
 
-// Counts are the counts of what a run did.
+// Counts are the numbers of what a run did.
 type Counts struct {
-	// Made is the number of partitions made ahead.
+	// Made is the number of partitions of outbox.events that were made.
 	Made int64 `json:"partitions_made"`
-	// Archived is the number of partitions that went to the archive as a whole,
-	// Moved the number of rows that went there one by one, and Dropped the number
-	// of partitions that were empty after that.
+	// Archived is the number of partitions that were moved to the archive as a whole, Moved the number of rows that
+	// were moved there one by one, and Dropped the number of partitions of outbox.events that were empty and were
+	// dropped.
 	Archived int64 `json:"partitions_archived"`
 	Moved    int64 `json:"rows_moved"`
 	Dropped  int64 `json:"partitions_dropped"`
-	// Expired is the number of partitions of the archive that were dropped because
-	// their retention was over, and ExpiredRows the number of rows that were
-	// deleted from other partitions.
+	// Expired is the number of partitions of the archive that were dropped because their retention was over, and
+	// ExpiredRows the number of rows that were deleted from other partitions of the archive.
 	Expired     int64 `json:"archive_partitions_dropped"`
 	ExpiredRows int64 `json:"archive_rows_deleted"`
-	// Files, FileRows and FileBytes count the files that were exported, their rows,
-	// and their bytes as they are stored.
+	// Files, FileRows and FileBytes are the number of files written, of rows in them, and of their compressed bytes.
 	Files     int64 `json:"files_exported"`
 	FileRows  int64 `json:"rows_exported"`
 	FileBytes int64 `json:"bytes_exported"`
-	// DeadLetters, Redrives and Relays count the deleted rows of outbox.dead_letters,
-	// outbox.redrives and outbox.relays.
+	// DeadLetters, Redrives and Relays are the numbers of rows deleted from outbox.dead_letters, from the tables of
+	// redrives and replays, and from outbox.relays.
 	DeadLetters int64 `json:"dead_letters_deleted"`
 	Redrives    int64 `json:"redrives_deleted"`
 	Relays      int64 `json:"relays_expired"`
-	// Locked counts steps that were not done because a lock that they need stayed
-	// taken.
+	// Locked is the number of steps that were not done because a lock which they need stayed taken.
 	Locked int64 `json:"locked"`
 }
 
-// addLock counts a time for which writers and relays were kept out.
+// addLock adds out, for how long a step kept writers and relays out, to LockedSeconds and LongestLockSeconds.
 func (r *Report) addLock(out time.Duration) {
 	r.LockedSeconds += out.Seconds()
 	r.LongestLockSeconds = max(r.LongestLockSeconds, out.Seconds())

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// Store is all that a [Janitor] needs of the database. Every call is one
-// transaction, except Archiver.Seal, which is two. Several janitors may call it at
-// the same time.
+// Store is all that a [Janitor] needs of the database. Every call is one transaction, except Archiver.Seal, which is
+// two. It is safe for concurrent use, by several janitors too.
 type Store interface {
 	Partitions
 	Archiver
@@ -19,66 +18,62 @@ type Store interface {
 	Inspector
 }
 
-// PartitionSize is how many ids a partition is for, which is what the schema's
-// outbox.partition_size() answers: partition n has the ids from n*PartitionSize up to (n+1)*PartitionSize-1.
+// PartitionSize is the number of ids of a partition, as outbox.partition_size() of the schema returns it: partition n
+// has the ids from n*PartitionSize to (n+1)*PartitionSize-1.
 const PartitionSize = 1_000_000
 
-// DefaultPartition is the number that stands for outbox.events_default, the
-// partition of all ids that have no other.
+// DefaultPartition is the number of outbox.events_default, which has the rows whose ids belong to no other partition.
 const DefaultPartition int64 = -1
 
 // Partitions makes and lists the partitions of outbox.events.
 type Partitions interface {
-	// Sample measures how fast ids are drawn.
+	// Sample measures how fast the sequence of outbox.events gives ids out.
 	Sample(ctx context.Context) (Sample, error)
-	// Make makes the partition of a number, which is that of the last id or
-	// higher, and answers whether it did. It makes nothing when the partition is
-	// there, or when a row with one of its ids is in the default partition. Its
-	// error is ErrLocked, wrapped, when a lock that it needs is taken.
+	// Make makes the partition with that number, which must be Sample.Current or higher, and reports whether it did. It
+	// makes nothing when the partition exists, or when a row with one of its ids is in the default partition. Its error
+	// is ErrLocked, wrapped, when a lock that it needs is taken.
 	Make(ctx context.Context, number int64) (bool, error)
-	// ListEvents returns the partitions with the lowest numbers, in their order,
-	// limit at most.
+	// ListEvents returns the partitions of outbox.events with the lowest numbers, in their order, limit at most.
 	ListEvents(ctx context.Context, limit int) ([]EventsPartition, error)
 }
 
-// Sample is how fast ids are drawn.
+// Sample is a measurement of how fast ids are drawn from the sequence of outbox.events.
 type Sample struct {
-	// At is the time by the database's clock.
+	// At is the time of the measurement by the database's clock.
 	At time.Time
-	// Current is the number of the partition of the id that was drawn last.
+	// Current is the number of the partition in use: that of the id which was drawn last.
 	Current int64
-	// Rate is the highest rate of late, in ids a second. A rate of the past counts
-	// half as much with every six hours.
+	// Rate is the highest recent rate, in ids a second. A past rate is halved for every six hours since it was
+	// measured.
 	Rate float64
 }
 
 // EventsPartition is a partition of outbox.events.
 type EventsPartition struct {
 	Number int64
-	// Closed means that all ids of the partition were drawn.
+	// Closed is true when all ids of the partition were drawn. A transaction that is still open may write one of them.
 	Closed bool
-	// Archived means that the archive has a partition for the same ids.
+	// Archived is true when the archive has a partition for the same ids.
 	Archived bool
-	// Sealed means that the partition takes no more unsent rows.
+	// Sealed is true when a constraint makes the partition refuse unsent rows.
 	Sealed bool
-	// Vacant means that the partition has no rows, Unsent that it has unsent ones.
+	// Vacant is true when the partition has no rows, and Unsent when it has unsent rows.
 	Vacant bool
 	Unsent bool
-	// Newest is when the row with the highest id was sent. It is zero when that
-	// row is unsent, and when there is none.
+	// Newest is when the row with the highest id was sent, zero when that row is unsent and when there is no row.
 	Newest time.Time
 }
 
-// Outcome is what became of a step.
+// Outcome is the result of a step, which is one call of a [Store].
 type Outcome string
 
 // The outcomes. All but Done mean that the step changed nothing.
 const (
 	// Done: the step was done.
 	Done Outcome = "done"
-	// Busy: another janitor has the lock of steps.
+	// Busy: another janitor is doing a step.
 	Busy Outcome = "busy"
-	// Locked: another transaction has a lock on a table that the step needs.
+	// Locked: another transaction has a lock on a table, which the step needs.
 	Locked Outcome = "locked"
 	// Gone: the partition does not exist.
 	Gone Outcome = "gone"
@@ -86,40 +81,36 @@ const (
 	Open Outcome = "open"
 	// Unsent: the partition has unsent rows.
 	Unsent Outcome = "unsent"
-	// Young: the partition has rows that were sent at the given time or later.
+	// Young: the partition has rows that were not sent earlier than the time before, the argument of the call.
 	Young Outcome = "young"
-	// Moved: rows of the partition were moved to the archive one by one before.
+	// Moved: the archive has a partition for these ids already, since rows were moved there one by one.
 	Moved Outcome = "moved"
 	// Full: the partition has rows.
 	Full Outcome = "full"
 	// Unsealed: the partition is not sealed.
 	Unsealed Outcome = "unsealed"
-	// Changed: the rows are not those that were exported.
+	// Changed: the rows are not those of the recorded files.
 	Changed Outcome = "changed"
 )
 
-// Archiver makes whole partitions of outbox.events partitions of the archive.
+// Archiver moves whole partitions of outbox.events to the archive.
 type Archiver interface {
-	// Seal makes a closed partition refuse rows that are unsent, or that were sent
-	// at before or later, and reads it to prove that it has none. Done means that
-	// it is sealed.
+	// Seal adds a constraint to a closed partition that refuses every row but those that were sent earlier than before,
+	// and reads the partition to validate it. The outcome Done means that the partition is sealed.
 	Seal(ctx context.Context, number int64, before time.Time) (Outcome, error)
-	// Archive makes a sealed partition one of the archive. It returns for how long
-	// writers and relays were kept out: while it had its locks, and while it
-	// waited for them, also in vain.
+	// Archive makes a sealed partition one of the archive. The duration is for how long writers and relays were kept
+	// out: while Archive waited for its locks, whether it got them or not, and while it had them.
 	Archive(ctx context.Context, number int64) (Outcome, time.Duration, error)
-	// Unseal undoes Seal. It is done when the partition is not sealed or does not
-	// exist.
+	// Unseal drops the constraint of Seal. The outcome is Done also when the partition is not sealed or does not exist.
 	Unseal(ctx context.Context, number int64) (Outcome, error)
 }
 
 // Mover moves rows of outbox.events to the archive one by one.
 type Mover interface {
-	// MoveSent looks at limit rows of a partition, or of DefaultPartition, from
-	// the id from on, and moves those that were sent before the time before.
+	// MoveSent looks at the next limit rows of a partition, or of DefaultPartition, with the id from and higher ones,
+	// and moves those to the archive that were sent earlier than before.
 	MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (Move, error)
-	// DropVacant drops a closed partition that has no rows. It returns for how
-	// long writers and relays were kept out, as Archive does.
+	// DropVacant drops a closed partition that has no rows. The duration is that of Archiver.Archive.
 	DropVacant(ctx context.Context, number int64) (Outcome, time.Duration, error)
 }
 
@@ -128,47 +119,43 @@ type Move struct {
 	Outcome Outcome
 	// Moved is the number of rows that were moved.
 	Moved int64
-	// Next is the from of the next call, 0 when no rows are left to look at.
+	// Next is the argument from of the next call, 0 when no rows are left to look at.
 	Next int64
 }
 
-// Keeper lists the archive and removes rows from it.
+// Keeper lists the partitions of the archive and removes rows from it.
 type Keeper interface {
-	// ListArchive returns the partitions of the archive with the lowest numbers,
-	// in their order, limit at most.
+	// ListArchive returns the partitions of the archive with the lowest numbers, in their order, limit at most.
 	ListArchive(ctx context.Context, limit int) ([]ArchivePartition, error)
-	// DropArchived drops a closed partition of which all rows were sent before the
-	// time before. With exported it does so only when every row is in a recorded
-	// file and has not changed since; else the outcome is Changed.
+	// DropArchived drops a closed partition of the archive whose rows were all sent earlier than before. With exported
+	// it does so only when the rows are those of the recorded files, unchanged; else the outcome is Changed.
 	DropArchived(ctx context.Context, number int64, before time.Time, exported bool) (Outcome, error)
-	// DeleteArchived deletes rows with ids from from to to, both inside, that were
-	// sent before the time before, and returns how many. Without exported it
-	// deletes limit rows at most. With exported the rows must be those of one
-	// recorded file, unchanged, and it deletes all of them or none; else the
-	// outcome is Changed.
+	// DeleteArchived deletes rows with the ids from to to, both included, that were sent earlier than before, and
+	// returns how many. Without exported it deletes limit rows at most. With exported, from and to must be those of a
+	// recorded file: it deletes all rows of the file when they are unchanged; else it deletes none, and the outcome
+	// is Changed.
 	DeleteArchived(ctx context.Context, from, to int64, before time.Time, limit int, exported bool) (Outcome, int64, error)
 }
 
 // ArchivePartition is a partition of outbox.archive.
 type ArchivePartition struct {
 	Number int64
-	// Closed means that outbox.events has no partition for the same ids any more.
+	// Closed is true when outbox.events has no partition for these ids any more. Rows then come only from a redrive,
+	// which puts an event back under its old id.
 	Closed bool
-	// Oldest and Newest are when the rows with the lowest and the highest id were
-	// sent. Both are zero without rows.
+	// Oldest and Newest are when the rows with the lowest and the highest id were sent. Both are zero without rows.
 	Oldest, Newest time.Time
-	// Rows is the planner's estimate of the number of rows.
+	// Rows is PostgreSQL's estimate of the number of rows.
 	Rows int64
 	// Bytes is the size on disk, with indexes.
 	Bytes int64
 }
 
-// Files records which files the rows of the archive were exported to.
+// Files is the table of the files to which rows of the archive were exported.
 type Files interface {
-	// ListFiles returns the recorded files of a partition whose rows are still in
-	// the archive, in the order of their ids.
+	// ListFiles returns the recorded files of a partition whose rows are still in the archive, in the order of the ids.
 	ListFiles(ctx context.Context, number int64) ([]File, error)
-	// RecordFile records a file. To record it again changes nothing.
+	// RecordFile records a file. Recording it again changes nothing.
 	RecordFile(ctx context.Context, f File) error
 	// ForgetFiles removes the records that ListFiles returns.
 	ForgetFiles(ctx context.Context, number int64) error
@@ -176,30 +163,28 @@ type Files interface {
 
 // Rows reads the archive.
 type Rows interface {
-	// ReadArchive calls row with the rows of a partition in the order of their
-	// ids, from the id from on, limit at most. It ends early when row returns
-	// false or an error, and returns that error.
+	// ReadArchive calls row for the rows of a partition with the id from and higher ones, in the order of their ids,
+	// limit at most. It ends early when row returns false, and when row returns an error, which it then returns.
 	ReadArchive(ctx context.Context, number, from int64, limit int, row func(r *Row) (bool, error)) error
 }
 
-// Cleaner deletes rows of the small tables.
+// Cleaner deletes old rows of the tables of dead letters, redrives and relays.
 type Cleaner interface {
-	// DeleteDeadLetters deletes dead letters that were given up before the time
-	// before, limit at most, and returns how many.
+	// DeleteDeadLetters deletes dead letters that were given up earlier than before, limit at most, and returns how
+	// many.
 	DeleteDeadLetters(ctx context.Context, before time.Time, limit int) (int64, error)
-	// DeleteRedrives deletes records of redrives and replays that were made before
-	// the time before, limit at most, and returns how many.
+	// DeleteRedrives deletes the history of redrives and replays that were made earlier than before, limit rows at
+	// most, and returns how many.
 	DeleteRedrives(ctx context.Context, before time.Time, limit int) (int64, error)
-	// ExpireRelays deletes relays whose leases lapsed before the time before, frees
-	// their shards, and returns how many relays it deleted.
+	// ExpireRelays deletes the rows of relays whose leases lapsed earlier than before, makes their shards free, and
+	// returns how many relays it deleted.
 	ExpireRelays(ctx context.Context, before time.Time) (int64, error)
 }
 
 // Inspector reads and records the state of the whole outbox.
 type Inspector interface {
-	// Health reads what an operator should know. Its counts stop at limit. An
-	// unsent event older than alarm counts as stale.
+	// Health reads the state of the outbox. Its counts stop at limit. An unsent event older than alarm counts as stale.
 	Health(ctx context.Context, alarm time.Duration, limit int) (Health, error)
-	// End records that a run ended, for Health.LastRun.
+	// End stores the time at which a run ended, which is Health.LastRun of the next one.
 	End(ctx context.Context) error
 }

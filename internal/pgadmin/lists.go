@@ -18,7 +18,7 @@ var (
 	listBlockedSQL string
 )
 
-// DeadLetter is an event that the relay gave up.
+// DeadLetter is a row of outbox.dead_letters: an event that the relay gave up, and why.
 type DeadLetter struct {
 	ID            int64     `json:"id"`
 	EventID       uuid.UUID `json:"event_id"`
@@ -32,29 +32,28 @@ type DeadLetter struct {
 	Attempts      int       `json:"attempts"`
 	Code          string    `json:"code"`
 	Reason        string    `json:"reason"`
-	// Blocks says that the event's lane is blocked behind it.
+	// Blocks is true when the lane of the event is blocked behind it.
 	Blocks bool `json:"blocks"`
-	// Payload is the text as it was written, and Headers a JSON object. Both are
-	// empty unless the content was asked for.
+	// Payload is the text of the payload as it was written, and Headers a JSON object. Both are empty where the caller
+	// did not ask for the content.
 	Payload string          `json:"payload,omitempty"`
 	Headers json.RawMessage `json:"headers,omitempty"`
 }
 
-// DeadLetters lists the dead letters with ids above after that pass the filters
-// of r, at most limit, in the order of their ids. With content they have payload
-// and headers.
+// DeadLetters lists the dead letters with ids above after that pass the filters of r, at most limit, in the order of
+// their ids. With content they have Payload and Headers.
 func (s *Store) DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]DeadLetter, error) {
 	var out []DeadLetter
 	err := s.document(ctx, "list dead letters", listDeadLettersSQL, append([]any{after, rowLimit(limit), content}, filters(r)...), &out)
 	return out, err
 }
 
-// BlockedLane is a lane that waits behind a dead letter.
+// BlockedLane is a row of outbox.blocked: a lane that waits behind a dead letter, or was released after it did.
 type BlockedLane struct {
-	// FirstID is the id at which the lane begins.
+	// FirstID is the id of the first event that waits, or waited, in the lane.
 	FirstID int64 `json:"first_id"`
-	// EventID is the event that the lane waits behind, and DeadLetter says that
-	// this event is still a dead letter.
+	// EventID is the event id of the dead letter that the lane waits behind. DeadLetter is false when that event is
+	// not in outbox.dead_letters any more.
 	EventID       uuid.UUID  `json:"event_id"`
 	DeadLetter    bool       `json:"dead_letter"`
 	Destination   string     `json:"destination"`
@@ -63,13 +62,13 @@ type BlockedLane struct {
 	BlockedAt     time.Time  `json:"blocked_at"`
 	ReleasedAt    *time.Time `json:"released_at,omitempty"`
 	Reason        string     `json:"reason"`
-	// Waiting is the number of the lane's unsent events.
+	// Waiting is the number of unsent events of the lane among those that were counted.
 	Waiting int `json:"waiting"`
 }
 
-// BlockedLanes lists blocked lanes, at most limit, of a destination and an
-// aggregate where r names them. Waiting events are counted among the first
-// examine unsent events, so that the cost is bounded.
+// BlockedLanes lists blocked lanes, at most limit, in the order of FirstID: those of the destination, the aggregate
+// type and the aggregate id of r, where these are set. Only the first examine unsent events of the outbox are
+// counted, so that the cost is bounded.
 func (s *Store) BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]BlockedLane, error) {
 	var out []BlockedLane
 	args := []any{rowLimit(limit), rowLimit(examine), optional(r.Destination), optional(r.AggregateType), optional(r.AggregateID)}

@@ -12,11 +12,11 @@ import (
 //go:embed sql/lookup.sql
 var lookupSQL string
 
-// State says where an event is.
+// State is what has become of an event so far.
 type State string
 
-// The states of an event. An unsent event is Pending, or Blocked while its lane
-// waits behind a dead letter.
+// The states of an event. An unsent event is Pending, or Blocked while its lane waits behind a dead letter; a dead
+// letter is Dead; a sent one is Sent while it is in outbox.events, and Archived when it is in outbox.archive.
 const (
 	Pending  State = "pending"
 	Blocked  State = "blocked"
@@ -25,8 +25,8 @@ const (
 	Archived State = "archived"
 )
 
-// Location is what the tables say about one row of an event. Fields that do not
-// apply to its state are zero.
+// Location is one row of an event, in any table, and what is known about it. Fields that have no meaning in its state
+// are zero.
 type Location struct {
 	State         State     `json:"state"`
 	ID            int64     `json:"id"`
@@ -38,54 +38,51 @@ type Location struct {
 	Shard         int       `json:"shard"`
 	Replays       int       `json:"replays"`
 	CreatedAt     time.Time `json:"created_at"`
-	// Of an unsent event: Owner is the name of the relay that owns its shard,
-	// BlockedBy the dead letter that its lane waits behind, BlockReason what that
-	// one was refused for, and ReleasedAt when the lane was released.
+	// Of an unsent event: Owner is the name of the relay that owns its shard, BlockedBy the event id of the dead letter
+	// that its lane waits behind, BlockReason why that one was given up, and ReleasedAt when the lane was released.
 	Owner       string     `json:"owner,omitempty"`
 	BlockedBy   *uuid.UUID `json:"blocked_by,omitempty"`
 	BlockReason string     `json:"block_reason,omitempty"`
 	ReleasedAt  *time.Time `json:"released_at,omitempty"`
-	// Of an event that was sent or archived.
+	// Of a sent or archived event: when it was sent, and the broker's message id and sequence number.
 	SentAt         *time.Time `json:"sent_at,omitempty"`
 	MessageID      string     `json:"message_id,omitempty"`
 	SequenceNumber string     `json:"sequence_number,omitempty"`
-	// Of a dead letter.
+	// Of a dead letter: when and after how many attempts it was given up, and the broker's error code and text.
 	DeadAt   *time.Time `json:"dead_at,omitempty"`
 	Attempts int        `json:"attempts,omitempty"`
 	Code     string     `json:"code,omitempty"`
 	Reason   string     `json:"reason,omitempty"`
-	// ReplayOf is the id of the row that this one copies, for a replay.
+	// ReplayOf is the id of the row that this row is a copy of, zero when no replay made it.
 	ReplayOf int64 `json:"replay_of,omitempty"`
-	// Others are the other rows with the same event id, the youngest first: rows
-	// that a replay copied, and other copies.
+	// Others are the other rows with the same event id, such as copies made by replays, the highest id first.
 	Others []Location `json:"others,omitempty"`
-	// Redrives are the times that the event was redriven or replayed, the oldest
-	// first.
+	// Redrives is the history of the event: each time that it was redriven or replayed, the oldest first.
 	Redrives []Redriven `json:"redrives,omitempty"`
 }
 
-// Redriven says how an event was redriven or replayed once.
+// Redriven is one entry in the history of an event: it was redriven or replayed.
 type Redriven struct {
 	RedrivenAt time.Time `json:"redriven_at"`
-	// Source is dead_letters, blocked or replay.
+	// Source is what brought the event back: dead_letters, blocked or replay.
 	Source string `json:"source"`
-	// RequestID is that of the request, such as the name of a person.
+	// RequestID is the id that the request was made with, such as the name of a person.
 	RequestID string `json:"request_id"`
-	// RowID is the id of the row, CopyID that of the copy that a replay made.
+	// RowID is the id of the row that was brought back, and CopyID the id of its copy, for a replay.
 	RowID  int64 `json:"row_id"`
 	CopyID int64 `json:"copy_id,omitempty"`
-	// Generation is the generation of the deduplication id from then on.
+	// Generation is the number that the deduplication id of the event has had since then.
 	Generation  int    `json:"generation"`
 	Destination string `json:"destination"`
-	// Of a dead letter: what it was buried with.
+	// Of a dead letter: after how many attempts it had been given up, and the broker's error code and text.
 	Attempts int    `json:"attempts,omitempty"`
 	Code     string `json:"code,omitempty"`
 	Reason   string `json:"reason,omitempty"`
 }
 
-// Lookup finds an event in whatever table it is, or returns [ErrNotFound]. An
-// event that was replayed, or whose id a writer used twice, has several rows:
-// then Lookup returns the youngest, with the others in Others.
+// Lookup finds an event in outbox.events, outbox.dead_letters and outbox.archive, or returns [ErrNotFound], wrapped. An
+// event that was replayed, or whose id a writer used twice, has several rows: Lookup returns the one with the highest
+// id, with the others in Others.
 func (s *Store) Lookup(ctx context.Context, eventID uuid.UUID) (Location, error) {
 	var all []Location
 	var redrives []Redriven

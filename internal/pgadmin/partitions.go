@@ -46,8 +46,7 @@ func (s *Store) ListEvents(ctx context.Context, limit int) ([]janitor.EventsPart
 	return list, err
 }
 
-// outcome is the answer of a function of the schema, whose words are those of
-// [janitor.Outcome].
+// outcome converts the text that a function of the schema returned. A text that is no [janitor.Outcome] is an error.
 func outcome(answer string) (janitor.Outcome, error) {
 	switch o := janitor.Outcome(answer); o {
 	case janitor.Done, janitor.Busy, janitor.Locked, janitor.Gone, janitor.Open, janitor.Unsent, janitor.Young, janitor.Moved,
@@ -57,7 +56,7 @@ func outcome(answer string) (janitor.Outcome, error) {
 	return "", fmt.Errorf("the answer %q is not known", answer)
 }
 
-// step calls a function of the schema that answers one word.
+// step calls a function of the schema that returns an outcome.
 func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.Outcome, error) {
 	var answer string
 	if err := s.one(ctx, op, sql, args, &answer); err != nil {
@@ -66,8 +65,8 @@ func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.
 	return outcome(answer)
 }
 
-// lockingStep calls a function of the schema that locks outbox.events. It
-// answers a word, and for how long writers and relays were kept out, in seconds.
+// lockingStep calls a function of the schema that locks outbox.events. It returns the outcome, and for how long writers
+// and relays were kept out.
 func (s *Store) lockingStep(ctx context.Context, op, sql string, number int64) (janitor.Outcome, time.Duration, error) {
 	var answer string
 	var seconds float64

@@ -12,8 +12,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
 
-// RedriveDeadLetters implements [rows.Store], in one round trip. The login needs
-// the role outbox_redrive.
+// RedriveDeadLetters implements [rows.Store]. The database user needs the role outbox_redrive.
 func (s *Store) RedriveDeadLetters(ctx context.Context, b rows.Batch) ([]rows.Row, error) {
 	const sql = `
 		select r.id, coalesce(r.event_id::text, ''), coalesce(r.destination, ''), coalesce(r.aggregate_type, ''),
@@ -26,8 +25,7 @@ func (s *Store) RedriveDeadLetters(ctx context.Context, b rows.Batch) ([]rows.Ro
 	return s.redriven(ctx, "redrive dead letters", sql, append(args, filters(b.Request)...))
 }
 
-// ReleaseBlocked implements [rows.Store], in one round trip. The login needs the
-// role outbox_redrive.
+// ReleaseBlocked implements [rows.Store]. The database user needs the role outbox_redrive.
 func (s *Store) ReleaseBlocked(ctx context.Context, b rows.Batch) ([]rows.Row, error) {
 	const sql = `
 		select r.id, r.event_id::text, r.destination, r.aggregate_type, r.aggregate_id, r.outcome, r.ordered
@@ -63,10 +61,9 @@ func (s *Store) redriven(ctx context.Context, op, sql string, args []any) ([]row
 	return out, nil
 }
 
-// filters returns the filters of a request as the functions of the schema take
-// them, null where one is not set: event ids, destination, aggregate type and id,
-// event type, the bounds of created_at, the bounds of the id. The ids of events
-// are texts, which every mode of the protocol can send.
+// filters returns the filters of a request as arguments of the functions of the schema, null where one is not set:
+// event ids, destination, aggregate type, aggregate id, event type, lower and upper bound of created_at, lower and
+// upper bound of the row's id. The event ids are texts, which pgx can send in each of its query modes.
 func filters(r *redrive.Request) []any {
 	var ids []string
 	for _, id := range r.EventIDs {
@@ -78,7 +75,7 @@ func filters(r *redrive.Request) []any {
 	}
 }
 
-// optional is null for the zero value.
+// optional returns nil, which is null in SQL, for the zero value, else a pointer to v.
 func optional[T comparable](v T) *T {
 	var zero T
 	if v == zero {
@@ -87,7 +84,7 @@ func optional[T comparable](v T) *T {
 	return &v
 }
 
-// optionalTime is null for the zero time.
+// optionalTime returns nil, which is null in SQL, for the zero time, else a pointer to t.
 func optionalTime(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil

@@ -12,8 +12,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 )
 
-// CountReplay implements [replay.Searcher]. The login needs the role
-// outbox_redrive, as for every method about replays.
+// CountReplay implements [replay.Searcher]. The database user needs the role outbox_redrive, as for the methods below.
 func (s *Store) CountReplay(ctx context.Context, r *redrive.Request, after int64, limit int) (found int, next int64, err error) {
 	const sql = `
 		select c.found, coalesce(c.next, 0)

@@ -11,39 +11,36 @@ import (
 //go:embed sql/status.sql
 var statusSQL string
 
-// Status is the state of an outbox for an operator to read.
+// Status is the state of an outbox, as an operator reads it.
 type Status struct {
-	// Destinations lists the destinations of the first PendingLimit unsent events.
+	// Destinations has the number of unsent events of each destination, in the order of their names. Only the first
+	// PendingLimit unsent events are counted.
 	Destinations []DestinationStatus `json:"destinations"`
-	// Pending is the number of unsent events, those of blocked lanes included. It
-	// stops at PendingLimit.
+	// Pending is the number of unsent events, those of blocked lanes included, and at most PendingLimit.
 	Pending      int `json:"pending"`
 	PendingLimit int `json:"pending_limit"`
-	// Relays are those that have a row in outbox.relays, the youngest first.
+	// Relays are the relays that have a row in outbox.relays, the one that started last first.
 	Relays []RelayStatus `json:"relays"`
 	// Shards are all shards, in the order of their numbers.
 	Shards []ShardStatus `json:"shards"`
-	// DeadLetters and Blocked count events and lanes.
+	// DeadLetters is the number of dead letters, and Blocked the number of blocked lanes.
 	DeadLetters int `json:"dead_letters"`
 	Blocked     int `json:"blocked"`
-	// Now is the database's clock.
+	// Now is the time by the database's clock.
 	Now time.Time `json:"now"`
-	// SchemaVersion is the newest migration that was applied.
-	// [github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore.Version]
-	// is what this program needs.
+	// SchemaVersion is the number of the newest migration that was applied.
 	SchemaVersion int64 `json:"schema_version"`
 }
 
-// DestinationStatus counts the unsent events of one destination. Oldest is when
-// the oldest of them was written.
+// DestinationStatus is the number of unsent events of one destination, and when the oldest of them was written.
 type DestinationStatus struct {
 	Destination string    `json:"destination"`
 	Pending     int       `json:"pending"`
 	Oldest      time.Time `json:"oldest"`
 }
 
-// RelayStatus is a relay that has a lease, or whose lease lapsed and was not taken
-// over yet. Low is the id up to which it has read, Shards how many it owns.
+// RelayStatus is a relay that has a lease, or whose lease lapsed and whose shards no other relay has taken yet. Low is
+// the id up to which its events are settled, gaps and blocked lanes aside, and Shards is how many shards it owns.
 type RelayStatus struct {
 	RelayID    uuid.UUID `json:"relay_id"`
 	Name       string    `json:"name"`
@@ -64,8 +61,7 @@ type ShardStatus struct {
 	AcquiredAt *time.Time `json:"acquired_at"`
 }
 
-// Status reads the state of the outbox. It counts at most limit pending
-// events, so that its cost is bounded.
+// Status reads the state of the outbox. It counts at most limit unsent events, so that its cost is bounded.
 func (s *Store) Status(ctx context.Context, limit int) (Status, error) {
 	var st Status
 	if err := s.document(ctx, "status", statusSQL, []any{rowLimit(limit)}, &st); err != nil {

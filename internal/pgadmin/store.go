@@ -17,9 +17,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
 
-// Store is the outbox in one PostgreSQL database. It keeps nothing between two
-// calls, sets nothing in a session, and is safe for concurrent use. Its errors
-// wrap those of pgstore.
+// Store is the outbox in one PostgreSQL database. It has no state, changes no setting of a session, and is safe for
+// concurrent use. Its errors name the operation and wrap those that package pgstore declares.
 type Store struct{ pool *pgxpool.Pool }
 
 var (
@@ -28,14 +27,13 @@ var (
 	_ replay.Store  = (*Store)(nil)
 )
 
-// New returns the outbox that pool connects to. The caller keeps the pool and
-// closes it.
+// New returns the outbox in the database of pool. The caller closes the pool.
 func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
-// ErrNotFound means that there is no such event.
+// ErrNotFound is the error of Lookup, wrapped, when no table has the event.
 var ErrNotFound = errors.New("no such event")
 
-// exec runs a statement and passes over what it returns.
+// exec runs a statement and ignores the rows that it returns. op names the operation in errors, here and below.
 func (s *Store) exec(ctx context.Context, op, sql string, args ...any) error {
 	return s.call(ctx, op, func(conn *pgxpool.Conn) error {
 		_, err := conn.Exec(ctx, sql, args...)
@@ -43,15 +41,15 @@ func (s *Store) exec(ctx context.Context, op, sql string, args ...any) error {
 	})
 }
 
-// one runs a statement that returns one row and scans the row into the targets.
+// one runs a statement that returns one row, and scans that row into the pointers into.
 func (s *Store) one(ctx context.Context, op, sql string, args []any, into ...any) error {
 	return s.call(ctx, op, func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, sql, args...).Scan(into...)
 	})
 }
 
-// document runs a statement that returns JSON documents as texts, one row of
-// them, and parses each into the target of the same place.
+// document runs a statement that returns one row of JSON texts, and parses each column into the pointer of into at the
+// same index.
 func (s *Store) document(ctx context.Context, op, sql string, args []any, into ...any) error {
 	texts, targets := make([]string, len(into)), make([]any, len(into))
 	for i := range texts {
@@ -68,8 +66,8 @@ func (s *Store) document(ctx context.Context, op, sql string, args []any, into .
 	return nil
 }
 
-// each runs a statement and calls row for every row that it returns, until row
-// answers false.
+// each runs a statement and calls row for every row that it returns. It ends early when row returns false or an error,
+// and returns that error.
 func (s *Store) each(ctx context.Context, op, sql string, args []any, row func(rows pgx.Rows) (bool, error)) error {
 	return s.call(ctx, op, func(conn *pgxpool.Conn) error {
 		found, _ := conn.Query(ctx, sql, args...)
@@ -88,14 +86,12 @@ func (s *Store) call(ctx context.Context, op string, f func(conn *pgxpool.Conn) 
 	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
 }
 
-// rowLimit is n as a LIMIT of a statement: at least 0, and what an integer of
-// the database can hold.
+// rowLimit returns n as the LIMIT of a statement, from 0 to the highest value of PostgreSQL's type integer.
 func rowLimit(n int) int32 {
 	return int32(min(max(n, 0), math.MaxInt32)) //nolint:gosec // bounded here
 }
 
-// clean replaces what PostgreSQL cannot store in a text, NUL and broken UTF-8,
-// by U+FFFD.
+// clean returns s with U+FFFD in the place of NUL and of broken UTF-8, which PostgreSQL cannot store in a text.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

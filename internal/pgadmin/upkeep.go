@@ -22,7 +22,7 @@ func (s *Store) ExpireRelays(ctx context.Context, before time.Time) (int64, erro
 	return s.count(ctx, "expire relays", "select outbox.expire_relays($1::timestamptz)", before)
 }
 
-// count calls a function of the schema that answers how many rows it removed.
+// count calls a function of the schema that returns how many rows it removed.
 func (s *Store) count(ctx context.Context, op, sql string, args ...any) (int64, error) {
 	var n int64
 	err := s.one(ctx, op, sql, args, &n)

@@ -19,15 +19,16 @@ type Answer struct {
 	Queue  string `json:"queue,omitempty"`
 	SendTo string `json:"send_to,omitempty"`
 
-	// Redriven is how many events were brought back: for SourceDLQ, accepted by the queue SendTo; for the other sources,
-	// pending in the outbox again; for a replay, copied. It is zero in a dry run.
+	// Redriven is how many events were brought back: for SourceDLQ, accepted by the queue SendTo; for the other
+	// sources, pending in the outbox again; for a replay, copied. It is zero in a dry run.
 	Redriven int `json:"redriven"`
 	// Released is how many aggregates were released, for SourceBlocked only. A redrive of SourceDeadLetters releases
 	// aggregates too, and does not count them.
 	Released int `json:"released,omitempty"`
 	// Matched is how many events a dry run would have brought back. For SourceBlocked it counts aggregates.
 	Matched int `json:"matched,omitempty"`
-	// Skipped is how many received messages did not pass the filters. For SourceDLQ only: the database does not read the others.
+	// Skipped is how many received messages did not pass the filters. For SourceDLQ only: the database does not read
+	// the others.
 	Skipped int `json:"skipped"`
 	// Unconfirmed is how many were not brought back because that would break the order of their aggregate, and the
 	// request has no Confirm.
@@ -37,8 +38,8 @@ type Answer struct {
 	// Failed is how many could not be brought back. They are where they were. Failures lists them by reason.
 	Failed   int       `json:"failed"`
 	Failures []Failure `json:"failures,omitempty"`
-	// GroupsStopped is how many message groups (for SourceDLQ) or aggregates had a failure. Later events of such a group
-	// or aggregate were not brought back.
+	// GroupsStopped is how many message groups (for SourceDLQ) or aggregates had a failure. Later events of such a
+	// group or aggregate were not brought back.
 	GroupsStopped int `json:"groups_stopped"`
 	// Duplicates is how many of Redriven may be delivered twice, because they were sent and could not be deleted from
 	// the dead-letter queue. For SourceDLQ only.

@@ -14,16 +14,17 @@ const (
 	// maxValues is the most values of one metric in a line, by the specification of CloudWatch's
 	// embedded metric format.
 	maxValues = 100
-	// maxDimensions is one less than the 30 dimensions of that specification: Destination is added.
+	// maxDimensions is one less than the 30 dimensions that the specification allows, since a line about a destination
+	// has the dimension Destination too.
 	maxDimensions = 29
-	// maxErrorText is the most bytes of an error in a line.
+	// maxErrorText is the most bytes of an error's text in a line.
 	maxErrorText = 500
 
 	destinationKey = "Destination"
 )
 
-// EMF writes reports as lines in CloudWatch's embedded metric format, which Lambda
-// takes from the standard output. It is a [relay.Observer] and a [janitor.Observer].
+// EMF writes reports as lines in CloudWatch's embedded metric format. From lines on the standard output of a Lambda
+// function, CloudWatch makes metrics. It is a [relay.Observer] and a [janitor.Observer].
 type EMF struct {
 	w          io.Writer
 	namespace  string
@@ -34,9 +35,9 @@ type EMF struct {
 
 var _ relay.Observer = (*EMF)(nil)
 
-// NewEMF returns an EMF that writes each line to w with one call of Write. Each
-// combination of dimensions is a set of metrics that CloudWatch bills, so they
-// must not hold ids. It panics on more than 29 dimensions.
+// NewEMF returns an EMF that writes each line to w with one call of Write. Its metrics have the namespace and the
+// dimensions, by name. CloudWatch bills the metrics of each combination of values, so a dimension must not be an id.
+// NewEMF panics on more than 29 dimensions.
 func NewEMF(w io.Writer, namespace string, dimensions map[string]string) *EMF {
 	if len(dimensions) > maxDimensions {
 		panic("telemetry: more than 29 dimensions")
@@ -50,8 +51,8 @@ func NewEMF(w io.Writer, namespace string, dimensions map[string]string) *EMF {
 	}
 }
 
-// Observe implements [relay.Observer]: one line for the relay, and one for each
-// destination. A line that cannot be written is lost.
+// Observe implements [relay.Observer]. It writes one line about the relay and one about each destination. A line that
+// cannot be written is lost.
 func (e *EMF) Observe(r *relay.Report) {
 	now := e.now()
 	whole := e.line(now, e.keys)
@@ -74,7 +75,7 @@ func (e *EMF) Observe(r *relay.Report) {
 	}
 }
 
-// write writes a line. A failure is ignored, since a relay must not stop for a metric.
+// write writes a line to e.w. It ignores errors, since a relay must not stop for a metric.
 func (e *EMF) write(l *line) {
 	encoded, err := json.Marshal(l)
 	if err != nil {
@@ -90,20 +91,20 @@ type line struct {
 	members   map[string]any // values of dimensions and metrics, and further text
 }
 
-// directive says which members of a line are metrics, and by which dimensions.
+// directive is the part of a line that tells CloudWatch which members are metrics, and which are their dimensions.
 type directive struct {
 	Namespace  string       `json:"Namespace"`
 	Dimensions [][]string   `json:"Dimensions"`
 	Metrics    []definition `json:"Metrics"`
 }
 
-// definition is a metric of a directive.
+// definition is the name and the unit of one metric in a directive.
 type definition struct {
 	Name string `json:"Name"`
 	Unit string `json:"Unit"`
 }
 
-// line begins a line whose metrics have the dimensions keys.
+// line returns a line without metrics. Its metrics will have the dimensions named by keys.
 func (e *EMF) line(now time.Time, keys []string) *line {
 	l := &line{
 		directive: directive{Namespace: e.namespace, Dimensions: [][]string{keys}, Metrics: []definition{}},
@@ -116,16 +117,16 @@ func (e *EMF) line(now time.Time, keys []string) *line {
 	return l
 }
 
-// set adds a member that is no metric.
+// set adds a member to the line: the value of a dimension, of a metric, or further text.
 func (l *line) set(name string, value any) { l.members[name] = value }
 
-// add adds a metric. Value is a number or a list of numbers.
+// add adds a metric to the line. value is a number or a list of numbers.
 func (l *line) add(m Metric, value any) {
 	l.directive.Metrics = append(l.directive.Metrics, definition{Name: m.Name, Unit: m.Unit})
 	l.set(m.Name, value)
 }
 
-// add puts the metrics of from into a line, but for those that are left out while they are zero.
+// add computes metrics from a report and adds them to the line, without those that are zero and not Always.
 func add[T any](l *line, metrics []metric[T], from *T) {
 	for _, m := range metrics {
 		if v := m.value(from); v != 0 || m.Always {
@@ -143,8 +144,8 @@ func (l *line) MarshalJSON() ([]byte, error) {
 	return json.Marshal(l.members)
 }
 
-// spread returns at most maxValues of the values in milliseconds, evenly
-// spaced in their order, the least and the greatest among them.
+// spread returns up to maxValues of the values in milliseconds, sorted, and evenly spaced from the least to the
+// greatest.
 func spread(values []time.Duration) []float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := min(len(sorted), maxValues)

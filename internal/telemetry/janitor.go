@@ -6,7 +6,8 @@ import (
 
 var _ janitor.Observer = (*EMF)(nil)
 
-// ObserveJanitor implements [janitor.Observer]: one line for the run.
+// ObserveJanitor implements [janitor.Observer]. It writes one line about the run. A line that cannot be written is
+// lost.
 func (e *EMF) ObserveJanitor(r *janitor.Report) {
 	line := e.line(e.now(), e.keys)
 	add(line, janitorMetrics(), r)
@@ -18,8 +19,7 @@ func (e *EMF) ObserveJanitor(r *janitor.Report) {
 	e.write(line)
 }
 
-// janitorMetrics are the metrics of a run of the janitor. Counts are of the run,
-// gauges of its end.
+// janitorMetrics returns the metrics of a run of the janitor: counts of what it did, and the state at its end.
 func janitorMetrics() []metric[janitor.Report] {
 	type r = janitor.Report
 	return []metric[r]{

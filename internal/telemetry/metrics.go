@@ -6,45 +6,45 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// Metric describes a metric. The units are CloudWatch's.
+// Metric describes a metric, for lines and for docs/metrics.md. Unit is a unit of CloudWatch.
 type Metric struct {
 	Name    string
 	Unit    string
 	Meaning string
-	// Always is false for metrics that are left out while they are zero, since
-	// CloudWatch bills each metric that was written in an hour.
+	// Always is true for a metric that is written while it is zero too. Others are left out, since CloudWatch bills
+	// each metric for every hour in which it was written.
 	Always bool
 }
 
-// metric is a Metric with its value in a T.
+// metric is a Metric with the function that computes its value from a report T.
 type metric[T any] struct {
 	Metric
 	value func(*T) float64
 }
 
-// count is a metric that is left out while it is zero.
+// count makes a metric in the unit Count that is left out while it is zero.
 func count[T any](name, meaning string, value func(*T) int64) metric[T] {
 	return metric[T]{Metric{Name: name, Unit: "Count", Meaning: meaning}, func(r *T) float64 { return float64(value(r)) }}
 }
 
-// always makes a count one that is written while it is zero too.
+// always makes of m a metric that is written while it is zero too.
 func always[T any](m metric[T]) metric[T] {
 	m.Always = true
 	return m
 }
 
-// gauge is a metric that is always written.
+// gauge makes a metric that is written while it is zero too.
 func gauge[T any](name, unit, meaning string, value func(*T) float64) metric[T] {
 	return metric[T]{Metric{Name: name, Unit: unit, Meaning: meaning, Always: true}, value}
 }
 
-// latency is the one metric with many values in a line.
+// latency returns the description of Latency, the only metric that has many values in a line.
 func latency() Metric {
 	return Metric{Name: "Latency", Unit: "Milliseconds", Meaning: "time from insert to acceptance, as up to 100 values spread evenly over all of them, so that percentiles hold and the number of samples does not"}
 }
 
-// relayMetrics are the metrics of a relay. Gauges are values at the time of the line, all others
-// are sums since the line before.
+// relayMetrics returns the metrics of a relay, without Latency. A gauge is a value at the time of the line, any other
+// metric counts since the line before.
 func relayMetrics() []metric[relay.Report] {
 	type r = relay.Report
 	return []metric[r]{
@@ -82,7 +82,7 @@ func relayMetrics() []metric[relay.Report] {
 	}
 }
 
-// destinationMetrics are the metrics of a destination, with the further dimension Destination.
+// destinationMetrics returns the metrics of one destination of a relay, which have the further dimension Destination.
 func destinationMetrics() []metric[relay.DestinationCounts] {
 	type d = relay.DestinationCounts
 	return []metric[d]{
@@ -94,7 +94,7 @@ func destinationMetrics() []metric[relay.DestinationCounts] {
 	}
 }
 
-// Relay lists the metrics of a relay.
+// Relay lists the metrics of a relay, with Latency and without those of each destination.
 func Relay() []Metric {
 	return append(described(relayMetrics()), latency())
 }

@@ -1,6 +1,5 @@
-// Package tracing makes OpenTelemetry spans of what is published. It imports
-// the API of OpenTelemetry only; which spans are kept, and where they go, is
-// decided by the SDK of the program.
+// Package tracing makes OpenTelemetry spans of calls to destinations. It imports the API of OpenTelemetry only; the
+// program configures the SDK, which samples spans and sends them.
 //
 // A service that has a span when it calls [outbox.Enqueue] gives its events that
 // span as their creation context, in the attribute traceparent. The relay leaves it

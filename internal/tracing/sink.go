@@ -27,40 +27,36 @@ const (
 	keyCount         = attribute.Key("messaging.batch.message_count")
 	keyErrorType     = attribute.Key("error.type")
 
-	// KeyDestination is the name of the destination in the relay's
-	// configuration.
+	// KeyDestination is the name of the destination in the relay's configuration. Of a span.
 	KeyDestination = attribute.Key("outbox.destination")
-	// KeyAccepted is how many events of the batch their destination accepted.
+	// KeyAccepted is how many messages of the batch the destination accepted. Of a span.
 	KeyAccepted = attribute.Key("outbox.accepted")
-	// KeyEventID is on each link, and on each span event of a refused event.
+	// KeyEventID is the event id of a message. Of a link, and of a span event.
 	KeyEventID = attribute.Key("outbox.event_id")
-	// KeyClass is the [outbox.Class] of a result that is no acceptance.
+	// KeyClass is the [outbox.Class] of the result of a message that was not accepted. Of a span event.
 	KeyClass = attribute.Key("outbox.class")
-	// KeyCode is the broker's error code of such a result.
+	// KeyCode is the broker's error code of a message that was not accepted. Of a span event.
 	KeyCode = attribute.Key("outbox.code")
 )
 
-// refused is the name of the span event that is added for each outbox event which was not
-// accepted.
+// refused is the name of the span event that a span has for each message which was not accepted.
 const refused = "not accepted"
 
-// Target names a destination in spans.
+// Target is what spans say about a destination.
 type Target struct {
-	// Destination is its name in the relay's configuration.
+	// Destination is the name of the destination in the relay's configuration.
 	Destination string
-	// System is SNS or SQS.
+	// System is the constant SNS or SQS.
 	System string
-	// Name is the broker's name of the topic or queue.
+	// Name is the name of the topic or queue.
 	Name string
 }
 
-// Sink returns next with a span around each call that publishes an event of a
-// sampled trace. A call without such an event makes no span, so that the number of
-// spans follows the sampling of the services that write. A nil tracer returns
-// next itself.
+// Sink returns a sink that publishes through next and makes a span of each call of Publish which has an event of a
+// sampled trace. A call without such an event makes none, so that the services that write events decide, by sampling,
+// how many spans there are. With a nil tracer Sink returns next.
 //
-// Spans hold event ids, classes and error codes; no payload, no header and no
-// text of an error.
+// Spans have event ids, classes and error codes, and no payload, no header and no text of an error.
 func Sink(next outbox.Sink, tracer trace.Tracer, target Target) outbox.Sink {
 	if tracer == nil {
 		return next
@@ -79,7 +75,7 @@ func Sink(next outbox.Sink, tracer trace.Tracer, target Target) outbox.Sink {
 	}
 }
 
-// sink is an [outbox.Sink] with spans around another one.
+// sink is an [outbox.Sink] that makes spans of the calls of next.
 type sink struct {
 	next       outbox.Sink
 	tracer     trace.Tracer
@@ -108,8 +104,8 @@ func (s *sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	return results
 }
 
-// creations returns a link to the creation context of each message that has
-// one, or nil when none of them is sampled.
+// creations returns a link to the creation context of each message that has one, or nil when no such context is
+// sampled.
 func creations(ctx context.Context, msgs []outbox.Message) []trace.Link {
 	var links []trace.Link
 	sampled := false
@@ -129,7 +125,7 @@ func creations(ctx context.Context, msgs []outbox.Message) []trace.Link {
 	return links
 }
 
-// creation returns the creation context of a message, invalid when it has none.
+// creation returns the creation context of a message, from its attribute traceparent. Without one it is not valid.
 func creation(ctx context.Context, m *outbox.Message) trace.SpanContext {
 	traceparent := value(m, outbox.AttributeTraceparent)
 	if traceparent == "" {
@@ -139,7 +135,7 @@ func creation(ctx context.Context, m *outbox.Message) trace.SpanContext {
 	return trace.SpanContextFromContext(ctx)
 }
 
-// value returns an attribute of a message, empty when it is not there.
+// value returns the attribute of a message with that name, empty when the message has none.
 func value(m *outbox.Message, name string) string {
 	for i := range m.Attributes {
 		if m.Attributes[i].Name == name {
@@ -149,7 +145,8 @@ func value(m *outbox.Message, name string) string {
 	return ""
 }
 
-// record adds to a span how many messages were accepted, and why the others were not.
+// record adds to a span how many messages were accepted, and a span event for each that was not. If there is one, the
+// status of the span is Error.
 func record(span trace.Span, msgs []outbox.Message, results []outbox.Result) {
 	accepted := 0
 	failed := ""

@@ -16,9 +16,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 )
 
-// Target is a bucket. It implements [janitor.Target] and is safe for concurrent
-// use. It needs s3:PutObject and s3:GetObject on the objects, and s3:ListBucket
-// on the bucket so that S3 tells a missing object from a forbidden one.
+// Target stores files in an S3 bucket. It is safe for concurrent use. It needs the permissions s3:PutObject and
+// s3:GetObject on the objects, and s3:ListBucket on the bucket, without which S3 answers 403 for a missing object.
 type Target struct {
 	client *s3.Client
 	bucket string
@@ -26,12 +25,11 @@ type Target struct {
 
 var _ janitor.Target = (*Target)(nil)
 
-// New returns the bucket as a target.
+// New returns the target that stores files in bucket. It does not call S3.
 func New(client *s3.Client, bucket string) *Target { return &Target{client: client, bucket: bucket} }
 
-// Put implements [janitor.Target]. S3 computes the SHA-256 of what it received
-// and refuses the object when it differs from sum
-// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
+// Put implements [janitor.Target]. S3 computes the SHA-256 of what it receives and refuses content with another than
+// sum (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
 func (t *Target) Put(ctx context.Context, key string, content []byte, sum [sha256.Size]byte) error {
 	_, err := t.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket:         &t.bucket,
@@ -47,8 +45,8 @@ func (t *Target) Put(ctx context.Context, key string, content []byte, sum [sha25
 	return t.Verify(ctx, key, int64(len(content)), sum)
 }
 
-// Verify implements [janitor.Target]. It asks for the size and the checksum that
-// S3 keeps with the object, and does not read it.
+// Verify implements [janitor.Target]. It reads the size and the checksum that S3 stores with the object, not the
+// object.
 func (t *Target) Verify(ctx context.Context, key string, size int64, sum [sha256.Size]byte) error {
 	out, err := t.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &t.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
 	if _, missing := errors.AsType[*types.NotFound](err); missing {

@@ -1,4 +1,5 @@
--- Waiting events are counted among the first $2 unsent ones.
+-- The first $1 blocked lanes that pass the filters, as a JSON array. waiting is how many
+-- events of the lane are among the first $2 unsent events of the outbox.
 with pending as materialized (
     select e.destination, e.aggregate_type, e.aggregate_id
     from outbox.events e

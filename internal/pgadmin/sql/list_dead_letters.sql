@@ -1,3 +1,5 @@
+-- The first $2 dead letters with ids above $1 that pass the filters $4 to $12, as a JSON array;
+-- with payload and headers where $3 is true.
 select coalesce(json_agg(json_strip_nulls(json_build_object(
     'id', x.id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,
     'aggregate_id', x.aggregate_id, 'event_type', x.event_type, 'replays', x.replays, 'created_at', x.created_at,

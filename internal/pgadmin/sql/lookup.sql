@@ -1,3 +1,4 @@
+-- All rows of the event $1, the highest id first, and its history, the oldest first: two JSON arrays.
 select coalesce(json_agg(l.found order by l.id desc), '[]')::text, (
     select coalesce(json_agg(json_strip_nulls(json_build_object(
         'redriven_at', h.redriven_at, 'source', h.source, 'request_id', h.request_id, 'row_id', h.row_id,

@@ -1,3 +1,4 @@
+-- The first $3 archived rows with ids from $1 to below $2, each with its digest.
 select a.id, a.event_id::text, a.aggregate_type, a.aggregate_id, a.event_type, a.destination, a.created_at, a.sent_at,
        coalesce(a.message_id, ''), coalesce(a.sequence_number, ''), a.replays, coalesce(a.replay_of, 0),
        a.headers::text, a.payload::text, outbox.digest(a)

@@ -1,3 +1,4 @@
+-- The state of the outbox as one JSON object. Only the first $1 unsent events are counted.
 with pending as materialized (
     select e.destination, e.created_at
     from outbox.events e

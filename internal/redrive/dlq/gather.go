@@ -62,8 +62,8 @@ func (r *run) limitReached() bool {
 	return r.req.Limit > 0 && r.answer.Redriven+r.answer.Matched >= r.req.Limit
 }
 
-// gather receives messages until it has Config.Gather of them, fewer at a low rate, or until the queue returns none, the
-// quota is used up or a receive fails. It returns what it has; its error is that of the last receive. *attempt is
+// gather receives messages until it has Config.Gather of them, fewer at a low rate, or until the queue returns none,
+// the quota is used up or a receive fails. It returns what it has; its error is that of the last receive. *attempt is
 // empty, or the name of a receive that failed and may have hidden messages: the next receive repeats it.
 func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
 	size := r.cfg.Gather

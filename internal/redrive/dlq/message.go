@@ -29,8 +29,8 @@ func newMessage(m *Received, hiddenUntil time.Time) *message {
 	return &message{Received: *m, id: identify(m), hiddenUntil: hiddenUntil}
 }
 
-// timeLeft returns for how long the receipt is certainly valid. It measures by the wall clock and by the monotonic clock
-// and returns the smaller result, because either clock may stand still while the process is frozen.
+// timeLeft returns for how long the receipt is certainly valid. It measures by the wall clock and by the monotonic
+// clock and returns the smaller result, because either clock may stand still while the process is frozen.
 func (m *message) timeLeft() time.Duration {
 	now := time.Now()
 	return min(m.hiddenUntil.Sub(now), m.hiddenUntil.Round(0).Sub(now.Round(0)))

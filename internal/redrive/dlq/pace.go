@@ -22,8 +22,8 @@ func newPace(perSecond float64) *pace {
 	return p
 }
 
-// reserve returns the time at which the caller may send n messages, which is now without a rate. The next call's time is
-// n intervals later. Time in which no message was sent is not made up for: a pause is never followed by a burst.
+// reserve returns the time at which the caller may send n messages, which is now without a rate. The next call's time
+// is n intervals later. Time in which no message was sent is not made up for: a pause is never followed by a burst.
 func (p *pace) reserve(n int) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()

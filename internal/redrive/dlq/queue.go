@@ -72,8 +72,8 @@ type Route struct {
 	// FailedARN is the ARN of Target where Target was found by its redrive policy. Then a message that failed at
 	// another queue is refused. Where it is empty, messages that failed at any queue go to Target.
 	FailedARN string
-	// Subscriptions are those that have Queue as their dead-letter queue, where Target was found by them. Then a message
-	// is sent in the form in which its subscription would have delivered it.
+	// Subscriptions are those that have Queue as their dead-letter queue, where Target was found by them. Then a
+	// message is sent in the form in which its subscription would have delivered it.
 	Subscriptions []Subscription
 	// Notes are added to the notes of the answer.
 	Notes []string

@@ -92,9 +92,9 @@ func (r *run) waitTurn(ctx context.Context, lines []*line, n int) bool {
 	}
 }
 
-// extend hides those messages of the lines for Config.Visibility anew that are hidden for less than half of it. Where the
-// first message of a line still has too little time to be sent and deleted, the message fails and its group stops:
-// it could appear in the queue and be received elsewhere while it is sent.
+// extend hides those messages of the lines for Config.Visibility anew that are hidden for less than half of it. Where
+// the first message of a line still has too little time to be sent and deleted, the message fails and its group
+// stops: it could appear in the queue and be received elsewhere while it is sent.
 func (r *run) extend(ctx context.Context, lines []*line) {
 	var soon []*message
 	for _, l := range lines {
@@ -192,8 +192,9 @@ func (r *run) stopIfUnavailable(results []outbox.Result) {
 	}
 }
 
-// deleteAccepted deletes the first message of each line, which the target has accepted. A message that cannot be deleted
-// is counted as redriven and as a duplicate, and its group stops: the next run sends it again under the same id.
+// deleteAccepted deletes the first message of each line, which the target has accepted. A message that cannot be
+// deleted is counted as redriven and as a duplicate, and its group stops: the next run sends it again under the same
+// id.
 func (r *run) deleteAccepted(ctx context.Context, lines []*line) {
 	// Not canceled with ctx: a message that is accepted and not deleted is sent
 	// twice.

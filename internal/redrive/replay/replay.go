@@ -23,16 +23,16 @@ const (
 type Config struct {
 	// RequestID is stored in the history of each replayed event, such as the name of a person. Defaults to "unknown".
 	RequestID string
-	// AggregateLimit is the most events of one aggregate that are copied without Interleave, in one transaction. Writers
-	// that lock the aggregate wait for it, about 50 µs for each event of 1 KB. An aggregate of which the replay has
-	// more events fails. Defaults to [DefaultAggregateLimit].
+	// AggregateLimit is the most events of one aggregate that are copied without Interleave, in one transaction.
+	// Writers that lock the aggregate wait for it, about 50 µs for each event of 1 KB. An aggregate of which the
+	// replay has more events fails. Defaults to [DefaultAggregateLimit].
 	AggregateLimit int
 	// SearchLimit is the most rows that one transaction of the search looks at. Defaults to [DefaultSearchLimit].
 	SearchLimit int
 	// Batch is the most events that one transaction copies with Interleave. Defaults to [DefaultBatch].
 	Batch int
-	// Progress, when not nil, is called by the goroutine of Run after each transaction, with the answer and the progress
-	// so far. The answer has the token, also of the first call, which comes before anything is copied.
+	// Progress, when not nil, is called by the goroutine of Run after each transaction, with the answer and the
+	// progress so far. The answer has the token, also of the first call, which comes before anything is copied.
 	Progress func(a redrive.Answer, p Progress)
 }
 
@@ -110,7 +110,8 @@ type run struct {
 	until    time.Time
 }
 
-// identify sets r.id to the token of the request, or to a new UUID when there is none. It fails when the token is no UUID.
+// identify sets r.id to the token of the request, or to a new UUID when there is none. It fails when the token is no
+// UUID.
 func (r *run) identify() (err error) {
 	if r.request.Token == "" {
 		r.id, err = uuid.NewV7()

@@ -41,10 +41,10 @@ type Searcher interface {
 
 // Copier copies the events of a replay.
 type Copier interface {
-	// CopyReplay copies, in one transaction, the listed events of the aggregate whose event is next on the list, or none
-	// of them (Large) when they are more than limit. A replay that interleaves copies from the front of the list up to
-	// the next event of another aggregate, limit events at most. The search must be over. Concurrent calls for one
-	// replay wait for each other.
+	// CopyReplay copies, in one transaction, the listed events of the aggregate whose event is next on the list, or
+	// none of them (Large) when they are more than limit. A replay that interleaves copies from the front of the list
+	// up to the next event of another aggregate, limit events at most. The search must be over. Concurrent calls for
+	// one replay wait for each other.
 	CopyReplay(ctx context.Context, id uuid.UUID, limit int) (Step, error)
 }
 

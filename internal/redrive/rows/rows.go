@@ -18,8 +18,8 @@ const DefaultBatch = 200
 
 // Config sets an [Engine] up. A field that is zero takes its default.
 type Config struct {
-	// RequestID is stored in the history of each event that is brought back, such as the name of a person or the id of a
-	// Lambda request. Defaults to "unknown".
+	// RequestID is stored in the history of each event that is brought back, such as the name of a person or the id
+	// of a Lambda request. Defaults to "unknown".
 	RequestID string
 	// Batch is the most dead letters or blocked lanes in one transaction. Defaults to [DefaultBatch].
 	Batch int

@@ -179,8 +179,8 @@ func (d *description) name() string { return d.arn[strings.LastIndexByte(d.arn, 
 
 var errNotFIFO = errors.New("is not FIFO: a standard queue keeps no order, and StartMessageMoveTask of SQS moves its messages as well")
 
-// describe looks a queue up by ref, its URL, ARN or name. A queue that is not FIFO, or is of another account or region, is
-// an error.
+// describe looks a queue up by ref, its URL, ARN or name. A queue that is not FIFO, or is of another account or
+// region, is an error.
 func (f *Finder) describe(ctx context.Context, ref string) (*description, error) {
 	d := &description{url: ref}
 	if !strings.HasPrefix(ref, "https://") && !strings.HasPrefix(ref, "http://") {

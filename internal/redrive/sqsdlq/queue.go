@@ -84,8 +84,8 @@ func attributes(from map[string]types.MessageAttributeValue) []dlq.Attribute {
 	return list
 }
 
-// seconds returns d in whole seconds, rounded up because a message that is hidden for longer than asked does no harm, and
-// at most the 12 hours that SQS accepts.
+// seconds returns d in whole seconds, rounded up because a message that is hidden for longer than asked does no harm,
+// and at most the 12 hours that SQS accepts.
 func seconds(d time.Duration) int32 {
 	return int32(min((d+time.Second-1)/time.Second, 43_200)) //nolint:gosec // bounded
 }
@@ -120,8 +120,8 @@ func (q *Queue) Hide(ctx context.Context, receipts []string, d time.Duration) []
 
 var errNoAnswer = errors.New("the answer does not mention the entry")
 
-// answered returns, for each of the n entries of a batch request, nil when SQS answered that it succeeded, else its error.
-// An entry that the answer does not mention has errNoAnswer.
+// answered returns, for each of the n entries of a batch request, nil when SQS answered that it succeeded, else its
+// error. An entry that the answer does not mention has errNoAnswer.
 func answered[S any](n int, failures []types.BatchResultErrorEntry, successes []S, id func(*S) *string) []error {
 	errs := repeated(n, errNoAnswer)
 	for k := range successes {
@@ -147,7 +147,8 @@ func repeated(n int, err error) []error {
 	return errs
 }
 
-// Depth implements [dlq.Gauge]. The numbers are approximate: they are up to a minute old (GetQueueAttributes reference).
+// Depth implements [dlq.Gauge]. The numbers are approximate: they are up to a minute old (GetQueueAttributes
+// reference).
 func (q *Queue) Depth(ctx context.Context) (dlq.Depth, error) {
 	visible, hidden := types.QueueAttributeNameApproximateNumberOfMessages, types.QueueAttributeNameApproximateNumberOfMessagesNotVisible
 	out, err := q.client.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{

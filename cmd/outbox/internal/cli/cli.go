@@ -1,5 +1,5 @@
-// Package cli is the outbox command without its process: what it reads and
-// writes is given to it.
+// Package cli has the commands of the program outbox. A [Program] is given its streams, its environment, its clock and
+// its database, so that tests can run it without a process.
 package cli
 
 import (
@@ -21,44 +21,44 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// Outbox is what the commands that only look need of the outbox.
+// Outbox is what the commands status and show need of the outbox. They change nothing.
 type Outbox interface {
-	// Status reads the state of the outbox and counts at most limit events.
+	// Status reads the state of the outbox. It counts at most limit unsent events.
 	Status(ctx context.Context, limit int) (pgadmin.Status, error)
-	// Lookup finds an event, or returns pgadmin.ErrNotFound.
+	// Lookup finds an event, or returns pgadmin.ErrNotFound, wrapped.
 	Lookup(ctx context.Context, eventID uuid.UUID) (pgadmin.Location, error)
-	// Check returns what makes the database unsafe to use.
+	// Check returns why a relay must not work with the database, or nil.
 	Check(ctx context.Context) error
 }
 
-// Database is an open database.
+// Database is an open database, with what each kind of command needs of it. Close must be called in the end.
 type Database struct {
 	Outbox Outbox
 	// Migrate brings the schema up to date and returns what it changed.
 	Migrate func(ctx context.Context) (pgstore.Migrated, error)
-	// Lists reads dead letters and blocked lanes. Redrive and Replay bring events
+	// Lists reads dead letters and blocked lanes. Redrive and Replay are the stores of the engines that bring events
 	// back.
 	Lists   Lists
 	Redrive rows.Store
 	Replay  replay.Store
-	// Janitor keeps the tables and reads the archive.
+	// Janitor is the store of the janitor, which also reads the archive.
 	Janitor janitor.Store
 	Close   func()
 }
 
-// Program is the command. All fields are required.
+// Program is the program outbox. All fields but Color are required.
 type Program struct {
 	Out, Err io.Writer
 	Getenv   func(name string) string
-	// Color lets Out have colours.
+	// Color is true when text for Out may have escape codes for colours.
 	Color bool
 	Now   func() time.Time
 	Open  func(ctx context.Context, url string) (Database, error)
-	// Queue redrives dead-letter queues.
+	// Queue answers requests for dead-letter queues.
 	Queue Queues
 }
 
-// The exit codes.
+// The exit codes, as in the text about.
 const (
 	exitFailure = 1
 	exitUsage   = 2
@@ -71,7 +71,7 @@ type globals struct {
 	timeout     time.Duration
 }
 
-// Run executes the command line and returns the exit code of the process.
+// Run executes the command that args name, writes its errors to Err, and returns the exit code for the process.
 func (p *Program) Run(ctx context.Context, args []string) int {
 	root := p.root() //nolint:contextcheck // the commands take theirs from cobra, which is given it below
 	root.SetArgs(args)
@@ -114,7 +114,7 @@ func (p *Program) root() *cobra.Command {
 	return root
 }
 
-// limit returns --timeout, or the default of the command when it is not set.
+// limit returns --timeout, or byDefault when it is not set. A negative --timeout is an error.
 func (g *globals) limit(byDefault time.Duration) (time.Duration, error) {
 	if g.timeout < 0 {
 		return 0, usagef("--timeout: must not be negative, is %v", g.timeout)
@@ -122,8 +122,8 @@ func (g *globals) limit(byDefault time.Duration) (time.Duration, error) {
 	return cmp.Or(g.timeout, byDefault), nil
 }
 
-// with opens the database and runs f, both within --timeout or limit. Every error
-// that it returns is a failure.
+// with opens the database, runs f on it and closes it. Opening and f together may take --timeout, or limit when that
+// flag is not set. Every error of with is a [*failure].
 func (p *Program) with(ctx context.Context, g *globals, limit time.Duration, f func(ctx context.Context, db Database) error) error {
 	limit, err := g.limit(limit)
 	if err != nil {

@@ -10,14 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// failure is an error with the exit code that it leads to. Without err nothing is
-// written to standard error.
+// failure is an error with the exit code of the process. Without err nothing is written to standard error.
 type failure struct {
 	code int
 	err  error
 }
 
-// Error returns the text of the cause.
+// Error returns the text of err, empty without it.
 func (f *failure) Error() string {
 	if f.err == nil {
 		return ""
@@ -25,7 +24,7 @@ func (f *failure) Error() string {
 	return f.err.Error()
 }
 
-// Unwrap returns the cause.
+// Unwrap returns err.
 func (f *failure) Unwrap() error { return f.err }
 
 func failed(err error) error { return &failure{code: exitFailure, err: err} }
@@ -34,8 +33,8 @@ func usagef(format string, args ...any) error {
 	return &failure{code: exitUsage, err: fmt.Errorf(format, args...)}
 }
 
-// explain adds to an error of the store what to do about it, where the error itself
-// does not say that.
+// explain adds what to do to an error of a database that did not answer in time. limit is the time that it had. The
+// error of a canceled context becomes "interrupted". Other errors are returned unchanged.
 func explain(err error, limit time.Duration) error {
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")
@@ -47,9 +46,8 @@ func explain(err error, limit time.Duration) error {
 	return err
 }
 
-// databaseURL returns the URL and makes sure that it can be read. The parser's
-// own error is left out: it quotes what it cannot read, and does not find the
-// password in all of it (password = x, with spaces).
+// databaseURL returns the database URL of the flag, or else of the environment. When there is none, or it cannot be
+// parsed, the error does not quote it, as the parser's own error does, with the password in some cases (password = x).
 func (p *Program) databaseURL(g *globals) (string, error) {
 	for _, source := range []struct{ name, value string }{
 		{"--database-url", g.databaseURL},

@@ -16,11 +16,10 @@ Exit codes:
   3  the answer is no: show found no such event, status --check found a limit
      exceeded, redrive or replay left something`
 
-// help is the help of a command. short stands in the list of commands, long and
-// example in the command's own help.
+// help is the help of a command. The list of commands shows short; the command's own help shows long and example.
 type help struct{ short, long, example string }
 
-// describe gives the commands below root their help.
+// describe sets the help of all commands below root from helpTable.
 func describe(root *cobra.Command) {
 	table := helpTable()
 	var walk func(cmd *cobra.Command)
@@ -36,7 +35,7 @@ func describe(root *cobra.Command) {
 	walk(root)
 }
 
-// helpTable has the help of each command by its path below outbox.
+// helpTable returns the help of each command by its path without outbox, such as "dead list".
 func helpTable() map[string]help {
 	return map[string]help{
 		"migrate": {

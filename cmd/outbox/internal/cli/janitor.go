@@ -71,10 +71,10 @@ func (p *Program) archive(g *globals) *cobra.Command {
 	return cmd
 }
 
-// archiveLimit is the most partitions that are listed.
+// archiveLimit is the most partitions that archive list shows.
 const archiveLimit = 10_000
 
-// archived is a partition of the archive as it is shown. The names are stable.
+// archived is a partition of the archive in the output of archive list. The names of its JSON fields never change.
 type archived struct {
 	Partition string     `json:"partition"`
 	Number    int64      `json:"number"`
@@ -183,10 +183,10 @@ func when(t *time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// folder is a folder on a disk as a target of exports.
+// folder is a [janitor.Target] that stores files in a folder on disk, which is its value.
 type folder string
 
-// Put implements janitor.Target. The file appears whole or not at all.
+// Put implements [janitor.Target]. It writes a temporary file and renames it, so that no file is ever half written.
 func (f folder) Put(ctx context.Context, key string, content []byte, sum [sha256.Size]byte) error {
 	path := f.Location(key)
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
@@ -207,7 +207,7 @@ func (f folder) Put(ctx context.Context, key string, content []byte, sum [sha256
 	return f.Verify(ctx, key, int64(len(content)), sum)
 }
 
-// Verify implements janitor.Target: it reads the file.
+// Verify implements [janitor.Target]. It reads the whole file.
 func (f folder) Verify(_ context.Context, key string, _ int64, sum [sha256.Size]byte) error {
 	content, err := os.ReadFile(f.Location(key))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && sha256.Sum256(content) != sum {
@@ -216,5 +216,5 @@ func (f folder) Verify(_ context.Context, key string, _ int64, sum [sha256.Size]
 	return err //nolint:wrapcheck // names the path
 }
 
-// Location implements janitor.Target.
+// Location implements [janitor.Target]. It returns the path of the file.
 func (f folder) Location(key string) string { return filepath.Join(string(f), filepath.FromSlash(key)) }

@@ -13,18 +13,17 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// Lists reads the tables of events that wait for an operator.
+// Lists reads the tables of dead letters and of blocked lanes.
 type Lists interface {
-	// DeadLetters lists dead letters that pass the filters of r and have an id above
-	// after, limit at most. content says whether payload and headers come with them.
+	// DeadLetters lists dead letters that pass the filters of r and have an id above after, limit at most. With content
+	// they have payload and headers.
 	DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]pgadmin.DeadLetter, error)
-	// BlockedLanes lists blocked lanes of the destination and the aggregate of r,
-	// limit at most. The events that wait in them are counted among the first examine
-	// pending events.
+	// BlockedLanes lists blocked lanes of the destination and the aggregate of r, limit at most. Only the first examine
+	// unsent events of the outbox are looked at to count those that wait in a lane.
 	BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]pgadmin.BlockedLane, error)
 }
 
-// examine is how many pending events are looked at to count those of blocked lanes.
+// examine is how many unsent events are looked at to count those that wait in blocked lanes.
 const examine = 100_000
 
 func (p *Program) dead(g *globals) *cobra.Command {

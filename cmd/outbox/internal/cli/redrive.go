@@ -63,5 +63,5 @@ func (p *Program) replay(g *globals) *cobra.Command {
 	return cmd
 }
 
-// Queues redrives a dead-letter queue of SQS, as Run of [redrive.Engine] does.
+// Queues is the method Run of the [redrive.Engine] for dead-letter queues of SQS.
 type Queues func(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error)

@@ -13,18 +13,18 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// requestFlags are the flags of a request that commands share.
+// requestFlags has the values of the flags that make a request. Several commands have these flags.
 type requestFlags struct {
 	request   redrive.Request
 	events    []string
 	from, to  string
 	requestID string
 	asJSON    bool
-	// aggregateLimit is for a replay only.
+	// aggregateLimit is the flag --aggregate-limit, which only the command replay has.
 	aggregateLimit int
 }
 
-// filters adds the flags that pick events.
+// filters adds to cmd the flags that select events, and --json.
 func (f *requestFlags) filters(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&f.events, "event-id", nil, "only these events (repeat it, or separate with commas)")
@@ -39,7 +39,7 @@ func (f *requestFlags) filters(cmd *cobra.Command) {
 	flags.BoolVar(&f.asJSON, "json", false, "write JSON")
 }
 
-// run adds the flags of a request that changes something.
+// run adds to cmd the flags of a command that brings events back: limit, rate, dry run, token and request id.
 func (f *requestFlags) run(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.IntVar(&f.request.Limit, "limit", 0, "bring back this many at most (default all)")
@@ -49,7 +49,8 @@ func (f *requestFlags) run(cmd *cobra.Command) {
 	flags.StringVar(&f.requestID, "request-id", "", "noted in the history of each event (default outbox-cli and $USER)")
 }
 
-// build completes the request from the flags that are no plain fields of it.
+// build returns the request of the flags: it parses the event ids and the times, and validates the request. Its errors
+// name flags.
 func (f *requestFlags) build() (redrive.Request, error) {
 	r := f.request
 	for _, text := range f.events {
@@ -79,14 +80,14 @@ func (f *requestFlags) build() (redrive.Request, error) {
 }
 
 var (
-	// quotedField is the name of a field in the text of a fault.
+	// quotedField matches the name of a field, in backquotes, in the text of a fault.
 	quotedField = regexp.MustCompile("`[A-Za-z_]+`")
-	// wordStart is where the second and later words of a field's name in Go begin.
+	// wordStart matches the boundary between two words of a field's name in Go.
 	wordStart = regexp.MustCompile("([a-z])([A-Z])")
 )
 
-// flagOf returns the flag for a field of a request, by its name in JSON, or of the
-// janitor's configuration, by its name in Go. The name may be quoted.
+// flagOf returns the flag that sets a field: a field of a request, named as in JSON, or of the janitor's configuration,
+// named as in Go. The name may be in backquotes.
 func flagOf(field string) string {
 	name := wordStart.ReplaceAllString(strings.Trim(field, "`"), "${1}_${2}")
 	name = strings.ReplaceAll(strings.ToLower(name), "_", "-")
@@ -99,8 +100,8 @@ func flagOf(field string) string {
 	return "--" + name
 }
 
-// asFlags returns the faults of fields that err has, one a line, by the names of
-// flags. It is empty when err has none.
+// asFlags returns the field errors that err joins or wraps as a text, one a line, with the names of flags in the
+// place of fields. The text is empty when err has no field error.
 func asFlags(err error) string {
 	var lines []string
 	var walk func(err error)

@@ -16,7 +16,8 @@ import (
 // runLimit is how long a redrive or a replay may take without --timeout.
 const runLimit = 15 * time.Minute
 
-// bringBack runs the engine for the request and shows its answer.
+// bringBack runs the engine for the request r and writes its answer. Engine and database together may take --timeout,
+// or runLimit. Its errors are failures with an exit code.
 func (p *Program) bringBack(ctx context.Context, g *globals, f *requestFlags, r redrive.Request) error {
 	limit, err := g.limit(runLimit)
 	if err != nil {
@@ -40,7 +41,7 @@ func (p *Program) bringBack(ctx context.Context, g *globals, f *requestFlags, r 
 	return p.answer(&a, f.asJSON)
 }
 
-// redriveQueue runs the engine for dead-letter queues.
+// redriveQueue runs the engine for dead-letter queues. Its errors are failures with an exit code.
 func (p *Program) redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	a, err := p.Queue(ctx, r, until)
 	if err != nil {
@@ -73,8 +74,8 @@ func (p *Program) onDatabase(g *globals, open func(db Database) (redrive.Engine,
 	}
 }
 
-// refused is the failure of a request that an engine refuses: of usage when it
-// is a fault of the request, else with the code. It names flags, not fields.
+// refused makes a failure of the error with which an engine refused a request. Its exit code is that of wrong usage
+// when a field of the request is at fault, else code. Its text has the names of flags in the place of fields.
 func refused(err error, code int) error {
 	if text := asFlags(err); text != "" {
 		return usagef("%s", text)
@@ -82,7 +83,8 @@ func refused(err error, code int) error {
 	return &failure{code: code, err: errors.New(quotedField.ReplaceAllStringFunc(err.Error(), flagOf))}
 }
 
-// requestID is what the history of an event says about the request.
+// requestID returns what is stored as the request id in the history of events: --request-id, or else outbox-cli and
+// $USER.
 func (p *Program) requestID(f *requestFlags) string {
 	if f.requestID != "" {
 		return f.requestID
@@ -90,7 +92,7 @@ func (p *Program) requestID(f *requestFlags) string {
 	return strings.TrimSpace("outbox-cli " + p.Getenv("USER"))
 }
 
-// until is when a run has to end so that its answer is shown before ctx ends.
+// until returns when a run has to end: five seconds, or a fifth of the time when that is less, before ctx ends.
 func (p *Program) until(ctx context.Context) time.Time {
 	at, ok := ctx.Deadline()
 	if !ok {
@@ -99,8 +101,8 @@ func (p *Program) until(ctx context.Context) time.Time {
 	return at.Add(-min(5*time.Second, time.Until(at)/5))
 }
 
-// answer shows what a run did. Its error has the exit code: 1 when a problem
-// ended the run, 3 when something was not brought back.
+// answer writes the answer of a run. It returns a failure with exit code 1 when an error ended the run, and with exit
+// code 3 when something was not brought back.
 func (p *Program) answer(a *redrive.Answer, asJSON bool) error {
 	var err error
 	if asJSON {
@@ -119,7 +121,7 @@ func (p *Program) answer(a *redrive.Answer, asJSON bool) error {
 	return nil
 }
 
-// redriving returns a function that writes the progress of a redrive.
+// redriving returns a function that writes the progress of a redrive to standard error, at most every two seconds.
 func (p *Program) redriving() func(redrive.Answer) {
 	write := p.progress()
 	return func(a redrive.Answer) {
@@ -127,8 +129,8 @@ func (p *Program) redriving() func(redrive.Answer) {
 	}
 }
 
-// replaying returns a function that writes the progress of a replay: first its
-// token, which goes on with it when it is interrupted.
+// replaying returns a function that writes the progress of a replay to standard error. The first line has the token,
+// with which a replay that is interrupted goes on.
 func (p *Program) replaying() func(redrive.Answer, replay.Progress) {
 	write := p.progress()
 	named := false
@@ -145,8 +147,8 @@ func (p *Program) replaying() func(redrive.Answer, replay.Progress) {
 	}
 }
 
-// progress returns a function that writes a line to standard error, at most one
-// every two seconds.
+// progress returns a function that writes the line it is given to standard error, but drops lines that come within two
+// seconds of the one before.
 func (p *Program) progress() func(line string) {
 	const every = 2 * time.Second
 	next := p.Now().Add(every)

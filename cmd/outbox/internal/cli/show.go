@@ -51,7 +51,7 @@ func (p *Program) runShow(ctx context.Context, o Outbox, id uuid.UUID, asJSON bo
 	return view.EventText(p.Out, p.style(), &location, p.Now()) //nolint:wrapcheck // says what it did
 }
 
-// oneEventID accepts the arguments of a command that takes one event id.
+// oneEventID returns an error when args is not one event id. It is the argument check of a command.
 func oneEventID(_ *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return errors.New("name one event id")
@@ -60,7 +60,7 @@ func oneEventID(_ *cobra.Command, args []string) error {
 	return err
 }
 
-// parseID reads an event id from the command line.
+// parseID parses an event id of the command line. Its error says what an event id looks like.
 func parseID(text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil {

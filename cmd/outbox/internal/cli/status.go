@@ -61,7 +61,8 @@ func (p *Program) status(g *globals) *cobra.Command {
 	return cmd
 }
 
-// readStatus reads the status, and adds a problem when the database is unsafe to use.
+// readStatus reads the status and checks the database. A schema or a setting with which a relay must not work becomes
+// one of the problems of the status.
 func readStatus(ctx context.Context, o Outbox, limit int) (view.Status, error) {
 	raw, err := o.Status(ctx, limit)
 	if err != nil {

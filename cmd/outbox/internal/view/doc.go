@@ -1,3 +1,3 @@
-// Package view shows what is known about the outbox: as text for people and as
-// JSON whose field names stay as they are.
+// Package view writes what the commands show, as text for people and as JSON for programs. The names of JSON fields
+// never change.
 package view

@@ -11,14 +11,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
-// NotFound is the state of an event that no table has.
+// NotFound is the state, in JSON, of an event that no table has.
 const NotFound = "not_found"
 
-// EventJSON writes where an event is as one JSON object, with the field names
-// of [pgadmin.Location].
+// EventJSON writes the state of an event as one JSON object, with the field names of [pgadmin.Location].
 func EventJSON(w io.Writer, l *pgadmin.Location) error { return writeJSON(w, l) }
 
-// NotFoundJSON writes that there is no such event.
+// NotFoundJSON writes a JSON object with the event id and the state NotFound.
 func NotFoundJSON(w io.Writer, id uuid.UUID) error {
 	return writeJSON(w, struct {
 		State   string    `json:"state"`
@@ -26,8 +25,7 @@ func NotFoundJSON(w io.Writer, id uuid.UUID) error {
 	}{NotFound, id})
 }
 
-// EventText writes where an event is, for people. now is the time that ages
-// count from.
+// EventText writes the state of an event and its history as text for people. Ages are those at the time now.
 func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) error {
 	p := &printer{w: w}
 	field := func(name, value string) {
@@ -81,7 +79,7 @@ func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) err
 	return nil
 }
 
-// redriven is one line of the history of an event.
+// redriven returns a line about one entry in the history of an event.
 func redriven(r *pgadmin.Redriven, now time.Time) string {
 	text := moment(r.RedrivenAt) + " (" + Duration(max(0, now.Sub(r.RedrivenAt))) + " ago) from " + Printable(r.Source) +
 		" as generation " + strconv.Itoa(r.Generation) + " to " + Printable(r.Destination)
@@ -97,7 +95,7 @@ func redriven(r *pgadmin.Redriven, now time.Time) string {
 	return text
 }
 
-// stateShade is the colour of a state.
+// stateShade returns the colour in which the state of an event is shown.
 func stateShade(s pgadmin.State) shade {
 	switch s {
 	case pgadmin.Sent, pgadmin.Archived:
@@ -110,7 +108,7 @@ func stateShade(s pgadmin.State) shade {
 	return plain
 }
 
-// explain says what the state means.
+// explain returns what the state of an event means, as the end of a line.
 func explain(l *pgadmin.Location) string {
 	switch l.State {
 	case pgadmin.Pending:
@@ -130,7 +128,7 @@ func explain(l *pgadmin.Location) string {
 	return ""
 }
 
-// ownedBy says which relay owns the shard of a pending event.
+// ownedBy returns which relay owns the shard of an unsent event, as the end of a line. It is empty for other events.
 func ownedBy(l *pgadmin.Location) string {
 	if l.State != pgadmin.Pending && l.State != pgadmin.Blocked {
 		return ""

@@ -9,7 +9,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
-// ListJSON writes a list as JSON, an empty one as [].
+// ListJSON writes a list as a JSON array. A nil list is written as [].
 func ListJSON[T any](w io.Writer, list []T) error {
 	if list == nil {
 		list = []T{}
@@ -17,8 +17,8 @@ func ListJSON[T any](w io.Writer, list []T) error {
 	return writeJSON(w, list)
 }
 
-// DeadLettersText lists dead letters for people. more means that there are others
-// behind them.
+// DeadLettersText writes a table of dead letters as text for people. With more it says that the list is not complete.
+// Ages are those at the time now.
 func DeadLettersText(w io.Writer, style Style, list []pgadmin.DeadLetter, more bool, now time.Time) error {
 	p := &printer{w: w}
 	rows := make([][]cell, 0, len(list))
@@ -52,7 +52,7 @@ func DeadLettersText(w io.Writer, style Style, list []pgadmin.DeadLetter, more b
 	return p.failed()
 }
 
-// DeadLettersDetail writes dead letters with payload and headers, for people.
+// DeadLettersDetail writes all that is known about dead letters, with payload and headers, as text for people.
 func DeadLettersDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now time.Time) error {
 	p := &printer{w: w}
 	for i := range list {
@@ -84,8 +84,7 @@ func DeadLettersDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now 
 	return p.failed()
 }
 
-// BlockedText lists blocked lanes for people. more means that there are others
-// behind them.
+// BlockedText writes a table of blocked lanes as text for people. With more it says that the list is not complete.
 func BlockedText(w io.Writer, style Style, list []pgadmin.BlockedLane, more bool, now time.Time) error {
 	p := &printer{w: w}
 	rows := make([][]cell, 0, len(list))

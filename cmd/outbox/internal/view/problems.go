@@ -8,13 +8,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// stall is how long events may wait before their destination is a problem. The
+// stall is how long events may wait, and a relay must have run, before their destination is reported as a problem. The
 // schedule starts a relay each minute.
 const stall = time.Minute
 
-// Problem is a state that an operator should know of, with what to do about it.
+// Problem is something in the state of the outbox that an operator should know, with what to do about it.
 type Problem struct {
-	// Code is a stable word.
+	// Code is a word that programs can compare. It never changes.
 	Code    string `json:"code"`
 	Message string `json:"message"`
 
@@ -29,7 +29,7 @@ const (
 	failed
 )
 
-// String returns the word that the problem starts with in text.
+// String returns the first words of a problem in text: note, warning or check failed.
 func (s severity) String() string {
 	switch s {
 	case warning:
@@ -56,7 +56,7 @@ func (s *Status) add(severity severity, code, format string, args ...any) {
 	s.Problems = append(s.Problems, Problem{Code: code, Message: fmt.Sprintf(format, args...), severity: severity})
 }
 
-// Warn adds a problem that the caller found.
+// Warn adds a warning, which the caller found, to the problems of the status.
 func (s *Status) Warn(code, message string) { s.add(warning, code, "%s", message) }
 
 func (s *Status) findProblems() {
@@ -102,17 +102,15 @@ func (s *Status) findProblems() {
 	}
 }
 
-// Limits are what a check allows. A negative one allows anything.
+// Limits are the highest values that Check allows. A negative limit is none.
 type Limits struct {
-	// Age is the highest age of a pending event.
+	// Age is the highest age of the oldest pending event.
 	Age time.Duration
-	// DeadLetters, Blocked and Pending are the most dead letters, blocked
-	// aggregates and pending events.
+	// DeadLetters, Blocked and Pending are the most dead letters, blocked aggregates and pending events.
 	DeadLetters, Blocked, Pending int
 }
 
-// Check adds a problem for each limit that is exceeded, and reports whether
-// none was.
+// Check adds a problem to the status for each limit that is exceeded. It returns true when none is.
 func (s *Status) Check(l Limits) bool {
 	before := len(s.Problems)
 	if l.Age >= 0 && s.oldest > l.Age {

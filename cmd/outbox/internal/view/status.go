@@ -11,8 +11,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
-// Status is the state of an outbox as it is shown. The names of its JSON fields
-// are stable.
+// Status is what the command status shows of an outbox. The names of its JSON fields never change.
 type Status struct {
 	Now                time.Time     `json:"now"`
 	SchemaVersion      int64         `json:"schema_version"`
@@ -29,7 +28,7 @@ type Status struct {
 	oldest time.Duration
 }
 
-// Destination is the pending events of one destination.
+// Destination is how many events of one destination are pending, and the age of the oldest.
 type Destination struct {
 	Destination   string  `json:"destination"`
 	Pending       int     `json:"pending"`
@@ -42,8 +41,8 @@ type Destination struct {
 type Relay struct {
 	RelayID uuid.UUID `json:"relay_id"`
 	Name    string    `json:"name"`
-	// State is running, leaving, or lapsed: its lease ended, and no other relay has
-	// taken its shards yet.
+	// State is running, leaving (the relay gives its shards up), or lapsed (its lease ended, and no other relay has
+	// taken its shards yet).
 	State        string    `json:"state"`
 	Shards       []int     `json:"shards"`
 	StartedAt    time.Time `json:"started_at"`
@@ -60,7 +59,7 @@ const (
 	lapsed  = "lapsed"
 )
 
-// NewStatus makes of st what is shown, and looks for problems.
+// NewStatus makes a Status of what the database returned, and finds its problems.
 func NewStatus(st *pgadmin.Status) Status {
 	s := Status{
 		Now:                st.Now.UTC(),
@@ -109,8 +108,7 @@ func NewStatus(st *pgadmin.Status) Status {
 		s.Relays = append(s.Relays, relay)
 		delete(owned, r.RelayID)
 	}
-	// A shard whose owner has no row in outbox.relays is as free as one without an
-	// owner.
+	// A shard whose owner has no row in outbox.relays is as free as one without an owner.
 	for _, shards := range owned {
 		s.ShardsWithoutOwner = append(s.ShardsWithoutOwner, shards...)
 	}
@@ -177,7 +175,7 @@ func (s *Status) Text(w io.Writer, style Style) error {
 	return nil
 }
 
-// oldestOf is the part of the first line about the oldest pending event.
+// oldestOf returns the words of the first line of text about the oldest pending event, empty when none is pending.
 func oldestOf(s *Status) string {
 	if s.Pending == 0 {
 		return ""
@@ -207,7 +205,7 @@ func (r *Relay) row() []cell {
 	}
 }
 
-// left writes how much time is left.
+// left returns the duration d as text, or "over" when nothing is left.
 func left(d time.Duration) string {
 	if d <= 0 {
 		return "over"
@@ -215,7 +213,7 @@ func left(d time.Duration) string {
 	return Duration(d)
 }
 
-// count writes n with its noun, in red when it is not zero.
+// count returns n with its noun in the singular or plural, in red when n is not zero.
 func (s Style) count(n int, one, many string) string {
 	c := plain
 	if n > 0 {
@@ -224,7 +222,7 @@ func (s Style) count(n int, one, many string) string {
 	return s.paint(c, plural(int64(n), one, many))
 }
 
-// ageShade is the colour of the age of pending events.
+// ageShade returns the colour for the age of a pending event: yellow above stall.
 func ageShade(age time.Duration) shade {
 	if age > stall {
 		return yellow

@@ -5,9 +5,9 @@ import (
 	"io"
 )
 
-// Style writes text with or without colour.
+// Style is how text is written: with or without colours.
 type Style struct {
-	// Color marks text with the escape codes of ECMA-48, for terminals.
+	// Color is true when text has the escape codes of ECMA-48 for colours, which terminals understand.
 	Color bool
 }
 
@@ -29,7 +29,7 @@ func (s Style) paint(c shade, text string) string {
 	return "\x1b[" + string(c) + "m" + text + "\x1b[0m"
 }
 
-// printer keeps the first error of many writes.
+// printer writes lines to w and remembers the first error, after which it writes nothing.
 type printer struct {
 	w   io.Writer
 	err error
@@ -43,7 +43,7 @@ func (p *printer) line(parts ...string) {
 	}
 }
 
-// failed returns the first error.
+// failed returns the first error of a write, wrapped, or nil.
 func (p *printer) failed() error {
 	if p.err != nil {
 		return fmt.Errorf("write: %w", p.err)

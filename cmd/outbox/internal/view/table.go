@@ -5,20 +5,19 @@ import (
 	"unicode/utf8"
 )
 
-// cell is one field of a table.
+// cell is the text in one row and column of a table, and its colour.
 type cell struct {
 	text  string
 	shade shade
 }
 
-// column says how the cells below a title are aligned.
+// column is the title of a column, and whether its cells are aligned to the right.
 type column struct {
 	title string
 	right bool
 }
 
-// table writes rows under their titles, padded to the widest cell. Escape codes
-// do not count as width.
+// table writes a line of titles and then the rows, with each column as wide as its widest cell.
 func (s Style) table(p *printer, columns []column, rows [][]cell) {
 	widths := make([]int, len(columns))
 	for i, c := range columns {

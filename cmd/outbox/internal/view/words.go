@@ -9,8 +9,7 @@ import (
 	"unicode"
 )
 
-// Duration writes d with the two units that matter: 350ms, 5.2s, 2m 5s, 3h 4m,
-// 2d 3h.
+// Duration returns d as text with its one or two largest units: 350ms, 5.2s, 2m 5s, 3h 4m, 2d 3h.
 func Duration(d time.Duration) string {
 	if d < 0 {
 		return "-" + Duration(-d)
@@ -35,7 +34,7 @@ func Duration(d time.Duration) string {
 	return two(d, 24*time.Hour, "d", time.Hour, "h")
 }
 
-// two writes d with a large unit, and a small one when that is not zero.
+// two returns d as text in a large unit and, unless its rest is zero, a small unit.
 func two(d, large time.Duration, largeUnit string, small time.Duration, smallUnit string) string {
 	text := strconv.FormatInt(int64(d/large), 10) + largeUnit
 	if rest := d % large / small; rest > 0 {
@@ -44,7 +43,7 @@ func two(d, large time.Duration, largeUnit string, small time.Duration, smallUni
 	return text
 }
 
-// Count writes n with a comma between thousands.
+// Count returns n as text with commas between thousands.
 func Count(n int64) string {
 	digits := strconv.FormatInt(n, 10)
 	sign := ""
@@ -61,8 +60,7 @@ func Count(n int64) string {
 	return sign + b.String()
 }
 
-// Ranges writes numbers in order, runs of them as ranges: 0-31,40,42-43. It is
-// empty for none.
+// Ranges returns numbers as a sorted text in which consecutive ones are a range: 0-31,40,42-43.
 func Ranges(numbers []int) string {
 	sorted := slices.Compact(slices.Sorted(slices.Values(numbers)))
 	var parts []string
@@ -81,9 +79,8 @@ func Ranges(numbers []int) string {
 	return strings.Join(parts, ",")
 }
 
-// Printable makes text from the database safe for a terminal: what does not
-// print is written as an escape, so that it can neither move the cursor nor
-// break a line.
+// Printable makes text from the database safe for a terminal. It returns the text with Go's escapes in the place of
+// characters that do not print, so that they can neither move the cursor nor break a line.
 func Printable(text string) string {
 	var b strings.Builder
 	for _, r := range text {
@@ -97,7 +94,7 @@ func Printable(text string) string {
 	return b.String()
 }
 
-// plural writes n with its noun.
+// plural returns n with its noun: one when n is 1, else many.
 func plural(n int64, one, many string) string {
 	if n == 1 {
 		return "1 " + one
