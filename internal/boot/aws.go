@@ -19,10 +19,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/sqssink"
 )
 
-// AWS is what the functions need to call AWS.
+// AWS is the configuration and the HTTP client with which the functions make clients of AWS services.
 type AWS struct {
-	// Config is the SDK's configuration. Clients made of it retry as the SDK does by default; those of
-	// SQS and SNS below do not retry.
+	// Config is the SDK's configuration. Clients made of it retry as the SDK does by default; those that the methods
+	// SQS and SNS return do not retry.
 	Config aws.Config
 	// HTTP is the client that all clients of AWS services share.
 	HTTP *http.Client

@@ -25,7 +25,7 @@ import (
 // even where the database still accepts the old one.
 const secretTTL = 5 * time.Minute
 
-// Database says where the outbox is and how to log in.
+// Database is the configuration of the connection to the outbox: where the database is, and how to log in.
 type Database struct {
 	URL       string       `env:"OUTBOX_DATABASE_URL"`
 	Auth      DatabaseAuth `env:"OUTBOX_DATABASE_AUTH"`
@@ -33,7 +33,8 @@ type Database struct {
 	CA        string       `env:"OUTBOX_DATABASE_CA"`
 	SecretARN string       `env:"OUTBOX_DATABASE_SECRET_ARN"`
 
-	// ConnectTimeout bounds one attempt to connect. Zero is the default of [pgstore.Config].
+	// ConnectTimeout is the longest time of one attempt to connect. Zero is the default of [pgstore.Config]. No
+	// variable sets it.
 	ConnectTimeout time.Duration
 }
 

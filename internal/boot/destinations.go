@@ -27,7 +27,7 @@ type Destination struct {
 	QueueURL string
 	// Region is the AWS region of the topic or queue, empty for the function's own.
 	Region string
-	// OnReject says what happens to an aggregate when one of its events cannot be published.
+	// OnReject is what happens to a lane when one of its events becomes a dead letter: it goes on, or is blocked.
 	OnReject relay.OnReject
 	// MaxMessageBytes is the largest message that the destination accepts. Zero is the default of the sink.
 	MaxMessageBytes int

@@ -73,7 +73,7 @@ func explain(err error, variables []Variable) []error {
 	return faults
 }
 
-// Variable describes a variable of the environment.
+// Variable describes an environment variable that a function reads.
 type Variable struct {
 	Name string
 	// Default is the value of the variable when it is not set, empty when it has no default.

@@ -73,8 +73,8 @@ func (j *Janitor) Validate() []error {
 	return append(faults, named[Janitor](j.Config().Validate())...)
 }
 
-// JanitorRuntime is what the janitor function opens once and uses in every
-// invocation. It is a [host.Environment].
+// JanitorRuntime is what the janitor function opens once and uses in every invocation: its engine, AWS clients and
+// pool. It is a [host.Environment].
 type JanitorRuntime struct {
 	janitor *janitor.Janitor
 	aws     *AWS
@@ -84,7 +84,7 @@ type JanitorRuntime struct {
 // JanitorEnvironment is a [JanitorRuntime], or what a test puts in its place.
 type JanitorEnvironment = host.Environment[host.None, janitor.Report]
 
-// JanitorHost is what answers the invocations of the janitor function.
+// JanitorHost answers the invocations of the janitor function.
 type JanitorHost = host.Host[host.None, janitor.Report]
 
 // Host returns the host that answers the invocations of the janitor function. It calls open to make an environment.

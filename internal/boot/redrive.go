@@ -40,7 +40,7 @@ type Redrive struct {
 	Queue string `env:"OUTBOX_REDRIVE_QUEUE"`
 }
 
-// HasDatabase reports whether a database is configured.
+// HasDatabase reports whether a database is configured, by URL or by secret.
 func (r *Redrive) HasDatabase() bool { return r.URL != "" || r.SecretARN != "" }
 
 // Validate returns the faults of the variables of the database, where one is configured.
@@ -51,8 +51,8 @@ func (r *Redrive) Validate() []error {
 	return r.Database.Validate()
 }
 
-// RedriveRuntime is what the redrive function opens once and uses in every
-// invocation. It is a [host.Environment] and not safe for concurrent use.
+// RedriveRuntime is what the redrive function opens once and uses in every invocation: its AWS clients, an engine,
+// and a pool. It is a [host.Environment] and not safe for concurrent use.
 type RedriveRuntime struct {
 	cfg    *Redrive
 	logger *slog.Logger
@@ -64,7 +64,7 @@ type RedriveRuntime struct {
 // RedriveEnvironment is a [RedriveRuntime], or what a test puts in its place.
 type RedriveEnvironment = host.Environment[redrive.Request, redrive.Answer]
 
-// RedriveHost is what answers the invocations of the redrive function.
+// RedriveHost answers the invocations of the redrive function.
 type RedriveHost = host.Host[redrive.Request, redrive.Answer]
 
 // Host returns the host that answers the invocations of the redrive function. It calls open to make an environment.
@@ -126,8 +126,8 @@ func (r *RedriveRuntime) Run(ctx context.Context, call host.Call[redrive.Request
 	return engines.Run(ctx, call.Request, call.Until)
 }
 
-// onDatabase returns a function that connects to the outbox and runs the engine
-// that open makes on it.
+// onDatabase returns a function that answers a request: it connects to the outbox, if no earlier request did, calls
+// open to make an engine on it, and runs that engine.
 func (r *RedriveRuntime) onDatabase(open func(*pgadmin.Store) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
 	return func(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
 		store, err := r.store(ctx)

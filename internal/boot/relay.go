@@ -70,10 +70,10 @@ func (r *Relay) Validate() []error {
 	return append(faults, engine...)
 }
 
-// RelayRuntime is what the relay function opens once and uses in every
-// invocation. It is a [host.Environment].
+// RelayRuntime is what the relay function opens once and uses in every invocation: its sinks, AWS clients and pool.
+// It is a [host.Environment].
 type RelayRuntime struct {
-	// Store is the outbox.
+	// Store is the outbox in the database.
 	Store relay.Store
 	// Config is the engine's configuration without the Name, which Run sets to the id of the invocation.
 	Config relay.Config
@@ -86,7 +86,7 @@ type RelayRuntime struct {
 // RelayEnvironment is a [RelayRuntime], or what a test puts in its place.
 type RelayEnvironment = host.Environment[host.None, relay.Summary]
 
-// RelayHost is what answers the invocations of the relay function.
+// RelayHost answers the invocations of the relay function.
 type RelayHost = host.Host[host.None, relay.Summary]
 
 // Host returns the host that answers the invocations of the relay function. It calls open to make an environment.
@@ -133,8 +133,8 @@ func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer
 	return &RelayRuntime{Store: store, Config: cfg, traces: spans, aws: a, pool: pool}, nil
 }
 
-// observer writes the metrics that the alarms and dashboards of template.yaml
-// read.
+// observer returns an observer that writes the relay's metrics to w, under the name of the function, as the alarms and
+// dashboards of template.yaml expect them.
 func (r *Relay) observer(w io.Writer) relay.Observer {
 	return telemetry.NewEMF(w, r.MetricsNamespace, map[string]string{"FunctionName": r.FunctionName})
 }

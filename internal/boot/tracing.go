@@ -41,7 +41,7 @@ type Tracing struct {
 	SDKDisabled        bool        `env:"OTEL_SDK_DISABLED"`
 }
 
-// enabled reports whether spans are made and sent.
+// enabled reports whether spans are made: there is an endpoint, and neither the SDK nor the exporter is switched off.
 func (t *Tracing) enabled() bool {
 	return !t.SDKDisabled && t.TracesExporter != "none" && (t.OTLPEndpoint != "" || t.OTLPTracesEndpoint != "")
 }
@@ -82,8 +82,8 @@ func (t *Tracing) exporter() *exporter {
 	}}
 }
 
-// OTLPHeaders are HTTP headers by name. Their text has the form name=value,name=value, with
-// values escaped as in a URL.
+// OTLPHeaders are HTTP headers by name. In a variable they have the form name=value,name=value, with values escaped as
+// in a URL.
 type OTLPHeaders map[string]string
 
 // UnmarshalText implements [encoding.TextUnmarshaler]. Its error quotes no part of the text, because
@@ -103,10 +103,10 @@ func (h *OTLPHeaders) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// OTLPTimeout is a duration whose text is a number of milliseconds.
+// OTLPTimeout is a duration that a variable gives as a number of milliseconds.
 type OTLPTimeout time.Duration
 
-// String returns the milliseconds.
+// String returns t as a number of milliseconds.
 func (t OTLPTimeout) String() string {
 	return strconv.FormatInt(time.Duration(t).Milliseconds(), 10)
 }
@@ -121,7 +121,7 @@ func (t *OTLPTimeout) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Traces makes and sends the spans of a process. The methods of a nil Traces do nothing.
+// Traces makes the spans of a process and sends them during invocations. The methods of a nil Traces do nothing.
 type Traces struct {
 	provider *sdktrace.TracerProvider
 	gate     *gate
@@ -156,7 +156,7 @@ func newTraces(ctx context.Context, exporter sdktrace.SpanExporter, service stri
 	return &Traces{ctx: context.WithoutCancel(ctx), gate: g, provider: sdktrace.NewTracerProvider(sdktrace.WithBatcher(g), sdktrace.WithResource(about))}
 }
 
-// exportError says why spans are lost. It leaves out the address of the receiver, which may have a
+// exportError returns why spans are lost. It does not quote err, which has the URL of the receiver, and that may have a
 // key in it.
 func exportError(err error) string {
 	if status, ok := errors.AsType[statusError](err); ok {
@@ -177,7 +177,7 @@ func exportError(err error) string {
 	return "the receiver cannot be reached"
 }
 
-// Wrap puts spans around the sinks of the destinations.
+// Wrap replaces each sink in sinks by one that makes a span of each call.
 func (t *Traces) Wrap(sinks map[string]relay.Destination, destinations Destinations) {
 	if t == nil {
 		return
@@ -189,7 +189,7 @@ func (t *Traces) Wrap(sinks map[string]relay.Destination, destinations Destinati
 	}
 }
 
-// target returns how spans call a destination.
+// target returns what spans say about the destination d, whose name is name.
 func target(name string, d Destination) tracing.Target {
 	if d.TopicARN != "" {
 		return tracing.Target{Destination: name, System: tracing.SNS, Name: d.TopicARN[strings.LastIndex(d.TopicARN, ":")+1:]}

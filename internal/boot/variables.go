@@ -99,7 +99,7 @@ func meanings() map[string]entry {
 	}
 }
 
-// text returns a default as a variable holds it.
+// text returns a default in the form that the value of a variable has.
 func text(value any) string {
 	switch v := value.(type) {
 	case nil:

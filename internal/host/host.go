@@ -23,8 +23,8 @@ const prepareTimeout = 8 * time.Second
 // Environment is what a function opens once and uses in many invocations, such as its clients and its pool. Its
 // methods are called one at a time. Q is the type of the requests and A that of the answers.
 type Environment[Q, A any] interface {
-	// Thaw makes the environment ready for use after Lambda may have frozen the
-	// process for minutes.
+	// Thaw is called before each Run. It makes the environment ready after Lambda may have frozen the process for
+	// minutes.
 	Thaw()
 	// Run does what the call asks and returns by call.Until. No goroutine of it runs on when it returns. After an
 	// error the host closes the environment, and the next invocation opens another one.
@@ -33,7 +33,7 @@ type Environment[Q, A any] interface {
 	Close()
 }
 
-// Call is one invocation.
+// Call is one invocation of the function.
 type Call[Q any] struct {
 	// RequestID is Lambda's id of the invocation.
 	RequestID string
@@ -46,8 +46,7 @@ type Call[Q any] struct {
 // None is the request of a function that does not read its payload, such as one that a schedule invokes.
 type None struct{}
 
-// Config describes a function. All fields but Parse and MarginVariable are
-// required.
+// Config describes a Lambda function to its [Host]. All fields but Parse and MarginVariable are required.
 type Config[Q, A any] struct {
 	// Name is the first word of the log records about an invocation, such as relay.
 	Name   string
@@ -76,9 +75,8 @@ type Host[Q, A any] struct {
 // New returns a host that has opened nothing yet.
 func New[Q, A any](cfg Config[Q, A]) *Host[Q, A] { return &Host[Q, A]{cfg: cfg} }
 
-// Start serves the invocations that Lambda's runtime API hands out, until the
-// process ends. SIGTERM, which Lambda sends before it removes a process, closes
-// the environment.
+// Start answers the invocations of Lambda's runtime API with Handle and does not return. On SIGTERM, which Lambda sends
+// before it removes the process, it calls Close.
 func (h *Host[Q, A]) Start(ctx context.Context) {
 	lambda.StartWithOptions(h.Handle, lambda.WithContext(ctx), lambda.WithEnableSIGTERM(h.Close))
 }

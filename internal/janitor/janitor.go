@@ -40,7 +40,7 @@ type run struct {
 	store  Store
 	cfg    Config
 	report *Report
-	// until is when the steps have to end: the end of the run less Config.Reserve.
+	// until is when the steps have to end: Config.Reserve before the end of the run.
 	until  time.Time
 	sample Sample
 	failed []error

@@ -157,11 +157,11 @@ type Files interface {
 	ListFiles(ctx context.Context, number int64) ([]File, error)
 	// RecordFile records a file. Recording it again changes nothing.
 	RecordFile(ctx context.Context, f File) error
-	// ForgetFiles removes the records that ListFiles returns.
+	// ForgetFiles removes the records of the files that ListFiles returns for the partition.
 	ForgetFiles(ctx context.Context, number int64) error
 }
 
-// Rows reads the archive.
+// Rows reads rows of the archive.
 type Rows interface {
 	// ReadArchive calls row for the rows of a partition with the id from and higher ones, in the order of their ids,
 	// limit at most. It ends early when row returns false, and when row returns an error, which it then returns.

@@ -52,7 +52,7 @@ type RelayStatus struct {
 	Shards     int       `json:"shards"`
 }
 
-// ShardStatus is a shard and its owner.
+// ShardStatus is a shard and the relay that owns it.
 type ShardStatus struct {
 	Shard int `json:"shard"`
 	// Owner is the id of the relay that owns the shard, nil when none does.

@@ -81,7 +81,7 @@ func (s *Store) each(ctx context.Context, op, sql string, args []any, row func(r
 	})
 }
 
-// call runs f with a connection of the pool; see [pgdb.Call].
+// call runs f with a connection of the pool and classifies its error; see [pgdb.Call].
 func (s *Store) call(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
 	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
 }

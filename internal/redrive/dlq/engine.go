@@ -23,13 +23,12 @@ const (
 	DefaultReportEvery = 5 * time.Second
 )
 
-// Config sets an [Engine] up. A field that is zero takes the default constant of
-// its name, so the zero value is ready to use.
+// Config is the configuration of an [Engine]. A field that is zero takes the default constant of its name.
 type Config struct {
 	// Receivers is how many goroutines receive and send at the same time. At a rate below 100 it is one.
 	Receivers int
-	// Gather is the most messages that one receiver takes from the dead-letter
-	// queue before it sends them.
+	// Gather is the most messages that one receiver takes from the dead-letter queue before it sends them. With a
+	// rate it takes no more than are sent in five seconds.
 	Gather int
 	// Visibility is how long a receive hides messages, from 1 s to 1 h in whole seconds. Messages that take longer to
 	// send are hidden anew. After a kill the messages that were being sent stay hidden for up to this time.

@@ -20,8 +20,7 @@ type message struct {
 	// where the target throttled or was unavailable. At Config.Attempts faults the message fails.
 	attempts int
 	faults   int
-	// overtakes means that the message is sent although a filter left out an
-	// earlier one of its group.
+	// overtakes is true when the message is sent although an earlier one of its group did not pass the filters.
 	overtakes bool
 }
 
@@ -51,10 +50,9 @@ func empty(l *line) bool { return len(l.messages) == 0 }
 type group struct {
 	// kept are the messages of the group that the run keeps hidden.
 	kept []*message
-	// stopped means that a message of the group failed: the run sends no more of
-	// the group.
+	// stopped is true when a message of the group failed: the run sends no more of the group.
 	stopped bool
-	// skipped means that a filter left out a message of the group.
+	// skipped is true when a message of the group did not pass the filters.
 	skipped bool
 }
 

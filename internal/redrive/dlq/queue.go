@@ -20,7 +20,7 @@ type Queue interface {
 	Hide(ctx context.Context, receipts []string, d time.Duration) []error
 }
 
-// Receive is the input of [Queue].Receive.
+// Receive is the input of one call of [Queue].Receive.
 type Receive struct {
 	// Attempt is the name of this receive. A receive that repeats another one, whose answer was lost, has the same name
 	// and returns the same messages. Any other receive has a name of its own.
@@ -39,16 +39,16 @@ type Gauge interface {
 	Depth(ctx context.Context) (Depth, error)
 }
 
-// Depth is the number of messages in a queue.
+// Depth is how many messages a queue has, visible and hidden.
 type Depth struct {
-	// Visible is the number of messages that are not hidden themselves. They may
-	// stand behind hidden ones of their group.
+	// Visible is the number of messages that are not hidden. The queue returns only those of them that do not stand
+	// behind a hidden message of their group.
 	Visible int
 	// Hidden is the number of messages that were received, were not deleted, and are not visible again yet.
 	Hidden int
 }
 
-// Target is the queue that messages go back to.
+// Target is the queue to which messages are sent back.
 type Target interface {
 	// Send sends msgs as one batch and returns one result for each, at the same index, as [outbox.Sink] does. No two
 	// messages are of one group. It may be called concurrently.
@@ -57,13 +57,13 @@ type Target interface {
 	Limits() outbox.Limits
 }
 
-// Route is where the messages of a run come from and go to.
+// Route is the dead-letter queue from which a run takes messages, and the target to which it sends them.
 type Route struct {
 	// Queue is the dead-letter queue, and QueueName its name in the answer.
 	Queue     Queue
 	QueueName string
-	// Gauge counts the messages of Queue. When it is nil, the answer has neither
-	// Unseen nor Hidden, and a dry run without filters receives.
+	// Gauge counts the messages of Queue. When it is nil, the answer has neither Unseen nor Hidden, and a dry run
+	// without filters receives messages.
 	Gauge Gauge
 	// Target is the queue that the messages go to, and TargetName its name in
 	// the answer.
@@ -100,7 +100,7 @@ type Received struct {
 	// SourceARN is the ARN of the queue that SQS moved the message from. It is empty where SQS does not name one, such
 	// as for a message that a subscription could not deliver.
 	SourceARN string
-	// TraceHeader is the system attribute AWSTraceHeader.
+	// TraceHeader is the system attribute AWSTraceHeader of SQS, which continues a trace of X-Ray.
 	TraceHeader string
 	Body        string
 	Attributes  []Attribute

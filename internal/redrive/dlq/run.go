@@ -70,7 +70,7 @@ func (e *Engine) Run(ctx context.Context, route Route, req redrive.Request, unti
 	return r.bringBack(ctx), nil
 }
 
-// run is one run of the engine. Its receivers share it.
+// run is one call of [Engine.Run]. Its receivers, which are goroutines, share it.
 type run struct {
 	cfg     Config
 	route   Route
@@ -102,7 +102,7 @@ type run struct {
 	changed chan struct{}
 }
 
-// count answers a dry run without filters by the queue's own count.
+// count answers a dry run without filters with the queue's own count, and receives nothing.
 func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
 	defer cancel()
@@ -119,8 +119,8 @@ func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	return r.answer, nil
 }
 
-// bringBack runs the receivers until all of them are done, shows what was kept
-// hidden, and returns the answer.
+// bringBack runs the receivers until all of them are done, makes the messages visible again that were kept hidden, and
+// returns the answer.
 func (r *run) bringBack(ctx context.Context) redrive.Answer {
 	reporting, cancel := context.WithCancel(ctx)
 	reported := make(chan struct{})
@@ -242,8 +242,8 @@ func (r *run) pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// backoff returns the pause after so many failures in a row: RetryMin, doubled
-// with each further failure, RetryMax at most.
+// backoff returns the pause after that many failures in a row: Config.RetryMin after the first, doubled with each
+// further one, and Config.RetryMax at most.
 func (r *run) backoff(failures int) time.Duration {
 	d := r.cfg.RetryMin
 	for range failures - 1 {

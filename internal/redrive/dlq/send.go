@@ -36,8 +36,8 @@ func (r *run) process(ctx context.Context, messages []*message) {
 	}
 }
 
-// untilReady returns how long it takes until the first message of one of the
-// lines may be sent, zero or less when one may be sent now.
+// untilReady returns how long it takes until some line has a first message that may be sent, zero or less when one has
+// now.
 func untilReady(lines []*line) time.Duration {
 	first := lines[0].notBefore
 	for _, l := range lines {

@@ -19,7 +19,7 @@ const (
 	DefaultBatch          = 100
 )
 
-// Config sets an [Engine] up. A field that is zero takes its default.
+// Config is the configuration of an [Engine]. A field that is zero takes its default.
 type Config struct {
 	// RequestID is stored in the history of each replayed event, such as the name of a person. Defaults to "unknown".
 	RequestID string
@@ -99,7 +99,7 @@ func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (r
 	return run.finish(ctx, err), nil
 }
 
-// run is one run of the engine.
+// run is one call of [Engine.Run].
 type run struct {
 	*Engine
 	request  redrive.Request

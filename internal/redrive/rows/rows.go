@@ -16,7 +16,7 @@ import (
 // DefaultBatch is the default of [Config].Batch.
 const DefaultBatch = 200
 
-// Config sets an [Engine] up. A field that is zero takes its default.
+// Config is the configuration of an [Engine]. A field that is zero takes its default.
 type Config struct {
 	// RequestID is stored in the history of each event that is brought back, such as the name of a person or the id
 	// of a Lambda request. Defaults to "unknown".
@@ -27,8 +27,8 @@ type Config struct {
 	Progress func(a redrive.Answer)
 }
 
-// Engine redrives dead letters and releases blocked lanes. It is safe for
-// concurrent use, and several engines may work on one outbox.
+// Engine redrives dead letters and releases blocked lanes. It is safe for concurrent use, and several engines may work
+// on one outbox at the same time.
 type Engine struct {
 	store Store
 	cfg   Config
@@ -78,7 +78,7 @@ func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (r
 	return run.answer, nil
 }
 
-// run is one run of the engine.
+// run is one call of [Engine.Run].
 type run struct {
 	*Engine
 	request redrive.Request

@@ -49,7 +49,7 @@ type Row struct {
 	EventID uuid.UUID
 	Lane    outbox.Lane
 	Outcome Outcome
-	// Ordered means that putting the event back keeps the order of its lane.
+	// Ordered is true when putting the event back keeps the order of its lane.
 	Ordered bool
 }
 

@@ -117,8 +117,8 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 	return target, subscriptions, err
 }
 
-// only looks up the queue that refs names, and fails with ErrNoTarget when refs names several. The error says that the
-// dead-letter queue is the relation, such as "dead-letter queue of", several queues.
+// only looks up the queue that refs names, and fails with ErrNoTarget when refs names several. The error then reads
+// "it is the <relation> 2 queues", where it is the dead-letter queue.
 func (f *Finder) only(ctx context.Context, refs []string, relation string) (*description, error) {
 	if len(refs) > 1 {
 		slices.Sort(refs)

@@ -65,7 +65,7 @@ const (
 	exitNo      = 3
 )
 
-// globals are the flags of every command.
+// globals has the values of the flags that every command has.
 type globals struct {
 	databaseURL string
 	timeout     time.Duration

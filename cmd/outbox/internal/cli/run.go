@@ -50,8 +50,8 @@ func (p *Program) redriveQueue(ctx context.Context, r redrive.Request, until tim
 	return a, nil
 }
 
-// onDatabase returns a function that opens the database and runs the engine that
-// open makes on it.
+// onDatabase returns a function that answers a request: it opens the database, calls open to make an engine on it, and
+// runs that engine.
 func (p *Program) onDatabase(g *globals, open func(db Database) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
 	return func(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 		var a redrive.Answer

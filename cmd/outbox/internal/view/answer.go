@@ -9,10 +9,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// AnswerJSON writes an answer as one JSON object.
+// AnswerJSON writes the answer of a redrive or a replay as one JSON object.
 func AnswerJSON(w io.Writer, a *redrive.Answer) error { return writeJSON(w, a) }
 
-// AnswerText writes an answer for people.
+// AnswerText writes the answer of a redrive or a replay as text for people.
 func AnswerText(w io.Writer, style Style, a *redrive.Answer) error {
 	p := &printer{w: w}
 	done := plural(int64(a.Redriven), "event", "events") + " brought back"

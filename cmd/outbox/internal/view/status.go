@@ -37,7 +37,7 @@ type Destination struct {
 	oldest time.Duration
 }
 
-// Relay is a relay and the shards that it owns.
+// Relay is a relay, its state and the shards that it owns.
 type Relay struct {
 	RelayID uuid.UUID `json:"relay_id"`
 	Name    string    `json:"name"`
@@ -129,7 +129,7 @@ func writeJSON(w io.Writer, v any) error {
 	return nil
 }
 
-// Text writes the status for people.
+// Text writes the status as text for people: the totals, tables of destinations and relays, and the problems.
 func (s *Status) Text(w io.Writer, style Style) error {
 	p := &printer{w: w}
 	atLeast := ""
