@@ -120,8 +120,8 @@ func variablesOf(t reflect.Type, known map[string]entry) []Variable {
 	return variables
 }
 
-// named returns the single faults of err, an error of an engine's configuration. Such a fault names a field of
-// that configuration; named puts the variable in its place that sets the field of the same name in C.
+// named returns the single faults of err, an error of an engine's configuration. Where a fault names a field of that
+// configuration, named replaces the name by that of the variable which sets the field of the same name in C.
 func named[C any](err error) []error {
 	if err == nil {
 		return nil

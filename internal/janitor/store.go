@@ -110,7 +110,8 @@ type Mover interface {
 	// MoveSent looks at the next limit rows of a partition, or of DefaultPartition, with the id from and higher ones,
 	// and moves those to the archive that were sent earlier than before.
 	MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (Move, error)
-	// DropVacant drops a closed partition that has no rows. The duration is that of Archiver.Archive.
+	// DropVacant drops a closed partition that has no rows. The duration is for how long writers and relays were kept
+	// out, as for Archiver.Archive.
 	DropVacant(ctx context.Context, number int64) (Outcome, time.Duration, error)
 }
 
@@ -130,10 +131,10 @@ type Keeper interface {
 	// DropArchived drops a closed partition of the archive whose rows were all sent earlier than before. With exported
 	// it does so only when the rows are those of the recorded files, unchanged; else the outcome is Changed.
 	DropArchived(ctx context.Context, number int64, before time.Time, exported bool) (Outcome, error)
-	// DeleteArchived deletes rows with the ids from to to, both included, that were sent earlier than before, and
-	// returns how many. Without exported it deletes limit rows at most. With exported, from and to must be those of a
-	// recorded file: it deletes all rows of the file when they are unchanged; else it deletes none, and the outcome
-	// is Changed.
+	// DeleteArchived deletes the rows whose ids are at least from and at most to, and that were sent earlier than
+	// before, and returns how many. Without exported it deletes limit rows at most. With exported, from and to must be
+	// those of a recorded file: it deletes all rows of the file when they are unchanged; else it deletes none, and the
+	// outcome is Changed.
 	DeleteArchived(ctx context.Context, from, to int64, before time.Time, limit int, exported bool) (Outcome, int64, error)
 }
 

@@ -95,14 +95,14 @@ func (r *Route) outgoing(m *Received, id *identity, limit int) (Outgoing, *refus
 	return out, nil
 }
 
-// deliverable puts out, a message that a subscription could not deliver, into the form in which the subscription would
-// have delivered it, or refuses it. AWS does not document whether SNS puts such a message into its envelope in the
-// dead-letter queue, so both forms are understood. n is the envelope of the message, nil without one.
+// deliverable changes out, a message that a subscription could not deliver, into the form in which the subscription
+// would have delivered it, or refuses it. AWS does not document whether SNS puts such a message into its envelope in
+// the dead-letter queue, so both forms are understood. n is the envelope of the message, nil without one.
 //
 //   - With an envelope of the topic of one of the subscriptions: where the subscription is raw, the message inside is
 //     sent, else the envelope as it is.
-//   - Without, or with one of another topic, where all subscriptions are raw: the message is sent as it is. What looks
-//     like an envelope is its payload.
+//   - With no envelope, or one of another topic, where all subscriptions are raw: the message is sent as it is. What
+//     looks like an envelope is its payload.
 //   - All else is refused: the form is not known, or the envelope is missing and cannot be made again.
 func (r *Route) deliverable(out *Outgoing, n *notification) *refusal {
 	raw, envelope, known := false, false, false

@@ -67,7 +67,7 @@ type Progress struct {
 // Step is what one call of CopyReplay did.
 type Step struct {
 	Outcome Outcome
-	// Count is how many events were copied, are gone, or are too many.
+	// Count is how many events were copied (Copied), are gone (Gone), or were too many to copy (Large).
 	Count int
 	// EventID is the event id of the first of them. It may be zero when Outcome is Gone or Ended.
 	EventID uuid.UUID

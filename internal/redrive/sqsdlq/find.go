@@ -58,8 +58,8 @@ var ErrNoTarget = errors.New("name the queue to send to as `send_to`")
 //   - the one queue with subscriptions to topics whose RedrivePolicy names the dead-letter queue.
 //
 // When sendTo is not empty, the route leads to that queue instead, and messages are sent as they are in the dead-letter
-// queue. queue and sendTo are URLs, ARNs or names, of two different FIFO queues. Else, and when no queue or several
-// queues are found (ErrNoTarget), Find fails.
+// queue. queue and sendTo are URLs, ARNs or names. Find fails when they are not two different FIFO queues, and when no
+// queue or several queues failed into the dead-letter queue (ErrNoTarget).
 func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, error) {
 	dead, err := f.describe(ctx, queue)
 	if err != nil {
@@ -117,8 +117,8 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 	return target, subscriptions, err
 }
 
-// only looks up the queue that refs names, and fails with ErrNoTarget when refs names several. The error then reads
-// "it is the <relation> 2 queues", where it is the dead-letter queue.
+// only looks up the queue that refs names, and fails with ErrNoTarget when refs names several. relation is a part of
+// that error's text: the dead-letter queue "is the <relation> 2 queues".
 func (f *Finder) only(ctx context.Context, refs []string, relation string) (*description, error) {
 	if len(refs) > 1 {
 		slices.Sort(refs)
