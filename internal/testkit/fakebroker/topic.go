@@ -24,9 +24,6 @@ type Topic struct {
 	subs         []*Subscription
 }
 
-// Name returns the topic's name.
-func (t *Topic) Name() string { return t.name }
-
 // ARN returns the topic's ARN.
 func (t *Topic) ARN() string { return t.arn }
 
