@@ -16,6 +16,21 @@ type group struct {
 	readyIndex int
 }
 
+// groupOf returns the group of a message, which is new when the message is its first.
+// q.mu is locked.
+func (q *Queue) groupOf(m *message) *group {
+	key := m.groupID
+	if !q.fifo {
+		key = string(m.id[:])
+	}
+	g := q.groups[key]
+	if g == nil {
+		g = &group{key: key, readyIndex: -1}
+		q.groups[key] = g
+	}
+	return g
+}
+
 func (g *group) append(m *message) {
 	m.group, m.prev, m.next = g, g.tail, nil
 	if g.tail == nil {

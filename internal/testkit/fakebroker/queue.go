@@ -110,15 +110,7 @@ func (q *Queue) close() {
 
 // insert adds m at the end of its group. q.mu is locked.
 func (q *Queue) insert(now int64, m *message, delay time.Duration) {
-	key := m.groupID
-	if !q.fifo {
-		key = string(m.id[:])
-	}
-	g := q.groups[key]
-	if g == nil {
-		g = &group{key: key, readyIndex: -1}
-		q.groups[key] = g
-	}
+	g := q.groupOf(m)
 	g.append(m)
 	q.count++
 	m.timedIndex = -1
