@@ -57,7 +57,7 @@ test-orm: ## run the examples for gorm and sqlx, which are a module of their own
 
 .PHONY: test-pgbouncer
 test-pgbouncer: ## run the suites of the database through PgBouncer in transaction mode
-	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor
+	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor ./test/stores
 
 .PHONY: test-localstack
 test-localstack: ## run only the packages that test against LocalStack
@@ -92,7 +92,7 @@ test-busy: ## run the suite, or PACKAGES, TIMES times on a machine kept busy by 
 
 .PHONY: test-newest
 test-newest: ## run the suites of the database on the newest PostgreSQL, which is fetched once
-	go run ./localstack/postgres -embedded -- $(GOTESTSUM) -race ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor
+	go run ./localstack/postgres -embedded -- $(GOTESTSUM) -race ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor ./test/stores
 
 ##@ Campaigns
 

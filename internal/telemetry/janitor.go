@@ -83,6 +83,3 @@ func janitorMetrics() []metric[janitor.Report] {
 		count("JanitorErrors", "steps that failed", func(r *r) int64 { return int64(len(r.Errors)) }),
 	}
 }
-
-// Janitor lists the metrics of a run of the janitor.
-func Janitor() []Metric { return described(janitorMetrics()) }

@@ -39,7 +39,7 @@ func TestAFullJanitorReportHasEveryMetricOfTheTable(t *testing.T) {
 	}
 	got := janitorLine(t, r)
 	seen := map[string]string{}
-	for _, m := range Janitor() {
+	for _, m := range janitorList() {
 		if got.metrics[m.Name] != m.Unit {
 			t.Errorf("%s has unit %q, want %q", m.Name, got.metrics[m.Name], m.Unit)
 		}
@@ -57,7 +57,7 @@ func TestAFullJanitorReportHasEveryMetricOfTheTable(t *testing.T) {
 func TestAQuietJanitorReportHasOnlyWhatIsAlwaysWritten(t *testing.T) {
 	t.Parallel()
 	got := janitorLine(t, &janitor.Report{})
-	for _, m := range Janitor() {
+	for _, m := range janitorList() {
 		if _, written := got.metrics[m.Name]; written != m.Always {
 			t.Errorf("%s: written %v, want %v", m.Name, written, m.Always)
 		}

@@ -94,22 +94,6 @@ func destinationMetrics() []metric[relay.DestinationCounts] {
 	}
 }
 
-// Relay lists the metrics of a relay, with Latency and without those of each destination.
-func Relay() []Metric {
-	return append(described(relayMetrics()), latency())
-}
-
-// Destination lists the metrics that are written for each destination.
-func Destination() []Metric { return described(destinationMetrics()) }
-
-func described[T any](metrics []metric[T]) []Metric {
-	all := make([]Metric, 0, len(metrics)+1)
-	for _, m := range metrics {
-		all = append(all, m.Metric)
-	}
-	return all
-}
-
 func milliseconds(d time.Duration) float64 {
 	return float64(d.Microseconds()) / 1000
 }

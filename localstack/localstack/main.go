@@ -10,9 +10,15 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/hostmode"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
 func main() {
@@ -21,3 +27,94 @@ func main() {
 	stop()
 	os.Exit(code)
 }
+
+const defaultPort = 4566
+
+type options struct {
+	hostmode.Config
+	optional bool
+	verbose  bool
+	command  []string
+}
+
+// run starts LocalStack, runs the command or serves, and returns the exit code.
+func run(ctx context.Context, args []string) int {
+	o, err := parse(args)
+	if err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			complain(err)
+		}
+		return 2
+	}
+
+	server, err := hostmode.Start(ctx, o.Config)
+	if errors.Is(err, hostmode.ErrUnavailable) && o.optional && !process.InCI() {
+		return without(ctx, o, err)
+	}
+	if err != nil {
+		complain(err)
+		return 1
+	}
+	code := with(ctx, o, server)
+	if err := server.Stop(); err != nil {
+		complain(err)
+		return max(code, 1)
+	}
+	return code
+}
+
+func parse(args []string) (options, error) {
+	o := options{Config: hostmode.Config{Progress: os.Stderr}}
+	flags := flag.NewFlagSet("localstack", flag.ContinueOnError)
+	flags.IntVar(&o.Port, "port", 0, "loopback `port` (default 4566 when serving, a free one for a command)")
+	flags.StringVar(&o.Dir, "dir", "", "keep the installation in `dir` (default in the user's cache folder)")
+	flags.BoolVar(&o.verbose, "v", false, "show LocalStack's own output")
+	flags.BoolVar(&o.optional, "optional", false, "where LocalStack cannot be installed, say SKIPPED and run the command without it (refused with CI=true)")
+	if err := flags.Parse(args); err != nil {
+		return options{}, err
+	}
+	o.command = flags.Args()
+	if len(o.command) == 0 && o.Port == 0 {
+		o.Port = defaultPort
+	}
+	if o.verbose {
+		o.Output = os.Stderr
+	}
+	return o, nil
+}
+
+// with runs the command with variables that lead to the server, or prints the URL and waits for an interrupt.
+func with(ctx context.Context, o options, server *hostmode.Server) int {
+	if len(o.command) == 0 {
+		fmt.Println(server.URL())
+		select {
+		case <-ctx.Done():
+			return 0
+		case <-server.Done():
+			complain(errors.New("LocalStack ended by itself"))
+			return 1
+		}
+	}
+	return process.Run(ctx, o.command,
+		"OUTBOX_TEST_LOCALSTACK_URL="+server.URL(),
+		"AWS_ENDPOINT_URL="+server.URL(),
+		"AWS_REGION=us-east-1",
+		"AWS_ACCESS_KEY_ID=test",
+		"AWS_SECRET_ACCESS_KEY=test",
+	)
+}
+
+// without runs the command without LocalStack, and prints before and after it that suites were skipped.
+func without(ctx context.Context, o options, cause error) int {
+	if len(o.command) == 0 {
+		complain(cause)
+		return 1
+	}
+	skipped := fmt.Errorf("SKIPPED: the suites that need LocalStack; run them with `make test-localstack` after this: %w", cause)
+	complain(skipped)
+	code := process.Run(ctx, o.command)
+	complain(skipped)
+	return code
+}
+
+func complain(err error) { fmt.Fprintln(os.Stderr, "localstack:", err) }

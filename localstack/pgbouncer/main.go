@@ -10,14 +10,55 @@ package main
 
 import (
 	"context"
+	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgbouncer"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	code := run(ctx, os.Args[1:])
 	stop()
 	os.Exit(code)
+}
+
+// run starts PgBouncer, runs the command or waits, and returns the exit code: the command's when there is one.
+func run(ctx context.Context, args []string) int {
+	flags := flag.NewFlagSet("pgbouncer", flag.ContinueOnError)
+	optional := flags.Bool("optional", false, "where there is no PgBouncer, say SKIPPED and succeed without running the command (refused with CI=true)")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	server := os.Getenv("DATABASE_URL")
+	if server == "" {
+		fmt.Fprintln(os.Stderr, "DATABASE_URL: is not set")
+		return 2
+	}
+	bouncer, err := pgbouncer.Start(ctx, server)
+	if errors.Is(err, pgbouncer.ErrNotFound) && *optional && !process.InCI() {
+		fmt.Fprintf(os.Stderr, "SKIPPED: the suites behind PgBouncer; run them with `make test-pgbouncer` after this: %v\n", err)
+		return 0
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	code := 0
+	if flags.NArg() == 0 {
+		fmt.Println(bouncer.URL())
+		<-ctx.Done()
+	} else {
+		code = process.Run(ctx, flags.Args(), "OUTBOX_TEST_POOLER_URL="+bouncer.URL())
+	}
+	if err := bouncer.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return max(code, 1)
+	}
+	return code
 }

@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
 func main() {
@@ -41,7 +42,7 @@ func run(ctx context.Context, cfg pgserver.Config, command []string) int {
 		fmt.Println(server.URL())
 		<-ctx.Done()
 	} else {
-		code = execute(ctx, server.URL(), command)
+		code = process.Run(ctx, command, "DATABASE_URL="+server.URL())
 	}
 	if err := server.Stop(); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -52,41 +52,37 @@ func (w *world) kill(ctx context.Context, i *injection) (int, error) {
 	return 1, nil
 }
 
-func (w *world) freeze(ctx context.Context, i *injection) (int, error) { return w.stop(ctx, i, true) }
-
-func (w *world) deadline(ctx context.Context, i *injection) (int, error) {
-	return w.stop(ctx, i, false)
-}
-
-// stop freezes the relay at work for the time i.lasts, or until its process is gone. It returns 1 if the
-// process outlived the freeze and resume is set, or did not and it is not.
-func (w *world) stop(ctx context.Context, i *injection, resume bool) (int, error) {
-	name, err := w.owner(ctx)
-	if name == "" {
-		return 0, err
-	}
-	from := time.Now()
-	if err = w.Function.Pause(name); err != nil {
-		if errors.Is(err, lambdahost.ErrNotRunning) {
-			return 0, nil
+// stop returns a fault that freezes the relay at work for the time i.lasts, or until its process is gone. The
+// fault returns 1 if the process outlived the freeze and resume is set, or did not and it is not.
+func stop(resume bool) inject {
+	return func(w *world, ctx context.Context, i *injection) (int, error) {
+		name, err := w.owner(ctx)
+		if name == "" {
+			return 0, err
 		}
-		return 0, fmt.Errorf("freeze: %w", err)
-	}
-	w.WillFreeze(name)
-	for end := from.Add(i.lasts); time.Now().Before(end) && w.runs(name); {
-		if err = rig.Pause(ctx, 10*time.Millisecond); err != nil {
-			break
+		from := time.Now()
+		if err = w.Function.Pause(name); err != nil {
+			if errors.Is(err, lambdahost.ErrNotRunning) {
+				return 0, nil
+			}
+			return 0, fmt.Errorf("freeze: %w", err)
 		}
+		w.WillFreeze(name)
+		for end := from.Add(i.lasts); time.Now().Before(end) && w.runs(name); {
+			if err = rig.Pause(ctx, 10*time.Millisecond); err != nil {
+				break
+			}
+		}
+		gone := !w.runs(name)
+		w.excuse(i, from, time.Now())
+		if resumeErr := w.Function.Resume(name); resumeErr != nil && !errors.Is(resumeErr, lambdahost.ErrNotRunning) {
+			err = errors.Join(err, fmt.Errorf("resume: %w", resumeErr))
+		}
+		if err != nil || resume == gone {
+			return 0, err // The relay met its deadline during the freeze although it should resume, or did not meet it although it should.
+		}
+		return 1, nil
 	}
-	gone := !w.runs(name)
-	w.excuse(i, from, time.Now())
-	if resumeErr := w.Function.Resume(name); resumeErr != nil && !errors.Is(resumeErr, lambdahost.ErrNotRunning) {
-		err = errors.Join(err, fmt.Errorf("resume: %w", resumeErr))
-	}
-	if err != nil || resume == gone {
-		return 0, err // The relay met its deadline during the freeze although it should resume, or did not meet it although it should.
-	}
-	return 1, nil
 }
 
 func (w *world) runs(name string) bool {

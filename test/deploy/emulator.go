@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
@@ -40,7 +40,7 @@ func startEmulator(ctx context.Context, dir string) (*emulator, error) {
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort(ctx)
+	port, err := process.FreePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -112,19 +112,6 @@ func (e *emulator) stop() error {
 	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGKILL)
 	<-e.done
 	return e.log.Close()
-}
-
-func freePort(ctx context.Context) (int, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a port: %w", err)
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err = errors.Join(err, l.Close()); err != nil {
-		return 0, fmt.Errorf("find a port: %w", err)
-	}
-	return strconv.Atoi(port)
 }
 
 // until calls ask every 250 ms until it returns true. It fails when ask fails or ctx ends.

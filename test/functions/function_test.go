@@ -33,7 +33,7 @@ func compiled(name string) func() (rig.Program, error) {
 
 // function returns the function, with env in its environment, and what it writes. The
 // environment has credentials unless env has others.
-func function(t *testing.T, name string, timeout time.Duration, env map[string]string) (*lambdahost.Function, *lambdahost.Transcript) {
+func function(t *testing.T, name string, timeout time.Duration, env map[string]string) (*lambdahost.Function, *transcript) {
 	t.Helper()
 	program, err := programs[name]()
 	if err != nil {
@@ -41,9 +41,9 @@ func function(t *testing.T, name string, timeout time.Duration, env map[string]s
 	}
 	all := map[string]string{"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 	maps.Copy(all, env)
-	var output lambdahost.Transcript
+	var output transcript
 	f, err := lambdahost.New(lambdahost.Config{
-		Name: name, Binary: program.Binary, Timeout: timeout, InitTimeout: time.Minute, Memory: 512, Env: all, Output: output.Add,
+		Name: name, Binary: program.Binary, Timeout: timeout, InitTimeout: time.Minute, Memory: 512, Env: all, Output: output.add,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -107,7 +107,7 @@ func TestFunctionsNameWhatIsWrongWithTheDatabase(t *testing.T) {
 				with["OUTBOX_DATABASE_URL"] = url
 				f, output := function(t, name, 30*time.Second, with)
 				_, err := f.Invoke(t.Context(), []byte(`{}`))
-				if err == nil || !strings.Contains(err.Error(), want) || !output.Writes(want) {
+				if err == nil || !strings.Contains(err.Error(), want) || !output.writes(want) {
 					t.Errorf("error %v, want one with %q\n%s", err, want, output)
 				}
 				if err != nil && strings.Contains(err.Error()+output.String(), "hush") {

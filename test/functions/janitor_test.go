@@ -41,7 +41,7 @@ func TestTheJanitorArchivesAndReports(t *testing.T) {
 		t.Errorf("%d archived, error %v", archived, err)
 	}
 	for _, want := range []string{`"CloudWatchMetrics"`, `"JanitorHeartbeat":1`, "janitor ended"} {
-		if !output.Writes(want) {
+		if !output.writes(want) {
 			t.Errorf("no %s in:\n%s", want, output)
 		}
 	}

@@ -140,7 +140,7 @@ func TestTheRedriveSaysWhatToChange(t *testing.T) {
 		`{"action":"replay","aggregate_type":"a"}`:    "OUTBOX_DATABASE_URL",
 		`{"source":"dlq","queue":1,"rate":-1,"x":{}}`: "x: is not a field",
 	} {
-		if _, err := invoke(t, f, request); err == nil || !strings.Contains(err.Error(), want) || !output.Writes(want) {
+		if _, err := invoke(t, f, request); err == nil || !strings.Contains(err.Error(), want) || !output.writes(want) {
 			t.Errorf("%s: error %v, want one with %q", request, err, want)
 		}
 	}

@@ -70,7 +70,7 @@ func TestTheRelayCarriesEventsInOrder(t *testing.T) {
 	if err = pool.QueryRow(t.Context(), `SELECT count(*) FROM outbox.events WHERE sent_at IS NULL`).Scan(&unsent); err != nil || unsent != 0 {
 		t.Errorf("%d unsent, error %v", unsent, err)
 	}
-	if !output.Writes(`"CloudWatchMetrics"`) {
+	if !output.writes(`"CloudWatchMetrics"`) {
 		t.Errorf("no metrics in:\n%s", output)
 	}
 	// The environment is used again, with the connections it has.

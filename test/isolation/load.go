@@ -86,15 +86,8 @@ func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) erro
 // every calls f once each d until stop is closed or f fails. A late call does not move the next ones.
 func every(ctx context.Context, stop <-chan struct{}, d time.Duration, f func() error) error {
 	for due := time.Now(); ; due = due.Add(d) {
-		wait := time.NewTimer(time.Until(due))
-		select {
-		case <-stop:
-			wait.Stop()
-			return nil
-		case <-ctx.Done():
-			wait.Stop()
-			return context.Cause(ctx)
-		case <-wait.C:
+		if stopped, err := rig.PauseUnless(ctx, stop, time.Until(due)); stopped || err != nil {
+			return err
 		}
 		if err := f(); err != nil {
 			return err

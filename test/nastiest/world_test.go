@@ -119,7 +119,7 @@ func (w *world) queue(name string, maxBytes int, onReject relay.OnReject, attrib
 		w.t.Fatal(err)
 	}
 	w.named(name+".fifo", name)
-	w.destinations[name] = relay.Destination{Sink: w.rec.Sink(sink), OnReject: onReject}
+	w.destinations[name] = relay.Destination{Sink: recorded(sink, w.rec), OnReject: onReject}
 }
 
 // topic makes a FIFO topic with AWS's defaults and the destination of its name.
@@ -139,7 +139,7 @@ func (w *world) topicWith(name string, maxBytes int, attributes map[string]strin
 		w.t.Fatal(err)
 	}
 	w.named(name+".fifo", name)
-	w.destinations[name] = relay.Destination{Sink: w.rec.Sink(sink)}
+	w.destinations[name] = relay.Destination{Sink: recorded(sink, w.rec)}
 }
 
 func (w *world) fault(f awsfake.Fault) string {

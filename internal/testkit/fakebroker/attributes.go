@@ -251,11 +251,16 @@ func (q *Queue) Tags() map[string]string {
 func (q *Queue) Tag(add map[string]string, remove []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.tags == nil {
-		q.tags = map[string]string{}
-	}
-	maps.Copy(q.tags, add)
+	q.tags = changed(q.tags, add, remove)
+}
+
+// changed returns tags with some added and the named ones removed.
+func changed(tags, add map[string]string, remove []string) map[string]string {
+	all := map[string]string{}
+	maps.Copy(all, tags)
+	maps.Copy(all, add)
 	for _, k := range remove {
-		delete(q.tags, k)
+		delete(all, k)
 	}
+	return all
 }

@@ -16,6 +16,21 @@ type group struct {
 	readyIndex int
 }
 
+// groupOf returns the group of a message, which is new when the message is its first.
+// q.mu is locked.
+func (q *Queue) groupOf(m *message) *group {
+	key := m.groupID
+	if !q.fifo {
+		key = string(m.id[:])
+	}
+	g := q.groups[key]
+	if g == nil {
+		g = &group{key: key, readyIndex: -1}
+		q.groups[key] = g
+	}
+	return g
+}
+
 func (g *group) append(m *message) {
 	m.group, m.prev, m.next = g, g.tail, nil
 	if g.tail == nil {
@@ -62,53 +77,14 @@ func (q *Queue) refresh(g *group) {
 	}
 }
 
-// readyGroups is a heap of the groups that can be received from, the one with
-// the oldest head first.
-type readyGroups []*group
+// Before implements [placed.Item]: the group with the oldest head is received first.
+func (g *group) Before(other *group) bool { return g.head.sequence < other.head.sequence }
 
-func (h readyGroups) Len() int           { return len(h) }
-func (h readyGroups) Less(i, j int) bool { return h[i].head.sequence < h[j].head.sequence }
-func (h readyGroups) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].readyIndex, h[j].readyIndex = i, j
-}
+// Place implements [placed.Item].
+func (g *group) Place() *int { return &g.readyIndex }
 
-func (h *readyGroups) Push(x any) {
-	g, _ := x.(*group)
-	g.readyIndex = len(*h)
-	*h = append(*h, g)
-}
+// Before implements [placed.Item]: of the hidden messages, the next to appear is first.
+func (m *message) Before(other *message) bool { return m.visibleAt < other.visibleAt }
 
-func (h *readyGroups) Pop() any {
-	old := *h
-	g := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	g.readyIndex = -1
-	return g
-}
-
-// timedMessages is a heap of the hidden messages, the next to appear first.
-type timedMessages []*message
-
-func (h timedMessages) Len() int           { return len(h) }
-func (h timedMessages) Less(i, j int) bool { return h[i].visibleAt < h[j].visibleAt }
-func (h timedMessages) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].timedIndex, h[j].timedIndex = i, j
-}
-
-func (h *timedMessages) Push(x any) {
-	m, _ := x.(*message)
-	m.timedIndex = len(*h)
-	*h = append(*h, m)
-}
-
-func (h *timedMessages) Pop() any {
-	old := *h
-	m := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	m.timedIndex = -1
-	return m
-}
+// Place implements [placed.Item].
+func (m *message) Place() *int { return &m.timedIndex }

@@ -231,15 +231,7 @@ func (q *Queue) takeForMove() *message {
 func (q *Queue) putBack(m *message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	key := m.groupID
-	if !q.fifo {
-		key = string(m.id[:])
-	}
-	g := q.groups[key]
-	if g == nil {
-		g = &group{key: key, readyIndex: -1}
-		q.groups[key] = g
-	}
+	g := q.groupOf(m)
 	m.group, m.prev, m.next = g, nil, g.head
 	if g.head == nil {
 		g.tail = m

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/placed"
 )
 
 // Queue is one queue with its messages. All methods are safe for concurrent use.
@@ -30,8 +32,8 @@ type Queue struct {
 	purgedAt int64
 
 	groups map[string]*group
-	ready  readyGroups
-	timed  timedMessages
+	ready  placed.Heap[*group]
+	timed  placed.Heap[*message]
 	// seen has the messages that were received at least once, by id.
 	seen     map[[16]byte]*message
 	count    int
@@ -50,9 +52,6 @@ func (q *Queue) ARN() string { return q.arn }
 
 // URL returns the queue's URL.
 func (q *Queue) URL() string { return q.b.QueueURL(q.name) }
-
-// FIFO reports whether it is a FIFO queue.
-func (q *Queue) FIFO() bool { return q.fifo }
 
 // CreateQueue makes a queue, or returns the one of that name if every given
 // attribute has the same value there.
@@ -111,15 +110,7 @@ func (q *Queue) close() {
 
 // insert adds m at the end of its group. q.mu is locked.
 func (q *Queue) insert(now int64, m *message, delay time.Duration) {
-	key := m.groupID
-	if !q.fifo {
-		key = string(m.id[:])
-	}
-	g := q.groups[key]
-	if g == nil {
-		g = &group{key: key, readyIndex: -1}
-		q.groups[key] = g
-	}
+	g := q.groupOf(m)
 	g.append(m)
 	q.count++
 	m.timedIndex = -1
@@ -178,8 +169,7 @@ func (q *Queue) appear(m *message) {
 // expire shows the messages whose time has come. q.mu is locked.
 func (q *Queue) expire(now int64) {
 	for len(q.timed) > 0 && q.timed[0].visibleAt <= now {
-		m, _ := heap.Pop(&q.timed).(*message)
-		q.appear(m)
+		q.appear(q.timed.Take())
 	}
 }
 

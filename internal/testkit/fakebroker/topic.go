@@ -24,9 +24,6 @@ type Topic struct {
 	subs         []*Subscription
 }
 
-// Name returns the topic's name.
-func (t *Topic) Name() string { return t.name }
-
 // ARN returns the topic's ARN.
 func (t *Topic) ARN() string { return t.arn }
 
@@ -167,13 +164,7 @@ func (t *Topic) Tags() map[string]string {
 func (t *Topic) Tag(add map[string]string, remove []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.tags == nil {
-		t.tags = map[string]string{}
-	}
-	maps.Copy(t.tags, add)
-	for _, k := range remove {
-		delete(t.tags, k)
-	}
+	t.tags = changed(t.tags, add, remove)
 }
 
 // Topic finds a topic by ARN.

@@ -106,22 +106,14 @@ func New() *Recorder {
 }
 
 // Committed records the events of a transaction whose commit succeeded.
-func (r *Recorder) Committed(c Commit, events ...Event) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	done := r.clock(c.Done)
-	began := done
-	if !c.Began.IsZero() {
-		began = min(done, r.clock(c.Began))
-	}
-	for i := range events {
-		r.write(&events[i], committed, began, done)
-	}
-}
+func (r *Recorder) Committed(c Commit, events ...Event) { r.transaction(c, committed, events) }
 
 // InDoubt records the events of a transaction whose commit got no answer. They are judged
 // as committed when Final is called for them, and as rolled back otherwise.
-func (r *Recorder) InDoubt(c Commit, events ...Event) {
+func (r *Recorder) InDoubt(c Commit, events ...Event) { r.transaction(c, inDoubt, events) }
+
+// transaction records the events of a transaction and what is known of its commit.
+func (r *Recorder) transaction(c Commit, known origin, events []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	done := r.clock(c.Done)
@@ -130,7 +122,7 @@ func (r *Recorder) InDoubt(c Commit, events ...Event) {
 		began = min(done, r.clock(c.Began))
 	}
 	for i := range events {
-		r.write(&events[i], inDoubt, began, done)
+		r.write(&events[i], known, began, done)
 	}
 }
 

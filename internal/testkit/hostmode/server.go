@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
@@ -79,7 +79,7 @@ func start(ctx context.Context, c Config, python string) (*Server, error) {
 	port := c.Port
 	if port == 0 {
 		var err error
-		if port, err = freePort(ctx); err != nil {
+		if port, err = process.FreePort(ctx); err != nil {
 			return nil, fmt.Errorf("start: %w", err)
 		}
 	}
@@ -190,19 +190,6 @@ func (s *Server) end() error {
 
 // signal sends a signal to the whole process group. A group that has ended is no error.
 func (s *Server) signal(sig syscall.Signal) { _ = syscall.Kill(-s.pid, sig) }
-
-func freePort(ctx context.Context) (int, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address(0))
-	if err != nil {
-		return 0, err
-	}
-	tcp, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, errors.Join(fmt.Errorf("not a TCP address: %s", l.Addr()), l.Close())
-	}
-	return tcp.Port, l.Close()
-}
 
 // ring keeps the last part of what is written to it.
 type ring struct {

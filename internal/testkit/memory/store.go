@@ -156,11 +156,9 @@ func (t *Tx) Enqueue(events ...outbox.Event) []outbox.Record {
 	return slices.Clone(t.recs[first:])
 }
 
-// Savepoint returns a mark for RollbackTo.
-func (t *Tx) Savepoint() int { return len(t.recs) }
-
-// RollbackTo drops the events since the savepoint. Their ids stay unused.
-func (t *Tx) RollbackTo(savepoint int) { t.recs = t.recs[:savepoint] }
+// RollbackTo drops all events but the first n, as a rollback to a savepoint does.
+// The ids of the others stay unused.
+func (t *Tx) RollbackTo(n int) { t.recs = t.recs[:n] }
 
 // EnqueueAt adds an event under an id drawn earlier, like a session whose sequence has a cache.
 func (t *Tx) EnqueueAt(id int64, e outbox.Event) outbox.Record {

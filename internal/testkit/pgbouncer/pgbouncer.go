@@ -86,7 +86,7 @@ func startOnce(ctx context.Context, bin string, behind *pgx.ConnConfig) (*Bounce
 	if err != nil {
 		return nil, err
 	}
-	port, err := freePort(ctx)
+	port, err := process.FreePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -209,17 +209,4 @@ func ping(ctx context.Context, address string) error {
 	}
 	_, err = conn.Exec(ctx, "select 1")
 	return errors.Join(err, conn.Close(ctx))
-}
-
-func freePort(ctx context.Context) (int, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fmt.Errorf("find a free port: listening on %s", l.Addr())
-	}
-	return addr.Port, l.Close()
 }

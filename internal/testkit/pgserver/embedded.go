@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
 const embeddedVersion = embeddedpostgres.V18
@@ -55,7 +57,7 @@ func embeddedBin(ctx context.Context) (string, error) {
 // library does so only while it starts a server, which is stopped again. As root that
 // server cannot start, which does not matter: only its programs are needed.
 func fetch(ctx context.Context, cache, root string) error {
-	port, err := freePort(ctx)
+	port, err := process.FreePort(ctx)
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ func orphan(t *testing.T) (c *cluster, addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	port, err := freePort(ctx)
+	port, err := process.FreePort(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -113,7 +113,7 @@ type cluster struct {
 var errPortTaken = errors.New("port is taken")
 
 func (c *cluster) start(ctx context.Context, cfg Config) (*Server, error) {
-	port, err := freePort(ctx)
+	port, err := process.FreePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -196,19 +196,6 @@ func tail(log io.Reader) string {
 		return err.Error()
 	}
 	return string(bytes.TrimSpace(b[max(0, len(b)-most):]))
-}
-
-func freePort(ctx context.Context) (int, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, fmt.Errorf("find a free port: %w", err)
-	}
-	addr, ok := l.Addr().(*net.TCPAddr)
-	if !ok {
-		return 0, fmt.Errorf("find a free port: listening on %s", l.Addr())
-	}
-	return addr.Port, l.Close()
 }
 
 // command returns a program that runs as the server's user.

@@ -1,7 +1,7 @@
 //go:build unix
 
-// Package process runs servers that belong to this process: they end when it ends,
-// also when it is killed.
+// Package process runs commands to their end, and servers that belong to this
+// process: a server ends when this process ends, also when it is killed.
 package process
 
 import (

@@ -13,13 +13,22 @@ var pendingSQL string
 
 // Pause waits for d, or until ctx ends, and then returns the cause of that.
 func Pause(ctx context.Context, d time.Duration) error {
+	_, err := PauseUnless(ctx, nil, d)
+	return err
+}
+
+// PauseUnless waits for d, or until stop is closed, and reports whether it was. It
+// returns the cause when ctx ends first.
+func PauseUnless(ctx context.Context, stop <-chan struct{}, d time.Duration) (stopped bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
-	case <-timer.C:
-		return nil
+	case <-stop:
+		return true, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
+	case <-timer.C:
+		return false, nil
 	}
 }
 

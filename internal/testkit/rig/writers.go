@@ -66,15 +66,9 @@ func (w *World) Write(ctx context.Context, seed uint64, stop <-chan struct{}) er
 // run writes until stop is closed.
 func (w *writer) run(ctx context.Context, stop <-chan struct{}) error {
 	for {
-		wait := time.NewTimer(time.Duration(w.random.ExpFloat64() * float64(writePause)))
-		select {
-		case <-stop:
-			wait.Stop()
-			return nil
-		case <-ctx.Done():
-			wait.Stop()
-			return context.Cause(ctx)
-		case <-wait.C:
+		pause := time.Duration(w.random.ExpFloat64() * float64(writePause))
+		if stopped, err := PauseUnless(ctx, stop, pause); stopped || err != nil {
+			return err
 		}
 		if err := w.write(ctx); err != nil {
 			return err

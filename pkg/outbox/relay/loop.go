@@ -176,8 +176,8 @@ func (l *loop) nextWake(now time.Time) time.Time {
 			sooner(l.stats.reportAt)
 		}
 	}
-	if len(l.backingOff) > 0 {
-		sooner(l.backingOff[0].retryAt)
+	if len(l.backingOff.Heap) > 0 {
+		sooner(l.backingOff.Heap[0].retryAt)
 	}
 	for _, name := range l.names {
 		switch d := l.dests[name]; {

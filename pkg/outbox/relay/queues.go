@@ -3,6 +3,8 @@ package relay
 import (
 	"container/heap"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/placed"
 )
 
 // readyQueue is a queue of lanes, first in first out. A lane that is in it and no
@@ -49,31 +51,13 @@ func (q *readyQueue) skip() {
 }
 
 // backingOffLanes is a heap of the lanes that back off, the one with the earliest retryAt first.
-type backingOffLanes []*lane
+type backingOffLanes struct{ placed.Heap[*lane] }
 
-func (w backingOffLanes) Len() int           { return len(w) }
-func (w backingOffLanes) Less(i, j int) bool { return w[i].retryAt.Before(w[j].retryAt) }
-func (w backingOffLanes) Swap(i, j int) {
-	w[i], w[j] = w[j], w[i]
-	w[i].heapIndex, w[j].heapIndex = i, j
-}
+// Before implements [placed.Item].
+func (l *lane) Before(other *lane) bool { return l.retryAt.Before(other.retryAt) }
 
-// Push implements heap.Interface.
-func (w *backingOffLanes) Push(x any) {
-	l, _ := x.(*lane)
-	l.heapIndex = len(*w)
-	*w = append(*w, l)
-}
-
-// Pop implements heap.Interface.
-func (w *backingOffLanes) Pop() any {
-	old := *w
-	l := old[len(old)-1]
-	old[len(old)-1] = nil
-	*w = old[:len(old)-1]
-	l.heapIndex = -1
-	return l
-}
+// Place implements [placed.Item].
+func (l *lane) Place() *int { return &l.heapIndex }
 
 // add has the lane back off until t.
 func (w *backingOffLanes) add(l *lane, t time.Time) {
@@ -91,9 +75,8 @@ func (w *backingOffLanes) remove(l *lane) {
 
 // due removes and returns the first lane, if its retryAt has come; otherwise it returns nil.
 func (w *backingOffLanes) due(now time.Time) *lane {
-	if len(*w) == 0 || now.Before((*w)[0].retryAt) {
+	if len(w.Heap) == 0 || now.Before(w.Heap[0].retryAt) {
 		return nil
 	}
-	l, _ := heap.Pop(w).(*lane)
-	return l
+	return w.Take()
 }

@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"sync"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/placed"
 )
 
 // Clock tells and waits for time. Visibility timeouts, deduplication windows,
@@ -20,7 +22,7 @@ type Clock interface {
 type ShiftClock struct {
 	mu     sync.Mutex
 	offset time.Duration
-	timers timerHeap
+	timers placed.Heap[*timer]
 	real   *time.Timer
 }
 
@@ -71,8 +73,7 @@ func (c *ShiftClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 func (c *ShiftClock) fire() {
 	now := c.now()
 	for len(c.timers) > 0 && !c.timers[0].at.After(now) {
-		t, _ := heap.Pop(&c.timers).(*timer)
-		go t.f()
+		go c.timers.Take().f()
 	}
 	c.arm()
 }
@@ -97,26 +98,8 @@ type timer struct {
 	index int
 }
 
-type timerHeap []*timer
+// Before implements [placed.Item].
+func (t *timer) Before(other *timer) bool { return t.at.Before(other.at) }
 
-func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h timerHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *timerHeap) Push(x any) {
-	t, _ := x.(*timer)
-	t.index = len(*h)
-	*h = append(*h, t)
-}
-
-func (h *timerHeap) Pop() any {
-	old := *h
-	t := old[len(old)-1]
-	old[len(old)-1] = nil
-	*h = old[:len(old)-1]
-	t.index = -1
-	return t
-}
+// Place implements [placed.Item].
+func (t *timer) Place() *int { return &t.index }

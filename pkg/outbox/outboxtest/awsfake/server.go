@@ -121,9 +121,6 @@ func (s *Server) URL() string {
 // Region returns the region that ARNs name.
 func (s *Server) Region() string { return s.cfg.Region }
 
-// Clock returns the server's clock.
-func (s *Server) Clock() Clock { return s.cfg.Clock }
-
 // Advance moves the clock forward. It panics when Config.Clock is not a
 // [ShiftClock].
 func (s *Server) Advance(d time.Duration) {
@@ -165,15 +162,6 @@ func (s *Server) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return errors.Join(err, s.serveErr)
-}
-
-// Shutdown stops listening and waits for the requests at work until ctx ends.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.broker.Close()
-	if err := s.http.Shutdown(ctx); err != nil {
-		return fmt.Errorf("shutdown: %w", err)
-	}
-	return s.Close()
 }
 
 // pause waits for d on the server's clock, or until the request ends.

@@ -1,4 +1,4 @@
-package storetest
+package stores_test
 
 import (
 	"testing"
@@ -39,7 +39,7 @@ func buried(t *testing.T, w *world) {
 	id := w.owner(t)
 	a, b := w.write(t, "a"), w.write(t, "a")
 	w.bury(t, id, a, false)
-	if w.Blocked(t, laneOf("a")) {
+	if w.blocked(t, laneOf("a")) {
 		t.Error("the lane is blocked")
 	}
 	got := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 10}}, Gaps: []relay.Range{{From: a, To: b}}})
@@ -63,7 +63,7 @@ func fenced(t *testing.T, w *world) {
 			t.Errorf("settled = %+v, want it fenced", got)
 		}
 	}
-	if w.Blocked(t, laneOf("a")) {
+	if w.blocked(t, laneOf("a")) {
 		t.Error("a lane is blocked")
 	}
 }
@@ -73,7 +73,7 @@ func earlierGeneration(t *testing.T, w *world) {
 	id := w.owner(t)
 	a := w.write(t, "a")
 	w.bury(t, id, a, false)
-	w.Redrive(t, a)
+	w.redrive(t, a)
 	// The same settlement again, because its answer got lost.
 	died := relay.DeadLetter{ID: a, Attempts: 1, Code: "C", Reason: "R"}
 	if got := w.settle(t, id, relay.Settlement{DeadLetters: []relay.DeadLetter{died}}); got.DeadLetters != 0 {
@@ -94,7 +94,7 @@ func mixed(t *testing.T, w *world) {
 	if got := w.settle(t, id, s); got.Accepted != 1 || got.DeadLetters != 2 {
 		t.Errorf("settled = %+v", got)
 	}
-	if w.Blocked(t, laneOf("b")) || !w.Blocked(t, laneOf("c")) {
+	if w.blocked(t, laneOf("b")) || !w.blocked(t, laneOf("c")) {
 		t.Error("the wrong lane is blocked")
 	}
 }

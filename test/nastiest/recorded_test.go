@@ -1,4 +1,4 @@
-package history_test
+package nastiest_test
 
 import (
 	"context"
@@ -10,6 +10,37 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
+
+// recorded returns inner as a sink that records a cause of its own for each event whose
+// outcome the relay is about to see as unknown: whatever the reason, a fault or only a
+// machine too busy to answer in time, the relay sends that event again.
+func recorded(inner outbox.Sink, r *history.Recorder) outbox.Sink {
+	return &recordedSink{Sink: inner, recorder: r}
+}
+
+type recordedSink struct {
+	outbox.Sink
+	recorder *history.Recorder
+}
+
+// Publish implements [outbox.Sink].
+func (s *recordedSink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
+	results := s.Sink.Publish(ctx, msgs)
+	var unknown []uuid.UUID
+	for i := range results {
+		if results[i].Class == outbox.Unknown {
+			// The id of an event with replays is followed by their number.
+			id, err := uuid.Parse(msgs[i].DeduplicationID[:min(len(msgs[i].DeduplicationID), len(uuid.Nil.String()))])
+			if err == nil {
+				unknown = append(unknown, id)
+			}
+		}
+	}
+	if len(unknown) > 0 {
+		s.recorder.Cause(history.Cause{Kind: history.UnknownOutcome, Events: unknown})
+	}
+	return results
+}
 
 // answers is a sink that accepts the first message of a batch and does not answer
 // for the others.
@@ -36,7 +67,7 @@ func TestWhatARelaySawAsUnknownExcusesOneResendOfThatEvent(t *testing.T) {
 	accept(known, "")
 	accept(unknown, "")
 	accept(replayed, "#r1")
-	rec.Sink(answers{}).Publish(t.Context(), []outbox.Message{
+	recorded(answers{}, rec).Publish(t.Context(), []outbox.Message{
 		{DeduplicationID: known.String()}, {DeduplicationID: unknown.String()}, {DeduplicationID: replayed.String() + "#r1"}, {DeduplicationID: "no event"},
 	})
 	judge := func() (withCause, without int) {

@@ -1,4 +1,4 @@
-package brokertest
+package brokers_test
 
 import (
 	"crypto/sha256"

@@ -1,12 +1,14 @@
 //go:build unix
 
-package main
+package process_test
 
 import (
 	"context"
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
 func TestExecuteReturnsTheCodeOfTheCommand(t *testing.T) {
@@ -22,12 +24,12 @@ func TestExecuteReturnsTheCodeOfTheCommand(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if got := execute(t.Context(), "postgres://here", []string{"sh", "-c", tt.script}); got != tt.want {
+			if got := process.Run(t.Context(), []string{"sh", "-c", tt.script}, "DATABASE_URL=postgres://here"); got != tt.want {
 				t.Errorf("code = %d, want %d", got, tt.want)
 			}
 		})
 	}
-	if got := execute(t.Context(), "", []string{filepath.Join(t.TempDir(), "none")}); got != 127 {
+	if got := process.Run(t.Context(), []string{filepath.Join(t.TempDir(), "none")}); got != 127 {
 		t.Errorf("code of a missing command = %d, want 127", got)
 	}
 }
@@ -41,7 +43,7 @@ func TestExecuteForwardsTheInterrupt(t *testing.T) {
 	}
 	codes := make(chan int, 1)
 	go func() {
-		codes <- execute(ctx, "", []string{"sh", "-c", `trap 'exit 5' TERM; mkfifo "$0"; : >"$0" & wait; while :; do sleep 0.05; done`, ready})
+		codes <- process.Run(ctx, []string{"sh", "-c", `trap 'exit 5' TERM; mkfifo "$0"; : >"$0" & wait; while :; do sleep 0.05; done`, ready})
 	}()
 	// Opening the other end of the pipe waits for the command and its trap.
 	for {

@@ -1,12 +1,4 @@
-// Package brokertest is a conformance suite for servers that claim to be SNS
-// and SQS with FIFO topics and queues. It speaks to them only through
-// aws-sdk-go-v2. Every rule is a subtest with a name of its own, such as
-// "sqs.dedup-holds-after-delete".
-//
-// The rules come from the SNS and SQS developer guides and API references, and
-// from answers of AWS itself that LocalStack's public snapshot tests recorded.
-// Where neither says anything, no rule is made up.
-package brokertest
+package brokers_test
 
 import (
 	"context"
@@ -24,18 +16,18 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// Target is the server under test.
-type Target struct {
-	// Endpoint is its URL, and Region the region its ARNs name.
-	Endpoint string
-	Region   string
-	// Advance moves the server's clock forward. Without it the suite waits for
+// target is the server under test.
+type target struct {
+	// endpoint is its URL, and region the region its ARNs name.
+	endpoint string
+	region   string
+	// advance moves the server's clock forward. Without it the suite waits for
 	// short timeouts, and skips the checks that would take minutes.
-	Advance func(time.Duration)
-	// KnownGaps declares checks that the target fails, with the reason. Such a
+	advance func(time.Duration)
+	// knownGaps declares checks that the target fails, with the reason. Such a
 	// check is skipped if it fails, and fails if it passes, so that the list
 	// stays true.
-	KnownGaps map[string]string
+	knownGaps map[string]string
 }
 
 // check is one rule.
@@ -53,27 +45,17 @@ func checks() []check {
 	)
 }
 
-// Names returns the names of all checks, in order.
-func Names() []string {
-	var names []string
-	for _, ck := range checks() {
-		names = append(names, ck.name)
-	}
-	return names
-}
-
 // atOnce is how many checks run at the same time. Most of them wait, so this is
 // more than the processors that go test would allow.
 const atOnce = 16
 
-// Run runs every check against the target, each in a subtest. Checks use
+// runChecks runs every check against the target, each in a subtest. Checks use
 // queues and topics of their own and run at the same time, except that those
 // which move the clock run one after the other, when nothing else does.
-func Run(t *testing.T, target Target) {
+func runChecks(t *testing.T, target target) {
 	t.Helper()
-	known := Names()
-	for name := range target.KnownGaps {
-		if !slices.Contains(known, name) {
+	for name := range target.knownGaps {
+		if !slices.ContainsFunc(checks(), func(ck check) bool { return ck.name == name }) {
 			t.Errorf("known gap %q is the name of no check", name)
 		}
 	}
@@ -81,7 +63,7 @@ func Run(t *testing.T, target Target) {
 	slots := make(chan struct{}, atOnce)
 	var together sync.WaitGroup
 	for _, ck := range checks() {
-		if ck.long && target.Advance == nil || ck.timed && target.Advance != nil {
+		if ck.long && target.advance == nil || ck.timed && target.advance != nil {
 			continue
 		}
 		result := make(chan []string, 1)
@@ -97,22 +79,22 @@ func Run(t *testing.T, target Target) {
 		switch {
 		case started:
 			t.Run(ck.name, func(t *testing.T) { report(t, target, ck, <-result) })
-		case target.Advance == nil:
+		case target.advance == nil:
 			t.Run(ck.name, func(t *testing.T) { t.Skip("NOT CHECKED: needs a clock that can be moved") })
 		}
 	}
 	together.Wait()
 	for _, ck := range checks() {
-		if ck.timed && target.Advance != nil {
+		if ck.timed && target.advance != nil {
 			t.Run(ck.name, func(t *testing.T) { report(t, target, ck, outcome(t.Context(), target, ck)) })
 		}
 	}
 }
 
 // report turns what was wrong into the result of a subtest.
-func report(t *testing.T, target Target, ck check, failures []string) {
+func report(t *testing.T, target target, ck check, failures []string) {
 	t.Helper()
-	reason, gap := target.KnownGaps[ck.name]
+	reason, gap := target.knownGaps[ck.name]
 	switch {
 	case gap && len(failures) > 0:
 		t.Skipf("KNOWN GAP: %s\nseen: %s", reason, strings.Join(failures, "\n"))
@@ -125,14 +107,14 @@ func report(t *testing.T, target Target, ck check, failures []string) {
 
 // outcome runs a check in a goroutine that it may end early, and returns what
 // was wrong.
-func outcome(ctx context.Context, target Target, ck check) []string {
+func outcome(ctx context.Context, target target, ck check) []string {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	creds := credentials.NewStaticCredentialsProvider("test", "test", "")
 	cc := &c{
 		ctx: ctx, target: target,
-		sqs: sqs.New(sqs.Options{BaseEndpoint: &target.Endpoint, Region: target.Region, Credentials: creds, RetryMaxAttempts: 1}),
-		sns: sns.New(sns.Options{BaseEndpoint: &target.Endpoint, Region: target.Region, Credentials: creds, RetryMaxAttempts: 1}),
+		sqs: sqs.New(sqs.Options{BaseEndpoint: &target.endpoint, Region: target.region, Credentials: creds, RetryMaxAttempts: 1}),
+		sns: sns.New(sns.Options{BaseEndpoint: &target.endpoint, Region: target.region, Credentials: creds, RetryMaxAttempts: 1}),
 	}
 	done := make(chan struct{})
 	go func() {
@@ -151,7 +133,7 @@ func outcome(ctx context.Context, target Target, ck check) []string {
 // c is what a check works with.
 type c struct {
 	ctx    context.Context //nolint:containedctx // lives as long as one check
-	target Target
+	target target
 	sqs    *sqs.Client
 	sns    *sns.Client
 
@@ -179,8 +161,8 @@ func (c *c) must(err error) {
 
 // pass lets time go by.
 func (c *c) pass(d time.Duration) {
-	if c.target.Advance != nil {
-		c.target.Advance(d)
+	if c.target.advance != nil {
+		c.target.advance(d)
 		return
 	}
 	timer := time.NewTimer(d)

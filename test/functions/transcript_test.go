@@ -1,25 +1,27 @@
 //go:build unix
 
-package lambdahost
+package functions_test
 
 import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 )
 
-// Transcript keeps what a function writes: its Add is for [Config].Output. The
+// transcript keeps what a function writes: its add is for [lambdahost.Config].Output. The
 // answer of an invocation may arrive before the last lines that it wrote, so a
 // test waits for those. Its methods may be called concurrently; the zero value
 // is empty and ready.
-type Transcript struct {
+type transcript struct {
 	mu      sync.Mutex
 	text    strings.Builder
 	waiting []chan struct{}
 }
 
-// Add appends a line.
-func (t *Transcript) Add(l Line) {
+// add appends a line.
+func (t *transcript) add(l lambdahost.Line) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.text.WriteString(l.Text + "\n")
@@ -30,15 +32,15 @@ func (t *Transcript) Add(l Line) {
 }
 
 // String returns all that was written so far.
-func (t *Transcript) String() string {
+func (t *transcript) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.text.String()
 }
 
-// Writes waits for text, for a minute at most, and reports whether the function wrote
+// writes waits for text, for a minute at most, and reports whether the function wrote
 // it.
-func (t *Transcript) Writes(text string) bool {
+func (t *transcript) writes(text string) bool {
 	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for {

@@ -1,7 +1,7 @@
-// Package storetest is the conformance suite for implementations of
-// [relay.Store]. It holds the store in memory, on which the relay is simulated,
-// to what the one on PostgreSQL does.
-package storetest
+// Package stores_test holds the implementations of [relay.Store] to its
+// contract: the store in memory, on which the relay is simulated, has to do what
+// the one on PostgreSQL does.
+package stores_test
 
 import (
 	"cmp"
@@ -18,30 +18,30 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// Harness is an empty store, and what writers and operators do to it.
-type Harness struct {
-	Store relay.Store
-	// Begin opens a transaction of a writer.
-	Begin func(t *testing.T) Tx
-	// Release releases a blocked lane, as an operator does.
-	Release func(t *testing.T, lane outbox.Lane)
-	// Redrive puts a dead letter back, as an operator does.
-	Redrive func(t *testing.T, id int64)
-	// Blocked says whether the lane is blocked and not released.
-	Blocked func(t *testing.T, lane outbox.Lane) bool
+// harness is an empty store, and what writers and operators do to it.
+type harness struct {
+	store relay.Store
+	// begin opens a transaction of a writer.
+	begin func(t *testing.T) writer
+	// release releases a blocked lane, as an operator does.
+	release func(t *testing.T, lane outbox.Lane)
+	// redrive puts a dead letter back, as an operator does.
+	redrive func(t *testing.T, id int64)
+	// blocked says whether the lane is blocked and not released.
+	blocked func(t *testing.T, lane outbox.Lane) bool
 }
 
-// Tx is the transaction of a writer.
-type Tx interface {
+// writer is the transaction of a writer.
+type writer interface {
 	// Enqueue writes an event and returns its row id.
 	Enqueue(t *testing.T, e outbox.Event) int64
 	Commit(t *testing.T)
 	Rollback(t *testing.T)
 }
 
-// Run tests the contract of [relay.Store]. In calls f with a store of its own,
-// where time passes as it does for the store.
-func Run(t *testing.T, in func(t *testing.T, f func(t *testing.T, h Harness))) {
+// conform tests the contract of [relay.Store]. In calls f with a store of its
+// own, where time passes as it does for the store.
+func conform(t *testing.T, in func(t *testing.T, f func(t *testing.T, h harness))) {
 	t.Helper()
 	all := map[string]func(*testing.T, *world){}
 	for _, some := range []map[string]func(*testing.T, *world){leaseTests(), readerTests(), settlerTests(), blockedTests()} {
@@ -50,8 +50,8 @@ func Run(t *testing.T, in func(t *testing.T, f func(t *testing.T, h Harness))) {
 	for name, test := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in(t, func(t *testing.T, h Harness) { //nolint:thelper // the body of the test
-				test(t, &world{Harness: h})
+			in(t, func(t *testing.T, h harness) { //nolint:thelper // the body of the test
+				test(t, &world{harness: h})
 			})
 		})
 	}
@@ -61,7 +61,7 @@ func Run(t *testing.T, in func(t *testing.T, f func(t *testing.T, h Harness))) {
 const ttl = time.Minute
 
 // world adds what the tests have in common.
-type world struct{ Harness }
+type world struct{ harness }
 
 // join enters a relay, whatever others there are.
 func (w *world) join(t *testing.T, ttl time.Duration) uuid.UUID {
@@ -77,7 +77,7 @@ func (w *world) ask(t *testing.T, j relay.Join) bool {
 	t.Helper()
 	j.Name = "test"
 	j.TTL = cmp.Or(j.TTL, ttl)
-	ok, err := w.Store.Join(t.Context(), j)
+	ok, err := w.store.Join(t.Context(), j)
 	if err != nil {
 		t.Fatalf("join: %v", err)
 	}
@@ -98,7 +98,7 @@ func (w *world) renew(t *testing.T, r relay.Renewal) relay.Lease {
 	t.Helper()
 	r.TTL = cmp.Or(r.TTL, ttl)
 	r.Relays = cmp.Or(r.Relays, 1)
-	lease, err := w.Store.Renew(t.Context(), r)
+	lease, err := w.store.Renew(t.Context(), r)
 	if err != nil {
 		t.Fatalf("renew: %v", err)
 	}
@@ -107,14 +107,14 @@ func (w *world) renew(t *testing.T, r relay.Renewal) relay.Lease {
 
 func (w *world) lost(t *testing.T, id uuid.UUID) {
 	t.Helper()
-	if _, err := w.Store.Renew(t.Context(), relay.Renewal{RelayID: id, TTL: ttl, Relays: 1}); !errors.Is(err, relay.ErrLeaseLost) {
+	if _, err := w.store.Renew(t.Context(), relay.Renewal{RelayID: id, TTL: ttl, Relays: 1}); !errors.Is(err, relay.ErrLeaseLost) {
 		t.Errorf("renewal = %v, want ErrLeaseLost", err)
 	}
 }
 
 func (w *world) leave(t *testing.T, id uuid.UUID, p relay.Position) {
 	t.Helper()
-	if err := w.Store.Leave(t.Context(), id, p); err != nil {
+	if err := w.store.Leave(t.Context(), id, p); err != nil {
 		t.Fatalf("leave: %v", err)
 	}
 }
@@ -125,7 +125,7 @@ func (w *world) fetch(t *testing.T, f relay.Fetch) relay.Fetched {
 	if f.Shards == nil {
 		f.Shards = shards(0, outbox.Shards)
 	}
-	got, err := w.Store.Fetch(t.Context(), f)
+	got, err := w.store.Fetch(t.Context(), f)
 	if err != nil {
 		t.Fatalf("fetch: %v", err)
 	}
@@ -134,7 +134,7 @@ func (w *world) fetch(t *testing.T, f relay.Fetch) relay.Fetched {
 
 func (w *world) settle(t *testing.T, id uuid.UUID, s relay.Settlement) relay.Settled {
 	t.Helper()
-	got, err := w.Store.Settle(t.Context(), id, s)
+	got, err := w.store.Settle(t.Context(), id, s)
 	if err != nil {
 		t.Fatalf("settle: %v", err)
 	}
@@ -157,7 +157,7 @@ func (w *world) write(t *testing.T, aggregate string) int64 {
 
 func (w *world) writeTo(t *testing.T, destination, aggregate string) int64 {
 	t.Helper()
-	tx := w.Begin(t)
+	tx := w.begin(t)
 	e := event(aggregate)
 	e.Destination = destination
 	id := tx.Enqueue(t, e)

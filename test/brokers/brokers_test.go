@@ -1,4 +1,13 @@
-package brokertest_test
+// Package brokers_test holds the fake of SNS and SQS, and LocalStack, to two
+// suites. The first is what a broker itself must do: each rule is a subtest with
+// a name of its own, such as "sqs.dedup-holds-after-delete", and speaks to the
+// server only through aws-sdk-go-v2. The second is what becomes of the events of
+// a relay on PostgreSQL when a queue shows a fault that both servers can show.
+//
+// The rules come from the SNS and SQS developer guides and API references, and
+// from answers of AWS itself that LocalStack's public snapshot tests recorded.
+// Where neither says anything, no rule is made up.
+package brokers_test
 
 import (
 	"bufio"
@@ -6,7 +15,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/brokertest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
@@ -17,7 +25,7 @@ func TestTheFakeFollowsEveryRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
-	brokertest.Run(t, brokertest.Target{Endpoint: s.URL(), Region: s.Region(), Advance: s.Advance})
+	runChecks(t, target{endpoint: s.URL(), region: s.Region(), advance: s.Advance})
 }
 
 // TestLocalStack needs a LocalStack 4.14.0 of its own: `make test` starts one
@@ -28,7 +36,7 @@ func TestLocalStack(t *testing.T) {
 	if url == "" {
 		t.Skip("NOT RUN: OUTBOX_TEST_LOCALSTACK_URL is not set; `make test` starts LocalStack and sets it")
 	}
-	brokertest.Run(t, brokertest.Target{Endpoint: url, Region: "us-east-1", KnownGaps: readGaps(t, "testdata/localstack-4.14.0.gaps")})
+	runChecks(t, target{endpoint: url, region: "us-east-1", knownGaps: readGaps(t, "testdata/localstack-4.14.0.gaps")})
 }
 
 // readGaps reads lines of a name, a comma and a reason.

@@ -1,4 +1,4 @@
-package storetest
+package stores_test
 
 import (
 	"testing"
@@ -27,7 +27,7 @@ func hidden(t *testing.T, w *world) {
 	dead, a, b, o := w.write(t, "a"), w.write(t, "a"), w.write(t, "b"), w.writeTo(t, "other", "a")
 	shard := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 1}}}).Scans[0][0].Record.Shard
 	w.bury(t, id, dead, true)
-	if !w.Blocked(t, laneOf("a")) {
+	if !w.blocked(t, laneOf("a")) {
 		t.Fatal("the lane is not blocked")
 	}
 	page := relay.Page{From: 1, Limit: 10, Examine: 10}
@@ -75,7 +75,7 @@ func released(t *testing.T, w *world) {
 	if got := w.released(t, id); len(got) != 0 {
 		t.Errorf("named %+v before the release", got)
 	}
-	w.Release(t, laneOf("a"))
+	w.release(t, laneOf("a"))
 	var last []relay.ReleasedLane
 	for range 2 {
 		last = w.released(t, id)
@@ -97,9 +97,9 @@ func released(t *testing.T, w *world) {
 func releasedAnew(t *testing.T, w *world) {
 	t.Helper()
 	id, dead := w.block(t)
-	w.Release(t, laneOf("a"))
+	w.release(t, laneOf("a"))
 	first := w.released(t, id)
-	w.Redrive(t, dead)
+	w.redrive(t, dead)
 	second := w.released(t, id, first...)
 	if len(first) != 1 || len(second) != 1 || first[0].ReleasedAt.Equal(second[0].ReleasedAt) {
 		t.Fatalf("named %+v, then %+v", first, second)
@@ -115,7 +115,7 @@ func redriven(t *testing.T, w *world) {
 	dead, later := w.write(t, "a"), w.write(t, "a")
 	w.bury(t, id, dead, false)
 	w.settle(t, id, accept(later))
-	w.Redrive(t, dead)
+	w.redrive(t, dead)
 	got := w.released(t, id)
 	if len(got) != 1 || got[0].FirstID != dead {
 		t.Fatalf("named %+v", got)
@@ -136,11 +136,11 @@ func blockedByAnother(t *testing.T, w *world) {
 	skipped, head := w.write(t, "a"), w.write(t, "a")
 	w.bury(t, id, skipped, false)
 	w.bury(t, id, head, true)
-	w.Redrive(t, skipped)
-	if got := w.released(t, id); len(got) != 0 || !w.Blocked(t, laneOf("a")) {
+	w.redrive(t, skipped)
+	if got := w.released(t, id); len(got) != 0 || !w.blocked(t, laneOf("a")) {
 		t.Errorf("named %+v: another event blocked the lane", got)
 	}
-	w.Release(t, laneOf("a"))
+	w.release(t, laneOf("a"))
 	if got := w.released(t, id); len(got) != 1 || got[0].FirstID != skipped {
 		t.Errorf("named %+v, want it from the event that was put back", got)
 	}
@@ -150,10 +150,10 @@ func blockedAgain(t *testing.T, w *world) {
 	t.Helper()
 	id, _ := w.block(t)
 	next := w.write(t, "a")
-	w.Release(t, laneOf("a"))
+	w.release(t, laneOf("a"))
 	named := w.released(t, id)
 	w.bury(t, id, next, true)
-	if got := w.released(t, id, named...); len(got) != 0 || !w.Blocked(t, laneOf("a")) {
+	if got := w.released(t, id, named...); len(got) != 0 || !w.blocked(t, laneOf("a")) {
 		t.Errorf("named %+v: the lane is blocked again", got)
 	}
 }
@@ -161,7 +161,7 @@ func blockedAgain(t *testing.T, w *world) {
 func notTheOwner(t *testing.T, w *world) {
 	t.Helper()
 	id, _ := w.block(t)
-	w.Release(t, laneOf("a"))
+	w.release(t, laneOf("a"))
 	named := w.released(t, id)
 	other := w.join(t, ttl)
 	if got := w.renew(t, relay.Renewal{RelayID: other, Relays: 2, Position: relay.Position{Low: 1}, Unblock: named}).Released; len(got) != 0 {

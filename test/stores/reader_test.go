@@ -1,4 +1,4 @@
-package storetest
+package stores_test
 
 import (
 	"slices"
@@ -39,7 +39,7 @@ func recordWritten(t *testing.T, w *world) {
 	t.Helper()
 	e := event("a")
 	e.Headers = map[string]string{"k": "v"}
-	tx := w.Begin(t)
+	tx := w.begin(t)
 	id := tx.Enqueue(t, e)
 	tx.Commit(t)
 	got := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 1}}}).Scans[0][0].Record
@@ -87,7 +87,7 @@ func othersRows(t *testing.T, w *world) {
 
 func openTransactions(t *testing.T, w *world) {
 	t.Helper()
-	open, gone := w.Begin(t), w.Begin(t)
+	open, gone := w.begin(t), w.begin(t)
 	late := open.Enqueue(t, event("a"))
 	gone.Enqueue(t, event("a"))
 	gone.Rollback(t)
@@ -232,7 +232,7 @@ func gapPages(t *testing.T, w *world) {
 func writers(t *testing.T, w *world) {
 	t.Helper()
 	f := relay.Fetch{Writers: true, Gaps: []relay.Range{{From: 1, To: 100}}}
-	first, second := w.Begin(t), w.Begin(t)
+	first, second := w.begin(t), w.begin(t)
 	first.Enqueue(t, event("a"))
 	before := w.fetch(t, f).Writers
 	second.Enqueue(t, event("a"))
@@ -261,7 +261,7 @@ func backlog(t *testing.T, w *world) {
 		limit int
 		want  int
 	}{{0, 10, 2}, {0, 1, 1}, {first, 10, 1}, {first + 100, 10, 0}} {
-		got, err := w.Store.Backlog(t.Context(), c.low, c.limit)
+		got, err := w.store.Backlog(t.Context(), c.low, c.limit)
 		if err != nil || got.Pending != c.want || got.Oldest < 0 {
 			t.Errorf("backlog above %d up to %d = %+v, %v, want %d pending", c.low, c.limit, got, err, c.want)
 		}

@@ -1,0 +1,64 @@
+//go:build unix
+
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// killAfter is how long a command has to end after it was interrupted.
+const killAfter = 10 * time.Second
+
+// Run runs a command with further variables in its environment and returns its
+// exit code: 128 and the signal's number when a signal ended it, as a shell does,
+// and 127 when it could not be started. The end of ctx interrupts the command.
+func Run(ctx context.Context, command []string, variables ...string) int {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), variables...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = killAfter
+	err := cmd.Run()
+	if err == nil {
+		return 0
+	}
+	exit, ended := errors.AsType[*exec.ExitError](err)
+	if !ended {
+		fmt.Fprintln(os.Stderr, err)
+		return 127
+	}
+	if st, ok := exit.Sys().(syscall.WaitStatus); ok && st.Signaled() {
+		return 128 + int(st.Signal())
+	}
+	return max(exit.ExitCode(), 1)
+}
+
+// InCI reports whether the variable CI is true: then a server that is missing is a
+// failure and not something to skip.
+func InCI() bool {
+	ci, err := strconv.ParseBool(os.Getenv("CI"))
+	return err == nil && ci
+}
+
+// FreePort returns a port of 127.0.0.1 that was free. Another process may take it
+// before the caller does.
+func FreePort(ctx context.Context) (int, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("find a free port: %w", err)
+	}
+	addr, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return 0, errors.Join(fmt.Errorf("find a free port: listening on %s", l.Addr()), l.Close())
+	}
+	return addr.Port, l.Close()
+}
