@@ -11,6 +11,7 @@ const MaxExamples = 5
 // Answer is what a run did for a request. Where a comment says nothing else, the numbers count events, and those of
 // this run only.
 type Answer struct {
+	// Action, Source and DryRun are those of the request.
 	Action Action `json:"action"`
 	Source Source `json:"source,omitempty"`
 	DryRun bool   `json:"dry_run,omitempty"`
@@ -20,10 +21,12 @@ type Answer struct {
 	SendTo string `json:"send_to,omitempty"`
 
 	// Redriven is how many events were brought back: for SourceDLQ, accepted by the queue SendTo; for the other
-	// sources, pending in the outbox again; for a replay, copied. It is zero in a dry run.
+	// sources, pending in the outbox again; for a replay, copied. It is zero in a dry run. Events that are copied
+	// or pending again are still to be sent by a relay.
 	Redriven int `json:"redriven"`
-	// Released is how many aggregates were released, for SourceBlocked only. A redrive of SourceDeadLetters releases
-	// aggregates too, and does not count them.
+	// Released is how many blocked lanes were released, for SourceBlocked only: with Confirm without their dead
+	// letter, else with it, which counts in Redriven too. A redrive of SourceDeadLetters releases aggregates too,
+	// and does not count them.
 	Released int `json:"released,omitempty"`
 	// Matched is how many events a dry run would have brought back. For SourceBlocked it counts aggregates.
 	Matched int `json:"matched,omitempty"`
@@ -33,28 +36,33 @@ type Answer struct {
 	// Unconfirmed is how many were not brought back because that would break the order of their aggregate, and the
 	// request has no Confirm.
 	Unconfirmed int `json:"unconfirmed"`
-	// OutOfOrder is how many of Redriven break the order of their aggregate. Only a request with Confirm has any.
+	// OutOfOrder is how many of Redriven, or in a dry run of SourceDeadLetters how many of Matched, break the
+	// order of their aggregate or go to another destination. Only a request with Confirm has any.
 	OutOfOrder int `json:"out_of_order"`
-	// Failed is how many could not be brought back. They are where they were. Failures lists them by reason.
+	// Failed is how many could not be brought back and are unchanged. A replay does not try them again under its
+	// token. Failures lists them by reason.
 	Failed   int       `json:"failed"`
 	Failures []Failure `json:"failures,omitempty"`
-	// GroupsStopped is how many message groups (for SourceDLQ) or aggregates had a failure. Later events of such a
-	// group or aggregate were not brought back.
+	// GroupsStopped is how many message groups (for SourceDLQ) or lanes were stopped by a failure, or by a sent
+	// message that could not be deleted: their later events were not brought back. For a replay it is how many
+	// aggregates had too many events to be copied.
 	GroupsStopped int `json:"groups_stopped"`
 	// Duplicates is how many of Redriven may be delivered twice, because they were sent and could not be deleted from
 	// the dead-letter queue. For SourceDLQ only.
 	Duplicates int `json:"duplicates,omitempty"`
-	// Unseen is how many were passed over because an earlier one of their group or aggregate was not brought back. For
-	// SourceDLQ the number is approximate.
+	// Unseen is how many were passed over because an earlier one of their group or lane was not brought back. For
+	// SourceDLQ it is approximately how many messages the run could not receive for that reason, and zero when
+	// the run ended early. For a replay it is zero.
 	Unseen int `json:"unseen,omitempty"`
-	// Hidden is approximately how many messages of the dead-letter queue another receiver hides: a consumer, another
-	// run, or a run that was killed. For SourceDLQ only.
+	// Hidden is approximately how many messages of the dead-letter queue another receiver hides: a consumer,
+	// another run, or a run that was killed. For SourceDLQ only, and zero when the run ended early.
 	Hidden int `json:"hidden,omitempty"`
 
-	// More is true when the run ended before it had looked at everything, or when Hidden is not zero. Then the same
-	// request goes on, with this Token when there is one.
+	// More is true when the run ended early (Stopped is set), or when it received messages and Hidden is not
+	// zero. Then the same request goes on, with this Token when there is one.
 	More bool `json:"more"`
-	// Token is what [Request].Token of the next request must be so that it goes on. Empty unless More is true.
+	// Token is what [Request].Token of the next request must be so that it goes on. It is empty for SourceDLQ,
+	// and at the end of a run unless More is true.
 	Token string `json:"token,omitempty"`
 	// Stopped is why the run ended early, empty when it looked at everything.
 	Stopped Stop `json:"stopped,omitempty"`
@@ -66,7 +74,7 @@ type Answer struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// Stop is why a run ended early.
+// Stop is why a run ended early, empty for a run that did not.
 type Stop string
 
 // The reasons.
@@ -77,7 +85,8 @@ const (
 	StopLimit Stop = "limit"
 	// StopCanceled: the context of the run ended.
 	StopCanceled Stop = "canceled"
-	// StopUnavailable: a call of the database failed, or several calls in a row of a queue did.
+	// StopUnavailable: a call of the database failed, or as many receives or batches of a queue in a row as the
+	// engine allows (5 by default).
 	StopUnavailable Stop = "unavailable"
 	// StopTooManyHidden: the run keeps as many messages of the dead-letter queue hidden as it may, because they do not
 	// pass the filters or stand behind a failure.

@@ -12,8 +12,9 @@ type Engine interface {
 	Run(ctx context.Context, r Request, until time.Time) (Answer, error)
 }
 
-// Engines has one function for each kind of request, which runs the engine for it. The function connects to what the
-// engine needs when it is called: a request for a dead-letter queue needs no database, and the others need no AWS.
+// Engines has one function for each kind of request, which runs the engine for that kind. All are required. The
+// function connects to what the engine needs when it is called: a request for a dead-letter queue needs no
+// database, and the others need no AWS.
 type Engines struct {
 	// DLQ answers requests for SourceDLQ.
 	DLQ func(ctx context.Context, r Request, until time.Time) (Answer, error)
@@ -23,8 +24,8 @@ type Engines struct {
 	Replay func(ctx context.Context, r Request, until time.Time) (Answer, error)
 }
 
-// Run validates r and calls the function for its kind. A request that is not valid is an error, and no function is
-// called.
+// Run validates r and calls the function for its kind, with an empty Action filled in. A request that is not
+// valid is an error, and no function is called.
 func (e *Engines) Run(ctx context.Context, r Request, until time.Time) (Answer, error) {
 	if err := r.Validate(); err != nil {
 		return Answer{}, err

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Ended returns why a run may not begin another transaction, or nothing when it may. done is the number of events that
-// the run has brought back so far. A run has ended when ctx has, when it is until or later, and when done has reached
-// the limit of the request.
+// Ended returns why a run may not begin another transaction, or "" when it may: StopCanceled when ctx has ended,
+// StopTime from the time until on, StopLimit when done, the number of events that the run has brought back so
+// far, has reached the limit of the request. A limit of zero is none.
 func (r *Request) Ended(ctx context.Context, until time.Time, done int) Stop {
 	switch {
 	case ctx.Err() != nil:
@@ -20,9 +20,9 @@ func (r *Request) Ended(ctx context.Context, until time.Time, done int) Stop {
 	return ""
 }
 
-// Pause waits for as long as n events, which were brought back just now, take at the rate of the request, and returns
-// nothing. Where the wait would last until the time until, it returns StopTime without a wait, and when ctx ends
-// first, StopCanceled: then the run has to end. Without a rate, and in a dry run, it does not wait.
+// Pause waits for as long as n events, which were brought back just now, take at the rate of the request, and
+// returns "". Where the wait would last until the time until, it returns StopTime without a wait, and when ctx
+// ends first, StopCanceled: then the run has to end. Without a rate, and in a dry run, it does not wait.
 func (r *Request) Pause(ctx context.Context, n int, until time.Time) Stop {
 	if r.Rate <= 0 || n == 0 || r.DryRun {
 		return ""

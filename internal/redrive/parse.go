@@ -13,9 +13,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Parse reads a request from one JSON object, validates it and fills its defaults in. Its error names every fault at
-// once: unknown fields, fields that come twice, empty texts, values of the wrong type, and what Validate finds. A field
-// that is null counts as not set.
+// Parse reads a request from one JSON object, validates it and sets an empty Action to ActionRedrive. Its error
+// names every fault at once: unknown fields, fields that come twice, empty texts, values of the wrong type, and
+// what Validate finds. A field that is null counts as not set.
 func Parse(data []byte) (Request, error) {
 	var r Request
 	var f faults
@@ -52,7 +52,8 @@ func Parse(data []byte) (Request, error) {
 	return r.Defaults(), nil
 }
 
-// set decodes value into the field that has that name in JSON, and adds to f what is wrong with it.
+// set decodes value into the field that has that name in JSON, and adds to f what is wrong with the value, or
+// that there is no such field. A field whose value cannot be decoded becomes zero.
 func (r *Request) set(f *faults, name string, value json.RawMessage) {
 	switch name {
 	case "action":
@@ -119,7 +120,8 @@ func fieldNames() []string {
 	return names
 }
 
-// text decodes a string. It adds a fault of the field name to f when the value is no string or empty.
+// text decodes a string. When the value is no string or empty, it adds a fault of the field name to f and returns
+// "".
 func (f *faults) text(name string, value json.RawMessage) string {
 	var s string
 	switch {
@@ -133,7 +135,7 @@ func (f *faults) text(name string, value json.RawMessage) string {
 	return s
 }
 
-// flag decodes a boolean. It adds a fault of the field name to f when the value is none.
+// flag decodes a boolean. When the value is none, it adds a fault of the field name to f and returns false.
 func (f *faults) flag(name string, value json.RawMessage) bool {
 	var b bool
 	if json.Unmarshal(value, &b) != nil {
@@ -142,7 +144,8 @@ func (f *faults) flag(name string, value json.RawMessage) bool {
 	return b
 }
 
-// integer decodes a whole number of 64 bits. It adds a fault of the field name to f when the value is none.
+// integer decodes a whole number of 64 bits. When the value is none, it adds a fault of the field name to f and
+// returns 0.
 func (f *faults) integer(name string, value json.RawMessage) int64 {
 	var n int64
 	if json.Unmarshal(value, &n) != nil {
@@ -151,7 +154,8 @@ func (f *faults) integer(name string, value json.RawMessage) int64 {
 	return n
 }
 
-// time decodes a time in the form of RFC 3339. It adds a fault of the field name to f when the value is none.
+// time decodes a time in the form of RFC 3339. When the value is none, or is the zero time, it adds a fault of
+// the field name to f and returns the zero time.
 func (f *faults) time(name string, value json.RawMessage) time.Time {
 	s := f.text(name, value)
 	if f.names(name) {
@@ -165,7 +169,8 @@ func (f *faults) time(name string, value json.RawMessage) time.Time {
 	return t
 }
 
-// ids decodes a list of UUIDs. It adds to f a fault for each text that is none, and for an empty list.
+// ids decodes a list of UUIDs of 36 characters. It adds to f a fault of the field name for each text that is
+// none, which the result leaves out, for an empty list, and for a value that is no list of strings.
 func (f *faults) ids(name string, value json.RawMessage) []uuid.UUID {
 	var texts []string
 	if json.Unmarshal(value, &texts) != nil {
@@ -187,7 +192,7 @@ func (f *faults) ids(name string, value json.RawMessage) []uuid.UUID {
 	return ids
 }
 
-// names reports whether f has a fault of the field.
+// names reports whether f has a fault of the field with that name in JSON.
 func (f *faults) names(field string) bool {
 	for _, err := range *f {
 		var fe *FieldError
@@ -198,7 +203,7 @@ func (f *faults) names(field string) bool {
 	return false
 }
 
-// split returns the errors that err, an error of Validate, joins.
+// split returns the errors that err, an error of Validate, joins: none for nil.
 func split(err error) []error {
 	for err != nil {
 		if all, ok := err.(interface{ Unwrap() []error }); ok {
@@ -209,16 +214,18 @@ func split(err error) []error {
 	return nil
 }
 
-// member is a field of a JSON object.
+// member is a field of a JSON object: its name, and its value, not decoded yet.
 type member struct {
 	name  string
 	value json.RawMessage
 }
 
+// errNotObject is the error of members for data that is not exactly one JSON object.
 var errNotObject = errors.New("is not one JSON object")
 
-// members returns the fields of a JSON object in their order. Decoding into a struct would not do: it drops a field
-// that comes twice, and it ignores upper and lower case in names.
+// members returns the fields of a JSON object in their order, repeated ones included. Data that is anything else,
+// or has more after the object, is errNotObject. Decoding into a struct would not do: it drops a field that comes
+// twice, and it ignores upper and lower case in names.
 func members(data []byte) ([]member, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if t, err := decoder.Token(); err != nil || t != json.Delim('{') {

@@ -39,7 +39,7 @@ const (
 // MaxEventIDs is the most ids that one request may name.
 const MaxEventIDs = 10_000
 
-// MaxText is the most bytes in the text of one field.
+// MaxText is the most bytes of each field of a request that is a string.
 const MaxText = 2048
 
 // MinRate and MaxRate are the lowest and the highest rate of a request, in events per second.
@@ -50,21 +50,22 @@ const (
 
 // Request says which events to bring back. The zero value is not valid, so that an empty request brings nothing back.
 //
-// The filters are the fields from EventIDs to IDTo. An event is brought back when it passes all filters that are set.
+// The filters are the fields from EventIDs to IDTo. An event is brought back when it passes all filters that are
+// set; a filter that is zero passes every event.
 type Request struct {
 	// Action is what to do. Defaults to ActionRedrive.
 	Action Action `json:"action,omitempty"`
 	// Source is where the events of a redrive are. It is required for ActionRedrive and refused for ActionReplay.
 	Source Source `json:"source,omitempty"`
 
-	// Queue is the dead-letter queue: its URL, ARN or name. For SourceDLQ only.
-	// The function defaults to the queue in OUTBOX_REDRIVE_QUEUE.
+	// Queue is the dead-letter queue: its URL, ARN or name. It is required for SourceDLQ, unless the environment
+	// variable OUTBOX_REDRIVE_QUEUE names one, and refused for all else.
 	Queue string `json:"queue,omitempty"`
-	// SendTo is the queue that the messages of Queue go to: its URL, ARN or name.
-	// For SourceDLQ only. Defaults to the queue that failed.
+	// SendTo is the queue that the messages of Queue go to: its URL, ARN or name. For SourceDLQ only. When it is
+	// empty, they go to the queue that failed, which the redrive policies of queues and subscriptions name.
 	SendTo string `json:"send_to,omitempty"`
-	// Redirect is the name of another outbox destination, to which the events go instead of their own. For
-	// SourceDeadLetters, where it breaks order and so needs Confirm, and for ActionReplay.
+	// Redirect is the name of another outbox destination, to which the events go instead of their own; empty for
+	// their own. For SourceDeadLetters, where it breaks order and so needs Confirm, and for ActionReplay.
 	Redirect string `json:"redirect,omitempty"`
 
 	// EventIDs are the events to bring back, at most MaxEventIDs.
@@ -78,29 +79,34 @@ type Request struct {
 	AggregateID string `json:"aggregate_id,omitempty"`
 	// EventType is the type of the events, such as order.placed.
 	EventType string `json:"event_type,omitempty"`
-	// From and To bound the column created_at, the time at which the event was
-	// written: at From or later, and before To. As JSON they are RFC 3339.
+	// From and To bound the column created_at, the time at which the event was written: at From or later, and
+	// before To. A zero time is no bound. As JSON they are RFC 3339.
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
-	// IDFrom and IDTo are the lowest and the highest id of the event's row, which
-	// messages carry as the attribute sequence.
+	// IDFrom and IDTo are the lowest and the highest id of the event's row, which messages carry as the attribute
+	// sequence. Zero is no bound.
 	IDFrom int64 `json:"id_from,omitempty"`
 	IDTo   int64 `json:"id_to,omitempty"`
 
-	// Limit is the most events to bring back in this run. Zero is no limit.
+	// Limit is the most events (for SourceBlocked: lanes) to bring back in this run. A replay finishes the
+	// aggregate that it copies, and may exceed it so. Zero is no limit.
 	Limit int `json:"limit,omitempty"`
-	// Rate is the most events to bring back per second. Zero is no limit.
+	// Rate is the most events (for SourceBlocked: lanes) to bring back per second, from MinRate to MaxRate. Zero
+	// is no limit.
 	Rate float64 `json:"rate,omitempty"`
-	// DryRun is true for a run that changes nothing and answers how many events would be brought back.
+	// DryRun is true for a run that brings nothing back and answers how many events it would have. For SourceDLQ
+	// with filters, and for it alone, the run receives messages and shows them again, which adds to their receive
+	// count.
 	DryRun bool `json:"dry_run,omitempty"`
 	// Confirm allows what breaks the order of an aggregate: to bring an event back although later events of its
 	// aggregate were sent, or although the filters leave out an earlier one. Without Confirm such an event stays where
 	// it is and is counted as unconfirmed. For SourceBlocked, Confirm releases the aggregate and leaves the dead letter
 	// that blocks it where it is.
 	Confirm bool `json:"confirm,omitempty"`
-	// Token is the token in the answer of an earlier run with the same request. With it this run goes on where the
-	// earlier one ended. The token of a replay is a UUID, under which the database keeps the filters of the replay. Not
-	// for SourceDLQ, where the same request without a token goes on.
+	// Token is the token in the answer of an earlier run with the same request. With it this run goes on where
+	// the earlier one ended. The token of a replay is a UUID, under which the database keeps the filters of the
+	// replay; a replay that has filters may choose a new UUID. Not for SourceDLQ, where the same request without
+	// a token goes on.
 	Token string `json:"token,omitempty"`
 	// Interleave allows that events which are written during a replay come between the replayed events of their
 	// aggregate. For ActionReplay only.
@@ -149,7 +155,8 @@ func (r *Request) Validate() error {
 	return f.join()
 }
 
-// validateKind adds to f the fields that are missing, or that have no meaning, for the action and the source.
+// validateKind adds to f a fault for an unknown action or source, and for each field that is missing, or that has
+// no meaning, for them.
 func (r *Request) validateKind(f *faults) {
 	switch r.Defaults().Action {
 	case ActionRedrive:
@@ -187,7 +194,8 @@ func (r *Request) validateKind(f *faults) {
 	}
 }
 
-// validateNoQueue adds to f the fields that have a meaning for SourceDLQ only.
+// validateNoQueue adds to f a fault for each of Queue and SendTo that is set, since they have a meaning for
+// SourceDLQ only.
 func (r *Request) validateNoQueue(f *faults) {
 	if r.Queue != "" {
 		f.add("queue", "has a meaning for the source dlq only")
@@ -197,7 +205,8 @@ func (r *Request) validateNoQueue(f *faults) {
 	}
 }
 
-// validateFilters adds to f the filters that no event could pass, that are too long, or that lack another filter.
+// validateFilters adds to f a fault for each filter that no event could pass, for more than MaxEventIDs ids, and
+// for an aggregate id without its type.
 func (r *Request) validateFilters(f *faults) {
 	if n := len(r.EventIDs); n > MaxEventIDs {
 		f.add("event_ids", "has %d ids: use at most %d", n, MaxEventIDs)
@@ -237,6 +246,7 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 // faults are the faults of a request in the order in which they were found.
 type faults []error
 
+// add appends a FieldError for the field with that name in JSON, whose Problem is format with args.
 func (f *faults) add(field, format string, args ...any) {
 	*f = append(*f, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
 }

@@ -6,8 +6,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// admit returns the messages that are to be sent, in one line for each group, and keeps the others hidden. In a dry run
-// it counts the former and keeps all hidden.
+// admit returns the messages that are to be sent, in one line for each group, and keeps the others hidden and
+// returns their quota. In a dry run it counts those to send as matched, keeps all hidden, and returns no line. It
+// stops the run when Config.MaxHidden messages are kept hidden.
 func (r *run) admit(ctx context.Context, messages []*message) []*line {
 	var lines []*line
 	byGroup := map[string]*line{}
@@ -61,9 +62,9 @@ func (r *run) admit(ctx context.Context, messages []*message) []*line {
 	return lines
 }
 
-// wanted reports whether the message is to be sent. If so it sets m.out, else it counts in the answer why not. It must
-// be called for the messages of a group in their order. limit is the most bytes of a message. The caller must have
-// locked r.mu.
+// wanted reports whether the message is to be sent. If so it sets m.out, else it counts in the answer why not; a
+// message behind a failure of its group is not counted. A refused message stops its group. It must be called for
+// the messages of a group in their order. limit is the most bytes of a message. The caller must have locked r.mu.
 func (r *run) wanted(g *group, m *message, limit int) bool {
 	switch {
 	case !r.filter.match(&m.id):
@@ -86,13 +87,15 @@ func (r *run) wanted(g *group, m *message, limit int) bool {
 	return true
 }
 
-// fail counts a failure of the message in the answer and stops its group. The caller must have locked r.mu.
+// fail counts in the answer that the message failed, for the reason code and with the error text, and stops its
+// group. The caller must have locked r.mu.
 func (r *run) fail(g *group, m *message, code, text string) {
 	r.answer.Fail(code, text, m.id.example(&m.Received))
 	r.stopGroup(g)
 }
 
-// stopGroup makes the run send nothing more of the group. The caller must have locked r.mu.
+// stopGroup makes the run send nothing more of the group, and counts the group in the answer once. The caller
+// must have locked r.mu.
 func (r *run) stopGroup(g *group) {
 	if !g.stopped {
 		g.stopped = true

@@ -23,43 +23,47 @@ const (
 	DefaultReportEvery = 5 * time.Second
 )
 
-// Config is the configuration of an [Engine]. A field that is zero takes the default constant of its name.
+// Config is the configuration of an [Engine]. A field that is zero takes the default constant of its name; a
+// negative one is an error, except Wait.
 type Config struct {
-	// Receivers is how many goroutines receive and send at the same time. At a rate below 100 it is one.
+	// Receivers is how many goroutines receive and send at the same time. A request with a rate below 100
+	// messages a second has one.
 	Receivers int
-	// Gather is the most messages that one receiver takes from the dead-letter queue before it sends them. With a
-	// rate it takes no more than are sent in five seconds.
+	// Gather is the most messages that one receiver takes from the dead-letter queue before it sends them. For a
+	// request with a rate it takes no more than are sent in five seconds, and at least one.
 	Gather int
 	// Visibility is how long a receive hides messages, from 1 s to 1 h in whole seconds. Messages that take longer to
 	// send are hidden anew. After a kill the messages that were being sent stay hidden for up to this time.
 	Visibility time.Duration
 	// Wait is how long a receive waits for messages, at most 20 s in whole seconds. A negative Wait is no wait.
 	Wait time.Duration
-	// CallTimeout is the longest time of one call of the queues, without Wait. It must be less than a quarter of
-	// Visibility.
+	// CallTimeout is the longest time of one call of the queues, to which a receive adds Wait. It must be less
+	// than a quarter of Visibility. The calls that show messages at the end of a run are bounded by Grace alone.
 	CallTimeout time.Duration
-	// Attempts is how many failed sends of one message stop its group. It is also how many receives in a row may fail,
-	// or batches find the target unavailable, before the run ends, and how often a delete is tried.
+	// Attempts is how many failed sends of one message stop its group; sends for which the target was throttled
+	// or unavailable do not count. It is also how many receives that fail in a row, or batches in a row that find
+	// the target unavailable, end the run, and how often a delete is tried.
 	Attempts int
-	// RetryMin is the pause after a first failure. Each further failure doubles the pause, up to RetryMax.
+	// RetryMin is the pause after a first failure. Each further failure doubles the pause, up to RetryMax, which
+	// must not be less.
 	RetryMin time.Duration
 	RetryMax time.Duration
 	// MaxHidden is the number of messages kept hidden at which a run ends, at most 100,000. SQS allows 120,000 messages
 	// of a queue to be received and not deleted (SQS developer guide, quotas of FIFO queues).
 	MaxHidden int
-	// Grace is the longest time that a run takes, after it has ended its work, to make the messages visible again that
-	// it kept hidden.
+	// Grace is the longest time that a run takes, after its receivers have ended, to count what it has not seen
+	// and to make the messages visible again that it kept hidden.
 	Grace time.Duration
 	// ReportEvery is the time between two log records of the progress.
 	ReportEvery time.Duration
-	// Logger logs the progress. Without it nothing is logged.
+	// Logger logs the progress. When it is nil nothing is logged.
 	Logger *slog.Logger
 }
 
 // Engine redrives dead-letter queues. It is safe for concurrent use.
 type Engine struct{ cfg Config }
 
-// New returns an engine. Its error names every fault of cfg.
+// New returns an engine, with the default in every field of cfg that is zero. Its error names every fault of cfg.
 func New(cfg Config) (*Engine, error) {
 	cfg.Receivers = cmp.Or(cfg.Receivers, DefaultReceivers)
 	cfg.Gather = cmp.Or(cfg.Gather, DefaultGather)

@@ -14,6 +14,7 @@ type filter struct {
 	ids map[uuid.UUID]bool
 }
 
+// newFilter returns the filter of req, which it keeps and does not change.
 func newFilter(req *redrive.Request) filter {
 	f := filter{req: req}
 	if len(req.EventIDs) > 0 {
@@ -25,6 +26,8 @@ func newFilter(req *redrive.Request) filter {
 	return f
 }
 
+// match reports whether a message with that identity passes all filters that are set: From, IDFrom and IDTo are
+// inclusive bounds, To is exclusive.
 func (f *filter) match(id *identity) bool {
 	r := f.req
 	switch {

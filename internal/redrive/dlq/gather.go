@@ -10,8 +10,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// work is one receiver. It gathers messages and processes them until the run stops, or until the queue returns none
-// while no receiver of the run works on any.
+// work is one receiver. It gathers messages and processes them until the run stops, or until the queue returns
+// none while no receiver of the run works on any. It stops the run for all receivers when Config.Attempts of its
+// receives in a row failed, and when the limit of the request is reached.
 func (r *run) work(ctx context.Context) {
 	failures := 0
 	var attempt string
@@ -47,7 +48,8 @@ func (r *run) work(ctx context.Context) {
 	}
 }
 
-// activity returns how many messages were received so far, repeats included, and whether no receiver works on any.
+// activity returns how many messages all receivers have received so far, repeats included, and whether no
+// receiver works on any.
 func (r *run) activity() (received int, idle bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -62,9 +64,11 @@ func (r *run) limitReached() bool {
 	return r.req.Limit > 0 && r.answer.Redriven+r.answer.Matched >= r.req.Limit
 }
 
-// gather receives messages until it has Config.Gather of them, fewer at a low rate, or until the queue returns none,
-// the quota is used up or a receive fails. It returns what it has; its error is that of the last receive. *attempt is
-// empty, or the name of a receive that failed and may have hidden messages: the next receive repeats it.
+// gather receives messages until it has Config.Gather of them, fewer at a low rate, or until the queue returns
+// none, the quota is used up or a receive fails. It returns the messages that it has, also with an error, which
+// is that of the last receive. *attempt is empty, or the name of an earlier receive that failed and may have
+// hidden messages: the next receive repeats that name. gather sets *attempt to the name of a receive that failed,
+// and else to "".
 func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
 	size := r.cfg.Gather
 	if r.req.Rate > 0 {
@@ -107,7 +111,8 @@ func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
 	return messages, nil
 }
 
-// takeQuota takes up to n messages from the quota and returns how many it took. Without a limit it returns n.
+// takeQuota takes up to n messages from r.quota and returns how many it took, 0 when the quota is used up. For a
+// request without a limit it returns n.
 func (r *run) takeQuota(n int) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -118,7 +123,8 @@ func (r *run) takeQuota(n int) int {
 	return n
 }
 
-// returnQuota adds n messages to the quota again.
+// returnQuota adds n messages to r.quota again and wakes the receivers that wait. For a request without a limit
+// it does nothing.
 func (r *run) returnQuota(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -136,7 +142,8 @@ func (r *run) arrived(n int) {
 	r.received += n
 }
 
-// finished takes n messages, with which a receiver is done, off the count working.
+// finished takes n messages, with which a receiver is done, off the count working, and wakes the receivers that
+// wait.
 func (r *run) finished(n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -17,8 +17,9 @@ func (r *run) keepTime() time.Duration {
 	return max(r.cfg.Visibility, min(maxKeepTime, time.Until(r.until)+r.cfg.Grace))
 }
 
-// keep takes all messages off the line and keeps them hidden. It returns their quota, except that of the first sent
-// messages: they were sent and could not be deleted.
+// keep takes all messages off the line and keeps them hidden. sent is how many of them were sent and could not be
+// deleted: the quota of the others is returned. In a run that has stopped keep makes no call, since the messages
+// are shown next.
 func (r *run) keep(ctx context.Context, l *line, sent int) {
 	messages := l.messages
 	l.messages = nil
@@ -32,7 +33,8 @@ func (r *run) keep(ctx context.Context, l *line, sent int) {
 	}
 }
 
-// hide hides messages for d from now on. A message that cannot be hidden anew stays hidden for the time that it had.
+// hide hides messages for d from now on, ten in a call, and sets hiddenUntil of those for which that succeeded.
+// It returns no error: a message that cannot be hidden anew stays hidden for the time that it had.
 func (r *run) hide(ctx context.Context, messages []*message, d time.Duration) {
 	for part := range slices.Chunk(messages, maxEntries) {
 		calling, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
@@ -47,8 +49,9 @@ func (r *run) hide(ctx context.Context, messages []*message, d time.Duration) {
 	}
 }
 
-// showKept makes all messages visible again that the run keeps hidden, in each group from the last to the first. A
-// hidden message hides those behind it in its group, so none can be received before the first one is visible.
+// showKept makes all messages visible again that the run keeps hidden, in each group from the last to the first,
+// until ctx ends. A hidden message hides those behind it in its group, so none can be received before the first
+// one is visible.
 func (r *run) showKept(ctx context.Context) {
 	var groups [][]*message
 	rounds := 0

@@ -29,7 +29,8 @@ type identity struct {
 	notification *notification
 }
 
-// notification is the JSON envelope into which a subscription of SNS without raw delivery puts a message.
+// notification is the JSON envelope into which a subscription of SNS without raw delivery puts a message. Message
+// is the message's body, nil where the JSON has none.
 type notification struct {
 	Type              string
 	TopicARN          string `json:"TopicArn"`
@@ -37,7 +38,8 @@ type notification struct {
 	MessageAttributes map[string]struct{ Type, Value string }
 }
 
-// identify reads the attributes of a message and, where they name no event, those inside an envelope of SNS.
+// identify reads the attributes of a message and, where they name no event, those inside an envelope of SNS,
+// except redrives.
 func identify(m *Received) identity {
 	var id identity
 	for i := range m.Attributes {

@@ -14,16 +14,18 @@ type message struct {
 	// hiddenUntil is the earliest time at which the message may appear in the queue again. Its receipt is valid until
 	// then.
 	hiddenUntil time.Time
-	// out is the message to send, set once the run wants to send it.
+	// out is what is sent for the message. It is the zero value until the run has decided to send the message.
 	out Outgoing
 	// attempts counts the sends that were not accepted, and faults those of them that may be the message's fault: not
 	// where the target throttled or was unavailable. At Config.Attempts faults the message fails.
 	attempts int
 	faults   int
-	// overtakes is true when the message is sent although an earlier one of its group did not pass the filters.
+	// overtakes is true when the message is sent, by Confirm, although an earlier one of its group did not pass
+	// the filters.
 	overtakes bool
 }
 
+// newMessage returns a copy of m as a message that the run has not decided about yet.
 func newMessage(m *Received, hiddenUntil time.Time) *message {
 	return &message{Received: *m, id: identify(m), hiddenUntil: hiddenUntil}
 }
@@ -44,6 +46,7 @@ type line struct {
 	notBefore time.Time
 }
 
+// empty reports whether the line has no message left.
 func empty(l *line) bool { return len(l.messages) == 0 }
 
 // group is what a run knows of a message group.

@@ -63,9 +63,10 @@ const (
 	codeExpired      = "ReceiptExpired"
 )
 
-// outgoing makes what is sent for a received message, or refuses it: when the message has no group, failed at another
-// queue, or cannot be put into the form that its subscription delivers. limit is the most bytes of a message that the
-// target accepts; the attribute redrives is left out where the message would exceed it.
+// outgoing makes what is sent for a received message, or refuses it: when the message has no group, failed at
+// another queue, or cannot be put into the form that its subscription delivers. limit is the most bytes of a
+// message that the target accepts; the attribute redrives is left out where the message would exceed it. The
+// refusal is nil when the message can be sent; otherwise the Outgoing is not to be used.
 func (r *Route) outgoing(m *Received, id *identity, limit int) (Outgoing, *refusal) {
 	out := Outgoing{
 		GroupID:         m.GroupID,
@@ -95,9 +96,10 @@ func (r *Route) outgoing(m *Received, id *identity, limit int) (Outgoing, *refus
 	return out, nil
 }
 
-// deliverable changes out, a message that a subscription could not deliver, into the form in which the subscription
-// would have delivered it, or refuses it. AWS does not document whether SNS puts such a message into its envelope in
-// the dead-letter queue, so both forms are understood. n is the envelope of the message, nil without one.
+// deliverable changes out, a message that a subscription could not deliver, into the form in which the
+// subscription would have delivered it, or refuses it. AWS does not document whether SNS puts such a message into
+// its envelope in the dead-letter queue, so both forms are understood. n is the envelope of the message, nil
+// without one. The result is nil when out can be sent.
 //
 //   - With an envelope of the topic of one of the subscriptions: where the subscription is raw, the message inside is
 //     sent, else the envelope as it is.
@@ -128,7 +130,8 @@ func (r *Route) deliverable(out *Outgoing, n *notification) *refusal {
 	return &refusal{codeNoEnvelope, "the subscription delivers in an envelope of SNS, and the message has none: it cannot be made again"}
 }
 
-// attributes returns the message attributes that the envelope has in its JSON, sorted by name.
+// attributes returns the message attributes that the envelope has in its JSON, sorted by name. Binary values are
+// decoded from base64; one that is not base64 stays a text.
 func (n *notification) attributes() []Attribute {
 	attributes := make([]Attribute, 0, len(n.MessageAttributes)+1)
 	for _, name := range slices.Sorted(maps.Keys(n.MessageAttributes)) {
@@ -144,8 +147,8 @@ func (n *notification) attributes() []Attribute {
 	return attributes
 }
 
-// withRedrives returns a copy of the attributes in which redrives is n. Where a message may have no further attribute,
-// redrives is left out.
+// withRedrives returns a copy of the attributes in which the attribute redrives is n. Where there are
+// maxBrokerAttributes others, redrives is left out.
 func withRedrives(attributes []Attribute, n int) []Attribute {
 	rest := without(attributes, AttributeRedrives)
 	if len(rest) >= maxBrokerAttributes {

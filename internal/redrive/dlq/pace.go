@@ -14,6 +14,7 @@ type pace struct {
 	next time.Time
 }
 
+// newPace returns a pace of perSecond messages a second, or one without a rate when perSecond is zero.
 func newPace(perSecond float64) *pace {
 	p := &pace{}
 	if perSecond > 0 {
@@ -22,8 +23,9 @@ func newPace(perSecond float64) *pace {
 	return p
 }
 
-// reserve returns the time at which the caller may send n messages, which is now without a rate. The next call's time
-// is n intervals later. Time in which no message was sent is not made up for: a pause is never followed by a burst.
+// reserve returns the time at which the caller may send n messages, which is now without a rate, and does not
+// wait for it. The time that the next call returns is at least n intervals later. Time in which no message was
+// sent is not made up for: a pause is never followed by a burst.
 func (p *pace) reserve(n int) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -15,8 +15,9 @@ type Queue interface {
 	// Delete removes messages by their receipts, at most 10. The result has an error for each receipt, at the same
 	// index, nil when the message is gone. The receipt of a message that is not hidden any more is an error.
 	Delete(ctx context.Context, receipts []string) []error
-	// Hide hides messages for d from now on, by their receipts, at most 10; with a d of zero they are visible at once.
-	// Results are as for Delete.
+	// Hide hides messages for d from now on, by their receipts, at most 10; with a d of zero they are visible at
+	// once. The result has an error for each receipt, at the same index, nil when the message is hidden for d.
+	// The receipt of a message that is not hidden any more is an error.
 	Hide(ctx context.Context, receipts []string, d time.Duration) []error
 }
 
@@ -29,7 +30,7 @@ type Receive struct {
 	Max int
 	// Hide is how long the messages are hidden, in whole seconds. The time begins at some moment of the call.
 	Hide time.Duration
-	// Wait is how long to wait for the first message, in whole seconds.
+	// Wait is how long to wait for the first message, in whole seconds. Zero is no wait.
 	Wait time.Duration
 }
 
@@ -50,8 +51,9 @@ type Depth struct {
 
 // Target is the queue to which messages are sent back.
 type Target interface {
-	// Send sends msgs as one batch and returns one result for each, at the same index, as [outbox.Sink] does. No two
-	// messages are of one group. It may be called concurrently.
+	// Send sends msgs as one batch, within Limits, and returns one result for each, at the same index. No two
+	// messages are of one group. A message of which Send does not know whether it was sent has the class
+	// [outbox.Unknown]. It may be called concurrently.
 	Send(ctx context.Context, msgs []Outgoing) []outbox.Result
 	// Limits returns the most messages and bytes of one batch. It is constant.
 	Limits() outbox.Limits
@@ -59,21 +61,20 @@ type Target interface {
 
 // Route is the dead-letter queue from which a run takes messages, and the target to which it sends them.
 type Route struct {
-	// Queue is the dead-letter queue, and QueueName its name in the answer.
+	// Queue is the dead-letter queue, and QueueName its name in the answer. Queue is required.
 	Queue     Queue
 	QueueName string
 	// Gauge counts the messages of Queue. When it is nil, the answer has neither Unseen nor Hidden, and a dry run
 	// without filters receives messages.
 	Gauge Gauge
-	// Target is the queue that the messages go to, and TargetName its name in
-	// the answer.
+	// Target is the queue that the messages go to, and TargetName its name in the answer. Target is required.
 	Target     Target
 	TargetName string
 	// FailedARN is the ARN of Target where Target was found by its redrive policy. Then a message that failed at
 	// another queue is refused. Where it is empty, messages that failed at any queue go to Target.
 	FailedARN string
-	// Subscriptions are those that have Queue as their dead-letter queue, where Target was found by them. Then a
-	// message is sent in the form in which its subscription would have delivered it.
+	// Subscriptions are those that have Queue as their dead-letter queue, where Target was found by them, and
+	// else empty. Then a message is sent in the form in which its subscription would have delivered it.
 	Subscriptions []Subscription
 	// Notes are added to the notes of the answer.
 	Notes []string
@@ -81,6 +82,7 @@ type Route struct {
 
 // Subscription is a queue's subscription to an SNS topic. The subscription has a dead-letter queue of its own.
 type Subscription struct {
+	// TopicARN is the topic that the queue is subscribed to.
 	TopicARN string
 	// Raw is true when the subscription delivers bodies as they were published,
 	// and false when it delivers them in an envelope of SNS.
@@ -93,6 +95,7 @@ type Received struct {
 	MessageID string
 	// Receipt identifies the message to Delete and Hide. Each receive of the message gives a new one.
 	Receipt string
+	// GroupID is the message group, empty where the dead-letter queue is not FIFO.
 	GroupID string
 	// DeduplicationID is the one that the message has in the dead-letter queue. When SQS moves a message there, it
 	// replaces the id by the message id (SQS developer guide, Configuring a dead-letter queue redrive).
@@ -100,13 +103,15 @@ type Received struct {
 	// SourceARN is the ARN of the queue that SQS moved the message from. It is empty where SQS does not name one, such
 	// as for a message that a subscription could not deliver.
 	SourceARN string
-	// TraceHeader is the system attribute AWSTraceHeader of SQS, which continues a trace of X-Ray.
+	// TraceHeader is the system attribute AWSTraceHeader of SQS, which continues a trace of X-Ray. It is empty
+	// without a trace.
 	TraceHeader string
 	Body        string
 	Attributes  []Attribute
 }
 
-// Outgoing is a message as it is sent to the [Target].
+// Outgoing is a message as it is sent to the [Target]. TraceHeader is empty without a trace; GroupID and
+// DeduplicationID are required.
 type Outgoing struct {
 	GroupID         string
 	DeduplicationID string
@@ -126,8 +131,8 @@ func (m *Outgoing) Size() int {
 	return size
 }
 
-// Attribute is a message attribute of any type. Binary is set for the type
-// Binary, Value for all others.
+// Attribute is a message attribute of any type of SQS. Binary is set for the type Binary and for types that begin
+// so, such as Binary.png, Value for all others.
 type Attribute struct {
 	Name   string
 	Type   string

@@ -35,10 +35,11 @@ const (
 //     hidden to the end of the run, so that it is not received again and again,
 //     and is shown again then.
 //
-// It starts nothing after until, and returns by until, one call and Config.Grace at the latest. It may be canceled or
-// killed at any time, and may run beside other runs. After a kill, the messages that the run was sending stay hidden
-// for up to Config.Visibility, and those that it kept hidden appear again when the run would have ended; then another
-// run can bring them back.
+// It starts no receive and no send after until. A call under way then ends within Config.CallTimeout, what it
+// received is hidden and what it sent is deleted, in up to Config.Attempts calls, and what follows takes
+// Config.Grace at most. It may be canceled or killed at any time, and may run beside other runs. After a kill,
+// the messages that the run was sending stay hidden for up to Config.Visibility, and those that it kept hidden
+// appear again when the run would have ended; then another run can bring them back.
 //
 // A FIFO queue shows nothing of a group behind a hidden message. So where the first messages of a group do not pass
 // the filters, a run sees only as many of the group as one receive returned, at most ten. Unseen counts the rest.
@@ -93,7 +94,8 @@ type run struct {
 	// ordered is the number of different messages received so far, which is the order of the latest one.
 	ordered int
 	// kept is the number of messages that the run keeps hidden, in all groups.
-	kept   int
+	kept int
+	// groups has what the run knows of each message group, by the id of the group.
 	groups map[string]*group
 	// unavailable is the number of latest batches of which every message had the result [outbox.Unavailable].
 	unavailable int
@@ -102,7 +104,8 @@ type run struct {
 	changed chan struct{}
 }
 
-// count answers a dry run without filters with the queue's own count, and receives nothing.
+// count answers a dry run without filters with the queue's own count, within Config.CallTimeout, and receives
+// nothing.
 func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
 	defer cancel()
@@ -119,8 +122,8 @@ func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	return r.answer, nil
 }
 
-// bringBack runs the receivers until all of them are done, makes the messages visible again that were kept hidden, and
-// returns the answer.
+// bringBack runs the receivers until all of them are done, makes the messages visible again that were kept
+// hidden, for Config.Grace at most and also after ctx ended, and returns the answer.
 func (r *run) bringBack(ctx context.Context) redrive.Answer {
 	reporting, cancel := context.WithCancel(ctx)
 	reported := make(chan struct{})
@@ -164,9 +167,10 @@ func (r *run) bringBack(ctx context.Context) redrive.Answer {
 	return r.answer
 }
 
-// countUnseen sets Unseen and Hidden of the answer from the queue's own count. It must be called before showKept: a
-// message that is visible at that time stands behind one that the run keeps hidden, and a message that is hidden and
-// not kept by the run is hidden by another receiver. After a run that ended early both numbers stay zero.
+// countUnseen sets Unseen and Hidden of the answer from the queue's own count. It must be called before showKept:
+// a message that is visible at that time stands behind one that the run keeps hidden, and a message that is
+// hidden and not kept by the run is hidden by another receiver. After a run that ended early, without a Gauge and
+// when the count fails, both numbers stay zero.
 func (r *run) countUnseen(ctx context.Context) {
 	if r.route.Gauge == nil || r.answer.Stopped != "" {
 		return
@@ -197,7 +201,8 @@ func (r *run) stop(reason redrive.Stop, err error) {
 	r.signal()
 }
 
-// stopped reports whether the run may start nothing new: it was stopped, ctx ended, or its time is over.
+// stopped reports whether the run may start nothing new: it was stopped, ctx ended, or its time is over. In the
+// last case it stops the run with StopTime.
 func (r *run) stopped(ctx context.Context) bool {
 	r.mu.Lock()
 	over := r.answer.Stopped != ""
@@ -232,7 +237,8 @@ func (r *run) awaitChange(ctx context.Context, d time.Duration) {
 	}
 }
 
-// pause waits for d, but not longer than until ctx ends or the time of the run is over.
+// pause waits for d, but not longer than until ctx ends or the time of the run is over. A d of zero or less is no
+// wait.
 func (r *run) pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(min(d, time.Until(r.until)))
 	defer timer.Stop()

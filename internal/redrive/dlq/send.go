@@ -36,8 +36,8 @@ func (r *run) process(ctx context.Context, messages []*message) {
 	}
 }
 
-// untilReady returns how long it takes until some line has a first message that may be sent, zero or less when one has
-// now.
+// untilReady returns how long it takes until some line has a first message that may be sent, zero or less when
+// one has now. There must be at least one line.
 func untilReady(lines []*line) time.Duration {
 	first := lines[0].notBefore
 	for _, l := range lines {
@@ -75,8 +75,9 @@ func (r *run) nextBatch(lines []*line) []*line {
 	return batch
 }
 
-// waitTurn waits until the rate allows n more messages. While it waits, it keeps the messages of the lines hidden. It
-// returns false when the run stopped first.
+// waitTurn waits until the rate allows n more messages. While it waits, it keeps the messages of the lines
+// hidden, and by extend may empty a line whose messages do not stay so. It returns false when the run stopped
+// first.
 func (r *run) waitTurn(ctx context.Context, lines []*line, n int) bool {
 	at := r.pace.reserve(n)
 	for {
@@ -92,9 +93,10 @@ func (r *run) waitTurn(ctx context.Context, lines []*line, n int) bool {
 	}
 }
 
-// extend hides those messages of the lines for Config.Visibility anew that are hidden for less than half of it. Where
-// the first message of a line still has too little time to be sent and deleted, the message fails and its group
-// stops: it could appear in the queue and be received elsewhere while it is sent.
+// extend hides those messages of the lines for Config.Visibility anew that are hidden for less than half of it.
+// Where the first message of a line still has too little time to be sent and deleted, the message fails and its
+// group stops, with the code ReceiptExpired: it could appear in the queue and be received elsewhere while it is
+// sent. Too little is twice Config.CallTimeout.
 func (r *run) extend(ctx context.Context, lines []*line) {
 	var soon []*message
 	for _, l := range lines {
@@ -145,8 +147,10 @@ func (r *run) send(ctx context.Context, batch []*line) {
 	r.deleteAccepted(ctx, accepted)
 }
 
-// retryOrFail decides about the first message of the line, which was not accepted: it sets when the message may be sent
-// again, or counts a failure and stops the group, when the message was rejected or has failed Config.Attempts times.
+// retryOrFail decides about the first message of the line, which was not accepted: it sets when the message may
+// be sent again, or counts a failure and stops the group, when the message was rejected or has failed
+// Config.Attempts times. Sends for which the target was throttled or unavailable are repeated without a bound but
+// the end of the run.
 func (r *run) retryOrFail(ctx context.Context, l *line, result *outbox.Result) {
 	m := l.messages[0]
 	m.attempts++
@@ -171,7 +175,8 @@ func (r *run) retryOrFail(ctx context.Context, l *line, result *outbox.Result) {
 	r.keep(ctx, l, 0)
 }
 
-// stopIfUnavailable stops the run when each of the last Config.Attempts batches found the target unavailable.
+// stopIfUnavailable counts the results of one batch, and stops the run when each of the last Config.Attempts
+// batches, of all receivers, found the target unavailable for all its messages.
 func (r *run) stopIfUnavailable(results []outbox.Result) {
 	var err error
 	for i := range results {
@@ -192,9 +197,9 @@ func (r *run) stopIfUnavailable(results []outbox.Result) {
 	}
 }
 
-// deleteAccepted deletes the first message of each line, which the target has accepted. A message that cannot be
-// deleted is counted as redriven and as a duplicate, and its group stops: the next run sends it again under the same
-// id.
+// deleteAccepted deletes the first message of each line, which the target has accepted, in Config.Attempts calls
+// at most and also after ctx ended. A message that cannot be deleted is counted as redriven and as a duplicate,
+// and its group stops: the next run sends it again under the same id.
 func (r *run) deleteAccepted(ctx context.Context, lines []*line) {
 	// Not canceled with ctx: a message that is accepted and not deleted is sent
 	// twice.

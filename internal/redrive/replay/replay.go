@@ -19,7 +19,7 @@ const (
 	DefaultBatch          = 100
 )
 
-// Config is the configuration of an [Engine]. A field that is zero takes its default.
+// Config is the configuration of an [Engine]. A field that is zero takes its default; a negative one is an error.
 type Config struct {
 	// RequestID is stored in the history of each replayed event, such as the name of a person. Defaults to "unknown".
 	RequestID string
@@ -65,14 +65,15 @@ func New(store Store, cfg Config) (*Engine, error) {
 	return &Engine{store: store, cfg: cfg}, errors.Join(faults...)
 }
 
-// Run implements [redrive.Engine]. It ends when all events of the replay are copied. It ends early, with a token in the
-// answer, when ctx ends, when it is until, when the limit of r is reached, and when the store fails. An aggregate is
-// copied as a whole, so a run may exceed the limit by less than one aggregate. A request with the token goes on with
-// the same replay; its filters are ignored.
+// Run implements [redrive.Engine]. It ends when all events of the replay are copied. It ends early, with a token
+// in the answer, when ctx ends, at the time until, when the limit of r is reached, and when the store fails. An
+// aggregate is copied as a whole, so a run may exceed the limit by less than one aggregate. A request with the
+// token goes on with the same replay; its filters are ignored.
 //
-// A request with filters and a token that no replay has begins a replay under that token, so that a caller that lost
-// the answer can go on with a token of its own choice. Run returns an error only when the request is not valid, its
-// token is no UUID, or it has no filters and a token that no replay has ([ErrNotFound]).
+// A request with filters and a token that no replay has begins a replay under that token, so that a caller that
+// lost the answer can go on with a token of its own choice. Run returns an error only when the request is not
+// valid, its token is no UUID, it is a dry run with a token, or it has no filters and a token that no replay has
+// ([ErrNotFound]).
 func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	r = r.Defaults()
 	if err := r.Validate(); err != nil {
@@ -105,9 +106,10 @@ type run struct {
 	request  redrive.Request
 	answer   redrive.Answer
 	progress Progress
-	id       uuid.UUID
-	began    time.Time
-	until    time.Time
+	// id is the id of the replay, which is the token of the answer. It is zero in a dry run.
+	id    uuid.UUID
+	began time.Time
+	until time.Time
 }
 
 // identify sets r.id to the token of the request, or to a new UUID when there is none. It fails when the token is no
@@ -132,15 +134,16 @@ func (r *run) ended(ctx context.Context) bool {
 	return r.answer.Stopped != ""
 }
 
-// report calls Config.Progress, if there is one.
+// report calls Config.Progress, unless that is nil, with the answer and the progress so far.
 func (r *run) report() {
 	if r.cfg.Progress != nil {
 		r.cfg.Progress(r.answer, r.progress)
 	}
 }
 
-// replay searches for the events and copies them. It returns nil when the replay is complete, and when the run ended
-// early for a reason that Stopped of the answer names; and else the error of the store.
+// replay searches for the events and copies them. A request without filters goes on with the replay r.id. It
+// returns nil when the replay is complete, and when the run ended early for a reason that Stopped of the answer
+// names; and else the error of the store.
 func (r *run) replay(ctx context.Context) error {
 	if r.ended(ctx) {
 		return nil
@@ -213,7 +216,8 @@ func (r *run) addLarge(n int) {
 	}
 }
 
-// count answers a dry run: it counts the events that a replay would copy, and writes nothing. A token is an error.
+// count answers a dry run: it counts the events that a replay would copy, and writes nothing. Its only error is
+// for a token in the request; an error of the store is in the answer.
 func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	if r.request.Token != "" {
 		return redrive.Answer{}, &redrive.FieldError{Field: "dry_run", Problem: "has no meaning for a replay that has begun: leave the `token` out"}
@@ -235,7 +239,9 @@ func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	return r.finish(ctx, nil), nil
 }
 
-// finish completes the answer with the error of the store, if any, with More, the notes and the duration.
+// finish completes the answer with err, the error of the store or nil, with More, the notes and the duration, and
+// removes the token of a complete replay. An err while ctx has ended counts as StopCanceled, else as
+// StopUnavailable.
 func (r *run) finish(ctx context.Context, err error) redrive.Answer {
 	a := &r.answer
 	if err != nil {

@@ -31,30 +31,32 @@ type Searcher interface {
 	// CountReplay looks at the next limit rows with ids above after, in their order, and returns how many were sent and
 	// pass the filters of r. next is the argument after of the next call, 0 when no rows are left.
 	CountReplay(ctx context.Context, r *redrive.Request, after int64, limit int) (found int, next int64, err error)
-	// StartReplay begins a replay with that id, of the events that have been sent by now and pass the filters of r. It
-	// changes nothing when there is a replay with that id.
+	// StartReplay begins a replay with that id, of the events that have been sent by now and pass the filters of
+	// r. requestID is stored in the history of each replayed event. It changes nothing when there is a replay
+	// with that id.
 	StartReplay(ctx context.Context, id uuid.UUID, requestID string, r *redrive.Request) error
-	// FindReplay looks at the next limit rows, puts those on the list of the replay that pass its filters, and returns
-	// its progress. Its error is ErrNotFound, wrapped, when no replay has the id.
+	// FindReplay looks at the next limit rows, puts those on the list of the replay that pass its filters, and
+	// returns the progress of the replay. Its error is ErrNotFound, wrapped, when no replay has the id.
 	FindReplay(ctx context.Context, id uuid.UUID, limit int) (Progress, error)
 }
 
 // Copier copies the events of a replay.
 type Copier interface {
-	// CopyReplay copies, in one transaction, the listed events of the aggregate whose event is next on the list, or
-	// none of them (Large) when they are more than limit. A replay that interleaves copies from the front of the list
-	// up to the next event of another aggregate, limit events at most. The search must be over. Concurrent calls for
-	// one replay wait for each other.
+	// CopyReplay copies, in one transaction, the listed events of the aggregate whose event is next on the list,
+	// or none of them (Large) when they are more than limit. A replay that interleaves copies from the front of
+	// the list up to the next event of another aggregate, limit events at most. A search that is not over is an
+	// error, and no replay with that id is ErrNotFound, wrapped. Concurrent calls for one replay wait for each
+	// other.
 	CopyReplay(ctx context.Context, id uuid.UUID, limit int) (Step, error)
 }
 
-// Store is what an [Engine] needs.
+// Store is what an [Engine] needs of the outbox: the search and the copying.
 type Store interface {
 	Searcher
 	Copier
 }
 
-// Progress is how far a replay has come.
+// Progress is how far a replay has come. A dry run sets Through and Found only.
 type Progress struct {
 	// Searched is true when the search is over, and all events of the replay are on its list.
 	Searched bool
@@ -69,9 +71,10 @@ type Step struct {
 	Outcome Outcome
 	// Count is how many events were copied (Copied), are gone (Gone), or were too many to copy (Large).
 	Count int
-	// EventID is the event id of the first of them. It may be zero when Outcome is Gone or Ended.
+	// EventID is the event id of the first of these events. It may be zero when Outcome is Gone or Ended.
 	EventID uuid.UUID
-	// AggregateType and AggregateID are the aggregate of these events. They may be empty when Outcome is Gone or Ended.
+	// AggregateType and AggregateID are the aggregate of the events in Count. They may be empty when Outcome is
+	// Gone or Ended.
 	AggregateType string
 	AggregateID   string
 }

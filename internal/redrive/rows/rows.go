@@ -21,7 +21,8 @@ type Config struct {
 	// RequestID is stored in the history of each event that is brought back, such as the name of a person or the id
 	// of a Lambda request. Defaults to "unknown".
 	RequestID string
-	// Batch is the most dead letters or blocked lanes in one transaction. Defaults to [DefaultBatch].
+	// Batch is the most dead letters or blocked lanes in one transaction. Defaults to [DefaultBatch]; a negative
+	// one is an error.
 	Batch int
 	// Progress, when not nil, is called by the goroutine of Run after each transaction, with the answer so far.
 	Progress func(a redrive.Answer)
@@ -48,9 +49,10 @@ func New(store Store, cfg Config) (*Engine, error) {
 	return &Engine{store: store, cfg: cfg}, errors.Join(faults...)
 }
 
-// Run implements [redrive.Engine]. It ends when it has looked at every dead letter or blocked lane that passes the
-// filters. It ends early, with a token in the answer, when ctx ends, when it is until, when the limit of r is reached,
-// and when the store fails. It begins no transaction after until. The answer counts exactly what is committed.
+// Run implements [redrive.Engine]. It ends when it has looked at every dead letter or blocked lane that passes
+// the filters. It ends early, with a token in the answer, when ctx ends, at the time until, when the limit of r
+// is reached, and when the store fails. It begins no transaction after until. The answer counts exactly what is
+// committed.
 //
 // Run returns an error only when the request is not valid, its source is neither dead_letters nor blocked, or its token
 // has not the form that this engine gives.
@@ -92,7 +94,8 @@ type run struct {
 	skipped int
 }
 
-// loop calls the store, which makes one transaction a call, until the run ends.
+// loop calls the store, which makes one transaction a call, until the run ends, and counts in the answer what
+// each call did. It calls Config.Progress after each call, and waits after it as the rate of the request asks.
 func (r *run) loop(ctx context.Context, until time.Time) {
 	call := r.store.RedriveDeadLetters
 	if r.request.Source == redrive.SourceBlocked {
@@ -194,7 +197,8 @@ func (r *run) take(row *Row) {
 	}
 }
 
-// fail counts in the answer that the row failed, and that its lane is stopped if it was not yet.
+// fail counts in the answer that the row failed, for the reason and with the error text, and that its lane is
+// stopped if it was not yet.
 func (r *run) fail(row *Row, reason, text string) {
 	r.answer.Fail(reason, text, row.EventID.String())
 	if !r.stopped[row.Lane] {

@@ -26,8 +26,8 @@ func NewEngine(finder Finder, cfg dlq.Config) (*Engine, error) {
 	return &Engine{finder: finder, engine: engine}, nil
 }
 
-// Run implements [redrive.Engine]. It fails also when the request names no dead-letter queue, when that queue does not
-// exist, and when there is not one queue to send to.
+// Run implements [redrive.Engine]. It fails also when the request names no dead-letter queue, when that queue
+// does not exist, and when no queue to send to, or more than one, is found for it.
 func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	if r.Queue == "" {
 		return redrive.Answer{}, &redrive.FieldError{Field: "queue", Problem: "is missing: name the dead-letter queue"}

@@ -41,10 +41,10 @@ type SNS interface {
 
 // Finder finds the route from a dead-letter queue to the queue that failed. It is safe for concurrent use.
 type Finder struct {
-	// SQS and SNS look queues and subscriptions up. These clients may retry.
+	// SQS and SNS look queues and subscriptions up. Both are required. These clients may retry.
 	SQS SQS
 	SNS SNS
-	// Messages is the client with which the queues of a route receive and send.
+	// Messages is the client with which the queues of a route receive and send. It is required.
 	Messages Messages
 }
 
@@ -90,8 +90,9 @@ func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, err
 	return route, nil
 }
 
-// failed finds the queue that failed: by the redrive policies of queues, or else by those of subscriptions. It returns
-// these subscriptions with it. dead is the dead-letter queue.
+// failed finds the queue that failed into the dead-letter queue dead: by the redrive policies of queues, and then
+// it returns no subscriptions, or else by those of subscriptions, which it returns with the queue. It fails with
+// ErrNoTarget when there is none, and when there are several.
 func (f *Finder) failed(ctx context.Context, dead *description) (*description, []dlq.Subscription, error) {
 	var urls []string
 	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead.url})
@@ -117,8 +118,8 @@ func (f *Finder) failed(ctx context.Context, dead *description) (*description, [
 	return target, subscriptions, err
 }
 
-// only looks up the queue that refs names, and fails with ErrNoTarget when refs names several. relation is a part of
-// that error's text: the dead-letter queue "is the <relation> 2 queues".
+// only looks up the one queue that refs, which is not empty, names, and fails with ErrNoTarget when refs names
+// several. relation is a part of that error's text: the dead-letter queue "is the <relation> 2 queues".
 func (f *Finder) only(ctx context.Context, refs []string, relation string) (*description, error) {
 	if len(refs) > 1 {
 		slices.Sort(refs)
@@ -127,8 +128,8 @@ func (f *Finder) only(ctx context.Context, refs []string, relation string) (*des
 	return f.describe(ctx, refs[0])
 }
 
-// subscribed returns the subscriptions of queues whose RedrivePolicy names the dead-letter queue deadARN, and the ARNs
-// of these queues, each once.
+// subscribed returns the ARNs of the queues, each once, that have subscriptions to FIFO topics whose
+// RedrivePolicy names the dead-letter queue deadARN, and these subscriptions.
 func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []dlq.Subscription, error) {
 	var endpoints []string
 	var found []dlq.Subscription
@@ -179,8 +180,8 @@ func (d *description) name() string { return d.arn[strings.LastIndexByte(d.arn, 
 
 var errNotFIFO = errors.New("is not FIFO: a standard queue keeps no order, and StartMessageMoveTask of SQS moves its messages as well")
 
-// describe looks a queue up by ref, its URL, ARN or name. A queue that is not FIFO, or is of another account or
-// region, is an error.
+// describe looks a queue up by ref, its URL, ARN or name. A queue that is not FIFO, and an ARN of another account
+// or Region, is an error.
 func (f *Finder) describe(ctx context.Context, ref string) (*description, error) {
 	d := &description{url: ref}
 	if !strings.HasPrefix(ref, "https://") && !strings.HasPrefix(ref, "http://") {

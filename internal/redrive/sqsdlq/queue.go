@@ -120,8 +120,8 @@ func (q *Queue) Hide(ctx context.Context, receipts []string, d time.Duration) []
 
 var errNoAnswer = errors.New("the answer does not mention the entry")
 
-// answered returns, for each of the n entries of a batch request, nil when SQS answered that it succeeded, else its
-// error. An entry that the answer does not mention has errNoAnswer.
+// answered returns, for each of the n entries of a batch request, nil when SQS answered that it succeeded, else
+// its error. id returns the entry id of a success. An entry that the answer does not mention has errNoAnswer.
 func answered[S any](n int, failures []types.BatchResultErrorEntry, successes []S, id func(*S) *string) []error {
 	errs := repeated(n, errNoAnswer)
 	for k := range successes {

@@ -27,7 +27,8 @@ type Target struct {
 
 var _ dlq.Target = (*Target)(nil)
 
-// NewTarget returns the target that sends to the queue with that URL. messageBytes is the queue's MaximumMessageSize.
+// NewTarget returns the target that sends to the queue with that URL. messageBytes is the most bytes of a message
+// that the queue accepts. It does not call SQS.
 func NewTarget(client TargetClient, url string, messageBytes int) *Target {
 	t := &Target{client: client, url: url}
 	t.sender = batch.New(t.call, func(m *dlq.Outgoing) batch.Entry {
@@ -45,7 +46,8 @@ func (t *Target) Send(ctx context.Context, msgs []dlq.Outgoing) []outbox.Result 
 	return t.sender.Publish(ctx, msgs)
 }
 
-// call makes one call of SendMessageBatch and puts what became of each message into answers.
+// call makes one call of SendMessageBatch and puts what became of each message into answers. It returns an error,
+// and answers nothing, when the call failed as a whole.
 func (t *Target) call(ctx context.Context, msgs []dlq.Outgoing, answers *batch.Answers) error {
 	entries := make([]types.SendMessageBatchRequestEntry, len(msgs))
 	for i := range msgs {
