@@ -24,50 +24,57 @@ const (
 	DefaultReserve        = 5 * time.Second
 )
 
-// Config is the configuration of a [Janitor]. A field that is zero has the default constant of its name, where there is
-// one.
+// Config is the configuration of a [Janitor]. A field that is zero has the default constant of its name, where
+// there is one. Validate refuses a value out of the range that the field names.
 type Config struct {
-	// Ahead is the least number of partitions, of PartitionSize ids each, to have ready above the one in use.
+	// Ahead is the least number of partitions, of PartitionSize ids each, to have ready above the one in use: 1
+	// to MaxAhead.
 	Ahead int
-	// AheadFor is for how long the partitions that are ready should last at [Sample].Rate.
+	// AheadFor is for how long the partitions that are ready should last at [Sample].Rate, at least a minute.
+	// MaxAhead limits their number.
 	AheadFor time.Duration
-	// MaxAhead is the most partitions to have ready. Each makes every read of new events a little slower.
+	// MaxAhead is the most partitions to have ready, 1 to 1000. Each makes every read of new events a little
+	// slower.
 	MaxAhead int
 
-	// Retention is how long an event stays in outbox.events after it was sent.
+	// Retention is how long an event stays in outbox.events after it was sent, at least a second. Events in full
+	// partitions may go earlier: see KeepPartitions.
 	Retention time.Duration
-	// KeepPartitions is how many full partitions stay in outbox.events for Retention. Where there are more, the oldest
-	// are archived as soon as all their events were sent, because a query without an id locks every partition.
+	// KeepPartitions is how many full partitions stay in outbox.events for Retention, 1 to 10,000. Where there
+	// are more, the oldest are archived as soon as all their events were sent, because a query without an id
+	// locks every partition.
 	KeepPartitions int
-	// MoveLimit is how many rows one transaction looks at when it moves rows to the archive.
+	// MoveLimit is how many rows one transaction looks at when it moves rows to the archive, 1 to 100,000.
 	MoveLimit int
 
-	// ArchiveRetention is how long an event stays in the archive after it was sent. Zero is for ever.
+	// ArchiveRetention is how long after it was sent an event stays in the archive, at least Retention. With a
+	// Target the rows of a partition that is not closed may stay a day longer. Zero is for ever.
 	ArchiveRetention time.Duration
-	// Target is where rows are stored before ArchiveRetention removes them from the archive. When it is nil they are
-	// removed without a copy.
+	// Target is where rows are stored before ArchiveRetention, which must be set then, removes them from the
+	// archive. When it is nil they are removed without a copy.
 	Target Target
 	// Prefix is the first part of the keys of all files in Target. It may be empty.
 	Prefix string
-	// ExportRows is the most rows of one file. A file also ends with the row that makes it ExportBytes or longer,
-	// compressed.
+	// ExportRows is the most rows of one file, 1 to 1,000,000. A file also ends with the row that makes it
+	// ExportBytes or longer, compressed; ExportBytes is at most 1 GiB.
 	ExportRows  int
 	ExportBytes int
 
 	// DeadLetterRetention is how long a dead letter stays in outbox.dead_letters. Zero is for ever.
 	DeadLetterRetention time.Duration
-	// AlarmAge is the age from which on Health counts an unsent event as stale.
+	// AlarmAge is the age from which on Health counts an unsent event as stale, at least a second.
 	AlarmAge time.Duration
 
-	// Attempts is how often a step is tried while a lock that it needs is taken. Each attempt waits up to 50 ms for the
-	// lock, in which other transactions wait behind it.
+	// Attempts is how often a step is tried while a lock that it needs is taken, 1 to 100. An attempt that needs
+	// a lock on outbox.events waits up to 50 ms for the lock, in which other transactions wait behind it.
 	Attempts int
 	// RetryMin is the pause before the second attempt. Every further pause is twice as long.
 	RetryMin time.Duration
-	// Reserve is how long before the end of a run the steps end, to leave time for reading Health.
+	// Reserve is how long before the end of a run the steps end. It is also the longest time for what comes then:
+	// to read Health and to record that the run ended.
 	Reserve time.Duration
 
-	// Observer is given the report of each run. It may be nil.
+	// Observer is given the report of each run, also of one with errors. It may be nil.
 	Observer Observer
 	// Logger defaults to slog.Default().
 	Logger *slog.Logger
@@ -119,7 +126,8 @@ func (e *FieldError) Error() string {
 }
 
 // Validate returns an error that joins every fault of c, each a [*FieldError], or nil. Zero fields count as their
-// defaults.
+// defaults. Faults are values out of the range that a field's comment names, and a Target without an
+// ArchiveRetention.
 func (c Config) Validate() error {
 	c = c.WithDefaults()
 	var faults []error
@@ -177,7 +185,8 @@ func (c Config) Validate() error {
 	return errors.Join(faults...)
 }
 
-// ahead returns how many partitions should be ready above the one in use when ids are drawn at rate, in ids a second.
+// ahead returns how many partitions should be ready above the one in use when ids are drawn at rate, in ids a
+// second: as many as last for AheadFor, but at least Ahead and at most MaxAhead.
 func (c Config) ahead(rate float64) int {
 	wanted := rate * c.AheadFor.Seconds() / PartitionSize
 	if wanted >= float64(c.MaxAhead) {

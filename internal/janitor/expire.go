@@ -12,8 +12,9 @@ import (
 // are exported, so that a slow outbox makes about one file a day and not one a run.
 const fileEvery = 24 * time.Hour
 
-// expire removes the rows of the archive that are older than ArchiveRetention. With a Target it first exports them to
-// files, and removes nothing before it has verified these files.
+// expire removes the rows of the archive that were sent longer ago than ArchiveRetention, unless that is zero: a
+// closed partition as a whole, when all its rows are so old, and single rows of the others. With a Target it
+// first exports them to files, and removes nothing before it has verified these files.
 func (r *run) expire(ctx context.Context) error {
 	if r.cfg.ArchiveRetention == 0 {
 		return nil
@@ -50,8 +51,9 @@ func (r *run) expire(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// expireWhole drops a closed partition of the archive whose rows were all sent earlier than before. With a Target it
-// first exports and verifies all rows.
+// expireWhole drops a closed partition of the archive whose rows were all sent earlier than before. With a Target
+// it first exports and verifies all rows. When rows changed after their export, it keeps the partition, forgets
+// the files and sets Report.More.
 func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) error {
 	if r.cfg.Target != nil {
 		files, err := r.store.ListFiles(ctx, number)
@@ -84,8 +86,9 @@ func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) e
 	return nil
 }
 
-// expireFiles exports those rows of an archive partition that were sent earlier than before, verifies the files, and
-// then deletes the rows, those of one file in one transaction.
+// expireFiles exports those rows of an archive partition that were sent earlier than before, verifies the files,
+// and then deletes the rows, those of one file in one transaction. When rows changed after their export, it ends
+// there, forgets the files and sets Report.More.
 func (r *run) expireFiles(ctx context.Context, number int64, before time.Time) error {
 	files, err := r.store.ListFiles(ctx, number)
 	if err != nil {
@@ -123,7 +126,8 @@ func (r *run) expireFiles(ctx context.Context, number int64, before time.Time) e
 	return nil
 }
 
-// next returns the lowest id that the next file may begin with, which is above the last row of all files.
+// next returns the lowest id that the next file may begin with, which is above the last row of all files, 0
+// without files.
 func next(files []File) int64 {
 	from := int64(0)
 	for _, f := range files {
@@ -132,9 +136,10 @@ func next(files []File) int64 {
 	return from
 }
 
-// export writes the rows of a partition with the id from and higher ones, up to the first that was not sent earlier
-// than before, to files, and records each file in the database. It reports whether every row to the end of the
-// partition is in a file.
+// export writes the rows of a partition with the id from and higher ones, up to the first that was not sent
+// earlier than before, to files, and records each file in the database. It reports whether every row to the end
+// of the partition is in a file. It returns false without an error when the time is over, and when it came to a
+// row that was not sent earlier than before.
 func (r *run) export(ctx context.Context, number, from int64, before time.Time) (bool, error) {
 	e := Exporter{Store: r.store, Target: r.cfg.Target, Prefix: r.cfg.Prefix, Rows: r.cfg.ExportRows, Bytes: r.cfg.ExportBytes}
 	for r.hasTime() {
@@ -159,8 +164,9 @@ func (r *run) export(ctx context.Context, number, from int64, before time.Time) 
 	return false, nil
 }
 
-// verify checks every recorded file of a partition at the target, and reports whether all are as they were written.
-// When one is not, that is an error, and the records of all are removed so that the next run writes the files again.
+// verify checks every recorded file of a partition at the target, and reports whether all are as they were
+// written. When one is not, that is an error, ErrAltered wrapped, and the records of all are removed so that the
+// next run writes the files again. A file that could not be checked is an error too, and removes nothing.
 func (r *run) verify(ctx context.Context, number int64) (bool, error) {
 	files, err := r.store.ListFiles(ctx, number)
 	if err != nil {
@@ -180,7 +186,7 @@ func (r *run) verify(ctx context.Context, number int64) (bool, error) {
 }
 
 // deleteRows deletes those rows of an archive partition that were sent earlier than before, without a copy,
-// cleanLimit in one transaction.
+// cleanLimit in one transaction. It ends early, without an error, when there is no time or a lock stays taken.
 func (r *run) deleteRows(ctx context.Context, number int64, before time.Time) error {
 	for r.hasTime() {
 		var n int64

@@ -16,8 +16,8 @@ import (
 
 // Target is where files of archived rows are stored, such as a bucket or a folder.
 type Target interface {
-	// Put stores content as a file under key and verifies it. sum is the SHA-256 of content. Storing the same file
-	// again changes nothing.
+	// Put stores content as a file under key, in the place of a file that is there already, and then verifies it.
+	// sum is the SHA-256 of content. Its error is ErrAltered, wrapped, when what was stored is not content.
 	Put(ctx context.Context, key string, content []byte, sum [sha256.Size]byte) error
 	// Verify checks that the file with that key exists and has that size in bytes and that SHA-256. If not, the error
 	// is ErrAltered, wrapped; any other error means that the file could not be checked.
@@ -26,7 +26,8 @@ type Target interface {
 	Location(key string) string
 }
 
-// ErrAltered is the error of Target.Verify, wrapped, when the file is missing or is not the one that was stored.
+// ErrAltered is the error of Target.Put and Target.Verify, wrapped, when the file is missing or is not the one
+// that was stored.
 var ErrAltered = errors.New("the file is not the one that was written")
 
 // File describes a file of rows of one partition of the archive.
@@ -35,8 +36,8 @@ type File struct {
 	Number, From, To int64
 	// Rows is the number of rows.
 	Rows int64
-	// Digest is the sum of Digest of the rows. The database compares it before it removes the rows, to see whether they
-	// changed.
+	// Digest is the sum of the numbers [Row].Digest of all rows of the file. The database compares it before it
+	// removes the rows, to see whether they changed.
 	Digest *big.Int
 	// Size is the size of the compressed file in bytes, and Sum the SHA-256 of its content.
 	Size int64
@@ -62,7 +63,7 @@ type Row struct {
 	Headers        json.RawMessage `json:"headers,omitempty"`
 	// Payload is the payload of the event. In a file it is without white space between the JSON values.
 	Payload json.RawMessage `json:"payload"`
-	// Digest is a hash of the row, computed by the database.
+	// Digest is a hash of the row, computed by the database, which changes when the row does.
 	Digest int64 `json:"-"`
 }
 
@@ -75,6 +76,7 @@ type fileWriter struct {
 	digest big.Int
 }
 
+// newFileWriter returns the writer of a file of rows of the archive's partition with that number.
 func newFileWriter(number int64) *fileWriter {
 	w := &fileWriter{file: File{Number: number}}
 	w.gz = gzip.NewWriter(&w.out)
@@ -83,7 +85,7 @@ func newFileWriter(number int64) *fileWriter {
 	return w
 }
 
-// add appends a row. It must be called with the rows in the order of their ids.
+// add appends a row to the file in memory. It must be called with the rows in the order of their ids.
 func (w *fileWriter) add(r *Row) error {
 	if err := w.enc.Encode(r); err != nil {
 		return fmt.Errorf("encode event %d: %w", r.ID, err)
@@ -97,7 +99,8 @@ func (w *fileWriter) add(r *Row) error {
 	return nil
 }
 
-// close ends the file. It returns its description without Location, and its content.
+// close ends the file. It returns the description of the file without Location, and the content of the file. add
+// must not be called after it.
 func (w *fileWriter) close() (File, []byte, error) {
 	if err := w.gz.Close(); err != nil {
 		return File{}, nil, fmt.Errorf("compress: %w", err)
@@ -130,17 +133,18 @@ type Exporter struct {
 	Target Target
 	// Prefix is the first part of all keys. It may be empty.
 	Prefix string
-	// Rows and Bytes are the bounds of one file, as ExportRows and ExportBytes of [Config]. Required.
+	// Rows is the most rows of one file. A file also ends with the row that makes it Bytes or longer, compressed.
+	// Required.
 	Rows, Bytes int
 }
 
 // pageRows is the most rows that one statement reads for a file.
 const pageRows = 1_000
 
-// File stores one file with rows of a partition: those with the id from and higher ones, up to the first that was not
-// sent earlier than before, or up to the bounds of a file. Where before is zero, the time of sending does not matter.
-// Without a row to write it stores none and returns nil. whole is true when no row of the partition comes after those
-// of the file.
+// File stores one file with rows of a partition: those with the id from and higher ones, up to the first that was
+// not sent earlier than before, or up to the bounds of a file. Where before is zero, the time of sending does not
+// matter. Without a row to write it stores none, and file is nil. whole is true when no row of the partition
+// comes after those of the file. File does not record the file in the database.
 func (e *Exporter) File(ctx context.Context, number, from int64, before time.Time) (file *File, whole bool, err error) {
 	w := newFileWriter(number)
 	next, young, full := from, false, false

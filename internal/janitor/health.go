@@ -44,14 +44,14 @@ type Health struct {
 	Xmin *XminHolder `json:"xmin"`
 }
 
-// XminHolder is a transaction, or a replication slot, that keeps vacuum from removing rows which became dead after it
-// began.
+// XminHolder is a transaction or a replication slot. Rows that became dead after its beginning cannot be removed
+// by vacuum while it lasts.
 type XminHolder struct {
 	// Kind is transaction, prepared transaction or replication slot.
 	Kind string `json:"kind"`
 	// Who is the user and the application of the transaction, or the name of the prepared transaction or the slot.
 	Who string `json:"who"`
-	// Transactions is how many transactions have begun since it began, and Seconds how long ago that was.
+	// Transactions is how many transactions have begun since the holder began, and Seconds how long ago it began.
 	Transactions int64   `json:"transactions"`
 	Seconds      float64 `json:"seconds"`
 }
@@ -76,7 +76,11 @@ const (
 	sampleLimit = 10_000
 )
 
-// findings returns what an operator should look at in the health h. partitionsKept is Report.PartitionsKept.
+// findings returns what an operator should look at in the health h, an empty list when there is nothing.
+// partitionsKept is Report.PartitionsKept. Any event, row or lane in a count that should be zero is a finding,
+// and so are: no partition ahead; more than manyPartitions in the archive; more than manyDead dead rows that are
+// also more than a fifth of the live ones; and an XminHolder older than longXmin, or one that is no plain
+// transaction and since which a million transactions began.
 func findings(h *Health, partitionsKept int64, c *Config) []Finding {
 	found := []Finding{}
 	add := func(is bool, code, format string, args ...any) {

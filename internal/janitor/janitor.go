@@ -27,7 +27,8 @@ type Janitor struct {
 	cfg   Config
 }
 
-// New returns a janitor. Its error is that of [Config.Validate].
+// New returns a janitor that works on store, with the defaults of cfg filled in. Its error is that of
+// [Config.Validate].
 func New(store Store, cfg Config) (*Janitor, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("janitor config: %w", err)
@@ -43,11 +44,14 @@ type run struct {
 	// until is when the steps have to end: Config.Reserve before the end of the run.
 	until  time.Time
 	sample Sample
+	// failed are the errors of the steps so far.
 	failed []error
 }
 
-// Run does the steps for which there is time before until, and returns a report. A step that fails does not stop the
-// others. The error joins the errors of all steps.
+// Run does the steps for which there is time until Config.Reserve before until, reads the health of the outbox,
+// logs the findings, gives the report to Config.Observer and returns it, also with an error. A step that fails
+// does not stop the others; the error joins the errors of all. A step that ran out of time is no error:
+// Report.More is true then.
 func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 	began := time.Now()
 	r := &run{store: j.store, cfg: j.cfg, report: &Report{Findings: []Finding{}}, until: until.Add(-j.cfg.Reserve)}
@@ -66,7 +70,8 @@ func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 	return *r.report, errors.Join(r.failed...)
 }
 
-// steps measures how fast ids are drawn, and then does the steps, the most urgent ones first, until the time is over.
+// steps measures how fast ids are drawn, and then does the steps, the most urgent ones first, until the time is
+// over. It does none when the measurement fails. Errors go to r.failed.
 func (r *run) steps(ctx context.Context) {
 	ctx, cancel := context.WithDeadline(ctx, r.until)
 	defer cancel()
@@ -114,8 +119,9 @@ func (r *run) hasTime() bool {
 	return false
 }
 
-// makeAhead makes those partitions that should be ready and are missing. Each is a transaction of its own, so that a
-// writer never waits for more than one.
+// makeAhead makes those partitions that should be ready and are missing, the one in use included. Each is a
+// transaction of its own, so that a writer never waits for more than one. A partition whose lock stays taken is
+// left to the next run.
 func (r *run) makeAhead(ctx context.Context) error {
 	for number := r.sample.Current; number <= r.sample.Current+int64(r.cfg.ahead(r.sample.Rate)) && r.hasTime(); number++ {
 		_, err := r.patiently(ctx, func() (Outcome, error) {
@@ -138,9 +144,10 @@ func (r *run) makeAhead(ctx context.Context) error {
 // ErrLocked is the error of Partitions.Make, wrapped, when another transaction has a lock that it needs.
 var ErrLocked = errors.New("another transaction has a lock on the table")
 
-// patiently calls step, and calls it again while its outcome is Locked or Busy: Config.Attempts times at most, with a
-// pause in between that doubles from Config.RetryMin on. A last outcome of Locked or Busy is counted in the report and
-// is no error.
+// patiently calls step, and calls it again while its outcome is Locked or Busy: Config.Attempts times at most,
+// with a pause in between that doubles from Config.RetryMin on. A last outcome of Locked or Busy is counted in
+// the report and is no error. It calls step at least once, and gives up early when there is no time; when ctx
+// ends in a pause, the error is that of ctx.
 func (r *run) patiently(ctx context.Context, step func() (Outcome, error)) (Outcome, error) {
 	pause := r.cfg.RetryMin
 	for attempt := 1; ; attempt++ {
@@ -193,8 +200,8 @@ func (r *run) clean(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// inspect reads the health of the outbox into the report, and records in the database that the run ended. It takes
-// Config.Reserve at most and works also after ctx ended.
+// inspect reads the health of the outbox and the findings into the report, and records in the database that the
+// run ended. Errors go to r.failed. It takes Config.Reserve at most and works also after ctx ended.
 func (r *run) inspect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Reserve)
 	defer cancel()

@@ -19,10 +19,11 @@ type Report struct {
 	LongestLockSeconds float64 `json:"longest_lock_seconds"`
 	// Seconds is how long the run took.
 	Seconds float64 `json:"seconds"`
-	// Health is the state of the outbox at the end of the run, and Findings are what an operator should look at in it.
+	// Health is the state of the outbox at the end of the run, and Findings are what an operator should look at
+	// in that state. When the state could not be read, Health is zero and Findings is empty.
 	Health   Health    `json:"health"`
 	Findings []Finding `json:"findings"`
-	// Errors are the texts of the errors of the steps that failed.
+	// Errors are the texts of the errors of the steps that failed, none when all succeeded.
 	Errors []string `json:"errors,omitempty"`
 }
 
@@ -49,7 +50,8 @@ type Counts struct {
 	DeadLetters int64 `json:"dead_letters_deleted"`
 	Redrives    int64 `json:"redrives_deleted"`
 	Relays      int64 `json:"relays_expired"`
-	// Locked is the number of steps that were not done because a lock which they need stayed taken.
+	// Locked is the number of steps that were not done because a lock which they need stayed taken, by another
+	// janitor too.
 	Locked int64 `json:"locked"`
 }
 

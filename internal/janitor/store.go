@@ -64,10 +64,11 @@ type EventsPartition struct {
 	Newest time.Time
 }
 
-// Outcome is the result of a step, which is one call of a [Store].
+// Outcome is the result of a step, which is one call of a [Store]. It is empty beside an error.
 type Outcome string
 
-// The outcomes. All but Done mean that the step changed nothing.
+// The outcomes. All but Done mean that the step changed nothing, except that Archiver.Seal may have added its
+// constraint.
 const (
 	// Done: the step was done.
 	Done Outcome = "done"
@@ -95,23 +96,28 @@ const (
 
 // Archiver moves whole partitions of outbox.events to the archive.
 type Archiver interface {
-	// Seal adds a constraint to a closed partition that refuses every row but those that were sent earlier than before,
-	// and reads the partition to validate it. The outcome Done means that the partition is sealed.
+	// Seal adds a constraint to a closed partition that refuses every row but those that were sent earlier than
+	// before, and reads the partition to validate it. The outcome Done means that the partition is sealed. After
+	// any other outcome, and after an error, the constraint may be there: the caller must then call Unseal.
 	Seal(ctx context.Context, number int64, before time.Time) (Outcome, error)
-	// Archive makes a sealed partition one of the archive. The duration is for how long writers and relays were kept
-	// out: while Archive waited for its locks, whether it got them or not, and while it had them.
+	// Archive makes a sealed partition of outbox.events one of the archive. The duration is for how long writers
+	// and relays were kept out: while Archive waited for its locks, whether it got them or not, and while it had
+	// them.
 	Archive(ctx context.Context, number int64) (Outcome, time.Duration, error)
 	// Unseal drops the constraint of Seal. The outcome is Done also when the partition is not sealed or does not exist.
 	Unseal(ctx context.Context, number int64) (Outcome, error)
 }
 
-// Mover moves rows of outbox.events to the archive one by one.
+// Mover moves sent rows of outbox.events to the archive one by one: those of DefaultPartition, and of each
+// partition that cannot become one of the archive as a whole, because it is not closed or because the archive has
+// rows of it already. It also drops the closed partitions that have no rows left.
 type Mover interface {
-	// MoveSent looks at the next limit rows of a partition, or of DefaultPartition, with the id from and higher ones,
-	// and moves those to the archive that were sent earlier than before.
+	// MoveSent looks at the next limit rows of a partition, or of DefaultPartition, with the id from and higher
+	// ones, and moves those to the archive that were sent earlier than before. Unsent rows stay.
 	MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (Move, error)
-	// DropVacant drops a closed partition that has no rows. The duration is for how long writers and relays were kept
-	// out, as for Archiver.Archive.
+	// DropVacant drops a closed partition of outbox.events that has no rows; else the outcome is Open or Full.
+	// The duration is for how long writers and relays were kept out: while DropVacant waited for its locks, and
+	// while it had them.
 	DropVacant(ctx context.Context, number int64) (Outcome, time.Duration, error)
 }
 
@@ -158,7 +164,8 @@ type Files interface {
 	ListFiles(ctx context.Context, number int64) ([]File, error)
 	// RecordFile records a file. Recording it again changes nothing.
 	RecordFile(ctx context.Context, f File) error
-	// ForgetFiles removes the records of the files that ListFiles returns for the partition.
+	// ForgetFiles removes the records of the files that ListFiles returns for the partition. The files stay where
+	// they are.
 	ForgetFiles(ctx context.Context, number int64) error
 }
 

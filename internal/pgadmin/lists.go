@@ -40,8 +40,8 @@ type DeadLetter struct {
 	Headers json.RawMessage `json:"headers,omitempty"`
 }
 
-// DeadLetters lists the dead letters with ids above after that pass the filters of r, at most limit, in the order of
-// their ids. With content they have Payload and Headers.
+// DeadLetters lists the dead letters with ids above after that pass the filters of r, at most limit, in the order
+// of their ids. An after of zero is the beginning. With content they have Payload and Headers.
 func (s *Store) DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]DeadLetter, error) {
 	var out []DeadLetter
 	err := s.document(ctx, "list dead letters", listDeadLettersSQL, append([]any{after, rowLimit(limit), content}, filters(r)...), &out)
@@ -52,8 +52,8 @@ func (s *Store) DeadLetters(ctx context.Context, r *redrive.Request, after int64
 type BlockedLane struct {
 	// FirstID is the id of the first event that waits, or waited, in the lane.
 	FirstID int64 `json:"first_id"`
-	// EventID is the event id of the dead letter that the lane waits behind. DeadLetter is false when that event is
-	// not in outbox.dead_letters any more.
+	// EventID is the event id of the dead letter that the lane waits behind. DeadLetter is false when that event
+	// is not a dead letter of this lane any more.
 	EventID       uuid.UUID  `json:"event_id"`
 	DeadLetter    bool       `json:"dead_letter"`
 	Destination   string     `json:"destination"`
@@ -66,9 +66,9 @@ type BlockedLane struct {
 	Waiting int `json:"waiting"`
 }
 
-// BlockedLanes lists blocked lanes, at most limit, in the order of FirstID: those of the destination, the aggregate
-// type and the aggregate id of r, where these are set. Only the first examine unsent events of the outbox are
-// counted, so that the cost is bounded.
+// BlockedLanes lists the rows of outbox.blocked, at most limit, in the order of FirstID: those of the
+// destination, the aggregate type and the aggregate id of r, where these are set. Other filters of r are ignored.
+// For Waiting only the first examine unsent events of the whole outbox are counted, so that the cost is bounded.
 func (s *Store) BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]BlockedLane, error) {
 	var out []BlockedLane
 	args := []any{rowLimit(limit), rowLimit(examine), optional(r.Destination), optional(r.AggregateType), optional(r.AggregateID)}

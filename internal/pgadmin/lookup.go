@@ -38,8 +38,9 @@ type Location struct {
 	Shard         int       `json:"shard"`
 	Replays       int       `json:"replays"`
 	CreatedAt     time.Time `json:"created_at"`
-	// Of an unsent event: Owner is the name of the relay that owns its shard, BlockedBy the event id of the dead letter
-	// that its lane waits behind, BlockReason why that one was given up, and ReleasedAt when the lane was released.
+	// Of an unsent event: Owner is the name of the relay that owns its shard, empty when none does. BlockedBy is
+	// the event id of the dead letter that its lane waits or waited behind, nil when there is none, BlockReason
+	// is why that dead letter was given up, and ReleasedAt when the lane was released, nil before that.
 	Owner       string     `json:"owner,omitempty"`
 	BlockedBy   *uuid.UUID `json:"blocked_by,omitempty"`
 	BlockReason string     `json:"block_reason,omitempty"`

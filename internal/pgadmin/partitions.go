@@ -56,7 +56,7 @@ func outcome(answer string) (janitor.Outcome, error) {
 	return "", fmt.Errorf("the answer %q is not known", answer)
 }
 
-// step calls a function of the schema that returns an outcome.
+// step runs sql, which calls a function of the schema that returns an outcome. op names the operation in errors.
 func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.Outcome, error) {
 	var answer string
 	if err := s.one(ctx, op, sql, args, &answer); err != nil {
@@ -65,8 +65,9 @@ func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.
 	return outcome(answer)
 }
 
-// lockingStep calls a function of the schema that locks outbox.events. It returns the outcome, and for how long writers
-// and relays were kept out.
+// lockingStep runs sql, which calls a function of the schema that locks outbox.events, with number, that of a
+// partition, as its argument. It returns the outcome, and for how long writers and relays were kept out. op names
+// the operation in errors.
 func (s *Store) lockingStep(ctx context.Context, op, sql string, number int64) (janitor.Outcome, time.Duration, error) {
 	var answer string
 	var seconds float64

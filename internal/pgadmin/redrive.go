@@ -37,6 +37,8 @@ func (s *Store) ReleaseBlocked(ctx context.Context, b rows.Batch) ([]rows.Row, e
 	return s.redriven(ctx, "release blocked", sql, append(args, filters(b.Request)...))
 }
 
+// redriven runs sql with args and returns the rows of its result, which are what became of dead letters or lanes.
+// op names the operation in errors.
 func (s *Store) redriven(ctx context.Context, op, sql string, args []any) ([]rows.Row, error) {
 	var out []rows.Row
 	err := s.each(ctx, op, sql, args, func(found pgx.Rows) (bool, error) {

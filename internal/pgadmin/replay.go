@@ -12,7 +12,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 )
 
-// CountReplay implements [replay.Searcher]. The database user needs the role outbox_redrive, as for the methods below.
+// CountReplay implements [replay.Searcher]. The database user needs the role outbox_redrive, as for all methods
+// of a replay.
 func (s *Store) CountReplay(ctx context.Context, r *redrive.Request, after int64, limit int) (found int, next int64, err error) {
 	const sql = `
 		select c.found, coalesce(c.next, 0)
@@ -34,7 +35,7 @@ func (s *Store) StartReplay(ctx context.Context, id uuid.UUID, requestID string,
 	return s.exec(ctx, "start replay", sql, append([]any{id.String(), clean(requestID), optional(r.Redirect), r.Interleave}, filters(r)...)...)
 }
 
-// FindReplay implements [replay.Searcher].
+// FindReplay implements [replay.Searcher]. A replay that is not in the database is replay.ErrNotFound, wrapped.
 func (s *Store) FindReplay(ctx context.Context, id uuid.UUID, limit int) (replay.Progress, error) {
 	const sql = `
 		select r.searched_at is not null, r.through, r.last_id, r.found, r.copied, r.failed
@@ -48,7 +49,8 @@ func (s *Store) FindReplay(ctx context.Context, id uuid.UUID, limit int) (replay
 	return p, err
 }
 
-// CopyReplay implements [replay.Copier].
+// CopyReplay implements [replay.Copier]. A replay that is not in the database is replay.ErrNotFound, wrapped; one
+// whose search is not over is another error.
 func (s *Store) CopyReplay(ctx context.Context, id uuid.UUID, limit int) (replay.Step, error) {
 	const sql = `
 		select c.outcome, c.count, coalesce(c.event_id::text, ''), coalesce(c.aggregate_type, ''), coalesce(c.aggregate_id, '')

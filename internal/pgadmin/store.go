@@ -33,7 +33,7 @@ func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 // ErrNotFound is the error of Lookup, wrapped, when no table has the event.
 var ErrNotFound = errors.New("no such event")
 
-// exec runs a statement and ignores the rows that it returns. op names the operation in errors, here and below.
+// exec runs a statement and ignores the rows that it returns. op names the operation in errors.
 func (s *Store) exec(ctx context.Context, op, sql string, args ...any) error {
 	return s.call(ctx, op, func(conn *pgxpool.Conn) error {
 		_, err := conn.Exec(ctx, sql, args...)
@@ -41,15 +41,16 @@ func (s *Store) exec(ctx context.Context, op, sql string, args ...any) error {
 	})
 }
 
-// one runs a statement that returns one row, and scans that row into the pointers into.
+// one runs a statement that returns one row, and scans that row into the pointers into. A statement that returns
+// none is pgx.ErrNoRows, wrapped. op names the operation in errors.
 func (s *Store) one(ctx context.Context, op, sql string, args []any, into ...any) error {
 	return s.call(ctx, op, func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, sql, args...).Scan(into...)
 	})
 }
 
-// document runs a statement that returns one row of JSON texts, and parses each column into the pointer of into at the
-// same index.
+// document runs a statement that returns one row of JSON texts, and parses each column into the pointer of into
+// at the same index. op names the operation in errors.
 func (s *Store) document(ctx context.Context, op, sql string, args []any, into ...any) error {
 	texts, targets := make([]string, len(into)), make([]any, len(into))
 	for i := range texts {
@@ -66,8 +67,8 @@ func (s *Store) document(ctx context.Context, op, sql string, args []any, into .
 	return nil
 }
 
-// each runs a statement and calls row for every row that it returns. It ends early when row returns false or an error,
-// and returns that error.
+// each runs a statement and calls row for every row that it returns. It ends early when row returns false, which
+// is no error, or an error, which it returns with the operation op.
 func (s *Store) each(ctx context.Context, op, sql string, args []any, row func(rows pgx.Rows) (bool, error)) error {
 	return s.call(ctx, op, func(conn *pgxpool.Conn) error {
 		found, _ := conn.Query(ctx, sql, args...)
@@ -81,7 +82,8 @@ func (s *Store) each(ctx context.Context, op, sql string, args []any, row func(r
 	})
 }
 
-// call runs f with a connection of the pool and classifies its error; see [pgdb.Call].
+// call runs f with a connection of the pool, and returns its error with the operation op, wrapped in the error of
+// pgstore that says what a caller can do; see [pgdb.Call].
 func (s *Store) call(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
 	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
 }

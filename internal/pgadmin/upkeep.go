@@ -22,7 +22,8 @@ func (s *Store) ExpireRelays(ctx context.Context, before time.Time) (int64, erro
 	return s.count(ctx, "expire relays", "select outbox.expire_relays($1::timestamptz)", before)
 }
 
-// count calls a function of the schema that returns how many rows it removed.
+// count runs sql, which calls a function of the schema that returns how many rows it removed, and returns that
+// number. op names the operation in errors.
 func (s *Store) count(ctx context.Context, op, sql string, args ...any) (int64, error) {
 	var n int64
 	err := s.one(ctx, op, sql, args, &n)

@@ -25,11 +25,12 @@ type Target struct {
 
 var _ janitor.Target = (*Target)(nil)
 
-// New returns the target that stores files in bucket. It does not call S3.
+// New returns the target that stores files in the bucket with that name. It does not call S3.
 func New(client *s3.Client, bucket string) *Target { return &Target{client: client, bucket: bucket} }
 
-// Put implements [janitor.Target]. S3 computes the SHA-256 of what it receives and refuses content with another than
-// sum (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
+// Put implements [janitor.Target]. It then calls Verify. S3 computes the SHA-256 of what it receives and refuses
+// content with another than sum
+// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html).
 func (t *Target) Put(ctx context.Context, key string, content []byte, sum [sha256.Size]byte) error {
 	_, err := t.client.PutObject(ctx, &s3.PutObjectInput{
 		Bucket:         &t.bucket,
@@ -64,5 +65,5 @@ func (t *Target) Verify(ctx context.Context, key string, size int64, sum [sha256
 	return nil
 }
 
-// Location implements [janitor.Target].
+// Location implements [janitor.Target]: it returns s3://bucket/key.
 func (t *Target) Location(key string) string { return "s3://" + t.bucket + "/" + key }
