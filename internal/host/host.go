@@ -26,20 +26,21 @@ type Environment[Q, A any] interface {
 	// Thaw is called before each Run. It makes the environment ready after Lambda may have frozen the process for
 	// minutes.
 	Thaw()
-	// Run does what the call asks and returns by call.Until. No goroutine of it runs on when it returns. After an
-	// error the host closes the environment, and the next invocation opens another one.
+	// Run does what the call asks, and starts nothing new at call.Until: it returns well before the function's
+	// timeout, which is a margin later. No goroutine that it started runs on when it returns. After an error the
+	// host closes the environment, and the next invocation opens another one.
 	Run(ctx context.Context, call Call[Q]) (A, error)
-	// Close closes everything that is open in the environment. No other method is called after it.
+	// Close closes everything that is open in the environment. No other method is called after Close.
 	Close()
 }
 
 // Call is one invocation of the function.
 type Call[Q any] struct {
-	// RequestID is Lambda's id of the invocation.
+	// RequestID is Lambda's id of the invocation, empty outside Lambda.
 	RequestID string
-	// Until is the time at which the run must have ended: the function's timeout less [Config].Margin.
+	// Until is the time at which the run must start to end: the function's timeout less [Config].Margin.
 	Until time.Time
-	// Request is what Config.Parse read from the payload.
+	// Request is what Config.Parse read from the payload, zero without a Parse.
 	Request Q
 }
 
@@ -48,23 +49,26 @@ type None struct{}
 
 // Config describes a Lambda function to its [Host]. All fields but Parse and MarginVariable are required.
 type Config[Q, A any] struct {
-	// Name is the first word of the log records about an invocation, such as relay.
+	// Name is the first word of the log record about the end of an invocation, such as relay in "relay ended" and
+	// "relay failed".
 	Name   string
 	Logger *slog.Logger
-	// Margin is how long before the function's timeout a run must have ended.
+	// Margin is how long before the function's timeout a run must start to end: the time that its end may take.
 	Margin time.Duration
 	// MarginVariable is the environment variable that sets Margin, for an error. It is empty where Margin is constant.
 	MarginVariable string
 	// Parse reads the payload of an invocation. Its error is the answer to the invocation and says what is wrong with
 	// the request. Without Parse the payload is ignored, and the request is zero.
 	Parse func(payload json.RawMessage) (Q, error)
-	// Open makes the environment. Its context ends at Call.Until, or in Prepare after eight seconds.
+	// Open makes the environment. Its context ends at Call.Until, or in Prepare after eight seconds. Its error is
+	// that of the invocation, and the next invocation calls it again.
 	Open func(ctx context.Context) (Environment[Q, A], error)
 	// Attrs returns the attributes with which an answer is logged. Where no run began, the answer is zero.
 	Attrs func(A) []slog.Attr
 }
 
-// Host answers the invocations of a function in one process. Lambda invokes a process once at a time.
+// Host answers the invocations of a function in one process. Lambda invokes a process once at a time; concurrent
+// calls of Handle wait for each other.
 type Host[Q, A any] struct {
 	cfg Config[Q, A]
 
@@ -82,8 +86,9 @@ func (h *Host[Q, A]) Start(ctx context.Context) {
 }
 
 // Prepare opens the environment ahead of the first invocation, in Lambda's init phase, in which Lambda does not
-// throttle processor time. A failure is not reported, because Lambda would only start the process again: the first
-// invocation opens once more, and its error says what is wrong.
+// throttle processor time. It takes eight seconds at most. A failure is neither returned nor logged, because
+// Lambda would only start the process again: the first invocation opens once more, and its error says what is
+// wrong.
 func (h *Host[Q, A]) Prepare(ctx context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -95,8 +100,9 @@ func (h *Host[Q, A]) Prepare(ctx context.Context) {
 }
 
 // Handle answers one invocation: it reads the payload, opens the environment when there is none, runs it until
-// Config.Margin before the function's timeout, and logs how that ended. It fails when the payload cannot be read, when
-// the timeout leaves no time before the margin, and when Open or Run fail.
+// Config.Margin before the function's timeout, and logs how that ended. It fails when the payload cannot be read,
+// when ctx has no deadline or one that leaves no time before the margin, and when Open or Run fail. After an
+// error of Run it closes the environment, and the answer is what Run returned with the error.
 func (h *Host[Q, A]) Handle(ctx context.Context, payload json.RawMessage) (A, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -145,7 +151,8 @@ func (h *Host[Q, A]) run(ctx context.Context, payload json.RawMessage) (A, error
 	return answer, nil
 }
 
-// until returns the deadline of ctx less Config.Margin. It fails when that time is over already.
+// until returns the deadline of ctx less Config.Margin. It fails when that time is over already, and when ctx has
+// no deadline.
 func (h *Host[Q, A]) until(ctx context.Context) (time.Time, error) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

@@ -23,8 +23,9 @@ const (
 	destinationKey = "Destination"
 )
 
-// EMF writes reports as lines in CloudWatch's embedded metric format. From lines on the standard output of a Lambda
-// function, CloudWatch makes metrics. It is a [relay.Observer] and a [janitor.Observer].
+// EMF writes reports as lines in CloudWatch's embedded metric format. From lines on the standard output of a
+// Lambda function, CloudWatch makes metrics. It is safe for concurrent use where its writer is. It is a
+// [relay.Observer] and a [janitor.Observer].
 type EMF struct {
 	w          io.Writer
 	namespace  string
@@ -35,9 +36,9 @@ type EMF struct {
 
 var _ relay.Observer = (*EMF)(nil)
 
-// NewEMF returns an EMF that writes each line to w with one call of Write. Its metrics have the namespace and the
-// dimensions, by name. CloudWatch bills the metrics of each combination of values, so a dimension must not be an id.
-// NewEMF panics on more than 29 dimensions.
+// NewEMF returns an EMF that writes each line to w with one call of Write. Its metrics have the namespace, and as
+// dimensions the names and values of the map, which it copies. CloudWatch bills the metrics of each combination
+// of values, so a dimension must not be an id. NewEMF panics on more than 29 dimensions.
 func NewEMF(w io.Writer, namespace string, dimensions map[string]string) *EMF {
 	if len(dimensions) > maxDimensions {
 		panic("telemetry: more than 29 dimensions")
@@ -104,7 +105,8 @@ type definition struct {
 	Unit string `json:"Unit"`
 }
 
-// line returns a line without metrics. Its metrics will have the dimensions named by keys.
+// line returns a line about the time now without metrics, with the values of e.dimensions. Its metrics will have
+// the dimensions named by keys; a value that e.dimensions does not have is set by the caller.
 func (e *EMF) line(now time.Time, keys []string) *line {
 	l := &line{
 		directive: directive{Namespace: e.namespace, Dimensions: [][]string{keys}, Metrics: []definition{}},
@@ -120,7 +122,7 @@ func (e *EMF) line(now time.Time, keys []string) *line {
 // set adds a member to the line: the value of a dimension, of a metric, or further text.
 func (l *line) set(name string, value any) { l.members[name] = value }
 
-// add adds a metric to the line. value is a number or a list of numbers.
+// add adds a metric and its value to the line. value is a number or a list of at most maxValues numbers.
 func (l *line) add(m Metric, value any) {
 	l.directive.Metrics = append(l.directive.Metrics, definition{Name: m.Name, Unit: m.Unit})
 	l.set(m.Name, value)
@@ -144,8 +146,8 @@ func (l *line) MarshalJSON() ([]byte, error) {
 	return json.Marshal(l.members)
 }
 
-// spread returns up to maxValues of the values in milliseconds, sorted, and evenly spaced from the least to the
-// greatest.
+// spread returns up to maxValues of the values in milliseconds, sorted, and taken at even distances of rank from
+// the least to the greatest.
 func spread(values []time.Duration) []float64 {
 	sorted := slices.Sorted(slices.Values(values))
 	n := min(len(sorted), maxValues)

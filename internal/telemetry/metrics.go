@@ -16,7 +16,7 @@ type Metric struct {
 	Always bool
 }
 
-// metric is a Metric with the function that computes its value from a report T.
+// metric is a Metric with the function value, which computes its value from a report T.
 type metric[T any] struct {
 	Metric
 	value func(*T) float64
@@ -27,13 +27,13 @@ func count[T any](name, meaning string, value func(*T) int64) metric[T] {
 	return metric[T]{Metric{Name: name, Unit: "Count", Meaning: meaning}, func(r *T) float64 { return float64(value(r)) }}
 }
 
-// always makes of m a metric that is written while it is zero too.
+// always returns m as a metric that is written while it is zero too.
 func always[T any](m metric[T]) metric[T] {
 	m.Always = true
 	return m
 }
 
-// gauge makes a metric that is written while it is zero too.
+// gauge makes a metric of a state, in the CloudWatch unit unit, that is written while it is zero too.
 func gauge[T any](name, unit, meaning string, value func(*T) float64) metric[T] {
 	return metric[T]{Metric{Name: name, Unit: unit, Meaning: meaning, Always: true}, value}
 }

@@ -52,9 +52,10 @@ type Target struct {
 	Name string
 }
 
-// Sink returns a sink that publishes through next and makes a span of each call of Publish which has an event of a
-// sampled trace. A call without such an event makes none, so that the services that write events decide, by sampling,
-// how many spans there are. With a nil tracer Sink returns next.
+// Sink returns a sink that publishes through next and makes a span of each call of Publish which has an event of
+// a sampled trace: one whose attribute traceparent has the sampled flag. A call without such an event makes no
+// span, so that the services that write events decide, by sampling, how many spans there are. With a nil tracer
+// Sink returns next.
 //
 // Spans have event ids, classes and error codes, and no payload, no header and no text of an error.
 func Sink(next outbox.Sink, tracer trace.Tracer, target Target) outbox.Sink {
@@ -104,8 +105,8 @@ func (s *sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	return results
 }
 
-// creations returns a link to the creation context of each message that has one, or nil when no such context is
-// sampled.
+// creations returns a link to the creation context of each message that has one, with the event id of the
+// message, or nil when no such context is sampled.
 func creations(ctx context.Context, msgs []outbox.Message) []trace.Link {
 	var links []trace.Link
 	sampled := false
@@ -125,7 +126,8 @@ func creations(ctx context.Context, msgs []outbox.Message) []trace.Link {
 	return links
 }
 
-// creation returns the creation context of a message, from its attribute traceparent. Without one it is not valid.
+// creation returns the creation context of a message: the span in which its event was written, from its attribute
+// traceparent. Without that attribute, or with one that does not parse, the context is not valid.
 func creation(ctx context.Context, m *outbox.Message) trace.SpanContext {
 	traceparent := value(m, outbox.AttributeTraceparent)
 	if traceparent == "" {
@@ -145,8 +147,9 @@ func value(m *outbox.Message, name string) string {
 	return ""
 }
 
-// record adds to a span how many messages were accepted, and a span event for each that was not. If there is one, the
-// status of the span is Error.
+// record adds to a span how many of msgs were accepted, and a span event for each that was not. results has the
+// result of each message at the same index. When a message was not accepted, the status of the span is Error and
+// its error.type the class of the first such result.
 func record(span trace.Span, msgs []outbox.Message, results []outbox.Result) {
 	accepted := 0
 	failed := ""
