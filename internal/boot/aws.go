@@ -24,12 +24,12 @@ type AWS struct {
 	// Config is the SDK's configuration. Clients made of it retry as the SDK does by default; those that the methods
 	// SQS and SNS return do not retry.
 	Config aws.Config
-	// HTTP is the client that all clients of AWS services share.
+	// HTTP is the HTTP client of Config, which all clients of AWS services share.
 	HTTP *http.Client
 }
 
 // LoadAWS reads region, credentials and endpoints from the environment and files that all AWS tools read.
-// connections is how many calls may be in flight to one host.
+// connections is how many calls may be in flight to one host. It calls no AWS service.
 func LoadAWS(ctx context.Context, connections int) (*AWS, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithHTTPClient(awsclient.Buildable(connections)))
 	if err != nil {
@@ -64,8 +64,9 @@ func (a *AWS) SNS(region string) *sns.Client {
 	})
 }
 
-// Sinks makes the sink of each destination, by its name. With sdkCodec the AWS SDK encodes the requests and decodes
-// the answers, else internal/aws/wire does. The error names every destination whose sink cannot be made.
+// Sinks makes the sink of each destination, by the destination's name, and calls no AWS service. With sdkCodec
+// the AWS SDK encodes the requests and decodes the answers, else internal/aws/wire does. The error names every
+// destination whose sink cannot be made.
 func (a *AWS) Sinks(destinations Destinations, sdkCodec bool) (map[string]relay.Destination, error) {
 	made := make(map[string]relay.Destination, len(destinations))
 	var faults []error

@@ -57,7 +57,8 @@ func (a *DatabaseAuth) UnmarshalText(text []byte) error {
 	return fmt.Errorf("%q is not a way to log in", text)
 }
 
-// Validate returns the faults of URL, Auth and the secret, each with the name of its variable.
+// Validate returns the faults of URL, its sslmode, Auth and SecretARN together, each with the name of its
+// variable. It does not connect, and reads neither the secret nor the file CA.
 func (d *Database) Validate() []error {
 	var faults []error
 	if d.URL == "" && d.SecretARN == "" {
@@ -98,9 +99,10 @@ type SecretReader interface {
 	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
-// Connect opens a pool of connections to the database. The password comes from the URL; or is an IAM token, made for
-// each new connection, since RDS accepts one for 15 minutes; or comes from the secret, which is read again after five
-// minutes and after the database refused the password.
+// Connect opens a pool of connections to the database. The password comes from the URL; or is an IAM token, made
+// for each new connection, since RDS accepts one for 15 minutes; or comes from the secret, which is read again
+// after five minutes and after the database refused the password. With a secret, the user is that of the secret.
+// The caller closes the pool.
 func (d *Database) Connect(ctx context.Context, cfg aws.Config) (*pgxpool.Pool, error) {
 	return d.connect(ctx, cfg, secretsmanager.NewFromConfig(cfg))
 }
@@ -154,7 +156,9 @@ type secret struct {
 }
 
 // url returns the connection URL, without a password: base with the secret's user in it, or, where base is empty,
-// one made of the secret alone. It fails when the secret then has no host, and when base is not a URL.
+// one made of the secret alone, with port 5432, the database postgres where the secret has none, and
+// sslmode=verify-full. It fails when base is empty and the secret has no host, and when base is not a URL with a
+// host.
 func (s *secret) url(base string) (string, error) {
 	if base == "" {
 		if s.Host == "" {
@@ -176,7 +180,8 @@ func (s *secret) url(base string) (string, error) {
 	return u.String(), nil
 }
 
-// secretCache reads a secret and keeps it in memory for the time ttl. It is safe for concurrent use.
+// secretCache reads the secret arn through reader and keeps it in memory for the time ttl, by the clock now. It
+// is safe for concurrent use.
 type secretCache struct {
 	reader SecretReader
 	arn    string
@@ -188,7 +193,8 @@ type secretCache struct {
 	expires time.Time
 }
 
-// get returns the secret from memory, or reads it when there is none or it is older than ttl.
+// get returns the secret from memory, or reads it when there is none or it is older than ttl. It fails when the
+// secret cannot be read, or is not JSON with a username and a password; the error quotes no part of the secret.
 func (c *secretCache) get(ctx context.Context) (*secret, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -215,7 +221,8 @@ func (c *secretCache) get(ctx context.Context) (*secret, error) {
 // another user than the one that the pool connects as.
 var errUserChanged = errors.New("the secret names another user now: the next run connects as that one")
 
-// password returns the secret's password for a new connection of user. It fails when the secret names another user.
+// password returns the secret's password for a new connection of user. It fails with errUserChanged when the
+// secret names another user, and when the secret cannot be read. Host and port are ignored.
 func (c *secretCache) password(ctx context.Context, _ string, _ uint16, user string) (string, error) {
 	s, err := c.get(ctx)
 	if err != nil {

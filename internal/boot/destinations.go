@@ -33,8 +33,8 @@ type Destination struct {
 	MaxMessageBytes int
 }
 
-// UnmarshalText reads the JSON of OUTBOX_DESTINATIONS, an object with at least one destination. Its error names every
-// fault at once.
+// UnmarshalText reads the JSON of OUTBOX_DESTINATIONS, an object with at least one destination, into *d. Its
+// error names every fault at once, and leaves *d as it was.
 func (d *Destinations) UnmarshalText(text []byte) error {
 	entries, err := objectEntries(text)
 	if err != nil {
@@ -104,8 +104,9 @@ func objectEntries(text []byte) ([]objectEntry, error) {
 	return entries, nil
 }
 
-// parseDestination reads one destination: a string with an ARN or a queue URL, or an object with that string as arn,
-// and with on_reject and max_message_bytes, which may be left out.
+// parseDestination reads one destination: a string with an ARN or a queue URL, or an object with that string as
+// arn, and with on_reject (skip, the default, or block) and max_message_bytes (zero, the default, is that of the
+// sink).
 func parseDestination(value json.RawMessage) (Destination, error) {
 	var long struct {
 		ARN             string `json:"arn"`

@@ -17,7 +17,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// FromEnv reads C from the environment of the process. See [Parse].
+// FromEnv reads the configuration C from the environment of the process, as [Parse] does from a map. Its error
+// names every variable that is missing or wrong.
 func FromEnv[C any]() (C, error) {
 	return Parse[C](env.ToMap(os.Environ()))
 }
@@ -26,7 +27,8 @@ func FromEnv[C any]() (C, error) {
 // the default is that of [Variables]. An empty variable counts as not set, because templates pass parameters that
 // were not filled in. Where C has a method Validate() []error, Parse calls it on what it read.
 //
-// The error names every variable that is missing or wrong, and never holds a value that can be secret.
+// The error names every variable that is missing or wrong, and never has a value in it that can be secret. The
+// configuration beside an error is not complete.
 func Parse[C any](environ map[string]string) (C, error) {
 	var c C
 	variables := Variables[C]()
@@ -54,8 +56,8 @@ func Parse[C any](environ map[string]string) (C, error) {
 	return c, nil
 }
 
-// explain returns the single faults of an error of the parser. The parser names a Go field; explain puts the
-// variable in its place and adds what to set it to.
+// explain returns the single faults of err, an error of the package env that parses the environment. The parser
+// names a Go field; explain puts the variable in its place and adds what to set it to.
 func explain(err error, variables []Variable) []error {
 	all, ok := errors.AsType[env.AggregateError](err)
 	if !ok {
@@ -92,6 +94,7 @@ func (v Variable) help() string {
 	return v.Meaning + " (default " + v.Default + ")"
 }
 
+// byField returns the variable that sets the Go field of that name, and false when there is none.
 func byField(variables []Variable, field string) (Variable, bool) {
 	for _, v := range variables {
 		if v.field == field {
@@ -101,9 +104,11 @@ func byField(variables []Variable, field string) (Variable, bool) {
 	return Variable{}, false
 }
 
-// Variables lists the variables that set the fields of C, in the order of the fields.
+// Variables lists the variables that set the fields of C and of the structs in C, in the order of the fields.
 func Variables[C any]() []Variable { return variablesOf(reflect.TypeFor[C](), meanings()) }
 
+// variablesOf lists the variables that set the fields of the struct type t. known has defaults and meanings by
+// variable.
 func variablesOf(t reflect.Type, known map[string]entry) []Variable {
 	var variables []Variable
 	for f := range t.Fields() {
@@ -120,8 +125,9 @@ func variablesOf(t reflect.Type, known map[string]entry) []Variable {
 	return variables
 }
 
-// named returns the single faults of err, an error of an engine's configuration. Where a fault names a field of that
-// configuration, named replaces the name by that of the variable which sets the field of the same name in C.
+// named returns the single faults of err, an error of an engine's configuration, and none for nil. Where a fault
+// names a field of that configuration, named replaces the name by that of the variable which sets the field of
+// the same name in C.
 func named[C any](err error) []error {
 	if err == nil {
 		return nil

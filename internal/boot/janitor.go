@@ -27,8 +27,10 @@ const (
 	janitorMargin = 5 * time.Second
 )
 
-// Janitor is the configuration of the janitor function. Its fields have the meaning of the fields of the same names
-// of [janitor.Config].
+// Janitor is the configuration of the janitor function. Retention, KeepPartitions, ArchiveRetention,
+// DeadLetterRetention, Ahead and AlarmAge are the fields of the same names of [janitor.Config]. ExportBucket is
+// the S3 bucket, and ExportPrefix the beginning of the keys, for rows that ArchiveRetention removes; an empty
+// bucket keeps no copy.
 type Janitor struct {
 	Process
 	Database
@@ -87,7 +89,8 @@ type JanitorEnvironment = host.Environment[host.None, janitor.Report]
 // JanitorHost answers the invocations of the janitor function.
 type JanitorHost = host.Host[host.None, janitor.Report]
 
-// Host returns the host that answers the invocations of the janitor function. It calls open to make an environment.
+// Host returns the host that answers the invocations of the janitor function. It calls open to make an
+// environment, in the first invocation and after a run that failed.
 func (j *Janitor) Host(logger *slog.Logger, open func(context.Context) (JanitorEnvironment, error)) *JanitorHost {
 	return host.New(host.Config[host.None, janitor.Report]{
 		Name: "janitor", Logger: logger, Margin: janitorMargin, Open: open,
@@ -108,7 +111,8 @@ func (j *Janitor) Host(logger *slog.Logger, open func(context.Context) (JanitorE
 }
 
 // Open connects to the database, checks its schema, and makes the janitor, which writes its metrics to the writer
-// metrics. Errors of the configuration and the database say what to change.
+// metrics, one line for each run. Errors of the configuration and the database say what to change. The caller
+// closes the runtime.
 func (j *Janitor) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer) (*JanitorRuntime, error) {
 	a, err := LoadAWS(ctx, janitorConnections)
 	if err != nil {
@@ -146,8 +150,8 @@ func (j *Janitor) observer(w io.Writer) janitor.Observer {
 // a database connection that was idle before it uses it.
 func (j *JanitorRuntime) Thaw() { j.aws.HTTP.CloseIdleConnections() }
 
-// Run does the janitor's steps until call.Until at the latest. Its error joins the errors of the steps that failed; the
-// report then tells of the other steps.
+// Run does the janitor's steps, and ends at call.Until or soon after. Its error joins the errors of the steps
+// that failed; the report is complete then too.
 func (j *JanitorRuntime) Run(ctx context.Context, call host.Call[host.None]) (janitor.Report, error) {
 	return j.janitor.Run(ctx, call.Until)
 }

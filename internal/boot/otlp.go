@@ -21,7 +21,8 @@ import (
 // exporter of the OpenTelemetry project would make the function 9.5 MB larger,
 // by two thirds, since it links gRPC and protocol buffers for one HTTP request.
 //
-// A request that fails is not repeated, because spans that are kept for another attempt would take the relay's memory.
+// A request that fails, or takes longer than timeout, is not repeated, because spans that are kept for another
+// attempt would take the relay's memory.
 type exporter struct {
 	url     string
 	headers map[string]string
@@ -29,7 +30,8 @@ type exporter struct {
 	client  *http.Client
 }
 
-// ExportSpans implements [sdktrace.SpanExporter].
+// ExportSpans implements [sdktrace.SpanExporter] with one request. An answer whose status is not 2xx is a
+// statusError.
 func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	body, err := json.Marshal(encodeSpans(spans))
 	if err != nil {
@@ -58,7 +60,7 @@ func (e *exporter) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpa
 	return nil
 }
 
-// Shutdown implements [sdktrace.SpanExporter].
+// Shutdown implements [sdktrace.SpanExporter]. It closes the idle connections and never fails.
 func (e *exporter) Shutdown(context.Context) error {
 	e.client.CloseIdleConnections()
 	return nil
@@ -146,7 +148,7 @@ func encodeSpans(spans []sdktrace.ReadOnlySpan) otlpRequest {
 	return otlpRequest{ResourceSpans: []otlpResourceSpans{of}}
 }
 
-// encodeSpan returns a span in the form of trace.proto.
+// encodeSpan returns a span in the form of trace.proto. Only a status of Error is told.
 func encodeSpan(s sdktrace.ReadOnlySpan) otlpSpan {
 	self := s.SpanContext()
 	encoded := otlpSpan{

@@ -47,8 +47,9 @@ func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog
 	probes.Wait()
 }
 
-// advice returns the level at which a failed probe is logged, and what to do about it. The level is WARN where sending
-// may still work, such as where the function may send and may not read attributes.
+// advice returns the level at which err, the error of a probe, is logged, and what to do about it. The level is
+// ERROR where the destination does not exist or there was no HTTP answer at all, and WARN where sending may still
+// work, such as where the function may send and may not read attributes.
 func advice(err error) (slog.Level, string) {
 	status := 0
 	if response, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {

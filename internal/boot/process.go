@@ -21,8 +21,9 @@ type Process struct {
 // heap touches new pages all the time, which was a third of a profile (docs/performance.md).
 const gcPercent = 400
 
-// TuneMemory sets Go's collector: the heap may grow to five times what is live, and to four fifths of the function's
-// memory at most. It does nothing when GOGC or GOMEMLIMIT is set, or outside Lambda.
+// TuneMemory sets Go's collector for the whole process: the heap may grow to five times what is live, and the
+// collector runs more often where Go's memory comes near four fifths of the function's. It does nothing when GOGC
+// or GOMEMLIMIT is set, or outside Lambda.
 func (p *Process) TuneMemory() {
 	if limit, ok := p.memoryLimit(); ok {
 		debug.SetMemoryLimit(limit)

@@ -24,8 +24,9 @@ import (
 )
 
 const (
-	// redriveMargin is the time kept before the redrive function's timeout. A call that is under way and the
-	// grace in which the engine shows hidden messages again take up to ten seconds; two more are a reserve.
+	// redriveMargin is the time kept before the redrive function's timeout: five seconds for a call that is under
+	// way, five for the grace in which the engine shows hidden messages again, and two for what follows, such as
+	// the delete of what was sent.
 	redriveMargin = dlq.DefaultCallTimeout + dlq.DefaultGrace + 2*time.Second
 	// reportEvery is the time between lines of progress in the log.
 	reportEvery = 5 * time.Second
@@ -112,7 +113,8 @@ func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntim
 // a database connection that was idle before it uses it.
 func (r *RedriveRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
 
-// Run answers the request with the engine for its kind, and starts nothing after call.Until.
+// Run answers the request with the engine for its kind, and starts nothing after call.Until. A request for the
+// database, where none is configured, is an error.
 func (r *RedriveRuntime) Run(ctx context.Context, call host.Call[redrive.Request]) (redrive.Answer, error) {
 	engines := redrive.Engines{
 		DLQ: r.runQueue,
@@ -126,8 +128,8 @@ func (r *RedriveRuntime) Run(ctx context.Context, call host.Call[redrive.Request
 	return engines.Run(ctx, call.Request, call.Until)
 }
 
-// onDatabase returns a function that answers a request: it connects to the outbox, if no earlier request did, calls
-// open to make an engine on it, and runs that engine.
+// onDatabase returns a function that answers a request: it connects to the outbox, if no earlier request did,
+// calls open to make an engine on the outbox, and runs that engine.
 func (r *RedriveRuntime) onDatabase(open func(*pgadmin.Store) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
 	return func(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
 		store, err := r.store(ctx)
@@ -145,6 +147,7 @@ func (r *RedriveRuntime) onDatabase(open func(*pgadmin.Store) (redrive.Engine, e
 var errNoQueue = errors.New("queue: is missing: name the dead-letter queue, or set OUTBOX_REDRIVE_QUEUE")
 
 // runQueue redrives the dead-letter queue that the request names, or else the one of OUTBOX_REDRIVE_QUEUE.
+// Without either it fails with errNoQueue.
 func (r *RedriveRuntime) runQueue(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
 	req.Queue = cmp.Or(req.Queue, r.cfg.Queue)
 	if req.Queue == "" {
@@ -155,7 +158,8 @@ func (r *RedriveRuntime) runQueue(ctx context.Context, req redrive.Request, unti
 
 var errNoDatabase = errors.New("no database is configured, only dead-letter queues can be redriven: set OUTBOX_DATABASE_URL or OUTBOX_DATABASE_SECRET_ARN")
 
-// store returns the outbox. The first call connects to the database and checks its schema.
+// store returns the outbox. The first call that succeeds connects to the database, checks its schema and sets
+// r.pool. Where no database is configured, it fails with errNoDatabase.
 func (r *RedriveRuntime) store(ctx context.Context) (*pgadmin.Store, error) {
 	if !r.cfg.HasDatabase() {
 		return nil, errNoDatabase
@@ -174,7 +178,8 @@ func (r *RedriveRuntime) store(ctx context.Context) (*pgadmin.Store, error) {
 	return pgadmin.New(r.pool), nil
 }
 
-// redriving returns a function that logs an answer as progress, at most once in reportEvery.
+// redriving returns a function that logs an answer as progress, at most once in reportEvery, and not before
+// reportEvery has passed.
 func (r *RedriveRuntime) redriving(ctx context.Context) func(redrive.Answer) {
 	next := time.Now().Add(reportEvery)
 	return func(a redrive.Answer) {

@@ -21,8 +21,9 @@ import (
 // answer.
 const minMargin = relay.DefaultShutdownGrace + time.Second
 
-// Relay is the configuration of the relay function. A field that [relay.Config] has under the same name has the
-// meaning that it has there.
+// Relay is the configuration of the relay function. Relays, IdleExit, Concurrency, WindowBytes, PollIdle and
+// MaxAttempts are the fields of the same names of [relay.Config]. Margin is the time kept before the function's
+// timeout for the end of a run. With SDKCodec the AWS SDK writes and reads the requests to destinations.
 type Relay struct {
 	Process
 	Database
@@ -89,7 +90,8 @@ type RelayEnvironment = host.Environment[host.None, relay.Summary]
 // RelayHost answers the invocations of the relay function.
 type RelayHost = host.Host[host.None, relay.Summary]
 
-// Host returns the host that answers the invocations of the relay function. It calls open to make an environment.
+// Host returns the host that answers the invocations of the relay function. It calls open to make an environment,
+// in the first invocation and after a run that failed.
 func (r *Relay) Host(logger *slog.Logger, open func(context.Context) (RelayEnvironment, error)) *RelayHost {
 	return host.New(host.Config[host.None, relay.Summary]{
 		Name: "relay", Logger: logger, Margin: r.Margin, MarginVariable: "OUTBOX_MARGIN", Open: open,
@@ -105,8 +107,9 @@ func (r *Relay) Host(logger *slog.Logger, open func(context.Context) (RelayEnvir
 	})
 }
 
-// Open makes the sinks, connects to the database, checks its schema, and probes the destinations. Metrics go to the
-// writer metrics. Errors of the configuration and the database say what to change.
+// Open makes the sinks, connects to the database, checks its schema, and probes the destinations; a probe that
+// fails is logged and is no error. Metrics go to the writer metrics. The caller closes the runtime. Errors of the
+// configuration and the database say what to change.
 func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer) (*RelayRuntime, error) {
 	a, err := LoadAWS(ctx, r.Config().WithDefaults().Concurrency*max(1, len(r.Destinations)))
 	if err != nil {
@@ -143,8 +146,8 @@ func (r *Relay) observer(w io.Writer) relay.Observer {
 // a database connection that was idle before it uses it.
 func (r *RelayRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
 
-// Run carries events until call.Until, or until the relay has been idle for IdleExit. Each Run is a new relay, named
-// by the id of the invocation.
+// Run carries events until call.Until, or until the relay has been idle for IdleExit (zero is never), and then
+// ends the run within relay.DefaultShutdownGrace. Each Run is a new relay, named by the id of the invocation.
 func (r *RelayRuntime) Run(ctx context.Context, call host.Call[host.None]) (relay.Summary, error) {
 	cfg := r.Config
 	cfg.Name = call.RequestID

@@ -125,8 +125,8 @@ func weak(c *pgx.ConnConfig) bool {
 	return false
 }
 
-// authorities returns the authorities that may sign the database's certificate: those in the file CA, or, where CA is
-// empty, those of the system and of RDS.
+// authorities returns the authorities that may sign the database's certificate: those in the file CA, or, where
+// CA is empty, those of the system and rdsRoots. A file without a certificate is errNoAuthorities, wrapped.
 func (d *Database) authorities() (*x509.CertPool, error) {
 	if d.CA != "" {
 		content, err := os.ReadFile(d.CA)
@@ -147,7 +147,8 @@ func (d *Database) authorities() (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// explainTLS adds what to do to an error about the database's certificate. It returns other errors unchanged.
+// explainTLS adds what to do to err where that is about the database's certificate: an unknown authority, or
+// another host's name. It returns other errors unchanged.
 func explainTLS(err error) error {
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return fmt.Errorf("the certificate of the database is signed by an authority that is not known here: set OUTBOX_DATABASE_CA to a file with it, for a new RDS region the bundle of https://truststore.pki.rds.amazonaws.com: %w", err)

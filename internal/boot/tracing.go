@@ -67,7 +67,8 @@ func (t *Tracing) Validate() []error {
 	return faults
 }
 
-// exporter returns an exporter to the configured endpoint. Settings for traces come before those for all signals.
+// exporter returns an exporter to the configured endpoint. Settings for traces (OTLPTracesEndpoint,
+// OTLPTracesHeaders) take the place of those for all signals. It connects to nothing.
 func (t *Tracing) exporter() *exporter {
 	target := t.OTLPTracesEndpoint
 	if target == "" {
@@ -86,8 +87,8 @@ func (t *Tracing) exporter() *exporter {
 // in a URL.
 type OTLPHeaders map[string]string
 
-// UnmarshalText implements [encoding.TextUnmarshaler]. Its error quotes no part of the text, because
-// headers have keys in them.
+// UnmarshalText implements [encoding.TextUnmarshaler] for the form name=value,name=value. Its error quotes no
+// part of the text, because headers have keys in them.
 func (h *OTLPHeaders) UnmarshalText(text []byte) error {
 	all := OTLPHeaders{}
 	for pair := range strings.SplitSeq(string(text), ",") {
@@ -111,7 +112,7 @@ func (t OTLPTimeout) String() string {
 	return strconv.FormatInt(time.Duration(t).Milliseconds(), 10)
 }
 
-// UnmarshalText implements [encoding.TextUnmarshaler].
+// UnmarshalText accepts a whole number of milliseconds, from 1 to 2,147,483,647.
 func (t *OTLPTimeout) UnmarshalText(text []byte) error {
 	ms, err := strconv.ParseUint(string(text), 10, 31)
 	if err != nil || ms == 0 {
@@ -128,8 +129,9 @@ type Traces struct {
 	ctx      context.Context //nolint:containedctx // for Close, which a signal calls without a context
 }
 
-// Open returns what makes the spans of the function service, or nil when nothing is traced. It connects to nothing, so
-// that a receiver that is down does not stop the relay. Spans that cannot be sent are logged and lost.
+// Open returns what makes the spans of the function service, or nil when nothing is traced. It connects to
+// nothing, so that a receiver that is down does not stop the relay. Spans that cannot be sent are lost, which is
+// logged. It sets the logger and the error handler of OpenTelemetry for the whole process.
 func (t *Tracing) Open(ctx context.Context, service string, logger *slog.Logger) *Traces {
 	if !t.enabled() {
 		return nil
@@ -143,7 +145,8 @@ func (t *Tracing) Open(ctx context.Context, service string, logger *slog.Logger)
 	return newTraces(ctx, t.exporter(), service)
 }
 
-// newTraces returns the Traces of the function service, which sends spans through the exporter during invocations.
+// newTraces returns the Traces of the function with the name service, which sends spans through the exporter
+// during invocations. A resource that cannot be made of the environment is replaced by the SDK's default.
 func newTraces(ctx context.Context, exporter sdktrace.SpanExporter, service string) *Traces {
 	about, err := resource.New(ctx,
 		resource.WithTelemetrySDK(),
@@ -177,7 +180,8 @@ func exportError(err error) string {
 	return "the receiver cannot be reached"
 }
 
-// Wrap replaces each sink in sinks by one that makes a span of each call.
+// Wrap replaces each sink in sinks by one that makes a span of each call with an event of a sampled trace.
+// destinations has the configuration of each sink under the same name.
 func (t *Traces) Wrap(sinks map[string]relay.Destination, destinations Destinations) {
 	if t == nil {
 		return
@@ -204,8 +208,8 @@ func (t *Traces) Begin(ctx context.Context) {
 	}
 }
 
-// End sends the spans that were not sent yet, for flushTimeout at most; what was not sent by then is lost. No request
-// with spans is under way when End returns.
+// End sends the spans that were not sent yet, for flushTimeout at most and not after ctx ended; what was not sent
+// by then is lost. No request with spans is under way when End returns.
 func (t *Traces) End(ctx context.Context) {
 	if t == nil {
 		return
@@ -218,7 +222,8 @@ func (t *Traces) End(ctx context.Context) {
 	t.gate.close()
 }
 
-// Close shuts the SDK and the exporter down. It must be called between invocations.
+// Close shuts the SDK and the exporter down, for flushTimeout at most. It must be called between invocations, so
+// spans that are left are lost.
 func (t *Traces) Close() {
 	if t == nil {
 		return
@@ -230,7 +235,7 @@ func (t *Traces) Close() {
 	}
 }
 
-// errGateClosed is the error of an export outside an invocation.
+// errGateClosed is the error of an export outside an invocation, whose spans are lost.
 var errGateClosed = errors.New("no invocation is running")
 
 // gate is an exporter that sends during invocations only. Lambda freezes the process between invocations, so a
@@ -244,7 +249,8 @@ type gate struct {
 	calls  sync.WaitGroup     // the calls under way
 }
 
-// open lets calls of the exporter start, until close. ctx is the context of the invocation.
+// open lets calls of the exporter start, until close. ctx is the context of the invocation, whose values the
+// calls have and whose end does not end them.
 func (g *gate) open(ctx context.Context) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -22,7 +22,8 @@ const (
 	DefaultFunctionName = "local"
 )
 
-// entry is the default of a variable, nil for none, and its meaning.
+// entry is the default of a variable, nil for none, and the meaning: what to set the variable to and what it
+// does.
 type entry struct {
 	value   any
 	meaning string
@@ -99,7 +100,8 @@ func meanings() map[string]entry {
 	}
 }
 
-// text returns a default in the form that the value of a variable has.
+// text returns a default in the form that the value of a variable has, such as 24h for a duration, and "" for
+// nil.
 func text(value any) string {
 	switch v := value.(type) {
 	case nil:

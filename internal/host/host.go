@@ -1,6 +1,5 @@
-// Package host answers the invocations of a Lambda function. It keeps what a
-// function opened from one invocation to the next, ends each run a margin before
-// the function's timeout, and logs how it ended.
+// Package host answers the invocations of a Lambda function. It keeps what a function opened from one invocation
+// to the next, has each run come to its end a margin before the function's timeout, and logs the outcome.
 package host
 
 import (

@@ -115,9 +115,9 @@ type Mover interface {
 	// MoveSent looks at the next limit rows of a partition, or of DefaultPartition, with the id from and higher
 	// ones, and moves those to the archive that were sent earlier than before. Unsent rows stay.
 	MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (Move, error)
-	// DropVacant drops a closed partition of outbox.events that has no rows; else the outcome is Open or Full.
-	// The duration is for how long writers and relays were kept out: while DropVacant waited for its locks, and
-	// while it had them.
+	// DropVacant drops a closed partition of outbox.events that has no rows. The outcome is Open when the
+	// partition is not closed, and Full when it has rows. The duration is for how long writers and relays were
+	// kept out: while DropVacant waited for its locks, and while it had them.
 	DropVacant(ctx context.Context, number int64) (Outcome, time.Duration, error)
 }
 
