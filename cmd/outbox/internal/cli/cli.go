@@ -21,13 +21,14 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// Outbox is what the commands status and show need of the outbox. They change nothing.
+// Outbox is what the commands status and show need of the outbox. Its methods change nothing.
 type Outbox interface {
 	// Status reads the state of the outbox. It counts at most limit unsent events.
 	Status(ctx context.Context, limit int) (pgadmin.Status, error)
-	// Lookup finds an event, or returns pgadmin.ErrNotFound, wrapped.
+	// Lookup finds an event in any table of the outbox, or returns pgadmin.ErrNotFound, wrapped.
 	Lookup(ctx context.Context, eventID uuid.UUID) (pgadmin.Location, error)
-	// Check returns why a relay must not work with the database, or nil.
+	// Check returns why a relay must not work with the database (pgstore.ErrSchema, ErrSettings or ErrReadOnly,
+	// wrapped), nil when one may, and any other error when that could not be found out.
 	Check(ctx context.Context) error
 }
 
@@ -46,7 +47,8 @@ type Database struct {
 	Close   func()
 }
 
-// Program is the program outbox. All fields but Color are required.
+// Program is the program outbox. All fields but Color are required. Out and Err are its standard output and
+// standard error.
 type Program struct {
 	Out, Err io.Writer
 	Getenv   func(name string) string
@@ -54,7 +56,7 @@ type Program struct {
 	Color bool
 	Now   func() time.Time
 	Open  func(ctx context.Context, url string) (Database, error)
-	// Queue answers requests for dead-letter queues.
+	// Queue answers requests for dead-letter queues of SQS.
 	Queue Queues
 }
 
@@ -65,13 +67,14 @@ const (
 	exitNo      = 3
 )
 
-// globals has the values of the flags that every command has.
+// globals has the values of the flags that every command has, zero for one that is not set.
 type globals struct {
 	databaseURL string
 	timeout     time.Duration
 }
 
-// Run executes the command that args name, writes its errors to Err, and returns the exit code for the process.
+// Run executes the command that args name, writes its errors to Err, and returns the exit code for the process: 0
+// for success, 1 for a failure, 2 for wrong usage, 3 for an answer of no, such as an event that is not there.
 func (p *Program) Run(ctx context.Context, args []string) int {
 	root := p.root() //nolint:contextcheck // the commands take theirs from cobra, which is given it below
 	root.SetArgs(args)
@@ -114,7 +117,8 @@ func (p *Program) root() *cobra.Command {
 	return root
 }
 
-// limit returns --timeout, or byDefault when it is not set. A negative --timeout is an error.
+// limit returns --timeout, or byDefault when that flag is not set or zero. A negative --timeout is a failure for
+// wrong usage.
 func (g *globals) limit(byDefault time.Duration) (time.Duration, error) {
 	if g.timeout < 0 {
 		return 0, usagef("--timeout: must not be negative, is %v", g.timeout)
@@ -122,8 +126,9 @@ func (g *globals) limit(byDefault time.Duration) (time.Duration, error) {
 	return cmp.Or(g.timeout, byDefault), nil
 }
 
-// with opens the database, runs f on it and closes it. Opening and f together may take --timeout, or limit when that
-// flag is not set. Every error of with is a [*failure].
+// with opens the database, runs f on it and closes it. Opening and f together may take --timeout, or limit when
+// that flag is not set. Every error of with is a [*failure]: that of f where f returns one, else one with exit
+// code 1, or 2 for a wrong flag.
 func (p *Program) with(ctx context.Context, g *globals, limit time.Duration, f func(ctx context.Context, db Database) error) error {
 	limit, err := g.limit(limit)
 	if err != nil {

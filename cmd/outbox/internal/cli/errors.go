@@ -10,13 +10,13 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// failure is an error with the exit code of the process. Without err nothing is written to standard error.
+// failure is an error with the exit code of the process. When err is nil, nothing is written to standard error.
 type failure struct {
 	code int
 	err  error
 }
 
-// Error returns the text of err, empty without it.
+// Error returns the text of f.err, empty when that is nil.
 func (f *failure) Error() string {
 	if f.err == nil {
 		return ""
@@ -24,7 +24,7 @@ func (f *failure) Error() string {
 	return f.err.Error()
 }
 
-// Unwrap returns err.
+// Unwrap returns f.err, which may be nil.
 func (f *failure) Unwrap() error { return f.err }
 
 func failed(err error) error { return &failure{code: exitFailure, err: err} }
@@ -33,8 +33,8 @@ func usagef(format string, args ...any) error {
 	return &failure{code: exitUsage, err: fmt.Errorf(format, args...)}
 }
 
-// explain adds what to do to an error of a database that did not answer in time. limit is the time that it had. The
-// error of a canceled context becomes "interrupted". Other errors are returned unchanged.
+// explain adds what to do to err where the database did not answer in time. limit is the time that the command
+// had. The error of a canceled context becomes "interrupted". Other errors are returned unchanged.
 func explain(err error, limit time.Duration) error {
 	if errors.Is(err, context.Canceled) {
 		return errors.New("interrupted")
@@ -46,8 +46,9 @@ func explain(err error, limit time.Duration) error {
 	return err
 }
 
-// databaseURL returns the database URL of the flag, or else of the environment. When there is none, or it cannot be
-// parsed, the error does not quote it, as the parser's own error does, with the password in some cases (password = x).
+// databaseURL returns the database URL of the flag, or else of OUTBOX_DATABASE_URL, or else of DATABASE_URL. That
+// there is none, or that the first of them cannot be parsed, is a failure for wrong usage. The error does not
+// quote the URL, as the parser's own error does, with the password in some cases (password = x).
 func (p *Program) databaseURL(g *globals) (string, error) {
 	for _, source := range []struct{ name, value string }{
 		{"--database-url", g.databaseURL},

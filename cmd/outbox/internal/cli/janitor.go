@@ -74,7 +74,8 @@ func (p *Program) archive(g *globals) *cobra.Command {
 // archiveLimit is the most partitions that archive list shows.
 const archiveLimit = 10_000
 
-// archived is a partition of the archive in the output of archive list. The names of its JSON fields never change.
+// archived is a partition of the archive in the output of archive list. Oldest and Newest are nil when the
+// partition has no rows. The names of its JSON fields never change.
 type archived struct {
 	Partition string     `json:"partition"`
 	Number    int64      `json:"number"`
@@ -186,7 +187,9 @@ func when(t *time.Time) string {
 // folder is a [janitor.Target] that stores files in a folder on disk, which is its value.
 type folder string
 
-// Put implements [janitor.Target]. It writes a temporary file and renames it, so that no file is ever half written.
+// Put implements [janitor.Target]. It makes the folders of the key, writes and syncs a temporary file and renames
+// it over a file that is there already, so that no file is ever half written. Then it reads the file back: one
+// that has not the SHA-256 sum is janitor.ErrAltered, wrapped.
 func (f folder) Put(ctx context.Context, key string, content []byte, sum [sha256.Size]byte) error {
 	path := f.Location(key)
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
@@ -207,7 +210,8 @@ func (f folder) Put(ctx context.Context, key string, content []byte, sum [sha256
 	return f.Verify(ctx, key, int64(len(content)), sum)
 }
 
-// Verify implements [janitor.Target]. It reads the whole file.
+// Verify implements [janitor.Target]. It reads the whole file and compares its SHA-256 only; the size follows
+// from that.
 func (f folder) Verify(_ context.Context, key string, _ int64, sum [sha256.Size]byte) error {
 	content, err := os.ReadFile(f.Location(key))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && sha256.Sum256(content) != sum {

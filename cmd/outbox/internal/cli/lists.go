@@ -15,11 +15,12 @@ import (
 
 // Lists reads the tables of dead letters and of blocked lanes.
 type Lists interface {
-	// DeadLetters lists dead letters that pass the filters of r and have an id above after, limit at most. With content
-	// they have payload and headers.
+	// DeadLetters lists dead letters that pass the filters of r and have an id above after, in the order of their
+	// ids, limit at most. With content they have payload and headers.
 	DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]pgadmin.DeadLetter, error)
-	// BlockedLanes lists blocked lanes of the destination and the aggregate of r, limit at most. Only the first examine
-	// unsent events of the outbox are looked at to count those that wait in a lane.
+	// BlockedLanes lists blocked lanes of the destination and the aggregate of r, all where r names none, limit
+	// at most. Only the first examine unsent events of the whole outbox are looked at to count those that wait in
+	// a lane.
 	BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]pgadmin.BlockedLane, error)
 }
 

@@ -63,5 +63,6 @@ func (p *Program) replay(g *globals) *cobra.Command {
 	return cmd
 }
 
-// Queues is the method Run of the [redrive.Engine] for dead-letter queues of SQS.
+// Queues answers a request for a dead-letter queue of SQS, as the method Run of a [redrive.Engine] does: it
+// starts nothing after until, and its error says why it could not begin.
 type Queues func(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error)

@@ -49,8 +49,8 @@ func (f *requestFlags) run(cmd *cobra.Command) {
 	flags.StringVar(&f.requestID, "request-id", "", "noted in the history of each event (default outbox-cli and $USER)")
 }
 
-// build returns the request of the flags: it parses the event ids and the times, and validates the request. Its errors
-// name flags.
+// build returns the request of the flags: it parses the event ids and the times, validates the request, and fills
+// in the default action. Its errors are failures for wrong usage, which name flags.
 func (f *requestFlags) build() (redrive.Request, error) {
 	r := f.request
 	for _, text := range f.events {

@@ -16,8 +16,9 @@ import (
 // runLimit is how long a redrive or a replay may take without --timeout.
 const runLimit = 15 * time.Minute
 
-// bringBack runs the engine for the request r and writes its answer. Engine and database together may take --timeout,
-// or runLimit. Its errors are failures with an exit code.
+// bringBack runs the engine for the request r and writes its answer. Engine and database together may take
+// --timeout, or runLimit. Its errors are failures with an exit code, also for an answer in which something was
+// not brought back.
 func (p *Program) bringBack(ctx context.Context, g *globals, f *requestFlags, r redrive.Request) error {
 	limit, err := g.limit(runLimit)
 	if err != nil {
@@ -50,8 +51,8 @@ func (p *Program) redriveQueue(ctx context.Context, r redrive.Request, until tim
 	return a, nil
 }
 
-// onDatabase returns a function that answers a request: it opens the database, calls open to make an engine on it, and
-// runs that engine.
+// onDatabase returns a function that answers a request: it opens the database, calls open to make an engine on
+// the database, runs that engine and closes the database. Its errors are failures with an exit code.
 func (p *Program) onDatabase(g *globals, open func(db Database) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
 	return func(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 		var a redrive.Answer
@@ -83,8 +84,8 @@ func refused(err error, code int) error {
 	return &failure{code: code, err: errors.New(quotedField.ReplaceAllStringFunc(err.Error(), flagOf))}
 }
 
-// requestID returns what is stored as the request id in the history of events: --request-id, or else outbox-cli and
-// $USER.
+// requestID returns what is stored as the request id in the history of events: --request-id, or else "outbox-cli"
+// with the value of $USER behind it.
 func (p *Program) requestID(f *requestFlags) string {
 	if f.requestID != "" {
 		return f.requestID
@@ -92,7 +93,8 @@ func (p *Program) requestID(f *requestFlags) string {
 	return strings.TrimSpace("outbox-cli " + p.Getenv("USER"))
 }
 
-// until returns when a run has to end: five seconds, or a fifth of the time when that is less, before ctx ends.
+// until returns when a run has to end: the deadline of ctx less five seconds, or less a fifth of the time that
+// remains where that is shorter. Without a deadline it is runLimit from now.
 func (p *Program) until(ctx context.Context) time.Time {
 	at, ok := ctx.Deadline()
 	if !ok {
@@ -101,8 +103,8 @@ func (p *Program) until(ctx context.Context) time.Time {
 	return at.Add(-min(5*time.Second, time.Until(at)/5))
 }
 
-// answer writes the answer of a run. It returns a failure with exit code 1 when an error ended the run, and with exit
-// code 3 when something was not brought back.
+// answer writes the answer of a run to p.Out. It returns a failure with exit code 1 when an error ended the run,
+// and one with exit code 3 and no text when the run left something: more to do, failed or unconfirmed events.
 func (p *Program) answer(a *redrive.Answer, asJSON bool) error {
 	var err error
 	if asJSON {
@@ -121,7 +123,8 @@ func (p *Program) answer(a *redrive.Answer, asJSON bool) error {
 	return nil
 }
 
-// redriving returns a function that writes the progress of a redrive to standard error, at most every two seconds.
+// redriving returns a function that writes the progress of a redrive to standard error, at most every two
+// seconds, and not in the first two.
 func (p *Program) redriving() func(redrive.Answer) {
 	write := p.progress()
 	return func(a redrive.Answer) {
@@ -129,8 +132,9 @@ func (p *Program) redriving() func(redrive.Answer) {
 	}
 }
 
-// replaying returns a function that writes the progress of a replay to standard error. The first line has the token,
-// with which a replay that is interrupted goes on.
+// replaying returns a function that writes the progress of a replay to standard error. The first call writes a
+// line with the token, with which a replay that is interrupted goes on; further lines come at most every two
+// seconds.
 func (p *Program) replaying() func(redrive.Answer, replay.Progress) {
 	write := p.progress()
 	named := false
@@ -147,8 +151,8 @@ func (p *Program) replaying() func(redrive.Answer, replay.Progress) {
 	}
 }
 
-// progress returns a function that writes the line it is given to standard error, but drops lines that come within two
-// seconds of the one before.
+// progress returns a function that writes the line it is given to standard error, but drops lines that come
+// within two seconds of the line written before, or of the call of progress.
 func (p *Program) progress() func(line string) {
 	const every = 2 * time.Second
 	next := p.Now().Add(every)

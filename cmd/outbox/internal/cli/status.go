@@ -61,8 +61,9 @@ func (p *Program) status(g *globals) *cobra.Command {
 	return cmd
 }
 
-// readStatus reads the status and checks the database. A schema or a setting with which a relay must not work becomes
-// one of the problems of the status.
+// readStatus reads the status, counting limit unsent events at most, and checks the database. A schema or a
+// setting with which a relay must not work becomes one of the problems of the status. A database that is
+// read-only is none, since the command only reads.
 func readStatus(ctx context.Context, o Outbox, limit int) (view.Status, error) {
 	raw, err := o.Status(ctx, limit)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 // AnswerJSON writes the answer of a redrive or a replay as one JSON object.
 func AnswerJSON(w io.Writer, a *redrive.Answer) error { return writeJSON(w, a) }
 
-// AnswerText writes the answer of a redrive or a replay as text for people.
+// AnswerText writes the answer of a redrive or a replay as text for people. Its only error is that of w.
 func AnswerText(w io.Writer, style Style, a *redrive.Answer) error {
 	p := &printer{w: w}
 	done := plural(int64(a.Redriven), "event", "events") + " brought back"

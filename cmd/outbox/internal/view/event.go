@@ -17,7 +17,7 @@ const NotFound = "not_found"
 // EventJSON writes the state of an event as one JSON object, with the field names of [pgadmin.Location].
 func EventJSON(w io.Writer, l *pgadmin.Location) error { return writeJSON(w, l) }
 
-// NotFoundJSON writes a JSON object with the event id and the state NotFound.
+// NotFoundJSON writes a JSON object with the event id and the state NotFound, for an event that no table has.
 func NotFoundJSON(w io.Writer, id uuid.UUID) error {
 	return writeJSON(w, struct {
 		State   string    `json:"state"`
@@ -25,7 +25,8 @@ func NotFoundJSON(w io.Writer, id uuid.UUID) error {
 	}{NotFound, id})
 }
 
-// EventText writes the state of an event and its history as text for people. Ages are those at the time now.
+// EventText writes the state of an event and its history as text for people. Ages are those at the time now. Its
+// only error is that of w.
 func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) error {
 	p := &printer{w: w}
 	field := func(name, value string) {

@@ -84,7 +84,8 @@ func DeadLettersDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now 
 	return p.failed()
 }
 
-// BlockedText writes a table of blocked lanes as text for people. With more it says that the list is not complete.
+// BlockedText writes a table of blocked lanes as text for people. With more it says that the list is not
+// complete. Ages are those at the time now.
 func BlockedText(w io.Writer, style Style, list []pgadmin.BlockedLane, more bool, now time.Time) error {
 	p := &printer{w: w}
 	rows := make([][]cell, 0, len(list))

@@ -12,7 +12,8 @@ import (
 // schedule starts a relay each minute.
 const stall = time.Minute
 
-// Problem is something in the state of the outbox that an operator should know, with what to do about it.
+// Problem is something in the state of the outbox that an operator should know. Its Message says also what to do
+// about it.
 type Problem struct {
 	// Code is a word that programs can compare. It never changes.
 	Code    string `json:"code"`
@@ -102,7 +103,7 @@ func (s *Status) findProblems() {
 	}
 }
 
-// Limits are the highest values that Check allows. A negative limit is none.
+// Limits are the highest values that Check allows. A negative limit is none, and a limit of zero allows none.
 type Limits struct {
 	// Age is the highest age of the oldest pending event.
 	Age time.Duration
@@ -110,7 +111,8 @@ type Limits struct {
 	DeadLetters, Blocked, Pending int
 }
 
-// Check adds a problem to the status for each limit that is exceeded. It returns true when none is.
+// Check adds a problem to the status for each limit that is exceeded, and returns true when none is. A value that
+// equals its limit is within it.
 func (s *Status) Check(l Limits) bool {
 	before := len(s.Problems)
 	if l.Age >= 0 && s.oldest > l.Age {

@@ -59,7 +59,8 @@ const (
 	lapsed  = "lapsed"
 )
 
-// NewStatus makes a Status of what the database returned, and finds its problems.
+// NewStatus makes a Status of what the database returned, and finds the problems that need no limits. Ages are
+// those at st.Now.
 func NewStatus(st *pgadmin.Status) Status {
 	s := Status{
 		Now:                st.Now.UTC(),
@@ -213,7 +214,7 @@ func left(d time.Duration) string {
 	return Duration(d)
 }
 
-// count returns n with its noun in the singular or plural, in red when n is not zero.
+// count returns n with its noun, one when n is 1 and else many, in red when n is not zero.
 func (s Style) count(n int, one, many string) string {
 	c := plain
 	if n > 0 {
@@ -222,7 +223,7 @@ func (s Style) count(n int, one, many string) string {
 	return s.paint(c, plural(int64(n), one, many))
 }
 
-// ageShade returns the colour for the age of a pending event: yellow above stall.
+// ageShade returns the colour for the age of a pending event: yellow above a minute (stall), else plain.
 func ageShade(age time.Duration) shade {
 	if age > stall {
 		return yellow
