@@ -229,8 +229,8 @@ func (w *writer) record(commit history.Commit, written []history.Event, err erro
 	w.rec.InDoubt(commit, written...)
 }
 
-// find returns the events with the ids of their rows in the outbox, as the history records them, in the order
-// of the rows. tx is the transaction that wrote them. It fails when one has no row.
+// find returns the events with the ids of their rows in the outbox, as the history records them. tx is the
+// transaction that wrote them. It fails when an event has no row.
 func find(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]history.Event, error) {
 	found := make(map[uuid.UUID]history.Event, len(events))
 	ids := make([]uuid.UUID, len(events))

@@ -80,7 +80,8 @@ func wantsAttribute(names []string, attribute string) bool {
 	})
 }
 
-// systemAttributes returns the system attributes of m that a receive asks for.
+// systemAttributes returns the system attributes of m that a receive with names asks for; the name "All" asks
+// for all. Attributes without a value are left out.
 func (s *Server) systemAttributes(m *fakebroker.Received, names []string) map[string]string {
 	out := map[string]string{}
 	for name, value := range map[string]string{

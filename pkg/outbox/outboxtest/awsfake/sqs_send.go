@@ -209,7 +209,8 @@ func malformed(err error) *fakebroker.Error {
 	return fakebroker.Fault("MalformedInput", "com.amazon.coral.service#SerializationException", "%s", err)
 }
 
-// resourceName is the last part of a URL or ARN.
+// resourceName returns the name at the end of a queue's URL or an ARN; a text with neither slash nor colon is
+// returned as it is.
 func resourceName(ref string) string { return ref[strings.LastIndexAny(ref, "/:")+1:] }
 
 func (s *Server) queue(url string) (*fakebroker.Queue, error) {
