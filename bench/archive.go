@@ -10,8 +10,8 @@ import (
 // archivedRows is the number of events in each archived partition.
 const archivedRows = 5_000
 
-// archivedSQL writes settled events with ids of one partition. Their event ids differ
-// from those of every load.
+// archivedSQL writes $2 settled events with ids of the partition $1. Their event ids differ from those of every
+// load.
 const archivedSQL = `
 insert into outbox.events (id, event_id, aggregate_type, aggregate_id, event_type, payload, sent_at, message_id)
 overriding system value
@@ -19,7 +19,8 @@ select $1::bigint * outbox.partition_size() + n, gen_random_uuid(), 'old', (n % 
        format('{"order_id": %s, "note": "%s"}', n, repeat('payload ', 55))::json, clock_timestamp(), 'old'
 from generate_series(1, $2::bigint) as n`
 
-// archive makes partitions of settled events and archives them as the janitor does.
+// archive makes as many partitions of settled events as Scenario.Archived says, and archives them as the
+// janitor does. The partition behind them takes the events of the run.
 func (t *trial) archive(ctx context.Context) error {
 	if t.Archived == 0 {
 		return nil

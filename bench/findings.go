@@ -10,7 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// Findings count what happened to the committed events.
+// Findings count what happened to the committed events of a run.
 type Findings struct {
 	Committed int64 `json:"committed"`
 	// Arrived counts the events that the broker accepted, Duplicates its further
@@ -21,8 +21,8 @@ type Findings struct {
 	// is an event further back in the same transaction, or one of a transaction that was opened after the first
 	// one's commit; transactions that overlap have no order.
 	OutOfOrder int64 `json:"out_of_order"`
-	// Altered counts acceptances with another body or group than was written, or of
-	// events that were never written.
+	// Altered counts the acceptances that had another body or group than was written, or were of an event that
+	// was never written.
 	Altered int64 `json:"altered"`
 	// Unsent counts the events that the system takes for unsent at the end of a run that was cut short.
 	Unsent int64 `json:"unsent"`
@@ -31,8 +31,8 @@ type Findings struct {
 	Lost int64 `json:"lost"`
 }
 
-// findings compares the committed events with those that the broker accepted. unsent is the number of events
-// that the system takes for unsent.
+// findings compares the committed events, which are those of cfg, with what the broker accepted, in the order
+// of acceptance. unsent is the number of events that the system takes for unsent.
 func findings(cfg load.Config, commits []load.Commit, accepted []broker.Acceptance, unsent int64) Findings {
 	f := Findings{Unsent: unsent}
 	events := load.New(cfg)
@@ -76,8 +76,8 @@ func findings(cfg load.Config, commits []load.Commit, accepted []broker.Acceptan
 
 var errNothing = errors.New("the peer sent nothing")
 
-// judgePeer computes the latencies and findings of a peer's run. A promise of this
-// project's relay that the peer breaks is a finding, and does not fail the run.
+// judgePeer sets the findings, rates and latencies of a peer's run r. It fails when the peer sent nothing. A
+// promise of this project's relay that the peer breaks is a finding, and does not fail the run.
 func (t *trial) judgePeer(ctx context.Context, r *Result) error {
 	commits, err := load.ReadCommits(t.path("commits"))
 	if err != nil {

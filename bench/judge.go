@@ -20,8 +20,9 @@ import (
 
 var errHistory = errors.New("the history breaks a promise")
 
-// judge reads which events were committed, accepted and marked, computes the latencies,
-// and returns an error when the history breaks a promise.
+// judge reads which events were committed, accepted and marked as sent, sets the rates and latencies of r, and
+// returns an errHistory when the history breaks a promise, such as an event lost, reordered or sent twice, or
+// not every committed event arrived. It deletes the scenario's archived events from the database.
 func (t *trial) judge(ctx context.Context, r *Result) error {
 	commits, err := load.ReadCommits(t.path("commits"))
 	if err != nil {
@@ -83,7 +84,7 @@ func (t *trial) judge(ctx context.Context, r *Result) error {
 	return nil
 }
 
-// rows returns the row id of each event, by event number.
+// rows returns the id in outbox.events of each event, by the number that package load gives the event.
 func (t *trial) rows(ctx context.Context) (map[int64]int64, error) {
 	all, err := t.pool.Query(ctx, "select id, event_id from outbox.events")
 	if err != nil {
@@ -99,7 +100,8 @@ func (t *trial) rows(ctx context.Context) (map[int64]int64, error) {
 	return rows, err
 }
 
-// fill sets the rates and latencies.
+// fill sets the counts of events and requests, the rates, the latencies and the series of r. It sets nothing
+// else than Events, to 0, when nothing was accepted.
 func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 	r.Events = int64(len(accepted))
 	if r.Events == 0 {

@@ -37,7 +37,7 @@ func main() {
 	}
 }
 
-// run runs a campaign, or a process that a campaign starts, as the first argument says.
+// run runs a campaign, or, when the first argument is a role, that process of a campaign.
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
 		return campaign(ctx, args)
@@ -68,8 +68,8 @@ const (
 	roleLimit    = "limit"
 )
 
-// serveBroker prints its address as the first line, serves until its input ends, and then
-// writes what it accepted to a file.
+// serveBroker is the process of the broker. It prints its host and port as the first line, serves until its
+// standard input ends, and then writes what it accepted to the file that -out names.
 func serveBroker(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet(roleBroker, flag.ContinueOnError)
 	latency := flags.Duration("latency", 0, "time from a request to its answer")
@@ -92,7 +92,7 @@ func serveBroker(ctx context.Context, args []string) error {
 	return errors.Join(b.Serve(ctx, l), b.Write(*path))
 }
 
-// campaign runs scenarios and reports them.
+// campaign runs the scenarios that the arguments choose, and prints and saves the results.
 func campaign(ctx context.Context, args []string) error {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)

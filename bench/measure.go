@@ -16,7 +16,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// usage has totals from the start of each process, or of the server, to the time at.
+// usage is what a run's processes and its database have used, in totals up to the time at: processor time of
+// relay (or peer), broker and PostgreSQL since each started, of all producers that have ended, and of the
+// machine since it started; bytes of WAL and transactions since the server was set up. A run's own usage is the
+// difference of two.
 type usage struct {
 	at                                          time.Time
 	relay, postgres, broker, producers, machine time.Duration
@@ -24,7 +27,8 @@ type usage struct {
 	transactions                                int64
 }
 
-// measure reads the processor time of each kind of process, and the counters of PostgreSQL.
+// measure returns the usage up to now: it reads /proc and the counters of PostgreSQL. The relay's time is 0
+// before the relay has started.
 func (t *trial) measure(ctx context.Context) (usage, error) {
 	u := usage{at: time.Now(), machine: machineBusy()}
 	if t.systemPID != 0 {
@@ -45,8 +49,7 @@ func (t *trial) measure(ctx context.Context) (usage, error) {
 	return u, err
 }
 
-// statement is the cost of one statement of the system under test, from
-// pg_stat_statements.
+// statement is the cost, in total, of one statement of the system under test, from pg_stat_statements.
 type statement struct {
 	Query  string  `json:"query"`
 	Calls  int64   `json:"calls"`
@@ -55,11 +58,12 @@ type statement struct {
 	ExecMS float64 `json:"exec_ms"`
 }
 
-// systemLogin is the user as which the system under test connects, so that its statements
-// can be told from others. It has the rights of a deployed relay.
+// systemLogin is the database user as which the relay under test connects, so that its statements can be told
+// from others. It has the rights of a deployed relay.
 const systemLogin = "bench_system"
 
-// login makes the user of the system and returns the URL with which the system connects.
+// login makes the user systemLogin, where there is none, and returns the URL with which the relay under test
+// connects to the database.
 func (t *trial) login(ctx context.Context) (string, error) {
 	_, err := t.pool.Exec(ctx, `
 do $$

@@ -17,9 +17,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// sideBySide adds the scenarios of the peers, each with one of this project's relay to compare it with. A peer
-// gets no more events than it can send before its run is cut short, or a few more, so that a run that is cut
-// short shows a slow peer and not a stopped one.
+// sideBySide calls add for each scenario of the set "peers": those of the peers, each with one of this
+// project's relay to compare it with. A peer gets no more events than it can send before its run is cut short,
+// or a few more, so that a run that is cut short shows a slow peer and not a stopped one.
 func (o *options) sideBySide(add func(name string, change func(*Scenario))) {
 	const (
 		many = 100_000 // for this project's relay
@@ -58,14 +58,15 @@ func (o *options) sideBySide(add func(name string, change func(*Scenario))) {
 	}
 }
 
-// field is the program with all peers, beside which this project's relay is measured.
+// field is the compiled program bench/peers, which runs every peer that this project's relay is measured
+// beside, and the descriptions of those peers.
 type field struct {
 	program
 	peers []load.Peer
 }
 
-// buildField compiles the program of the peers, from a module of its own. When that fails
-// the campaign ends, since a table without a peer would look complete.
+// buildField compiles the program bench/peers, a module of its own below root, into .cache/rig/peers, and asks
+// it for its peers. When that fails the campaign ends, since a table without a peer would look complete.
 func buildField(ctx context.Context, root string) (*field, error) {
 	f := &field{program: program{path: filepath.Join(root, ".cache", "rig", "peers"), env: garbage()}}
 	build := exec.CommandContext(ctx, "go", "build", "-o", f.path, ".")
@@ -83,13 +84,14 @@ func buildField(ctx context.Context, root string) (*field, error) {
 	return f, nil
 }
 
-// garbage returns variables that make the Go runtime collect garbage as in a deployed relay.
+// garbage returns environment variables, as NAME=VALUE, with which the Go runtime collects garbage as in a
+// deployed relay.
 func garbage() []string {
 	return []string{"GOGC=400", fmt.Sprintf("GOMEMLIMIT=%dMiB", memoryMB*4/5)}
 }
 
-// find returns the peer with the name system, nil for the systems "relay" and "limit", and an error for any
-// other name.
+// find returns the peer with the name system, and nil for the systems "relay" and "limit", which are no peers.
+// Any other name is an error; so is every peer when f is nil.
 func (f *field) find(system string) (*load.Peer, error) {
 	if system == systemRelay || system == systemLimit {
 		return nil, nil //nolint:nilnil // no peer is no fault
@@ -107,7 +109,9 @@ var (
 	errStuck = errors.New("the peer did not stop")
 )
 
-// startPeer starts the peer, and returns once its output says that it publishes.
+// startPeer starts the peer, and returns once its output says that it publishes. It kills a peer that does not
+// within a minute. It sets t.systemPID, t.ended and t.stop; stop gives the peer 20 seconds to end after an
+// interrupt.
 func (t *trial) startPeer(ctx context.Context) error {
 	destination := load.Destination{URL: t.database, Service: t.Service, Endpoint: "http://" + t.address, Target: t.target()}
 	c, err := t.field.spawn(ctx, t.log, destination, t.peer.Name, "run")
@@ -158,8 +162,8 @@ func (t *trial) startPeer(ctx context.Context) error {
 	return nil
 }
 
-// sentByPeer waits until all events have arrived and the peer says that none is unsent. After Scenario.Cut it
-// sets t.cut and returns nil.
+// sentByPeer waits until all events, total in number, have arrived and the peer's tables have no unsent event.
+// After Scenario.Cut it sets t.cut and returns nil. It fails when the peer ends by itself.
 func (t *trial) sentByPeer(ctx context.Context, total int64) error {
 	err := poll(ctx, 20*time.Millisecond, t.Cut, func() (bool, error) {
 		if err := t.ended(); err != nil {

@@ -18,14 +18,16 @@ import (
 	"time"
 )
 
-// child is a process that the benchmark started.
+// child is a process that the benchmark started. input is a pipe to its standard input, nil when the process
+// was given its input; lines reads its standard output.
 type child struct {
 	cmd   *exec.Cmd
 	input io.WriteCloser
 	lines *bufio.Reader
 }
 
-// spawn starts this executable again, as the role that args name: see program.spawn.
+// spawn starts this executable again, with the role in args[0]. Its standard input is in as JSON, or the open
+// pipe child.input when in is nil; its standard error goes to log. The process is killed when ctx ends.
 func spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -34,14 +36,15 @@ func spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, 
 	return program{path: self}.spawn(ctx, log, in, args...)
 }
 
-// program is an executable that the benchmark starts, and the variables that it adds to its own for it.
+// program is an executable that the benchmark starts. env has variables, as NAME=VALUE, that the program gets
+// beside those of the benchmark.
 type program struct {
 	path string
 	env  []string
 }
 
-// spawn starts the program with args. Its standard input is in as JSON, or an open pipe when in is nil; its
-// standard error goes to log.
+// spawn starts the program with args. Its standard input is in as JSON, or the open pipe child.input when in is
+// nil; its standard error goes to log. The process is killed when ctx ends.
 func (p program) spawn(ctx context.Context, log io.Writer, in any, args ...string) (*child, error) {
 	c := &child{cmd: exec.CommandContext(ctx, p.path, args...)} //nolint:gosec // a program of the benchmark
 	c.cmd.Stderr = log
@@ -64,7 +67,8 @@ func (p program) spawn(ctx context.Context, log io.Writer, in any, args ...strin
 	return c, c.cmd.Start()
 }
 
-// wait closes the input of the process and waits for its end.
+// wait closes the pipe to the input of the process, if there is one, and waits for the end of the process. It
+// fails when the process failed.
 func (c *child) wait() error {
 	if c.input != nil {
 		_ = c.input.Close()
@@ -78,8 +82,8 @@ func (c *child) wait() error {
 // ticks is the number of clock ticks in a second in /proc: 100 on every Linux that Go runs on.
 const ticks = 100
 
-// processor returns the processor time that a process has used, with reaped also that of its children that have
-// ended. It is 0 for a process that has ended.
+// processor returns the processor time that a process has used; with reaped set, that of its children which
+// have ended is added. It is 0 for a process that has ended.
 func processor(pid int, reaped bool) time.Duration {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -100,7 +104,7 @@ func processor(pid int, reaped bool) time.Duration {
 	return time.Duration(sum) * time.Second / ticks
 }
 
-// memory returns the resident size of a process in bytes.
+// memory returns the resident size of a process in bytes, 0 for a process that has ended.
 func memory(pid int) int64 {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
@@ -127,7 +131,8 @@ func find(link, target string) []int {
 	return found
 }
 
-// machineBusy returns the time that all processors together were busy since the machine started.
+// machineBusy returns the time that all processors together were busy since the machine started, 0 where there
+// is no /proc/stat.
 func machineBusy() time.Duration {
 	b, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -148,8 +153,8 @@ func machineBusy() time.Duration {
 
 var errTimeout = errors.New("did not come to an end in time")
 
-// poll calls done at the interval every until it returns true or an error. It fails with errTimeout after the
-// time most.
+// poll calls done at once, and then at the interval every, until it returns true or an error, which poll
+// returns. It fails with errTimeout when the time most is over.
 func poll(ctx context.Context, every, most time.Duration, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, most, errTimeout)
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// profileFor is how long a processor profile runs. It begins a second after the start of
-// the relay, which then no longer starts up.
+// profileFor is how long a processor profile runs. It begins a second after the relay was started, so that the
+// start is not in it.
 const profileFor = 4 * time.Second
 
 // freeAddress returns a loopback address with a port that is not in use.
@@ -27,8 +27,9 @@ func freeAddress(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
-// profile writes profiles of the relay's processor time and allocations to files for `go tool pprof`. It needs
-// the program bench/relay.
+// profile writes a processor profile of the relay, over four seconds, to cpu.pprof and then one of its
+// allocations to allocs.pprof, both in t.dir, for `go tool pprof`. It needs the program bench/relay, and prints
+// errors instead of returning them. It ends early when ctx does.
 func (t *trial) profile(ctx context.Context) {
 	select {
 	case <-time.After(time.Second):

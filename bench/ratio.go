@@ -9,13 +9,14 @@ import (
 	"text/tabwriter"
 )
 
-// Ratio is how many times better this project's relay was than a peer in the same round.
+// Ratio is how many times better this project's relay was than a peer in the same round. Ours and Peer are the
+// names of the two scenarios.
 type Ratio struct {
 	Round int    `json:"round"`
 	Ours  string `json:"ours"`
 	Peer  string `json:"peer"`
-	// Rate is for a backlog: events a second, the relay's divided by the peer's. P99 is
-	// for a load: the time from commit, the peer's divided by the relay's.
+	// Rate is for a backlog: events a second, the relay's divided by the peer's. P99 is for a load: the time
+	// from commit to the broker's answer, the peer's divided by the relay's. The one that does not apply is 0.
 	Rate float64 `json:"events_per_second,omitempty"`
 	P99  float64 `json:"from_commit_p99,omitempty"`
 	// CPU is the processor time that the peer's relay used for an event, divided by that of this project's
@@ -24,7 +25,8 @@ type Ratio struct {
 	AllCPU float64 `json:"cpu_with_postgres"`
 }
 
-// ratios compares each run of a peer with the run that its Beside names in the same round.
+// ratios compares each run of a peer with the run of this project's relay that its Beside names, in the same
+// round. A run without such a run is left out.
 func ratios(results []*Result) []Ratio {
 	var all []Ratio
 	for _, r := range results {
@@ -69,7 +71,7 @@ func sideBySide(out io.Writer, results []*Result, all []Ratio) {
 	_ = w.Flush() // a terminal that is gone fails no run
 }
 
-// times returns the text of a ratio, empty for 0, which is no ratio.
+// times returns the text of a ratio with two digits, and "-" for 0, which stands for no ratio.
 func times(v float64) string {
 	if v == 0 {
 		return "-"

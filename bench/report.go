@@ -32,11 +32,12 @@ type options struct {
 	backlog       int64
 	profile       bool
 	env           map[string]string
-	// field is the program with all peers, nil unless the set of scenarios is that of the peers.
+	// field is the program with all peers. It is nil unless the set of scenarios is "peers".
 	field *field
 }
 
-// Latency has percentiles in milliseconds.
+// Latency has percentiles, and the maximum, of a run's or an interval's latencies in milliseconds. All are 0
+// when there were none.
 type Latency struct {
 	P50  float64 `json:"p50_ms"`
 	P99  float64 `json:"p99_ms"`
@@ -44,57 +45,64 @@ type Latency struct {
 	Max  float64 `json:"max_ms"`
 }
 
-// Result is what one run measured. Costs are per event.
+// Result is what one run measured. Events is how many messages the broker accepted, Seconds the time that Rate1
+// is over. RelayCPU to ProducerCPU are microseconds of processor time per event, WALBytes is bytes per event,
+// MemoryMB the largest size of the relay (or peer) in MiB. Round is counted from 0.
 type Result struct {
 	Scenario
 
 	Round   int     `json:"round"`
 	Events  int64   `json:"events"`
 	Seconds float64 `json:"seconds"`
-	// Rate1 is in events a second, from when the first event of a load was due, or the first event of a backlog
-	// arrived, to the broker's last answer.
+	// Rate1 is the rate in events a second, from when the first event of a load was due, or the first event of
+	// a backlog arrived, to the broker's last answer.
 	Rate1 float64 `json:"events_per_second"`
-	// FromCommit is the time from the request of the commit to the broker's answer, FromDue that from when the
-	// schedule had the transaction begin.
+	// FromCommit is the time from the request of the commit to the broker's answer, FromDue the time to that
+	// answer from when the schedule had the transaction begin. Both are 0 without a load.
 	FromCommit Latency `json:"from_commit"`
 	FromDue    Latency `json:"from_due"`
-	// ProducerLate is the longest time by which the producer was behind its schedule when
-	// it requested a commit.
+	// ProducerLate is the longest time by which a commit was requested later than the schedule had its
+	// transaction begin. Requests is the number of calls that the broker accepted, Fill1 the mean number of
+	// messages in a call.
 	ProducerLate time.Duration `json:"producer_late"`
 	Requests     int64         `json:"requests"`
 	Fill1        float64       `json:"batch_fill"`
-	// RequestsPerEvent is the number of calls to the broker by the number of events.
+	// RequestsPerEvent is the number of calls to the broker divided by the number of events.
 	RequestsPerEvent float64 `json:"requests_per_event"`
 
 	RelayCPU    float64 `json:"relay_cpu_us"`
 	PostgresCPU float64 `json:"postgres_cpu_us"`
 	BrokerCPU   float64 `json:"broker_cpu_us"`
 	ProducerCPU float64 `json:"producer_cpu_us"`
-	// ForeignCores is the mean number of processors that processes other than those of the run kept busy.
+	// ForeignCores is the mean number of processors that processes which are no part of the run kept busy.
 	ForeignCores float64 `json:"foreign_cores"`
 	WALBytes     float64 `json:"wal_bytes"`
 	// Transactions is the number of transactions, per event, of the whole database, the producer's included.
 	Transactions float64 `json:"database_transactions"`
 	MemoryMB     float64 `json:"relay_peak_mb"`
-	// LoopUS is the time, in microseconds, of one turn of the calibration loop before the run. RelayLoops is
-	// RelayCPU in such turns, EventsPerLoop is Rate1 by turn.
+	// LoopUS is the time, in microseconds, of one turn of the calibration loop right before the run. RelayLoops
+	// is RelayCPU in such turns, EventsPerLoop how many events were sent, at Rate1, in the time of a turn.
 	LoopUS        float64 `json:"loop_us"`
 	RelayLoops    float64 `json:"relay_cpu_loops"`
 	EventsPerLoop float64 `json:"events_per_loop"`
-	// StatementsPerEvent is the number of statements, per event, that the system under test executed.
+	// StatementsPerEvent is the number of SQL statements, per event, that the system under test executed;
+	// Statements are these, the most expensive first.
 	StatementsPerEvent float64     `json:"statements_per_event"`
 	Statements         []statement `json:"statements"`
 
-	// CutShort is set when a peer had not sent everything in its time. Rate1 is then the rate of the events
-	// that arrived.
+	// CutShort is set when a peer had not sent everything within Scenario.Cut. Rate1 is then the rate of the
+	// events that arrived. Findings is nil unless the set of scenarios is "peers".
 	CutShort bool      `json:"cut_short,omitempty"`
 	Findings *Findings `json:"findings,omitempty"`
 
+	// BySecond has the latencies from due to answer of the events that were due in each second of a load; empty
+	// for a backlog.
 	BySecond []Latency `json:"by_second,omitempty"`
-	// Series has a point for every five seconds, or each twentieth of a shorter run.
+	// Series has a point for every five seconds of a load, or for each twentieth of a load that is shorter than
+	// 100 s, but at least a second; for every second of a backlog.
 	Series  []Point  `json:"series,omitempty"`
 	Samples []sample `json:"samples,omitempty"`
-	// Unsampled counts the samples that could not be taken.
+	// Unsampled counts the samples, of one each second, that could not be taken.
 	Unsampled int `json:"unsampled,omitempty"`
 
 	used    usage
@@ -110,7 +118,8 @@ func (r *Result) account(before, after usage) {
 	}
 }
 
-// divide sets the costs per event from the totals of the run.
+// divide sets the costs per event, and the largest memory, from the totals of the run in r.used, r.Statements
+// and r.Samples.
 func (r *Result) divide() {
 	n := float64(max(r.Events, 1))
 	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
@@ -129,7 +138,7 @@ func (r *Result) divide() {
 	}
 }
 
-// report is the content of the results file.
+// report is the content of results.json.
 type report struct {
 	Machine  string            `json:"machine"`
 	CPUs     int               `json:"cpus"`
@@ -141,12 +150,12 @@ type report struct {
 	Verdicts []Verdict         `json:"verdicts,omitempty"`
 	Peers    []load.Peer       `json:"peers,omitempty"`
 	Ratios   []Ratio           `json:"ratios,omitempty"`
-	// Failed names the runs that have no result.
+	// Failed has, for each run without a result, its scenario, its round and the error.
 	Failed []string `json:"failed,omitempty"`
 }
 
-// settings returns the settings of a server that writes durably and has memory for the
-// load.
+// settings returns the settings of the PostgreSQL that the set of scenarios runs on: it writes durably, and has
+// memory for the load.
 func (o *options) settings() map[string]string {
 	all := map[string]string{
 		"shared_buffers": "1GB", "max_wal_size": "8GB", "checkpoint_timeout": "15min", "synchronous_commit": "on", "full_page_writes": "on",
@@ -221,8 +230,9 @@ func (o *options) campaign(ctx context.Context) error {
 	return errors.Join(append(failed, err)...)
 }
 
-// turns runs the scenarios whose name matches wanted, round after round, until ctx ends. It saves the report
-// after each run, since a campaign of an hour may be interrupted.
+// turns runs the scenarios whose name matches wanted, all of them when no pattern was given, round after round,
+// until ctx ends, and adds the results to rep. It returns the errors of the runs that failed. It saves the
+// report after each run with a result, since a campaign of an hour may be interrupted.
 func (o *options) turns(ctx context.Context, rep *report, scenarios []Scenario, wanted *regexp.Regexp, server, program string) []error {
 	var failed []error
 	for round := range o.rounds {

@@ -24,7 +24,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// trial is one run of a scenario.
+// trial is one run of a scenario, with its database, its broker, and its system: the relay or peer under test.
+// dir is the folder for its files, server the URL of the PostgreSQL, database that of the run's own database,
+// program the path of the relay, address that of the broker.
 type trial struct {
 	Scenario
 
@@ -37,7 +39,8 @@ type trial struct {
 	// system is the URL with which the relay or peer under test connects to the database.
 	system string
 	pool   *pgxpool.Pool
-	// field has all peers. peer is the one under test, nil when it is a relay.
+	// field has all peers, nil unless the set of scenarios is "peers". peer is the one under test, nil when it
+	// is a relay.
 	field   *field
 	peer    *load.Peer
 	broker  *child
@@ -48,15 +51,17 @@ type trial struct {
 	// systemPID is the process of the relay or peer under test, 0 until it runs.
 	systemPID int
 	stop      func() error
-	// ended returns why the peer has ended, nil while it runs. cut is set when the peer had not sent everything
-	// within Scenario.Cut.
+	// ended returns why the peer has ended, nil while it runs; it is not set before startPeer and for relays.
+	// cut is set when the peer had not sent everything within Scenario.Cut.
 	ended     func() error
 	cut       bool
 	samples   []sample
 	unsampled int
 }
 
-// run carries the scenario out and judges it.
+// run carries the scenario out and judges it: it makes the database, writes the backlog, starts the system and
+// the load, waits until everything is sent, and ends all processes of the run. It returns an error also when
+// the history of a relay breaks a promise.
 func (t *trial) run(ctx context.Context) (*Result, error) {
 	if err := t.open(ctx); err != nil {
 		return nil, err
@@ -106,8 +111,8 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	return r, t.judge(ctx, r)
 }
 
-// settle ends the work that writing a backlog leaves to the database: a checkpoint and, for a peer, a vacuum
-// and the statistics without which PostgreSQL plans some peers' queries badly.
+// settle ends the work that writing a backlog leaves to the database: it makes a checkpoint and, for a peer, a
+// vacuum and the statistics without which PostgreSQL plans some peers' queries badly.
 func (t *trial) settle(ctx context.Context) error {
 	if t.peer != nil {
 		if _, err := t.pool.Exec(ctx, "vacuum analyze"); err != nil {
@@ -182,7 +187,8 @@ func (t *trial) produce(ctx context.Context, p load.Plan) error {
 	return c.wait()
 }
 
-// partitions makes enough partitions for all events, as the janitor does.
+// partitions makes enough partitions of outbox.events for all events of the run, at most 1000, as the janitor
+// does. For a peer it does nothing.
 func (t *trial) partitions(ctx context.Context) error {
 	if t.peer != nil {
 		return nil
@@ -192,8 +198,8 @@ func (t *trial) partitions(ctx context.Context) error {
 	return err
 }
 
-// hold keeps a snapshot open until release is called, so that vacuum removes nothing, if the scenario has
-// HoldSnapshot.
+// hold keeps a snapshot open until release is called, so that vacuum removes no dead row, if the scenario has
+// HoldSnapshot; otherwise it does nothing. It fails when the snapshot does not keep vacuum from it.
 func (t *trial) hold(ctx context.Context) (release func(), err error) {
 	if !t.HoldSnapshot {
 		return func() {}, nil
@@ -215,7 +221,9 @@ func (t *trial) hold(ctx context.Context) (release func(), err error) {
 	return func() { _ = tx.Rollback(ctx) }, nil
 }
 
-// drive starts the system and the load, and waits until all events are sent and marked.
+// drive starts the system and the load, and waits until all events are sent and marked as sent. A relay has a
+// minute, and a second for each 200 events, to send, and then a minute to mark; a peer has Scenario.Cut for
+// both.
 func (t *trial) drive(ctx context.Context) error {
 	total := t.Fill
 	var err error
@@ -276,7 +284,8 @@ func (t *trial) drive(ctx context.Context) error {
 	return nil
 }
 
-// joined waits until the relay under test has joined. For a peer it returns at once: startPeer has waited.
+// joined waits, for a minute at most, until the relay under test has joined the relays in the database. For a
+// peer it returns at once, since startPeer has waited.
 func (t *trial) joined(ctx context.Context) error {
 	if t.peer != nil {
 		return nil
@@ -328,8 +337,8 @@ func (t *trial) startLimit(ctx context.Context) error {
 	return nil
 }
 
-// memoryMB is the relay's memory size: the one at which a Lambda function has one whole
-// processor (AWS Lambda Developer Guide, configuring memory).
+// memoryMB is the memory size, in MB, that the relay function runs with: the one at which a Lambda function has
+// one whole processor (AWS Lambda Developer Guide, configuring memory).
 const memoryMB = 1769
 
 func (t *trial) startRelay(ctx context.Context) error {

@@ -10,37 +10,45 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// Scenario describes one run.
+// Scenario describes one run of the benchmark: a system, the events, and how they are written.
 type Scenario struct {
 	Name string `json:"name"`
-	// System is "relay", "limit" for the relay without features, or a peer.
+	// System is "relay", "limit" for the relay without features of package limit, or the name of a peer.
 	System string `json:"system"`
-	// Service is sqs or sns.
+	// Service is "sqs" or "sns". The system "limit" needs "sqs".
 	Service string `json:"service"`
 	load.Config
 
-	// Fill is the number of events that are written before the system starts: a backlog.
+	// Fill is the number of events that are written before the system starts: a backlog. 0 is none.
 	Fill int64 `json:"backlog,omitempty"`
-	// Rate and the fields below it describe a load that is written while the system runs.
+	// Rate is how many events a second are written while the system runs, for Duration, in transactions of
+	// PerTx events on Connections connections. 0 is no such load. Latency is the time from a request to the
+	// broker's answer.
 	Rate        int           `json:"rate,omitempty"`
 	Duration    time.Duration `json:"duration,omitempty"`
 	PerTx       int           `json:"events_per_transaction,omitempty"`
 	Connections int           `json:"producer_connections,omitempty"`
 	Latency     time.Duration `json:"broker_latency"`
-	// HoldSnapshot keeps a transaction open, so that nothing can be vacuumed.
+	// HoldSnapshot keeps a transaction with a snapshot open during the run, so that no dead row can be
+	// vacuumed.
 	HoldSnapshot bool `json:"hold_snapshot,omitempty"`
-	// Steady judges that the time of a fetch and the memory do not grow.
+	// Steady has the run judged by whether the time of a fetch and the memory grow from its beginning to its
+	// end. It needs a Rate.
 	Steady bool `json:"steady,omitempty"`
-	// Archived is how many archived partitions of settled events there are.
+	// Archived is how many archived partitions of settled events there are before the run, of 5,000 events
+	// each.
 	Archived int `json:"archived_partitions,omitempty"`
-	// Against is the name of the scenario that this one must not be slower than: see compared.
+	// Against is the name of the scenario that this one is judged by, in the same round: its rate must be at
+	// least 0.9 of that scenario's, its fetch time at most 1.5 times that scenario's. "" is no such judgement.
 	Against string `json:"against,omitempty"`
-	// Beside is the name of the scenario of this project's relay with which a peer's scenario is compared.
+	// Beside is the name of the scenario of this project's relay with which a peer's scenario is compared. ""
+	// for the relay's own scenarios.
 	Beside string `json:"beside,omitempty"`
 	// Cut is the longest time that a peer may take, from its start, or from the end of the load if there is
-	// one. The run is then cut short.
+	// one. Then the run is cut short, which is no failure. Required for peers, ignored for other systems.
 	Cut time.Duration `json:"cut_after,omitempty"`
-	// Env is added to the relay's variables.
+	// Env is added to the relay's environment variables, and replaces those of the same name. Other systems
+	// ignore it.
 	Env map[string]string `json:"env,omitempty"`
 }
 
@@ -54,7 +62,8 @@ const (
 	setPeers = "peers"
 )
 
-// scenarios returns the scenarios of the chosen set.
+// scenarios returns the scenarios of the set that the command line names, with sizes and lengths multiplied by
+// its scale. It fails for an unknown set.
 func (o *options) scenarios() ([]Scenario, error) {
 	var all []Scenario
 	add := func(name string, change func(*Scenario)) {

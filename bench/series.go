@@ -8,14 +8,15 @@ import (
 	"time"
 )
 
-// sample is the state of a run at one time. Counts are totals since the start.
+// sample is the state of a run at one time. Counts and processor time are totals since the system started;
+// Messages counts those that the broker accepted.
 type sample struct {
 	At       time.Time     `json:"at"`
 	Messages int64         `json:"messages"`
 	Memory   int64         `json:"relay_bytes"`
 	CPU      time.Duration `json:"relay_cpu"`
-	// Fetches counts executions of the statement that reads new events, FetchMS is the time of these with their
-	// planning, and FetchRows counts the rows that they returned, all from pg_stat_statements.
+	// Fetches counts executions of the statement that reads new events, FetchMS is their time with planning,
+	// and FetchRows counts the rows that they returned, all from pg_stat_statements. All are 0 for a peer.
 	Fetches   int64   `json:"fetches"`
 	FetchMS   float64 `json:"fetch_ms"`
 	FetchRows int64   `json:"fetch_rows"`
@@ -42,7 +43,8 @@ select 0::bigint, 0::float8, 0::bigint, coalesce(sum(n_dead_tup), 0)::bigint, co
        pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint
 from pg_stat_user_tables`
 
-// watch takes a sample every second until ctx ends, and counts the failed ones.
+// watch adds a sample to t.samples every second until ctx ends. A sample that cannot be taken is logged and
+// counted in t.unsampled.
 func (t *trial) watch(ctx context.Context) {
 	query := sampleSQL
 	if t.peer != nil {
@@ -73,13 +75,15 @@ func (t *trial) watch(ctx context.Context) {
 	}
 }
 
-// Point is one interval of a run. It ends Seconds after the start.
+// Point is one interval of a run. It ends Seconds after the first sample. Dead, TableMB and MemoryMB are the
+// state at its end; Rate and WALMB are of the interval alone.
 type Point struct {
 	Seconds float64 `json:"seconds"`
 	Rate    float64 `json:"events_per_second"`
 	// FromDue is the latency of the events that were due in the interval.
 	FromDue Latency `json:"from_due"`
-	// FetchMS is the mean time of a fetch, 0 when there was none.
+	// FetchMS is the mean time of a fetch in milliseconds, FetchRows the mean number of rows that it returned;
+	// both are 0 when there was no fetch.
 	FetchMS   float64 `json:"fetch_ms"`
 	FetchRows float64 `json:"rows_per_fetch"`
 	Dead      int64   `json:"dead_tuples"`
@@ -89,7 +93,8 @@ type Point struct {
 }
 
 // series makes r.Series from the samples, one point for each interval of the length every. due has, by second
-// since first (in Unix nanoseconds), the latencies of the events due then.
+// since first (in Unix nanoseconds), the latencies of the events that were due then; nil gives points without
+// latencies. With fewer than two samples there are no points.
 func (r *Result) series(every time.Duration, due map[int64][]time.Duration, first int64) {
 	if len(r.Samples) < 2 {
 		return
@@ -113,7 +118,8 @@ func (r *Result) series(every time.Duration, due map[int64][]time.Duration, firs
 
 func secondOf(at time.Time, first int64) int64 { return (at.UnixNano() - first) / int64(time.Second) }
 
-// between returns the point for the interval between two samples of a run that began at start.
+// between returns the point, without its latencies, for the interval between two samples of a run whose first
+// sample was taken at start.
 func between(from, to sample, start time.Time) Point {
 	elapsed := to.At.Sub(from.At).Seconds()
 	p := Point{

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// Verdict is one measured value, the bar for it, and whether the value meets the bar.
+// Verdict is one measured value, the bar for it, and whether the value meets the bar. Says names the value. A
+// Value of 0 could not be computed, and meets no bar.
 type Verdict struct {
 	Scenario string  `json:"scenario"`
 	Says     string  `json:"says"`
@@ -29,16 +30,19 @@ func verdict(scenario, says string, value, bar float64, atLeast bool) Verdict {
 	return Verdict{Scenario: scenario, Says: says, Value: value, Bar: bar, AtLeast: atLeast, OK: ok}
 }
 
-// The bars. The time of a fetch that searches dead rows grows without end, that of one that does not only
-// varies. The size of a process swings with its garbage collection, so the means of windows are compared.
+// The bars for ratios. fetchBar and memoryBar are the most that the time of a fetch and the memory may be as a
+// multiple of those they are compared with, backlogBar is the least for the rate. The time of a fetch that
+// searches dead rows grows without end, that of a fetch which does not only varies. The size of a process
+// swings with its garbage collection, so the means of windows are compared.
 const (
 	fetchBar   = 1.5
 	memoryBar  = 1.1
 	backlogBar = 0.9
 )
 
-// steady judges a long load: it compares the fetch time of the last tenth with that of the first tenth, and the
-// memory with that of the third, when the heap has reached its size. It returns nothing for other scenarios.
+// steady judges a load of a scenario with Steady: the fetch time in the last tenth of its duration may be at
+// most 1.5 times that in the first tenth, and the mean memory in the last tenth at most 1.1 times that in the
+// third tenth, when the heap has reached its size. It returns nil for other runs.
 func (r *Result) steady() []Verdict {
 	if r.Rate == 0 || !r.Steady {
 		return nil
@@ -59,7 +63,8 @@ func ratio(a, b float64) float64 {
 	return a / b
 }
 
-// window returns the samples taken from one time to another, both counted from the first sample.
+// window returns the samples taken from one time to another, both counted from the first sample and with half a
+// second to spare at either end.
 func (r *Result) window(from, to time.Duration) []sample {
 	var in []sample
 	for _, s := range r.Samples {
@@ -88,8 +93,9 @@ func (r *Result) memoryMB(from, to time.Duration) float64 {
 	return ratio(sum, float64(len(in)))
 }
 
-// compared judges each run that names a scenario in Against by the run of that scenario in the same round: the
-// rate, and the fetch time.
+// compared judges each run that names a scenario in Against by the run of that scenario in the same round: its
+// rate must be at least 0.9 of that run's, and its fetch time at most 1.5 times that run's. A fetch time that
+// cannot be computed is a miss for a run with archived partitions, and left out for others.
 func compared(results []*Result) []Verdict {
 	var all []Verdict
 	for _, r := range results {
@@ -106,7 +112,7 @@ func compared(results []*Result) []Verdict {
 	return all
 }
 
-// tell prints the verdicts and returns an error when a bar is missed.
+// tell prints the verdicts, a line each, and returns an errBar for each bar that is missed, joined.
 func tell(out io.Writer, verdicts []Verdict) error {
 	var missed []error
 	for _, v := range verdicts {

@@ -26,14 +26,15 @@ type Acceptance struct {
 	Number int64
 	Group  int64
 	// Arrived is when the request with the message had been read, Answered when its answer was handed to the
-	// kernel, both in nanoseconds of the wall clock.
+	// kernel, both in nanoseconds of the wall clock. Answered is 0 until then.
 	Arrived  int64
 	Answered int64
-	// Sum is the first half of the MD5 of the body.
+	// Sum is the first eight bytes of the MD5 of the body as a little-endian number, as load.Sum gives it.
 	Sum uint64
 }
 
-// Broker accepts messages. Make it with New.
+// Broker accepts messages and keeps every acceptance in memory. Make it with New. It is safe for concurrent
+// use.
 type Broker struct {
 	latency time.Duration
 
@@ -45,15 +46,17 @@ type Broker struct {
 	messages  atomic.Int64
 }
 
-// New returns a broker that answers after latency.
+// New returns a broker that answers each request that sends messages after the time latency, at once for 0.
 func New(latency time.Duration) *Broker { return &Broker{latency: latency} }
 
-// Count returns how many requests and messages were accepted, and how many requests were malformed.
+// Count returns how many requests that send were accepted, how many messages they had, and how many requests
+// were malformed.
 func (b *Broker) Count() (requests, messages, malformed int64) {
 	return b.requests.Load(), b.messages.Load(), b.malformed.Load()
 }
 
-// Serve answers connections of l until ctx ends.
+// Serve answers connections of l until ctx ends, which closes l and is no error. Connections that are open then
+// are still answered.
 func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	stop := context.AfterFunc(ctx, func() { _ = l.Close() })
 	defer stop()
@@ -75,7 +78,8 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// Write writes the acceptances in the order in which they came, as Read reads them.
+// Write writes the acceptances, in the order in which they came, to a file at path that Read reads. An existing
+// file is replaced.
 func (b *Broker) Write(path string) error {
 	f, err := os.Create(path) //nolint:gosec // a path of the benchmark
 	if err != nil {
@@ -88,7 +92,7 @@ func (b *Broker) Write(path string) error {
 	return errors.Join(err, out.Flush(), f.Close())
 }
 
-// Read reads what Write wrote.
+// Read returns the acceptances in a file of Broker.Write, in the order in which they came.
 func Read(path string) ([]Acceptance, error) {
 	f, err := os.Open(path) //nolint:gosec // a path of the benchmark
 	if err != nil {
@@ -153,7 +157,8 @@ func targeted(name []byte) operation {
 	return sqsOther
 }
 
-// acted returns the operation of SNS that the field Action of a form names.
+// acted returns the operation of SNS that the field Action names, which must be within the first 200 bytes of
+// the form.
 func acted(form []byte) operation {
 	form = form[:min(len(form), 200)]
 	switch {
@@ -165,7 +170,8 @@ func acted(form []byte) operation {
 	return snsOther
 }
 
-// serve reads and answers one request.
+// serve reads one HTTP request and answers it. An error, also at the end of the connection, means that the
+// connection can serve no more.
 func (c *connection) serve() error {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
@@ -211,8 +217,8 @@ const (
 	snsType = "text/xml"
 )
 
-// header reads the header and returns the length of the body. The operation is snsOther unless the header names
-// one of SQS.
+// header reads the header of a request and returns the length of the body, which may be 4 MiB at most. The
+// operation is snsOther unless the header names one of SQS, since SNS names its operation in the body.
 func (c *connection) header() (length int, op operation, err error) {
 	op = snsOther
 	for {
@@ -235,8 +241,9 @@ func (c *connection) header() (length int, op operation, err error) {
 	}
 }
 
-// accept records the messages of c.batch, waits for the latency and writes the answer. It counts and returns a
-// fault of reading them, which ends the connection.
+// accept records the messages of c.batch, waits for the broker's latency and writes the answer. answer puts its
+// body into c.answer; first is the number, from 0, of the first message among all that were accepted. A fault,
+// an error of reading the request, is counted as malformed and returned at once, which ends the connection.
 func (c *connection) accept(fault error, mediaType string, answer func(first int)) error {
 	b := c.broker
 	if fault != nil {

@@ -9,7 +9,8 @@ import (
 
 const member = "PublishBatchRequestEntries.member."
 
-// readSNS reads the message of a Publish or the entries of a PublishBatch.
+// readSNS reads the message of a Publish or the entries of a PublishBatch from the form in c.body, and adds
+// them to c.batch. It fails with errForm for a malformed form, or an entry with a number outside of 1 to 10.
 func (c *connection) readSNS(op operation) error {
 	if op == snsSend {
 		c.batch = append(c.batch, message{})
@@ -44,7 +45,8 @@ func (c *connection) readSNS(op operation) error {
 	return nil
 }
 
-// set sets the field of m that a form field names, if any. It returns false for a bad value.
+// set sets the field of m that the form field of that name has; other fields are ignored. It returns false for
+// a group id or deduplication id that is not one of package load.
 func (m *message) set(field, value []byte) bool {
 	ok := true
 	switch string(field) {
@@ -60,7 +62,8 @@ func (m *message) set(field, value []byte) bool {
 	return ok
 }
 
-// unescape decodes a form value, and overwrites b with the result.
+// unescape decodes a form value: it overwrites b with the result and returns that part of b. A percent sign
+// that begins no escape stays.
 func unescape(b []byte) []byte {
 	to := 0
 	for at := 0; at < len(b); at++ {
@@ -103,14 +106,15 @@ func (c *connection) answerSNSBatch(first int) {
 	c.answer = out
 }
 
-// groupNumber returns 123 for the group id "bench:123".
+// groupNumber returns 123 for the group id "bench:123", and false for a group id of another form.
 func groupNumber(group []byte) (int64, bool) {
 	digits, ok := bytes.CutPrefix(group, []byte("bench:"))
 	n, err := strconv.ParseInt(string(digits), 10, 64)
 	return n, ok && err == nil
 }
 
-// eventNumber reads the number in the last 14 digits of an event id.
+// eventNumber returns the number in the last 14 hexadecimal digits of an event id, as load.EventID has it, and
+// false for an id that is not 36 characters long or has other characters there.
 func eventNumber(id []byte) (int64, bool) {
 	if len(id) != 36 {
 		return 0, false

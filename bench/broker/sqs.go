@@ -10,7 +10,8 @@ import (
 
 var errForm = errors.New("malformed request")
 
-// readSQS reads a SendMessageRequest.
+// readSQS reads the SendMessageRequest in c.body and adds its message to c.batch. It fails with errForm for a
+// malformed request.
 func (c *connection) readSQS() error {
 	p := parser{in: c.body}
 	c.batch = append(c.batch, p.message())
@@ -20,7 +21,8 @@ func (c *connection) readSQS() error {
 	return nil
 }
 
-// readSQSBatch reads the entries of a SendMessageBatchRequest.
+// readSQSBatch reads the SendMessageBatchRequest in c.body and adds its messages to c.batch. It fails with
+// errForm for a malformed request, and unless there are one to ten messages.
 func (c *connection) readSQSBatch() error {
 	p := parser{in: c.body}
 	p.object(func(key []byte) {
@@ -63,15 +65,16 @@ func (c *connection) answerSQSBatch(first int) {
 	c.answer = out
 }
 
-// parser reads JSON without building values. It sets failed at what it does not understand, and then reads no
-// more.
+// parser reads the JSON text in without building values; at is how far it has come. At what it does not
+// understand it sets failed, and then reads no more: its methods return zero values.
 type parser struct {
 	in     []byte
 	at     int
 	failed bool
 }
 
-// message reads an object with the fields of a message.
+// message reads a JSON object with the fields of a message. A group id or deduplication id that is not one of
+// package load sets p.failed.
 func (p *parser) message() message {
 	var m message
 	p.object(func(key []byte) {
@@ -144,7 +147,7 @@ func (p *parser) array(element func()) {
 	p.expect(']')
 }
 
-// skip reads past a string, an object or an array.
+// skip reads past the next string, object or array, and past numbers and literals before it.
 func (p *parser) skip() {
 	depth := 0
 	for !p.failed {
@@ -168,7 +171,8 @@ func (p *parser) skip() {
 	}
 }
 
-// text reads a string, and overwrites the input with the unescaped text that it returns.
+// text reads a JSON string and returns it without escapes. What it returns lies in p.in, which it overwrites. A
+// text that is no string or has no end sets p.failed.
 func (p *parser) text() []byte {
 	p.expect('"')
 	if p.failed {
@@ -192,7 +196,9 @@ func (p *parser) text() []byte {
 	return nil
 }
 
-// escape reads what follows a backslash, appends the character to dst, and returns its length in bytes.
+// escape reads what follows a backslash, and returns how many bytes the character takes in UTF-8. dst is an
+// empty slice within p.in: the character overwrites the input there. Any letter but n, t, r and u stands for
+// itself; an escape that is cut short sets p.failed.
 func (p *parser) escape(dst []byte) int {
 	if p.at >= len(p.in) {
 		p.failed = true

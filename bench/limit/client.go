@@ -20,13 +20,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// client is one connection to the broker, which sends one request at a time, signed with the access key "test"
-// and the secret "test".
+// client is one HTTP connection to the broker. It sends one request at a time, signed with the access key
+// "test" and the secret "test", and is not safe for concurrent use.
 type client struct {
 	conn net.Conn
 	in   *bufio.Reader
 	host string
-	// queue is the URL of the queue, as a JSON string.
+	// queue is the URL of the queue, as a JSON string with its quotes.
 	queue  []byte
 	day    string
 	key    []byte
@@ -50,8 +50,8 @@ func dial(ctx context.Context, queue string) (*client, error) {
 
 func (c *client) close() { _ = c.conn.Close() }
 
-// send sends msgs in one call, and sets the message id and sequence number of each in accepted. It fails unless
-// all were accepted.
+// send sends msgs in one SendMessageBatch, and sets the message id and sequence number of each in accepted,
+// which is as long as msgs. It fails unless all messages were accepted.
 func (c *client) send(msgs []outbox.Message, accepted []relay.Accepted) error {
 	c.encode(msgs)
 	c.sign(time.Now().UTC())
@@ -93,7 +93,8 @@ func (c *client) encode(msgs []outbox.Message) {
 
 const signedHeaders = "content-type;host;x-amz-date;x-amz-target"
 
-// sign sets c.out to the header of the request, signed with Signature Version 4.
+// sign sets c.out to the header of the request whose body is c.body, signed with Signature Version 4 for the
+// time now, in UTC.
 func (c *client) sign(now time.Time) {
 	stamp := now.Format("20060102T150405Z")
 	day := stamp[:8]
@@ -154,7 +155,8 @@ func (c *client) receive() error {
 
 var errAnswer = errors.New("an answer in another form than that of the stub")
 
-// decode reads the answer of package broker, which lists the messages in the order of the request.
+// decode sets the message ids and sequence numbers in accepted from an answer of package broker, which lists
+// the messages in the order of the request. It fails with errAnswer when one is missing.
 func decode(answer []byte, accepted []relay.Accepted) error {
 	for i := range accepted {
 		a := &accepted[i]

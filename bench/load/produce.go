@@ -27,22 +27,23 @@ type Plan struct {
 	// Fill is how many events, from number 0, are written as fast as possible.
 	Fill int64 `json:"fill,omitempty"`
 	// Rate is how many events a second are written then, for Duration, in transactions of PerTx events on
-	// Connections connections. 0 is no load.
+	// Connections connections. A Rate of 0 is no load; otherwise the three others are required.
 	Rate        int           `json:"rate,omitempty"`
 	Duration    time.Duration `json:"duration,omitempty"`
 	PerTx       int           `json:"per_tx,omitempty"`
 	Connections int           `json:"connections,omitempty"`
-	// Path is the file to which the commits are written.
+	// Path is the file to which the commits are written, for ReadCommits. An existing file is replaced.
 	Path string `json:"path"`
 }
 
-// Commit is a transaction that was committed, with times in nanoseconds of the
-// wall clock.
+// Commit is a transaction that was committed, with the events First to First+Count-1. Its times are nanoseconds
+// of the wall clock since 1970.
 type Commit struct {
 	First, Count int64
-	// Due is when the schedule had the transaction begin, or Began for an event of Fill.
+	// Due is when the schedule of the load had the transaction begin. For an event of Fill, which has no
+	// schedule, it equals Began.
 	Due int64
-	// Opened is when the transaction was opened.
+	// Opened is when the transaction had been opened.
 	Opened int64
 	// Began is when the commit was asked for, Done when it was answered.
 	Began, Done int64
@@ -51,8 +52,8 @@ type Commit struct {
 // Writer writes events within a transaction, in the given order.
 type Writer func(ctx context.Context, tx pgx.Tx, events iter.Seq[outbox.Event]) error
 
-// Writers is the write side of an outbox: Fill is its way to write many events in a
-// transaction, Live its way to write a few.
+// Writers is the write side of an outbox. Fill writes the events of Plan.Fill, 10,000 in a transaction, Live
+// those of the load, Plan.PerTx in a transaction.
 type Writers struct{ Fill, Live Writer }
 
 // Outbox returns the write side of this project's outbox.
@@ -69,7 +70,8 @@ func Outbox() Writers {
 	}
 }
 
-// Produce writes the events of the plan with w, and the commits to Plan.Path.
+// Produce writes the events of the plan with w, and then the commits to Plan.Path. At the first error it writes
+// no more events, and still writes the commits before it to the file.
 func Produce(ctx context.Context, p Plan, w Writers) error {
 	config, err := pgxpool.ParseConfig(p.URL)
 	if err != nil {
@@ -91,7 +93,7 @@ func Produce(ctx context.Context, p Plan, w Writers) error {
 	return errors.Join(err, write(p.Path, commits))
 }
 
-// fillTx is how many events a transaction of Fill has.
+// fillTx is how many events each transaction of Plan.Fill has; the last may have fewer.
 const fillTx = 10_000
 
 func fill(ctx context.Context, pool *pgxpool.Pool, events *Events, total int64, w Writer) ([]Commit, error) {
@@ -113,8 +115,9 @@ func fill(ctx context.Context, pool *pgxpool.Pool, events *Events, total int64, 
 	return commits, nil
 }
 
-// drive writes at a fixed rate. Each connection has a schedule of its own, which does not
-// move when the connection is late: lateness shows as the time from Due to Began.
+// drive writes events at Plan.Rate for Plan.Duration, and returns the commits. Each connection has a schedule
+// of its own, which does not move when the connection is late: lateness shows as the time from Commit.Due to
+// Commit.Began. A connection stops at its first error; the others go on.
 func drive(ctx context.Context, pool *pgxpool.Pool, events *Events, p Plan, w Writer) ([]Commit, error) {
 	gap := time.Duration(float64(time.Second) * float64(p.PerTx) / float64(p.Rate))
 	start := time.Now().Add(50 * time.Millisecond)
@@ -183,7 +186,8 @@ func write(path string, commits []Commit) error {
 	return errors.Join(err, out.Flush(), f.Close())
 }
 
-// ReadCommits reads what Produce wrote.
+// ReadCommits reads the file that Produce wrote to Plan.Path: the commits of the fill in their order, then
+// those of each connection of the load.
 func ReadCommits(path string) ([]Commit, error) {
 	b, err := os.ReadFile(path) //nolint:gosec // a path of the benchmark
 	if err != nil {

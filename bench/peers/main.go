@@ -64,7 +64,8 @@ func list() error {
 	return json.NewEncoder(os.Stdout).Encode(all)
 }
 
-// fill makes the peer's schema where there is none, and writes the plan that it reads from standard input.
+// fill makes the peer's schema where there is none, and then writes the events of the load.Plan that it reads
+// as JSON from standard input.
 func fill(ctx context.Context, p peer) error {
 	var plan load.Plan
 	if err := json.NewDecoder(os.Stdin).Decode(&plan); err != nil {
@@ -81,10 +82,12 @@ func fill(ctx context.Context, p peer) error {
 	return load.Produce(ctx, plan, load.Writers{Fill: p.write, Live: p.write})
 }
 
-// connections is more than any peer needs, so that none waits for one.
+// connections is the most connections of a peer to the database: more than any peer needs, so that none waits
+// for one.
 const connections = 30
 
-// relay runs the peer until interrupted, and prints "running" once the peer publishes.
+// relay runs the peer until ctx ends, from the database to the queue or topic of the load.Destination that it
+// reads as JSON from standard input. It prints "running" once the peer publishes.
 func relay(ctx context.Context, p peer) error {
 	var d load.Destination
 	if err := json.NewDecoder(os.Stdin).Decode(&d); err != nil {

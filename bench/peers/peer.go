@@ -9,15 +9,14 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// peer is another outbox.
+// peer is another outbox: its description, and how the benchmark writes to it and runs it.
 type peer struct {
 	load.Peer
 
-	// schema makes the tables, unless they are there.
+	// schema makes the peer's tables, unless they are there.
 	schema func(context.Context, *pgxpool.Pool) error
 	write  load.Writer
-	// run publishes until ctx ends, which is no error, and calls running once it
-	// has begun.
+	// run publishes with out until ctx ends, which is no error, and calls running once it has begun.
 	run func(ctx context.Context, pool *pgxpool.Pool, out *sender, running func()) error
 }
 

@@ -28,7 +28,8 @@ type riverJob struct {
 
 func (riverJob) Kind() string { return "event" }
 
-// river returns River with a number of workers, each of which sends one message at a time.
+// river returns River as a peer called name, with a number of workers, each of which sends one message at a
+// time.
 func river(name string, workers int) peer {
 	return peer{
 		Peer: load.Peer{
@@ -83,7 +84,8 @@ func river(name string, workers int) peer {
 	}
 }
 
-// riverLog keeps River's log from the output that the benchmark reads.
+// riverLog returns a logger that writes River's warnings and errors to standard error, since the benchmark
+// reads standard output.
 func riverLog() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }

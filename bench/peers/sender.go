@@ -13,15 +13,16 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// sender sends one message a call, as users of these outboxes have to write it.
+// sender publishes for a peer, one message a call, as users of these outboxes have to write it. target is the
+// URL of the queue or the ARN of the topic; of queues and topics the client of the other service is nil.
 type sender struct {
 	target *string
 	queues *sqs.Client
 	topics *sns.Client
 }
 
-// idle is more connections than any peer has calls in flight: the SDK's default
-// of 10 for a host would open one for nearly every call.
+// idle is how many open connections without a call a sender keeps: more than any peer has calls in flight. The
+// SDK's default of 10 for a host would open a new connection for nearly every call.
 const idle = 2048
 
 func newSender(d load.Destination) *sender {

@@ -19,10 +19,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// millTopic is the topic in the database from which all messages are forwarded.
+// millTopic is Watermill's topic in the database, to which all messages are written and from which they are
+// forwarded.
 const millTopic = "outbox"
 
-// millGroup is the metadata that holds the group of a message.
+// millGroup is the key in a message's metadata that has its group id.
 const millGroup = "group"
 
 // watermill returns Watermill with its SQL publisher, subscriber and forwarder.
@@ -95,7 +96,8 @@ func watermill() peer {
 	}
 }
 
-// millPublisher publishes one by one, as the publishers of watermill-aws do.
+// millPublisher publishes messages one by one to the queue or topic of the sender, as the publishers of
+// watermill-aws do, whatever the topic that it is called with.
 type millPublisher struct{ out *sender }
 
 func (p millPublisher) Publish(_ string, messages ...*message.Message) error {

@@ -117,7 +117,8 @@ func labelled(title, x, y string) *plot.Plot {
 	return p
 }
 
-// lines draws a curve for each pair of a name and its points, and writes the SVG to path.
+// lines writes a diagram as SVG to path, with a curve for each pair: pairs are a name, its points, the next
+// name, and so on. x and y are the texts of the axes.
 func lines(path, title, x, y string, pairs ...any) error {
 	p := labelled(title, x, y)
 	if err := plotutil.AddLines(p, pairs...); err != nil {

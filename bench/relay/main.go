@@ -15,7 +15,7 @@ import (
 
 // variables are what the program reads beside those of the function.
 type variables struct {
-	// Address is the host and port to serve profiles at.
+	// Address is the host and port at which profiles are served. Required.
 	Address string `env:"OUTBOX_BENCH_PPROF,required"`
 }
 

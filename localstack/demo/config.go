@@ -33,9 +33,11 @@ type config struct {
 
 // The times of the relay. Every tick starts a new invocation, which takes over.
 const (
+	// relayTimeout is the time limit of one invocation of the relay, relayMargin how long before that limit the
+	// relay ends its work. Every tick starts a new invocation, which takes over.
 	relayTimeout = 20 * time.Second
-	// readAhead is how long a relay may keep an event in memory before the broker
-	// accepts it, on a machine with much else to do.
+	// readAhead is the longest time for which a relay may keep an event in memory before the broker accepts it,
+	// on a machine with much else to do: the checker's setting.
 	readAhead   = 30 * time.Second
 	relayMargin = 4 * time.Second
 )

@@ -22,7 +22,7 @@ func newLive(out *os.File) *live {
 	return &live{out: out, terminal: term.IsTerminal(int(out.Fd())), start: time.Now()}
 }
 
-// say prints a line that stays. Errors of the terminal are ignored.
+// say prints a line that stays, with the seconds since the start before it. Errors of the terminal are ignored.
 func (l *live) say(format string, args ...any) {
 	if l.terminal {
 		_, _ = fmt.Fprint(l.out, "\r\x1b[K")
@@ -30,7 +30,8 @@ func (l *live) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(l.out, "%5.1fs  %s\n", time.Since(l.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// watch shows the result of line four times a second on a terminal, else every two seconds, until ctx ends.
+// watch prints what line returns, four times a second on a terminal, where it overwrites the last one, and
+// every two seconds elsewhere, until ctx ends.
 func (l *live) watch(ctx context.Context, line func(ctx context.Context) string) {
 	every := 2 * time.Second
 	if l.terminal {

@@ -15,12 +15,14 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// journal records the history, and measures latencies for the live line.
+// journal records the history of the run for the checker, and measures latencies for the line that shows
+// progress. It is safe for concurrent use.
 type journal struct {
 	*history.Recorder
 
 	mu sync.Mutex
-	// destinations has the destination of each topic and queue, once they exist.
+	// destinations has the destination of each topic and queue by its name. It is empty until the topics and
+	// queues exist.
 	destinations map[string]string
 	// open has the time of commit or of acceptance of each event whose other time is not known yet.
 	open     map[uuid.UUID]time.Time
@@ -35,7 +37,7 @@ func newJournal() *journal {
 	}
 }
 
-// setDestinations sets the destinations, from their ARNs by name.
+// setDestinations sets j.destinations. arns has, by destination, the ARN of its topic or queue.
 func (j *journal) setDestinations(arns map[string]string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -44,7 +46,7 @@ func (j *journal) setDestinations(arns map[string]string) {
 	}
 }
 
-// Committed implements service.Journal.
+// Committed implements service.Journal: it records the events and the begin of their commit.
 func (j *journal) Committed(c history.Commit, events ...history.Event) {
 	j.Recorder.Committed(c, events...)
 	j.mu.Lock()
@@ -78,8 +80,9 @@ func (j *journal) onAccepted(a awsfake.Accepted) {
 	})
 }
 
-// pair measures an event once both its times are known: that of its commit, and that of
-// its acceptance, which may be recorded first.
+// pair measures the time from the commit of an event to its acceptance once it was called with both; either may
+// come first. t is the time of the acceptance if isAcceptance is set, else that of the commit. j.mu is locked
+// by the caller.
 func (j *journal) pair(id uuid.UUID, t time.Time, isAcceptance bool) {
 	other, known := j.open[id]
 	if !known {
@@ -95,8 +98,8 @@ func (j *journal) pair(id uuid.UUID, t time.Time, isAcceptance bool) {
 	_ = j.latency.RecordValue(took.Microseconds()) // It is within the bounds.
 }
 
-// take returns how many events were accepted so far, and, since the last call, the p99 and the number of
-// latencies.
+// take returns how many events were accepted since the start, and of the latencies since the last call of take
+// their p99 and their number.
 func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -106,8 +109,8 @@ func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 	return j.accepted, p99, of
 }
 
-// finish records the final state of every row. When the broker was not watched, it also records an acceptance
-// of every row that is marked as sent.
+// finish records the final state of every row of the outbox. When watched is false, because the broker did not
+// report what it accepted, it also records an acceptance of every row that is marked as sent.
 func (j *journal) finish(ctx context.Context, pool *pgxpool.Pool, watched bool) error {
 	return j.ReadFinals(ctx, pool, func(r history.Row) {
 		if !watched && !r.SentAt.IsZero() {

@@ -20,7 +20,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// fleet is the relay function with the counts of its invocations.
+// fleet is the relay function on this machine, with the counts of its invocations. It is safe for concurrent
+// use.
 type fleet struct {
 	fn *lambdahost.Function
 
@@ -28,28 +29,30 @@ type fleet struct {
 	stats fleetStats
 }
 
-// fleetStats counts invocations by how they ended.
+// fleetStats counts invocations by how they ended. Failure is the error of the last one that failed.
 type fleetStats struct {
 	Invocations int `json:"invocations"`
 	// Standby counts invocations that found another relay at work and left at once.
 	Standby int `json:"standby"`
-	// Relays counts invocations that ended as relays, HandOvers those of them that gave their shards to a
-	// successor while they ran.
+	// Relays counts invocations that carried events, HandOvers those of them that gave their shards to the next
+	// relay while there was work.
 	Relays    int `json:"relays"`
 	HandOvers int `json:"hand_overs"`
 	// Killed counts invocations that the demo killed, Failed those that failed otherwise.
 	Killed int `json:"killed"`
 	Failed int `json:"failed"`
-	// ColdStarts counts new processes, ColdStartMs is the time of the slowest start.
+	// ColdStarts counts invocations that needed a new process, ColdStartMs is the time of the slowest of these
+	// starts in milliseconds.
 	ColdStarts  int     `json:"cold_starts"`
 	ColdStartMs float64 `json:"slowest_cold_start_ms"`
-	// Resent counts events whose outcome was unknown and that were sent again.
+	// Resent counts sends whose outcome was unknown to the relay, so that it sent the event again.
 	Resent  int64  `json:"resent"`
 	Failure string `json:"failure,omitempty"`
 }
 
-// newFleet returns the function of template.yaml, but with short runs, so that hand-overs can be watched, and
-// with failpoints that record which outcomes were unknown in ledger.
+// newFleet returns the relay function of template.yaml with the compiled program binary, but with short runs,
+// so that hand-overs can be watched, and with a recording in ledger of the outcomes that were unknown to a
+// relay. tick is the time between invocations; what the relays print goes to log.
 func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, log io.Writer) (*fleet, error) {
 	env, err := s.outputs.Environment("RelayFunction")
 	if err != nil {
@@ -86,7 +89,7 @@ func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, lo
 	return f, err
 }
 
-// done counts an invocation that ended, by what the relay or the runtime said of it.
+// done counts an invocation that ended, by the relay's answer r or, when there is none, by the error.
 func (f *fleet) done(r lambdahost.Response, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,7 +131,8 @@ func (f *fleet) snapshot() fleetStats {
 	return f.stats
 }
 
-// killOwner kills the process that owns the shards, after a call of tell, and reports whether there was one.
+// killOwner kills, with SIGKILL, the process of the relay that owns the shards, after a call of tell, and
+// reports whether there was one. It fails also when that relay ended before the kill.
 func (f *fleet) killOwner(ctx context.Context, pool *pgxpool.Pool, tell func()) (bool, error) {
 	name, err := rig.Owner(ctx, pool, f.fn)
 	if err != nil || name == "" {

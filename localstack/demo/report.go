@@ -16,31 +16,33 @@ import (
 type report struct {
 	Source   string `json:"source"`
 	Emulator string `json:"emulator"`
-	// Watched is whether the broker reported every send. If not, acceptances are derived from the rows that are
-	// marked as sent, and second sends cannot be seen.
+	// Watched is whether the broker reported every send, as only the fake does. If not, acceptances are derived
+	// from the rows that are marked as sent, and second sends cannot be seen.
 	Watched    bool   `json:"watched"`
 	PostgreSQL string `json:"postgresql"`
 	// Seconds is the time from the first write until every consumer had everything.
 	Seconds float64 `json:"seconds"`
-	// Written counts committed events, Late those of transactions that stayed open for a
-	// while, RolledBack those that must never be seen.
+	// Written counts committed events, Late the events of transactions that were kept open for up to half a
+	// second, RolledBack the events of transactions that were rolled back, which must never be seen.
 	Written    int64 `json:"written"`
 	Late       int64 `json:"late"`
 	RolledBack int64 `json:"rolled_back"`
 	// Aggregates counts the aggregates that the events are about.
 	Aggregates int64 `json:"aggregates"`
-	// ReadModel counts the changes in the service's own tables.
+	// ReadModel counts the changes in the service's own tables. It must equal Written.
 	ReadModel int64 `json:"read_model"`
 	// Delivered counts the events that each consumer received, each once.
 	Delivered map[string]int   `json:"delivered"`
 	Relay     fleetStats       `json:"relay"`
 	Verdict   *history.Verdict `json:"verdict"`
-	// Faults are what the demo found wrong beside the verdict.
+	// Faults are what the demo found wrong beside the verdict of the checker. OK is set when there are none and
+	// the verdict has no violation.
 	Faults []string `json:"faults"`
 	OK     bool     `json:"ok"`
 }
 
-// judge sets Faults and OK.
+// judge adds to Faults when the read model, the history and the counts of the writers differ or an invocation
+// of the relay failed, and sets OK.
 func (r *report) judge() {
 	if r.ReadModel != r.Written {
 		r.Faults = append(r.Faults, fmt.Sprintf("the read model has %d changes, but %d events were written", r.ReadModel, r.Written))

@@ -29,7 +29,7 @@ var pendingSQL string
 //go:embed aggregates.sql
 var aggregatesSQL string
 
-// demo is one run.
+// demo is one run of the demo.
 type demo struct {
 	cfg       config
 	live      *live
@@ -42,7 +42,9 @@ type demo struct {
 	consumers []*consumer.Consumer
 }
 
-// run makes one run of the demo and returns its report.
+// run makes one run of the demo, with progress on out, and returns its report. It fails when the run could not
+// be made or took longer than cfg.timeout, not when the checker found a fault. It ends everything that it
+// started.
 func run(ctx context.Context, cfg config, out *os.File) (_ *report, err error) {
 	d := &demo{cfg: cfg, live: newLive(out), journal: newJournal()}
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.timeout, fmt.Errorf("not done after %s", cfg.timeout))
@@ -61,7 +63,8 @@ func run(ctx context.Context, cfg config, out *os.File) (_ *report, err error) {
 	return r, nil
 }
 
-// prepare builds and starts everything, and returns what is to be written.
+// prepare builds the relay, starts PostgreSQL, the broker and what else d has, and returns the deliveries that
+// the service is to write.
 func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	base, err := d.cfg.source.Deliveries(ctx)
 	if err != nil {
@@ -114,8 +117,8 @@ func (d *demo) addConsumers() {
 	}
 }
 
-// play writes the deliveries, runs relays and consumers until everything is delivered, and
-// judges the history.
+// play writes the deliveries, runs relays and consumers until everything is delivered, waits until the last
+// relay has ended, and judges the history.
 func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (*report, error) {
 	working, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -160,7 +163,7 @@ func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (
 	return d.report(ctx, seconds)
 }
 
-// closeFleet waits until the last relays have ended, which they do when no events come.
+// closeFleet waits until the last relays have ended, which they do when no events come, for 20 seconds at most.
 func (d *demo) closeFleet(ctx context.Context) error {
 	d.live.say("waiting for the last relay to leave")
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
@@ -168,7 +171,8 @@ func (d *demo) closeFleet(ctx context.Context) error {
 	return d.fleet.fn.Close(ctx)
 }
 
-// drain waits until no event is pending and every consumer has received all sent events of its destination.
+// drain waits until every event is sent and every consumer has received all sent events of its destination. It
+// fails when ctx ends.
 func (d *demo) drain(ctx context.Context) error {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -192,7 +196,8 @@ func (d *demo) drain(ctx context.Context) error {
 	}
 }
 
-// count returns how many events are not sent yet, and how many are marked as sent, by destination.
+// count returns how many events are still to be sent (pending), and how many are marked as sent, by
+// destination.
 func (d *demo) count(ctx context.Context) (pending int64, sent map[string]int64, err error) {
 	var toDefault, toAudit int64
 	if err := d.stack.pool.QueryRow(ctx, pendingSQL).Scan(&pending, &toDefault, &toAudit); err != nil {
@@ -201,8 +206,8 @@ func (d *demo) count(ctx context.Context) (pending int64, sent map[string]int64,
 	return pending, map[string]int64{outbox.DefaultDestination: toDefault, service.Audit: toAudit}, nil
 }
 
-// kill kills the relay that owns the shards: once in the middle of the steady part, and
-// once in the burst.
+// kill kills the relay that owns the shards twice: in the middle of the steady part, and when a third of the
+// burst is written. It records each kill as a cause of resends, and returns nil when ctx ends.
 func (d *demo) kill(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -228,7 +233,7 @@ func (d *demo) kill(ctx context.Context) error {
 	return nil
 }
 
-// line returns the text of the live line: counts so far, and latencies since the last call.
+// line returns the text that shows progress: counts so far, and latencies since the last call of line.
 func (d *demo) line(ctx context.Context) string {
 	written := d.progress.Committed.Load()
 	accepted, p99, of := d.journal.take()

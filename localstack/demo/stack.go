@@ -20,7 +20,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// stack is everything that the relay and the service need.
+// stack is everything that the relay and the service need: the database, the endpoint of SNS and SQS, and the
+// topics and queues there. close ends it.
 type stack struct {
 	databaseURL string
 	pool        *pgxpool.Pool
@@ -34,7 +35,9 @@ type stack struct {
 
 const region = "us-east-1"
 
-// openStack starts the whole stack. The fake calls onAccepted with every acceptance.
+// openStack starts PostgreSQL and, unless c names the URL of one, the emulator of SNS and SQS, and makes the
+// topics and queues of template.yaml in the folder root. say prints progress. onAccepted is called with every
+// acceptance, by the fake only.
 func openStack(ctx context.Context, c *config, root string, say func(string, ...any), onAccepted func(awsfake.Accepted)) (_ *stack, err error) {
 	s := &stack{}
 	defer func() {
@@ -106,7 +109,7 @@ func (s *stack) openEmulator(ctx context.Context, c *config, onAccepted func(aws
 	return c.emulator, nil
 }
 
-// close ends what was started, the newest first.
+// close ends what the stack has started, the newest first. A second call does nothing.
 func (s *stack) close() error {
 	var err error
 	for _, closer := range slices.Backward(s.closers) {

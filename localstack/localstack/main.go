@@ -37,7 +37,8 @@ type options struct {
 	command  []string
 }
 
-// run starts LocalStack, runs the command or serves, and returns the exit code.
+// run starts LocalStack, runs the command or serves, and returns the exit code: that of the command when there
+// is one, 1 when LocalStack fails, 2 for wrong arguments.
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args)
 	if err != nil {
@@ -83,7 +84,8 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// with runs the command with variables that lead to the server, or prints the URL and waits for an interrupt.
+// with runs the command with environment variables that lead to the server, and returns its exit code. Without
+// a command it prints the URL and waits for an interrupt.
 func with(ctx context.Context, o options, server *hostmode.Server) int {
 	if len(o.command) == 0 {
 		fmt.Println(server.URL())
@@ -104,7 +106,8 @@ func with(ctx context.Context, o options, server *hostmode.Server) int {
 	)
 }
 
-// without runs the command without LocalStack, and prints before and after it that suites were skipped.
+// without runs the command without LocalStack, prints before and after it that suites were skipped, and returns
+// its exit code. Without a command it prints the cause and returns 1.
 func without(ctx context.Context, o options, cause error) int {
 	if len(o.command) == 0 {
 		complain(cause)

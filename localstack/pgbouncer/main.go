@@ -28,7 +28,8 @@ func main() {
 	os.Exit(code)
 }
 
-// run starts PgBouncer, runs the command or waits, and returns the exit code: the command's when there is one.
+// run starts PgBouncer, runs the command or waits for an interrupt, and returns the exit code: that of the
+// command when there is one, 1 when PgBouncer fails, 2 for wrong arguments or without DATABASE_URL.
 func run(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("pgbouncer", flag.ContinueOnError)
 	optional := flags.Bool("optional", false, "where there is no PgBouncer, say SKIPPED and succeed without running the command (refused with CI=true)")

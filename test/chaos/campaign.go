@@ -20,7 +20,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// Campaign returns the campaign.
+// Campaign returns the campaign "chaos" for the command campaign.
 func Campaign() campaign.Campaign {
 	return campaign.Campaign{
 		Name: "chaos", About: "the compiled relay among faults of its process, PostgreSQL, SNS and SQS",
@@ -42,7 +42,7 @@ type config struct {
 	kinds          []string
 	active, drain  time.Duration
 	logs           string
-	// tamper falsifies the record, for tests. Nil does not.
+	// tamper falsifies the record of the run, to test that the checker sees it. Nil leaves the record as it is.
 	tamper rig.Tamper
 }
 
@@ -65,7 +65,8 @@ func (c *config) again(seed uint64) string {
 	return args
 }
 
-// run makes all runs, with a PostgreSQL for each worker.
+// run makes c.runs runs, c.parallel of them at a time, with a PostgreSQL for each of these. The seeds are
+// c.seed and the numbers after it. A line about each run goes to out.
 func (c *config) run(ctx context.Context, out io.Writer) (_ []*result, err error) {
 	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {

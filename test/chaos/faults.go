@@ -12,7 +12,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// area is the part of the world that a fault harms. Faults of one area do not overlap.
+// area is the part of a run that a fault harms: the relay's processes, the database with the way to it, or the
+// broker with the way to it. Faults of one area do not overlap. areas is their number.
 type area int
 
 const (
@@ -26,11 +27,13 @@ const (
 type world struct {
 	*rig.World
 	areas [areas]sync.Mutex
-	// kills has the time of each kill -9. Only faults of the area process append to it, one at a time.
+	// kills has the time of each kill -9. Only faults of the area process append to it, and these happen one at
+	// a time.
 	kills []time.Time
 }
 
-// kind is a kind of fault.
+// kind is a kind of fault: its name on the command line, what it does, the area that it harms, the resends that
+// it explains (effect), the bounds of its length, and the function that causes it.
 type kind struct {
 	name, what  string
 	area        area
@@ -39,7 +42,8 @@ type kind struct {
 	inject      inject
 }
 
-// inject causes a fault, ends it, and returns how often it had an effect.
+// inject causes the fault i for as long as i.lasts says, ends it, records when it was in effect, and returns
+// how often it had an effect. An error says that the fault could not be caused or ended.
 type inject func(w *world, ctx context.Context, i *injection) (int, error)
 
 // kinds returns all kinds of faults.

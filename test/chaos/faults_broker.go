@@ -14,7 +14,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// between returns a duration of least to most milliseconds, which the seed of the injection decides.
+// between returns a duration of least to most milliseconds, the same for the same seed of the injection.
 func (i *injection) between(least, most int64) time.Duration {
 	random := rand.New(rand.NewPCG(i.seed, 2)) //nolint:gosec // Repeatable on purpose.
 	return time.Duration(least+random.Int64N(most-least+1)) * time.Millisecond
@@ -24,13 +24,14 @@ func (w *world) slowAnswer(ctx context.Context, i *injection) (int, error) {
 	return w.plan(ctx, i, awsfake.Fault{Kind: awsfake.Delay, Delay: rig.SendTimeout + i.between(50, 300), Probability: 0.4})
 }
 
-// answering returns the injection of faults that the fake itself does.
+// answering returns a fault that the fake of SNS and SQS causes by itself: it makes the given faults for as
+// long as the injection lasts.
 func answering(faults ...awsfake.Fault) inject {
 	return func(w *world, ctx context.Context, i *injection) (int, error) { return w.plan(ctx, i, faults...) }
 }
 
-// plan makes the fake do the faults for the time i.lasts, to the calls that send, and returns how often they
-// happened.
+// plan makes the fake do the faults for the time i.lasts and returns how often they happened. A fault without
+// an operation is planned for PublishBatch and for SendMessageBatch.
 func (w *world) plan(ctx context.Context, i *injection, faults ...awsfake.Fault) (int, error) {
 	from := time.Now()
 	ids := map[string]bool{}

@@ -32,9 +32,9 @@ func (w *world) crashDatabase(ctx context.Context, i *injection) (int, error) {
 	return 1, nil
 }
 
-// terminate returns a fault that locks the rows that a statement of the relay needs,
-// and terminates the connection that waits for them: so it ends in the middle of the
-// statement.
+// terminate returns a fault that locks, with the statement lockSQL, the rows that a statement of the relay
+// needs, and terminates the relay's connections that wait for them: so these end in the middle of the
+// statement. It gives up when none waits within the time that the injection lasts, and returns 0 then.
 func terminate(lockSQL string) inject {
 	return func(w *world, ctx context.Context, i *injection) (int, error) {
 		from := time.Now()

@@ -12,7 +12,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// ownerPatience is how long a fault waits for a relay at work.
+// ownerPatience is how long a fault waits for a relay that owns shards.
 const ownerPatience = 2 * time.Second
 
 // owner returns the request id of the relay that owns the most shards. It waits for one, and returns "" after
@@ -30,7 +30,8 @@ func (w *world) owner(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// excuse records the time that the fault was in effect: it explains resends.
+// excuse records the time for which the fault was in effect: for resends in it, and of events accepted shortly
+// before, the fault is a cause.
 func (w *world) excuse(i *injection, from, to time.Time) {
 	w.Journal.Excuse(i.kind.name, i.kind.effect, from, to)
 }
@@ -52,8 +53,9 @@ func (w *world) kill(ctx context.Context, i *injection) (int, error) {
 	return 1, nil
 }
 
-// stop returns a fault that freezes the relay at work for the time i.lasts, or until its process is gone. The
-// fault returns 1 if the process outlived the freeze and resume is set, or did not and it is not.
+// stop returns a fault that freezes the relay that owns the most shards for the time i.lasts, or until its
+// process is gone. With resume set, the process should outlive the freeze; otherwise it should meet its
+// deadline and be gone. The fault returns 1 if that came true, else 0.
 func stop(resume bool) inject {
 	return func(w *world, ctx context.Context, i *injection) (int, error) {
 		name, err := w.owner(ctx)

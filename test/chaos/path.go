@@ -10,12 +10,12 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// pathFault causes a fault of the proxy between the relay and PostgreSQL, or between the relay and the fake,
-// ends it, and returns how often it had an effect.
+// pathFault causes a fault of p, the proxy between the relay and PostgreSQL or between the relay and the fake
+// of SNS and SQS, ends it after i.lasts, and returns how often it had an effect.
 type pathFault func(ctx context.Context, p *faultproxy.Proxy, i *injection) (int, error)
 
-// onTheWayTo returns the injection of a fault into the path to PostgreSQL or to the
-// fake. The whole time of the fault is excused.
+// onTheWayTo returns a fault that causes do on the way to PostgreSQL, for the area database, or else to the
+// fake of SNS and SQS. It records the whole time of the fault as a cause of resends.
 func onTheWayTo(to area, do pathFault) inject {
 	return func(w *world, ctx context.Context, i *injection) (int, error) {
 		proxy := w.ToBroker
@@ -32,7 +32,7 @@ func onTheWayTo(to area, do pathFault) inject {
 // resetEvery is the time between the resets of one fault.
 const resetEvery = 60 * time.Millisecond
 
-// cut is a fault during which there are no connections.
+// cut is a fault that closes all connections and refuses new ones.
 func cut(ctx context.Context, p *faultproxy.Proxy, i *injection) (int, error) {
 	p.Refuse(true)
 	p.Cut()
@@ -40,7 +40,7 @@ func cut(ctx context.Context, p *faultproxy.Proxy, i *injection) (int, error) {
 	return 1, rig.Pause(ctx, i.lasts)
 }
 
-// reset is a fault that resets all connections every 60 ms, and counts them.
+// reset is a fault that resets all connections every 60 ms, and returns how many were reset.
 func reset(ctx context.Context, p *faultproxy.Proxy, i *injection) (int, error) {
 	n := 0
 	for end := time.Now().Add(i.lasts); time.Now().Before(end); {
@@ -52,8 +52,7 @@ func reset(ctx context.Context, p *faultproxy.Proxy, i *injection) (int, error) 
 	return n, nil
 }
 
-// slow returns a fault that delays all data by 50 milliseconds at least and by most
-// at most.
+// slow returns a fault that delays all data, in each direction, by the same time, of 50 to most milliseconds.
 func slow(most int64) pathFault {
 	return func(ctx context.Context, p *faultproxy.Proxy, i *injection) (int, error) {
 		p.Delay(i.between(50, most))

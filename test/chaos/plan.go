@@ -17,9 +17,9 @@ type injection struct {
 	// at is when the fault begins, counted from the first write; lasts is how long it goes on, 0 for kinds that
 	// happen at once.
 	at, lasts time.Duration
-	// seed decides everything else about the fault.
+	// seed decides all that is drawn while the fault is injected, such as which calls it hits.
 	seed uint64
-	// took is how often the fault had an effect, and err why it could not be injected.
+	// took is how many times the fault had an effect, and err why it could not be injected, nil when it was.
 	took int
 	err  error
 }
@@ -29,8 +29,9 @@ func (i *injection) String() string {
 	return fmt.Sprintf("%s@%.1fs/%.1fs", i.kind.name, i.at.Seconds(), i.lasts.Seconds())
 }
 
-// makePlan returns four to six faults of different kinds, as far as there are
-// that many kinds, in the order of their begin.
+// makePlan returns the four to six faults of the run with a seed, in the order of their begin: of the kinds in
+// names, of different kinds as far as there are that many. They begin from half a second after the start to
+// half a second before the time active is over. It returns nil for no names.
 func makePlan(seed uint64, names []string, active time.Duration) []injection {
 	// Neighbouring seeds must differ in more than a few bits.
 	random := rand.New(rand.NewPCG(seed*0x9e3779b97f4a7c15, seed^0xbf58476d1ce4e5b9)) //nolint:gosec // Repeatable on purpose.

@@ -12,7 +12,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// Line implements [campaign.Result].
+// Line implements [campaign.Result]: the seed, the plan, what became of the run and, for a run that failed, why
+// and how to repeat it.
 func (r *result) Line() string {
 	var faults []string
 	for i := range r.plan {
@@ -23,7 +24,8 @@ func (r *result) Line() string {
 	return r.Report(fmt.Sprintf("seed %d (%s)", r.seed, planText(r.plan)), r.ok(), r.again, faults...)
 }
 
-// summary is the sum of all runs.
+// summary is the sum of all runs. failovers has the times from kill -9 to the next acceptance, drained the time
+// that each run took to deliver everything after its last fault; both are sorted.
 type summary struct {
 	kinds     []kindSummary
 	totals    rig.Totals

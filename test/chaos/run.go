@@ -24,7 +24,7 @@ type result struct {
 	again string
 }
 
-// ok is whether the run took place as planned and no promise was broken.
+// ok reports whether every planned fault was injected and no promise was broken.
 func (r *result) ok() bool {
 	for i := range r.plan {
 		if r.plan[i].err != nil {
@@ -34,7 +34,8 @@ func (r *result) ok() bool {
 	return r.OK()
 }
 
-// play makes the run of one seed and judges it.
+// play makes the run of one seed on the server, judges its history and returns the result. Errors of the run
+// are in the result.
 func (c *config) play(ctx context.Context, p rig.Program, server *pgserver.Server, seed uint64) *result {
 	r := &result{seed: seed, plan: makePlan(seed, c.kinds, c.active), again: c.again(seed)}
 	j := rig.NewJournal(c.tamper)
@@ -60,8 +61,8 @@ func (c *config) play(ctx context.Context, p rig.Program, server *pgserver.Serve
 	return r
 }
 
-// harm injects the plan and returns when all faults have ended and at least the
-// time active is over.
+// harm injects the faults of the plan, each at its time or when the one before it in its area has ended, and
+// returns when all have ended and at least the time active is over. Errors are kept in the plan.
 func (r *result) harm(ctx context.Context, active time.Duration, w *world) {
 	var all sync.WaitGroup
 	began := time.Now()

@@ -20,8 +20,8 @@ import (
 //go:embed emulator.py
 var emulatorProgram []byte
 
-// emulator is a running ministack. It has CloudFormation, enforces IAM, fires schedules,
-// and runs functions as processes of this machine.
+// emulator is a running ministack at url. It has CloudFormation, enforces IAM, fires schedules, and runs
+// functions as processes of this machine. done is closed when its process has ended.
 type emulator struct {
 	url  string
 	cert *certificate
@@ -30,7 +30,9 @@ type emulator struct {
 	done chan struct{}
 }
 
-// startEmulator starts a ministack that writes everything below dir.
+// startEmulator installs ministack where it is missing, starts one on a free port and returns once it answers;
+// it fails after a minute without an answer. The emulator and its functions write files below dir only, and its
+// output goes to emulator.log there.
 func startEmulator(ctx context.Context, dir string) (*emulator, error) {
 	bin, err := python.InstallTool(ctx, "ministack", os.Stderr)
 	if err != nil {
@@ -99,7 +101,8 @@ func (e *emulator) ready(ctx context.Context) error {
 	})
 }
 
-// stop ends the emulator and the functions that it runs.
+// stop ends the emulator and the functions that it runs: with SIGTERM, and with SIGKILL what is left after five
+// seconds.
 func (e *emulator) stop() error {
 	// A group that is gone is no error.
 	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGTERM)
@@ -114,7 +117,8 @@ func (e *emulator) stop() error {
 	return e.log.Close()
 }
 
-// until calls ask every 250 ms until it returns true. It fails when ask fails or ctx ends.
+// until calls ask at once and then every 250 ms until it returns true. It fails when ask fails or ctx ends;
+// what is the condition, for the text of the error.
 func until(ctx context.Context, what string, ask func(context.Context) (bool, error)) error {
 	tick := time.NewTicker(250 * time.Millisecond)
 	defer tick.Stop()

@@ -17,13 +17,17 @@ import (
 )
 
 const (
+	// aggregates is the number of aggregates, each the number of events that one call of world.write writes of
+	// an aggregate for a destination.
 	aggregates = 5
 	each       = 4
-	// poisonedAggregate is the aggregate whose events the audit consumer cannot handle.
+	// poisonedAggregate is the id of the aggregate whose events the test's consumer of the queue audit cannot
+	// handle.
 	poisonedAggregate = "3"
 )
 
-// write enqueues events of each aggregate for both destinations.
+// write enqueues four events of each aggregate for each of the destinations default and audit, and counts them
+// in w.written. The payloads are numbers, which go on from those of the calls before.
 func (w *world) write(ctx context.Context) error {
 	for n := range each {
 		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {
@@ -47,7 +51,7 @@ func (w *world) write(ctx context.Context) error {
 	return nil
 }
 
-// sent waits until every event is marked as sent.
+// sent waits until every event is marked as sent, three minutes at most.
 func (w *world) sent(ctx context.Context) error {
 	// The schedule fires once a minute, up to a minute late; a cold start comes on top.
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
@@ -59,8 +63,8 @@ func (w *world) sent(ctx context.Context) error {
 	})
 }
 
-// drain writes events, waits until the relay has sent them, and takes them from the queues of billing and
-// shipping. Only the stack's schedule starts the relay.
+// drain writes events, waits until the relay has sent them, and takes those for the destination default from
+// the queues of billing and shipping. Only the stack's schedule starts the relay.
 func (w *world) drain(ctx context.Context) error {
 	if err := w.write(ctx); err != nil {
 		return err
@@ -76,7 +80,7 @@ func (w *world) drain(ctx context.Context) error {
 	return nil
 }
 
-// drainMore writes more events and, once they are sent, takes those of shipping.
+// drainMore writes more events, waits until the relay has sent them, and takes those of the queue of shipping.
 func (w *world) drainMore(ctx context.Context) error {
 	from := w.written
 	if err := w.write(ctx); err != nil {
@@ -88,7 +92,8 @@ func (w *world) drainMore(ctx context.Context) error {
 	return w.consume(ctx, "ShippingQueueUrl", from, aggregates*each)
 }
 
-// consume takes want messages from a stack output's queue: in each group from, from+1 and so on, and no more.
+// consume takes want messages from the queue that a stack output names, and fails after a minute, for a message
+// too many, and unless the payloads of each group are from, from+1 and so on, in this order.
 func (w *world) consume(ctx context.Context, output string, from, want int) error {
 	next := map[string]int{}
 	got := 0
@@ -153,8 +158,10 @@ func aggregateID(m *types.Message) string {
 // The poisoned queue is the audit's, because ministack delivers from a topic without a group, and a message
 // without one cannot go back to a FIFO queue.
 
-// poison deletes the messages of the queue audit, but gives those of one aggregate back until SQS has moved
-// them to the dead-letter queue.
+// poison plays a consumer of the queue audit that cannot handle poisonedAggregate: it deletes the other
+// messages, and gives those of that aggregate back until SQS has moved all four to the dead-letter queue. It
+// adds the ids of their events, in the order of receipt, to w.poisoned, with which redrive compares. It fails
+// after two minutes.
 func (w *world) poison(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -199,8 +206,8 @@ func (w *world) depth(ctx context.Context, output string) (int, error) {
 	return strconv.Atoi(out.Attributes[string(types.QueueAttributeNameApproximateNumberOfMessages)])
 }
 
-// redrive sends the messages of the dead-letter queue back, and expects the same events in the same order in
-// the queue.
+// redrive has the stack's redrive function send the messages of the dead-letter queue back, and fails unless
+// that queue is empty then and the queue audit has the events of w.poisoned, in their order, within a minute.
 func (w *world) redrive(ctx context.Context) error {
 	if len(w.poisoned) != each {
 		return fmt.Errorf("%d events were poisoned, want %d", len(w.poisoned), each)
@@ -242,8 +249,9 @@ func (w *world) redrive(ctx context.Context) error {
 	return nil
 }
 
-// archive makes the sent events old, and expects the janitor to archive them. Then it makes
-// them so old that the janitor moves them from the archive into a file.
+// archive makes the sent events 30 days old in the database, and expects the janitor function to move all of
+// them to the archive. Then it makes them so old, by 100 more days, that the janitor moves them from the
+// archive into one file in the stack's bucket.
 func (w *world) archive(ctx context.Context) error {
 	const all = 2 * aggregates * each
 	for _, turn := range []struct {

@@ -18,7 +18,8 @@ const (
 	stack  = "outbox-local"
 )
 
-// run makes the steps one after the other, and stops at the first that fails.
+// run makes the steps one after the other, and stops at the first that fails. It must start in the root of the
+// repository. The folder with logs and build is removed when all steps passed and keep is not set.
 func run(ctx context.Context, keep bool) (err error) {
 	root, err := os.Getwd()
 	if err != nil {
@@ -77,8 +78,7 @@ func (w *world) build(ctx context.Context) error {
 
 func (w *world) built() string { return filepath.Join(w.dir, "build") }
 
-// parameters returns the stack's parameters, as a person would put them into
-// samconfig.toml.
+// parameters returns the stack's parameters by name, as samconfig.toml would have them.
 func (w *world) parameters() map[string]string {
 	architecture := "arm64"
 	if runtime.GOARCH == "amd64" {
@@ -160,8 +160,8 @@ func (w *world) update(ctx context.Context) error {
 	return w.drainMore(ctx)
 }
 
-// retained reports whether a resource is to stay when the stack is deleted. SAM's managed bucket is: all stacks
-// of a region share it.
+// retained reports whether a resource is to stay when the stack is deleted: the bucket of the archive, and
+// SAM's managed bucket, which all stacks of a region share.
 func retained(kind, name string) bool {
 	return kind == "buckets" && (strings.HasPrefix(name, "aws-sam-cli-managed-") || strings.Contains(name, "archivebucket"))
 }
@@ -192,7 +192,8 @@ func (w *world) remove(ctx context.Context) error {
 	return nil
 }
 
-// difference returns a line for each difference of two inventories, sorted.
+// difference returns a line for each resource that is new, gone or changed in the second of two inventories,
+// sorted.
 func difference(before, after inventory) []string {
 	var lines []string
 	for kind := range after {

@@ -20,7 +20,8 @@ import (
 //go:embed inventory.py
 var inventoryProgram string
 
-// sam runs the real SAM command line.
+// sam runs the real SAM command line in the folder root, with the environment env, which leads to the emulator.
+// bin is the folder of its programs; what they print goes to log.
 type sam struct {
 	bin, root string
 	env       []string
@@ -45,8 +46,8 @@ func newSAM(ctx context.Context, root string, log io.Writer, e *emulator) (*sam,
 	return s, nil
 }
 
-// printed is the output of a command: answer is its standard output, all has standard error
-// too.
+// printed is the output of a program: answer is its standard output, all is standard output and standard error
+// as they came.
 type printed struct{ answer, all string }
 
 func (s *sam) run(ctx context.Context, env []string, program string, args ...string) (printed, error) {
@@ -108,7 +109,8 @@ func (s *sam) outputs(ctx context.Context, stack string) (map[string]string, err
 	return outputs, nil
 }
 
-// invoke calls a function of the stack and decodes its answer.
+// invoke calls a function of the stack with event as JSON, and decodes its answer, which is JSON too, into the
+// pointer answer. It fails when the function fails.
 func (s *sam) invoke(ctx context.Context, stack, function string, event, answer any) error {
 	encoded, err := json.Marshal(event)
 	if err != nil {
@@ -140,7 +142,8 @@ func (s *sam) invoke(ctx context.Context, stack, function string, event, answer 
 	return nil
 }
 
-// inventory lists the resources of the emulator: by kind and name, a text to compare before and after.
+// inventory lists the resources of the emulator, by kind (such as "queues") and name. The value is a text about
+// a resource that is other when the resource was changed.
 type inventory map[string]map[string]string
 
 func (s *sam) inventory(ctx context.Context) (inventory, error) {
@@ -155,13 +158,13 @@ func (s *sam) inventory(ctx context.Context) (inventory, error) {
 	return i, nil
 }
 
-// logs returns the last 20 lines of each log stream of the functions.
+// logs returns the last 20 lines of each log stream of the stack's functions.
 func (s *sam) logs(ctx context.Context) (string, error) {
 	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "logs")
 	return out.answer, err
 }
 
-// secret makes a secret and returns its ARN.
+// secret makes a secret with the text value in the emulator's Secrets Manager and returns its ARN.
 func (s *sam) secret(ctx context.Context, name, value string) (string, error) {
 	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "secret", name, value)
 	return strings.TrimSpace(out.answer), err
@@ -169,8 +172,8 @@ func (s *sam) secret(ctx context.Context, name, value string) (string, error) {
 
 var errNoJSON = errors.New("it printed no JSON")
 
-// decode reads the first JSON value in the text. The command line prints other text before
-// and after it.
+// decode reads the first JSON object or array in the text into the pointer v. The command line prints other
+// text before and after it.
 func decode(text string, v any) error {
 	begin := strings.IndexAny(text, "[{")
 	if begin < 0 {

@@ -22,7 +22,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// world is the state that the steps share.
+// world is the state that the steps share. root is the folder of the repository, dir that of logs and build.
+// before is what the emulator had before the deployment, outputs the stack's outputs by key, written how many
+// events of each aggregate were written for each destination.
 type world struct {
 	root, dir string
 	began     time.Time
@@ -34,13 +36,14 @@ type world struct {
 	sam      *sam
 	queues   *sqs.Client
 
-	// passwords has the database password of each role: relay, redrive and janitor. logins has the parameters
-	// of the stack that hold these logins.
+	// passwords has the database password of the logins for relay, redrive and janitor, by these names. logins
+	// has the stack's parameters, by name, that lead to these logins.
 	passwords map[string]string
 	logins    map[string]string
 	outputs   map[string]string
 	before    inventory
-	// poisoned are the ids of the events that went to the dead-letter queue.
+	// poisoned are the ids of the events that went to the dead-letter queue, in the order in which they were
+	// received.
 	poisoned []string
 	written  int
 }
@@ -53,7 +56,8 @@ func (w *world) close() error {
 	return err
 }
 
-// openDatabase makes the schema, and the logins as docs/deploy.md has them.
+// openDatabase starts PostgreSQL, makes the schema, and makes the logins of the functions as docs/deploy.md has
+// them, with new passwords.
 func (w *world) openDatabase(ctx context.Context) error {
 	var err error
 	if w.server, err = pgserver.Start(ctx, pgserver.Config{}); err != nil {
@@ -102,8 +106,8 @@ func (w *world) openEmulator(ctx context.Context) error {
 	return err
 }
 
-// makeLogins returns the stack's database parameters: the logins of relay and janitor are in secrets, in the
-// form that RDS writes, that of the redrive is in its URL, so that each way is used.
+// makeLogins returns the stack's parameters for the database. The logins of relay and janitor go into secrets,
+// in the form that RDS writes, that of the redrive into its URL, so that each way is used.
 func (w *world) makeLogins(ctx context.Context) (map[string]string, error) {
 	server, err := url.Parse(w.server.URL())
 	if err != nil {

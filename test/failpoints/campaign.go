@@ -18,7 +18,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// Campaign returns the campaign.
+// Campaign returns the campaign "failpoints" for the command campaign.
 func Campaign() campaign.Campaign {
 	return campaign.Campaign{
 		Name: "failpoints", About: "the compiled relay, stopped at each step of its work by each fault",
@@ -51,8 +51,8 @@ func (c *config) declare(f *campaign.Flags) {
 	f.Logs(&c.logs)
 }
 
-// nth returns the Nth of a plan for a step: greater for steps that a relay passes many times a second, so that
-// it is well at work at the first fault.
+// nth returns after how many passes of a step, by one process, the fault happens each time. It is greater for
+// steps that a relay passes many times a second, so that the relay is well at work at the first fault.
 func nth(s failpoint.Step) int {
 	switch s {
 	case failpoint.BeforeFetch, failpoint.Fetched, failpoint.BeforeSend, failpoint.Sent, failpoint.Answered, failpoint.Accepted:
@@ -68,7 +68,9 @@ func nth(s failpoint.Step) int {
 	return 1
 }
 
-// run makes a run for each step and each fault that can happen there.
+// run makes a run for each chosen step and each chosen fault that can happen there, c.parallel of them at a
+// time: a step that is no call of the database or a sink has no failed or lost answer. A line about each run
+// goes to out.
 func (c *config) run(ctx context.Context, out io.Writer) (_ []*result, err error) {
 	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// Line implements [campaign.Result].
+// Line implements [campaign.Result]: the fault, the step, what became of the run and, for a run that failed,
+// why and how to repeat it.
 func (r *result) Line() string {
 	var faults []string
 	if r.hits == 0 {
@@ -25,8 +26,9 @@ func (r *result) Line() string {
 		fmt.Sprintf("failpoints -steps %s -faults %s", r.step, r.fault), faults...)
 }
 
-// cell returns the text of the run in the table: the number of faults, then the numbers of events sent again
-// with a cause, lost and reordered.
+// cell returns the text of the run in the table: how often the fault happened, then the numbers of events sent
+// again with a cause, lost and reordered. "FAILED" is for a run that could not be made, or behind the numbers
+// of one that is not ok.
 func (r *result) cell() string {
 	v := r.Verdict
 	if v == nil || r.Err != nil {

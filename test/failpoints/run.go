@@ -19,7 +19,7 @@ const (
 	// frozenFor is how long a process stands still: long enough for another relay to
 	// take over its shards.
 	frozenFor = rig.LeaseTTL + 800*time.Millisecond
-	// patience is how long a run waits for its faults to happen.
+	// patience is how long a run waits for its fault to happen as often as the command line says.
 	patience = 2 * time.Minute
 	// settleEvery is the relay's pause between settlements. It keeps the acceptance
 	// and the mark of an event apart, so that a fault can fall between the two.
@@ -36,11 +36,12 @@ type result struct {
 	hits int
 }
 
-// ok is whether the fault happened at its step and no promise was broken.
+// ok reports whether the fault happened at its step at least once and no promise was broken.
 func (r *result) ok() bool { return r.OK() && r.hits > 0 && r.misplaced() == "" }
 
-// misplaced returns why the fault cannot have happened at its step, or "". It knows only this: a relay killed
-// between an acceptance and the mark makes the next relay send the event again.
+// misplaced returns why the fault cannot have happened at its step, "" when nothing speaks against it. It knows
+// one case only: a relay killed between an acceptance and the mark of the event as sent makes the next relay
+// send the event again, so a run without such a resend was stopped elsewhere.
 func (r *result) misplaced() string {
 	if r.Verdict == nil {
 		return ""
@@ -52,8 +53,8 @@ func (r *result) misplaced() string {
 	return ""
 }
 
-// effect returns which resends the fault explains. Resends after an error or a lost answer are explained by the
-// records of the failpoints themselves.
+// effect returns which resends the fault explains. Harmless is for errors and lost answers, since the
+// failpoints record the resends after these themselves.
 func (r *result) effect() rig.Effect {
 	switch r.fault {
 	case failpoint.Kill:
@@ -65,7 +66,7 @@ func (r *result) effect() rig.Effect {
 	return rig.Harmless
 }
 
-// play makes the run and judges it.
+// play makes the run, judges its history and keeps the outcome and the number of faults in r.
 func (r *result) play(ctx context.Context, c *config, p rig.Program, server *pgserver.Server) {
 	r.Outcome = rig.Experiment{
 		Config: rig.Config{
@@ -81,8 +82,8 @@ func (r *result) play(ctx context.Context, c *config, p rig.Program, server *pgs
 	r.Close(r.ok(), "")
 }
 
-// watch returns two ticks after the fault has happened so many times, or patience is over. It wakes frozen
-// processes.
+// watch counts in r.hits how often the fault has happened, as the ledger has it, and returns two ticks after
+// that is so many times, or patience is over. It wakes frozen processes.
 func (r *result) watch(ctx context.Context, times int, w *rig.World, ledger rig.Ledger) error {
 	var thawing sync.WaitGroup
 	defer thawing.Wait()
@@ -103,7 +104,8 @@ func (r *result) watch(ctx context.Context, times int, w *rig.World, ledger rig.
 	return rig.Pause(ctx, 2*rig.Tick)
 }
 
-// happened records when the fault was in effect. For a freeze it waits, and wakes the process.
+// happened records in the journal when the fault h was in effect. For a freeze it first waits frozenFor and
+// then wakes the process.
 func (r *result) happened(ctx context.Context, w *rig.World, h failpoint.Hit) {
 	until := h.At
 	switch r.fault {

@@ -15,7 +15,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 )
 
-// Campaign returns the campaign.
+// Campaign returns the campaign "isolation" for the command campaign.
 func Campaign() campaign.Campaign {
 	return campaign.Campaign{
 		Name: "isolation", About: "what a fault in one place costs elsewhere, hand-overs, and kill -9",
@@ -55,8 +55,8 @@ func (c *config) declare(f *campaign.Flags) {
 
 // The bars: a measured value must be lower.
 const (
-	// mostRatio is the bar for the p99 of quiet aggregates during a fault, as a multiple of their p99 in calm
-	// phases.
+	// mostRatio is the bar for the p99 of quiet aggregates during a fault, as a multiple of their p99 in the
+	// calm phases before and after; of the phases of a fault the median counts.
 	mostRatio = 2.0
 	// mostGap is the bar for the longest time without an acceptance in a hand-over.
 	mostGap = 250 * time.Millisecond

@@ -14,16 +14,17 @@ import (
 )
 
 // fault is one fault that lasts for a phase, and that must not slow down the quiet aggregates at the watched
-// destination.
+// destination. name is for the command line, what describes it in the report.
 type fault struct {
 	name, what string
-	// faults has what the fake does wrong, nothing for a fault of a writer.
+	// faults has what the fake of SNS and SQS does wrong; it is empty for a fault of a writer.
 	faults []awsfake.Fault
-	// brokenOn and hotOn let the aggregates broken and hot write.
+	// brokenOn and hotOn have the aggregates broken and hot write during the phase.
 	brokenOn, hotOn bool
 }
 
-// faults returns all faults. queue is the name of the other destination's queue.
+// faults returns all faults. queue is the name of the queue of the other destination, the one that is not
+// watched.
 func faults(queue string) []fault {
 	group := outbox.GroupID("order", broken)
 	return []fault{
@@ -52,7 +53,8 @@ func names() []string {
 	return all
 }
 
-// play causes the fault for d and then ends it. It fails when the fake had no occasion for it.
+// play causes the fault for the time d and then ends it. It fails when the fake had planned faults and none of
+// them happened.
 func (l *load) play(ctx context.Context, f *fault, d time.Duration) error {
 	began := time.Now()
 	var ids []string

@@ -19,12 +19,12 @@ import (
 )
 
 const (
-	// writers is the number of writers of quiet aggregates, quietBatch the number of events in each of their
-	// transactions.
+	// writers is the number of goroutines that write events of quiet aggregates, quietBatch the number of
+	// events in each of their transactions.
 	writers    = 4
 	quietBatch = 4
-	// brokenRate is how many events a second the aggregate broken writes, hotBatch how many the aggregate hot
-	// writes in a transaction.
+	// brokenRate is how many events a second the aggregate broken writes, one in a transaction; hotBatch is how
+	// many the aggregate hot writes in a transaction.
 	brokenRate = 20
 	hotBatch   = 20
 )
@@ -35,16 +35,17 @@ const (
 	hot    = "hot"
 )
 
-// load writes events of quiet aggregates at a steady rate, half of them to each destination.
+// load writes events of quiet aggregates at a steady rate, half of them to each of the two destinations, and
+// those of the aggregates broken and hot while they are on. world is nil until the run has begun.
 type load struct {
 	cfg   config
 	world *rig.World
 	meter *meter
-	// brokenOn and hotOn let the aggregates broken and hot write too.
+	// brokenOn and hotOn are set while events of the aggregates broken and hot are written too.
 	brokenOn, hotOn atomic.Bool
 }
 
-// run writes to w until stop is closed.
+// run writes events to w until stop is closed, and returns nil then. It returns the first error of a write.
 func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) error {
 	all, ctx := errgroup.WithContext(ctx)
 	quiet := 2 * l.cfg.rate // at two destinations
@@ -83,7 +84,8 @@ func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) erro
 	return all.Wait()
 }
 
-// every calls f once each d until stop is closed or f fails. A late call does not move the next ones.
+// every calls f at once and then each time d has passed, until stop is closed, when it returns nil, or f fails
+// or ctx ends. A late call does not move the next ones.
 func every(ctx context.Context, stop <-chan struct{}, d time.Duration, f func() error) error {
 	for due := time.Now(); ; due = due.Add(d) {
 		if stopped, err := rig.PauseUnless(ctx, stop, time.Until(due)); stopped || err != nil {

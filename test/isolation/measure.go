@@ -21,16 +21,20 @@ import (
 //go:embed lagging.sql
 var laggingSQL string
 
-// quietWithin is how long the delivery of delayed events may take.
+// quietWithin is the longest time for which delayed events are waited for after a phase, after a kill, and at
+// the end of a run.
 const quietWithin = 2 * time.Minute
 
-// played is one phase that was measured: the name of its fault, "calm" for none, and its number in the meter.
+// played is one phase that was measured: the name of its fault, "calm" or "warm-up" for a phase without one,
+// and its number in the meter.
 type played struct {
 	fault  string
 	number int
 }
 
-// measure makes two runs: one relay for the phases, and many relays for hand-overs and kills.
+// measure builds the relay, starts PostgreSQL and makes two runs: one relay for the phases with and without
+// faults, and then, unless both are turned off, many relays for hand-overs and kills. It prints progress to
+// out.
 func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err error) {
 	program, err := rig.Build(ctx, rig.Tuned)
 	if err != nil {
@@ -62,7 +66,8 @@ func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err err
 	return r, nil
 }
 
-// run makes a run in which load and relay work until f returns, and keeps the verdict on its history.
+// run makes a run of the given configuration in which load and relay work until f returns, and adds the verdict
+// on its history to r.verdicts. It fails when the run could not be made, not when the history is out of order.
 func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, *load) error) error {
 	m := newMeter()
 	c.Journal, c.MaxConns = rig.NewJournal(nil), writers+6
@@ -86,7 +91,9 @@ func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, 
 	return nil
 }
 
-// phases plays a phase for each fault, with a calm one before and after.
+// phases plays a warm-up, a calm phase and then, for each round and each chosen fault, a phase with the fault
+// and a calm one. Between phases it waits until the load has caught up. It prints the latencies of each phase
+// to out.
 func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	r.meter = l.meter
 	arn := l.world.Outputs.Destinations[rig.Audit]
@@ -125,7 +132,7 @@ func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	return nil
 }
 
-// caughtUp waits until no pending event is older than usual.
+// caughtUp waits until no unsent event is older than 500 ms, and then 300 ms more. It fails after quietWithin.
 func (l *load) caughtUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, quietWithin, fmt.Errorf("not caught up after %s", quietWithin))
 	defer cancel()

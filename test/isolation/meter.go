@@ -13,7 +13,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// watched is the destination of the quiet aggregates that a fault must not hurt.
+// watched is the destination at which the quiet aggregates are measured. A fault in another place must not slow
+// it down.
 const watched = outbox.DefaultDestination
 
 // meter measures, by phase, the time from commit to acceptance of each event of a quiet
@@ -26,7 +27,7 @@ type meter struct {
 	stamps []time.Time             // the time of each acceptance, of any event
 }
 
-// sample is when and in which phase an event was committed that is not accepted yet.
+// sample is in which phase, and when, the commit of an event began that is not accepted yet.
 type sample struct {
 	phase int
 	at    time.Time
@@ -34,7 +35,7 @@ type sample struct {
 
 func newMeter() *meter { return &meter{open: map[uuid.UUID]sample{}, took: map[int][]time.Duration{}} }
 
-// next begins a phase and returns its number.
+// next begins a phase and returns its number: events whose commit begins from now on belong to it.
 func (m *meter) next() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -42,7 +43,8 @@ func (m *meter) next() int {
 	return m.phase
 }
 
-// quiet records events of quiet aggregates right before their commit.
+// quiet records, right before their commit, that the events in rows belong to the current phase. began is the
+// time of the commit; events of other destinations than watched are left out.
 func (m *meter) quiet(began time.Time, rows []history.Event) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -53,7 +55,8 @@ func (m *meter) quiet(began time.Time, rows []history.Event) {
 	}
 }
 
-// accepted records an acceptance by the broker.
+// accepted records the time of an acceptance by the broker, and the time from commit to acceptance if the event
+// was recorded by quiet and is accepted for the first time.
 func (m *meter) accepted(a history.Acceptance) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -79,7 +82,8 @@ func (m *meter) of(phases ...int) []time.Duration {
 	return all
 }
 
-// pause returns the longest time between two acceptances, of those that overlap the time from one to another.
+// pause returns the longest time between two consecutive acceptances, of any event, that overlaps the time from
+// one to another; 0 when there is none.
 func (m *meter) pause(from, to time.Time) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -15,7 +15,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// report holds what was measured.
+// report holds what was measured: played the phases in their order, gaps the longest time without an acceptance
+// of each hand-over, failovers the time from each kill to the next acceptance, verdicts one on the history of
+// each run.
 type report struct {
 	cfg       config
 	machine   string
@@ -35,7 +37,8 @@ type ratio struct {
 	each         []float64     // p99 of each phase by that of the calm ones before and after, sorted
 }
 
-// value returns the median of each, so that one phase in which the machine was busy otherwise does not decide.
+// value returns the median of r.each, so that one phase in which the machine was busy otherwise does not
+// decide. There is at least one phase.
 func (r *ratio) value() float64 { return r.each[len(r.each)/2] }
 
 // ratios returns the ratio of each fault that was played.
@@ -66,10 +69,12 @@ func (r *report) ratios() []ratio {
 	return all
 }
 
-// failoverBar is the most that a kill -9 may cost: a lease and a tick, before which no relay can take over.
+// failoverBar is the bar for the time from a kill -9 to the next acceptance, which must be lower: a lease and a
+// tick, before which no relay can take over.
 func failoverBar() time.Duration { return rig.LeaseTTL + rig.Tick }
 
-// ok reports whether every bar was met and the histories are in order.
+// ok reports whether every measured value is below its bar (mostRatio, mostGap, failoverBar) and the histories
+// are in order. What was not measured does not count.
 func (r *report) ok() bool {
 	for _, one := range r.ratios() {
 		if one.value() >= mostRatio {
@@ -114,7 +119,7 @@ func (r *report) text() string {
 	return b.String()
 }
 
-// met returns the text of a bar and whether it was met.
+// met returns the text of a bar with ", met" or ", MISSED" behind it.
 func met(ok bool, bar string) string {
 	if ok {
 		return bar + ", met"
@@ -124,7 +129,7 @@ func met(ok bool, bar string) string {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// loadAverage returns the machine's load average of the last minute.
+// loadAverage returns the machine's load average of the last minute, "unknown" where there is no /proc/loadavg.
 func loadAverage() string {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

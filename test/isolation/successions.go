@@ -20,13 +20,15 @@ import (
 //go:embed takeovers.sql
 var takeoversSQL string
 
-// around is by how much the time of a hand-over is extended on both sides in the search for its longest pause.
+// around is by how much the time of a hand-over is extended on both sides before its longest time without an
+// acceptance is looked for.
 const around = 300 * time.Millisecond
 
-// tenure is when a relay got its first and its latest shard.
+// tenure is when a relay got its first shard, and when its latest one.
 type tenure struct{ first, last time.Time }
 
-// successions measures hand-overs and then kills.
+// successions measures hand-overs, between relays that the ticks start, and then kills, and keeps the times in
+// r.gaps and r.failovers.
 func (r *report) successions(ctx context.Context, l *load, out io.Writer) error {
 	if err := rig.Pause(ctx, 2*rig.Tick); err != nil {
 		return err
@@ -38,8 +40,9 @@ func (r *report) successions(ctx context.Context, l *load, out io.Writer) error 
 	return r.kill(ctx, l)
 }
 
-// handOvers watches the owners of the shards for cfg.handOvers, and measures the longest pause around each
-// change. The first owner is left out, since it took over from none.
+// handOvers watches the owners of the shards for cfg.handOvers, and adds to r.gaps the longest time without an
+// acceptance around each take-over. The first owner is left out, since it took over from none. It fails when
+// there was no take-over.
 func (r *report) handOvers(ctx context.Context, l *load) error {
 	tenures := map[uuid.UUID]tenure{}
 	var order []uuid.UUID
@@ -75,7 +78,9 @@ func (r *report) handOvers(ctx context.Context, l *load) error {
 	return nil
 }
 
-// kill kills the relay at work cfg.kills times, and measures the time from each to the next acceptance.
+// kill kills the relay that owns the shards, with kill -9, cfg.kills times, and adds to r.failovers the time
+// from each kill to the next acceptance. A kill that comes after the relay's end is left out. It fails when
+// nothing is accepted within a lease and three ticks.
 func (r *report) kill(ctx context.Context, l *load) error {
 	for range r.cfg.kills {
 		owner := ""

@@ -1,4 +1,4 @@
--- Who holds shards now, and when it got the first and the last of them.
+-- The relays that own shards now, and when each got its first and its latest shard.
 select s.owner, min(s.acquired_at), max(s.acquired_at)
 from outbox.shards s
 where s.owner is not null

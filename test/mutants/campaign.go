@@ -20,7 +20,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 )
 
-// Campaign returns the campaign.
+// Campaign returns the campaign "mutants" for the command campaign.
 func Campaign() campaign.Campaign {
 	return campaign.Campaign{
 		Name: "mutants", About: "deliberate bugs in the relay, and whether the simulation tells of each",
@@ -48,19 +48,23 @@ func (c *config) declare(f *campaign.Flags) {
 	f.Duration(&c.limit, "limit", 10*time.Minute, time.Second, "most time for one mutant")
 }
 
-// found is what became of one mutant.
+// found is what became of one mutant. verdict has the kinds of violation that were counted, and how many
+// histories had each.
 type found struct {
 	mutant *mutant
-	// histories is how many were simulated, failed how many of them had a violation, counted how many had one
-	// of the kinds in mutant.verdicts; first is the lowest seed of the counted ones.
+	// histories is how many histories were simulated, failed how many of them had a violation, counted how many
+	// had a violation of a kind in mutant.verdicts; first is the lowest seed of the counted ones, 0 when there
+	// is none.
 	histories, failed, counted int
 	first                      uint64
 	verdict                    string
-	// survives is set when counted is too small.
+	// survives is set when counted is less than what the command line asks for (one, for a mutant with seeds of
+	// its own).
 	survives bool
-	// ended says how the process of the simulation broke off, "" when it did not.
+	// ended says how the process of the simulation broke off, such as by a panic. It is "" when the process did
+	// not.
 	ended string
-	// err is why the mutant could not be run at all.
+	// err is why the mutant could not be run at all, nil when it was.
 	err error
 }
 
@@ -111,8 +115,8 @@ func (c *config) run(ctx context.Context, out io.Writer) (campaign.Report, error
 	return report(clean.histories, results), err
 }
 
-// report makes a table of the results and names the mutants that the simulation did
-// not tell of.
+// report makes a table of the results, and below it a list of the mutants that survive or could not be run. It
+// is OK when there are results and that list is empty. histories is how many passed without a mutant.
 func report(histories int, results []*found) campaign.Report {
 	var b, faults strings.Builder
 	fmt.Fprintf(&b, "Without a mutant %d histories pass.\n\n| mutant | what it breaks | caught by | failed | first seed |\n| --- | --- | --- | ---: | ---: |\n", histories)
@@ -149,7 +153,9 @@ func (c *config) leastOf(m *mutant) int {
 	return c.least
 }
 
-// try builds the simulation with the mutant in place, or as it is for nil, and runs it.
+// try builds the simulation with the mutant in place, without a bug when m is nil, runs it, and returns what
+// became of it. It writes the binary, the changed sources and the verdicts into dir. An error says that it
+// could not be built or run; it may take c.limit and a minute.
 func (c *config) try(ctx context.Context, root, dir string, m *mutant) (found, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit+time.Minute)
 	defer cancel()
@@ -204,8 +210,9 @@ func (c *config) try(ctx context.Context, root, dir string, m *mutant) (found, e
 	return f, nil
 }
 
-// read counts the failed histories in a file of verdicts, and those with a violation of a kind that the mutant
-// names, or of any kind when m is nil.
+// read counts the failed histories in a file of verdicts, with one JSON object a line, and those of them with a
+// violation of a kind in m.verdicts, or of any kind when m is nil. A line that was cut short ends the reading
+// without an error.
 func read(path string, m *mutant) (found, error) {
 	var f found
 	file, err := os.Open(path)
@@ -251,7 +258,8 @@ func read(path string, m *mutant) (found, error) {
 	return f, lines.Err()
 }
 
-// histories returns the number of histories in the output of TestSimulate, 0 when it broke off.
+// histories returns the number of histories that TestSimulate reports at its end in the output out, 0 when it
+// broke off before.
 func histories(out []byte) int {
 	for line := range bytes.Lines(out) {
 		_, rest, ok := bytes.Cut(line, []byte("simulate_test.go:"))
@@ -266,7 +274,8 @@ func histories(out []byte) int {
 	return 0
 }
 
-// why returns the line of the output with the panic that ended a process, else err as a text.
+// why returns the line of the output with the panic or fatal error that ended a process, and the text of err
+// when there is none.
 func why(out []byte, err error) string {
 	for line := range bytes.Lines(out) {
 		if bytes.HasPrefix(line, []byte("panic: ")) || bytes.HasPrefix(line, []byte("fatal error: ")) {

@@ -15,9 +15,11 @@ type mutant struct {
 	// breaks says in the report what is wrong with the code of the mutant.
 	breaks string
 	edits  []edit
-	// verdicts are kinds of violation: a failed history counts when it has one of them. A panic does not count.
+	// verdicts are the kinds of violation by which the mutant is caught: a failed history counts when it has
+	// one of them. A panic does not count.
 	verdicts []string
-	// seeds is how many histories are likely to have one that fails. Zero means the number in the command line.
+	// seeds is how many histories are simulated if that is more than the command line says: so many are likely
+	// to have one that fails. Zero is for the number in the command line.
 	seeds int
 }
 
@@ -29,8 +31,9 @@ func (m *mutant) String() string {
 	return fmt.Sprintf("mutant %q", m.name)
 }
 
-// apply writes the files with the mutant's edits into folder, and returns their paths, by the paths of the
-// originals.
+// apply writes the source files that the mutant's edits change, with these changes, into folder, and returns
+// the path of each by the path of the original, which stays as it is. root is the folder of the module. It
+// fails when the place of an edit is not found exactly once.
 func (m *mutant) apply(root, folder string) (map[string]string, error) {
 	sources := map[string]*source{}
 	var faults []error

@@ -27,25 +27,25 @@ const (
 	begin
 )
 
-// edit is one change of the source. The place is named by a function and by a
-// fragment of Go in it, compared as syntax: neither formatting, comments, nor the
-// order of lines, functions and files matter.
+// edit is one change of the source. Its place is named by a function and by a fragment of Go in it, which is
+// compared as syntax: neither formatting, comments, nor the order of lines, functions and files matter.
 type edit struct {
-	// folder is the folder of the package, from the root of the module.
+	// folder is the folder of the package, relative to the root of the module.
 	folder string
 	// function is "Function", or "receiver.Method" without pointer and type
 	// parameters.
 	function string
-	// fragment is an expression or a statement that occurs once in the function. In it, _ stands for any
-	// expression, and an if statement with an empty body for an if statement with that condition and any body,
-	// initialisation and else.
+	// fragment is an expression or a statement that occurs once in the function; it is empty for begin. In it,
+	// _ stands for any expression, and an if statement with an empty body for an if statement with that
+	// condition and any body, initialisation and else.
 	fragment string
 	change   change
 	// code is the Go that replaces the fragment or is added. Empty for drop.
 	code string
 }
 
-// source is the package that edits change, and the changes planned so far.
+// source is the package that edits change, and the changes planned so far. parsed, text and changes are by path
+// of a file.
 type source struct {
 	files   *token.FileSet
 	parsed  map[string]*ast.File
@@ -53,13 +53,13 @@ type source struct {
 	changes map[string][]splice
 }
 
-// splice replaces the bytes from one offset of a file to another by a text.
+// splice replaces the bytes of a file from the offset from up to, but without, the offset to by the text by.
 type splice struct {
 	from, to int
 	by       string
 }
 
-// readSource reads the package in a folder, without its tests.
+// readSource reads and parses the Go files in a folder, without tests. It fails when there are none.
 func readSource(folder string) (*source, error) {
 	paths, err := filepath.Glob(filepath.Join(folder, "*.go"))
 	if err != nil {
@@ -83,8 +83,8 @@ func readSource(folder string) (*source, error) {
 	return s, nil
 }
 
-// plan finds the place of the edit and plans the change. The error says what was not found, and which other
-// functions have it.
+// plan finds the place of the edit and adds the change to s.changes. It fails unless the function exists and
+// the fragment occurs once in it; the error says which other functions have the fragment.
 func (s *source) plan(e edit) error {
 	path, function := s.find(e.function)
 	if function == nil {
@@ -118,7 +118,8 @@ func (s *source) plan(e edit) error {
 	return nil
 }
 
-// changed returns the text of each file with planned changes, by path.
+// changed returns the new text of each file with planned changes, by path. It fails when two changes overlap or
+// the text is no Go.
 func (s *source) changed() (map[string]string, error) {
 	all := map[string]string{}
 	for path, changes := range s.changes {
@@ -144,7 +145,7 @@ func (s *source) changed() (map[string]string, error) {
 
 func (s *source) offset(p token.Pos) int { return s.files.Position(p).Offset }
 
-// find returns the function and the path of its file.
+// find returns the function that an edit names so, with the path of its file, and nil when there is none.
 func (s *source) find(name string) (string, *ast.FuncDecl) {
 	for path, file := range s.parsed {
 		for _, d := range file.Decls {
@@ -156,7 +157,8 @@ func (s *source) find(name string) (string, *ast.FuncDecl) {
 	return "", nil
 }
 
-// elsewhere returns a text with the functions that have the fragment, for errors, "" when none has it.
+// elsewhere returns a text for errors with the functions that have the fragment, or that says that none has; ""
+// when the fragment is no Go.
 func (s *source) elsewhere(fragment string) string {
 	pattern, err := parseFragment(fragment)
 	if err != nil {
@@ -177,7 +179,8 @@ func (s *source) elsewhere(fragment string) string {
 	return "; these have it: " + strings.Join(names, ", ")
 }
 
-// nameOf returns the name of a function as an edit has it.
+// nameOf returns the name of a function as edit.function has it: "Function" or "receiver.Method", without
+// pointer and type parameters.
 func nameOf(f *ast.FuncDecl) string {
 	if f.Recv == nil {
 		return f.Name.Name
@@ -199,7 +202,8 @@ func nameOf(f *ast.FuncDecl) string {
 	}
 }
 
-// parseFragment parses an expression or else a statement.
+// parseFragment parses an expression or else a statement. It fails for a text that is neither, and for several
+// statements.
 func parseFragment(text string) (ast.Node, error) {
 	if expr, err := parser.ParseExpr(text); err == nil {
 		return expr, nil
@@ -214,13 +218,14 @@ func parseFragment(text string) (ast.Node, error) {
 	return nil, fmt.Errorf("the fragment is not one statement: %s", text)
 }
 
-// place is a node that matches a pattern, and the statement of a block that has the node in it.
+// place is a node that matches a pattern, and the innermost statement in a list of statements that has the node
+// in it.
 type place struct {
 	node      ast.Node
 	statement ast.Stmt
 }
 
-// occurrences returns the places in a function that match the pattern.
+// occurrences returns the places in the body of a function that match the pattern, in the order of the source.
 func occurrences(function *ast.FuncDecl, pattern ast.Node) []place {
 	var places []place
 	var statements []ast.Stmt // of the nodes from the function down to the current one
@@ -258,7 +263,8 @@ func occurrences(function *ast.FuncDecl, pattern ast.Node) []place {
 	return places
 }
 
-// same reports whether node has the syntax of pattern, at any position. For the wildcards see edit.fragment.
+// same reports whether node has the syntax of pattern, whatever its position in the file. In pattern, _ matches
+// any expression, and an if statement with an empty body any if statement with that condition.
 func same(pattern, node reflect.Value) bool {
 	if pattern.Kind() == reflect.Interface {
 		pattern = pattern.Elem()

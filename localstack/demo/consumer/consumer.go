@@ -19,7 +19,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Journal records every message. [history.Recorder] is one.
+// Journal records every message that a consumer receives. [history.Recorder] implements it. It must be safe for
+// concurrent use.
 type Journal interface {
 	// Received records a message before it is deleted.
 	Received(r history.Receipt)
@@ -27,7 +28,7 @@ type Journal interface {
 
 // API is the part of SQS that a consumer calls. [sqs.Client] implements it.
 type API interface {
-	// ReceiveMessage takes up to ten messages and hides them.
+	// ReceiveMessage takes up to ten messages and hides them from other receives.
 	ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput, opts ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
 	// DeleteMessageBatch deletes up to ten messages.
 	DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput, opts ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
@@ -45,8 +46,8 @@ type Consumer struct {
 	seen map[uuid.UUID]bool
 }
 
-// New returns the consumer called name, of a queue that gets what destination
-// accepts.
+// New returns the consumer called name of the queue at queueURL, which gets what destination accepts. journal
+// gets every message that it receives.
 func New(api API, name, destination, queueURL string, journal Journal) *Consumer {
 	return &Consumer{api: api, name: name, destination: destination, queueURL: queueURL, journal: journal, seen: map[uuid.UUID]bool{}}
 }
@@ -64,8 +65,8 @@ func (c *Consumer) Distinct() int {
 	return len(c.seen)
 }
 
-// Run receives with several workers until ctx ends, which is no error. While a worker has messages of a group,
-// SQS gives no other worker messages of that group.
+// Run receives messages, records and deletes them with several workers until ctx ends, which is no error, or a
+// call fails. While a worker has messages of a group, SQS gives no other worker messages of that group.
 func (c *Consumer) Run(ctx context.Context, workers int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -86,7 +87,9 @@ func (c *Consumer) Run(ctx context.Context, workers int) error {
 	return nil
 }
 
-// receive takes up to ten messages, records each, and deletes them.
+// receive waits up to ten seconds for messages, takes up to ten, records each, and then deletes them. No
+// message is no error. It fails when a call fails, a message has no event id, or a message could not be
+// deleted.
 func (c *Consumer) receive(ctx context.Context) error {
 	out, err := c.api.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:              &c.queueURL,
@@ -118,7 +121,8 @@ func (c *Consumer) receive(ctx context.Context) error {
 	return nil
 }
 
-// take records one message. It fails when the message has no event id.
+// take records one message in the journal and counts its event as received. It fails when the message has no
+// event id.
 func (c *Consumer) take(m types.Message) error {
 	id, err := uuid.Parse(aws.ToString(m.MessageAttributes[outbox.AttributeEventID].StringValue))
 	if err != nil {

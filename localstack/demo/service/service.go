@@ -34,15 +34,15 @@ var countDeliveriesSQL string
 // a work item go to the default destination.
 const Audit = "audit"
 
-// Service writes to one database.
+// Service keeps the read model and writes the events, in one database. It is safe for concurrent use.
 type Service struct {
 	pool *pgxpool.Pool
 }
 
-// New returns a service on the pool's database, which has an outbox.
+// New returns a service on the pool's database, which must have an outbox. The caller closes the pool.
 func New(pool *pgxpool.Pool) *Service { return &Service{pool: pool} }
 
-// Migrate makes the tables of the read model.
+// Migrate makes the tables of the read model where they are missing.
 func (s *Service) Migrate(ctx context.Context) error {
 	if _, err := s.pool.Exec(ctx, schemaSQL); err != nil {
 		return fmt.Errorf("migrate the read model: %w", err)
@@ -54,18 +54,19 @@ func (s *Service) Migrate(ctx context.Context) error {
 type Manner int
 
 const (
-	// ModelFirst updates the read model and then enqueues. Other writers of the aggregate
+	// ModelFirst updates the read model and then enqueues. Other writers of the aggregate that update first
 	// wait for the lock on the updated rows.
 	ModelFirst Manner = iota
-	// Locked takes the locks of the aggregates and enqueues, and then updates the read model.
+	// Locked locks the aggregates as it enqueues, and then updates the read model.
 	Locked
 	// EventsFirst enqueues, without a lock, and then updates the read model. So the order
 	// of ids can differ from that of the commits.
 	EventsFirst
 )
 
-// Apply writes the deliveries into tx and returns their events with their event ids. Transactions that run at
-// the same time do not deadlock: each updates its rows in the same order.
+// Apply writes the deliveries into tx, in the given manner: it updates the read model and enqueues an event of
+// each delivery. It returns the events with their event ids, sorted by repository and item. Transactions that
+// run at the same time do not deadlock, since each updates its rows in that order.
 func (s *Service) Apply(ctx context.Context, tx pgx.Tx, manner Manner, deliveries []source.Delivery) ([]outbox.Event, error) {
 	sorted := slices.SortedStableFunc(slices.Values(deliveries), func(a, b source.Delivery) int {
 		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Scope, b.Scope), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Item, b.Item))
@@ -114,7 +115,8 @@ func eventOf(d *source.Delivery) (outbox.Event, error) {
 	}, nil
 }
 
-// touch counts the deliveries in the rows of the read model, in one round trip.
+// touch counts the deliveries in the rows of their repositories and work items in the read model, in one round
+// trip. It makes rows that are not there.
 func touch(ctx context.Context, tx pgx.Tx, deliveries []source.Delivery) error {
 	var batch pgx.Batch
 	for i := range deliveries {
@@ -130,8 +132,7 @@ func touch(ctx context.Context, tx pgx.Tx, deliveries []source.Delivery) error {
 	return nil
 }
 
-// Deliveries returns how many deliveries the read model has counted: of repositories, which is all, and of work
-// items.
+// Deliveries returns how many deliveries the read model has counted: all, and those about work items.
 func (s *Service) Deliveries(ctx context.Context) (all, items int64, err error) {
 	if err := s.pool.QueryRow(ctx, countDeliveriesSQL).Scan(&all, &items); err != nil {
 		return 0, 0, fmt.Errorf("count deliveries: %w", err)

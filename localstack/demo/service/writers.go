@@ -26,44 +26,46 @@ var findRowsSQL string
 
 // Load describes how deliveries are written.
 type Load struct {
-	// Writers is how many transactions run side by side. Required.
+	// Writers is how many transactions are open side by side at most. Required.
 	Writers int
-	// Batch is the most deliveries of one transaction. Required.
+	// Batch is the most deliveries of one transaction; how many it has is drawn. Required.
 	Batch int
-	// Rate is how many deliveries a second are written at first, and Steady the number of deliveries written
-	// like that. The others follow as fast as the writers go: a burst.
+	// Rate is how many deliveries a second are written at first, and Steady the number of deliveries written at
+	// that rate. The others follow as fast as the writers go: a burst. With a Steady of 0 all are a burst;
+	// otherwise Rate is required.
 	Rate   float64
 	Steady int
-	// RollBack and Late are the shares of transactions that are rolled back,
-	// and that stay open for up to LateBy before they commit.
+	// RollBack and Late are the shares, from 0 to 1, of transactions that are rolled back, and that stay open
+	// for up to LateBy before they commit.
 	RollBack, Late float64
 	LateBy         time.Duration
-	// InOrder keeps the deliveries of one aggregate in their order, by giving
-	// them to one writer.
+	// InOrder keeps the deliveries of one aggregate in their order, by giving them to one writer; every
+	// transaction is ModelFirst then. Otherwise the manner is drawn.
 	InOrder bool
-	// Seed decides which transactions are rolled back or late.
+	// Seed decides what is drawn: the size and manner of transactions, and which are rolled back or late.
 	Seed uint64
 }
 
-// Journal records every transaction. [history.Recorder] is one.
+// Journal records every transaction. [history.Recorder] implements it. It must be safe for concurrent use.
 type Journal interface {
 	// Committed records events whose transaction committed.
 	Committed(c history.Commit, events ...history.Event)
 	// RolledBack records events whose transaction was rolled back.
 	RolledBack(events ...history.Event)
-	// InDoubt records events whose commit got no answer.
+	// InDoubt records events whose commit got no answer, so that they may be written or not.
 	InDoubt(c history.Commit, events ...history.Event)
 }
 
-// Progress counts events as they are written. It may be read at any time.
+// Progress counts events as they are written: committed, rolled back, and late ones. It may be read at any
+// time.
 type Progress struct {
 	Committed, RolledBack, Late atomic.Int64
-	// Burst is set when the steady part is over.
+	// Burst is set when the first delivery after the steady part is written.
 	Burst atomic.Bool
 }
 
-// Run writes the deliveries and records every transaction in rec. It returns when all are
-// written, or at the first error.
+// Run writes the deliveries as l says, records every transaction in rec and counts its events in p. It returns
+// when all are written, or at the first error.
 func (s *Service) Run(ctx context.Context, deliveries iter.Seq[source.Delivery], l Load, rec Journal, p *Progress) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -88,8 +90,9 @@ func (s *Service) Run(ctx context.Context, deliveries iter.Seq[source.Delivery],
 	return context.Cause(ctx)
 }
 
-// feed sends the deliveries to inputs at the rate of the load, with InOrder those of one aggregate to one
-// input, and then closes inputs.
+// feed sends the deliveries to inputs at the rate of the load, and then closes inputs. With InOrder all
+// deliveries of an aggregate go to the same input, else all go to the first. It sets p.Burst, and stops when
+// ctx ends.
 func feed(ctx context.Context, deliveries iter.Seq[source.Delivery], l Load, inputs []chan source.Delivery, p *Progress) {
 	defer func() {
 		for _, c := range inputs {
@@ -134,7 +137,7 @@ func waitUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// writer is one client of the service.
+// writer is one client of the service, which writes one transaction after another.
 type writer struct {
 	s      *Service
 	load   Load
@@ -143,7 +146,8 @@ type writer struct {
 	random *rand.Rand
 }
 
-// run writes the deliveries of its input, in transactions of as many as are waiting.
+// run writes the deliveries of its input until that is closed: each transaction has as many as wait there, up
+// to a number that is drawn. It returns the first error.
 func (w *writer) run(ctx context.Context, input <-chan source.Delivery) error {
 	for first := range input {
 		if err := w.write(ctx, gather(first, input, 1+w.random.IntN(w.load.Batch))); err != nil {
@@ -170,7 +174,8 @@ func gather(first source.Delivery, input <-chan source.Delivery, most int) []sou
 	return batch
 }
 
-// write writes the batch in one transaction, which it commits, at once or late, or rolls back, and records.
+// write writes the batch in one transaction. It commits the transaction, at once or late, or rolls it back, as
+// is drawn, and records and counts it.
 func (w *writer) write(ctx context.Context, batch []source.Delivery) error {
 	manner := Manner(w.random.IntN(3))
 	if w.load.InOrder {
@@ -224,7 +229,8 @@ func (w *writer) record(commit history.Commit, written []history.Event, err erro
 	w.rec.InDoubt(commit, written...)
 }
 
-// find returns the events with their row ids, as the history records them.
+// find returns the events with the ids of their rows in the outbox, as the history records them. tx is the
+// transaction that wrote them. It fails when an event has no row.
 func find(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]history.Event, error) {
 	found := make(map[uuid.UUID]history.Event, len(events))
 	ids := make([]uuid.UUID, len(events))

@@ -9,25 +9,25 @@ import (
 	"strings"
 )
 
-// Source is a finite input.
+// Source is a finite input of the demo.
 type Source interface {
-	// Deliveries returns the input in its order. The first call may fetch the input.
+	// Deliveries returns the input in its order. The first call may fetch the input from the network.
 	Deliveries(ctx context.Context) ([]Delivery, error)
 	// String says in a few words where the input comes from.
 	String() string
 }
 
-// Delivery is one change of a repository or account, as a webhook reports it.
+// Delivery is one change of a repository or account, as a code host reports it to a webhook.
 type Delivery struct {
-	// Provider is the service that reports it, such as "github".
+	// Provider is the code host that reports the change, such as "github".
 	Provider string
 	// Event and Action say what happened, such as "issues" and "opened". The
 	// action may be empty.
 	Event, Action string
-	// Scope is the repository, or the account where there is none.
+	// Scope is the name of the repository, or of the account where there is no repository.
 	Scope string
-	// Kind and Item name the thing inside the repository, such as "issue" and
-	// "12". Both are empty when it is about the repository itself.
+	// Kind and Item name the thing inside the repository that the change is about, such as "issue" and "12".
+	// Both are empty when it is about the repository itself.
 	Kind, Item string
 	// Title is the title of the item. It may be empty.
 	Title string
@@ -35,7 +35,7 @@ type Delivery struct {
 	Body json.RawMessage
 }
 
-// AggregateType returns "repository", or the kind of the item.
+// AggregateType returns the kind of the item, and "repository" when the change is about no item.
 func (d *Delivery) AggregateType() string {
 	if d.Kind == "" {
 		return "repository"
@@ -43,7 +43,8 @@ func (d *Delivery) AggregateType() string {
 	return d.Kind
 }
 
-// AggregateID returns the provider, the repository and the item.
+// AggregateID returns the provider, the repository and, if there is one, the item, such as
+// "github/owner/name#12".
 func (d *Delivery) AggregateID() string {
 	id := d.Provider + "/" + d.Scope
 	if d.Item != "" {
@@ -60,8 +61,8 @@ func (d *Delivery) Type() string {
 	return d.Provider + "." + d.Event + "." + d.Action
 }
 
-// inScope returns the delivery as if it came from another repository. Nothing
-// else of the document changes.
+// inScope returns a copy of the delivery that comes from the repository scope. In the document only the name of
+// the repository is replaced.
 func (d *Delivery) inScope(scope string) Delivery {
 	moved := *d
 	moved.Scope = scope
@@ -69,8 +70,9 @@ func (d *Delivery) inScope(scope string) Delivery {
 	return moved
 }
 
-// rename replaces a name in a JSON document: everywhere when the name has a slash, so that
-// addresses change with it, and otherwise only where it is a whole string and no key.
+// rename returns a JSON document with the name from replaced by to: everywhere when from has a slash, so that
+// addresses change with it, and otherwise only where it is a whole string and no key. It may return doc itself
+// when there is nothing to replace.
 func rename(doc []byte, from, to string) []byte {
 	if strings.Contains(from, "/") {
 		return bytes.ReplaceAll(doc, []byte(from), []byte(to))

@@ -7,13 +7,14 @@ import (
 	"strings"
 )
 
-// places has the JSON paths of repository and item in documents. The first path that has a value counts.
+// places has the paths, in JSON documents of code hosts, of the name of the repository and of the item. The
+// first path that has a value counts.
 type places struct {
 	scopes []string
 	items  []item
 }
 
-// item is the path of a number and of a title, and the kind of item that they are of.
+// item is where a document has an item: the kind of the item, and the paths of its number and its title.
 type item struct {
 	kind, number, title string
 }
@@ -53,7 +54,8 @@ func providers() places {
 	}
 }
 
-// parse reads a document that provider sent for event.
+// parse returns the delivery of a document that provider sent for event. Where the document names no repository
+// or account, the scope is the provider. It fails for a document that is no JSON object.
 func parse(provider, event string, body []byte) (Delivery, error) {
 	var doc map[string]any
 	if err := json.Unmarshal(body, &doc); err != nil {
@@ -86,14 +88,15 @@ func parse(provider, event string, body []byte) (Delivery, error) {
 	return d, nil
 }
 
-// isPull reports whether the issue in a document about a comment is a pull request.
+// isPull reports whether what a document calls an issue is a pull request, as in comments on one.
 func isPull(doc map[string]any) bool {
 	_, inIssue := at(doc, "issue.pull_request").(map[string]any)
 	flag, isFlag := at(doc, "is_pull").(bool)
 	return inIssue || (isFlag && flag)
 }
 
-// gitLab sets item, title and action from documents of GitLab that have them in object_attributes.
+// gitLab sets item, title and action of a delivery of GitLab whose document has them in object_attributes, and
+// does nothing for others.
 func (d *Delivery) gitLab(doc map[string]any) {
 	kinds := map[string]string{"issue": "issue", "merge_request": "pull_request"}
 	kind, known := kinds[text(doc, "object_kind")]
@@ -108,7 +111,7 @@ func (d *Delivery) gitLab(doc map[string]any) {
 	}
 }
 
-// text returns the string or number at a path such as "issue.number", "" where there is none.
+// text returns the string or number at a path such as "issue.number", "" where there is neither.
 func text(doc map[string]any, path string) string {
 	switch v := at(doc, path).(type) {
 	case string:

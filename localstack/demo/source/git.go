@@ -8,29 +8,29 @@ import (
 	"strings"
 )
 
-// Git is the history of a repository on this machine: one delivery for each
-// file that a commit touched, oldest first.
+// Git is the source that reads the history of a repository on this machine: one delivery for each file that a
+// commit touched, oldest first, without merges.
 type Git struct {
-	// Path is the repository. Required.
+	// Path is the folder of the repository. Required.
 	Path string
 }
 
 // String returns a text with the path of the repository.
 func (g Git) String() string { return "the history of " + g.Path }
 
-// change is the document of a git delivery.
+// change is the document of a delivery of Git: one file of one commit.
 type change struct {
 	Commit  string `json:"commit"`
 	Author  string `json:"author"`
 	Date    string `json:"date"`
 	Subject string `json:"subject"`
 	Path    string `json:"path"`
-	// From is set for a rename and a copy.
+	// From is the path before a rename, or of the original of a copy; "" for other changes.
 	From   string `json:"from,omitempty"`
 	Status string `json:"status"`
 }
 
-// Deliveries reads the history with git log.
+// Deliveries reads the history with git log. It fails when there are no commits.
 func (g Git) Deliveries(ctx context.Context) ([]Delivery, error) {
 	out, err := run(ctx, "", "git", "-C", g.Path, "log", "--reverse", "--no-merges", "--name-status", "-z", "--format=%x01%H%x02%an%x02%aI%x02%s%x02")
 	if err != nil {
@@ -66,7 +66,7 @@ func (g Git) Deliveries(ctx context.Context) ([]Delivery, error) {
 	return deliveries, nil
 }
 
-// parseCommit reads one commit of `git log --name-status -z`.
+// parseCommit reads the changes of one commit from its text in the output of `git log --name-status -z`.
 func parseCommit(text string) ([]change, error) {
 	fields := strings.SplitN(text, "\x02", 5)
 	if len(fields) != 5 {

@@ -8,10 +8,10 @@ import (
 	"path/filepath"
 )
 
-// NPM are the 329 GitHub documents of the npm package
-// @octokit/webhooks-examples (MIT), fetched with the npm client.
+// NPM is the source of the 329 GitHub documents of the npm package @octokit/webhooks-examples (MIT), which the
+// npm client fetches.
 type NPM struct {
-	// Cache is where the package is kept. Required.
+	// Cache is the folder that the package is kept in. Required; it is made when it is missing.
 	Cache string
 }
 
@@ -20,7 +20,7 @@ const npmPackage = "@octokit/webhooks-examples@7.6.1"
 // String names the package.
 func (NPM) String() string { return "webhook documents of the npm package " + npmPackage }
 
-// Deliveries returns the documents, grouped by event.
+// Deliveries returns the documents, grouped by event. It runs npm install when the package is not in the cache.
 func (n NPM) Deliveries(ctx context.Context) ([]Delivery, error) {
 	index := filepath.Join(n.Cache, "node_modules", "@octokit", "webhooks-examples", "api.github.com", "index.json")
 	if _, err := os.Stat(index); err != nil {

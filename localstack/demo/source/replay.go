@@ -6,8 +6,9 @@ import (
 	"math/rand/v2"
 )
 
-// Replay yields n deliveries made from base: base again and again, each round shuffled by seed, with the
-// repositories under other names in each round, so that there are about as many aggregates as asked for.
+// Replay yields n deliveries made from base, again and again: each round is shuffled by seed and has the
+// repositories under other names, so that there are about as many aggregates as given once n is large enough.
+// base must not be empty.
 func Replay(base []Delivery, n, aggregates int, seed uint64) iter.Seq[Delivery] {
 	scopes := copies(base, aggregates)
 	return func(yield func(Delivery) bool) {
@@ -39,7 +40,8 @@ func InOrder(base []Delivery, n int) iter.Seq[Delivery] {
 	}
 }
 
-// copies returns how many names each repository of base needs to give that many aggregates.
+// copies returns under how many names each repository of base must appear so that there are at least that many
+// aggregates; 1 at least.
 func copies(base []Delivery, aggregates int) int {
 	found := map[string]bool{}
 	for _, d := range base {

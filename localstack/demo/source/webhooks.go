@@ -13,9 +13,9 @@ import (
 	"strings"
 )
 
-// Webhooks are the 154 documents of GitHub, GitLab, Gitea, Gogs, Bitbucket,
-// Azure DevOps and Docker Hub that the tests of the Go module
-// github.com/go-playground/webhooks (MIT) keep. The Go command fetches them.
+// Webhooks is the source of the 154 documents of GitHub, GitLab, Gitea, Gogs, Bitbucket, Azure DevOps and
+// Docker Hub that the tests of the Go module github.com/go-playground/webhooks (MIT) keep. The Go command
+// fetches them.
 type Webhooks struct{}
 
 const webhooksModule = "github.com/go-playground/webhooks/v6@v6.4.0"
@@ -36,7 +36,8 @@ func (Webhooks) Deliveries(ctx context.Context) ([]Delivery, error) {
 	return readTree(os.DirFS(module.Dir), "testdata")
 }
 
-// readTree reads the documents root/provider/event.json.
+// readTree returns a delivery for each document root/provider/event.json, ordered by provider and event. It
+// fails when there are none.
 func readTree(fsys fs.FS, root string) ([]Delivery, error) {
 	names, err := fs.Glob(fsys, path.Join(root, "*", "*.json"))
 	if err != nil {
@@ -60,8 +61,8 @@ func readTree(fsys fs.FS, root string) ([]Delivery, error) {
 	return deliveries, nil
 }
 
-// run runs a program and returns its output. The error has what it printed to standard
-// error.
+// run runs a program in the folder dir, in the current one for "", and returns its standard output. The error
+// of a program that failed has what it printed.
 func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

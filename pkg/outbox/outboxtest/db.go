@@ -21,10 +21,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// DBOption changes the database or the connections that [DB] and [URL] return.
+// DBOption is an option of [DB] and [URL]: it changes the database that they make, or how it is connected to.
 type DBOption func(*dbOptions)
 
-// dbOptions is the sum of the options of one call.
+// dbOptions is the sum of the options of one call. Zero values are the outbox in the database, the mode of
+// pgstore.Connect, and a pooler where there is one.
 type dbOptions struct {
 	unmigrated bool
 	mode       pgx.QueryExecMode
@@ -44,19 +45,20 @@ func Pooled() bool { return os.Getenv(poolerVariable) != "" }
 // Direct makes [DB] and [URL] connect to the server itself, even where there is a pooler.
 func Direct() DBOption { return func(o *dbOptions) { o.direct = true } }
 
-// Unmigrated makes [DB] and [URL] return an empty database, without the outbox. Its connections are [Direct],
-// as [pgstore.Migrate] needs them.
+// Unmigrated makes [DB] and [URL] return an empty database, without the outbox. It implies [Direct], since
+// [pgstore.Migrate] cannot work through a pooler.
 func Unmigrated() DBOption { return func(o *dbOptions) { o.unmigrated, o.direct = true, true } }
 
-// ExecMode sets how the pool of [DB] sends statements.
+// ExecMode sets how the pool of [DB] sends statements. Defaults to the mode of [pgstore.Config]. [URL] ignores
+// it.
 func ExecMode(mode pgx.QueryExecMode) DBOption { return func(o *dbOptions) { o.mode = mode } }
 
-// MaxConns sets the most connections of the pool of [DB]. Defaults to 8.
+// MaxConns sets the most connections of the pool of [DB]. Defaults to 8. [URL] ignores it.
 func MaxConns(n int) DBOption { return func(o *dbOptions) { o.maxConns = n } }
 
-// DB gives the test a database of its own with the outbox in it, and drops it
-// when the test ends. The server is the one that OUTBOX_TEST_DATABASE_URL or
-// DATABASE_URL names, else one that the first test of the process starts.
+// DB returns a pool on a new database with the outbox in it, for this test alone; when the test ends, it closes
+// the pool and drops the database. The server is the one that OUTBOX_TEST_DATABASE_URL or else DATABASE_URL
+// names, else one that the first test of the process starts. DB fails the test when any of this fails.
 func DB(tb testing.TB, opts ...DBOption) *pgxpool.Pool {
 	tb.Helper()
 	o := dbOptions{maxConns: 8}
@@ -71,7 +73,8 @@ func DB(tb testing.TB, opts ...DBOption) *pgxpool.Pool {
 	return pool
 }
 
-// URL is [DB] for tests that connect by themselves: it returns the address of
+// URL makes a new database with the outbox in it, as [DB] does, for tests that connect by themselves: it
+// returns the address of the database, and drops it when the test ends. It fails the test when it cannot make
 // the database.
 func URL(tb testing.TB, opts ...DBOption) string {
 	tb.Helper()
@@ -117,9 +120,9 @@ func URL(tb testing.TB, opts ...DBOption) string {
 	return database
 }
 
-// makeTemplate returns the name of a migrated database to clone. It makes one
-// when the server has none of these migrations: under another name first, so
-// that a test which dies half-way leaves no template that is not whole.
+// makeTemplate returns the name of a database on the server that has the outbox in it, for new databases to be
+// cloned from. The name has a hash of the migrations. Where there is no such database, makeTemplate makes it:
+// under another name first, so that a test which dies half-way leaves no half-made template.
 func makeTemplate(ctx context.Context, server string) (name string, err error) {
 	var text strings.Builder
 	if err = pgstore.MigrationSQL(&text); err != nil {
@@ -185,7 +188,8 @@ func migrateDatabase(ctx context.Context, server, name string) error {
 	return nil
 }
 
-// inDatabase returns the URL server with the database name in it.
+// inDatabase returns the URL of the database name on the server of the URL server. It fails when server is not
+// a URL, such as a list of keywords and values.
 func inDatabase(server, name string) (string, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme == "" {
@@ -195,8 +199,8 @@ func inDatabase(server, name string) (string, error) {
 	return u.String(), nil
 }
 
-// execOn runs one statement on the server, up to 50 times: a template is busy
-// while another test clones it.
+// execOn connects to the server and runs one statement. It tries again, 50 times in all, while the error is
+// that a database is in use: the template is while another test clones it.
 func execOn(ctx context.Context, server, statement string) (err error) {
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {

@@ -19,13 +19,13 @@ import (
 )
 
 const (
-	// drainTimeout is the longest time that Drain waits. A relay carries
+	// drainTimeout is the longest time from the start of Drain to the end of its relay's work. A relay carries
 	// thousands of events a second, so only a sink that refuses comes near.
 	drainTimeout = 30 * time.Second
 	// drainPoll is the time between two looks at the outbox.
 	drainPoll = 5 * time.Millisecond
-	// drainRetry bounds the back-off of a lane: a sink that fails on purpose is
-	// tried again soon.
+	// drainRetry is the longest pause before an event that a sink did not accept is tried again: short, since
+	// in tests sinks fail on purpose.
 	drainRetry = 100 * time.Millisecond
 )
 
@@ -39,15 +39,14 @@ const pendingSQL = `
 		  and b.released_at is null)
 	group by e.destination`
 
-// Drain runs a relay in the process of the test until every committed event is
-// sent, is a dead letter, or waits behind one. Sinks are those of the
-// destinations, by name: an event that names no destination goes to
-// [outbox.DefaultDestination]. A rejected event becomes a dead letter, and its
-// lane goes on.
+// Drain runs a relay in the process of the test until every committed event is sent, is a dead letter, or waits
+// behind one. The sinks are by name of destination, and those of destinations with unsent events are required:
+// an event that names no destination goes to [outbox.DefaultDestination]. A rejected event becomes a dead
+// letter, and its lane goes on.
 //
-// Drain fails the test when an event has no sink, when another relay runs on
-// the database, and after 30 seconds. What it returns says how many events
-// were published, and how many became dead letters.
+// Drain fails the test when an event has no sink, when another relay runs on the database, and after 30
+// seconds. What it returns says how many events were published, and how many became dead letters; it is zero
+// when no event was to be sent.
 func Drain(tb testing.TB, pool *pgxpool.Pool, sinks map[string]outbox.Sink) relay.Summary {
 	tb.Helper()
 	return drain(tb, pool, sinks, drainTimeout)
@@ -104,8 +103,9 @@ func drain(tb testing.TB, pool *pgxpool.Pool, sinks map[string]outbox.Sink, time
 	return summary
 }
 
-// watch waits until no event is left to send, and then returns "". It returns what is wrong when an event has
-// no sink, when ctx ends, and when done is closed although events are left.
+// watch polls the outbox every drainPoll until no event is left to send, and then returns "". It returns a text
+// about the fault when an event has no sink, when the outbox cannot be read, when ctx ends, and when done,
+// which is closed at the end of the relay, is closed although events are left.
 func watch(ctx context.Context, pool *pgxpool.Pool, sinks map[string]outbox.Sink, done <-chan struct{}) string {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
@@ -151,7 +151,8 @@ func countPending(ctx context.Context, pool *pgxpool.Pool) (pending, error) {
 	return p, err //nolint:wrapcheck // the caller says what was read
 }
 
-// without returns a text about a destination that has events and no sink, "" when there is none.
+// without returns a text about the first destination by name that has events in p and no sink, "" when there is
+// none.
 func (p pending) without(sinks map[string]outbox.Sink) string {
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if _, ok := sinks[name]; !ok {
@@ -170,7 +171,8 @@ func (p pending) String() string {
 	return "events (" + strings.Join(parts, ", ") + ")"
 }
 
-// failures returns the latest failure of each destination that failed as a whole, a line each.
+// failures returns a line for each destination that failed as a whole, with its latest failure and a line break
+// before it; "" when none failed.
 func failures(summary relay.Summary) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(summary.Destinations)) {

@@ -39,8 +39,8 @@ const enqueuedSQL = `
 	) as enqueued
 	order by id`
 
-// Enqueued returns every event in the outbox that was not archived, whether it
-// was sent or not, in the order of ids.
+// Enqueued returns every event in the outbox that was not archived, sent, unsent and dead letters alike, in the
+// order of ids. It fails the test when they cannot be read, as in a database without the outbox.
 func Enqueued(tb testing.TB, db Queryer) []outbox.Record {
 	tb.Helper()
 	if db == nil {
@@ -57,10 +57,9 @@ func Enqueued(tb testing.TB, db Queryer) []outbox.Record {
 	return records
 }
 
-// RequireEnqueued fails the test unless the outbox has exactly one event like
-// want, and returns that event. An event is like want when it has the same
-// value in each field that is set in want: the same JSON value as Payload, and
-// at least the same Headers.
+// RequireEnqueued fails the test unless the outbox has exactly one event like want, and returns that event. An
+// event is like want when it has the same value in each field that is set in want: the same JSON value as
+// Payload, and at least the same Headers. A want with no field set fails the test.
 func RequireEnqueued(tb testing.TB, db Queryer, want outbox.Event) outbox.Record {
 	tb.Helper()
 	if reflect.ValueOf(want).IsZero() {
@@ -107,7 +106,8 @@ func fatalRead(tb testing.TB, err error) {
 	tb.Fatalf("read the outbox: %v", err)
 }
 
-// like reports whether got has every value that is set in want. payload is the decoded want.Payload.
+// like reports whether got has every value that is set in want. payload is want.Payload as decode returns it,
+// and is not looked at when want.Payload is empty.
 func like(got *outbox.Record, want *outbox.Event, payload any) bool {
 	if want.EventID != uuid.Nil && got.EventID != want.EventID {
 		return false
@@ -134,7 +134,8 @@ func like(got *outbox.Record, want *outbox.Event, payload any) bool {
 	return err == nil && reflect.DeepEqual(stored, payload)
 }
 
-// decode reads a JSON value, with numbers as [json.Number].
+// decode reads a JSON value, with numbers as [json.Number]; an empty text gives nil. It fails unless the text
+// is one whole JSON value.
 func decode(text json.RawMessage) (value any, err error) {
 	if len(text) == 0 {
 		return nil, nil //nolint:nilnil // no text is no value
@@ -169,7 +170,7 @@ func describe(e *outbox.Event) string {
 	return "{" + strings.TrimPrefix(b.String(), " ") + "}"
 }
 
-// listed bounds the events that a failure names.
+// listed is the most events that the message of a failed test lists.
 const listed = 20
 
 func list(all []outbox.Record) string {

@@ -29,12 +29,13 @@ func (s *Sink) Messages() []outbox.Message {
 	return slices.Clone(s.messages)
 }
 
-// Limits implements [outbox.Sink].
+// Limits implements [outbox.Sink]: ten messages of [outbox.MaxMessageBytes] in all.
 func (s *Sink) Limits() outbox.Limits {
 	return outbox.Limits{Entries: 10, MessageBytes: outbox.MaxMessageBytes, BatchBytes: outbox.MaxMessageBytes}
 }
 
-// Publish implements [outbox.Sink].
+// Publish implements [outbox.Sink]. When ctx has ended, every message is [outbox.Unknown]; when the batch is
+// above the limits, every message is [outbox.Rejected]; a message above the limit is rejected alone.
 func (s *Sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	results := make([]outbox.Result, len(msgs))
 	batch, limits := 0, s.Limits()

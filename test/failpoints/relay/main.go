@@ -14,7 +14,8 @@ import (
 
 // variables are what the program reads beside those of the function.
 type variables struct {
-	// Plan is the JSON of a plan. Without one the relay is stopped nowhere.
+	// Plan says at which step which fault happens, as JSON. When the variable is not set, no fault happens and
+	// none is recorded.
 	Plan   *failpoint.Plan `env:"OUTBOX_TEST_FAILPOINT"`
 	Tuning tuning.Tuning   `env:"OUTBOX_TEST_TUNING"`
 }

@@ -125,13 +125,14 @@ func (s *Server) adminClock(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]time.Time{"now": clock.Now()})
 }
 
-// Stats are the server's counts.
+// Stats are the server's counts: Calls by operation of the API, Tallies of what was accepted, and Queues, by
+// name, of the messages that queues have at this moment.
 type Stats struct {
 	Calls   map[string]int64             `json:"calls"`
 	Tallies []Tally                      `json:"tallies"`
 	Queues  map[string]fakebroker.Counts `json:"queues"`
-	// Undelivered counts messages that a topic could not deliver: the queue was
-	// gone and the subscription had no dead-letter queue.
+	// Undelivered counts the messages that a topic could not deliver because the queue was gone and the
+	// subscription had no dead-letter queue.
 	Undelivered int64 `json:"undelivered"`
 }
 

@@ -8,12 +8,12 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/placed"
 )
 
-// Clock tells and waits for time. Visibility timeouts, deduplication windows,
-// delays and long polls go by it.
+// Clock is the time that a [Server] goes by: visibility timeouts, deduplication windows, delays and long polls.
+// It must be safe for concurrent use.
 type Clock interface {
 	Now() time.Time
-	// AfterFunc calls f in a goroutine of its own once d has passed. The
-	// function it returns prevents that, and reports whether it did.
+	// AfterFunc calls f in a goroutine of its own once d has passed. The function stop prevents the call, and
+	// returns whether it did: false when f was called or stop was called before.
 	AfterFunc(d time.Duration, f func()) (stop func() bool)
 }
 
@@ -29,7 +29,7 @@ type ShiftClock struct {
 // NewShiftClock returns a clock that starts at the present time.
 func NewShiftClock() *ShiftClock { return &ShiftClock{} }
 
-// Now returns the shifted time.
+// Now returns the present time plus every duration that the clock was moved forward by.
 func (c *ShiftClock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -38,8 +38,8 @@ func (c *ShiftClock) Now() time.Time {
 
 func (c *ShiftClock) now() time.Time { return time.Now().Add(c.offset) }
 
-// Advance moves the clock forward by d. A negative d is ignored: the time of
-// AWS does not go back.
+// Advance moves the clock forward by d, and starts the functions of timers that are due by then without waiting
+// for them. A d of 0 or less is ignored: the time of AWS does not go back.
 func (c *ShiftClock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,7 +69,8 @@ func (c *ShiftClock) AfterFunc(d time.Duration, f func()) (stop func() bool) {
 	}
 }
 
-// fire starts what is due and arms the timer for what is next. c.mu is locked.
+// fire starts the functions of all timers that are due, and sets c.real to go off for the next one. c.mu is
+// locked by the caller.
 func (c *ShiftClock) fire() {
 	now := c.now()
 	for len(c.timers) > 0 && !c.timers[0].at.After(now) {

@@ -14,24 +14,26 @@ type FaultKind string
 
 // The kinds of faults.
 const (
-	// FailEntry refuses an entry: it comes back in Failed with Code and
-	// SenderFault. The other entries are accepted.
+	// FailEntry refuses an entry of a batch: the answer has it in the list Failed with Code and SenderFault.
+	// The other entries are accepted. A call that sends one message fails with that error.
 	FailEntry FaultKind = "fail_entry"
-	// OmitEntry leaves an entry out of both lists of the answer. The message
-	// is accepted all the same when Accepted is set.
+	// OmitEntry leaves an entry out of both lists of a batch's answer, Successful and Failed. The message is
+	// accepted all the same when Fault.Accepted is set, and refused otherwise.
 	OmitEntry FaultKind = "omit_entry"
-	// WrongMD5 answers an accepted entry with a wrong checksum. SQS only.
+	// WrongMD5 answers an accepted entry with a wrong checksum of the body. It has an effect on sends to SQS
+	// only.
 	WrongMD5 FaultKind = "wrong_md5"
-	// FailCall refuses the whole request with Status and Code.
+	// FailCall refuses the whole request with Status and Code, without carrying it out.
 	FailCall FaultKind = "fail_call"
-	// LoseResponse carries the request out and then loses the answer, as Mode says.
+	// LoseResponse carries the request out and then loses the answer in the way that Fault.Mode names.
 	LoseResponse FaultKind = "lose_response"
 	// DropConnection closes the connection without carrying the request out.
 	DropConnection FaultKind = "drop_connection"
-	// Delay answers later: by Delay, and by Tail with TailProbability.
+	// Delay carries the request out later: after Fault.Delay, with the chance TailProbability after Delay plus
+	// Tail.
 	Delay FaultKind = "delay"
-	// DeliveryLag delays messages by Delay between a topic and its queues.
-	// Resource is the topic's or the queue's name.
+	// DeliveryLag delays messages on the way from a topic to a queue, by as much as the kind Delay.
+	// Fault.Resource is the name of the topic or the queue; Operation, GroupID and Entry are ignored.
 	DeliveryLag FaultKind = "delivery_lag"
 )
 
@@ -46,8 +48,8 @@ const (
 	LossHang     LossMode = "hang"     // nothing is sent until the client gives up
 )
 
-// Fault is a planned fault: what happens to which requests. An empty Operation, Resource, GroupID or Entry
-// matches all.
+// Fault is a planned fault: what happens to which requests. An empty Operation, Resource or GroupID, and an
+// Entry of 0, match all.
 type Fault struct {
 	Kind FaultKind `json:"kind"`
 
@@ -60,18 +62,18 @@ type Fault struct {
 	// Entry picks one entry of a batch by its place, counted from 1.
 	Entry int `json:"entry,omitempty"`
 
-	// After is how many matches pass unharmed first.
+	// After is how many matching requests or entries are spared before the first that is hit.
 	After int `json:"after,omitempty"`
-	// Count is how often the fault happens before it is spent. Defaults to
-	// no limit.
+	// Count is how many times the fault happens, and then never again. 0 is no limit.
 	Count int `json:"count,omitempty"`
-	// Probability is the chance of the fault at each match, drawn with Seed. Defaults to always.
+	// Probability is the chance, from 0 to 1, that the fault happens at a match; it is drawn with Seed. 0 is
+	// always.
 	Probability float64 `json:"probability,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
 
-	// Code, Message, SenderFault and Status describe the error. Code defaults
-	// to InternalError, Status to 500 when the sender is not at fault and 400
-	// when it is.
+	// Code, Message, SenderFault and Status describe the error of FailEntry, OmitEntry and FailCall. Code
+	// defaults to InternalError, Message to "planned fault", Status to 500 when the sender is not at fault and
+	// 400 when it is.
 	Code        string `json:"code,omitempty"`
 	Message     string `json:"message,omitempty"`
 	SenderFault bool   `json:"sender_fault,omitempty"`
@@ -80,14 +82,14 @@ type Fault struct {
 	Accepted bool `json:"accepted,omitempty"`
 	// Mode is for LoseResponse. Defaults to LossClose.
 	Mode LossMode `json:"mode,omitempty"`
-	// Delay is for the kinds Delay and DeliveryLag; with the chance TailProbability it is Delay plus Tail. In
-	// JSON the unit is nanoseconds.
+	// Delay is for the kinds Delay and DeliveryLag; with the chance TailProbability, from 0 to 1, the time is
+	// Delay plus Tail. In JSON the unit is nanoseconds.
 	Delay           time.Duration `json:"delay,omitempty"`
 	Tail            time.Duration `json:"tail,omitempty"`
 	TailProbability float64       `json:"tail_probability,omitempty"`
 }
 
-// FaultStatus is a planned fault and how often it happened.
+// FaultStatus is a planned fault with its id and Applied, how many times it happened so far.
 type FaultStatus struct {
 	ID string `json:"id"`
 	Fault
@@ -106,7 +108,8 @@ type AppliedFault struct {
 	GroupID string `json:"group_id,omitempty"`
 }
 
-// maxApplied bounds the record of applied faults; the oldest go first.
+// maxApplied is the most applied faults that are remembered. When there are as many, the older half is
+// forgotten.
 const maxApplied = 100_000
 
 // faults has the planned faults and the record of those that happened.
@@ -126,7 +129,8 @@ type rule struct {
 	rng  *rand.Rand
 }
 
-// AddFault plans a fault and returns its id.
+// AddFault plans a fault, beginning with the next request, and returns its id. It fails for an unknown Kind or
+// Mode, a chance outside of 0 to 1, or a negative number.
 func (s *Server) AddFault(f Fault) (string, error) {
 	var errs []error
 	switch f.Kind {
@@ -166,14 +170,15 @@ func (s *Server) RemoveFault(id string) bool {
 	return len(s.faults.rules) < before
 }
 
-// ClearFaults removes all planned faults. The record of what happened stays.
+// ClearFaults removes all planned faults. [Server.AppliedFaults] still returns what they did.
 func (s *Server) ClearFaults() {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	s.faults.rules = nil
 }
 
-// Faults returns the planned faults, spent ones too.
+// Faults returns the planned faults in the order in which they were added, those too that have happened Count
+// times.
 func (s *Server) Faults() []FaultStatus {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -184,24 +189,28 @@ func (s *Server) Faults() []FaultStatus {
 	return out
 }
 
-// AppliedFaults returns each time that a fault happened, in order: at least the last 50,000.
+// AppliedFaults returns each time that a fault happened since the start or the last Reset, in order. Of more
+// than 100,000 it returns only the last, at least 50,000.
 func (s *Server) AppliedFaults() []AppliedFault {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	return slices.Clone(s.faults.applied)
 }
 
-// plan is what the faults do to one request.
+// plan is what the planned faults do to one request.
 type plan struct {
-	// delay is waited before anything else.
+	// delay is how long the request waits before it is carried out.
 	delay time.Duration
-	// call is the fault of the whole request, nil when there is none.
+	// call is the fault of the whole request (FailCall, LoseResponse or DropConnection), nil when there is
+	// none.
 	call *Fault
-	// entries are the faults of single entries, by index.
+	// entries are the faults of single entries, by index in the batch from 0.
 	entries map[int]*Fault
 }
 
-// plan decides which faults happen to a request with entries of the given groups, and records them.
+// plan decides which faults happen to a request for the operation on the resource, and counts and records them
+// as applied. groups has the group id of each entry, "" where an entry has none; nil is for a request without
+// entries.
 func (f *faults) plan(operation, resource string, groups []string) plan {
 	var p plan
 	f.mu.Lock()
@@ -237,7 +246,8 @@ func (f *faults) plan(operation, resource string, groups []string) plan {
 	return p
 }
 
-// lag returns how long a delivery from a topic to a queue takes, and records the faults that say so.
+// lag returns by how much faults of the kind DeliveryLag delay a message on its way from a topic to a queue,
+// both given by name, and records those faults as applied. It returns 0 when there is none.
 func (f *faults) lag(topic, queue string) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -260,12 +270,12 @@ func (f *faults) record(r *rule, operation, resource string, entry int, group st
 	})
 }
 
-// wants reports whether the rule matches the entry at index i, of that group.
+// wants reports whether the fault matches the entry at index i, from 0, of the given message group.
 func (r *rule) wants(i int, group string) bool {
 	return (r.Entry == 0 || r.Entry == i+1) && (r.GroupID == "" || r.GroupID == group)
 }
 
-// wantsAny reports whether the rule matches a request with entries of these groups.
+// wantsAny reports whether the fault matches a request with entries of these message groups, in their order.
 func (r *rule) wantsAny(groups []string) bool {
 	if r.Entry == 0 && r.GroupID == "" {
 		return true
@@ -278,7 +288,8 @@ func (r *rule) wantsAny(groups []string) bool {
 	return false
 }
 
-// hit counts a match and reports whether the fault happens at it.
+// hit counts a match, and decides by After, Count and Probability whether the fault happens at it. If so, it
+// raises Applied and returns true.
 func (r *rule) hit() bool {
 	if r.Count > 0 && r.Applied >= r.Count {
 		return false
@@ -293,7 +304,8 @@ func (r *rule) hit() bool {
 	return true
 }
 
-// draw returns Delay, or Delay plus Tail, as the chance decides.
+// draw returns the time that a fault of the kind Delay or DeliveryLag takes: Delay plus Tail with the chance
+// TailProbability, else Delay.
 func (r *rule) draw() time.Duration {
 	if r.Tail > 0 && r.rng.Float64() < r.TailProbability {
 		return r.Delay + r.Tail

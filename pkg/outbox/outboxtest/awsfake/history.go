@@ -17,10 +17,10 @@ type HistoryMode int
 const (
 	// HistoryFull keeps every acceptance with its body.
 	HistoryFull HistoryMode = iota
-	// HistoryHashes keeps every acceptance without its body and attributes.
+	// HistoryHashes keeps every acceptance, with the SHA-256 of its body in place of body and attributes.
 	HistoryHashes
-	// HistoryCounts keeps only counts and one small record per group, so that
-	// a benchmark of any length fits into memory.
+	// HistoryCounts keeps only counts and the order number of each message group, so that a benchmark of any
+	// length fits into memory.
 	HistoryCounts
 )
 
@@ -30,10 +30,11 @@ type Accepted struct {
 	// Offset is the position in the history, from 0 on without gaps.
 	Offset int64     `json:"offset"`
 	At     time.Time `json:"at"`
-	// Kind is "queue" or "topic", and Name the name of it.
+	// Kind is "queue" or "topic", and Name the name of that queue or topic.
 	Kind string `json:"kind"`
 	Name string `json:"name"`
-	// Source says what sent the message: "client", "topic", "dead_letter" or "move_task".
+	// Source says what sent the message: "client" for a call of the API, "topic" for a subscription,
+	// "dead_letter" for a move after too many receives, "move_task" for a StartMessageMoveTask.
 	Source          string `json:"source"`
 	GroupID         string `json:"group_id,omitempty"`
 	DeduplicationID string `json:"deduplication_id,omitempty"`
@@ -41,15 +42,17 @@ type Accepted struct {
 	// the first one.
 	MessageID      string `json:"message_id"`
 	SequenceNumber string `json:"sequence_number,omitempty"`
-	// Suppressed says that the deduplication id was used before in the window: the
-	// answer to the sender was a success, and nothing was delivered.
+	// Suppressed says that the deduplication id was used before in the window: the sender's answer was a
+	// success, and nothing was delivered. The fields below Suppressed depend on the mode: Body and Attributes
+	// are set with HistoryFull and for OnAccepted, BodySHA256, in hexadecimal, with HistoryHashes.
 	Suppressed bool              `json:"suppressed"`
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Body       string            `json:"body,omitempty"`
 	BodySHA256 string            `json:"body_sha256,omitempty"`
 }
 
-// Tally counts the acceptances of one queue or topic.
+// Tally counts the acceptances of one queue or topic since the start or the last Reset. Groups is the number of
+// message groups; First and Last are the times of the first and the last acceptance.
 type Tally struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
@@ -57,9 +60,9 @@ type Tally struct {
 	Accepted   int64 `json:"accepted"`
 	Suppressed int64 `json:"suppressed"`
 	Groups     int   `json:"groups"`
-	// OutOfOrder counts accepted messages whose order attribute was lower than that of an earlier one of their
-	// group, and Repeated those where it was the same as that of the last one: a duplicate that deduplication
-	// let through.
+	// OutOfOrder counts accepted messages whose order attribute (see Config.OrderAttribute) was lower than the
+	// highest before in their group, and Repeated those where it equalled the highest: a duplicate that
+	// deduplication let through. Messages without a number there are not compared.
 	OutOfOrder int64     `json:"out_of_order"`
 	Repeated   int64     `json:"repeated"`
 	First      time.Time `json:"first"`
@@ -165,7 +168,8 @@ func orderOf(attributes []fakebroker.Attribute, name string) (int64, bool) {
 	return 0, false
 }
 
-// slice returns up to limit records from offset on, and the next offset.
+// slice returns up to limit acceptances from offset on, and the offset to go on at. It returns none at the end
+// of the history. The caller must not change what is returned.
 func (h *history) slice(offset int64, limit int) ([]Accepted, int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -174,8 +178,8 @@ func (h *history) slice(offset int64, limit int) ([]Accepted, int64) {
 	return h.log[from:to:to], to
 }
 
-// History yields what was accepted so far, in the order of acceptance. It is
-// empty with [HistoryCounts].
+// History returns an iterator over what was accepted, in the order of acceptance, up to the end that the
+// history has when the iterator gets there. It is empty with [HistoryCounts].
 func (s *Server) History() iter.Seq[Accepted] {
 	return func(yield func(Accepted) bool) {
 		for offset := int64(0); ; {
@@ -193,8 +197,8 @@ func (s *Server) History() iter.Seq[Accepted] {
 	}
 }
 
-// Tally returns the counts of the queue or topic called name; they are zero
-// when it accepted nothing.
+// Tally returns the counts of the queue called name or, when no such queue accepted anything, of the topic of
+// that name. They are zero when neither did.
 func (s *Server) Tally(name string) Tally {
 	for _, t := range s.Tallies() {
 		if t.Name == name {
@@ -204,7 +208,8 @@ func (s *Server) Tally(name string) Tally {
 	return Tally{Name: name}
 }
 
-// Tallies returns the counts of every queue and topic that accepted anything.
+// Tallies returns the counts of every queue and topic that accepted anything: queues first, then topics, each
+// by name.
 func (s *Server) Tallies() []Tally {
 	s.history.mu.Lock()
 	defer s.history.mu.Unlock()

@@ -18,7 +18,8 @@ func (s *Server) callerIdentity() answer {
 	return xmlAnswer("https://sts.amazonaws.com/doc/2011-06-15/", "GetCallerIdentity", out)
 }
 
-// secrets has the current and the previous value of each secret, by name.
+// secrets has, by name, the current value of each secret and, behind it, the previous one, "" when there was
+// none.
 type secrets struct {
 	mu     sync.Mutex
 	values map[string][2]string

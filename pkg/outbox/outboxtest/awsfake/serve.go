@@ -17,7 +17,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
 )
 
-// maxRequest bounds a request body: a full batch, form-encoded, with room.
+// maxRequest is the most bytes of a request body: a full batch in form encoding takes less. Longer requests are
+// refused with the status 400.
 const maxRequest = 8 << 20
 
 // answer is an HTTP answer before it is written, so that a fault can lose it.
@@ -51,7 +52,8 @@ func (c *calls) counts() map[string]int64 {
 	return maps.Clone(c.by)
 }
 
-// Calls returns how many requests came in for each operation.
+// Calls returns how many requests came in for each operation since the start, by its name in the API, such as
+// "SendMessageBatch".
 func (s *Server) Calls() map[string]int64 { return s.calls.counts() }
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
@@ -119,8 +121,8 @@ func (s *Server) route(r *http.Request, body string) answer {
 	return s.sns(r.Context(), operation, form)
 }
 
-// before applies the faults that take effect before the request is carried out. It returns true with the answer
-// when the request is not to be carried out.
+// before waits for the plan's delay and applies the faults that take effect before the request is carried out.
+// It returns true with the answer, which fail makes of an error, when the request is not to be carried out.
 func (s *Server) before(ctx context.Context, p plan, fail func(*fakebroker.Error) answer) (answer, bool) {
 	s.pause(ctx, p.delay)
 	if p.call == nil {
@@ -133,7 +135,7 @@ func (s *Server) before(ctx context.Context, p plan, fail func(*fakebroker.Error
 	return answer{drop: drop}, drop
 }
 
-// after returns the answer, marked as lost if a fault loses it.
+// after returns the answer a, marked as lost when the fault of the request is LoseResponse.
 func (p plan) after(a answer) answer {
 	if p.call != nil && p.call.Kind == LoseResponse {
 		a.lose = p.call.Mode

@@ -16,7 +16,8 @@ import (
 
 // Config sets up a Server. The zero value is ready to use.
 type Config struct {
-	// Clock is the server's time. Defaults to a new [ShiftClock].
+	// Clock is the time that visibility, deduplication, delays and long polls go by. Defaults to a new
+	// [ShiftClock].
 	Clock Clock
 	// Region and Account appear in ARNs and queue URLs. They default to
 	// "us-east-1" and "000000000000".
@@ -25,17 +26,18 @@ type Config struct {
 	// DeduplicationWindow is how long a deduplication id is remembered.
 	// Defaults to the 5 minutes of AWS.
 	DeduplicationWindow time.Duration
-	// History says how much is remembered of what was accepted. Defaults to
+	// History says how much is remembered of the messages that queues and topics accept. The zero value is
 	// HistoryFull.
 	History HistoryMode
 	// Discard keeps no message for consumers: a queue accepts, deduplicates
 	// and stays empty. Defaults to false.
 	Discard bool
-	// OrderAttribute is the name of a message attribute with a number that must not fall within a group: see
-	// [Tally]. Defaults to "sequence".
+	// OrderAttribute is the name of the message attribute whose number must grow within a message group:
+	// [Tally] counts where it does not. Defaults to "sequence".
 	OrderAttribute string
-	// OnAccepted is called for each acceptance, in order, one call at a time.
-	// It must be quick and must not call the server. Defaults to nothing.
+	// OnAccepted is called for each acceptance, a suppressed one too, in order, one call at a time, with body
+	// and attributes in every mode of History. It must be quick, and must not call the server, which would lock
+	// up. Nil is for no call.
 	OnAccepted func(Accepted)
 }
 
@@ -86,7 +88,8 @@ func New(c Config) *Server {
 	return s
 }
 
-// Start listens on addr, such as "127.0.0.1:0", and serves until Close.
+// Start listens on addr, such as "127.0.0.1:0", and serves in the background until Close. It fails when the
+// server was started before or cannot listen. After Close, requests are not served any more.
 func (s *Server) Start(addr string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -121,7 +124,7 @@ func (s *Server) URL() string {
 // Region returns the region that ARNs name.
 func (s *Server) Region() string { return s.cfg.Region }
 
-// Advance moves the clock forward. It panics when Config.Clock is not a
+// Advance moves the clock forward by d; 0 or less is ignored. It panics when Config.Clock is not a
 // [ShiftClock].
 func (s *Server) Advance(d time.Duration) {
 	c, ok := s.cfg.Clock.(*ShiftClock)
@@ -131,7 +134,8 @@ func (s *Server) Advance(d time.Duration) {
 	c.Advance(d)
 }
 
-// Reset forgets everything: queues, topics, secrets, faults and history.
+// Reset forgets all queues, topics, secrets, faults, and the history with its tallies. The clock and the counts
+// of calls go on.
 func (s *Server) Reset() {
 	s.broker.Reset()
 	s.secrets.reset()
@@ -142,8 +146,8 @@ func (s *Server) Reset() {
 	s.history.reset()
 }
 
-// Close ends waiting requests, closes every connection and returns when the
-// server has stopped.
+// Close ends waiting requests, closes every connection and returns when the server has stopped. It returns the
+// error that ended serving before Close, if there was one.
 func (s *Server) Close() error {
 	s.mu.Lock()
 	done := s.done
@@ -164,7 +168,8 @@ func (s *Server) Close() error {
 	return errors.Join(err, s.serveErr)
 }
 
-// pause waits for d on the server's clock, or until the request ends.
+// pause waits until d has passed on the server's clock, until ctx, the request's, ends, or until Close. It
+// returns at once when d is not positive.
 func (s *Server) pause(ctx context.Context, d time.Duration) {
 	if d <= 0 {
 		return

@@ -15,7 +15,8 @@ const (
 	metadata     = `<ResponseMetadata><RequestId>` + requestID + `</RequestId></ResponseMetadata>`
 )
 
-// xmlAnswer returns a success of the Query protocol around result, which is XML.
+// xmlAnswer returns the answer to a successful operation in the XML of the Query protocol. result is the XML
+// that the operation returns, nil for none.
 func xmlAnswer(namespace, operation string, result []byte) answer {
 	out := make([]byte, 0, len(result)+256)
 	out = append(append(append(out, '<'), operation...), `Response xmlns="`...)

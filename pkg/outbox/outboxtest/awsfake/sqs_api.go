@@ -157,7 +157,8 @@ func changeVisibility(q *fakebroker.Queue, handle string, seconds *int) error {
 	return q.ChangeVisibility(handle, *seconds)
 }
 
-// listQueues returns a page of queues by name. The token of the next page is the last name of this one.
+// listQueues returns a page of at most MaxResults queues, of all when that is 0, by name. The token of the next
+// page is the last name of this one.
 func (s *Server) listQueues(in *sqsInput) any {
 	out := struct {
 		QueueURLs []string `json:"QueueUrls,omitempty"`

@@ -62,8 +62,8 @@ func jsonAnswer(v any) answer {
 	return answer{status: http.StatusOK, mediaType: jsonType, body: buf.Bytes()}
 }
 
-// jsonError returns an error in the form of SQS's JSON protocol: the shape in the body, the Query code in a
-// header.
+// jsonError returns an error in the form of SQS's JSON protocol: its type in the body, and the code that the
+// older Query protocol has for it in a header.
 func jsonError(err error) answer {
 	e := asBrokerError(err)
 	who := "Receiver"
@@ -86,8 +86,9 @@ func asBrokerError(err error) *fakebroker.Error {
 	return &fakebroker.Error{Code: "InternalError", Type: "com.amazonaws.sqs#InternalError", Message: err.Error(), Status: http.StatusInternalServerError}
 }
 
-// checkBatch returns the error for which SQS refuses a batch because of the number of entries or their ids.
-// request is the name of the call's request, for the text.
+// checkBatch returns the error for which SQS refuses a batch because it has no entries or more than ten, or an
+// id that is malformed or used twice; nil when there is none. request is the name of the call's request, for
+// the text.
 func checkBatch(ids []string, request string) *fakebroker.Error {
 	switch {
 	case len(ids) == 0:
@@ -171,7 +172,8 @@ func groupsOf(entries []fakewire.BatchEntry) []string {
 	return groups
 }
 
-// refuse returns the entries for the model, with the error of the fault in those that a fault refuses.
+// refuse returns the entries as package fakebroker takes them. Those that a fault of the plan refuses have the
+// error of the fault, so that the broker does not accept them.
 func (p plan) refuse(entries []fakewire.BatchEntry) []fakebroker.Entry {
 	out := make([]fakebroker.Entry, len(entries))
 	for i := range entries {
@@ -183,7 +185,8 @@ func (p plan) refuse(entries []fakewire.BatchEntry) []fakebroker.Entry {
 	return out
 }
 
-// sendBatch returns the answer to a batch, changed by the faults of its entries.
+// sendBatch returns the answer to a SendMessageBatch. sent has what became of each entry; the faults of the
+// plan leave entries out of the answer or falsify their checksums.
 func (p plan) sendBatch(entries []fakewire.BatchEntry, sent []fakebroker.Sent) batchAnswer[sentEntry] {
 	out := batchAnswer[sentEntry]{Successful: []sentEntry{}}
 	for i := range sent {
@@ -206,7 +209,8 @@ func malformed(err error) *fakebroker.Error {
 	return fakebroker.Fault("MalformedInput", "com.amazon.coral.service#SerializationException", "%s", err)
 }
 
-// resourceName is the last part of a URL or ARN.
+// resourceName returns the name at the end of a queue's URL or an ARN; a text with neither slash nor colon is
+// returned as it is.
 func resourceName(ref string) string { return ref[strings.LastIndexAny(ref, "/:")+1:] }
 
 func (s *Server) queue(url string) (*fakebroker.Queue, error) {

@@ -21,7 +21,8 @@ const (
 	// EntryKeyDenied fails an entry because the encryption key is refused, with
 	// the sender at fault.
 	EntryKeyDenied
-	// EntryOmitted accepts an entry and leaves it out of the answer.
+	// EntryOmitted accepts an entry and leaves it out of the answer: it is neither among the successful nor
+	// among the failed entries.
 	EntryOmitted
 	// CallThrottled refuses a request because too much was sent.
 	CallThrottled
@@ -29,9 +30,9 @@ const (
 	CallDenied
 	// CallNoDestination refuses a request because there is no such destination.
 	CallNoDestination
-	// CallFails answers 500 and does nothing.
+	// CallFails answers a request with the status 500 and does not carry it out.
 	CallFails
-	// CallInvalid refuses any request with the message at Entry.
+	// CallInvalid refuses, as invalid, every request that has the message of Fault.Entry in it.
 	CallInvalid
 	// AnswerCut carries a request out and sends half of the answer.
 	AnswerCut
@@ -41,21 +42,22 @@ const (
 	AnswerLost
 	// AnswerHangs carries a request out and never answers.
 	AnswerHangs
-	// Dropped closes the connection and does nothing.
+	// Dropped closes the connection without carrying the request out.
 	Dropped
 )
 
-// Fault is a fault for Harness.Plan to plan.
+// Fault is what [Harness].Plan makes the broker do wrong.
 type Fault struct {
 	Kind FaultKind
-	// Entry is the index of the message that a fault of one entry, or CallInvalid, hits. GroupID is the group
-	// of that message.
+	// Entry is the index, from 0, of the message that a fault of one entry, or CallInvalid, hits. GroupID is
+	// the group of that message. Both are zero for faults of whole requests.
 	Entry   int
 	GroupID string
 }
 
-// RunFaults tests that each kind of failure gets its own class, and that a message
-// is accepted or rejected only when that is certain. It needs Harness.Plan.
+// RunFaults tests that a sink gives each kind of failure its own class, and calls a message accepted or
+// rejected only when that is certain. The tests run in parallel, and each calls open once, for a destination of
+// its own that has no messages yet. Harness.Plan is required.
 func RunFaults(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
 	const hit = 1

@@ -14,14 +14,15 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Harness is a sink under test and what the tests need of the broker behind it.
+// Harness is a sink under test and what the tests need of the broker behind it. Sink and Accepted are required;
+// Plan is required for [RunFaults] only.
 type Harness struct {
 	Sink outbox.Sink
 	// Accepted returns what the destination has accepted and not suppressed as
 	// a duplicate, in the order of acceptance.
 	Accepted func(t *testing.T) []Accepted
 	// Plan makes the broker do f once, at the next request, or for CallInvalid at every request with the
-	// message. All other requests are served as usual. Only RunFaults uses Plan.
+	// message. All other requests are served as usual. [Run] does not use Plan.
 	Plan func(t *testing.T, f Fault)
 }
 
@@ -35,8 +36,8 @@ type Accepted struct {
 	SequenceNumber  string
 }
 
-// Run tests the contract of [outbox.Sink] against a broker that works. Open is
-// called once in each test, for a destination of its own.
+// Run tests the contract of [outbox.Sink] against a broker that works. The tests run in parallel, and each
+// calls open once, for a destination of its own that has no messages yet.
 func Run(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, Harness){
@@ -73,7 +74,7 @@ func Messages(n int) []outbox.Message {
 	return msgs
 }
 
-// Message returns a message with two attributes and a new deduplication id.
+// Message returns a message with the attributes event_type and sequence, a new deduplication id and its size.
 func Message(group, body string) outbox.Message {
 	m := outbox.Message{
 		GroupID:         group,
@@ -93,7 +94,8 @@ func size(m *outbox.Message) int {
 	return n
 }
 
-// ofSize returns a message of exactly n bytes.
+// ofSize returns a message whose size, as SQS and SNS count it with attributes, is exactly n bytes. It panics
+// when n is less than the size of its attributes.
 func ofSize(n int) outbox.Message {
 	m := Message(uuid.NewString(), "")
 	m.Body = strings.Repeat("x", n-m.Size)
