@@ -143,7 +143,7 @@ type Config struct {
 	// IdleExit ends the run when no row was read for this long, no event is buffered, no lane has deferred
 	// rows, and no gap is open. Zero is never.
 	IdleExit time.Duration
-	// ShutdownGrace is how long settling is tried again when the run ends, and also the longest time of any one
+	// ShutdownGrace is how long settling is tried again when the run ends, and also a bound of each single
 	// settlement. Giving the shards back, with the last count of the backlog, has as much time again after
 	// that. Defaults to [DefaultShutdownGrace].
 	ShutdownGrace time.Duration
