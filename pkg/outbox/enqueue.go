@@ -67,7 +67,8 @@ func Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
 	return Enqueuer{}.Enqueue(ctx, tx, events...)
 }
 
-// Enqueue is the function [Enqueue] with the options of q.
+// Enqueue does what the function [Enqueue] does, with the options of q. Without events it returns nil and makes
+// no call.
 func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
 	if tx == nil {
 		return nil, fmt.Errorf("enqueue: %w", ErrNilTx)
@@ -143,12 +144,14 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 
 // row is an event as it is inserted: valid, with its defaults set.
 type row struct {
+	// Event has its EventID and Destination set, and the headers of the trace.
 	Event
 	headers []byte // the JSON of Headers, nil when there are none
 }
 
-// fill sets r to e, with the defaults of the fields that e leaves empty, and with the headers of trace where e
-// has neither traceparent nor tracestate. It returns all faults of e, joined.
+// fill sets r to e, with the defaults of the fields that e leaves empty, and with the headers of trace (may be
+// empty) where e has neither traceparent nor tracestate. It returns all faults of e, joined, nil when e is
+// valid. e and its headers are not changed.
 func (r *row) fill(e Event, trace map[string]string) error {
 	r.Event = e
 	r.Destination = cmp.Or(e.Destination, DefaultDestination)
@@ -173,7 +176,7 @@ func (r *row) fill(e Event, trace map[string]string) error {
 	return err
 }
 
-// values returns the columns of the row, in the order of EnqueueCopy.
+// values returns the columns of the row, in the order in which EnqueueCopy names them.
 func (r *row) values() []any {
 	var headers any
 	if r.headers != nil {
@@ -189,8 +192,8 @@ func traceContext(ctx context.Context) map[string]string {
 	return carrier
 }
 
-// statement returns how many of the rows, from the first on, go into the next
-// statement: at least one, and as many as its bounds allow.
+// statement returns how many of the rows, from the first on, go into the next statement: as many as
+// statementEvents and statementBytes allow, and at least one.
 func statement(rows []row) int {
 	size := 0
 	for i := range rows {
@@ -218,8 +221,8 @@ func aggregates(rows []row) (types, names []string) {
 	return types, names
 }
 
-// insert locks the aggregates with the type types[i] and the id names[i], and then writes the rows, in one
-// statement.
+// insert locks the aggregates with the type types[i] and the id names[i] (none when types is nil), and then
+// writes the rows, in one statement. It also returns an error when fewer rows were written.
 func insert(ctx context.Context, tx Tx, rows []row, types, names []string) error {
 	columns := make([][]string, 7)
 	for c := range columns {
