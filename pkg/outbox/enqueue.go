@@ -51,11 +51,13 @@ type Enqueuer struct {
 // the order given. They are published, after tx commits, in that order within
 // each aggregate and destination; when tx does not commit they never were.
 //
-// All events are validated first: if one is at fault nothing is written, and
-// the error holds an [*EventError] with the faults of each. Such an error, and
-// one for a constraint of the table, matches [ErrInvalid]. Otherwise the error
-// is [ErrNilTx], [ErrTxClosed], [ErrNoSchema] or the driver's, wrapped; tx is
-// then aborted, as after any failed statement.
+// All events are validated first: if some are at fault nothing is written, tx
+// can still be used, and the error holds an [*EventError] for each of them. Such
+// an error, and one for a constraint of the table, matches [ErrInvalid].
+// Otherwise the error is [ErrNilTx], [ErrTxClosed], [ErrNoSchema], one for rows
+// that a rule or trigger dropped, or the driver's, wrapped. After an error of the
+// database tx is aborted, as after any failed statement; roll it back after every
+// error but those of validation.
 //
 // It is one round trip for up to 10,000 events and 8 MiB, and one more for
 // each further such lot. Use [EnqueueCopy] for more than fits in memory.
@@ -104,10 +106,11 @@ func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.U
 	return ids, nil
 }
 
-// EnqueueCopy writes events with the COPY protocol, for bulk: memory does not
-// grow with their number. Each is validated before it is sent; the first fault
-// ends the copy, and tx is then aborted. It returns how many were written.
-// Ids and errors are those of [Enqueue].
+// EnqueueCopy writes events with the COPY protocol, for bulk: memory does not grow with their number. Each is
+// validated before it is sent; the first one at fault ends the copy, with an [*EventError] that matches
+// [ErrInvalid], and tx is then aborted. It returns how many were written, 0 with an error. Event ids,
+// destinations and trace headers that are missing are filled in as [Enqueue] does it; the ids are not returned.
+// Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema] or the driver's, wrapped.
 func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64, error) {
 	if tx == nil {
 		return 0, fmt.Errorf("enqueue copy: %w", ErrNilTx)
