@@ -138,9 +138,9 @@ func (l *loop) admit(it *item, src source) {
 // buffered without room.
 func (l *loop) overfull() bool { return len(l.window.items) >= l.cfg.Window+l.cfg.FetchLimit }
 
-// redriven says whether the event of it is buffered with another number of replays, from an earlier reading.
-// Then the buffered event was given up, buried and put back by a redrive, while the answer to its settlement is
-// still awaited. The row is to be read again after that answer.
+// redriven says whether the item's event is already buffered with another number of replays, from an earlier
+// reading. Then the buffered event was given up, buried and put back by a redrive, while the answer to its
+// settlement is still awaited. The row is to be read again after that answer.
 func (l *loop) redriven(it *item) bool {
 	old := l.window.items[it.rec.ID]
 	return old != nil && old.rec.Replays != it.rec.Replays

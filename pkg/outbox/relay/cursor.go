@@ -5,13 +5,14 @@ import (
 	"slices"
 )
 
-// cursor knows how far reading has come: which rows were read, and where those are that were not. The loop
-// reports to it what a fetch brought and what was deferred, and asks it what to read next and where another
+// cursor knows how far reading has come: which rows were read, and where unread rows may be. The loop reports
+// to the cursor what a fetch brought and what was deferred, and asks it what to read next and where another
 // relay would have to resume.
 //
 // An unsent row of a shard that this relay reads is always in one of these places: above head, in a gap, above
 // a catch-up of its shard, deferred by its lane or its destination, of an unknown destination, or buffered. The
-// cursor knows all of them but the buffered events, which the window has.
+// cursor knows all of these places but the buffer, which is the window. Only strays, which a sweep finds, are
+// in none.
 type cursor struct {
 	// started is set when the first shard was gained, which gives head its value.
 	started bool

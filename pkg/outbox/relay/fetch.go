@@ -70,8 +70,8 @@ type LaneSearch struct {
 }
 
 // Sweep reads the unsent rows of Fetch.Shards and of all lanes that are not blocked, with From <= id < Before.
-// The cost is bounded by that range. A number of examined rows, as in Page, would not bound it: it does not
-// count the index entries of sent rows, which stay for as long as a transaction holds back vacuum.
+// That range bounds the cost. Page.Examine would not: it does not count the index entries of sent rows, which
+// stay for as long as a transaction holds back vacuum.
 type Sweep struct {
 	From, Before int64
 	// Limit is the most records to return.

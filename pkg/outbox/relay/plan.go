@@ -33,7 +33,7 @@ type plannedFetch struct {
 	refused []refusal
 }
 
-// firstPage is the answer to the whole Fetch, and the items that prepare made of it.
+// firstPage is got, the answer to the whole Fetch, and p, the items that prepare made of that answer.
 type firstPage struct {
 	got Fetched
 	p   prepared

@@ -77,7 +77,7 @@ func (c *cursor) deferBlocked(l *lane, id int64) {
 	c.deferLane(l, id)
 }
 
-// toUnblock returns the released lanes whose first row is known, for Renewal.Unblock.
+// toUnblock returns the released lanes whose first row is known, for Renewal.Unblock; nil when there are none.
 func (c *cursor) toUnblock() []ReleasedLane {
 	var out []ReleasedLane
 	for l := range c.lanes {

@@ -219,9 +219,9 @@ func (l *loop) next(lane *lane) {
 	}
 }
 
-// bury gives up the event of it, the first of its lane and not in flight, for the reason in r. The settlement
-// writes it as a dead letter; until that is known the lane stands still. Then the lane goes on, or, where the
-// destination's policy is Block, is blocked in the table. Each call logs an error.
+// bury gives up the event of the item, the first of its lane and not in flight, for the reason in r. The
+// settlement writes it as a dead letter; until that is known the lane stands still. Then the lane goes on, or,
+// where the destination's policy is Block, is blocked in the table. Each call logs an error.
 func (l *loop) bury(it *item, r outbox.Result) {
 	lane := it.lane
 	l.window.giveUp(it)

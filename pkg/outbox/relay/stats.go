@@ -33,6 +33,7 @@ type stats struct {
 	withholding  bool
 }
 
+// newStats returns empty counts. The first report is due after Config.ReportEvery.
 func newStats(now time.Time, cfg Config) stats {
 	return stats{every: 1, reportAt: now.Add(cfg.ReportEvery)}
 }
