@@ -9,10 +9,9 @@ import (
 // to the cursor what a fetch brought and what was deferred, and asks it what to read next and where another
 // relay would have to resume.
 //
-// An unsent row of a shard that this relay reads is always in one of these places: above head, in a gap, above
-// a catch-up of its shard, deferred by its lane or its destination, of an unknown destination, or buffered. The
-// cursor knows all of these places but the buffer, which is the window. Only strays, which a sweep finds, are
-// in none.
+// An unsent row of a shard that this relay reads, unless it is a stray, is in one of these places: above head,
+// in a gap, above a catch-up of its shard, deferred by its lane or its destination, of an unknown destination,
+// or buffered. The cursor knows all of these places but the last, which is the window.
 type cursor struct {
 	// started is set when the first shard was gained, which gives head its value.
 	started bool
