@@ -35,8 +35,8 @@ var (
 	ErrSettings = errors.New("the database's settings do not allow it")
 )
 
-// Translate returns err with op in front, wrapping the error of this package
-// that says what can be done about it. It returns nil for nil.
+// Translate returns err with op in front. Where an error of this package says what can be done about err, the
+// result wraps that one too. It returns nil for nil.
 func Translate(op string, err error) error {
 	if err == nil {
 		return nil
@@ -48,7 +48,7 @@ func Translate(op string, err error) error {
 }
 
 // kindOf returns the error of this package that err is to wrap, nil when there is none. There is none for a
-// context that ended, which the caller caused, unless the server gives a reason.
+// context that ended, which the caller caused, unless the server answered with an error of its own.
 func kindOf(err error) error {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return kindOfCode(pgErr.Code)
@@ -65,8 +65,8 @@ func kindOf(err error) error {
 	return nil
 }
 
-// kindOfCode returns the error of this package for an SQLSTATE, or nil. Appendix A of the PostgreSQL manual
-// lists the codes.
+// kindOfCode returns the error of this package for an SQLSTATE, nil when there is none. Appendix A of the
+// PostgreSQL manual lists the codes.
 func kindOfCode(code string) error {
 	switch code {
 	case "28P01", "28000", "42501": // invalid_password, invalid_authorization_specification, insufficient_privilege

@@ -4,14 +4,17 @@ package placed
 
 import "container/heap"
 
-// Item is what a heap holds: it compares itself with another, and keeps its place.
+// Item is an element of a heap: it compares itself with another, and keeps its place.
 type Item[T any] interface {
+	// Before says whether the item comes out of the heap before other.
 	Before(other T) bool
-	// Place is where the item keeps its index in the heap, -1 outside of it.
+	// Place returns the variable in which the item keeps its index in the heap. The heap writes to it: -1 when
+	// the item is taken out. A new item should begin with -1.
 	Place() *int
 }
 
-// Heap has the least of its items first. The functions of container/heap change it.
+// Heap is a slice with the first of its items, by Before, at index 0. Items are added, moved and taken out with
+// the functions of container/heap, or with Take. The zero value is an empty heap.
 type Heap[T Item[T]] []T
 
 // Len implements [heap.Interface].
@@ -26,14 +29,14 @@ func (h Heap[T]) Swap(i, j int) {
 	*h[i].Place(), *h[j].Place() = i, j
 }
 
-// Push implements [heap.Interface].
+// Push implements [heap.Interface]: it appends x, which must be a T. Call heap.Push instead.
 func (h *Heap[T]) Push(x any) {
 	item, _ := x.(T)
 	*item.Place() = len(*h)
 	*h = append(*h, item)
 }
 
-// Pop implements [heap.Interface].
+// Pop implements [heap.Interface]: it removes the last of the slice. Call heap.Pop or Take instead.
 func (h *Heap[T]) Pop() any {
 	var none T
 	last := len(*h) - 1
@@ -44,7 +47,7 @@ func (h *Heap[T]) Pop() any {
 	return item
 }
 
-// Take takes the first item out. The heap must not be empty.
+// Take removes and returns the first item. The heap must not be empty.
 func (h *Heap[T]) Take() T {
 	item, _ := heap.Pop(h).(T)
 	return item

@@ -51,11 +51,13 @@ type Enqueuer struct {
 // the order given. They are published, after tx commits, in that order within
 // each aggregate and destination; when tx does not commit they never were.
 //
-// All events are validated first: if one is at fault nothing is written, and
-// the error holds an [*EventError] with the faults of each. Such an error, and
-// one for a constraint of the table, matches [ErrInvalid]. Otherwise the error
-// is [ErrNilTx], [ErrTxClosed], [ErrNoSchema] or the driver's, wrapped; tx is
-// then aborted, as after any failed statement.
+// All events are validated first: if some are at fault nothing is written, tx
+// can still be used, and the error holds an [*EventError] for each of them. Such
+// an error, and one for a constraint of the table, matches [ErrInvalid].
+// Otherwise the error is [ErrNilTx], [ErrTxClosed], [ErrNoSchema], one for rows
+// that a rule or trigger dropped, or the driver's, wrapped. After an error of the
+// database tx is aborted, as after any failed statement; roll it back after every
+// error but those of validation.
 //
 // It is one round trip for up to 10,000 events and 8 MiB, and one more for
 // each further such lot. Use [EnqueueCopy] for more than fits in memory.
@@ -67,7 +69,8 @@ func Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
 	return Enqueuer{}.Enqueue(ctx, tx, events...)
 }
 
-// Enqueue is the function [Enqueue] with the options of q.
+// Enqueue does what the function [Enqueue] does, with the options of q. Without events it returns nil and makes
+// no call.
 func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
 	if tx == nil {
 		return nil, fmt.Errorf("enqueue: %w", ErrNilTx)
@@ -103,10 +106,11 @@ func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.U
 	return ids, nil
 }
 
-// EnqueueCopy writes events with the COPY protocol, for bulk: memory does not
-// grow with their number. Each is validated before it is sent; the first fault
-// ends the copy, and tx is then aborted. It returns how many were written.
-// Ids and errors are those of [Enqueue].
+// EnqueueCopy writes events with the COPY protocol, for bulk: memory does not grow with their number. Each is
+// validated before it is sent; the first one at fault ends the copy, with an [*EventError] that matches
+// [ErrInvalid], and tx is then aborted. It returns how many were written, 0 with an error. Event ids,
+// destinations and trace headers that are missing are filled in as [Enqueue] does it; the ids are not returned.
+// Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema] or the driver's, wrapped.
 func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64, error) {
 	if tx == nil {
 		return 0, fmt.Errorf("enqueue copy: %w", ErrNilTx)
@@ -143,12 +147,14 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 
 // row is an event as it is inserted: valid, with its defaults set.
 type row struct {
+	// Event has its EventID and Destination set, and the headers of the trace.
 	Event
 	headers []byte // the JSON of Headers, nil when there are none
 }
 
-// fill sets r to e, with the defaults of the fields that e leaves empty, and with the headers of trace where e
-// has neither traceparent nor tracestate. It returns all faults of e, joined.
+// fill sets r to e, with the defaults of the fields that e leaves empty, and with the headers of trace (may be
+// empty) where e has neither traceparent nor tracestate. It returns all faults of e, joined, nil when e is
+// valid. e and its headers are not changed.
 func (r *row) fill(e Event, trace map[string]string) error {
 	r.Event = e
 	r.Destination = cmp.Or(e.Destination, DefaultDestination)
@@ -173,7 +179,7 @@ func (r *row) fill(e Event, trace map[string]string) error {
 	return err
 }
 
-// values returns the columns of the row, in the order of EnqueueCopy.
+// values returns the columns of the row, in the order in which EnqueueCopy names them.
 func (r *row) values() []any {
 	var headers any
 	if r.headers != nil {
@@ -189,8 +195,8 @@ func traceContext(ctx context.Context) map[string]string {
 	return carrier
 }
 
-// statement returns how many of the rows, from the first on, go into the next
-// statement: at least one, and as many as its bounds allow.
+// statement returns how many of the rows, from the first on, go into the next statement: as many as
+// statementEvents and statementBytes allow, and at least one.
 func statement(rows []row) int {
 	size := 0
 	for i := range rows {
@@ -218,8 +224,8 @@ func aggregates(rows []row) (types, names []string) {
 	return types, names
 }
 
-// insert locks the aggregates with the type types[i] and the id names[i], and then writes the rows, in one
-// statement.
+// insert locks the aggregates with the type types[i] and the id names[i] (none when types is nil), and then
+// writes the rows, in one statement. It also returns an error when fewer rows were written.
 func insert(ctx context.Context, tx Tx, rows []row, types, names []string) error {
 	columns := make([][]string, 7)
 	for c := range columns {

@@ -26,33 +26,33 @@ type Event struct {
 	// one aggregate reach a destination in order. Both are required.
 	AggregateType string
 	AggregateID   string
-	// Type says what happened, such as "order.placed". Required.
+	// Type says what happened, such as "order.placed". At most [MaxNameLength] characters. Required.
 	Type string
 	// Destination is the name of a destination in the relay's configuration.
 	// Defaults to [DefaultDestination].
 	Destination string
-	// Payload is the body, one JSON value. Its bytes are published as written.
+	// Payload is the body, one JSON value of at most [MaxPayloadBytes]. Its bytes are published as written.
+	// Required.
 	Payload json.RawMessage
-	// Headers travel with the message in the attribute "headers", as a JSON
-	// object. The keys traceparent and tracestate are filled from the context
-	// when it carries a span.
+	// Headers travel with the message in the attribute "headers", as a JSON object, except traceparent, which
+	// has an attribute of its own. Enqueue fills traceparent and tracestate when its context carries a span and
+	// neither is set. Nil is none.
 	Headers map[string]string
 }
 
 // Record is an event as the outbox stores it.
 type Record struct {
 	Event
-	// ID is the position of the event: events of one aggregate are published
-	// in the order of ID. IDs have gaps and are not commit order across
-	// transactions that did not wait for each other.
+	// ID is the number of the row, from one sequence: events of one aggregate and destination are published in
+	// the order of ID. IDs have gaps and are not commit order across transactions that did not wait for each
+	// other.
 	ID int64
 	// Shard is the shard of the aggregate, from 0 to Shards-1.
 	Shard int
-	// CreatedAt is the database's clock when the row was inserted. It says
-	// nothing about order.
+	// CreatedAt is the database's clock when the row was inserted. It says nothing about the order of events.
 	CreatedAt time.Time
 	// Replays is the number of times the event was redriven or replayed. Each time it is published under
-	// another deduplication id.
+	// another deduplication id. 0 for an event that is published for the first time.
 	Replays int
 	// ReplayOf is the ID of the record that a replay copied, 0 when the record is no copy.
 	ReplayOf int64

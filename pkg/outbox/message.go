@@ -20,7 +20,7 @@ const (
 	// and one more for a replay. SNS with raw delivery drops a message that has
 	// more than ten; the tenth is for a redrive from a dead-letter queue.
 	MaxAttributes = 9
-	// MaxGroupIDLength is the most that brokers take for a group id.
+	// MaxGroupIDLength is the most characters, all ASCII, that brokers take for a group id.
 	MaxGroupIDLength = 128
 )
 
@@ -50,8 +50,8 @@ const attributeType = "String"
 // Message is an event in the form that brokers take: what is common to SNS and
 // SQS FIFO. [Encode] makes it.
 type Message struct {
-	// GroupID names the group of the message: the broker delivers the messages
-	// of a group in the order in which it accepted them. It is made by [GroupID].
+	// GroupID names the group of the message: the broker delivers the messages of a group in the order in which
+	// it accepted them. The function [GroupID] makes it of the aggregate.
 	GroupID string
 	// DeduplicationID is the same for every attempt to send the event. The
 	// broker drops a message whose deduplication id it accepted within the last
@@ -157,9 +157,9 @@ func Encode(rec *Record) (Message, error) {
 	}, nil
 }
 
-// encodable returns an error for a record that a broker would refuse, so that
-// one such event never fails the batch it is in. Events that were written past
-// Enqueue, in SQL, get here without having been validated.
+// encodable returns the first fault of a record that a broker would refuse, as a FieldError, so that one such
+// event never fails the batch it is in. body is the payload as text. Events that were written in SQL, and not
+// with Enqueue, have not been validated before.
 func encodable(rec *Record, body string) error {
 	if rec.EventID == uuid.Nil {
 		return &FieldError{Field: "EventID", Problem: "is zero: assign one", code: codeInvalid}
@@ -212,16 +212,15 @@ func attributeHeaders(headers map[string]string) string {
 	return string(marshalHeaders(rest))
 }
 
-// GroupID is the message group of an aggregate. Two aggregates never share
-// one. It is "<type>:<id>" when the type has no colon and does not begin with
-// #, and brokers take the whole: at most 128 ASCII letters, digits and
-// punctuation (SendMessage reference, MessageGroupId). Otherwise it is # and
-// the SHA-256 of both in hexadecimal.
+// GroupID returns the group id of an aggregate. Two aggregates never share one. It is "<type>:<id>" when the
+// type is not empty, has no colon and does not begin with #, and brokers take the whole: at most 128 ASCII
+// letters, digits and punctuation (SendMessage reference, MessageGroupId). Otherwise it is # and a SHA-256 of
+// both in hexadecimal digits.
 func GroupID(aggregateType, aggregateID string) string {
 	return string(appendGroupID(make([]byte, 0, MaxGroupIDLength), aggregateType, aggregateID))
 }
 
-// appendGroupID appends GroupID(aggregateType, aggregateID) to b.
+// appendGroupID returns b with GroupID(aggregateType, aggregateID) appended.
 func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
 	if plainGroup(aggregateType, aggregateID) {
 		b = append(b, aggregateType...)
@@ -237,7 +236,8 @@ func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
 	return hex.AppendEncode(append(b, '#'), sum[:])
 }
 
-// plainGroup says whether "<type>:<id>" can be the group id: brokers take it, and no other aggregate has it.
+// plainGroup says whether "<type>:<id>" can be the group id: brokers take it (at most MaxGroupIDLength bytes,
+// printable ASCII without spaces), and no other aggregate has it (no colon or leading # in the type).
 func plainGroup(aggregateType, aggregateID string) bool {
 	if len(aggregateType)+1+len(aggregateID) > MaxGroupIDLength || aggregateType == "" || aggregateType[0] == '#' {
 		return false
@@ -255,7 +255,7 @@ func plainGroup(aggregateType, aggregateID string) bool {
 	return true
 }
 
-// appendUUID appends the canonical text of id, without an allocation.
+// appendUUID returns b with the canonical text of id appended, without an allocation.
 func appendUUID(b []byte, id uuid.UUID) []byte {
 	b = hex.AppendEncode(b, id[0:4])
 	b = append(b, '-')

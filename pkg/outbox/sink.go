@@ -10,7 +10,7 @@ type Sink interface {
 	// that the destination has the message. The caller keeps the batch within
 	// Limits; a batch that is not comes back rejected, not truncated.
 	Publish(ctx context.Context, msgs []Message) []Result
-	// Limits returns what one batch may hold. It is constant.
+	// Limits returns what one batch may hold. It makes no call, and returns the same each time.
 	Limits() Limits
 }
 
@@ -24,12 +24,12 @@ type Limits struct {
 	BatchBytes int
 }
 
-// Result is the destination's answer for one message.
+// Result is what became of one message: the destination's answer, or the reason why there is none.
 type Result struct {
 	// Class says what happened and so what may be done next.
 	Class Class
-	// MessageID and SequenceNumber are the broker's, set when accepted. SNS
-	// and SQS FIFO both give sequence numbers that grow within a group.
+	// MessageID and SequenceNumber are the broker's, empty unless accepted. SNS and SQS FIFO both give sequence
+	// numbers that grow within a group.
 	MessageID      string
 	SequenceNumber string
 	// Err is the cause, nil when accepted. Its text is for people.
@@ -53,9 +53,10 @@ const (
 	Accepted
 	// Rejected: the message can never be accepted as it is.
 	Rejected
-	// Transient: this message was not accepted now, and may be later.
+	// Transient: this message was not accepted now, and may be later. The relay counts it as an attempt of the
+	// event.
 	Transient
-	// Throttled: not accepted, because too much was sent.
+	// Throttled: the message was not accepted, because too much was sent. It may be accepted later.
 	Throttled
 	// Unavailable: the destination refuses everything (no such queue, access
 	// denied, no connection). No single message is to blame, and none is
@@ -63,7 +64,8 @@ const (
 	Unavailable
 )
 
-// String returns the word used for the class in logs and metrics.
+// String returns the word used for the class in logs and metrics, "invalid" for a value that is none of the
+// classes.
 func (c Class) String() string {
 	switch c {
 	case Unknown:

@@ -13,10 +13,9 @@ import (
 
 // Tx is an open transaction. A [pgx.Tx] is one; [SQL] makes one of a [sql.Tx].
 //
-// The package never calls Commit or Rollback. They are methods of Tx so that a
-// pool or a bare connection is not one: an event that is not written in the
-// transaction of its change can get lost, or tell of a change that was rolled
-// back.
+// The package never calls Commit or Rollback. They are methods of Tx so that a pool or a bare connection, which
+// lack them, cannot be given by mistake: an event that is not written in the transaction of its change can get
+// lost, or tell of a change that was rolled back.
 type Tx interface {
 	Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error)
 	Commit(ctx context.Context) error
@@ -26,21 +25,24 @@ type Tx interface {
 var _ Tx = pgx.Tx(nil)
 
 var (
-	// ErrNilTx means that there was no transaction.
+	// ErrNilTx means that no transaction was given: nothing was written.
 	ErrNilTx = errors.New("transaction is nil")
 	// ErrTxClosed means that the transaction is over: nothing was written.
 	ErrTxClosed = errors.New("transaction is closed: enqueue before commit or rollback")
-	// ErrNoSchema means that the database has no outbox, or too old a one.
+	// ErrNoSchema means that the database has no outbox, or one that is too old: a table, column or function is
+	// missing.
 	ErrNoSchema = errors.New("schema outbox is missing: run outbox migrate")
 )
 
-// SQL makes a [Tx] of a transaction of database/sql, with any PostgreSQL
-// driver that takes $1 parameters (pgx/stdlib and lib/pq are tested).
+// SQL makes a [Tx] of a transaction of database/sql, with any PostgreSQL driver that takes $1 parameters
+// (pgx/stdlib and lib/pq are tested). With a nil tx every method returns [ErrNilTx].
 func SQL(tx *sql.Tx) Tx { return sqlTx{tx: tx} }
 
 // sqlTx is a transaction of database/sql with the methods of Tx.
 type sqlTx struct{ tx *sql.Tx }
 
+// Exec implements [Tx]. It replaces each argument that is a []string by a text which PostgreSQL reads as
+// text[].
 func (t sqlTx) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
 	if t.tx == nil {
 		return pgconn.CommandTag{}, ErrNilTx
@@ -58,6 +60,7 @@ func (t sqlTx) Exec(ctx context.Context, query string, args ...any) (pgconn.Comm
 	return pgconn.NewCommandTag(fmt.Sprintf("INSERT 0 %d", n)), err
 }
 
+// Commit implements [Tx].
 func (t sqlTx) Commit(context.Context) error {
 	if t.tx == nil {
 		return ErrNilTx
@@ -65,6 +68,7 @@ func (t sqlTx) Commit(context.Context) error {
 	return t.tx.Commit() //nolint:wrapcheck // it stands for the call itself
 }
 
+// Rollback implements [Tx].
 func (t sqlTx) Rollback(context.Context) error {
 	if t.tx == nil {
 		return ErrNilTx

@@ -12,8 +12,8 @@ import (
 // writers in other languages. They are chosen so that a valid event always
 // fits into [MaxMessageBytes].
 const (
-	// MaxAggregateIDLength is in characters. Ids that brokers refuse in a
-	// group id (long ones, spaces, non-ASCII) are hashed there: see [GroupID].
+	// MaxAggregateIDLength is the most characters of an aggregate id. Ids that brokers refuse in a group id
+	// (long ones, spaces, non-ASCII) are hashed in the group id: see [GroupID].
 	MaxAggregateIDLength = 1024
 	// MaxNameLength bounds, in characters, the aggregate type, the event type
 	// and the destination.
@@ -24,7 +24,7 @@ const (
 	MaxLaneBytes = 2600
 	// MaxPayloadBytes bounds the payload: MaxMessageBytes less 32 KiB for the attributes.
 	MaxPayloadBytes = MaxMessageBytes - 32<<10
-	// MaxHeaderBytes bounds the headers, encoded as a JSON object.
+	// MaxHeaderBytes is the most bytes that the headers may have, encoded as one JSON object.
 	MaxHeaderBytes = 8 << 10
 )
 
@@ -46,10 +46,11 @@ type FieldError struct {
 // Error returns the field and the problem.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
-// Is matches [ErrInvalid].
+// Is says whether target is [ErrInvalid].
 func (e *FieldError) Is(target error) bool { return target == ErrInvalid }
 
-// Code is the code of the dead letter: InvalidEvent, InvalidMessageContents or MessageTooLong.
+// Code returns the code of the dead letter: InvalidEvent, InvalidMessageContents (a character that SQS refuses)
+// or MessageTooLong.
 func (e *FieldError) Code() string { return e.code }
 
 const (
@@ -60,7 +61,7 @@ const (
 
 // EventError says which of several events an error is about.
 type EventError struct {
-	// Index is the position among the events given.
+	// Index is the index of the event among those given, from 0.
 	Index int
 	// Err is the cause, such as one or more [FieldError].
 	Err error
@@ -72,19 +73,18 @@ func (e *EventError) Error() string { return fmt.Sprintf("event %d: %s", e.Index
 // Unwrap returns the cause.
 func (e *EventError) Unwrap() error { return e.Err }
 
-// Validate says whether the event can be stored and published. It returns all
-// faults at once, joined, each a [*FieldError]. An EventID and a Destination
-// may be missing: Enqueue assigns them.
+// Validate says whether the event can be stored and published. It returns all faults at once, joined, each a
+// [*FieldError], and nil when there is none. An EventID and a Destination may be missing: Enqueue assigns them.
 //
-// The characters that a message may hold are those of the SQS SendMessage
-// reference: #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD and #x10000 to
-// #x10FFFF, in UTF-8.
+// The characters that a message may hold are those of the SQS SendMessage reference: #x9, #xA, #xD, #x20 to
+// #xD7FF, #xE000 to #xFFFD and #x10000 to #x10FFFF, in UTF-8.
 func (e *Event) Validate() error {
 	_, err := e.validate()
 	return err
 }
 
-// validate is Validate, and also returns the headers as JSON, nil when there are none.
+// validate does what Validate does, and also returns the headers as JSON, nil when there are none or they are
+// at fault.
 func (e *Event) validate() ([]byte, error) {
 	var faults []error
 	add := func(err *FieldError) {
@@ -105,7 +105,8 @@ func (e *Event) validate() ([]byte, error) {
 	return headers, errors.Join(faults...)
 }
 
-// checkLane returns the fault of names that are too long together.
+// checkLane returns the fault of a destination, aggregate type and aggregate id that have more than
+// MaxLaneBytes together, else nil.
 func checkLane(e *Event) *FieldError {
 	n := len(e.Destination) + len(e.AggregateType) + len(e.AggregateID)
 	if e.Destination == "" {
@@ -121,8 +122,8 @@ func checkLane(e *Event) *FieldError {
 	}
 }
 
-// checkText returns the first fault of a text field of at most longest
-// characters.
+// checkText returns the first fault of the text s in the field with that name, nil when there is none. longest
+// is the most characters it may have. An empty text is a fault only when required is set.
 func checkText(field, s string, longest int, required bool) *FieldError {
 	if s == "" {
 		if required {
@@ -139,7 +140,7 @@ func checkText(field, s string, longest int, required bool) *FieldError {
 	return nil
 }
 
-// checkPayload returns the first fault of a payload.
+// checkPayload returns the first fault of a payload, nil when there is none.
 func checkPayload(p json.RawMessage) *FieldError {
 	const field = "Payload"
 	switch {
@@ -157,8 +158,8 @@ func checkPayload(p json.RawMessage) *FieldError {
 	return nil
 }
 
-// encodeHeaders returns headers as a JSON object with sorted keys, nil when
-// there are none.
+// encodeHeaders returns headers as a JSON object with sorted keys, nil when there are none. With faults it
+// returns nil and all of the faults.
 func encodeHeaders(headers map[string]string) ([]byte, []*FieldError) {
 	if len(headers) == 0 {
 		return nil, nil
@@ -196,7 +197,7 @@ func marshalHeaders(headers map[string]string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// characterError returns the fault of the character that begins at byte at of s.
+// characterError returns the fault of the field for the refused character that begins at byte at of s.
 func characterError(field, s string, at int) *FieldError {
 	r, size := utf8.DecodeRuneInString(s[at:])
 	problem := fmt.Sprintf("has the character %U at byte %d, which SQS refuses: remove it or encode the value as base64", r, at)

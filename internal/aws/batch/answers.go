@@ -13,8 +13,8 @@ const MaxEntries = 10
 // EntryID returns the entry id of the message at index i of a request.
 func EntryID(i int) string { return strconv.Itoa(i) }
 
-// EntryIndex returns the index i with EntryID(i) = id in a request of n entries. It is false when there is
-// none.
+// EntryIndex returns the index i with EntryID(i) = id in a request of n entries. The second result is false
+// when there is none.
 func EntryIndex(id string, n int) (int, bool) {
 	i, err := strconv.Atoi(id)
 	if err != nil || i < 0 || i >= n || EntryID(i) != id {
@@ -28,13 +28,15 @@ func EntryIndex(id string, n int) (int, bool) {
 // id, is an acceptance. Ids that the request did not have are ignored.
 type Answers struct {
 	// at[k] is the index in results of the message that was entry k of the request.
-	at       []int
-	results  []outbox.Result
+	at []int
+	// results has the results of the whole batch, of which a request may send a part.
+	results []outbox.Result
+	// answered[k] is true once the answer had entry k of the request.
 	answered [MaxEntries]bool
 }
 
-// begin starts the answer to a request of the messages at these indexes of results. The result of a message
-// whose entry does not come is Unknown.
+// begin starts the answer to a request whose entry k is the message at index at[k] of the results. The result
+// of a message whose entry does not come is Unknown.
 func (a *Answers) begin(at []int) {
 	a.at, a.answered = at, [MaxEntries]bool{}
 	for _, i := range at {
@@ -42,7 +44,8 @@ func (a *Answers) begin(at []int) {
 	}
 }
 
-// Accept adds an entry of the successes.
+// Accept adds an entry of the successes. Its message is accepted, unless messageID is empty or the entry came
+// before: then its result is Unknown.
 func (a *Answers) Accept(id, messageID, sequenceNumber string) {
 	if messageID == "" {
 		a.add(id, outbox.Result{Class: outbox.Unknown, Code: CodeContradiction, Err: errNoMessageID})
@@ -51,7 +54,8 @@ func (a *Answers) Accept(id, messageID, sequenceNumber string) {
 	a.add(id, outbox.Result{Class: outbox.Accepted, MessageID: messageID, SequenceNumber: sequenceNumber})
 }
 
-// Refuse adds an entry of the failures. senderFault is the broker's statement that the sender is to blame.
+// Refuse adds an entry of the failures, whose class is that of [ClassifyEntry]. senderFault is the broker's
+// statement that the sender is to blame. When the entry came before, its result is Unknown.
 func (a *Answers) Refuse(id, code, message string, senderFault bool) {
 	a.add(id, outbox.Result{
 		Class: ClassifyEntry(code, senderFault),
@@ -60,6 +64,8 @@ func (a *Answers) Refuse(id, code, message string, senderFault bool) {
 	})
 }
 
+// add sets the result of the entry id to r, or to Unknown when the entry came before. It ignores an id that the
+// request did not have.
 func (a *Answers) add(id string, r outbox.Result) {
 	n, ok := EntryIndex(id, len(a.at))
 	if !ok {

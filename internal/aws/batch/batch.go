@@ -8,12 +8,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Call sends msgs as one request, with the entry ids of EntryID, and adds each entry of the answer to answers.
-// An error is about the request as a whole: then what was added to answers does not count.
+// Call sends msgs as one request, whose entry i has the id EntryID(i), and adds each entry of the answer to
+// answers. An error is about the request as a whole: then what was added to answers does not count.
 type Call[M any] func(ctx context.Context, msgs []M, answers *Answers) error
 
 // Entry is what a [Sender] needs to know of a message.
 type Entry struct {
+	// GroupID is the group id: the order of messages with the same one is kept.
 	GroupID string
 	// Size is the number of bytes that count towards the limits.
 	Size int
@@ -25,27 +26,31 @@ type Sender[M any] struct {
 	call   Call[M]
 	entry  func(*M) Entry
 	limits outbox.Limits
-	// works is set once the destination has accepted a message since the program began.
+	// works is set once the destination has accepted a message of this Sender.
 	works atomic.Bool
 }
 
-// New returns a Sender. It sends at most MaxEntries messages in a batch.
+// New returns a Sender that makes its requests with call. entry tells the group and the size of a message.
+// Limits.Entries is lowered to MaxEntries where it is above.
 func New[M any](call Call[M], entry func(*M) Entry, limits outbox.Limits) *Sender[M] {
 	limits.Entries = min(limits.Entries, MaxEntries)
 	return &Sender[M]{call: call, entry: entry, limits: limits}
 }
 
-// Limits returns the limits of one batch.
+// Limits returns the limits of one batch, with Entries at most MaxEntries.
 func (s *Sender[M]) Limits() outbox.Limits { return s.limits }
 
-// Publish sends msgs as one batch and returns a result for each, at the same index.
+// Publish sends msgs as one batch, within ctx, and returns a result for each, at the same index. A batch above
+// the limits is not sent, and each of its messages is Rejected.
 //
-// A request that is refused as a whole is halved and sent again, down to single messages, so that a message
-// that the broker refuses does not take its neighbors along. A message alone in a refused request is Rejected
-// only if the destination has accepted any message before, else Unavailable: as long as it has accepted none, a
-// wrong configuration is the likelier cause, and rejecting would make a dead letter of every event.
+// A request that is refused as a whole because of its messages is halved and sent again, down to single
+// messages, so that a message that the broker refuses does not take its neighbors along. A message alone in a
+// refused request is Rejected only if this Sender's destination has accepted any message before or the message
+// is refused for its size, else Unavailable: as long as none was accepted, a wrong configuration is the
+// likelier cause, and rejecting would make a dead letter of every event.
 //
-// When a message was not accepted, later messages of its group that would go in a later request are not sent.
+// When a message was not accepted, later messages of its group that would go in a later request are not sent:
+// their code is CodeWithheld.
 func (s *Sender[M]) Publish(ctx context.Context, msgs []M) []outbox.Result {
 	results := make([]outbox.Result, len(msgs))
 	if len(msgs) == 0 {
@@ -88,13 +93,14 @@ type batch[M any] struct {
 	results []outbox.Result
 	answers Answers
 	// suspects are the indexes of messages that were refused in a request of their own, maybe without being to
-	// blame: see judge.
+	// blame: the method judge decides.
 	suspects []int
 	// stopped has, by group id, the result of the last message of the group that was not accepted.
 	stopped map[string]outbox.Result
 }
 
-// admit rejects messages that are above the limit of one message, and returns the indexes of the others.
+// admit rejects messages that are above the limit of one message, which stops their groups, and returns the
+// indexes of the others.
 func (b *batch[M]) admit() []int {
 	positions := make([]int, 0, MaxEntries)
 	for i := range b.msgs {
@@ -120,10 +126,12 @@ func (b *batch[M]) fail(i int, r outbox.Result) {
 	b.stopped[b.group(i)] = r
 }
 
+// group returns the group id of message i.
 func (b *batch[M]) group(i int) string { return b.sender.entry(&b.msgs[i]).GroupID }
 
-// send sends the messages at the indexes, in one request or, if that is refused as a whole, in halves. It
-// records their results.
+// send sends the messages at the indexes, in one request or, if that is refused because of its messages, in
+// halves, one after the other. It records their results. Messages whose group is stopped are not sent, and none
+// is once ctx has ended.
 func (b *batch[M]) send(ctx context.Context, at []int) {
 	if at = b.unstopped(at); len(at) == 0 {
 		return
@@ -155,7 +163,8 @@ func (b *batch[M]) send(ctx context.Context, at []int) {
 	}
 }
 
-// settle stops the groups of the messages that an answered request has not accepted.
+// settle takes in the results of the messages at the indexes, whose request was answered: it stops the groups
+// of those that were not accepted, and notes when one was accepted that the destination works.
 func (b *batch[M]) settle(at []int) {
 	for _, i := range at {
 		if b.results[i].Class != outbox.Accepted {
@@ -166,8 +175,8 @@ func (b *batch[M]) settle(at []int) {
 	}
 }
 
-// unstopped returns the indexes of messages whose group is not stopped. For the others it records that they are
-// withheld.
+// unstopped returns the indexes, of those in at, of messages whose group is not stopped. For the others it
+// records that they are withheld.
 func (b *batch[M]) unstopped(at []int) []int {
 	if len(b.stopped) == 0 {
 		return at
@@ -194,6 +203,7 @@ func (b *batch[M]) unstopped(at []int) []int {
 	return free
 }
 
+// pick returns the messages at the indexes; all messages when there are as many indexes.
 func (b *batch[M]) pick(at []int) []M {
 	if len(at) == len(b.msgs) {
 		return b.msgs
@@ -205,8 +215,9 @@ func (b *batch[M]) pick(at []int) []M {
 	return picked
 }
 
-// judge makes the suspects Unavailable instead of rejected when the destination has never accepted anything,
-// and with them the messages that were withheld behind them. A message refused for its size stays rejected.
+// judge makes the suspects Unavailable instead of rejected when the destination has never accepted a message of
+// this Sender, and with them the messages that were withheld behind them. A message refused for its size stays
+// rejected.
 func (b *batch[M]) judge() {
 	if b.sender.works.Load() {
 		return

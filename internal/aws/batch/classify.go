@@ -34,7 +34,8 @@ type Fault struct {
 	Class outbox.Class
 	Code  string
 	// Divisible means that the call was refused, nothing of it was accepted, and one of its messages may be the
-	// reason. Then Class and Code hold only for a call with one message.
+	// reason. Then a call with several messages is to be halved, and Class and Code hold only for a call with
+	// one message.
 	Divisible bool
 }
 
@@ -54,9 +55,9 @@ const (
 	kindServer
 )
 
-// kindOf returns what the broker's error code is about. The names are those of the SQS and SNS API references
-// (SendMessageBatch, PublishBatch) and of the errors common to AWS services; SQS gives some in two forms,
-// depending on the x-amzn-query-error header.
+// kindOf returns what the broker's error code is about, kindOther for a code it does not know. The names are
+// those of the SQS and SNS API references (SendMessageBatch, PublishBatch) and of the errors common to AWS
+// services; SQS gives some in two forms, depending on the x-amzn-query-error header.
 func kindOf(code string) kind {
 	code = strings.TrimPrefix(code, "AWS.SimpleQueueService.")
 	code = strings.TrimSuffix(code, "Exception")
@@ -96,9 +97,10 @@ func kindOf(code string) kind {
 	return kindOther
 }
 
-// ClassifyEntry returns the class of one failed entry in the answer to a call. The broker sets senderFault also
-// on a throttled entry and on one whose encryption key is refused: those are not rejected, because the message
-// can be sent later.
+// ClassifyEntry returns the class of one failed entry in the answer to a call: by the code if it tells of a
+// throttle, of the destination or of the broker, else Rejected when senderFault is set and Transient when not.
+// The broker sets senderFault also on a throttled entry and on one whose encryption key is refused, which can
+// be sent later, so the code comes first.
 func ClassifyEntry(code string, senderFault bool) outbox.Class {
 	switch kindOf(code) {
 	case kindThrottle:
@@ -115,7 +117,7 @@ func ClassifyEntry(code string, senderFault bool) outbox.Class {
 	return outbox.Transient
 }
 
-// Classify returns what the error of a whole call says about its messages. An error that does not say for
+// Classify returns what err, the error of a whole call, says about its messages. An error that does not say for
 // certain whether they were accepted is Unknown, so that the same messages are sent again before anything
 // newer.
 func Classify(err error) Fault {
@@ -149,7 +151,7 @@ func Classify(err error) Fault {
 	return Fault{Class: outbox.Unknown, Code: CodeUnclear}
 }
 
-// classifyCode is Classify for an error with a code of the broker. status is the HTTP status, 0 without an
+// classifyCode returns the fault of an error with a code of the broker. status is the HTTP status, 0 without an
 // answer.
 func classifyCode(api smithy.APIError, status int) Fault {
 	code := api.ErrorCode()
@@ -174,7 +176,8 @@ func classifyCode(api smithy.APIError, status int) Fault {
 	return fault
 }
 
-// classifyStatus is Classify for an HTTP status without a code of the broker, as a proxy on the way may answer.
+// classifyStatus returns the fault of an HTTP status without a code of the broker, as a proxy on the way may
+// answer. A status that it does not know is Unknown.
 func classifyStatus(status int) Fault {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusProxyAuthRequired:
@@ -187,9 +190,8 @@ func classifyStatus(status int) Fault {
 	return Fault{Class: outbox.Unknown, Code: CodeUnclear}
 }
 
-// inOtherCall is true when the call failed on another call to AWS that it needs
-// first, such as AssumeRole for its credentials. A code found there says nothing
-// about the messages, and none was sent.
+// inOtherCall says whether the call failed on another call to AWS that it needs first, such as AssumeRole for
+// its credentials. A code found there says nothing about the messages, and none was sent.
 func inOtherCall(err error) bool {
 	outer, ok := errors.AsType[*smithy.OperationError](err)
 	if !ok {
@@ -199,8 +201,8 @@ func inOtherCall(err error) bool {
 	return nested
 }
 
-// neverConnected is true for failures to look up the host, to connect to it, or
-// to trust its certificate.
+// neverConnected says whether err is a failure to look up the host, to connect to it, or to trust its
+// certificate: nothing was sent.
 func neverConnected(err error) bool {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Op == "dial"
@@ -212,8 +214,8 @@ func neverConnected(err error) bool {
 	return ok
 }
 
-// neverSigned is true for failures before the request was sent: credentials
-// that could not be had, or a request that could not be built.
+// neverSigned says whether err is a failure before the request was sent: credentials that could not be had, or
+// a request that could not be built.
 func neverSigned(err error) bool {
 	if _, ok := errors.AsType[*v4.SigningError](err); ok {
 		return true
@@ -225,7 +227,7 @@ func neverSigned(err error) bool {
 	return ok
 }
 
-// isTimeout is true for a deadline of the context and for one of the connection.
+// isTimeout says whether err is that the deadline of the context or a timeout of the connection has passed.
 func isTimeout(err error) bool {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return true

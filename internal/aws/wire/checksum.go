@@ -9,10 +9,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/aws/batch"
 )
 
-// Check returns an error when sum, the MD5 that the answer has for the accepted entry id, is not that of the
-// message's body. It checks nothing where the client compares no checksums. As in the SDK the error is one of
-// the whole call: the answer to a message that was changed on its way means nothing, so none of the request
-// counts as accepted.
+// Check returns an error when sum, the MD5 in hexadecimal digits that the answer has for the accepted entry id,
+// is not that of the message's body. It returns nil where the client compares no checksums, and for an id that
+// the request did not have. As in the SDK the error is one of the whole call: the answer to a message that was
+// changed on its way means nothing, so none of the request counts as accepted.
 func (x *Exchange) Check(id string, sum []byte) error {
 	at, ok := batch.EntryIndex(id, len(x.Messages))
 	if !x.checksums || !ok {
@@ -30,7 +30,7 @@ func (x *Exchange) Check(id string, sum []byte) error {
 	return nil
 }
 
-// checkAll checks the accepted entries for which the answer has a checksum.
+// checkAll checks the accepted entries for which the answer has a checksum, and returns the first error.
 func (x *Exchange) checkAll(entries []Entry) error {
 	for i := range entries {
 		e := &entries[i]

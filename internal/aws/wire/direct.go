@@ -41,6 +41,7 @@ import (
 //
 // It is safe for concurrent use.
 type Direct struct {
+	// settings are those of the SDK's client. They do not change.
 	settings Settings
 	// model is what direct requests are made by, nil in the state none.
 	model atomic.Pointer[model]
@@ -48,13 +49,16 @@ type Direct struct {
 
 // Settings are the options of an SDK client that a direct call depends on, or that forbid it.
 type Settings struct {
+	// Credentials, Signer and HTTPClient make the requests. Without one of them NewDirect returns nil.
 	Credentials aws.CredentialsProvider
 	Signer      Signer
 	HTTPClient  HTTPClient
-	Retryer     aws.Retryer
-	// Checksums says whether the client compares the checksums of SQS.
+	// Retryer must be an aws.NopRetryer: with any other, NewDirect returns nil.
+	Retryer aws.Retryer
+	// Checksums says whether the client compares the checksums of SQS. It is false for SNS.
 	Checksums bool
 	// APIOptions and the fields below are places in which a program can add steps to the stack or watch it.
+	// When one is in use, NewDirect returns nil.
 	APIOptions    []func(*middleware.Stack) error
 	Interceptors  smithyhttp.InterceptorRegistry
 	ClientLogMode aws.ClientLogMode
@@ -72,8 +76,9 @@ type HTTPClient interface {
 	Do(r *http.Request) (*http.Response, error)
 }
 
-// NewDirect returns a Direct for calls of an SDK client. It returns nil when the client does something that a
-// direct call would leave out: retries, or what a program has added to the stack.
+// NewDirect returns a Direct for calls of an SDK client with the options s, in the state none. It returns nil
+// when the client does something that a direct call would leave out: retries, traces, meters, logs, or steps
+// that a program has added to the stack.
 func NewDirect(s Settings) *Direct {
 	_, once := s.Retryer.(aws.NopRetryer)
 	_, untraced := s.Tracers.(*tracing.NopTracerProvider)
@@ -85,7 +90,7 @@ func NewDirect(s Settings) *Direct {
 	return &Direct{settings: s}
 }
 
-// intercepted says whether there is any interceptor, of whatever kind.
+// intercepted says whether r has any interceptor, of whatever kind.
 func intercepted(r smithyhttp.InterceptorRegistry) bool {
 	for _, kind := range reflect.ValueOf(r).Fields() {
 		if kind.Len() > 0 {
@@ -95,10 +100,10 @@ func intercepted(r smithyhttp.InterceptorRegistry) bool {
 	return false
 }
 
-// Call makes the call of x, and returns true when the codec of x has read the answer. When it returns false,
-// the caller makes the call with the SDK's client, the HTTPClient and the APIOptions of x. That sends the
-// request if Call has not; otherwise it sends nothing, and makes an output or an error of what Call has
-// received. So a request is sent once in any case.
+// Call makes the call of x, and returns true when the codec of x has read the answer: the entries are then in
+// x.Answers, or x.Fault has the error. When it returns false, the caller makes the call with the SDK's client,
+// and with the HTTPClient and the APIOptions of x. That sends the request if Call has not; otherwise it sends
+// nothing, and makes an output or an error of what Call has received. So a request is sent once in any case.
 //
 // A nil Direct makes no call and returns false.
 func (d *Direct) Call(ctx context.Context, x *Exchange) bool {
@@ -136,8 +141,9 @@ func (d *Direct) Call(ctx context.Context, x *Exchange) bool {
 	return false
 }
 
-// request makes and signs the request of x by the model. After an error nothing was sent, and of x only the
-// buffer has changed.
+// request makes and signs the request of x by the model m. It may wait for credentials. After an error nothing
+// was sent, and only the request buffer of x has changed. Otherwise x.writing is set until the transport has
+// written the request.
 func (d *Direct) request(ctx context.Context, m *model, x *Exchange) (*http.Request, error) {
 	credentials, err := d.settings.Credentials.Retrieve(ctx)
 	if err != nil {
@@ -161,7 +167,8 @@ func (d *Direct) request(ctx context.Context, m *model, x *Exchange) (*http.Requ
 }
 
 // fresh returns the model to make a call by. It returns nil when the stack is to make the call: there is no
-// model, or this call is the one to replace an old model.
+// model, or this call is the one to replace an old model. In that case the old model counts as new for other
+// calls, for modelFor more.
 func (d *Direct) fresh() *model {
 	m := d.model.Load()
 	if m == nil || time.Since(m.at) < modelFor {
@@ -177,14 +184,15 @@ func (d *Direct) fresh() *model {
 	return m
 }
 
-// outcome is an [HTTPClient] for the SDK that sends nothing, and returns the answer or error of a direct
-// request.
+// outcome is an [HTTPClient] for the SDK that sends nothing, and returns the answer or the error of a direct
+// request, of which the other is nil.
 type outcome struct {
 	response *http.Response
 	err      error
 }
 
-// Do returns the outcome, whatever the request is.
+// Do returns the outcome, whatever the request is. It closes the request's body and makes r the request of the
+// answer.
 func (o *outcome) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		_ = r.Body.Close() // as a client that sends it does

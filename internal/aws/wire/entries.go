@@ -9,7 +9,9 @@ import (
 // Entry is one entry of an answer as a [Codec] reads it. Its texts are parts of
 // the body and nil where the answer has none.
 type Entry struct {
-	Accepted       bool
+	// Accepted says that the entry is among the successes. MessageID and SequenceNumber are for those.
+	Accepted bool
+	// SenderFault is the broker's statement that the sender is to blame. It, Code and Message are for failures.
 	SenderFault    bool
 	ID             []byte
 	MessageID      []byte
@@ -26,7 +28,8 @@ type Entries struct {
 	n    int
 }
 
-// Add adds an entry and returns it to be filled in, or nil when there are batch.MaxEntries already.
+// Add adds an entry of the successes (accepted) or the failures, and returns it to be filled in, or nil when
+// there are batch.MaxEntries already.
 func (e *Entries) Add(accepted bool) *Entry {
 	if e.n == len(e.list) {
 		return nil
@@ -36,10 +39,11 @@ func (e *Entries) Add(accepted bool) *Entry {
 	return &e.list[e.n-1]
 }
 
-// All returns the entries.
+// All returns the entries, in the order of the answer. The slice is valid until the Entries are used again.
 func (e *Entries) All() []Entry { return e.list[:e.n] }
 
-// addTo adds the entries to answers, with copies of their texts, as the body is in a buffer that is used again.
+// addTo gives the entries to answers, with copies of their texts, as the body is in a buffer that is used
+// again.
 func (e *Entries) addTo(answers *batch.Answers) {
 	size := 0
 	for i := range e.All() {
@@ -66,7 +70,7 @@ func (e *Entries) addTo(answers *batch.Answers) {
 	}
 }
 
-// entryID is string(id), without an allocation for the ids of batch.EntryID.
+// entryID returns id as a string, without an allocation for the ids of batch.EntryID.
 func entryID(id []byte) string {
 	if len(id) == 1 && id[0] >= '0' && id[0] <= '9' {
 		return strconv.Itoa(int(id[0] - '0'))

@@ -30,19 +30,21 @@ const (
 // Codec writes the requests and reads the answers of one batch operation and one
 // destination. It is safe for concurrent use.
 type Codec interface {
-	// Header returns the header fields of the operation. They are not changed.
+	// Header returns the header fields of the operation, such as Content-Type. The caller does not change them.
 	Header() http.Header
-	// AppendRequest appends the body of the request that sends msgs, with the
-	// entry ids of batch.EntryID.
+	// AppendRequest returns dst with the body of the request that sends msgs appended. Entry i has the id
+	// batch.EntryID(i).
 	AppendRequest(dst []byte, msgs []outbox.Message) []byte
-	// ReadAnswer reads the body of a successful answer. It is false where the
-	// body is in any but the plain form in which the service writes it: then the
-	// SDK reads the same body.
+	// ReadAnswer reads the body of a successful answer and adds its entries to into. It returns false where the
+	// body is in any but the plain form in which the service writes it: then the SDK reads the same body, and
+	// what is in into does not count. The entries refer to body.
 	ReadAnswer(body []byte, into *Entries) bool
 }
 
-// Exchange is one batch call. It is used once, by one goroutine.
+// Exchange is one batch call. It is used once, by one goroutine, and has to be released at the end.
 type Exchange struct {
+	// Codec writes the request and reads the answer. Messages are what is sent, at most batch.MaxEntries. Both
+	// are required, as the other two fields are.
 	Codec    Codec
 	Messages []outbox.Message
 	// Answers takes the entries that the codec reads.
@@ -58,26 +60,28 @@ type Exchange struct {
 	read  bool
 	fault error
 
+	// request and answer have the bodies of both, each nil until it is needed.
 	request, answer *buffer
-	// direct, when set, is to learn its model from the request that the SDK signs in this call.
+	// direct, when not nil, is the Direct that is to make its model from the request that the SDK signs in this
+	// call.
 	direct *Direct
 	// outcome is what came of the request that Direct has sent, nil when it sent none or the codec has read the
 	// answer.
 	outcome *outcome
-	// writing is true while the transport may read the request of a direct call.
+	// writing is true while the transport may read the request of a direct call, nil when no direct request was
+	// made.
 	writing *atomic.Bool
 }
 
-// Read is true when the codec has read the answer, whatever Fault says of it.
+// Read returns true when the codec has read the answer. Fault may be an error even then.
 func (x *Exchange) Read() bool { return x.read }
 
-// Fault is the error of a call whose answer the codec has read: a checksum that differs. It is nil when all
-// agree.
+// Fault returns the error of a call whose answer the codec has read: a checksum that differs. It is nil when
+// all agree, and before Read is true.
 func (x *Exchange) Fault() error { return x.fault }
 
-// HTTPClient returns the client that the SDK is to send the request with. Where
-// Direct has sent the request already, that is one that sends nothing and returns
-// what came of it.
+// HTTPClient returns the client that the SDK is to send the request with: the given one, or, where Direct has
+// sent the request already, one that sends nothing and returns the answer or error that Direct got.
 func (x *Exchange) HTTPClient(client HTTPClient) HTTPClient {
 	if x.outcome != nil {
 		return x.outcome
@@ -85,12 +89,12 @@ func (x *Exchange) HTTPClient(client HTTPClient) HTTPClient {
 	return client
 }
 
-// APIOptions returns the client's options of, with Install added.
+// APIOptions returns a copy of the options of, which are the SDK client's, with Install added.
 func (x *Exchange) APIOptions(of []func(*middleware.Stack) error) []func(*middleware.Stack) error {
 	return append(of[:len(of):len(of)], x.Install)
 }
 
-// encode writes the request into a buffer of its own.
+// encode has the codec write the request into the buffer of x for it.
 func (x *Exchange) encode() {
 	if x.request == nil {
 		x.request = take()
@@ -98,7 +102,8 @@ func (x *Exchange) encode() {
 	x.request.bytes = x.Codec.AppendRequest(x.request.bytes[:0], x.Messages)
 }
 
-// decode has the codec read the answer into Answers, and returns false when it cannot.
+// decode has the codec read the answer, and returns false, with Answers unchanged, when it cannot. It adds the
+// entries to Answers unless a checksum differs: then it sets the fault.
 func (x *Exchange) decode() bool {
 	entries := &x.answer.entries
 	entries.n = 0
@@ -115,9 +120,10 @@ func (x *Exchange) decode() bool {
 // largestKept is the most bytes that a pooled buffer keeps: a batch of ten messages of 25 kB.
 const largestKept = 256 << 10
 
+// buffer is the body of a request or an answer, from a pool.
 type buffer struct {
 	bytes []byte
-	// entries are parts of bytes.
+	// entries are those of an answer. They refer to bytes.
 	entries Entries
 }
 
@@ -134,6 +140,7 @@ func take() *buffer {
 	return b
 }
 
+// release gives the buffer to the pool, unless it has more than largestKept bytes. It does nothing for nil.
 func (b *buffer) release() {
 	if b != nil && cap(b.bytes) <= largestKept {
 		buffers.Put(b)
@@ -156,7 +163,8 @@ func (x *Exchange) Release() {
 }
 
 // Install replaces the SDK's steps that write the request and read the answer by those of the exchange, and
-// removes the steps that need the entries in the input. It is one of the APIOptions of the call.
+// removes the steps that need the entries in the input. It is one of the APIOptions of the call, and fails when
+// the stack lacks one of the steps to replace.
 func (x *Exchange) Install(stack *middleware.Stack) error {
 	if _, err := stack.Serialize.Swap(stepSerialize, serializer{x}); err != nil {
 		return err
@@ -217,7 +225,8 @@ func (s serializer) HandleSerialize(ctx context.Context, in middleware.Serialize
 	return next.HandleSerialize(ctx, in)
 }
 
-// deserializer is the step that reads the answer. stock is the SDK's step, which it replaces.
+// deserializer is the step that reads the answer. stock is the SDK's step, which the deserializer replaces and
+// leaves answers to.
 type deserializer struct {
 	*Exchange
 	stock middleware.DeserializeMiddleware
@@ -256,7 +265,7 @@ func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.Dese
 	return leave()
 }
 
-// received is a handler that returns an answer received before, for the SDK's step to read.
+// received is a handler that returns an answer, or an error, received before, for the SDK's step to read.
 type received struct {
 	out      middleware.DeserializeOutput
 	metadata middleware.Metadata

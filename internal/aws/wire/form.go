@@ -15,8 +15,8 @@ var plainForm = func() (table [256]bool) {
 	return table
 }()
 
-// AppendForm appends s in the form encoding (application/x-www-form-urlencoded),
-// as url.QueryEscape of net/url has it.
+// AppendForm returns dst with s appended in the form encoding (application/x-www-form-urlencoded), as
+// url.QueryEscape of net/url encodes it.
 func AppendForm(dst []byte, s string) []byte {
 	from := 0
 	for i := range len(s) {

@@ -16,9 +16,9 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// modelFor is how long direct requests are made by one model. A change of what
-// the stack decides by, such as the endpoint, the difference of the clocks or the
-// trace of the Lambda invocation, is followed that much later.
+// modelFor is how long direct requests are made by one model. A change of what the stack decides by, such as
+// the endpoint, the difference of the clocks or the trace of the Lambda invocation, is followed that much
+// later, or twice that while a call replaces the model.
 const modelFor = time.Second
 
 // Headers that differ from request to request.
@@ -43,14 +43,15 @@ type model struct {
 	header http.Header
 	// service and region are the ones that the signature is for.
 	service, region string
-	// ahead is added to the clock of this machine for the time of a signature. It
-	// is the difference to the clock of the service, which the SDK has found in
-	// earlier answers, and zero up to two seconds.
+	// ahead is added to the clock of this machine for the time of a signature. It is the difference to the
+	// clock of the service, which the SDK has found in earlier answers. A difference of up to two seconds
+	// counts as zero.
 	ahead time.Duration
 }
 
-// learn makes a model of a request that the SDK has signed. It signs a copy made by the model, and returns nil
-// when the signature is another one: then the request has something that the model lacks.
+// learn returns a model of a request that the SDK has signed. To test the model it signs a copy of the request
+// made by it, and returns nil when the signature is another one: then the request has something that the model
+// lacks. It also returns nil when the request has no such signature or credentials cannot be had.
 func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 	now := time.Now()
 	at, err := time.Parse(dateForm, signed.Header.Get(headerDate))
@@ -88,8 +89,8 @@ func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 // now returns the time by the clock of the service, which signatures are made with.
 func (m *model) now() time.Time { return time.Now().Add(m.ahead) }
 
-// request returns an unsigned request by the model, with a body and an
-// invocation id of its own.
+// request returns an unsigned POST request by the model, with the given body and invocation id, which is the
+// SDK's number of a call.
 func (m *model) request(ctx context.Context, body []byte, invocation string) *http.Request {
 	address := m.url
 	header := maps.Clone(m.header)
@@ -105,7 +106,7 @@ func (m *model) request(ctx context.Context, body []byte, invocation string) *ht
 }
 
 // learner is a step in the SDK's stack, right after the one that signs. It makes a model of the signed request,
-// and stores it in Direct when the call has succeeded.
+// and stores it in Direct, also when it is nil, if the call succeeds.
 type learner struct{ *Direct }
 
 // ID implements [middleware.FinalizeMiddleware].

@@ -7,7 +7,8 @@ import (
 	"net/http"
 )
 
-// readAll reads the body of an answer to its end, appended to dst. It does not close the body.
+// readAll reads the body of an answer to its end, and returns dst with the body appended, also when it fails
+// midway. It does not close the body.
 func readAll(response *http.Response, dst []byte) ([]byte, error) {
 	// One byte more than is announced lets the last Read see the end.
 	const unknown = 8 << 10
@@ -31,7 +32,7 @@ func readAll(response *http.Response, dst []byte) ([]byte, error) {
 	}
 }
 
-// grow returns b with room for n bytes more.
+// grow returns b with room for n bytes more, as a copy where b has not got it.
 func grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
@@ -39,12 +40,13 @@ func grow(b []byte, n int) []byte {
 	return append(make([]byte, 0, len(b)+n), b...)
 }
 
-// replay returns a body that begins with read, which was taken from another body, and then fails with err or
-// ends where err is nil. Closing it closes body.
+// replay returns a body that begins with the bytes in read, which were taken from another body, and then fails
+// with err or ends where err is nil. Closing it closes body, the other one.
 func replay(read []byte, err error, body io.Closer) io.ReadCloser {
 	return replayed{Reader: io.MultiReader(bytes.NewReader(read), failing{err}), Closer: body}
 }
 
+// replayed is a body that is read from one value and closed by another.
 type replayed struct {
 	io.Reader
 	io.Closer

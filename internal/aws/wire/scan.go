@@ -3,8 +3,8 @@ package wire
 import "unicode/utf8"
 
 // Scanner reads an answer, JSON or XML, in the plain form in which the services write it. At anything else it
-// fails, and every later step does nothing. A codec need not look for that after each step: it asks for Failed
-// in its loops, and for Done at the end.
+// fails, and from then on Accept returns false, and Failed and Done tell. A codec need not look for a failure
+// after each step: it asks for Failed in its loops, and for Done at the end.
 type Scanner struct {
 	// rest is what has not been read.
 	rest   []byte
@@ -14,14 +14,13 @@ type Scanner struct {
 // Scan returns a scanner of body.
 func Scan(body []byte) Scanner { return Scanner{rest: body} }
 
-// Failed is true when the answer was not in the plain form.
+// Failed returns true once the answer was not in the plain form.
 func (s *Scanner) Failed() bool { return s.failed }
 
-// Fail marks the answer as not in the plain form.
+// Fail marks the answer as not in the plain form, for good.
 func (s *Scanner) Fail() { s.failed = true }
 
-// Done is true when the body was read to its end, white space aside, and all of
-// it was in the plain form.
+// Done returns true when the body was read to its end, white space aside, and all of it was in the plain form.
 func (s *Scanner) Done() bool {
 	s.space()
 	return !s.failed && len(s.rest) == 0
@@ -39,7 +38,8 @@ func (s *Scanner) space() {
 	}
 }
 
-// Accept reads white space and then token, if that is next, and returns whether it was.
+// Accept skips white space, and then token if that is next. It returns whether token was next, and always false
+// after a failure. An absent token is no failure.
 func (s *Scanner) Accept(token string) bool {
 	s.space()
 	if s.failed || len(s.rest) < len(token) || string(s.rest[:len(token)]) != token {
@@ -49,16 +49,16 @@ func (s *Scanner) Accept(token string) bool {
 	return true
 }
 
-// Expect reads token and fails when it is not next.
+// Expect skips white space and token, and fails the scanner when token is not next.
 func (s *Scanner) Expect(token string) {
 	if !s.Accept(token) {
 		s.failed = true
 	}
 }
 
-// Until reads text up to delimiter, and the delimiter, and returns the text: a
-// part of the body. It fails at characters that can have a meaning of their own
-// in JSON or XML, and at all that is not printable ASCII.
+// Until skips text up to delimiter, and the delimiter, and returns the text, which is a part of the body and
+// may be empty. It fails the scanner and returns nil when, before the delimiter, the body ends or has a
+// character that is not printable ASCII or that can have a meaning of its own in JSON or XML: one of \ & < > ".
 func (s *Scanner) Until(delimiter byte) []byte {
 	for i, c := range s.rest {
 		if c == delimiter {

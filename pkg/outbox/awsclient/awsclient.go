@@ -24,9 +24,9 @@ const (
 // KiB of net/http, ten events of 500 bytes take two or three writes.
 const bufferSize = 16 << 10
 
-// HTTPClient returns a client that keeps as many connections to one host as concurrency, for as many calls in
+// HTTPClient returns a client that keeps up to concurrency idle connections to one host, for as many calls in
 // flight. The SDK keeps 10 by default: more calls than that open and close a connection each, which costs a
-// fifth of the throughput. It has no timeout for a whole call: the context of the call is its deadline.
+// fifth of the throughput. The client has no timeout for a whole call: the context of the call is its deadline.
 //
 // Call CloseIdleConnections on it after the process was frozen: the other end has closed the connections, and
 // the first calls would fail with an unknown outcome.
@@ -59,7 +59,8 @@ func Buildable(concurrency int) *awshttp.BuildableClient {
 		})
 }
 
-// Fixed returns a client with the settings of built. All AWS clients that are given it share its connections.
+// Fixed returns a client with the settings of built, which has to come from [Buildable]. It follows no
+// redirect. All AWS clients that are given it share its connections.
 func Fixed(built *awshttp.BuildableClient) *http.Client {
 	return &http.Client{
 		Transport:     newTransport(built.GetTransport()),

@@ -23,6 +23,7 @@ type transport struct {
 	inMemory reflect.Type
 }
 
+// newTransport returns a transport that sends with t.
 func newTransport(t *http.Transport) transport {
 	return transport{Transport: t, inMemory: reflect.TypeOf(io.NopCloser(new(bytes.Reader)))}
 }

@@ -14,11 +14,11 @@ import (
 //go:embed sql/check.sql
 var checkSQL string
 
-// Check makes sure that the database can be used safely: that its schema is not
-// older than this package, functions included ([ErrSchema]), that it is not a
-// replica ([ErrReadOnly]), and that it has the settings that the order of ids and
-// the search for gaps rest on ([ErrSettings]). A newer schema passes: relays of the
-// version before go on with it while the next version is deployed.
+// Check makes sure that the database can be used safely, in one round trip that changes nothing: that its
+// schema is not older than this package, functions included ([ErrSchema]), that it is not a replica
+// ([ErrReadOnly]), and that it has the settings that the order of ids and the search for gaps rest on
+// ([ErrSettings]): isolation level read committed, and CACHE 1 of the sequence outbox.events_id_seq. A newer
+// schema passes: relays of the version before go on with it while the next version is deployed.
 func (s *Store) Check(ctx context.Context) error {
 	var (
 		version   int64
@@ -50,8 +50,9 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// check returns an error that wraps ErrSchema when a database with this version, and with the SHA-256 of each
-// function in the JSON object functions, is older than s. A newer version passes.
+// check returns an error that wraps ErrSchema when a database is older than s. version is the version that the
+// database has, functions a JSON object with the SHA-256 of each of its functions by name. A newer version
+// passes, whatever its functions.
 func (s schema) check(version int64, functions string) error {
 	if version < s.version() {
 		return fmt.Errorf("%w: it has version %d, this program needs %d", ErrSchema, version, s.version())

@@ -18,11 +18,11 @@ import (
 
 // Config says how to connect to the database of an outbox. Only URL is required.
 type Config struct {
-	// URL is a PostgreSQL connection string, as a URL or in keyword form. With
-	// Password set it needs none itself.
+	// URL is a PostgreSQL connection string, as a URL or in keyword form. With Password set it needs no
+	// password itself. Required.
 	URL string
-	// MaxConns bounds the pool. A relay uses one connection to read, one to
-	// settle and one to renew. Defaults to 4.
+	// MaxConns bounds the pool, from 1 to 1000. A relay uses one connection to read, one to settle and one to
+	// renew. Defaults to 4.
 	MaxConns int
 	// ExecMode is how statements are sent. Defaults to
 	// [pgx.QueryExecModeCacheDescribe], which leaves no named statement in a
@@ -37,8 +37,8 @@ type Config struct {
 	// failover the connections spread over the nodes again; up to a tenth of it is
 	// added at random. Defaults to 20 min.
 	MaxConnLifetime time.Duration
-	// Password, when set, returns the password for each new connection, such as an
-	// IAM token or a secret from a cache. It must be safe for concurrent use.
+	// Password, when set, returns the password for each new connection, such as an IAM token or a secret from a
+	// cache. It must be safe for concurrent use. Nil is the password of URL.
 	Password func(ctx context.Context, host string, port uint16, user string) (string, error)
 	// RootCAs are the authorities that may sign the server's certificate, where
 	// URL says sslmode=verify-full and names no sslrootcert. Defaults to the
@@ -50,6 +50,7 @@ type Config struct {
 	OnAuthFailure func()
 }
 
+// validate returns every fault of c but those of the content of URL, joined, nil when there is none.
 func (c Config) validate() error {
 	var faults []error
 	if c.URL == "" {
@@ -73,12 +74,14 @@ func (c Config) validate() error {
 	return errors.Join(faults...)
 }
 
-// Connect opens a pool and makes one connection, to find out whether it leads to a
-// database. The caller closes the pool. Errors wrap [ErrUnreachable] or [ErrDenied].
+// Connect opens a pool and makes one connection, to find out whether it leads to a database. A refused password
+// is tried once more where Password is set. The caller closes the pool. Errors wrap [ErrUnreachable],
+// [ErrDenied] or another error of this package where one fits; a faulty c gives a plain error and no connection
+// is tried.
 //
-// Connections set nothing in their session, because RDS Proxy would pin it:
-// give the login a statement_timeout with ALTER ROLE ... SET. The isolation
-// level must be read committed, which is PostgreSQL's default.
+// Connections set nothing in their session, because RDS Proxy would pin it: give the login a statement_timeout
+// with ALTER ROLE ... SET. The isolation level must be read committed, which is PostgreSQL's default;
+// [Store.Check] makes sure of it.
 func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	if err := c.validate(); err != nil {
 		return nil, fmt.Errorf("config: %w", err)
@@ -102,6 +105,8 @@ func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
+// pool returns the settings of the pool, with the defaults of the fields that are zero. It fails only when URL
+// cannot be parsed.
 func (c Config) pool() (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {
@@ -143,9 +148,9 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// trust has a TLS configuration accept certificates of these authorities instead of the system's. It leaves a
-// configuration as it is that verifies nothing, or has authorities of its own, as for the weaker modes of
-// sslmode.
+// trust has a TLS configuration accept certificates of these authorities instead of the system's. It leaves
+// alone nil, a configuration that verifies nothing, and one that has authorities of its own, as for the weaker
+// modes of sslmode.
 func trust(config *tls.Config, authorities *x509.CertPool) {
 	if config != nil && config.RootCAs == nil && !config.InsecureSkipVerify {
 		config.RootCAs = authorities

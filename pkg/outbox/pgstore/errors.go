@@ -10,7 +10,7 @@ var (
 	ErrUnreachable = pgdb.ErrUnreachable
 	// ErrDenied means that the login or a privilege was refused.
 	ErrDenied = pgdb.ErrDenied
-	// ErrSchema means that the schema is missing or older than this package.
+	// ErrSchema means that the schema is missing or older than this package. [Migrate] mends that.
 	ErrSchema = pgdb.ErrSchema
 	// ErrSchemaNewer means that the schema is newer than this package. A relay
 	// works with it; [Migrate] leaves it as it is.
@@ -22,7 +22,6 @@ var (
 	// too many connections, a deadlock, a timeout of its own. Nothing was
 	// changed. Trying again helps.
 	ErrBusy = pgdb.ErrBusy
-	// ErrSettings means that the database has settings under which events
-	// would be lost.
+	// ErrSettings means that the database has settings under which events would be lost or reordered.
 	ErrSettings = pgdb.ErrSettings
 )

@@ -27,7 +27,8 @@ const (
 	leaveSQL = "select outbox.leave_relay($1::uuid, $2::smallint[], $3::bigint[], $4::bigint, $5::bigint[], $6::bigint[])"
 )
 
-// Join implements [relay.Leases]. It may be asked again with the same id after an answer that was lost.
+// Join implements [relay.Leases]. After a lost answer it may be called again with the same id, which extends
+// the lease. It fails with [ErrSettings] under another isolation level than read committed.
 func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	var joined bool
 	err := s.do(ctx, "join", func(conn *pgxpool.Conn) error {
@@ -39,7 +40,7 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	return joined, err
 }
 
-// Renew implements [relay.Leases].
+// Renew implements [relay.Leases], in one round trip.
 //
 // The position is stored for those shards only that an earlier answer named as owned. A relay that did not get
 // the answer in which it was given a shard cannot have allowed for that shard in its position, so the shard
@@ -72,7 +73,7 @@ func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	return lease, nil
 }
 
-// Leave implements [relay.Leases].
+// Leave implements [relay.Leases]. The position p counts for those shards only that an answer named as owned.
 func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
 	shards, epochs := s.named(relayID)
 	from, to := ends(p.Gaps)
@@ -86,8 +87,8 @@ func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) 
 	return err
 }
 
-// named returns the shards, and their epochs, that the newest answer to the relay
-// named as owned.
+// named returns the shards that the newest answer to the relay named as owned, and the epoch of each at the
+// same index. Both are empty before the first answer.
 func (s *Store) named(relayID uuid.UUID) ([]int16, []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,7 +101,8 @@ func (s *Store) named(relayID uuid.UUID) ([]int16, []int64) {
 	return shards, epochs
 }
 
-// answered remembers the shards that an answer to the relay named, nil when its lease has ended.
+// answered remembers owned, the shards that an answer to the relay named as owned. Nil forgets the relay, as
+// its lease has ended.
 func (s *Store) answered(relayID uuid.UUID, owned []relay.ShardLease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,7 +113,7 @@ func (s *Store) answered(relayID uuid.UUID, owned []relay.ShardLease) {
 	s.owned[relayID] = slices.Clone(owned)
 }
 
-// parseLease reads the answer of outbox.renew_relay.
+// parseLease reads the JSON that outbox.renew_relay answers with.
 func parseLease(answer string) (relay.Lease, error) {
 	var a struct {
 		Now    time.Time `json:"now"`
@@ -153,6 +155,7 @@ func parseLease(answer string) (relay.Lease, error) {
 	return lease, nil
 }
 
+// ends returns the first id and the last id of each range, at the same index, never nil.
 func ends(ranges []relay.Range) (from, to []int64) {
 	from, to = make([]int64, 0, len(ranges)), make([]int64, 0, len(ranges))
 	for _, r := range ranges {
@@ -161,8 +164,8 @@ func ends(ranges []relay.Range) (from, to []int64) {
 	return from, to
 }
 
-// releases returns released lanes column by column, as renewSQL takes them. Times are texts, which every mode
-// of the protocol can send, with all the digits that the database keeps.
+// releases returns released lanes column by column, as renewSQL takes them, never nil. The times in released
+// are texts, which every mode of the protocol can send, with all the digits that the database keeps.
 func releases(rs []relay.ReleasedLane) (destinations, types, ids, released []string) {
 	destinations, types, ids, released = []string{}, []string{}, []string{}, []string{}
 	for _, r := range rs {
@@ -174,6 +177,7 @@ func releases(rs []relay.ReleasedLane) (destinations, types, ids, released []str
 	return destinations, types, ids, released
 }
 
+// smallints returns the numbers of shards in the type that statements take, never nil.
 func smallints(ns []int) []int16 {
 	out := make([]int16, 0, len(ns))
 	for _, n := range ns {

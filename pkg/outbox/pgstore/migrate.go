@@ -44,6 +44,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) (Migrated, error) {
 	return done, pgdb.Translate("migrate", err)
 }
 
+// migrate brings the database up to the schema s, as Migrate does to that of this package. With an error it
+// returns the migrations that were applied until then.
 func migrate(ctx context.Context, pool *pgxpool.Pool, s schema) (done Migrated, err error) {
 	unlock, err := lockSchema(ctx, pool)
 	if err != nil {
@@ -85,6 +87,7 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, s schema) (done Migrated, 
 	return done, nil
 }
 
+// inTransaction runs f in a transaction of db, which it commits when f returns nil and else rolls back.
 func inTransaction(ctx context.Context, db *sql.DB, f func(ctx context.Context, tx *sql.Tx) error) (err error) {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -104,10 +107,11 @@ const (
 	lockMigrate = 3
 )
 
-// lockSchema takes the lock by which migrations of one database take turns, creates the schema outbox if it is
-// missing, and returns what gives the lock back. goose's own lock would come after its version table, which
+// lockSchema waits for the lock by which migrations of one database take turns, creates the schema outbox if it
+// is missing, and returns what gives the lock back. goose's own lock would come after its version table, which
 // needs the schema, and polls once a second. The lock has a connection that is not one of the pool's: callers
-// that wait for the lock could take all of those from the caller that has it.
+// that wait for the lock could otherwise use up the pool of the caller that has it. unlock closes that
+// connection; it fails when a pooler has swapped the session.
 func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, err error) {
 	config := pool.Config()
 	if config.BeforeConnect != nil {

@@ -31,8 +31,8 @@ const (
 var writersSQL string
 
 // Fetch implements [relay.Reader]. The statements go to the server as one batch, in the order of the fields of
-// [relay.Fetch]. Each takes a snapshot of its own, later than the one before it: that needs the isolation level
-// read committed, without which [Store.Join] fails.
+// [relay.Fetch]; without any it makes no call. Each takes a snapshot of its own, later than the one before it:
+// that needs the isolation level read committed, without which [Store.Join] fails.
 func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
 	var got relay.Fetched
 	batch := fetchBatch(f)
@@ -50,6 +50,8 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 	return got, nil
 }
 
+// fetchBatch returns the statements of f, in the order of its fields. The method readBatch reads the answers in
+// the same order.
 func fetchBatch(f relay.Fetch) *pgx.Batch {
 	var batch pgx.Batch
 	shards := smallints(f.Shards)
@@ -87,6 +89,8 @@ func fetchBatch(f relay.Fetch) *pgx.Batch {
 	return &batch
 }
 
+// readBatch reads the answers to the statements of f, in the order of fetchBatch, into got. Its errors begin
+// with the kind of read.
 func (s *Store) readBatch(results pgx.BatchResults, f relay.Fetch, got *relay.Fetched) error {
 	scanner := newRecordScanner()
 	for _, scan := range f.Scans {
@@ -122,7 +126,7 @@ func searchPage(b relay.LaneSearch) relay.Page {
 	return relay.Page{From: b.From, Limit: 1, Examine: b.Examine}
 }
 
-// backfills reads the answers to the Destinations, Searches, Lanes and the Sweep of f into got.
+// backfills reads the answers to the Destinations, Searches, Lanes and the Sweep of f into got, in this order.
 func (s *recordScanner) backfills(results pgx.BatchResults, f relay.Fetch, got *relay.Fetched) error {
 	page := func(p relay.Page) (relay.Backfilled, error) {
 		rows, _ := results.Query()
@@ -176,12 +180,13 @@ func (s *Store) Backlog(ctx context.Context, low int64, limit int) (relay.Backlo
 	return b, err
 }
 
+// rowLimit returns n as statements take it: at least 0 and at most the largest int32.
 func rowLimit(n int) int32 {
 	return int32(min(max(n, 0), math.MaxInt32)) //nolint:gosec // bounded here
 }
 
-// recordScanner reads rows that have the columns of an event. Types and destinations are few and repeat: rows
-// with equal ones share one string.
+// recordScanner reads rows that have the columns of an event, one at a time. Types and destinations are few and
+// repeat: rows with equal ones share one string. eventID is null where a row comes as an id alone.
 type recordScanner struct {
 	id                       int64
 	createdAt                pgtype.Timestamptz
@@ -192,9 +197,11 @@ type recordScanner struct {
 	aggregateType, typ, dest internedText
 	aggregateID              pgtype.Text
 	payload, headers         []byte
-	targets                  []any
+	// targets are pointers to the fields above, in the order of the columns, for Scan.
+	targets []any
 }
 
+// newRecordScanner returns a scanner for all rows of one fetch.
 func newRecordScanner() *recordScanner {
 	seen := make(map[string]string)
 	s := &recordScanner{}
@@ -206,7 +213,8 @@ func newRecordScanner() *recordScanner {
 	return s
 }
 
-// collect reads all rows of a scan, at most capacity, and closes them.
+// collect reads all rows of a scan and closes rows. capacity is the number of rows asked for, and only sizes
+// the result.
 func (s *recordScanner) collect(rows pgx.Rows, capacity int) ([]relay.Row, error) {
 	defer rows.Close()
 	out := make([]relay.Row, 0, min(capacity, 64))
@@ -227,9 +235,9 @@ func (s *recordScanner) collect(rows pgx.Rows, capacity int) ([]relay.Row, error
 	return out, rows.Err() //nolint:wrapcheck // named by the caller
 }
 
-// backfilled reads the rows of a page. The column place counts the rows that were examined up to a row. The
-// last one that was examined comes as an id without a record when it was not asked for, so that the next page
-// can begin behind it.
+// backfilled reads the rows of the page p, and closes rows. The column place counts the unsent rows examined up
+// to a row. The last row examined comes as an id alone when it is not among those asked for, so that the next
+// page can begin behind it. Next is set when p.Limit or p.Examine ended the page.
 func (s *recordScanner) backfilled(rows pgx.Rows, p relay.Page) (relay.Backfilled, error) {
 	defer rows.Close()
 	var out relay.Backfilled
@@ -254,8 +262,8 @@ func (s *recordScanner) backfilled(rows pgx.Rows, p relay.Page) (relay.Backfille
 	return out, rows.Err() //nolint:wrapcheck // named by the caller
 }
 
-// gaps reads the rows in the gaps into got, at most limit. One row more says that there are more: then
-// got.Through is set.
+// gaps reads the rows in the gaps into got, at most limit, and closes rows. One row more says that there are
+// more: then got.Through is set. It fails when the ids do not ascend.
 func (s *recordScanner) gaps(rows pgx.Rows, limit int, got *relay.GapRows) error {
 	defer rows.Close()
 	var blocked pgtype.Bool
@@ -290,6 +298,8 @@ func (s *recordScanner) gaps(rows pgx.Rows, limit int, got *relay.GapRows) error
 	return rows.Err() //nolint:wrapcheck // named by the caller
 }
 
+// record returns the event of the row read last. The payload is handed over, not copied. It fails only when the
+// headers are no JSON object.
 func (s *recordScanner) record() (*outbox.Record, error) {
 	r := &outbox.Record{
 		Event: outbox.Event{
@@ -336,7 +346,8 @@ func parseHeaders(text []byte) (map[string]string, error) {
 	return headers, nil
 }
 
-// internedText scans a text, and takes an equal string of seen instead of a new one where there is one.
+// internedText reads a text column. For a text that is in seen it uses that string instead of a new one; any
+// other is added to seen.
 type internedText struct {
 	seen map[string]string
 	text string

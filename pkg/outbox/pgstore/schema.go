@@ -19,7 +19,8 @@ import (
 //go:embed schema
 var schemaFiles embed.FS
 
-// migration is a numbered file, which is run once. version is its number.
+// migration is a numbered file of SQL, which is run once in a database. version is its number, name the name of
+// the file, text its content.
 type migration struct {
 	version int64
 	name    string
@@ -38,7 +39,7 @@ type function struct {
 	declaration string
 }
 
-// schema is all files, in the order in which they are run.
+// schema is the content of all files, in the order in which they are run. prelude is the text of prelude.sql.
 type schema struct {
 	prelude    string
 	before     []function
@@ -46,7 +47,7 @@ type schema struct {
 	functions  []function
 }
 
-// readSchema reads the embedded files. It panics at a bad one: they are part of the program.
+// readSchema reads the embedded files. It panics at a bad one, as they are part of the program.
 func readSchema() schema {
 	s := schema{prelude: readFile("prelude.sql"), before: readFunctions("before"), functions: readFunctions("functions")}
 	// The file of every function ends with a call of this one.
@@ -63,6 +64,7 @@ func readSchema() schema {
 	return s
 }
 
+// readFunctions returns the functions of a folder of the schema, in the order of their names.
 func readFunctions(folder string) []function {
 	var functions []function
 	for _, file := range filesOf(folder) {
@@ -71,6 +73,8 @@ func readFunctions(folder string) []function {
 	return functions
 }
 
+// newFunction returns the function with the name and the text of its file. It panics when the text has no
+// declaration.
 func newFunction(name, text string) function {
 	sum := sha256.Sum256([]byte(text))
 	_, declaration, _ := strings.Cut(text, "create or replace function ")
@@ -99,6 +103,7 @@ func filesOf(folder string) []string {
 	return files
 }
 
+// readFile returns the content of a file of the schema. It panics when there is none.
 func readFile(file string) string {
 	text, err := schemaFiles.ReadFile(path.Join("schema", file))
 	if err != nil {
@@ -107,7 +112,7 @@ func readFile(file string) string {
 	return string(text)
 }
 
-// all returns every function, in the order in which they are made.
+// all returns every function, in the order in which they are made: those of before first.
 func (s schema) all() []function {
 	return append(s.before[:len(s.before):len(s.before)], s.functions...)
 }

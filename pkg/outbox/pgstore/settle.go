@@ -25,9 +25,8 @@ var burySQL string
 // an index.
 const nearby = 64
 
-// Settle implements [relay.Settler], in one round trip and one transaction. An
-// event named twice is settled once; one named as accepted and as a dead letter
-// is accepted.
+// Settle implements [relay.Settler], in one round trip and one transaction. Without events it makes no call. An
+// event named twice is settled once; one named as accepted and as a dead letter is accepted.
 func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settlement) (relay.Settled, error) {
 	accepted := byID(st.Accepted, func(a relay.Accepted) int64 { return a.ID })
 	letters := byID(st.DeadLetters, func(d relay.DeadLetter) int64 { return d.ID })
@@ -82,7 +81,8 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	return settled, nil
 }
 
-// byID returns the entries sorted by id. Of entries with the same id it keeps the first.
+// byID returns a copy of the entries sorted by id, of which the function id returns the number. Of entries with
+// the same id it keeps the first.
 func byID[T any](entries []T, id func(T) int64) []T {
 	out := slices.SortedStableFunc(slices.Values(entries), func(a, b T) int { return cmp.Compare(id(a), id(b)) })
 	return slices.CompactFunc(out, func(a, b T) bool { return id(a) == id(b) })
@@ -97,8 +97,8 @@ func column[T, V any](entries []T, value func(T) V) []V {
 	return out
 }
 
-// runs cuts dead letters, sorted by id, into the parts that one burySQL each takes: a new part begins where an
-// id is more than nearby above the one before.
+// runs cuts dead letters, which are sorted by id, into the parts that one burySQL each takes: a new part begins
+// where an id is more than nearby above the id before.
 func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
 	return func(yield func([]relay.DeadLetter) bool) {
 		from := 0
@@ -114,8 +114,8 @@ func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
 	}
 }
 
-// clean returns s without what PostgreSQL cannot store, NUL and broken UTF-8, each replaced by U+FFFD. Texts of
-// a broker or a caller need it: one such text must not undo a whole settlement.
+// clean returns s with what PostgreSQL cannot store, NUL and broken UTF-8, replaced by U+FFFD. It is for texts
+// of a broker or a caller: one such text must not undo a whole settlement.
 func clean(s string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }

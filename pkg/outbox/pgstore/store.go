@@ -20,7 +20,7 @@ type Store struct {
 	writers writerTracker
 
 	mu sync.Mutex
-	// owned are the shards that the newest answer to each relay named.
+	// owned are the shards that the newest answer to each relay named, by relay id. mu guards it.
 	owned map[uuid.UUID][]relay.ShardLease
 }
 
@@ -30,13 +30,14 @@ var (
 	_ relay.Settler = (*Store)(nil)
 )
 
-// New returns the outbox that pool connects to. The caller keeps the pool and
-// closes it; [Connect] makes one with settings that suit.
+// New returns the outbox that pool connects to. It makes no call. The caller keeps the pool and closes it;
+// [Connect] makes one with settings that suit.
 func New(pool *pgxpool.Pool) *Store {
 	return &Store{pool: pool, owned: make(map[uuid.UUID][]relay.ShardLease)}
 }
 
-// do is [pgdb.Call] with the pool of s: it runs f with a connection, and op is the first word of its errors.
+// do runs f with a connection of the pool of s. Its errors begin with op, and wrap an error of this package
+// where one fits. The connection is not to be used after f.
 func (s *Store) do(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
 	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
 }

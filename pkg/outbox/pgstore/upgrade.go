@@ -15,16 +15,17 @@ import (
 // which names are looked up when the function is created.
 const searchPath = "set local search_path = pg_catalog, pg_temp"
 
-// upgrade brings a database to a schema, and has the names of the functions that it made and dropped.
+// upgrade brings a database to a schema. made and dropped are the names of the functions that it made and
+// dropped, for Migrated.
 type upgrade struct {
 	schema  schema
 	made    []string
 	dropped []string
 }
 
-// migrations are those of the schema as goose runs them, each in a transaction of
-// its own. Functions that a table needs come before it, all others with the last
-// migration.
+// migrations returns the migrations of the schema as goose runs them, each in a transaction of its own. The
+// functions of before/ are made at the start of each migration, because tables need them; all others at the end
+// of the last migration.
 func (u *upgrade) migrations() []*goose.Migration {
 	all := make([]*goose.Migration, 0, len(u.schema.migrations))
 	for _, m := range u.schema.migrations {
@@ -45,8 +46,8 @@ func (u *upgrade) migrations() []*goose.Migration {
 	return all
 }
 
-// begin prepares for a migration: it runs prelude.sql if the database has not got it, and makes the functions
-// of before/ whose text has changed.
+// begin prepares for a migration, in its transaction: it runs prelude.sql if the table outbox.functions is
+// missing, and makes the functions of before/ whose text has changed.
 func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
 	if err := execute(ctx, tx, searchPath); err != nil {
 		return err
@@ -67,9 +68,9 @@ func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
 	return u.make(ctx, tx, u.schema.before, recorded)
 }
 
-// finish completes the last migration: it makes the functions whose text has changed, and drops those that the
-// schema has no more. When outbox.grant_roles() is among those it made it calls that, to grant rights on the
-// tables.
+// finish completes the last migration, in the transaction tx: it makes the functions whose text has changed,
+// and drops those that the schema has no more. When outbox.grant_roles() is among those that were made it calls
+// that function, to grant rights on the tables.
 func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
 	if err := execute(ctx, tx, searchPath); err != nil {
 		return err
@@ -100,7 +101,9 @@ func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
 	return execute(ctx, tx, "select outbox.grant_roles()")
 }
 
-// make makes each of the functions that is missing or whose text is not the one in recorded, by its SHA-256.
+// make makes each of the functions that is missing in the database or whose SHA-256 is not the one in recorded,
+// and records it in outbox.functions. recorded has the rows of that table by name. A function with another
+// declaration is dropped first.
 func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, recorded map[string]record) error {
 	for _, f := range functions {
 		r := recorded[f.name]
@@ -126,13 +129,14 @@ func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, re
 	return nil
 }
 
-// record is the row of a function in outbox.functions, and whether the function exists. sum and declaration are
-// as in function.
+// record is the row of a function in outbox.functions, with the SHA-256 of its text and its declaration (name,
+// arguments and result), and whether the function exists in the database.
 type record struct {
 	sum, declaration string
 	exists           bool
 }
 
+// readRecorded returns the rows of outbox.functions by the name of the function.
 func readRecorded(ctx context.Context, tx *sql.Tx) (recorded map[string]record, err error) {
 	rows, err := tx.QueryContext(ctx, `
 		select f.name, f.sha256, f.declaration,
@@ -154,7 +158,8 @@ func readRecorded(ctx context.Context, tx *sql.Tx) (recorded map[string]record, 
 	return recorded, rows.Err() //nolint:wrapcheck // says what it did
 }
 
-// drop drops every function of the schema with that name, whatever its arguments.
+// drop drops every function of the schema outbox with that name, whatever its arguments. It does nothing when
+// there is none.
 func drop(ctx context.Context, tx *sql.Tx, name string) error {
 	var statements sql.NullString
 	err := tx.QueryRowContext(ctx, `
@@ -170,7 +175,7 @@ func drop(ctx context.Context, tx *sql.Tx, name string) error {
 	return nil
 }
 
-// execute runs a text of several statements, by the simple protocol.
+// execute runs a text of one or several statements, by the simple protocol.
 func execute(ctx context.Context, tx *sql.Tx, text string) error {
 	_, err := tx.ExecContext(ctx, text, pgx.QueryExecModeSimpleProtocol)
 	return err //nolint:wrapcheck // named by the caller

@@ -17,14 +17,16 @@ import (
 // reported until all of those have ended. It is safe for concurrent use.
 type writerTracker struct {
 	mu sync.Mutex
-	// open are the virtual ids that the database listed last, prepared the names of prepared transactions.
+	// open are the virtual transaction ids that the database listed last, prepared the names of prepared
+	// transactions in the same list.
 	open, prepared []string
 	// renamed has the virtual ids that are still reported, each with the prepared names that it may have become.
 	renamed map[string][]string
 }
 
-// see takes the names that the database lists now. It returns them, sorted, and the virtual ids that have
-// disappeared but may be transactions that are prepared and not ended.
+// see takes the names of all transactions that the database lists now as able to write events. It returns these
+// names, and the virtual ids that have disappeared but may be transactions that are prepared and not ended,
+// sorted.
 func (t *writerTracker) see(listed []string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

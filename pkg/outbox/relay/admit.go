@@ -7,8 +7,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// prepared is the rows of a Fetched as items, field by field and index by index, with their messages made. It
-// is made beside the loop.
+// prepared is the rows of a Fetched as items, with their messages made: scans[i][j] is that of
+// Fetched.Scans[i][j], and so on. It is made outside of the loop's goroutine.
 type prepared struct {
 	scans        [][]*item // nil where the Row has no Record
 	destinations [][]*item
@@ -20,6 +20,7 @@ type prepared struct {
 	bytes int
 }
 
+// prepare makes the items of all records of got, and their messages. It takes the payloads out of the records.
 func prepare(got Fetched) prepared {
 	p := prepared{scans: make([][]*item, len(got.Scans))}
 	for i, rows := range got.Scans {
@@ -41,6 +42,7 @@ func prepare(got Fetched) prepared {
 	return p
 }
 
+// items makes the item of each record, and counts them in p.
 func (p *prepared) items(recs []outbox.Record) []*item {
 	out := make([]*item, len(recs))
 	for i := range recs {
@@ -49,6 +51,8 @@ func (p *prepared) items(recs []outbox.Record) []*item {
 	return out
 }
 
+// item makes the item of a record with its message, counts it in p, and takes the payload out of rec. When the
+// message cannot be made, item.fault says why, and the size is that of the payload.
 func (p *prepared) item(rec *outbox.Record) *item {
 	it := &item{rec: rec}
 	it.msg, it.fault = outbox.Encode(rec)
@@ -61,7 +65,8 @@ func (p *prepared) item(rec *outbox.Record) *item {
 	return it
 }
 
-// source is the read that brought a row.
+// source is the kind of read that brought a row. The rows of some kinds are ignored where a row of another kind
+// is to come first: see admit.
 type source int
 
 const (
@@ -73,8 +78,9 @@ const (
 	fromSweep
 )
 
-// admit buffers the event of an item and sets it.lane. It leaves it.lane nil, and buffers nothing, when the
-// event is buffered already, is not of a shard to read, is to come with another read, or has to be deferred.
+// admit buffers the event of an item, which the read src brought, sets it.lane, and makes a resting lane ready.
+// It leaves it.lane nil, and buffers nothing, when the event is buffered already, is not of a shard or a
+// destination that this relay works on, is to come with another read, or has to be deferred, which admit does.
 func (l *loop) admit(it *item, src source) {
 	rec := it.rec
 	if !l.lease.works(rec.Shard) {
@@ -127,21 +133,22 @@ func (l *loop) admit(it *item, src source) {
 	}
 }
 
-// overfull says whether Config.FetchLimit more events than Config.Window are buffered. That can be: each read
-// of a fetch is bounded by the room there is, but not all of them together, and late rows are buffered without
-// room.
+// overfull says whether at least Config.FetchLimit more events than Config.Window are buffered. That can be:
+// each read of a fetch is bounded by the room there is, but not all of them together, and late rows are
+// buffered without room.
 func (l *loop) overfull() bool { return len(l.window.items) >= l.cfg.Window+l.cfg.FetchLimit }
 
-// redriven says whether the row of a buffered event was read again with another number of replays. Then the
-// buffered event was given up, buried and put back by a redrive, while the answer to its settlement is still
-// awaited. The row is to be read again after that answer.
+// redriven says whether the item's event is already buffered with another number of replays, from an earlier
+// reading. Then the buffered event was given up, buried and put back by a redrive, while the answer to its
+// settlement is still awaited. The row is to be read again after that answer.
 func (l *loop) redriven(it *item) bool {
 	old := l.window.items[it.rec.ID]
 	return old != nil && old.rec.Replays != it.rec.Replays
 }
 
-// unknownDestination counts an event of a destination that is not configured, and logs it if it is the first of
-// that destination. The event stays in the table, and the position stays below it.
+// unknownDestination counts a reading of an event whose destination is not configured, and logs it if it is the
+// first of the destination, for at most maxWarned destinations. The event stays in the table, and the position
+// stays below it.
 func (l *loop) unknownDestination(rec *outbox.Record) {
 	l.stats.now.NoDestination++
 	l.cursor.unknown.add(rec.ID)
@@ -152,13 +159,14 @@ func (l *loop) unknownDestination(rec *outbox.Record) {
 	}
 }
 
-// maxWarned is the most unknown destinations that are logged, once each. They have to be bounded: their names
-// come from the writers.
+// maxWarned is the most unknown destinations that are logged, once each. The number is bounded because the
+// names come from the writers.
 const maxWarned = 100
 
 // tooLargeError is the fault of an event whose message is larger than its destination takes, both in bytes.
 type tooLargeError struct{ size, limit int }
 
+// Error says both sizes.
 func (e tooLargeError) Error() string {
 	return fmt.Sprintf("message of %d bytes is above the destination's limit of %d", e.size, e.limit)
 }

@@ -2,17 +2,19 @@ package relay
 
 import "time"
 
-// Concurrency starts here and adapts.
 const (
+	// startConcurrency is the number of calls in flight that a destination begins with, or Config.Concurrency if
+	// that is lower.
 	startConcurrency = 8
 	// throttleEvery is the least time between two halvings: the calls of one moment
 	// are throttled together.
 	throttleEvery = 100 * time.Millisecond
 )
 
-// concurrency is how many calls to one destination may be in flight. It grows
-// while calls succeed and more lanes are ready, shrinks while batches are less
-// than half full and no lane is, and halves when the destination throttles.
+// concurrency is how many calls to one destination may be in flight. It begins at startConcurrency, grows by
+// one with each call that succeeds while more lanes are ready, shrinks by a quarter of a call while batches are
+// less than half full and no lane is ready, and halves when the destination throttles or answers nothing
+// certain.
 type concurrency struct {
 	// limit is how many calls may be in flight now, from 1 to max. It has fractions because it shrinks by
 	// quarters.
@@ -22,15 +24,17 @@ type concurrency struct {
 	halved time.Time
 }
 
+// newConcurrency returns a limit that never exceeds most.
 func newConcurrency(most int) concurrency {
 	return concurrency{limit: min(startConcurrency, float64(most)), max: float64(most)}
 }
 
-// allowed returns the number of calls allowed now, at least 1.
+// allowed returns the number of calls that may be in flight now, at least 1.
 func (c *concurrency) allowed() int { return max(1, int(c.limit)) }
 
-// done adapts the limit to a call that succeeded. fill is the number of its messages as a share of a full
-// batch, wants says whether more calls would start if more were allowed.
+// done adapts the limit to a call of which every message was accepted. fill is the number of its messages as a
+// share of a full batch, from 0 to 1; wants says whether another call would start if more were allowed. With
+// wants the limit grows by 1; else, when fill is below a half, it shrinks by 0.25.
 func (c *concurrency) done(fill float64, wants bool) {
 	switch {
 	case wants:

@@ -38,8 +38,8 @@ const (
 	DefaultShutdownGrace = 5 * time.Second
 )
 
-// OnReject says what happens to a lane when one of its events can never be
-// published.
+// OnReject says what happens to a lane when one of its events is given up: it can never be published, or has
+// failed MaxAttempts times.
 type OnReject int
 
 const (
@@ -50,9 +50,11 @@ const (
 	Block
 )
 
-// Destination is the sink for the events of one destination, and what to do with those that it rejects.
+// Destination is one place that events are sent to.
 type Destination struct {
-	Sink     outbox.Sink
+	// Sink publishes the events of the destination. Required.
+	Sink outbox.Sink
+	// OnReject says what happens to the lane of an event that is given up. Defaults to Skip.
 	OnReject OnReject
 }
 
@@ -69,21 +71,24 @@ type Config struct {
 	// counted. Required.
 	Destinations map[string]Destination
 
-	// Relays is how many relays share the shards. Defaults to [DefaultRelays].
+	// Relays is how many relays share the shards, from 1 to [outbox.Shards]. Defaults to [DefaultRelays].
 	Relays int
-	// LeaseTTL is how long a lease lasts without a renewal: the longest time that
-	// the shards of a killed relay have no owner. It must be far below the broker's
-	// deduplication window of five minutes. Defaults to [DefaultLeaseTTL].
+	// LeaseTTL is how long a lease lasts without a renewal. When a relay is killed, its shards have no owner
+	// for up to this long, and then until another relay runs. At most one minute, to stay far below the
+	// broker's deduplication window of five minutes. Defaults to [DefaultLeaseTTL].
 	LeaseTTL time.Duration
-	// RenewEvery is the time between renewals of the lease. Defaults to [DefaultRenewEvery].
+	// RenewEvery is the time between renewals of the lease, at most half of LeaseTTL. A relay that lacks
+	// shards, or has shards to give back, renews sooner. Defaults to [DefaultRenewEvery].
 	RenewEvery time.Duration
-	// JoinWindow is how long another relay must still mean to run to be counted by a new one. A new relay that
-	// counts as many as Relays says ends at once. It should exceed two periods of the schedule that starts
-	// relays, whose precision is a minute. Defaults to [DefaultJoinWindow].
+	// JoinWindow decides whether a new relay joins: it counts the other relays that mean to run for at least
+	// this much longer, and ends at once, with the outcome Standby, when there are Relays of them. It should
+	// exceed two periods of the schedule that starts relays, whose precision is a minute. Defaults to
+	// [DefaultJoinWindow].
 	JoinWindow time.Duration
 
-	// SendTimeout bounds one call to a sink. A call starts only while the lease
-	// lasts for longer. Defaults to [DefaultSendTimeout].
+	// SendTimeout bounds one call to a sink, one renewal and one count of the backlog. A call to a sink starts
+	// only while the lease lasts for longer. At most LeaseTTL less RenewEvery. Defaults to
+	// [DefaultSendTimeout].
 	SendTimeout time.Duration
 	// Concurrency is the most calls in flight to one destination. The number in
 	// use adapts below it. Defaults to [DefaultConcurrency].
@@ -93,13 +98,15 @@ type Config struct {
 	// Defaults to [DefaultLinger].
 	Linger time.Duration
 
-	// Window is the most events that are buffered. Defaults to [DefaultWindow].
+	// Window is about the most events that are buffered: the reads of one fetch can exceed it by up to
+	// FetchLimit, and rows that committed late are buffered in any case. Each destination has an equal share of
+	// it. Defaults to [DefaultWindow].
 	Window int
-	// WindowBytes is the most bytes of messages that are buffered. Defaults to
-	// [DefaultWindowBytes].
+	// WindowBytes is about the most bytes of messages that are buffered: the size of rows is estimated before
+	// they are read. Defaults to [DefaultWindowBytes].
 	WindowBytes int
-	// LaneWindow is the most buffered events of one lane, so that a hot aggregate cannot fill the
-	// window. Defaults to [DefaultLaneWindow].
+	// LaneWindow is the most buffered events of one lane, so that a hot aggregate cannot fill the window; only
+	// rows that committed late may exceed it. Defaults to [DefaultLaneWindow].
 	LaneWindow int
 	// FetchLimit is the most rows that each read of a fetch brings. Defaults to [DefaultFetchLimit].
 	FetchLimit int
@@ -110,22 +117,22 @@ type Config struct {
 	// Defaults to [DefaultPollIdle].
 	PollIdle time.Duration
 
-	// SettleEvery is how long accepted events wait to be marked as sent together. Defaults to
-	// [DefaultSettleEvery].
+	// SettleEvery is how long events that were accepted or given up wait for others, to be settled in one
+	// transaction. Defaults to [DefaultSettleEvery].
 	SettleEvery time.Duration
-	// SettleLimit is the number of accepted events at which they are marked as sent without waiting further.
-	// Defaults to [DefaultSettleLimit].
+	// SettleLimit is the number of events that wait to be settled at which they are settled without waiting
+	// further. Defaults to [DefaultSettleLimit].
 	SettleLimit int
 
-	// RetryMin is the first back-off of a lane, and of a destination that is
-	// unavailable. Defaults to [DefaultRetryMin].
+	// RetryMin is the first back-off of a lane, of a destination that is unavailable, and of reading and
+	// settling after an error of the store. Defaults to [DefaultRetryMin].
 	RetryMin time.Duration
-	// RetryMax is the longest such back-off; each is twice the one before. Defaults to [DefaultRetryMax].
+	// RetryMax is the longest back-off of a lane or a destination: each is twice the one before, up to this.
+	// For reading and settling the longest is one second. Defaults to [DefaultRetryMax].
 	RetryMax time.Duration
-	// MaxAttempts is how many transient failures of its own an event may have
-	// before it counts as rejected. Throttles, unknown outcomes and failures of
-	// the whole destination are not counted. Negative is without a bound. Defaults to
-	// [DefaultMaxAttempts].
+	// MaxAttempts is how many transient failures of its own an event may have: with the last of them it is
+	// given up like a rejected one. Throttles, unknown outcomes and failures of the whole destination are not
+	// counted. Negative is without a bound. Defaults to [DefaultMaxAttempts].
 	MaxAttempts int
 
 	// SweepEvery is the least time between two sweeps: readings of every unsent
@@ -133,37 +140,40 @@ type Config struct {
 	// is never. Defaults to [DefaultSweepEvery].
 	SweepEvery time.Duration
 
-	// IdleExit ends the run when no event came for this long and none is buffered. Zero
-	// is never.
+	// IdleExit ends the run when no row was read for this long, no event is buffered, no lane has deferred
+	// rows, and no gap is open. Zero is never.
 	IdleExit time.Duration
-	// ShutdownGrace bounds the time for settling, and then that for giving the shards back, when the run ends.
-	// Defaults to [DefaultShutdownGrace].
+	// ShutdownGrace is how long settling is tried again when the run ends, and also a bound of each single
+	// settlement. Giving the shards back, with the last count of the backlog, has as much time again after
+	// that. Defaults to [DefaultShutdownGrace].
 	ShutdownGrace time.Duration
 
-	// ReportEvery is the time between reports to Observer. Defaults to
+	// ReportEvery is the time between reports to Observer, besides the one at the end of the run. Defaults to
 	// [DefaultReportEvery].
 	ReportEvery time.Duration
-	// Observer receives the reports. Defaults to none.
+	// Observer receives the reports. Nil is none, and then no backlog is counted before the end of the run.
 	Observer Observer
 	// Logger receives what an operator should know. Defaults to slog.Default().
 	Logger *slog.Logger
 
 	// spread returns the random part of a back-off, from 0 to 1. Defaults to rand.Float64.
 	spread func() float64
-	// examine is the most rows that one backfill or search looks at. Defaults to backfillExamine.
+	// examine is the most unsent rows that one backfill or search looks at. Defaults to backfillExamine.
 	examine int
-	// watchLanes, when set by a test, is called with each change of a lane's state.
+	// watchLanes, when set by a test, is called with each change of a lane's state: the old one and the new
+	// one.
 	watchLanes func(was, is laneState)
 }
 
 // Observer receives the reports of a relay.
 type Observer interface {
-	// Observe is called from the relay's own goroutine, every ReportEvery and
-	// once at the end. It must not block and not keep r.
+	// Observe is called from the relay's own goroutine, every Config.ReportEvery and once at the end of the
+	// run. The relay waits for it, so it must not block; it must not keep r.
 	Observe(r *Report)
 }
 
-// WithDefaults returns c with the default in every field that is zero.
+// WithDefaults returns c with the default in every field that is zero. Each call makes a new RelayID where
+// there is none.
 func (c Config) WithDefaults() Config {
 	if c.RelayID == uuid.Nil {
 		c.RelayID = uuid.Must(uuid.NewV7())
@@ -211,7 +221,7 @@ type FieldError struct {
 // Error implements error.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
-// Validate returns every fault of c at once, joined, each a [*FieldError]. Zero
+// Validate returns every fault of c at once, joined, each a [*FieldError], and nil when there is none. Zero
 // fields count as their defaults.
 func (c Config) Validate() error {
 	c = c.WithDefaults()

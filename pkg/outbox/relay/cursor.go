@@ -5,43 +5,46 @@ import (
 	"slices"
 )
 
-// cursor knows how far reading has come: which rows were read, and where those are that were not. The loop
-// reports to it what a fetch brought and what was deferred, and asks it what to read next and where another
+// cursor knows how far reading has come: which rows were read, and where unread rows may be. The loop reports
+// to the cursor what a fetch brought and what was deferred, and asks it what to read next and where another
 // relay would have to resume.
 //
-// An unsent row of a shard that this relay reads is always in one of these places: above head, in a gap, above
-// a catch-up of its shard, deferred by its lane or its destination, of an unknown destination, or buffered. The
-// cursor knows all of them but the buffered events, which the window has.
+// An unsent row of a shard that this relay reads, unless it is a stray, is in one of these places: above head,
+// in a gap, above a catch-up of its shard, deferred by its lane or its destination, of an unknown destination,
+// or buffered. The cursor knows all of these places but the last, which is the window.
 type cursor struct {
 	// started is set when the first shard was gained, which gives head its value.
 	started bool
-	// head is the highest id read. Rows above it come with the next scan.
+	// head is the highest id read. Rows above head come with the next scan.
 	head int64
 	// gaps are the ids up to head that were not visible when head passed them.
 	gaps gaps
 	// catchUps read the shards that were gained while running, from where their last owners stopped up to head.
 	catchUps []*catchUp
-	// destinations has what was deferred by each configured destination.
+	// destinations has what was deferred by each configured destination, by name. The destinations point to
+	// these values.
 	destinations map[string]*deferral
-	// unknown is the rows of destinations that are not configured. This relay does not read them again: they
-	// keep the position low, so that a relay that has the destination does.
+	// unknown is the rows of destinations that are not configured. No backfill reads them; a sweep does, and
+	// admits none. They keep the position low, so that a relay that has the destination reads them.
 	unknown deferral
-	// lanes is the set of the lanes that deferred rows.
+	// lanes is the set of the lanes that deferred rows or are searched.
 	lanes map[*lane]struct{}
 	// pins has, for each shard that drains, the position at which it began to drain. Rows of such a shard that
 	// are found in gaps later are not admitted, although their ids leave the gaps, so its next owner needs the
 	// gaps as they were.
-	pins  map[int]Position
+	pins map[int]Position
+	// sweep is how far the sweep has come.
 	sweep sweep
 }
 
-// catchUp reads the rows of some shards above the id after, which moves up with each page, until it reaches
-// head.
+// catchUp reads the rows of some gained shards above the id after, which moves up with each page, until it
+// reaches head. It ends early when all of its shards drain.
 type catchUp struct {
 	after  int64
 	shards []int
 }
 
+// newCursor returns a cursor that has read nothing. gain gives it its first position.
 func newCursor(s sweep) cursor {
 	return cursor{destinations: map[string]*deferral{}, lanes: map[*lane]struct{}{}, pins: map[int]Position{}, sweep: s}
 }
@@ -56,8 +59,9 @@ func (c *cursor) destination(name string) *deferral {
 	return d
 }
 
-// gain takes in shards that were gained, with the positions to resume them at. The first call sets head to the
-// lowest of these positions. In later calls, shards that resume below head get a catch-up.
+// gain takes in shards that were gained, at least one, with the positions to resume them at: it adds their
+// gaps. The first call sets head to the lowest of the positions. In every call, shards that resume below head
+// get a catch-up.
 func (c *cursor) gain(shards []ShardLease) {
 	if !c.started {
 		c.started = true
@@ -85,6 +89,7 @@ func (c *cursor) gain(shards []ShardLease) {
 }
 
 // pin records at as the position of a shard that begins to drain, and takes the shard out of its catch-up.
+// position stays at or below at until unpin.
 func (c *cursor) pin(shard int, at Position) {
 	c.pins[shard] = at
 	for _, u := range c.catchUps {
@@ -97,7 +102,7 @@ func (c *cursor) pin(shard int, at Position) {
 func (c *cursor) unpin(shard int) { delete(c.pins, shard) }
 
 // scanned takes in the rows that a scan read above the id after, which is head: ids that are missing between
-// them become gaps of the discovery found, and the last row becomes head.
+// them become gaps of the discovery found, and the last row's id becomes head.
 func (c *cursor) scanned(after int64, rows []Row, found *discovery) {
 	last := after
 	for i := range rows {
@@ -109,8 +114,9 @@ func (c *cursor) scanned(after int64, rows []Row, found *discovery) {
 
 // caughtUp takes in the rows that the catch-up u read above the id after, and returns how many of them, from
 // the first on, may be admitted: those up to head, as nothing may be read ahead of head. Missing ids become
-// gaps. The catch-up ends at head, or when there are fewer rows than the limit. It returns 0 when the catch-up
-// ended since it was planned, because its shards drain.
+// gaps of the discovery found. The catch-up ends at head, or when there are fewer rows than limit, the number
+// asked for. It returns 0 and does nothing when the catch-up ended since it was planned, because its shards
+// drain.
 func (c *cursor) caughtUp(u *catchUp, after int64, rows []Row, limit int, found *discovery) int {
 	if !slices.Contains(c.catchUps, u) {
 		return 0
@@ -142,7 +148,7 @@ func (c *cursor) readTo(shard int) int64 {
 	return id
 }
 
-// catchingUp says whether a catch-up is still to bring the row of the shard with the id.
+// catchingUp says whether a catch-up of the shard is still to bring the row with the id.
 func (c *cursor) catchingUp(shard int, id int64) bool {
 	for _, u := range c.catchUps {
 		if id > u.after && slices.Contains(u.shards, shard) {
@@ -152,8 +158,8 @@ func (c *cursor) catchingUp(shard int, id int64) bool {
 	return false
 }
 
-// rewind goes back to the id: everything above is read again, in order. Catch-ups, backfills and searches that
-// have come further go back as well, or they would bring rows ahead of lower ones.
+// rewind goes back to the id: everything above is read again, in order, and gaps above are dropped. Catch-ups,
+// backfills and searches that have come further go back as well, or they would bring rows ahead of lower ones.
 func (c *cursor) rewind(id int64) {
 	for _, u := range c.catchUps {
 		u.after = min(u.after, id)
@@ -169,8 +175,8 @@ func (c *cursor) rewind(id int64) {
 	c.gaps.cut(id)
 }
 
-// position returns where another relay would have to resume. buffered is the lowest id of the buffered events,
-// noID when there are none.
+// position returns where another relay would have to resume the shards of this one. buffered is the lowest id
+// of the buffered events, noID when there are none. It is the zero Position before the first shard was gained.
 func (c *cursor) position(buffered int64) Position {
 	if !c.started {
 		return Position{}
@@ -207,5 +213,5 @@ func (c *cursor) position(buffered int64) Position {
 // complete says whether every row up to head was read or deferred: no gap and no catch-up is left.
 func (c *cursor) complete() bool { return len(c.gaps.list) == 0 && len(c.catchUps) == 0 }
 
-// noID is what takes the place of the lowest id when there are no events: it is above every id.
+// noID stands for the lowest id when there are no events: it is above every id.
 const noID = math.MaxInt64

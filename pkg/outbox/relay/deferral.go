@@ -1,10 +1,8 @@
 package relay
 
-// deferral is the rows that a lane or a destination left in the table for later:
-// all unsent ones with the id first or a higher one that are not buffered. They
-// come back with a backfill, in order, and no other read may bring them: it
-// would put a later row before an earlier one. first is 0 when nothing is
-// deferred.
+// deferral is the rows that a lane or a destination left in the table for later: all unsent ones with the id
+// first or a higher one that are not buffered. They come back with a backfill, in order. A row of them that
+// another read finds is ignored, as it would get before an earlier one. first is 0 when nothing is deferred.
 type deferral struct{ first int64 }
 
 // any says whether rows are deferred.
@@ -13,14 +11,15 @@ func (d *deferral) any() bool { return d.first != 0 }
 // covers says whether the row with the id is deferred.
 func (d *deferral) covers(id int64) bool { return d.first != 0 && id >= d.first }
 
-// add defers the rows from id on.
+// add defers the rows from id on. When rows are deferred already the lower first counts.
 func (d *deferral) add(id int64) {
 	if d.first == 0 || id < d.first {
 		d.first = id
 	}
 }
 
-// lower makes the rows from id on deferred as well. Where nothing is deferred it does nothing.
+// lower makes the rows from id on deferred as well, if rows are deferred. Where nothing is deferred it does
+// nothing, as 0 is below every id.
 func (d *deferral) lower(id int64) { d.first = min(d.first, id) }
 
 // lowest returns the lower of id and the lowest deferred id, which is id when nothing is deferred.
@@ -31,9 +30,9 @@ func (d *deferral) lowest(id int64) int64 {
 	return min(d.first, id)
 }
 
-// advance takes in a page of a backfill that asked for the rows from the id asked on: those from next on are
-// still deferred, none when next is 0. It returns false, and changes nothing, when the deferral has changed
-// since.
+// advance takes in a page of a backfill that asked for the rows from the id asked on: now those from the id
+// next on are deferred, none when next is 0. It returns false, and changes nothing, when first is no longer
+// asked because the deferral has changed since.
 func (d *deferral) advance(asked, next int64) bool {
 	if d.first != asked {
 		return false
@@ -42,14 +41,15 @@ func (d *deferral) advance(asked, next int64) bool {
 	return true
 }
 
-// deferLane leaves the rows of a lane from id on in the table.
+// deferLane leaves the rows of a lane from id on in the table, and notes the lane as one to backfill.
 func (c *cursor) deferLane(l *lane, id int64) {
 	l.deferred.add(id)
 	c.lanes[l] = struct{}{}
 }
 
-// advanceLane is deferral.advance for a page of a lane's backfill. It also returns false when the lane was
-// released since the page was asked for.
+// advanceLane takes in a page of a lane's backfill, which asked for the rows from the id asked on: now those
+// from next on are deferred, none when next is 0. It returns false, and changes nothing, when the deferral has
+// changed or the lane was released since the page was asked for.
 func (c *cursor) advanceLane(l *lane, asked, next int64) bool {
 	if l.deferred.release == searching || !l.deferred.advance(asked, next) {
 		return false
@@ -60,13 +60,14 @@ func (c *cursor) advanceLane(l *lane, asked, next int64) bool {
 	return true
 }
 
-// completeLane notes that no row of a lane is deferred any more.
+// completeLane notes that no row of the lane is deferred any more, so that it is not backfilled.
 func (c *cursor) completeLane(l *lane) {
 	l.deferred.first = 0
 	delete(c.lanes, l)
 }
 
-// dropLane forgets what a lane deferred and that it was released. The next owner of its shard reads the rows.
+// dropLane forgets what a lane deferred and that it was released. It is for a lane whose shard drains, where
+// the next owner reads the rows, or that gets blocked.
 func (c *cursor) dropLane(l *lane) {
 	c.completeLane(l)
 	l.deferred.release = notReleased
@@ -74,7 +75,7 @@ func (c *cursor) dropLane(l *lane) {
 
 // takeOver lowers the deferral of each of the lanes to that of its destination, if that is lower. Rows of a
 // lane may have been deferred with all rows of the destination; they go before those that the lane deferred by
-// itself, so the backfill of the lane has to bring both.
+// itself, so the backfill of the lane has to bring both. A lane that is searched stays as it is.
 func (c *cursor) takeOver(lanes []*lane) {
 	for _, l := range lanes {
 		if d := c.destination(l.key.Destination); d.any() && l.deferred.release != searching {
@@ -83,9 +84,9 @@ func (c *cursor) takeOver(lanes []*lane) {
 	}
 }
 
-// upToHead cuts the items above head off a page of a backfill, and returns what is left and where the next page
-// begins, 0 when the page reached head. The rows above come with scans: a backfill that read ahead of those
-// would overtake rows that commit in between.
+// upToHead cuts the items above head off a page of a backfill. It returns the items up to head, and the id
+// where the next page begins: next, or 0 when the page reached head. The rows above head come with scans: a
+// backfill that read ahead of scans would overtake rows that commit in between.
 func (c *cursor) upToHead(items []*item, next int64) ([]*item, int64) {
 	if next > c.head {
 		next = 0

@@ -13,17 +13,20 @@ const lostInARow = 3
 // destination is one place to send to: its ready lanes, and how much it may be
 // sent now.
 type destination struct {
-	name     string
-	sink     outbox.Sink
+	name string
+	sink outbox.Sink
+	// limits are those of the sink, asked for once.
 	limits   outbox.Limits
 	onReject OnReject
 
+	// ready has the lanes whose first item can be sent now.
 	ready readyQueue
 	// linger is how long a batch that is not full waits while calls are in flight. partialAt is when the batch
 	// that waits now goes at the latest, zero when none waits.
 	linger    time.Duration
 	partialAt time.Time
-	conc      concurrency
+	// conc says how many calls may be in flight.
+	conc concurrency
 	// inFlight is the number of calls in flight.
 	inFlight int
 	// buffered is the number of the destination's buffered events and bufferedBytes their size. cap and
@@ -31,7 +34,8 @@ type destination struct {
 	// others need.
 	buffered, bufferedBytes int
 	cap, capBytes           int
-	// deferred is the destination's rows that stay in the table for want of room. It is shared with the cursor.
+	// deferred is the destination's rows that stay in the table for want of room. It points into
+	// cursor.destinations.
 	deferred *deferral
 
 	// pausedUntil is when the back-off of the whole destination ends, zero or past when it does not back off.
@@ -49,7 +53,8 @@ type destination struct {
 	total  DestinationCounts // before it
 }
 
-// slots returns how many more calls may start now. Where it is 0 or below, none may.
+// slots returns how many more calls may start now: none during the pause, one at a time while probing, else
+// what conc allows. A result of 0 or below is none.
 func (d *destination) slots(now time.Time) int {
 	if now.Before(d.pausedUntil) {
 		return 0
@@ -60,10 +65,10 @@ func (d *destination) slots(now time.Time) int {
 	return d.conc.allowed() - d.inFlight
 }
 
-// lingers says whether the next batch is to wait until partialAt because it is
-// not full: calls in flight will soon make lanes ready that can go with it. Without
-// that, thin batches would stay thin: the lanes of a batch become ready together.
-// Without a call in flight a batch goes at once.
+// lingers says whether the next batch is to wait because it is not full: calls in flight will soon make lanes
+// ready that can go with it. Without that, thin batches would stay thin, as the lanes of a batch become ready
+// together. It sets partialAt when the wait begins and clears it when the batch is to go. Without a call in
+// flight a batch goes at once.
 func (d *destination) lingers(now time.Time) bool {
 	if d.linger <= 0 || d.inFlight == 0 || d.ready.peek() == nil || d.fills() {
 		d.partialAt = time.Time{}
@@ -79,7 +84,7 @@ func (d *destination) lingers(now time.Time) bool {
 	return false
 }
 
-// fills says whether the ready lanes fill a batch.
+// fills says whether the ready lanes fill a batch, in number or in bytes. Only the first item of each counts.
 func (d *destination) fills() bool {
 	n, size := 0, 0
 	for _, l := range d.ready.lanes[d.ready.head:] {
@@ -95,8 +100,8 @@ func (d *destination) fills() bool {
 	return false
 }
 
-// wants says whether the next call would start if more were allowed: a lane is ready, and its batch does not
-// linger.
+// wants says whether a call would start if more were allowed: a full batch is ready, or some lane is and its
+// batch does not linger.
 func (d *destination) wants() bool {
 	return d.fills() || d.partialAt.IsZero() && d.ready.peek() != nil
 }
@@ -104,7 +109,9 @@ func (d *destination) wants() bool {
 // full says whether the destination has used up its share of the window.
 func (d *destination) full() bool { return d.buffered >= d.cap || d.bufferedBytes >= d.capBytes }
 
-// fail pauses the destination for the back-off between lo and hi: see backoff. why is the text for lastError.
+// fail pauses the destination from now on, for a time that doubles with each failure in a row from lo up to hi
+// (function backoff, which spread is for). From then on, until recover, only one call at a time may start. why
+// becomes lastError.
 func (d *destination) fail(now time.Time, lo, hi time.Duration, spread float64, why string) {
 	d.failures++
 	d.pausedUntil = now.Add(backoff(d.failures, lo, hi, spread))
@@ -112,14 +119,15 @@ func (d *destination) fail(now time.Time, lo, hi time.Duration, spread float64, 
 	d.lastError = why
 }
 
-// recover ends the pause and the count of failures.
+// recover ends the pause, the probing and both counts of failures, and empties lastError.
 func (d *destination) recover() {
 	d.failures, d.lost, d.probing, d.lastError = 0, 0, false, ""
 	d.pausedUntil = time.Time{}
 }
 
-// pack takes the first items of ready lanes, one of each lane, as many as fit into one batch. Items that can
-// never be sent are returned apart, as faulty. The lanes of all these items are sending then.
+// pack takes the first items of ready lanes, one of each lane, as many as fit into one batch; the first is
+// taken whatever its size. Items that can never be sent are returned apart, as faulty, and take no room. The
+// lanes of all these items leave the ready queue and are sending then.
 func (d *destination) pack() (batch, faulty []*item) {
 	size := 0
 	for len(batch) < d.limits.Entries {

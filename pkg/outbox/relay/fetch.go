@@ -7,11 +7,11 @@ import "github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 // before it found; the gaps come last, so that a row that commits while the
 // store reads is found in a gap if an earlier read passed over it.
 type Fetch struct {
-	// Shards are the shards to read. A scan gives rows of other shards without a
-	// Record, the other reads leave them out.
+	// Shards are the shards to read. A scan gives rows of other shards without a Record, and a read of gaps gives
+	// their ids; the other reads leave them out.
 	Shards []int
-	// Scans read forward from a position. The first goes on from the highest id
-	// that was read, the others read shards that were gained since.
+	// Scans read forward from an id. The first goes on from the highest id that was read, the others are
+	// catch-ups: they read shards that were gained since.
 	Scans []Scan
 	// Destinations read rows that were deferred: left in the table for want of
 	// room at their destination.
@@ -22,7 +22,7 @@ type Fetch struct {
 	Lanes []LaneBackfill
 	// Sweep, when not nil, reads all unsent rows of a range of ids.
 	Sweep *Sweep
-	// Writers asks for the transactions that could still fill a gap.
+	// Writers asks for the transactions that could still fill a gap: Fetched.Writers.
 	Writers bool
 	// Gaps are ranges of ids, sorted, to look at again for rows that committed
 	// after a higher id was read.
@@ -31,11 +31,11 @@ type Fetch struct {
 	GapLimit int
 }
 
-// Scan reads rows with After < id. Example: {After: 100, Limit: 2} where the
-// table has 99, 101, 105 and 106 reads 101 and 105.
+// Scan reads rows with an id above After, at most Limit, of any state. Example: {After: 100, Limit: 2} where
+// the table has 99, 101, 105 and 106 reads 101 and 105.
 type Scan struct {
 	After int64
-	// Shards overrides Fetch.Shards when not nil.
+	// Shards are the shards whose rows come with a Record. Nil is those of Fetch.Shards.
 	Shards []int
 	Limit  int
 }
@@ -44,13 +44,12 @@ type Scan struct {
 type Page struct {
 	// From is the lowest id to read.
 	From int64
-	// Limit is the most records to return, Examine the most unsent rows to look
-	// at on the way: those of one lane may be thinly spread over a backlog.
+	// Limit is the most records to return. Examine is the most unsent rows, of all lanes, to look at for them:
+	// those of one lane may be thinly spread over a backlog.
 	Limit, Examine int
 }
 
-// DestinationBackfill reads the unsent rows of a destination that are not of
-// blocked lanes.
+// DestinationBackfill reads the unsent rows of a destination, of Fetch.Shards, that are not of blocked lanes.
 type DestinationBackfill struct {
 	Destination string
 	Page
@@ -65,38 +64,40 @@ type LaneBackfill struct {
 // LaneSearch looks for the lowest unsent row of a lane, blocked or not.
 type LaneSearch struct {
 	Lane outbox.Lane
-	// From is the lowest id to look at, Examine the most unsent rows to look at.
+	// From is the lowest id to look at. Examine is the most unsent rows, of all lanes, to look at.
 	From    int64
 	Examine int
 }
 
-// Sweep reads the unsent rows of all lanes that are not blocked, with From <= id < Before. Its cost is bounded by
-// that range, and not by a number of examined rows as in Page, which does not count the index entries of sent rows:
-// those stay for as long as a transaction holds back vacuum.
+// Sweep reads the unsent rows of Fetch.Shards and of all lanes that are not blocked, with From <= id < Before.
+// That range bounds the cost. Page.Examine would not: it does not count the index entries of sent rows, which
+// stay for as long as a transaction holds back vacuum.
 type Sweep struct {
 	From, Before int64
 	// Limit is the most records to return.
 	Limit int
 }
 
-// Fetched answers a Fetch, index by index. The caller owns all of it.
+// Fetched answers a Fetch: Scans[i] answers Fetch.Scans[i], and so for Destinations, Searches and Lanes. The
+// caller may keep and change all of it.
 type Fetched struct {
 	Scans        [][]Row
 	Destinations []Backfilled
 	Searches     []LaneStart
 	Lanes        []Backfilled
-	// Sweep has a Next above 0 whenever Fetch.Sweep was set: the page ends at
-	// Before, if not earlier.
+	// Sweep answers Fetch.Sweep, and is zero without it. Its Next is always above 0: the page ends at Before,
+	// if not earlier.
 	Sweep Backfilled
-	// Writers are the open transactions that have written to the outbox, or may
-	// be about to. A transaction has the same name in every answer while it is
-	// open, and no other transaction has that name.
+	// Writers are the open transactions that have written to the outbox, or may be about to; nil when not asked
+	// for. A transaction has the same name in every answer while it is open, and no other transaction has that
+	// name.
 	Writers []string
-	Gaps    GapRows
+	// Gaps are the rows found in Fetch.Gaps.
+	Gaps GapRows
 }
 
-// Row is a row of a scan: its id, and the record when it is unsent, of a shard
-// asked for, and not of a blocked lane.
+// Row is a row of a scan. Record is nil unless the row is unsent, of a shard asked for, and not of a blocked
+// lane.
 type Row struct {
 	ID     int64
 	Record *outbox.Record
@@ -105,7 +106,7 @@ type Row struct {
 // Backfilled is a page of a backfill or a sweep: unsent rows, in order of id.
 type Backfilled struct {
 	Records []outbox.Record
-	// Next is the From of the next page, 0 when there is no more.
+	// Next is the lowest id of the next page, 0 when there are no more rows.
 	Next int64
 }
 
@@ -113,7 +114,7 @@ type Backfilled struct {
 type LaneStart struct {
 	// First is the id of the lane's lowest unsent row, 0 when none was found.
 	First int64
-	// Next is the From to search on with, 0 when First was found or there is none.
+	// Next is the id to search on from, 0 when First was found or the lane has no unsent row.
 	Next int64
 }
 
@@ -121,12 +122,12 @@ type LaneStart struct {
 // 6 and 9. Row 5 is unsent, row 6 was sent, row 9 is unsent and its lane is
 // blocked. Then IDs is 5, 6, 9, Records has 5, and Blocked has 9.
 type GapRows struct {
-	// IDs are the ids of all rows found, of whatever shard and state, in order.
+	// IDs are the ids of all rows found, of whatever shard and state, ascending.
 	IDs []int64
 	// Records are the unsent rows of the shards asked for whose lane is not
 	// blocked, in order of id.
 	Records []outbox.Record
-	// Blocked are the unsent rows of the shards asked for whose lane is blocked.
+	// Blocked are the unsent rows of the shards asked for whose lane is blocked, ascending by id.
 	Blocked []BlockedRow
 	// Through is the last id that was read when there are more rows than GapLimit, and 0 when all were read.
 	Through int64

@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	// writersEvery is the least time between two fetches that ask for the open transactions, which gaps are
-	// given up by. The gaps themselves are read in every fetch.
+	// writersEvery is the least time between two fetches that ask for the open transactions, whose end closes
+	// gaps. The gaps themselves are read in every fetch.
 	writersEvery = 100 * time.Millisecond
 	// backfillExamine is the most rows that one backfill looks at, which takes about 5 ms.
 	backfillExamine = 5_000
@@ -20,7 +20,8 @@ const (
 	fetchRetryMax = time.Second
 )
 
-// fetcher decides when to fetch, and how much. At most one fetch is under way.
+// fetcher decides when to fetch, and how much. At most one fetch is under way, whose gaps may take several
+// round trips.
 type fetcher struct {
 	// running is set while a fetch is under way, and cancel cancels that fetch.
 	running bool
@@ -37,15 +38,18 @@ type fetcher struct {
 	failures int
 	// active is when a fetch last brought rows.
 	active time.Time
-	// rowBytes is a high estimate of the size of a row, by which room turns free bytes into a number of rows.
+	// rowBytes is a high estimate of the bytes of a row's message: the method room divides the free bytes by
+	// it.
 	rowBytes int
-	// turn is which lane to read first when there are more than maxBackfills: see planLanes.
+	// turn is the index of the lane to read first, in the order of the lowest deferred ids, when more than
+	// maxBackfills lanes have rows to read. It moves on with each such fetch.
 	turn int
 	// settled are items whose settlement was written while a fetch was under way. They stay buffered until that
 	// fetch has come back: it may have read their rows as unsent.
 	settled []*item
 }
 
+// newFetcher returns a fetcher whose first fetch is due now.
 func newFetcher(now time.Time, cfg Config) fetcher {
 	return fetcher{next: now, active: now, pause: cfg.PollBusy, rowBytes: firstRowBytes, pollBusy: cfg.PollBusy, pollIdle: cfg.PollIdle}
 }
@@ -57,8 +61,8 @@ func (l *loop) room() int {
 	return min(room, l.cfg.FetchLimit)
 }
 
-// mayFetch says whether a fetch may start once it is due: no other is under way, a shard is owned that does not
-// drain, and there is room.
+// mayFetch says whether a fetch may start once it is due: the run does not end, no other fetch is under way, a
+// shard is owned that does not drain, and there is room.
 func (l *loop) mayFetch() bool {
 	if l.ending || l.fetcher.running || !l.cursor.started || len(l.lease.owned) == len(l.lease.draining) {
 		return false
@@ -70,7 +74,7 @@ func (l *loop) mayFetch() bool {
 	return room >= some || room > 0 && buffered < some || buffered == 0
 }
 
-// maybeFetch starts the next fetch when it is due and mayFetch allows it.
+// maybeFetch plans and starts the next fetch when it is due and mayFetch allows it.
 func (l *loop) maybeFetch(now time.Time) {
 	if !l.mayFetch() || now.Before(l.fetcher.next) {
 		return
@@ -83,7 +87,8 @@ func (l *loop) maybeFetch(now time.Time) {
 	l.fetch(f)
 }
 
-// fetch sends f.page to the store, beside the loop. fetched takes in the answer.
+// fetch sends f.page to the store, in another goroutine and for at most fetchTimeout. The method fetched takes
+// in the answer.
 func (l *loop) fetch(f plannedFetch) {
 	l.stats.now.Fetches++
 	ctx, cancel := context.WithTimeout(l.io, l.fetchTimeout())
@@ -99,12 +104,14 @@ func (l *loop) fetch(f plannedFetch) {
 	})
 }
 
-// fetchTimeout is the time that a fetch or a settlement may take. It is long: a database that is slow to answer
-// is not faster when asked again, and nothing is sent under a lapsed lease in any case.
+// fetchTimeout is the most time that a fetch may take; a settlement has the same bound and that of
+// ShutdownGrace. It is long: a database that is slow to answer is not faster when asked again, and nothing is
+// sent under a lapsed lease in any case.
 func (l *loop) fetchTimeout() time.Duration { return max(l.cfg.LeaseTTL, l.cfg.SendTimeout) }
 
-// fetched takes in got, the answer to f.page, with p made of it, or the error err. It sends the next page if
-// there is one. Otherwise it forgets the items that were settled while the fetch was under way.
+// fetched takes in got, the answer to f.page, with p made of it, or the error err. It sends the next page of
+// the gaps if there is one. Otherwise the fetch is over, and the items that were settled while it was under way
+// leave the window. A stale answer, and any at the end of the run, is thrown away.
 func (l *loop) fetched(f plannedFetch, got Fetched, p prepared, err error) {
 	now := time.Now()
 	l.fetcher.running = false
@@ -129,6 +136,8 @@ func (l *loop) fetched(f plannedFetch, got Fetched, p prepared, err error) {
 	l.fetcher.settled = l.fetcher.settled[:0]
 }
 
+// fetchFailed counts the error err, logs it if it is the first in a row, and makes the next fetch due after a
+// back-off from RetryMin to fetchRetryMax.
 func (l *loop) fetchFailed(err error, now time.Time) {
 	l.stats.now.FetchErrors++
 	l.fetcher.failures++
@@ -138,6 +147,7 @@ func (l *loop) fetchFailed(err error, now time.Time) {
 	l.fetcher.next = now.Add(backoff(l.fetcher.failures, l.cfg.RetryMin, fetchRetryMax, l.spread()))
 }
 
+// fetchWorks ends the count of failures, and logs that, when fetches had failed.
 func (l *loop) fetchWorks() {
 	if l.fetcher.failures > 0 {
 		l.log.Info("reading events again", slog.Int("failures", l.fetcher.failures))
@@ -146,7 +156,8 @@ func (l *loop) fetchWorks() {
 }
 
 // paceNext sets when the next fetch is due: at once when a read has more to bring (full), after PollBusy when
-// rows were found, else after a pause that grows up to PollIdle. It also adapts rowBytes to p.
+// rows were found (found above 0), else after a pause that grows up to PollIdle. It also adapts rowBytes to the
+// rows of p, and notes when rows last came.
 func (l *loop) paceNext(p prepared, found int, full bool, now time.Time) {
 	r := &l.fetcher
 	if p.rows > 0 {

@@ -11,11 +11,9 @@ import (
 // costs the same however many transactions rolled back.
 const maxGaps = 512
 
-// gaps is the list of ids that were not visible when higher ones were read. A
-// transaction that drew one of them may still commit. An id leaves the list
-// when its row is seen, or when every writer at discovery has ended and a later
-// look found nothing: then its transaction was rolled back. No clock is
-// involved.
+// gaps is the list of ids that were not visible when higher ones were read. A transaction that drew one of
+// these ids may still commit. An id leaves the list when its row is seen, or when every writer at discovery has
+// ended and a later look found nothing: then its transaction was rolled back. No clock is involved.
 type gaps struct {
 	list []gap // sorted, disjoint
 }
@@ -26,17 +24,19 @@ type gap struct {
 	found *discovery
 }
 
-// discovery is one reading that found gaps. All gaps that it found have the same writers.
+// discovery is one reading that found gaps. All gaps that it found share this value, and so have the same
+// writers at discovery.
 type discovery struct {
 	// writers are the transactions that may fill the gaps: those that were open
 	// at the first look at them, which may be any time after the reading. A writer
 	// that ended before that look has committed or rolled back, and a read of the
-	// gaps after the look sees what it committed. It is nil before the look.
+	// gaps after the look sees what it committed. The map is nil before the look.
 	writers map[string]struct{}
 }
 
-// add inserts the ids first to last as gaps of the discovery found. Ids that are in the list already keep the
-// discovery that they have.
+// add inserts the ids first to last, both included, as gaps of the discovery found. Ids that are in the list
+// already keep the discovery that they have. It does nothing when first is above last, and joins ranges when
+// there are more than maxGaps.
 func (g *gaps) add(first, last int64, found *discovery) {
 	if first > last {
 		return
@@ -56,8 +56,8 @@ func (g *gaps) add(first, last int64, found *discovery) {
 	g.add(g.list[at].To+1, last, found)
 }
 
-// seen takes an id out of the list because its row was found. In the middle of a range it stays when the list
-// is full.
+// seen takes an id out of the list because its row was found, and does nothing if it is not in the list. In the
+// middle of a range it stays when the list has maxGaps ranges, as taking it out would make one more.
 func (g *gaps) seen(id int64) {
 	at := sort.Search(len(g.list), func(i int) bool { return g.list[i].To >= id })
 	if at == len(g.list) || g.list[at].From > id {
@@ -80,8 +80,9 @@ func (g *gaps) seen(id int64) {
 	}
 }
 
-// closeEnded removes the gaps whose writers at discovery have all ended. writers are those that are open now:
-// it may only be called when the gaps were read after writers were, and the rows found were removed with seen.
+// closeEnded removes the gaps whose writers at discovery have all ended. writers are the transactions that are
+// open now. It may only be called when the gaps were read after writers were, and the rows found were removed
+// with seen.
 func (g *gaps) closeEnded(writers []string) {
 	open := make(map[string]struct{}, len(writers))
 	for _, w := range writers {
@@ -98,8 +99,8 @@ func (g *gaps) closeEnded(writers []string) {
 	})
 }
 
-// ended says whether no writer at discovery is among the open ones any more. The first call takes open for the
-// writers at discovery.
+// ended says whether no writer at discovery is among the open transactions any more. The first call stores open
+// as the writers at discovery, and so is true only when open is empty.
 func (d *discovery) ended(open map[string]struct{}) bool {
 	if d.writers == nil {
 		d.writers = open
@@ -113,7 +114,7 @@ func (d *discovery) ended(open map[string]struct{}) bool {
 	return true
 }
 
-// cut removes the ids above id from the list.
+// cut removes the ids that are higher than the argument from the list.
 func (g *gaps) cut(id int64) {
 	g.list = slices.DeleteFunc(g.list, func(x gap) bool { return x.From > id })
 	if n := len(g.list); n > 0 {
@@ -130,7 +131,7 @@ func (g *gaps) ranges() []Range {
 	return out
 }
 
-// upTo returns the ids of the list that are not above id, as ranges.
+// upTo returns the ids of the list up to and with the id, as ranges.
 func (g *gaps) upTo(id int64) []Range {
 	var out []Range
 	for _, x := range g.list {
@@ -142,7 +143,7 @@ func (g *gaps) upTo(id int64) []Range {
 	return out
 }
 
-// joined sorts ranges and joins those that overlap.
+// joined sorts ranges by their first ids, in place, and returns them with those that overlap joined.
 func joined(ranges []Range) []Range {
 	slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.From, b.From) })
 	var out []Range

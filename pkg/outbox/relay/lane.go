@@ -10,20 +10,25 @@ import (
 
 // item is a buffered event, from its reading until its settlement is known.
 type item struct {
+	// rec is the row that was read, without its payload.
 	rec *outbox.Record
+	// msg is the message to send. When fault is set it has only a size.
 	msg outbox.Message
-	// fault is why the event can never be sent, found before sending; nil for most.
+	// fault is why the event can never be sent, found before sending; nil for most. Such an event is buried
+	// when its turn comes.
 	fault error
+	// lane is the lane that the event is buffered in, nil until admit buffers it.
 	lane  *lane
 	state itemState
 	// tried is set once the event was sent: from then on no other event is put before it in its lane.
 	tried bool
-	// attempts counts the results of this event that were of the class Transient.
+	// attempts counts the results of this event that were of the class Transient. At Config.MaxAttempts the
+	// event is given up.
 	attempts int
 	// blocks says that the event became a dead letter that blocks its lane.
 	blocks bool
-	// answer is what is to be written about the event: that it was accepted, or
-	// else why it was given up. It is set when the event is unsettled.
+	// answer is what is to be written about the event: that it was accepted (with the broker's ids), or else
+	// why it was given up. It is set when the event becomes unsettled.
 	answer outbox.Result
 }
 
@@ -49,12 +54,14 @@ type lane struct {
 	state laneState
 	// queue has the items not yet accepted or given up, in order of id.
 	queue []*item
-	// deferred is what the lane left in the table. The cursor changes it.
+	// deferred is the rows that the lane left in the table, and the release of the lane. Only the cursor
+	// changes it.
 	deferred laneDeferral
-	// failures counts the sends in a row, of whatever event, after which the lane backed off.
+	// failures counts the sends in a row after which the lane backed off, for the length of its next back-off.
+	// An accepted or buried event sets it to 0.
 	failures int
-	// retryAt is when a lane that backs off is due. heapIndex is its index in backingOffLanes, -1 outside of
-	// that.
+	// retryAt is when a lane that backs off is due. heapIndex is its index in backingOffLanes, -1 when it is
+	// not in there.
 	retryAt   time.Time
 	heapIndex int
 	// watch, when set by a test, is called with each change of state.
@@ -82,7 +89,7 @@ const (
 	blocked
 )
 
-// become changes the state. Every change is made by it.
+// become changes the state. All changes of the state go through it.
 func (l *lane) become(s laneState) {
 	if l.watch != nil {
 		l.watch(l.state, s)
@@ -90,7 +97,7 @@ func (l *lane) become(s laneState) {
 	l.state = s
 }
 
-// insert puts the item into the queue in order of id, but not before an item that was sent already.
+// insert puts the item into the queue in order of id, but not before a first item that was sent already.
 func (l *lane) insert(it *item) {
 	n := len(l.queue)
 	if n == 0 || l.queue[n-1].rec.ID < it.rec.ID {
@@ -108,8 +115,7 @@ func (l *lane) insert(it *item) {
 	l.queue = slices.Insert(l.queue, at, it)
 }
 
-// first returns the lowest id of the lane that is queued or deferred, 0 when
-// there is none.
+// first returns the lowest id of the lane that is queued or deferred, 0 when there is none.
 func (l *lane) first() int64 {
 	first := l.deferred.first
 	for _, it := range l.queue {
@@ -120,7 +126,7 @@ func (l *lane) first() int64 {
 	return first
 }
 
-// pop removes the first item of the queue.
+// pop removes the first item of the queue, which must not be empty.
 func (l *lane) pop() {
 	l.queue[0] = nil
 	l.queue = l.queue[1:]

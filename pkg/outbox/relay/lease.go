@@ -19,14 +19,15 @@ const (
 
 // lease is the shards that the relay owns, and until when it may send.
 type lease struct {
-	// owned has the epoch of each shard owned.
+	// owned has the epoch of each shard owned, by the number of the shard.
 	owned map[int]int64
-	// draining are the shards owned that are to be given back: no event of them is
-	// read or sent any more, and those in flight or unsettled are awaited.
+	// draining are the shards owned that are to be given back: no event of them is read or sent any more, and
+	// each is given back with a renewal once no event of it is in flight or unsettled.
 	draining map[int]struct{}
 	// target is how many shards the relay is to own, as the last answer to a renewal said.
 	target int
-	// valid is until when the lease lasts, nil before the first renewal. The goroutines that send read it too.
+	// valid is until when the lease lasts by the relay's own clock, nil before the first renewal. It is atomic
+	// because the goroutines that send read it too.
 	valid atomic.Pointer[time.Time]
 
 	// renewing says that a renewal is under way, renewAt when the next is due.
@@ -35,12 +36,14 @@ type lease struct {
 	// gained is when a shard was last gained, or the run began. Twice LeaseTTL after it a relay below its
 	// target goes back from hungryEvery to Config.RenewEvery.
 	gained time.Time
-	// blockedAt is when an event that blocks its lane was last known to be written as a dead letter.
+	// blockedAt is when an event that blocks its lane was last known to be written as a dead letter. Releases
+	// in the answer to a renewal that was sent before are ignored.
 	blockedAt time.Time
-	// offset is the database's clock minus the relay's, as of the last renewal.
+	// offset is the database's clock minus the relay's, as of the last renewal, for latencies.
 	offset time.Duration
 }
 
+// newLease returns the lease of a relay that owns no shard yet. Its first renewal is due now.
 func newLease(now time.Time) lease {
 	return lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now}
 }
@@ -58,7 +61,7 @@ func (l *lease) allows(now time.Time, need time.Duration) bool {
 	return end.Before(*valid) && end.Round(0).Before(valid.Round(0))
 }
 
-// working returns the shards to read and send: owned and not draining, in order.
+// working returns the shards to read and send, in ascending order: owned and not draining.
 func (l *lease) working() []int {
 	out := make([]int, 0, len(l.owned))
 	for s := range l.owned {
@@ -79,8 +82,8 @@ func (l *lease) works(shard int) bool {
 	return !draining
 }
 
-// drained returns the draining shards of which no event is in flight or
-// unsettled.
+// drained returns the draining shards of which no event is in flight or unsettled, in any order: they can be
+// given back.
 func (l *loop) drained() []int {
 	var out []int
 	for s := range l.lease.draining {
@@ -91,8 +94,10 @@ func (l *loop) drained() []int {
 	return out
 }
 
-// maybeRenew renews the lease when that is due, and at once when a shard has drained, unless the last renewal
-// failed. At the end of the run it stops when all shards have drained: Leave gives those back.
+// maybeRenew starts a renewal when one is due, and at once when a shard has drained, unless the last renewal
+// failed within renewRetry. A renewal may take SendTimeout, and only one is under way at a time. When the run
+// ends and all shards have drained it starts none: Leave gives those back. After a lost lease it starts none
+// either.
 func (l *loop) maybeRenew(now time.Time) {
 	if l.lease.renewing || l.outcome == LeaseLost {
 		return
@@ -128,7 +133,8 @@ func (l *loop) maybeRenew(now time.Time) {
 }
 
 // renewed takes in got, the answer to the renewal r, or the error err. r was sent at the time sent, and the
-// answer took so long.
+// answer came after the time took. It extends the lease, forgets the shards given back, takes in the new shards
+// and releases, begins to drain surplus shards, and sets when the next renewal is due.
 func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took time.Duration) {
 	now := time.Now()
 	l.lease.renewing = false
@@ -167,7 +173,8 @@ func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took tim
 	}
 }
 
-// renewFailed has the renewal tried again, or ends the run when the lease is lost.
+// renewFailed ends the run when err says that the lease is lost. Any other error is counted, logged if it is
+// the first in a row, and the renewal is due again after renewRetry.
 func (l *loop) renewFailed(err error, now time.Time) {
 	if errors.Is(err, ErrLeaseLost) {
 		l.log.Warn("another relay took the lease over: nothing more is sent")
@@ -183,8 +190,9 @@ func (l *loop) renewFailed(err error, now time.Time) {
 	l.lease.renewAt = now.Add(renewRetry)
 }
 
-// take takes in the shards that the answer to a renewal names as owned. One that is new, or has a new epoch
-// because it was given back in between, is gained: its rows are to be read.
+// take takes in the shards that the answer to a renewal names as owned. A shard that is new, or has a new epoch
+// because it was given back in between, is gained: its rows are to be read, so a fetch is due now, and the
+// answer of one that is under way is thrown away. At the end of the run a gained shard drains at once.
 func (l *loop) take(shards []ShardLease, now time.Time) {
 	var gained []ShardLease
 	for _, s := range shards {
@@ -206,8 +214,8 @@ func (l *loop) take(shards []ShardLease, now time.Time) {
 	l.fetcher.next = now
 }
 
-// rebalance drains the shards above the target, those with the fewest events in
-// flight or unsettled first. It ends the run when the target is 0.
+// rebalance begins to drain as many shards as are owned above the target, those with the fewest events in
+// flight or unsettled first. When the target is 0 it ends the run, with the outcome Superseded.
 func (l *loop) rebalance(now time.Time) {
 	if l.ending {
 		return
@@ -232,8 +240,9 @@ func (l *loop) rebalance(now time.Time) {
 	l.drain(surplus...)
 }
 
-// drain has shards begin to drain, at the position of now: their events that were not sent are forgotten, as
-// their next owner reads them again, and those in flight are awaited.
+// drain has shards begin to drain, at the present position: their events that were not sent are forgotten, as
+// their next owner reads them again, and those in flight are awaited. It does nothing for shards that drain
+// already.
 func (l *loop) drain(shards ...int) {
 	at := l.position()
 	drained := map[int]bool{}
@@ -254,13 +263,15 @@ func (l *loop) drain(shards ...int) {
 	}
 }
 
-// drainShard makes a shard a draining one, with the position at which it began to drain.
+// drainShard makes a shard a draining one. at is the position that its next owner will resume at, at the
+// latest.
 func (l *loop) drainShard(shard int, at Position) {
 	l.lease.draining[shard] = struct{}{}
 	l.cursor.pin(shard, at)
 }
 
-// empty forgets the queued events and the deferred rows of a lane, whose shard drains or which is blocked.
+// empty forgets the queued events, the deferred rows and the back-off of a lane, whose shard drains or which is
+// blocked. An event in flight stays. The lane itself is forgotten when nothing is left of it.
 func (l *loop) empty(lane *lane) {
 	l.window.drop(lane)
 	l.cursor.dropLane(lane)
@@ -272,7 +283,8 @@ func (l *loop) empty(lane *lane) {
 }
 
 // releaseLane begins to search for the first event of a lane that an operator released. It does nothing if a
-// search for this same release has begun before.
+// search for this same release has begun before, if the lane was blocked anew by this relay, or if the
+// destination or the shard is not one that this relay works on.
 func (l *loop) releaseLane(r ReleasedLane) {
 	d := l.dests[r.Lane.Destination]
 	if d == nil || !l.lease.works(r.Shard) {
@@ -291,9 +303,9 @@ func (l *loop) releaseLane(r ReleasedLane) {
 		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))
 }
 
-// unblocked takes in the answer to a renewal that asked to unblock lanes: they go on, but for those that the
-// answer names as released. Such a lane is still blocked: its row in outbox.blocked was locked, or the lane was
-// released anew.
+// unblocked takes in the answer to a renewal that asked to unblock the lanes asked: they go on, but for those
+// that are also in released, the lanes that the answer names. Such a lane is still blocked, because its row in
+// outbox.blocked was locked or the lane was released anew: in the latter case the search begins anew.
 func (l *loop) unblocked(asked, released []ReleasedLane) {
 	for _, r := range asked {
 		lane := l.window.lanes[r.Lane]

@@ -20,14 +20,15 @@ type loop struct {
 	// io is the context of calls. It outlives the cancellation of the run, so
 	// that events that were sent are also settled; each call has a timeout.
 	io context.Context //nolint:containedctx // lives exactly as long as the loop
-	// until is when the run is to end.
+	// until is when the run is to end at the latest, before the settling and giving back that follow.
 	until time.Time
 	// spread returns the random part of a back-off, from 0 to 1.
 	spread func() float64
 
 	// posted carries from calls to the loop what is to be done with their answers.
 	posted chan func()
-	// idle carries a new call to a goroutine that is done with its last call.
+	// idle carries a new call to a goroutine that is done with its last call. It has no buffer, and is closed
+	// at the end of the run, which ends the goroutines.
 	idle chan func() func()
 	// outstanding counts the calls whose answers have not been applied.
 	outstanding int
@@ -37,7 +38,7 @@ type loop struct {
 	backingOff backingOffLanes
 	dests      map[string]*destination
 	names      []string // of dests, in a fixed order
-	// warned is the set of the unknown destinations that were logged.
+	// warned is the set of the unknown destinations that were logged, at most maxWarned.
 	warned map[string]bool
 
 	lease   lease
@@ -45,13 +46,15 @@ type loop struct {
 	settle  settling
 	stats   stats
 
-	// ending is set from the end of the run on. outcome says why it ends, and endBy is when settling is given
-	// up.
+	// ending is set from the end of the run on. outcome says why it ends, empty before. endBy is when settling
+	// is given up.
 	ending  bool
 	outcome Outcome
 	endBy   time.Time
 }
 
+// newLoop returns a loop that owns no shard, for a run that is to end at until. Nothing is started yet: run
+// does that.
 func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loop {
 	now := time.Now()
 	l := &loop{
@@ -102,10 +105,11 @@ func (l *loop) run(ctx context.Context) {
 	l.leave() //nolint:contextcheck // as above
 }
 
-// call runs f beside the loop and then, in the loop, the function that f returned.
+// call runs f in another goroutine and then, in the loop, the function that f returned. It does not wait for
+// either; outstanding counts the call until then.
 //
-// The goroutines stay until the end of the run: a new one would have to grow its
-// stack for every call, which took a tenth of the relay's processor time.
+// The goroutines stay until the end of the run: a new one would have to grow its stack for every call, which
+// took a tenth of the relay's processor time.
 func (l *loop) call(f func() func()) {
 	l.outstanding++
 	select {
@@ -120,7 +124,7 @@ func (l *loop) call(f func() func()) {
 	}
 }
 
-// apply does, in the loop, what a call posted.
+// apply runs f, which a call posted, in the loop, and counts the call as no longer outstanding.
 func (l *loop) apply(f func()) {
 	l.outstanding--
 	f()
@@ -138,7 +142,8 @@ func (l *loop) applyPosted() {
 	}
 }
 
-// step does everything that is due.
+// step does everything that is due at the time now: it ends the run if need be, and starts calls to sinks and
+// the store. It waits for nothing.
 func (l *loop) step(now time.Time) {
 	if !l.ending && !now.Before(l.until) {
 		l.end(Deadline, now)
@@ -199,8 +204,9 @@ func (l *loop) nextWake(now time.Time) time.Time {
 	return wake
 }
 
-// end begins the end of the run: no event is read or sent any more, those in flight are awaited and settled,
-// and each shard is given back when none of its events is left. Further calls do nothing.
+// end begins the end of the run, for the reason why: no event is read or sent any more, those in flight are
+// awaited and settled until endBy, and each shard is given back when none of its events is left. A fetch under
+// way is canceled. Further calls do nothing.
 func (l *loop) end(why Outcome, now time.Time) {
 	if l.ending {
 		return
@@ -214,8 +220,8 @@ func (l *loop) end(why Outcome, now time.Time) {
 	l.log.Info("relay ends", slog.String("outcome", string(why)))
 }
 
-// finished says whether the run is over: it is ending, every call has ended, and either all that was sent is
-// settled, or the lease is lost, or endBy has come.
+// finished says whether the loop may stop: the run is ending, every call has ended, and either all that was
+// sent is settled, or the lease is lost, or endBy has come.
 func (l *loop) finished(now time.Time) bool {
 	if !l.ending || l.outstanding > 0 {
 		return false
@@ -224,13 +230,14 @@ func (l *loop) finished(now time.Time) bool {
 }
 
 // idleFor says whether the run is to end as idle: Config.IdleExit is set and no row was read for that long, no
-// event is buffered or deferred, and no gap is open.
+// event is buffered, no lane has deferred rows or is being released, and no gap and no catch-up is open.
 func (l *loop) idleFor(now time.Time) bool {
 	return l.cfg.IdleExit > 0 && len(l.window.items) == 0 && len(l.window.lanes) == 0 &&
 		l.cursor.complete() && now.Sub(l.fetcher.active) >= l.cfg.IdleExit
 }
 
-// leave gives every shard back and makes the last report. After a lost lease it only reports.
+// leave gives every shard back, counts the backlog and makes the last report, and waits for both calls: up to
+// Config.ShutdownGrace together. Errors are logged. After a lost lease it only reports.
 func (l *loop) leave() {
 	if l.outcome == LeaseLost {
 		l.stats.now.Fenced += int64(len(l.settle.items))
@@ -253,5 +260,5 @@ func (l *loop) leave() {
 	l.stats.finish(l, backlog)
 }
 
-// position is where another relay would have to resume.
+// position returns where another relay would have to resume the shards of this one.
 func (l *loop) position() Position { return l.cursor.position(l.window.lowest()) }

@@ -22,16 +22,18 @@ type plannedFetch struct {
 	// crowded is set when more than maxBackfills lanes have rows to read: the fetch reads some of them.
 	crowded bool
 
-	// page is what to send to the store next: the whole Fetch, and after its answer came, reads of the gaps
-	// that it did not reach. first is the answer to the whole Fetch while such pages are read, else nil.
+	// page is what to send to the store next: at first the whole Fetch, and then, page by page, reads of the
+	// gaps that the answers did not reach. first is the answer to the whole Fetch while such pages are read,
+	// else nil.
 	page  Fetch
 	first *firstPage
-	// late counts the rows that were found in the gaps and buffered, refused are those that were not buffered.
+	// late counts the rows that were found in the gaps and buffered. refused are those found there and not
+	// buffered.
 	late    int
 	refused []refusal
 }
 
-// firstPage is the answer to the whole Fetch, and the items that prepare made of it.
+// firstPage is got, the answer to the whole Fetch, and p, the items that prepare made of that answer.
 type firstPage struct {
 	got Fetched
 	p   prepared
@@ -44,8 +46,8 @@ type refusal struct {
 	lane  outbox.Lane
 }
 
-// nextPage makes page a read of the gaps above got.Gaps.Through, where the answer got ended. The first call
-// keeps got and p as the first page.
+// nextPage makes f.page a read of the gaps above the id at which the answer got ended (got.Gaps.Through). The
+// first call keeps got, with p made of it, as f.first.
 func (f *plannedFetch) nextPage(got Fetched, p prepared) {
 	if f.first == nil {
 		f.first = &firstPage{got, p}
@@ -58,8 +60,9 @@ func (f *plannedFetch) nextPage(got Fetched, p prepared) {
 	}
 }
 
-// plan returns the fetch to send next: new rows, catch-ups, what destinations and the given lanes deferred, a
-// page of the sweep if it is due, and the gaps. It changes no state: planned does.
+// plan returns the fetch to send next: new rows, catch-ups, what destinations with room and the given lanes
+// deferred, a page of the sweep if it is due, the open transactions if it is time, and the gaps. It changes no
+// state: the method planned does.
 func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 	limit := max(1, l.room())
 	f := plannedFetch{began: now, Fetch: Fetch{
@@ -89,7 +92,8 @@ func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 }
 
 // planLanes adds a search or a backfill for each lane, at most maxBackfills, in order of the lowest deferred
-// id. Where there are more lanes it begins at place turn of that order, so that every lane has its turn.
+// id. Where there are more lanes it begins at index turn (modulo their number) of that order, so that every
+// lane has its turn.
 func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
 	lanes = slices.SortedFunc(slices.Values(lanes), func(a, b *lane) int { return cmp.Compare(a.deferred.first, b.deferred.first) })
 	f.crowded = len(lanes) > maxBackfills
@@ -108,7 +112,8 @@ func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
 }
 
 // lanesWithRoom returns the lanes to search or backfill: those that deferred rows, have at most half of
-// LaneWindow buffered, and are neither blocked nor about to be unblocked by a renewal.
+// LaneWindow buffered, are not blocked by an event that is not settled yet, and do not wait for a renewal to
+// unblock them.
 func (l *loop) lanesWithRoom() []*lane {
 	var out []*lane
 	for lane := range l.cursor.lanes {
@@ -119,7 +124,8 @@ func (l *loop) lanesWithRoom() []*lane {
 	return out
 }
 
-// planned records, when f is sent, that writers and a page of the sweep were asked for, and moves turn on.
+// planned records, when f is sent, that the open transactions and a page of the sweep were asked for, and moves
+// fetcher.turn on.
 func (l *loop) planned(f *plannedFetch) {
 	if f.Writers {
 		l.fetcher.nextWriters = f.began.Add(writersEvery)

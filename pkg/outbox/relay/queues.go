@@ -20,7 +20,8 @@ func (q *readyQueue) push(l *lane) {
 	q.lanes = append(q.lanes, l)
 }
 
-// peek returns the first lane that is ready, nil when there is none. It removes those before it.
+// peek returns the first lane that is ready, nil when there is none. It removes the lanes before it, which are
+// no longer ready.
 func (q *readyQueue) peek() *lane {
 	for q.head < len(q.lanes) {
 		if l := q.lanes[q.head]; l.state == ready {
@@ -32,7 +33,7 @@ func (q *readyQueue) peek() *lane {
 	return nil
 }
 
-// pop removes the lane that peek returned, and makes it sending.
+// pop removes the lane that peek has just returned, and makes it sending.
 func (q *readyQueue) pop() {
 	q.lanes[q.head].become(sending)
 	q.skip()
@@ -59,21 +60,22 @@ func (l *lane) Before(other *lane) bool { return l.retryAt.Before(other.retryAt)
 // Place implements [placed.Item].
 func (l *lane) Place() *int { return &l.heapIndex }
 
-// add has the lane back off until t.
+// add puts the lane in, with t as its retryAt, and makes it backing off.
 func (w *backingOffLanes) add(l *lane, t time.Time) {
 	l.retryAt = t
 	l.become(backingOff)
 	heap.Push(w, l)
 }
 
-// remove takes a lane out, if it is in.
+// remove takes a lane out, if it is in. The state of the lane stays.
 func (w *backingOffLanes) remove(l *lane) {
 	if l.heapIndex >= 0 {
 		heap.Remove(w, l.heapIndex)
 	}
 }
 
-// due removes and returns the first lane, if its retryAt has come; otherwise it returns nil.
+// due removes and returns the lane with the earliest retryAt, if that has come; otherwise it returns nil. The
+// state of the lane stays.
 func (w *backingOffLanes) due(now time.Time) *lane {
 	if len(w.Heap) == 0 || now.Before(w.Heap[0].retryAt) {
 		return nil

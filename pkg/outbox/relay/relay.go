@@ -14,14 +14,15 @@ type Store interface {
 	Settler
 }
 
-// Relay carries events from a store to destinations. Make one for each run: its
-// id, which fences what it does, must never be used twice.
+// Relay carries events from a store to destinations. Make one for each run: its id, which fences what it does,
+// must never be used twice, so call Run once.
 type Relay struct {
 	store Store
 	cfg   Config
 }
 
-// New returns a relay. Its error is that of [Config.Validate].
+// New returns a relay with the defaults of cfg set. It makes no call to the store. Its error wraps that of
+// [Config.Validate].
 func New(store Store, cfg Config) (*Relay, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("relay config: %w", err)
@@ -29,14 +30,13 @@ func New(store Store, cfg Config) (*Relay, error) {
 	return &Relay{store: store, cfg: cfg.WithDefaults()}, nil
 }
 
-// Run carries events until the time until, or until ctx ends, another relay
-// takes over, or no event came for Config.IdleExit. Then it awaits and settles
-// the events in flight and gives its shards back, for at most
-// Config.ShutdownGrace longer, also when ctx was canceled. When it returns, no
-// goroutine that it started is running. It returns at once, with the outcome
-// Standby, when enough other relays run. An error means that the relay could not
-// start; failures of the store and the sinks later on are counted, and tried
-// again.
+// Run carries events until the time until, or until ctx ends, another relay takes over, or no event came for
+// Config.IdleExit. Then it awaits and settles the events in flight and gives its shards back, also when ctx was
+// canceled: that takes up to twice Config.ShutdownGrace, and longer only when calls under way do. When it
+// returns, no goroutine that it started is running.
+//
+// It returns at once, with the outcome Standby, when enough other relays run. An error means that the relay
+// could not join; failures of the store and the sinks later on are counted, logged, and tried again.
 func (r *Relay) Run(ctx context.Context, until time.Time) (Summary, error) {
 	started := time.Now()
 	joining, cancel := context.WithTimeout(ctx, max(r.cfg.LeaseTTL, r.cfg.SendTimeout))

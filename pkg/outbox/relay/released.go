@@ -9,7 +9,8 @@ type laneDeferral struct {
 	// is found in a gap during the search, it is lowered to below that row. Scans do not show the rows of the
 	// lane above bound, as it is still blocked in the table, so the lane goes on at bound+1 at the latest.
 	bound int64
-	// lane is the release that the search is for, as the answer to a renewal named it.
+	// lane is the release that the search is for, as the answer to a renewal named it. It is zero before the
+	// first release.
 	lane ReleasedLane
 }
 
@@ -39,15 +40,17 @@ const (
 	found
 )
 
-// releaseLane begins the search for the first row of a released lane.
+// releaseLane begins the search for the first row of a lane that an operator released, from id 1 on. A search
+// that is under way begins anew.
 func (c *cursor) releaseLane(l *lane, r ReleasedLane) {
 	l.deferred.release, l.deferred.lane = searching, r
 	l.deferred.bound = c.readTo(r.Shard)
 	c.deferLane(l, 1)
 }
 
-// searched takes in got, a page of the search from the id asked on, and says whether the first row of the lane
-// is known now. It does nothing when the search has begun anew since.
+// searched takes in got, a page of the search that looked from the id asked on, and says whether the first row
+// of the lane is known now. If not, the next page goes on at got.Next. It does nothing and returns false when
+// the search has begun anew since.
 func (c *cursor) searched(l *lane, asked int64, got LaneStart) bool {
 	if l.deferred.release != searching || l.deferred.first != asked {
 		return false
@@ -65,16 +68,16 @@ func (c *cursor) searched(l *lane, asked int64, got LaneStart) bool {
 	return true
 }
 
-// deferBlocked defers a row that was found in a gap and whose lane is blocked in the table. An operator may
-// have released the lane, with the answer to a renewal that says so yet to come: deferred, the row is not
-// overtaken by rows that scans read before that answer. When a search of the lane is under way it may have
-// passed over the row, so bound is lowered.
+// deferBlocked defers the row with the id, which was found in a gap and whose lane is blocked in the table. An
+// operator may have released the lane, with the answer to a renewal that says so yet to come: deferred, the row
+// is not overtaken by rows that scans read before that answer. When a search of the lane is under way it may
+// have passed over the row, so bound is lowered.
 func (c *cursor) deferBlocked(l *lane, id int64) {
 	l.deferred.bound = min(l.deferred.bound, id-1)
 	c.deferLane(l, id)
 }
 
-// toUnblock returns the released lanes whose first row is known, for Renewal.Unblock.
+// toUnblock returns the released lanes whose first row is known, for Renewal.Unblock; nil when there are none.
 func (c *cursor) toUnblock() []ReleasedLane {
 	var out []ReleasedLane
 	for l := range c.lanes {
@@ -86,7 +89,7 @@ func (c *cursor) toUnblock() []ReleasedLane {
 }
 
 // unblocked ends the release of a lane, as its row in outbox.blocked was deleted: backfills show its rows
-// again.
+// again. It does nothing unless the release is in the state found.
 func (c *cursor) unblocked(l *lane) {
 	if l.deferred.release == found {
 		l.deferred.release = notReleased

@@ -9,11 +9,11 @@ type Outcome string
 const (
 	// Standby: enough other relays run, so this one never started.
 	Standby Outcome = "standby"
-	// Deadline: the time budget ended.
+	// Deadline: the time came that [Relay.Run] was to end at.
 	Deadline Outcome = "deadline"
-	// Superseded: younger relays took over.
+	// Superseded: as many younger relays as Config.Relays run.
 	Superseded Outcome = "superseded"
-	// Idle: no event came for Config.IdleExit.
+	// Idle: there was nothing to do for Config.IdleExit.
 	Idle Outcome = "idle"
 	// LeaseLost: the lease lapsed and another relay took it over.
 	LeaseLost Outcome = "lease_lost"
@@ -39,14 +39,15 @@ type Counts struct {
 	Throttled   int64 `json:"throttled"`
 	Unknown     int64 `json:"unknown"`
 	Unavailable int64 `json:"unavailable"`
-	// Batches is the number of calls to sinks, and BatchEntries the number of
-	// events in them.
+	// Batches is the number of calls to sinks that were started, also of those withheld at the last moment
+	// because the lease had run short. BatchEntries is the number of events in these calls.
 	Batches      int64 `json:"batches"`
 	BatchEntries int64 `json:"batch_entries"`
-	// Fetches and Settles count round trips to the database.
+	// Fetches and Settles count round trips to the database that were started, whether or not they failed.
 	Fetches int64 `json:"fetches"`
 	Settles int64 `json:"settles"`
-	// FetchErrors, SettleErrors and RenewErrors count failed round trips.
+	// FetchErrors, SettleErrors and RenewErrors count failed round trips. A failed giving back of all shards at
+	// the end of the run is in RenewErrors.
 	FetchErrors  int64 `json:"fetch_errors"`
 	SettleErrors int64 `json:"settle_errors"`
 	RenewErrors  int64 `json:"renew_errors"`
@@ -59,21 +60,23 @@ type Counts struct {
 	// Strays is the number of events that a sweep found behind the position.
 	Strays int64 `json:"strays"`
 	// Withheld is the number of times that sending stopped because the lease would not have outlasted a call.
+	// However many calls are withheld before the next is made, they count once.
 	Withheld int64 `json:"withheld"`
-	// NoDestination is the number of events read whose destination is not
-	// configured. They wait.
+	// NoDestination counts each reading of an event whose destination is not configured. Such an event stays in
+	// the table, and every sweep reads and counts it again.
 	NoDestination int64 `json:"no_destination"`
 }
 
 // Report is what a relay did since the last report, and how it stands.
 type Report struct {
 	Counts
-	// Latencies are the times from the insert of an event to its acceptance, of events that were published
-	// since the last report. They are a sample when there are very many.
+	// Latencies are the times from the insert of an event to its acceptance, both by the database's clock, of
+	// events that were published since the last report. They are an even sample when there are 10,000 or more.
 	Latencies []time.Duration
 	// ByDestination has, by name, the counts that are kept for each destination.
 	ByDestination map[string]DestinationCounts
-	// Backlog is the unsent events above the position.
+	// Backlog is the unsent events above the position, at most 100,000. It is zero when counting failed or the
+	// lease was lost.
 	Backlog Backlog
 	// Shards is the number of shards owned.
 	Shards int
@@ -84,11 +87,11 @@ type Report struct {
 	InFlight      int
 	// Gaps is the number of ranges of ids that late commits may still fill.
 	Gaps int
-	// Final marks the last report of a run.
+	// Final marks the last report of a run, which is made after the shards were given back.
 	Final bool
 }
 
-// DestinationCounts are counts of one destination.
+// DestinationCounts are counts of one destination, with the meaning that the same names have in [Counts].
 type DestinationCounts struct {
 	Published   int64 `json:"published"`
 	DeadLetters int64 `json:"dead_letters"`
@@ -96,18 +99,19 @@ type DestinationCounts struct {
 	Unavailable int64 `json:"unavailable"`
 	// Concurrency is the number of calls allowed in flight now.
 	Concurrency int `json:"concurrency"`
-	// LastError is the newest failure of the whole destination, empty while it
-	// works.
+	// LastError is the newest failure of the whole destination, empty once a message was accepted or rejected
+	// again.
 	LastError string `json:"last_error,omitempty"`
 }
 
 // Summary is what a whole run did.
 type Summary struct {
+	// Outcome says why the run ended.
 	Outcome Outcome `json:"outcome"`
 	RelayID string  `json:"relay_id"`
 	// Seconds is how long the run took, from before it joined.
 	Seconds float64 `json:"seconds"`
 	Counts
-	// Destinations has the counts of each destination, by name.
+	// Destinations has the counts of each destination, by name. It is nil after the outcome Standby.
 	Destinations map[string]DestinationCounts `json:"destinations,omitempty"`
 }

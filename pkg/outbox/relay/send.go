@@ -10,7 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// openDestinations makes dests and names of the configuration. Each destination gets an equal share of the
+// openDestinations fills dests and names from the configuration. Each destination gets an equal share of the
 // window.
 func (l *loop) openDestinations() {
 	l.dests = make(map[string]*destination, len(l.cfg.Destinations))
@@ -32,8 +32,8 @@ func (l *loop) openDestinations() {
 	slices.Sort(l.names)
 }
 
-// dispatch starts as many calls to d as d allows, while lanes are ready and the lease outlasts a call. It
-// buries the events that can never be sent.
+// dispatch starts as many calls to d as its slots allow, while lanes are ready, no batch lingers and the lease
+// outlasts a call. It buries the events at the front of ready lanes that can never be sent.
 func (l *loop) dispatch(d *destination, now time.Time) {
 	for d.slots(now) > 0 && !d.lingers(now) && d.ready.peek() != nil {
 		if !l.lease.allows(now, l.cfg.SendTimeout) {
@@ -50,7 +50,9 @@ func (l *loop) dispatch(d *destination, now time.Time) {
 	}
 }
 
-// send starts a call that publishes a batch. The call is given up if the lease does not allow it any more.
+// send starts a call that publishes a batch, for at most SendTimeout, and marks its items as in flight. The
+// sink is not called, and the batch goes back, when the lease no longer outlasts a call by then. The method
+// published takes in the results.
 func (l *loop) send(d *destination, batch []*item) {
 	d.inFlight++
 	l.stats.sent(len(batch))
@@ -72,7 +74,8 @@ func (l *loop) send(d *destination, batch []*item) {
 	})
 }
 
-// withheld queues a batch again whose call was not made.
+// withheld queues a batch again whose call was not made. Its lanes become ready again, or are emptied if their
+// shards drain.
 func (l *loop) withheld(d *destination, batch []*item) {
 	d.inFlight--
 	l.stats.withhold()
@@ -82,7 +85,9 @@ func (l *loop) withheld(d *destination, batch []*item) {
 	}
 }
 
-// published takes in the results of one call, which came at the time at.
+// published takes in the results of one call of d for the batch, which came at the time at: first as a whole,
+// for the state of the destination, and then event by event. results[i] is for batch[i]; a missing one counts
+// as unknown.
 func (l *loop) published(d *destination, batch []*item, results []outbox.Result, at time.Time) {
 	d.inFlight--
 	var classes [outbox.Unavailable + 1]int
@@ -112,8 +117,10 @@ func resultAt(results []outbox.Result, i int) outbox.Result {
 }
 
 // judge adapts the destination to a call of n messages: classes counts its results by class, first is the first
-// that is not Accepted. A message accepted or rejected ends the back-off; only failures of all messages begin
-// one. Throttles and unknown outcomes lower the number of calls in flight.
+// result that is not Accepted, zero when all are. A message accepted or rejected ends the back-off. The
+// destination pauses when all n are Unavailable, or when all n are Unknown in lostInARow calls in a row.
+// Throttles and unknown outcomes lower the number of calls in flight; a call with all messages accepted may
+// raise it.
 func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int, first outbox.Result, now time.Time) {
 	switch {
 	case classes[outbox.Accepted]+classes[outbox.Rejected] > 0:
@@ -136,7 +143,8 @@ func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int,
 	}
 }
 
-// pause has the destination back off for the reason why, and logs the first failure in a row.
+// pause has the destination back off from now on, from RetryMin up to RetryMax, for the reason why, and logs
+// the first failure in a row.
 func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	text := why.Code
 	if why.Err != nil {
@@ -149,7 +157,10 @@ func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	}
 }
 
-// result takes in the result of one event, which came at the time at: it settles, buries or retries the event.
+// result takes in the result of one event, which came at the time at: an accepted event waits to be settled, a
+// rejected one or one with MaxAttempts transient failures is buried, and any other goes again as the first of
+// its lane. The lane backs off before that, except after an unknown or unavailable result while the destination
+// is paused.
 func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)
@@ -183,8 +194,8 @@ func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	l.next(lane)
 }
 
-// retry has the lane back off, by the number of its failures. Its first event goes again before anything newer.
-// A lane whose shard drains is emptied.
+// retry has the lane back off from now on, by the number of its failures, from RetryMin up to RetryMax. After
+// that its first event goes again before anything newer. A lane whose shard drains is emptied instead.
 func (l *loop) retry(lane *lane, now time.Time) {
 	if !l.lease.works(lane.shard) {
 		lane.become(resting)
@@ -194,8 +205,8 @@ func (l *loop) retry(lane *lane, now time.Time) {
 	l.backingOff.add(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.spread())))
 }
 
-// next takes a lane on of which nothing is in flight: it becomes ready if it has events, else it rests, and it
-// is emptied if its shard drains.
+// next takes a lane on of which nothing is in flight: it becomes ready if it has queued events, else it is
+// forgotten if nothing of it is deferred, and it is emptied if its shard drains.
 func (l *loop) next(lane *lane) {
 	lane.become(resting)
 	switch {
@@ -208,9 +219,9 @@ func (l *loop) next(lane *lane) {
 	}
 }
 
-// bury gives up an event that can never be published, the first of its lane and
-// not in flight. When that is written its lane goes on, or is blocked in the
-// table, as the destination's policy says.
+// bury gives up the event of the item, the first of its lane and not in flight, for the reason in r. The
+// settlement writes it as a dead letter; until that is known the lane stands still. Then the lane goes on, or,
+// where the destination's policy is Block, is blocked in the table. Each call logs an error.
 func (l *loop) bury(it *item, r outbox.Result) {
 	lane := it.lane
 	l.window.giveUp(it)
@@ -235,8 +246,8 @@ func (l *loop) bury(it *item, r outbox.Result) {
 	}
 }
 
-// codeOf returns what the method Code of err, or of an error that err wraps, returns: the code of the dead
-// letter. It is "Invalid" where there is no such method.
+// codeOf returns the code of the dead letter for err: what the method Code of err, or of an error that err
+// wraps, returns. It is "Invalid" where there is no such method.
 func codeOf(err error) string {
 	if c, ok := errors.AsType[interface {
 		error

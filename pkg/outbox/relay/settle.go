@@ -12,25 +12,28 @@ import (
 // ever larger.
 const maxSettle = 2_000
 
-// settling is the items that wait to be settled. That is done in bulk, beside publishing, one settlement at a
-// time: when the time every has passed since first, or at once when there are limit items.
+// settling is the items that wait to be settled. They are settled in bulk, outside of the loop's goroutine, one
+// settlement at a time: when the time every has passed since first, or at once when there are limit items or
+// more.
 type settling struct {
 	// items wait for the next settlement. Those of the settlement under way are not among them.
 	items []*item
 	// first is when the first of items came, or the last settlement began.
-	first   time.Time
+	first time.Time
+	// running is set while a settlement is under way.
 	running bool
 	// failures counts the settlements that failed since one succeeded. None starts before retryAt.
 	failures int
 	retryAt  time.Time
-	every    time.Duration
-	limit    int
+	// every is Config.SettleEvery, limit is Config.SettleLimit.
+	every time.Duration
+	limit int
 }
 
 // empty says whether no item waits and no settlement is under way.
 func (s *settling) empty() bool { return len(s.items) == 0 && !s.running }
 
-// push adds an item at the time at. answer is what is to be written of it.
+// push adds an item at the time at, and sets its answer: what is to be written of the event.
 func (s *settling) push(it *item, answer outbox.Result, at time.Time) {
 	if len(s.items) == 0 {
 		s.first = at
@@ -39,8 +42,8 @@ func (s *settling) push(it *item, answer outbox.Result, at time.Time) {
 	s.items = append(s.items, it)
 }
 
-// due returns when the next settlement is to start. It is false when no item waits or a settlement is under
-// way.
+// due returns when the next settlement is to start, which may be past. The second result is false when no item
+// waits or a settlement is under way.
 func (s *settling) due() (time.Time, bool) {
 	if s.running || len(s.items) == 0 {
 		return time.Time{}, false
@@ -63,7 +66,7 @@ func (s *settling) take() []*item {
 	return items
 }
 
-// putBack puts the items of a settlement that failed before all others.
+// putBack puts the items of a settlement that failed before all others, to be settled first.
 func (s *settling) putBack(items []*item) { s.items = append(items, s.items...) }
 
 // settlement returns what is to be written of the items.
@@ -84,8 +87,9 @@ func settlement(items []*item) Settlement {
 	return s
 }
 
-// maybeSettle starts a settlement when one is due. At the end of the run it starts one as soon as an item
-// waits.
+// maybeSettle starts a settlement when one is due, and at the end of the run as soon as an item waits and no
+// back-off is under way. It starts none after a lost lease. A settlement may take fetchTimeout or
+// ShutdownGrace, whichever is shorter.
 func (l *loop) maybeSettle(now time.Time) {
 	at, due := l.settle.due()
 	if l.ending {
@@ -107,8 +111,9 @@ func (l *loop) maybeSettle(now time.Time) {
 	})
 }
 
-// settled takes in got, the answer to a settlement of the items, or the error err. A lane of which an event was
-// buried goes on, unless it is blocked. A lost lease ends the run.
+// settled takes in got, the answer to a settlement of the items, or the error err, with which the items are
+// settled again. Settled items leave the window, but wait for that while a fetch is under way. A lane of which
+// an event was buried goes on, unless it is blocked. A lost lease (got.Fenced) ends the run.
 func (l *loop) settled(items []*item, got Settled, err error) {
 	now := time.Now()
 	l.settle.running = false
@@ -141,7 +146,8 @@ func (l *loop) settled(items []*item, got Settled, err error) {
 	}
 }
 
-// settleFailed puts the items back, to be settled again after a back-off.
+// settleFailed puts the items back, to be settled again after a back-off from RetryMin to fetchRetryMax. It
+// logs the first failure in a row.
 func (l *loop) settleFailed(items []*item, err error, now time.Time) {
 	l.stats.now.SettleErrors++
 	l.settle.failures++

@@ -20,8 +20,8 @@ type stats struct {
 	// now counts from the last report on, before from the start of the run to the last report.
 	now    Counts
 	before Counts
-	// latencies are those for the next report, one of every so many events; skipped counts the events since the
-	// last one that was kept.
+	// latencies are those for the next report: every every-th accepted event has one. skipped counts the events
+	// accepted since the last one that was kept.
 	latencies      []time.Duration
 	every, skipped int
 	// reportAt is when the next report is due. reporting is set while the backlog is counted for one.
@@ -33,6 +33,7 @@ type stats struct {
 	withholding  bool
 }
 
+// newStats returns empty counts. The first report is due after Config.ReportEvery.
 func newStats(now time.Time, cfg Config) stats {
 	return stats{every: 1, reportAt: now.Add(cfg.ReportEvery)}
 }
@@ -44,7 +45,7 @@ func (s *stats) sent(n int) {
 	s.withholding = false
 }
 
-// withhold counts a call that was not made for want of a lease, if one was made since the last such.
+// withhold counts that a call was not made for want of a lease. It counts once until the next call is made.
 func (s *stats) withhold() {
 	if !s.withholding {
 		s.withholding = true
@@ -52,7 +53,7 @@ func (s *stats) withhold() {
 	}
 }
 
-// result counts the result of one event.
+// result counts the result of one event, by its class c; Rejected is not counted here.
 func (s *stats) result(d *destination, c outbox.Class) {
 	switch c {
 	case outbox.Accepted:
@@ -72,8 +73,8 @@ func (s *stats) result(d *destination, c outbox.Class) {
 	}
 }
 
-// accepted keeps the latency of an accepted event for the next report. When there are maxLatencies it drops
-// every second one, and keeps half as many from then on.
+// accepted keeps the latency of an accepted event for the next report; below zero it counts as zero. When there
+// are maxLatencies it drops every second one, and keeps half as many from then on.
 func (s *stats) accepted(_ *destination, latency time.Duration) {
 	if s.skipped++; s.skipped < s.every {
 		return
@@ -91,7 +92,7 @@ func (s *stats) accepted(_ *destination, latency time.Duration) {
 	s.every *= 2
 }
 
-// buried counts a dead letter that was written, and whether it blocked its lane.
+// buried counts a dead letter that was written, and whether it blocked its lane (block).
 func (s *stats) buried(d *destination, block bool) {
 	s.now.DeadLetters++
 	d.counts.DeadLetters++
@@ -100,8 +101,9 @@ func (s *stats) buried(d *destination, block bool) {
 	}
 }
 
-// maybeReport starts a report when one is due: it counts the backlog, beside the loop, and then reports.
-// Without an Observer it does neither.
+// maybeReport starts a report when one is due: it counts the backlog, beside the loop and for at most
+// SendTimeout, and then reports. It does nothing without an Observer, at the end of the run, and while the
+// count for another report is under way.
 func (l *loop) maybeReport(now time.Time) {
 	if l.ending || l.stats.reporting || now.Before(l.stats.reportAt) {
 		return
@@ -126,8 +128,8 @@ func (l *loop) maybeReport(now time.Time) {
 	})
 }
 
-// report gives the Observer what was counted since the last report, with the backlog b, and counts anew from
-// now on. final marks the last report of the run.
+// report gives the Observer, if there is one, what was counted since the last report, with the backlog b, and
+// counts anew from now on. final marks the last report of the run.
 func (s *stats) report(l *loop, b Backlog, final bool) {
 	r := Report{
 		Counts:        s.now,
@@ -160,10 +162,11 @@ func (s *stats) report(l *loop, b Backlog, final bool) {
 	}
 }
 
-// finish makes the last report.
+// finish makes the last report, with the backlog b.
 func (s *stats) finish(l *loop, b Backlog) { s.report(l, b, true) }
 
-// summary returns what the whole run did, which started at the time started. It is for after the last report.
+// summary returns what the whole run did, which started at the time started. It is called after the last
+// report, which moves all counts to where summary reads them.
 func (l *loop) summary(started time.Time) Summary {
 	sum := Summary{
 		Outcome:      l.outcome,
@@ -181,6 +184,7 @@ func (l *loop) summary(started time.Time) Summary {
 	return sum
 }
 
+// add adds the four counts of o to those of c; Concurrency and LastError stay as they are.
 func (c *DestinationCounts) add(o DestinationCounts) {
 	c.Published += o.Published
 	c.DeadLetters += o.DeadLetters
@@ -188,6 +192,7 @@ func (c *DestinationCounts) add(o DestinationCounts) {
 	c.Unavailable += o.Unavailable
 }
 
+// add adds the counts of o to those of c.
 func (c *Counts) add(o Counts) {
 	c.Fetched += o.Fetched
 	c.Published += o.Published

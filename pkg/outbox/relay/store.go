@@ -14,41 +14,42 @@ import (
 // fencing token: once another relay has taken a lapsed lease over, no call
 // under the old id has an effect.
 type Leases interface {
-	// Join enters the relay, unless as many others as j.Relays will still be running for JoinWindow; then it
-	// answers false and changes nothing. It may be called by many newcomers at once: the store admits them one
-	// after the other.
+	// Join enters the relay without shards: Renew takes those. When as many others as j.Relays will still be
+	// running for j.JoinWindow it answers false and changes nothing. Calls take turns, so that of many
+	// newcomers no more than enough join. After an error the relay may have joined.
 	Join(ctx context.Context, j Join) (bool, error)
-	// Renew extends the lease by its TTL, stores the position, frees the shards
-	// of r.GiveBack, takes over leases that lapsed and takes free shards up to a
-	// fair share, all in one transaction. A lease that lapsed and was not taken
-	// over is renewed. It returns ErrLeaseLost when the lease was taken over.
+	// Renew extends the lease to r.TTL from now, stores the position, frees the shards of r.GiveBack, takes
+	// over other relays' leases that lapsed and takes free shards up to a fair share, all in one transaction.
+	// It also renews a lease that lapsed and was not taken over. It returns an error that wraps ErrLeaseLost
+	// when the lease was taken over; after any other error the renewal may have happened.
 	Renew(ctx context.Context, r Renewal) (Lease, error)
-	// Leave frees every shard and ends the lease. Leaving twice, or after the
-	// lease was lost, is no error.
+	// Leave frees every shard, with p as the position of its next owner, and ends the lease. Leaving twice, or
+	// after the lease was lost, is no error.
 	Leave(ctx context.Context, relayID uuid.UUID, p Position) error
 }
 
 // Reader reads events. Every call is one round trip.
 type Reader interface {
-	// Fetch answers the reads of f, each with a snapshot no older than the one
-	// before it, in the order of the fields of Fetch.
+	// Fetch answers the reads of f, each with a snapshot no older than the one before it, in the order of the
+	// fields of the type Fetch. On an error nothing is answered.
 	Fetch(ctx context.Context, f Fetch) (Fetched, error)
-	// Backlog counts the unsent events above the id low, up to limit rows, so
-	// that its cost is bounded.
+	// Backlog counts the unsent events above the id low, of all shards and also of blocked lanes, up to limit
+	// rows, so that its cost is bounded.
 	Backlog(ctx context.Context, low int64, limit int) (Backlog, error)
 }
 
 // Settler records what became of events.
 type Settler interface {
-	// Settle marks accepted events as sent and moves the others to the dead
-	// letters, in one transaction, if relayID still has its lease. It returns how
-	// many rows changed: fewer than s names means that some were settled before,
-	// or that the lease is lost (then none, and Settled.Fenced is set).
+	// Settle marks accepted events as sent and moves the others to the dead letters, in one transaction, if
+	// relayID still has its lease. It returns how many rows changed. They are fewer than s names when some were
+	// settled before or a dead letter was redriven since; they are none, with Settled.Fenced set, when the
+	// lease is lost. After an error it may be asked again with the same s.
 	Settle(ctx context.Context, relayID uuid.UUID, s Settlement) (Settled, error)
 }
 
-// Join asks to enter a relay.
+// Join is a new relay's request to take part in the work.
 type Join struct {
+	// RelayID is the id of this run of the relay, never used before.
 	RelayID uuid.UUID
 	// Name is shown in status output, such as the Lambda request id.
 	Name string
@@ -69,13 +70,13 @@ type Renewal struct {
 	TTL time.Duration
 	// Relays is how many relays share the work.
 	Relays int
-	// GiveBack names shards that the relay stops owning: no event of them is in
-	// flight or unsettled. Example: 64 shards are owned and a second relay came,
-	// so 32 of them are given back.
+	// GiveBack names shards that the relay stops owning: no event of these shards is in flight or unsettled.
+	// Example: 64 shards are owned and a second relay came, so 32 of them are given back.
 	GiveBack []int
-	// Leaving says that the relay takes no more shards.
+	// Leaving says that the relay is about to end: it takes no more shards, and others no longer count it.
 	Leaving bool
-	// Position is where another relay would have to resume any shard owned.
+	// Position is where another relay would have to resume any shard owned. The zero value is for a relay that
+	// has not read yet, and leaves the stored position as it is.
 	Position Position
 	// Unblock names lanes of Lease.Released whose first event is at or above
 	// Position.Low, so that their rows in outbox.blocked can be deleted. A lane
@@ -106,9 +107,9 @@ type Lease struct {
 // ShardLease is one shard owned, and where to resume it.
 type ShardLease struct {
 	Shard int
-	// Epoch grows by one with each new owner.
+	// Epoch grows by one each time the shard gets an owner, also when that is the same relay again.
 	Epoch int64
-	// Resume is the position of the shard's last owner.
+	// Resume is the position of the shard's last owner, zero when the shard never had one.
 	Resume Position
 }
 
@@ -119,14 +120,14 @@ type ReleasedLane struct {
 	// FirstID is the row id of the dead letter that blocked the lane, or that of
 	// an event of the lane put back below it.
 	FirstID int64
-	// ReleasedAt tells one release from the next: with each, events may have been
-	// put back in front of the lane.
+	// ReleasedAt is when the operator released the lane. It tells one release from the next: with each release,
+	// events may have been put back in front of the lane.
 	ReleasedAt time.Time
 }
 
-// Position is where reading resumes: every row with an id up to Low is settled or of a blocked lane, but for
-// those in Gaps, which were not visible yet. Example: 1 to 7 are sent, 5 was never seen, 8 is in flight; then
-// Low is 7 and Gaps is {5, 5}.
+// Position is where reading of some shards resumes: each of their rows with an id up to Low is settled or of a
+// blocked lane, but for those in Gaps, which were not visible yet. Example: 1 to 7 are sent, 5 was never seen,
+// 8 is in flight; then Low is 7 and Gaps is {5, 5}. The zero value reads from the start.
 type Position struct {
 	Low  int64
 	Gaps []Range
@@ -145,7 +146,7 @@ type Settlement struct {
 
 // Accepted is an event that its destination accepted.
 type Accepted struct {
-	// ID is the event's row id, MessageID and SequenceNumber are the broker's.
+	// ID is the event's row id. MessageID and SequenceNumber are what the broker answered.
 	ID             int64
 	MessageID      string
 	SequenceNumber string
@@ -158,12 +159,14 @@ type DeadLetter struct {
 	// Replays is the Replays of the record that was given up. A settlement that arrives after the event was
 	// redriven has the number from before, and does not bury the event again.
 	Replays int
-	// Attempts is how often the event was sent and failed by itself, at least 1.
+	// Attempts is how often the event was sent and failed by itself (the class Transient). It is 1 for an event
+	// that never failed so.
 	Attempts int
-	// Code is the broker's error code or a short word, Reason a text for people.
+	// Code is the broker's error code or a short word of our own. Reason is a text for people, empty when there
+	// was no error text.
 	Code   string
 	Reason string
-	// Block says that the event's lane becomes blocked.
+	// Block says that the event's lane becomes blocked in the same transaction.
 	Block bool
 }
 
@@ -172,14 +175,14 @@ type Settled struct {
 	// Accepted and DeadLetters count the rows that changed.
 	Accepted    int
 	DeadLetters int
-	// Fenced says that the lease was lost and that no row was written.
+	// Fenced says that the lease was lost and that no row was written. The counts are 0 then.
 	Fenced bool
 }
 
-// Backlog is the unsent events above a position.
+// Backlog is the unsent events above an id.
 type Backlog struct {
 	// Pending is their number, at most the limit asked for.
 	Pending int
-	// Oldest is the age of the oldest of them.
+	// Oldest is the age of the oldest of the events counted in Pending, 0 when there are none.
 	Oldest time.Duration
 }

@@ -13,9 +13,9 @@ const (
 	sweepRange = 10_000
 	sweepQuick = 10 * time.Millisecond
 	sweepSlow  = 2 * sweepQuick
-	// sweepShare is the pause between two passes in multiples of the time that the last pass took, so that
-	// sweeping takes at most a twentieth of the time even where vacuum cannot remove the index entries of sent
-	// events.
+	// sweepShare bounds the cost: the pause between two passes is at least this many times the duration of the
+	// last pass, so that sweeping takes at most a twentieth of the time even where vacuum cannot remove the
+	// index entries of sent events.
 	sweepShare = 20
 )
 
@@ -24,7 +24,8 @@ const (
 // transaction began, from a sequence that was given a cache, or a row that was
 // put back by hand with the id it had.
 type sweep struct {
-	// every is the least time between two passes. Negative is for no sweeping at all.
+	// every is the least time between two passes, a pass being one reading of all ids up to head. Negative is
+	// for no sweeping at all.
 	every time.Duration
 	// at is when the next pass is due. began is when the pass under way, or the last one, began.
 	at    time.Time
@@ -35,11 +36,13 @@ type sweep struct {
 	span int64
 }
 
+// newSweep returns a sweep whose first pass is due after SweepEvery.
 func newSweep(now time.Time, cfg Config) sweep {
 	return sweep{every: cfg.SweepEvery, at: now.Add(cfg.SweepEvery), span: sweepRange}
 }
 
-// next returns the page to read now, of at most limit records, or nil when no pass is under way or due.
+// next returns the page to read now, of at most limit records and at most sweepLimit, or nil when no pass is
+// under way or due. It changes nothing: the method asked does.
 func (s *sweep) next(limit int, now time.Time) *Sweep {
 	if s.every < 0 || s.resume == 0 && now.Before(s.at) {
 		return nil
@@ -55,8 +58,9 @@ func (s *sweep) asked(page *Sweep, now time.Time) {
 	}
 }
 
-// swept takes in that a page took so long, and that the next page is to begin at the id next. When that is
-// above head the pass has ended, and the next pass is due after every or sweepShare.
+// swept takes in that a page took the time took, and that the next page is to begin at the id next. When next
+// is above head the pass has ended, and the next pass is due after every, or after sweepShare times the
+// duration of the pass if that is longer.
 func (s *sweep) swept(next, head int64, took time.Duration, now time.Time) {
 	s.pace(took, head)
 	if s.resume = next; next > head {
@@ -65,7 +69,8 @@ func (s *sweep) swept(next, head int64, took time.Duration, now time.Time) {
 	}
 }
 
-// pace sets span by how long the last page took.
+// pace sets span by the time took of the last page: it doubles after at most sweepQuick, up to sweepRange more
+// than head, and halves from sweepSlow on, down to sweepRange.
 func (s *sweep) pace(took time.Duration, head int64) {
 	switch {
 	case took <= sweepQuick:

@@ -67,8 +67,9 @@ func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (
 	return false
 }
 
-// takeGaps admits the rows of a page of the gaps. It returns false when reading has gone back: then nothing
-// else of the fetch may be taken in.
+// takeGaps admits items, the rows of got, which is a page of the gaps of f, and takes all ids found out of the
+// gaps. It returns false when reading has gone back: then nothing else of the fetch may be taken in. The rows
+// that admit did not buffer are added to f.refused.
 func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 	for _, id := range got.IDs {
 		l.cursor.gaps.seen(id)
@@ -99,17 +100,17 @@ func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 	return true
 }
 
-// bringBack defers a row that was found in a gap and refused because a backfill or a catch-up was to bring it,
-// if none is to bring it any more. The gaps are read last: a backfill that ended with this fetch may have
-// passed over the row.
+// bringBack defers the row x, which was found in a gap and refused because a backfill or a catch-up was to
+// bring it, if none is to bring it any more. The gaps are read last: a backfill that ended with this fetch may
+// have passed over the row.
 func (l *loop) bringBack(x refusal) {
 	if !l.comesAnyway(x) {
 		l.cursor.deferLane(l.window.lane(x.lane, x.shard, l.dests[x.lane.Destination]), x.id)
 	}
 }
 
-// comesAnyway says whether a row needs no further care: it is buffered, a catch-up or a backfill is to bring
-// it, or its destination or shard is not for this relay.
+// comesAnyway says whether the row x needs no further care: it is buffered, a catch-up or a backfill is to
+// bring it, or its destination or shard is not for this relay.
 func (l *loop) comesAnyway(x refusal) bool {
 	d, lane := l.dests[x.lane.Destination], l.window.lanes[x.lane]
 	_, buffered := l.window.items[x.id]
@@ -117,8 +118,9 @@ func (l *loop) comesAnyway(x refusal) bool {
 		d.deferred.covers(x.id) || lane != nil && lane.deferred.covers(x.id)
 }
 
-// takeScan takes in the rows of scan i, with items[j] made of rows[j], and admits the items. Scan 0 goes on
-// from head, the others are catch-ups. found is the discovery of the gaps between the rows.
+// takeScan takes in rows, the answer to scan i of f, and admits items, where items[j] is made of rows[j] and
+// nil where the row has no record. Scan 0 goes on from head, the others are catch-ups. found is the discovery
+// of the gaps between the rows.
 func (l *loop) takeScan(f *plannedFetch, i int, rows []Row, items []*item, found *discovery) {
 	scan := f.Scans[i]
 	if i == 0 {
@@ -138,8 +140,9 @@ func (l *loop) takeScan(f *plannedFetch, i int, rows []Row, items []*item, found
 	}
 }
 
-// takeDestination admits a page of a destination's backfill, which asked for the ids from asked on. next is
-// where the next page begins, 0 when there is none.
+// takeDestination admits items, a page of the backfill of d that asked for the ids from asked on. next is the
+// id where the next page begins, 0 when there is none. It does nothing when the deferral of d has changed since
+// the page was asked for. Items above head are left out: scans bring them.
 func (l *loop) takeDestination(d *destination, asked, next int64, items []*item) {
 	items, next = l.cursor.upToHead(items, next)
 	if !d.deferred.advance(asked, next) {
@@ -150,7 +153,10 @@ func (l *loop) takeDestination(d *destination, asked, next int64, items []*item)
 	}
 }
 
-// takeLane admits a page of a lane's backfill; asked and next are as in takeDestination.
+// takeLane admits items, a page of the lane's backfill that asked for the ids from asked on. next is the id
+// where the next page begins, 0 when there is none. It does nothing when the lane was forgotten or released, or
+// its deferral changed, since the page was asked for. Items above head are left out: scans bring them. It stops
+// at an event that a redrive put back while the same event is still buffered.
 func (l *loop) takeLane(lane *lane, asked, next int64, items []*item) {
 	items, next = l.cursor.upToHead(items, next)
 	if !l.knows(lane) || !l.cursor.advanceLane(lane, asked, next) {
@@ -165,11 +171,11 @@ func (l *loop) takeLane(lane *lane, asked, next int64, items []*item) {
 	l.window.forget(lane)
 }
 
-// knows says whether the window still has this lane: it has not been forgotten since the fetch was planned.
+// knows says whether the window still has this lane. If not, it was forgotten since the fetch was planned.
 func (l *loop) knows(lane *lane) bool { return l.window.lanes[lane.key] == lane }
 
-// takeStrays admits the rows of a page of a sweep that no other read brings, logs them, and returns how many
-// there were.
+// takeStrays admits those of the items, a page of a sweep, that no other read brings. It counts them in the
+// statistics, logs each, and returns how many there were. Items above head are left out: scans bring them.
 func (l *loop) takeStrays(items []*item) int {
 	found := 0
 	for _, it := range items {

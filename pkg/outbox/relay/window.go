@@ -4,7 +4,9 @@ import "github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 
 // window has all buffered events, and their lanes.
 type window struct {
+	// items has the buffered events by id.
 	items map[int64]*item
+	// lanes has every lane that is not forgotten: one with a buffered event, with deferred rows, or being released.
 	lanes map[outbox.Lane]*lane
 	// bytes is the size of the buffered events' messages.
 	bytes int
@@ -14,11 +16,13 @@ type window struct {
 	watch func(was, is laneState)
 }
 
+// newWindow returns an empty window. watch may be nil.
 func newWindow(watch func(was, is laneState)) window {
 	return window{items: map[int64]*item{}, lanes: map[outbox.Lane]*lane{}, watch: watch}
 }
 
-// lane returns the lane of the key. It makes one, of the shard and the destination, if there is none.
+// lane returns the lane of the key. It makes a resting one, of the shard and the destination d, if there is
+// none.
 func (w *window) lane(key outbox.Lane, shard int, d *destination) *lane {
 	l := w.lanes[key]
 	if l == nil {
@@ -28,7 +32,8 @@ func (w *window) lane(key outbox.Lane, shard int, d *destination) *lane {
 	return l
 }
 
-// add buffers an item, in the queue of the lane.
+// add buffers an item as queued, in the queue of the lane, and sets its lane. The lane does not change its
+// state.
 func (w *window) add(it *item, l *lane) {
 	it.lane = l
 	w.items[it.rec.ID] = it
@@ -38,7 +43,8 @@ func (w *window) add(it *item, l *lane) {
 	l.insert(it)
 }
 
-// remove takes an item out of the window. The caller takes it out of the queue of its lane.
+// remove takes an item out of the window and its counts of events and bytes. It leaves the queue of the lane to
+// the caller.
 func (w *window) remove(it *item) {
 	delete(w.items, it.rec.ID)
 	w.bytes -= it.msg.Size
@@ -52,7 +58,7 @@ func (w *window) send(it *item) {
 	w.busy[it.lane.shard]++
 }
 
-// requeue makes an item in flight a queued one again, still the first of its lane.
+// requeue makes an item in flight a queued one again. It has never left the first place of its lane's queue.
 func (w *window) requeue(it *item) {
 	it.state = queued
 	w.busy[it.lane.shard]--
@@ -72,10 +78,10 @@ func (w *window) giveUp(it *item) {
 	it.lane.pop()
 }
 
-// settled takes an item whose settlement is written off the busy ones. It stays buffered until remove.
+// settled lowers busy for an item whose settlement is written. The item stays buffered until remove.
 func (w *window) settled(it *item) { w.busy[it.lane.shard]-- }
 
-// drop removes the queued items of a lane, and leaves the one in flight.
+// drop removes the queued items of a lane from the window and from its queue. An item in flight stays.
 func (w *window) drop(l *lane) {
 	keep := l.queue[:0]
 	for _, it := range l.queue {
@@ -89,7 +95,8 @@ func (w *window) drop(l *lane) {
 	l.queue = keep
 }
 
-// forget deletes a lane if it is resting, its queue is empty and nothing of it is deferred or being released.
+// forget deletes a lane from the window if it is resting, its queue is empty and nothing of it is deferred or
+// being released. Otherwise it does nothing.
 func (w *window) forget(l *lane) {
 	if len(l.queue) == 0 && l.deferred.idle() && l.state == resting {
 		delete(w.lanes, l.key)

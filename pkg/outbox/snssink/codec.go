@@ -16,6 +16,7 @@ type codec struct {
 
 var _ wire.Codec = (*codec)(nil)
 
+// newCodec returns the codec for the topic with this ARN.
 func newCodec(arn string) codec {
 	return codec{arn: arn, header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}
 }
@@ -51,6 +52,8 @@ func (c *codec) AppendRequest(dst []byte, msgs []outbox.Message) []byte {
 	return dst
 }
 
+// appendAttribute returns dst with the form fields of the attribute a appended. entry is the prefix of the keys
+// of its message, number the number of the attribute, from 1.
 func appendAttribute(dst, entry []byte, number int, a *outbox.Attribute) []byte {
 	var scratch [len(prefixEntry) + len(prefixAttribute) + 40]byte
 	key := append(append(scratch[:0], entry...), prefixAttribute...)
@@ -99,6 +102,8 @@ func (*codec) ReadAnswer(body []byte, into *wire.Entries) bool {
 	return s.Done()
 }
 
+// readEntries reads the list of the entries that were accepted, or refused when accepted is false, into into,
+// up to the tag end. It fails the scanner at more than batch.MaxEntries.
 func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool, end string) {
 	for !s.Failed() && !s.Accept(end) {
 		s.Expect("<member>")
@@ -113,6 +118,8 @@ func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool, end string)
 	}
 }
 
+// readMember reads one member of an entry into e, from its tag on. It fails the scanner at a member that is
+// unknown, or a text that comes twice.
 func readMember(s *wire.Scanner, e *wire.Entry) {
 	var text *[]byte
 	var end string

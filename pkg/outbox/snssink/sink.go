@@ -22,7 +22,8 @@ const (
 	DefaultMaxBytes = 256 << 10
 )
 
-// Client is the part of [sns.Client] that the sink needs.
+// Client is the part of [sns.Client] that the sink needs. A client of another type is used as with
+// Config.SDKCodec.
 type Client interface {
 	PublishBatch(ctx context.Context, in *sns.PublishBatchInput, opts ...func(*sns.Options)) (*sns.PublishBatchOutput, error)
 }
@@ -47,7 +48,7 @@ type Config struct {
 	SDKCodec bool
 }
 
-// Sink is an [outbox.Sink] for one topic.
+// Sink is an [outbox.Sink] for one topic. It is safe for concurrent use. Make it with New.
 type Sink struct {
 	client Client
 	codec  codec
@@ -60,8 +61,9 @@ type Sink struct {
 
 var _ outbox.Sink = (*Sink)(nil)
 
-// New returns a sink that publishes with client. Its error names every fault of cfg at once. The client should
-// have no retries of its own, and a connection for each call in flight: see package awsclient.
+// New returns a sink that publishes with client, and makes no call. Its error names every fault at once: a nil
+// client, an empty TopicARN, a MaxMessageBytes out of bounds. The client should have no retries of its own, and
+// a connection for each call in flight: see package awsclient.
 func New(client Client, cfg Config) (*Sink, error) {
 	cfg.MaxMessageBytes = cmp.Or(cfg.MaxMessageBytes, DefaultMaxBytes)
 	if err := batch.CheckConfig(client != nil, "TopicARN", cfg.TopicARN, cfg.MaxMessageBytes, MaxBytes); err != nil {
@@ -84,11 +86,11 @@ func New(client Client, cfg Config) (*Sink, error) {
 	return s, nil
 }
 
-// Limits implements [outbox.Sink].
+// Limits implements [outbox.Sink]: ten messages, each of at most Config.MaxMessageBytes.
 func (s *Sink) Limits() outbox.Limits { return s.sender.Limits() }
 
-// Publish implements [outbox.Sink] with PublishBatch. When the topic refuses a request as a whole, the messages
-// are sent again in smaller ones, so that only the message to blame is rejected.
+// Publish implements [outbox.Sink] with PublishBatch. When the topic refuses a request as a whole because of
+// its messages, they are sent again in smaller requests, so that only the message to blame is rejected.
 func (s *Sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	return s.sender.Publish(ctx, msgs)
 }

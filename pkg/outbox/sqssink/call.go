@@ -12,7 +12,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// call sends msgs in one request, with the sink's codec in place of the SDK's. It is a [batch.Call].
+// call sends msgs in one request and adds the entries of the answer to answers. The sink's codec writes the
+// request and reads the answer; an answer that the codec cannot read is read by the SDK. It is a [batch.Call].
 func (s *Sink) call(ctx context.Context, msgs []outbox.Message, answers *batch.Answers) error {
 	x := wire.Exchange{Codec: &s.codec, Messages: msgs, Answers: answers, Output: new(sqs.SendMessageBatchOutput)}
 	defer x.Release()
@@ -41,8 +42,8 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message, answers *batch.A
 	return nil
 }
 
-// direct returns what makes calls without the SDK's stack of steps, nil when the client has options that need
-// the stack.
+// direct returns what makes calls of c without the SDK's stack of steps, nil when c has options that need the
+// stack.
 func direct(c *sqs.Client) *wire.Direct {
 	o := c.Options()
 	return wire.NewDirect(wire.Settings{
@@ -52,7 +53,8 @@ func direct(c *sqs.Client) *wire.Direct {
 	})
 }
 
-// callSDK sends msgs in one request, which the SDK writes and reads. It is a [batch.Call].
+// callSDK sends msgs in one request, which the SDK writes, and adds the entries of the answer, which the SDK
+// reads, to answers. It is a [batch.Call].
 func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message, answers *batch.Answers) error {
 	dataType := "String"
 	attribute := func(value *string) types.MessageAttributeValue {
@@ -75,7 +77,7 @@ func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message, answers *batc
 	return err
 }
 
-// addOutput adds the entries of an answer that the SDK has read to answers.
+// addOutput adds the entries of out, an answer that the SDK has read, to answers.
 func addOutput(answers *batch.Answers, out *sqs.SendMessageBatchOutput) {
 	for i := range out.Successful {
 		e := &out.Successful[i]

@@ -17,6 +17,7 @@ type codec struct {
 
 var _ wire.Codec = (*codec)(nil)
 
+// newCodec returns the codec for the queue with this URL.
 func newCodec(url string) codec {
 	return codec{url: url, header: http.Header{
 		"Content-Type":      {"application/x-amz-json-1.0"},
@@ -54,6 +55,7 @@ func (c *codec) AppendRequest(dst []byte, msgs []outbox.Message) []byte {
 	return append(dst, '}')
 }
 
+// appendAttributes returns dst with the members of the JSON object MessageAttributes appended.
 func appendAttributes(dst []byte, attributes []outbox.Attribute) []byte {
 	for k := range attributes {
 		a := &attributes[k]
@@ -88,8 +90,8 @@ func (*codec) ReadAnswer(body []byte, into *wire.Entries) bool {
 	return s.Done()
 }
 
-// another reads what comes behind an element of a list or object: it returns true at a comma, and false at end
-// or when the scanner fails.
+// another reads what comes behind an element of a list or object: it returns true at a comma, and false at the
+// closing token end. At anything else it fails the scanner and returns false.
 func another(s *wire.Scanner, end string) bool {
 	if s.Accept(",") {
 		return true
@@ -98,6 +100,8 @@ func another(s *wire.Scanner, end string) bool {
 	return false
 }
 
+// readEntries reads the list of the entries that were accepted, or refused when accepted is false, into into,
+// from the colon before the list on. It fails the scanner at more than batch.MaxEntries.
 func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool) {
 	s.Expect(":")
 	s.Expect("[")
@@ -110,6 +114,7 @@ func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool) {
 	}
 }
 
+// readEntry reads one entry, a JSON object, into e.
 func readEntry(s *wire.Scanner, e *wire.Entry) {
 	s.Expect("{")
 	for more := !s.Accept("}"); more && !s.Failed(); more = another(s, "}") {
@@ -120,6 +125,8 @@ func readEntry(s *wire.Scanner, e *wire.Entry) {
 	}
 }
 
+// readMember reads one member of an entry into e: the value of the member with the name. It fails the scanner
+// at a member that is unknown, or a text that comes twice.
 func readMember(s *wire.Scanner, e *wire.Entry, name []byte) {
 	var text *[]byte
 	var ignored []byte
