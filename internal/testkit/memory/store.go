@@ -32,7 +32,7 @@ type Store struct {
 	// operation returns its error in the place of the answer, so that the answer is lost.
 	After func(ctx context.Context, step string) error
 
-	// mu guards all fields below, and the recs of every Tx but their rollback.
+	// mu guards all fields below.
 	mu sync.Mutex
 	// nextID and nextTx are the last row id and the last transaction number given.
 	nextID int64
