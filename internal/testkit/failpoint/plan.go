@@ -181,7 +181,8 @@ func (p *Plan) send(s syscall.Signal) {
 	}
 }
 
-// Hits returns the faults recorded in the folder, in order.
+// Hits returns the faults that plans with this folder have recorded so far, in order. A record that is still being
+// written ends the list.
 func Hits(ledger string) ([]Hit, error) {
 	var hits []Hit
 	for n := 0; ; n++ {
@@ -203,8 +204,8 @@ func Hits(ledger string) ([]Hit, error) {
 	}
 }
 
-// AllUnanswered returns the calls recorded in the folder whose outcome was unknown, in
-// order.
+// AllUnanswered returns the calls with messages of unknown outcome that plans with this
+// folder have recorded so far, in order. Without a record it returns nil and no error.
 func AllUnanswered(ledger string) ([]Unanswered, error) {
 	f, err := os.Open(filepath.Join(ledger, unansweredFile))
 	if errors.Is(err, os.ErrNotExist) {
