@@ -16,7 +16,7 @@ type Campaign struct {
 	// Name is the first argument of the command, and the name of the marks between
 	// which [WritePart] puts the report.
 	Name string
-	// About says in one line what the campaign does.
+	// About says in one line what the campaign does, for the list of campaigns.
 	About string
 	// Declare declares the campaign's own flags and returns the function that runs
 	// it with their values. Main calls that function after the flags were parsed.
@@ -25,7 +25,7 @@ type Campaign struct {
 
 // Run makes all runs of a campaign and returns its report. It prints progress to
 // out. An error means that the campaign could not be carried out; the report then
-// covers the runs made before it, and is empty when there were none.
+// covers the runs that were made before the error, and is empty when there were none.
 type Run func(ctx context.Context, out io.Writer) (Report, error)
 
 // Report is what a campaign found.
@@ -36,9 +36,10 @@ type Report struct {
 	OK bool
 }
 
-// Main runs the campaign that args name and returns the exit code of the process: 0
-// when its report is OK, 1 when it is not or the campaign could not be carried out,
-// and 2 when args are wrong.
+// Main runs the campaign of all that the first of args names, with the others as its
+// flags, and returns the exit code of the process: 0 when its report is OK or help was
+// asked for, 1 when the report is not OK, could not be written, or the campaign could not
+// be carried out, and 2 when args are wrong. It prints progress and report to stdout.
 func Main(ctx context.Context, all []Campaign, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 || args[0] == "-h" || args[0] == "-help" || args[0] == "--help" {
 		list(all, stderr)
@@ -57,6 +58,7 @@ func Main(ctx context.Context, all []Campaign, args []string, stdout, stderr io.
 	return 2
 }
 
+// main is Main once the campaign is known: args are its flags.
 func (c *Campaign) main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := NewFlags(c.Name, stderr)
 	var write string

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// WritePart replaces the part of a Markdown file between the lines
-// "<!-- name -->" and "<!-- end of name -->".
+// WritePart puts part, which ends with a newline, into the Markdown file at path, in the
+// place of what is between the lines "<!-- name -->" and "<!-- end of name -->". It errs
+// when the file lacks one of these lines, and then changes nothing.
 func WritePart(path, name, part string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
@@ -20,6 +21,7 @@ func WritePart(path, name, part string) error {
 	return os.WriteFile(path, []byte(text), 0o644) //nolint:gosec // A document is for all to read.
 }
 
+// replace returns text with part between the two lines that name marks, or an error when text lacks one of them.
 func replace(text, name, part string) (string, error) {
 	begin, end := "<!-- "+name+" -->\n", "<!-- end of "+name+" -->\n"
 	before, rest, found := strings.Cut(text, begin)

@@ -10,23 +10,25 @@ import (
 	"time"
 )
 
-// Flags are the flags of one campaign. Each declaration says which values are
-// allowed, and Parse names every flag whose value is not.
+// Flags are the flags of one campaign. Each declaration says where the value goes and
+// which values are allowed, and Parse names every flag whose value is not.
 type Flags struct {
-	set    *flag.FlagSet
+	set *flag.FlagSet
+	// checks are called after the flags were parsed, and return an error when a value is not allowed.
 	checks []func() error
 }
 
 // NewFlags returns the flags of the named campaign before any is declared. Their
-// help is printed to out.
+// help, and what is wrong with their syntax, is printed to out.
 func NewFlags(name string, out io.Writer) *Flags {
 	set := flag.NewFlagSet(name, flag.ContinueOnError)
 	set.SetOutput(out)
 	return &Flags{set: set}
 }
 
-// Parse sets the declared variables from args. It returns [flag.ErrHelp] after the
-// help was asked for and printed.
+// Parse sets the declared variables from args. It returns an error that wraps
+// [flag.ErrHelp] after the help was asked for and printed, and another one for an argument
+// that is no flag, and for values that are not allowed.
 func (f *Flags) Parse(args []string) error {
 	if err := f.set.Parse(args); err != nil {
 		return fmt.Errorf("flags: %w", err)
@@ -41,7 +43,8 @@ func (f *Flags) Parse(args []string) error {
 	return errors.Join(faults...)
 }
 
-// Int declares an integer that is at least least.
+// Int declares the flag -name, an integer that Parse puts into p. value is its default, and least the smallest that
+// Parse allows.
 func (f *Flags) Int(p *int, name string, value, least int, usage string) {
 	f.set.IntVar(p, name, value, usage)
 	f.checks = append(f.checks, func() error {
@@ -52,7 +55,8 @@ func (f *Flags) Int(p *int, name string, value, least int, usage string) {
 	})
 }
 
-// Duration declares a duration that is at least least.
+// Duration declares the flag -name, a duration such as 10s that Parse puts into p. value is its default, and least
+// the shortest that Parse allows.
 func (f *Flags) Duration(p *time.Duration, name string, value, least time.Duration, usage string) {
 	f.set.DurationVar(p, name, value, usage)
 	f.checks = append(f.checks, func() error {
@@ -63,26 +67,28 @@ func (f *Flags) Duration(p *time.Duration, name string, value, least time.Durati
 	})
 }
 
-// String declares a text, which is empty by default.
+// String declares the flag -name, any text, that Parse puts into p. It is empty by default.
 func (f *Flags) String(p *string, name, usage string) { f.set.StringVar(p, name, "", usage) }
 
-// Seed declares -seed, from which the runs derive everything that they choose.
+// Seed declares -seed, from which the runs derive everything that they choose. Its default is 1.
 func (f *Flags) Seed(p *uint64) {
 	f.set.Uint64Var(p, "seed", 1, "decides what is chosen; where there are several runs, the seed of the first")
 }
 
-// Parallel declares -parallel, the number of runs made at the same time.
+// Parallel declares -parallel, the number of runs made at the same time: at least 1, and value by default.
 func (f *Flags) Parallel(p *int, value int) {
 	f.Int(p, "parallel", value, 1, "runs at the same time")
 }
 
-// Logs declares -logs, the folder for what failed runs leave behind.
+// Logs declares -logs, the folder for what failed runs leave behind. Empty, the default, is the one for temporary
+// files.
 func (f *Flags) Logs(p *string) {
 	f.String(p, "logs", "the `folder` in which the logs of failed runs are kept (default: the one for temporary files)")
 }
 
-// Pick declares a list of names, separated by commas. The variable is set to all
-// when the flag is not given, and otherwise to those of all that it names.
+// Pick declares the flag -name, a list of names, separated by commas. Parse sets p to all
+// when the flag is not given, and otherwise to the names given, in their order. It errs
+// for a name that is not in all.
 func Pick[T ~string](f *Flags, p *[]T, name string, all []T) {
 	var text string
 	f.String(&text, name, "only these, separated by commas: "+join(all))

@@ -11,16 +11,17 @@ import (
 
 // Result is what became of one run.
 type Result interface {
-	// Line is what is printed of the run: one line when it is OK, and more that
-	// explains the fault when it is not.
+	// Line is what is printed of the run, each line with its newline: one line when the run
+	// is OK, and more that explain the fault when it is not.
 	Line() string
 }
 
 // Runs makes n runs, at most parallel of them at the same time, prints the line of
 // each when it ends, and returns the results in the order of their numbers. run gets
 // the number of its run, from 0, and that of its worker, from 0 to parallel-1: no two
-// runs of one worker overlap. An error of a run cancels the others; Runs then returns
-// the results of those that ended before.
+// runs of one worker overlap. An error of a run, or the end of ctx, cancels the context of
+// the others and starts no more; Runs then returns the results of the runs that ended
+// before, and the errors.
 func Runs[R Result](ctx context.Context, n, parallel int, out io.Writer, run func(ctx context.Context, worker, number int) (R, error)) ([]R, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -75,7 +76,8 @@ func Runs[R Result](ctx context.Context, n, parallel int, out io.Writer, run fun
 	return ended, errors.Join(errs...)
 }
 
-// Quantile returns the q-quantile of sorted durations, and 0 when there are none.
+// Quantile returns the q-quantile, q from 0 to 1, of durations that are sorted from the shortest on: the nearest of
+// them that is not longer. It returns 0 when there are none.
 func Quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

@@ -42,22 +42,23 @@ var ErrInjected = errors.New("injected by a failpoint")
 type Plan struct {
 	Step  Step  `json:"step"`
 	Fault Fault `json:"fault"`
-	// Nth makes the fault happen at every nth time that a process passes the step.
-	// Defaults to 1, each time.
+	// Nth makes the fault happen at every nth time that a process passes the step, until
+	// Times is used up. Defaults to 1, each time.
 	Nth int `json:"nth,omitempty"`
-	// Times is how often the fault happens in all processes that share Ledger.
+	// Times is how often the fault happens at most, in all processes that share Ledger.
 	// Defaults to 1.
 	Times int `json:"times,omitempty"`
-	// Ledger is the folder of the records. Required.
+	// Ledger is the folder of the records, which must exist. Required.
 	Ledger string `json:"ledger"`
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// passed counts how often this process has passed the step.
 	passed int
-	// signal replaces the signal to this process in tests.
+	// signal replaces the signal to this process in tests. Nil sends the signal.
 	signal func(syscall.Signal)
 }
 
-// Hit is the record of one fault: when it was done, and in which process.
+// Hit is the record of one fault: when it was done, right before its effect, and in which process.
 type Hit struct {
 	At  time.Time `json:"at"`
 	PID int       `json:"pid"`
@@ -104,7 +105,8 @@ func (p *Plan) validate() error {
 	return errors.Join(faults...)
 }
 
-// At implements [Hook].
+// At implements [Hook]: it does the fault when this is the plan's step, an nth passing, and not done Times times yet.
+// It also fails, with another error than ErrInjected, when the record cannot be written.
 func (p *Plan) At(ctx context.Context, s Step) error {
 	if s != p.Step || !p.due() {
 		return nil
@@ -127,7 +129,7 @@ func (p *Plan) At(ctx context.Context, s Step) error {
 	return nil
 }
 
-// Unknown implements [Hook].
+// Unknown implements [Hook]: it adds an [Unanswered] to the records. A failure to write it is ignored.
 func (p *Plan) Unknown(ids []string) {
 	line, err := json.Marshal(Unanswered{At: time.Now(), DeduplicationIDs: ids})
 	if err != nil {
@@ -179,7 +181,8 @@ func (p *Plan) send(s syscall.Signal) {
 	}
 }
 
-// Hits returns the faults recorded in the folder, in order.
+// Hits returns the faults that plans with this folder have recorded so far, in order. A record that is still being
+// written ends the list.
 func Hits(ledger string) ([]Hit, error) {
 	var hits []Hit
 	for n := 0; ; n++ {
@@ -201,8 +204,8 @@ func Hits(ledger string) ([]Hit, error) {
 	}
 }
 
-// AllUnanswered returns the calls recorded in the folder whose outcome was unknown, in
-// order.
+// AllUnanswered returns the calls with messages of unknown outcome that plans with this
+// folder have recorded so far, in order. Without a record it returns nil and no error.
 func AllUnanswered(ledger string) ([]Unanswered, error) {
 	f, err := os.Open(filepath.Join(ledger, unansweredFile))
 	if errors.Is(err, os.ErrNotExist) {

@@ -9,9 +9,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Sink wraps inner: h is called at each step of a Publish, and its error makes every message Unknown.
+// Sink wraps inner: h is called at each step of a Publish, and its error makes every message Unknown, except at the
+// step Accepted, where it is ignored. Publish tells h of all messages that are Unknown, whatever the reason.
 func Sink(inner outbox.Sink, h Hook) outbox.Sink { return &sink{inner: inner, hook: h} }
 
+// sink is what Sink returns.
 type sink struct {
 	inner outbox.Sink
 	hook  Hook
@@ -33,6 +35,7 @@ func (s *sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	return results
 }
 
+// publish is Publish without the call of Unknown.
 func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	if err := s.hook.At(ctx, BeforeSend); err != nil {
 		return all(len(msgs), err)
@@ -60,18 +63,21 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	return results
 }
 
-// flushed is how long net/http has to send a request from its buffer: it calls WroteRequest just before that.
+// flushed is how long net/http has to send a request from its buffer: it calls WroteRequest just before it sends.
 const flushed = time.Millisecond
 
-// request calls the hook at the step Sent of one send, at most once. The destination may answer before that
-// call or while it lasts.
+// request calls the hook at the step Sent, once each time that a request of one Publish was written. The destination
+// may answer before that call or while it lasts.
 type request struct {
-	mu   sync.Mutex
+	mu sync.Mutex
+	// tell calls the hook. It is nil before the request was written and once tell was called.
 	tell func() error
-	err  error
+	// err is what tell returned, nil before.
+	err error
 }
 
-// written calls tell after a millisecond, and fail with its error. An earlier failure calls tell instead.
+// written notes that the request was written: after the time flushed it calls tell, and fail with tell's error, if
+// any. A call of failure before then calls tell at once instead.
 func (r *request) written(tell func() error, fail func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

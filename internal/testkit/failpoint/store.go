@@ -13,18 +13,19 @@ import (
 // seen is how long after a call returned its answer has surely changed the state of the relay.
 const seen = time.Millisecond
 
-// Store returns inner with h called at every step. Make one for each run of a
-// relay.
+// Store returns inner with h called at each step of its calls, but for Backlog. Make one
+// for each run of a relay, since it remembers the shards that the relay owns.
 func Store(inner relay.Store, h Hook) relay.Store {
 	return &store{inner: inner, hook: h, owned: map[tenure]bool{}}
 }
 
+// store is what Store returns.
 type store struct {
 	inner relay.Store
 	hook  Hook
 
 	mu sync.Mutex
-	// owned are the shards that the newest answer to a renewal named.
+	// owned are the shards that the newest answer to a renewal named, each with the value true.
 	owned map[tenure]bool
 }
 
@@ -50,7 +51,8 @@ func (s *store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	return got, s.hook.At(ctx, LeaseTaken)
 }
 
-// gained reports whether an answer names shards that the one before did not, and remembers it.
+// gained reports whether an answer to a renewal, now, names shards that the answer before did not, or under another
+// epoch, and remembers now in owned.
 func (s *store) gained(now []relay.ShardLease) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -111,8 +113,8 @@ func (s *store) Settle(ctx context.Context, relayID uuid.UUID, m relay.Settlemen
 	return got, err
 }
 
-// around calls h at the step before, then call, then h at the step after. An error of h takes the place of the
-// result.
+// around calls h at the step before, then call, then h at the step after, and returns the result of call. An error
+// ends it at once, and is returned; call is then not made or its result is lost.
 func around[T any](ctx context.Context, h Hook, before, after Step, call func() (T, error)) (T, error) {
 	var none T
 	if err := h.At(ctx, before); err != nil {
@@ -128,8 +130,8 @@ func around[T any](ctx context.Context, h Hook, before, after Step, call func() 
 	return got, nil
 }
 
-// soon calls h at a step a millisecond from now, when the relay has surely used the answer, and ignores its
-// error.
+// soon returns at once, and calls h at step s a millisecond from now, when the relay has surely used the answer. It
+// ignores h's error and the end of ctx.
 func soon(ctx context.Context, h Hook, s Step) {
 	ctx = context.WithoutCancel(ctx)
 	time.AfterFunc(seen, func() { _ = h.At(ctx, s) })

@@ -11,17 +11,24 @@ import (
 
 // settings are the attributes of a queue in the form that its code uses.
 type settings struct {
+	// visibility, delay, retention and wait are the defaults for each message or receive.
 	visibility, delay, retention, wait time.Duration
-	maxBytes                           int
-	contentDedup, groupScope           bool
-	redrive                            *redrivePolicy
+	// maxBytes is the limit of one message.
+	maxBytes int
+	// contentDedup makes the deduplication id of the body where a message has none; groupScope compares ids within a
+	// message group only.
+	contentDedup, groupScope bool
+	// redrive is nil when the queue has no dead-letter queue.
+	redrive *redrivePolicy
 }
 
+// redrivePolicy moves a message that was received max times and is due again to the queue whose ARN is target.
 type redrivePolicy struct {
 	target string
 	max    int
 }
 
+// defaultAttributes returns the attributes of a new queue, by name, where the request gives no others.
 func defaultAttributes(fifo bool) map[string]string {
 	m := map[string]string{
 		"VisibilityTimeout": "30", "DelaySeconds": "0", "MessageRetentionPeriod": "345600",
@@ -37,8 +44,9 @@ func defaultAttributes(fifo bool) map[string]string {
 	return m
 }
 
-// parseSettings checks the attributes of a queue: all is every value it would
-// have, given those that the request names.
+// parseSettings checks the attributes of the queue called name: all is every value it
+// would have, given those that the request names. It returns all as settings, or an
+// *Error for the first name or value that is not allowed.
 func (b *Broker) parseSettings(name string, fifo bool, all, given map[string]string) (s settings, err error) {
 	for k := range given {
 		if err = checkAttributeName(k, fifo); err != nil {
@@ -74,6 +82,7 @@ func (b *Broker) parseSettings(name string, fifo bool, all, given map[string]str
 	return s, err
 }
 
+// parseFIFO checks the attributes that only a FIFO queue has and sets contentDedup and groupScope.
 func (s *settings) parseFIFO(all map[string]string) error {
 	oneOf := func(attr string, values ...string) error {
 		if !slices.Contains(values, all[attr]) {
@@ -98,6 +107,7 @@ func (s *settings) parseFIFO(all map[string]string) error {
 	return nil
 }
 
+// checkAttributeName returns an *Error unless a request may set the queue attribute called name.
 func checkAttributeName(name string, fifo bool) error {
 	switch name {
 	case "VisibilityTimeout", "DelaySeconds", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds",
@@ -113,6 +123,8 @@ func checkAttributeName(name string, fifo bool) error {
 	return InvalidAttributeName("Unknown Attribute %s.", name)
 }
 
+// parseRedrive reads the RedrivePolicy of the queue called name, JSON. It returns an *Error unless the dead-letter
+// queue exists and is of the same type, FIFO or standard.
 func (b *Broker) parseRedrive(name string, fifo bool, policy string) (*redrivePolicy, error) {
 	var p struct {
 		Target string `json:"deadLetterTargetArn"`
@@ -143,6 +155,7 @@ func (b *Broker) parseRedrive(name string, fifo bool, policy string) (*redrivePo
 	return &redrivePolicy{target: p.Target, max: limit}, nil
 }
 
+// jsonScalar returns a string as it is, and any other value as JSON.
 func jsonScalar(v any) string {
 	if s, ok := v.(string); ok {
 		return s
@@ -154,8 +167,8 @@ func jsonScalar(v any) string {
 	return string(raw)
 }
 
-// sameAttribute compares attribute values; policies are JSON and may be
-// written differently.
+// sameAttribute reports whether a and b are the same value of the attribute called name.
+// The values of one whose name ends in "Policy" are compared as JSON objects.
 func sameAttribute(name, a, b string) bool {
 	if a == b {
 		return true
@@ -175,7 +188,8 @@ func sameAttribute(name, a, b string) bool {
 	return true
 }
 
-// SetAttributes changes attributes of the queue.
+// SetAttributes changes the given attributes of the queue. An empty value removes an attribute. It returns an *Error,
+// and changes nothing, when one is unknown, has a bad value, or is FifoQueue with another value.
 func (q *Queue) SetAttributes(given map[string]string) error {
 	q.mu.Lock()
 	all := maps.Clone(q.attrs)
@@ -199,7 +213,8 @@ func (q *Queue) SetAttributes(given map[string]string) error {
 	return nil
 }
 
-// Attributes returns the named attributes of the queue, or all of them.
+// Attributes returns the named attributes of the queue, or all when the names contain "All". A known attribute that
+// the queue does not have is left out; an unknown name is an *Error.
 func (q *Queue) Attributes(names []string) (map[string]string, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -247,14 +262,14 @@ func (q *Queue) Tags() map[string]string {
 	return maps.Clone(q.tags)
 }
 
-// Tag adds tags and removes the named ones.
+// Tag adds tags and then removes the named ones.
 func (q *Queue) Tag(add map[string]string, remove []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.tags = changed(q.tags, add, remove)
 }
 
-// changed returns tags with some added and the named ones removed.
+// changed returns a copy of tags with those of add added, and then the ones named in remove removed.
 func changed(tags, add map[string]string, remove []string) map[string]string {
 	all := map[string]string{}
 	maps.Copy(all, tags)

@@ -12,30 +12,38 @@ import (
 )
 
 // Clock tells and waits for time. Everything in the broker that depends on
-// time goes through it.
+// time goes through its clock. The methods are called concurrently.
 type Clock interface {
 	Now() time.Time
-	// AfterFunc calls f once d has passed and returns a function that prevents
-	// it, as [time.Timer.Stop] does.
+	// AfterFunc calls f in a goroutine of its own once d has passed, and returns at once
+	// with a function that prevents the call, as [time.Timer.Stop] does.
 	AfterFunc(d time.Duration, f func()) (stop func() bool)
 }
 
-// Acceptance is one message that a queue or a topic answered with success.
+// Acceptance is one message that a queue or a topic accepted, or suppressed as a duplicate.
 type Acceptance struct {
-	At              time.Time
-	Kind            string
-	Name            string
-	Source          string
+	At time.Time
+	// Kind is KindQueue or KindTopic, and Name the name of that queue or topic.
+	Kind string
+	Name string
+	// Source is where the message came from: one of the constants SourceClient and so on.
+	Source string
+	// GroupID and DeduplicationID are empty when the message has none.
 	GroupID         string
 	DeduplicationID string
-	MessageID       string
-	SequenceNumber  string
-	Suppressed      bool
-	Attributes      []Attribute
-	Body            string
+	// MessageID is that of the first message when this one was suppressed, and so is SequenceNumber. The latter is
+	// empty at a standard queue or topic.
+	MessageID      string
+	SequenceNumber string
+	// Suppressed is whether the deduplication id was known, so that nothing is delivered.
+	Suppressed bool
+	Attributes []Attribute
+	// Body is the message's body; of a message with the structure "json", what SQS subscribers get.
+	Body string
 }
 
-// Kinds of destinations and sources in an [Acceptance].
+// Kinds of destinations and sources in an [Acceptance]: a client's call, the delivery of a topic to a queue, the move
+// of a message to its dead-letter queue, and a [MoveTask].
 const (
 	KindQueue = "queue"
 	KindTopic = "topic"
@@ -46,33 +54,39 @@ const (
 	SourceMoveTask   = "move_task"
 )
 
-// Config sets up a Broker. Every field is required.
+// Config sets up a Broker. Every field but Discard is required.
 type Config struct {
-	Clock       Clock
-	Region      string
-	Account     string
+	Clock Clock
+	// Region and Account are parts of each ARN.
+	Region  string
+	Account string
+	// DedupWindow is how long a FIFO queue or topic remembers a deduplication id.
 	DedupWindow time.Duration
-	// Discard keeps no message for consumers.
+	// Discard keeps no message for consumers: queues accept messages and stay empty.
 	Discard bool
-	// Observe is called for every acceptance, in the order of each destination
-	// and while that destination is locked.
+	// Observe is called for every acceptance, in the order of each destination and while
+	// that destination is locked: it must not call the destination.
 	Observe func(Acceptance)
-	// Lag returns how long a topic's delivery to a queue takes.
+	// Lag returns how long the delivery from the topic to the queue of these names takes; 0 is at once.
 	Lag func(topic, queue string) time.Duration
 	// URL returns the address of the server, with which the URL of each queue begins.
 	URL func() string
 }
 
 // Broker has all queues, topics and move tasks of one account and region.
+// All methods are safe for concurrent use.
 type Broker struct {
-	cfg      Config
+	cfg Config
+	// sequence is the last sequence number given, of any queue or topic.
 	sequence atomic.Uint64
 
+	// mu guards queues and topics, which are by name, and tasks, which has ended ones too, the oldest first.
 	mu     sync.RWMutex
 	queues map[string]*Queue
 	topics map[string]*Topic
 	tasks  []*MoveTask
 
+	// undelivered counts what Undelivered returns.
 	undelivered atomic.Int64
 }
 
@@ -85,7 +99,8 @@ func New(cfg Config) *Broker {
 	return b
 }
 
-// Reset forgets every queue, topic and task.
+// Reset forgets every queue, topic and task, cancels tasks that run, wakes every waiting receive, and sets
+// Undelivered to 0.
 func (b *Broker) Reset() {
 	b.mu.Lock()
 	queues, tasks := b.queues, b.tasks
@@ -100,18 +115,20 @@ func (b *Broker) Reset() {
 	}
 }
 
-// Close ends move tasks and wakes every waiting receive.
+// Close does what Reset does.
 func (b *Broker) Close() { b.Reset() }
 
-// Undelivered returns how many deliveries from topics were given up without a
-// dead-letter queue to take them.
+// Undelivered returns how many deliveries from topics since the last Reset were given up
+// because neither the subscribed queue nor the subscription's dead-letter queue took them.
 func (b *Broker) Undelivered() int64 { return b.undelivered.Load() }
 
+// now returns the clock's time in nanoseconds since 1970.
 func (b *Broker) now() int64 { return b.cfg.Clock.Now().UnixNano() }
 
 // nextSequence returns the next sequence number: 256 more, as real ones are not consecutive.
 func (b *Broker) nextSequence() uint64 { return b.sequence.Add(256) }
 
+// newID returns a random UUID.
 func newID() (id [16]byte) {
 	hi, lo := rand.Uint64(), rand.Uint64()
 	for i := range 8 {
@@ -136,7 +153,7 @@ func (b *Broker) QueueURL(name string) string {
 	return b.cfg.URL() + "/" + b.cfg.Account + "/" + name
 }
 
-// Queue finds a queue by name, URL or ARN.
+// Queue finds a queue by name, URL or ARN, of which only the part with the name counts. It errs when there is none.
 func (b *Broker) Queue(ref string) (*Queue, error) {
 	name := ref[strings.LastIndexAny(ref, "/:")+1:]
 	b.mu.RLock()
@@ -160,7 +177,8 @@ func (b *Broker) Queues() []*Queue {
 	return out
 }
 
-// DeleteQueue removes a queue and its messages.
+// DeleteQueue removes a queue and its messages, and wakes receives that wait at it. For a queue that was removed
+// before it does nothing.
 func (b *Broker) DeleteQueue(q *Queue) {
 	b.mu.Lock()
 	if b.queues[q.name] == q {

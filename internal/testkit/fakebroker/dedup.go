@@ -8,27 +8,34 @@ import (
 // dedupTable remembers deduplication ids for a fixed time after their first
 // use, whatever became of the message. It keeps 128-bit hashes instead of ids
 // so that millions of them cost the garbage collector nothing.
+// The lock of its queue or topic guards it.
 type dedupTable struct {
-	window  int64
-	seeds   [2]maphash.Seed
+	// window is how long an id is remembered, in nanoseconds.
+	window int64
+	seeds  [2]maphash.Seed
+	// entries has the remembered keys.
 	entries map[dedupKey]dedupEntry
-	// order lists the keys by time of first use, from oldest on.
+	// order lists the keys by time of first use; those before the index oldest are forgotten.
 	order  []dedupAge
 	oldest int
 }
 
+// dedupKey is the hash of a deduplication id and its scope.
 type dedupKey [2]uint64
 
+// dedupEntry is the message that used a deduplication id first: its message id and sequence number.
 type dedupEntry struct {
 	id       [16]byte
 	sequence uint64
 }
 
+// dedupAge is a key with the time of its first use, in nanoseconds since 1970.
 type dedupAge struct {
 	key dedupKey
 	at  int64
 }
 
+// newDedupTable returns an empty table that remembers ids for the time window.
 func newDedupTable(window time.Duration) dedupTable {
 	return dedupTable{
 		window:  int64(window),
@@ -59,7 +66,7 @@ func (t *dedupTable) first(now int64, k dedupKey) (dedupEntry, bool) {
 	return e, ok
 }
 
-// remember starts the window of k.
+// remember starts the window of k, at the time now, unless k is remembered already.
 func (t *dedupTable) remember(now int64, k dedupKey, e dedupEntry) {
 	if _, ok := t.entries[k]; ok {
 		return
@@ -68,6 +75,7 @@ func (t *dedupTable) remember(now int64, k dedupKey, e dedupEntry) {
 	t.order = append(t.order, dedupAge{key: k, at: now})
 }
 
+// expire forgets the keys whose window is over at the time now.
 func (t *dedupTable) expire(now int64) {
 	for t.oldest < len(t.order) && now-t.order[t.oldest].at >= t.window {
 		delete(t.entries, t.order[t.oldest].key)

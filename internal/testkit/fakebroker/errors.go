@@ -7,24 +7,26 @@ type Error struct {
 	// Code is the error code of the Query protocol, which is also the code of
 	// a failed batch entry.
 	Code string
-	// Type is the error's shape in the JSON protocol.
+	// Type is the error's shape in the JSON protocol, which SQS speaks; empty for an error of SNS.
 	Type    string
 	Message string
 	// Status is the HTTP status.
 	Status int
-	// Sender says that the caller is to blame.
+	// Sender says that the caller is to blame, and not the service.
 	Sender bool
 }
 
+// Error returns the code and the message.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
-// Fault returns a sender fault with status 400.
+// Fault returns an error that the caller is to blame for, with status 400. shape is its Type; format and args make
+// the message.
 func Fault(code, shape, format string, args ...any) *Error {
 	return &Error{Code: code, Type: shape, Message: fmt.Sprintf(format, args...), Status: 400, Sender: true}
 }
 
-// Modelled returns an error whose Query code is its shape with the prefix that
-// SQS used before it spoke JSON.
+// Modelled returns an error of SQS with status 400, whose code is its shape with the
+// prefix that SQS used before it spoke JSON. shape is without a prefix.
 func Modelled(shape, format string, args ...any) *Error {
 	return Fault("AWS.SimpleQueueService."+shape, "com.amazonaws.sqs#"+shape, format, args...)
 }
@@ -40,12 +42,12 @@ func MissingParameter(name string) *Error {
 		"The request must contain the parameter %s.", name)
 }
 
-// InvalidAttributeValue refuses the value of a queue attribute.
+// InvalidAttributeValue is the answer of SQS to a bad value of a queue attribute.
 func InvalidAttributeValue(format string, args ...any) *Error {
 	return Fault("InvalidAttributeValue", "com.amazonaws.sqs#InvalidAttributeValue", format, args...)
 }
 
-// InvalidAttributeName refuses the name of a queue attribute.
+// InvalidAttributeName is the answer of SQS to a name of a queue attribute that is unknown or not allowed.
 func InvalidAttributeName(format string, args ...any) *Error {
 	return Fault("InvalidAttributeName", "com.amazonaws.sqs#InvalidAttributeName", format, args...)
 }
@@ -62,11 +64,13 @@ func NotFound(format string, args ...any) *Error {
 	return e
 }
 
+// errQueueDoesNotExist is the answer of SQS to a queue that it does not know.
 func errQueueDoesNotExist() *Error {
 	return Fault("AWS.SimpleQueueService.NonExistentQueue", "com.amazonaws.sqs#QueueDoesNotExist",
 		"The specified queue does not exist.")
 }
 
+// errTaskNotFound is the answer of SQS, with status 404, to a move task, or a queue of one, that does not exist.
 func errTaskNotFound(reason string) *Error {
 	e := Fault("ResourceNotFoundException", "com.amazonaws.sqs#ResourceNotFoundException", "%s", reason)
 	e.Status = 404

@@ -10,13 +10,15 @@ import (
 	"strings"
 )
 
+// encodeBinary returns b in base64.
 func encodeBinary(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
-// filter is a subscription's filter policy: every key must match one of its
-// conditions. Understood are exact strings, numbers, booleans and null,
+// filter is a subscription's filter policy: each key must have a value that matches one of
+// the key's conditions; a key whose value is an object has a filter of its own. Understood are exact strings, numbers, booleans and null,
 // prefix, suffix, anything-but, equals-ignore-case, exists and numeric.
 type filter map[string]any
 
+// parseFilter reads a filter policy, JSON, and returns an error for a condition that is not understood.
 func parseFilter(policy string) (filter, error) {
 	var f filter
 	if err := json.Unmarshal([]byte(policy), &f); err != nil {
@@ -25,6 +27,7 @@ func parseFilter(policy string) (filter, error) {
 	return f, f.check()
 }
 
+// check returns an error unless each value is a list of conditions that are understood, or an object of such values.
 func (f filter) check() error {
 	for k, v := range f {
 		switch v := v.(type) {
@@ -51,6 +54,8 @@ func (f filter) check() error {
 	return nil
 }
 
+// matches reports whether the message passes the subscription's filter, by its body or its attributes. Without a
+// filter every message does.
 func (s *Subscription) matches(d *delivery) bool {
 	if s.filter == nil {
 		return true
@@ -67,6 +72,8 @@ func (s *Subscription) matches(d *delivery) bool {
 	return s.filter.matchObject(values)
 }
 
+// attributeValue returns the value that a filter compares: a list, a number, nil for a binary attribute, or else, and
+// for a value that cannot be read, the text.
 func attributeValue(a *Attribute) any {
 	switch {
 	case a.Type == "String.Array":
@@ -84,6 +91,7 @@ func attributeValue(a *Attribute) any {
 	return a.Value
 }
 
+// matchObject reports whether each key of f matches the value that object has under it.
 func (f filter) matchObject(object map[string]any) bool {
 	for k, want := range f {
 		have, present := object[k]
@@ -102,7 +110,8 @@ func (f filter) matchObject(object map[string]any) bool {
 	return true
 }
 
-// matchAny matches a condition with a value, or with any element of a list.
+// matchAny reports whether the condition holds for the value have, or, when that is a list, for one of its elements.
+// present is whether the key is there at all.
 func matchAny(condition, have any, present bool) bool {
 	if list, ok := have.([]any); ok {
 		return slices.ContainsFunc(list, func(v any) bool { return matchOne(condition, v, true) })
@@ -110,6 +119,8 @@ func matchAny(condition, have any, present bool) bool {
 	return matchOne(condition, have, present)
 }
 
+// matchOne reports whether the condition holds for the value have, which is no list. present is whether the key is
+// there at all. An object stands for one operation, such as {"prefix": "a"}.
 func matchOne(condition, have any, present bool) bool {
 	object, ok := condition.(map[string]any)
 	if !ok {
@@ -137,6 +148,7 @@ func matchOne(condition, have any, present bool) bool {
 	return false
 }
 
+// matchExcluded reports whether have is what "anything-but" with the argument arg excludes.
 func matchExcluded(arg, have any) bool {
 	if list, ok := arg.([]any); ok {
 		return slices.ContainsFunc(list, func(v any) bool { return sameScalar(v, have) })
@@ -157,6 +169,7 @@ func sameScalar(a, b any) bool {
 	return a == b
 }
 
+// matchNumeric reports whether n is as arg, a list of operators and limits in turn such as [">", 0, "<=", 9], demands.
 func matchNumeric(arg any, n float64) bool {
 	list, _ := arg.([]any)
 	if len(list) == 0 || len(list)%2 != 0 {

@@ -11,8 +11,11 @@ import "container/heap"
 // comes back while its successor is still in flight; what follows an invisible
 // message stays hidden.
 type group struct {
-	key        string
+	// key is the group id, or in a standard queue the id of the only message.
+	key string
+	// head and tail are the oldest and the newest message, nil when there is none.
 	head, tail *message
+	// readyIndex is the place in Queue.ready, -1 when the group is not there.
 	readyIndex int
 }
 
@@ -31,6 +34,7 @@ func (q *Queue) groupOf(m *message) *group {
 	return g
 }
 
+// append adds m, which is in no group, at the end. The caller refreshes the group.
 func (g *group) append(m *message) {
 	m.group, m.prev, m.next = g, g.tail, nil
 	if g.tail == nil {
@@ -41,6 +45,7 @@ func (g *group) append(m *message) {
 	g.tail = m
 }
 
+// remove takes m, which is in g, out of the group. The caller refreshes the group.
 func (g *group) remove(m *message) {
 	if m.prev == nil {
 		g.head = m.next
@@ -55,8 +60,9 @@ func (g *group) remove(m *message) {
 	m.prev, m.next, m.group = nil, nil, nil
 }
 
-// refresh puts g where it belongs after its head changed: among the ready
-// groups, among the others, or nowhere when it is empty.
+// refresh puts g where it belongs after its head changed: into q.ready when the head is
+// visible, which wakes waiting receives, out of it otherwise, and out of q.groups when g
+// is empty. q.mu is locked.
 func (q *Queue) refresh(g *group) {
 	switch {
 	case g.head != nil && !g.head.hidden:

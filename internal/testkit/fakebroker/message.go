@@ -17,37 +17,47 @@ type Attribute struct {
 	Binary []byte
 }
 
+// isBinary reports whether the value is in Binary.
 func (a *Attribute) isBinary() bool { return len(a.Type) >= 6 && a.Type[:6] == "Binary" }
 
+// size returns the bytes of name, type and value, which count towards the limits.
 func (a *Attribute) size() int { return len(a.Name) + len(a.Type) + len(a.Value) + len(a.Binary) }
 
 // message is one message in a queue. The queue's lock guards it.
 type message struct {
-	id          [16]byte
-	sequence    uint64
-	md5         [16]byte
-	body        string
-	attributes  []Attribute
+	id [16]byte
+	// sequence orders the messages of a queue, also of a standard one.
+	sequence   uint64
+	md5        [16]byte // of body
+	body       string
+	attributes []Attribute
+	// groupID, dedupID and traceHeader are empty when the message has none.
 	groupID     string
 	dedupID     string
 	traceHeader string
-	// source is the ARN of the queue that dead-lettered the message.
+	// source is the ARN of the queue from which the message came to this dead-letter queue; empty elsewhere.
 	source string
 
+	// sentAt and firstReceivedAt are in nanoseconds since 1970; the latter is 0 before the first receive.
 	sentAt          int64
 	firstReceivedAt int64
 	receives        int
-	// hidden is set while the message is in flight or delayed, until visibleAt.
+	// hidden is set while the message is in flight or delayed, until visibleAt, in nanoseconds since 1970; delayed is
+	// set only while it waits for its first appearance.
 	hidden    bool
 	delayed   bool
 	visibleAt int64
 
+	// group has the message, between prev and next, nil at the ends. All three are nil once it is removed.
 	group      *group
 	prev, next *message
+	// timedIndex is the place in Queue.timed, which has the hidden messages.
 	timedIndex int
 }
 
-// Received is a message as a consumer gets it.
+// Received is a message as a consumer gets it. MD5 is that of the body, in hex. DeduplicationID and SequenceNumber are
+// empty at a standard queue, and DeadLetterSource for a message that no queue dead-lettered. Receives counts this
+// receive too.
 type Received struct {
 	MessageID        string
 	ReceiptHandle    string
@@ -64,6 +74,7 @@ type Received struct {
 	Receives         int
 }
 
+// received returns m as a consumer gets it. q.mu is locked.
 func (q *Queue) received(m *message) Received {
 	r := Received{
 		MessageID: formatID(m.id), ReceiptHandle: q.handle(m), Body: m.body, MD5: hex.EncodeToString(m.md5[:]),
@@ -76,6 +87,7 @@ func (q *Queue) received(m *message) Received {
 	return r
 }
 
+// formatID returns id as the text of a UUID.
 func formatID(id [16]byte) string {
 	var b [36]byte
 	hex.Encode(b[0:8], id[0:4])
@@ -87,11 +99,14 @@ func formatID(id [16]byte) string {
 	return string(b[:])
 }
 
-// queueSequence returns 20 digits, as real sequence numbers have. Those of queues and topics begin differently,
-// so that a test cannot mistake one for the other.
+// queueSequence returns the sequence number n of a queue as 20 digits, as real ones have. It begins with 188 and one of
+// a topic with 100, so that a test cannot mistake one for the other.
 func queueSequence(n uint64) string { return sequenceDigits("188", n) }
+
+// topicSequence returns the sequence number n of a topic as 20 digits.
 func topicSequence(n uint64) string { return sequenceDigits("100", n) }
 
+// sequenceDigits returns 20 digits: the prefix, of three, and n with leading zeros.
 func sequenceDigits(prefix string, n uint64) string {
 	b := []byte("00000000000000000000")
 	copy(b, prefix)

@@ -10,22 +10,27 @@ import (
 
 // MoveTask moves the messages of a dead-letter queue to one queue, or each back to the queue that it came from.
 type MoveTask struct {
-	b           *Broker
-	source      *Queue
+	b      *Broker
+	source *Queue
+	// destination is an ARN, empty when each message goes back to the queue that it came from.
 	destination string
-	perSecond   int
-	started     time.Time
-	id          [16]byte
+	// perSecond is how many messages are moved in a second, 0 for all at once.
+	perSecond int
+	started   time.Time
+	id        [16]byte
 
+	// mu guards the fields below.
 	mu     sync.Mutex
-	status string
-	reason string
+	status string // one of the constants moveRunning and so on
+	reason string // why the task failed, otherwise empty
 	moved  int
-	toMove int
-	stop   func() bool
+	toMove int         // how many messages were visible at the start
+	stop   func() bool // prevents the next step
 }
 
-// MoveStatus is what ListMessageMoveTasks says about a task.
+// MoveStatus is what ListMessageMoveTasks says about a task. Handle, with which the task can be cancelled, is empty
+// once it has ended. DestinationARN is empty when each message goes back to the queue that it came from. PerSecond is
+// 0 without a limit. ToMove is how many messages were visible at the start.
 type MoveStatus struct {
 	Handle, Status, SourceARN, DestinationARN, FailureReason string
 	PerSecond, Moved, ToMove                                 int
@@ -39,8 +44,10 @@ const (
 	moveFailed    = "FAILED"
 )
 
-// StartMove begins to move the messages of the queue sourceARN to
-// destinationARN, or each to the queue it came from when that is empty.
+// StartMove begins to move the messages of the queue sourceARN, a dead-letter queue, to
+// the queue destinationARN, or each to the queue it came from when that is empty, and
+// returns the task's handle. perSecond is from 1 to 500, or 0 for no limit. It errs when a
+// task of that queue runs already.
 func (b *Broker) StartMove(sourceARN, destinationARN string, perSecond int) (string, error) {
 	source, err := b.Queue(sourceARN)
 	if err != nil || source.arn != sourceARN {
@@ -109,7 +116,8 @@ func (b *Broker) Moves(sourceARN string) ([]MoveStatus, error) {
 	return out, nil
 }
 
-// CancelMove stops a task and returns how many messages it had moved.
+// CancelMove stops the task with that handle and returns how many messages it had moved. It errs when there is no such
+// task, or it does not run any more.
 func (b *Broker) CancelMove(handle string) (int, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -125,6 +133,7 @@ func (b *Broker) CancelMove(handle string) (int, error) {
 	return 0, errTaskNotFound("The task does not exist.")
 }
 
+// handle returns the text that names the task to CancelMove.
 func (t *MoveTask) handle() string {
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":"%s","sourceArn":"%s"}`, formatID(t.id), t.source.arn))
 }
@@ -143,6 +152,7 @@ func (t *MoveTask) Status() MoveStatus {
 	return s
 }
 
+// cancel ends the task, and reports whether it ran.
 func (t *MoveTask) cancel() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -156,6 +166,7 @@ func (t *MoveTask) cancel() bool {
 	return true
 }
 
+// schedule makes the next step happen after d, unless the task has ended.
 func (t *MoveTask) schedule(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -164,7 +175,8 @@ func (t *MoveTask) schedule(d time.Duration) {
 	}
 }
 
-// step moves one message, or all when no rate was given.
+// step moves one message and schedules the next step, or moves all when perSecond is 0. It ends the task when no
+// message is visible, or when the queue for one cannot be found; that message is put back.
 func (t *MoveTask) step() {
 	for {
 		t.mu.Lock()
@@ -204,6 +216,7 @@ func (t *MoveTask) step() {
 	}
 }
 
+// end sets how the task has ended, and why, unless it has ended already.
 func (t *MoveTask) end(status, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -212,7 +225,7 @@ func (t *MoveTask) end(status, reason string) {
 	}
 }
 
-// takeForMove removes the oldest message that can be received.
+// takeForMove removes and returns the oldest message that can be received, nil when there is none.
 func (q *Queue) takeForMove() *message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -227,7 +240,7 @@ func (q *Queue) takeForMove() *message {
 	return m
 }
 
-// putBack returns a message to the front of its group.
+// putBack puts a message that takeForMove returned back to the front of its group.
 func (q *Queue) putBack(m *message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -246,8 +259,9 @@ func (q *Queue) putBack(m *message) {
 	q.refresh(g)
 }
 
-// receiveMoved accepts a message from a move task: it gets a new id and a new
-// enqueue time, and keeps its group and deduplication id.
+// receiveMoved accepts a copy of a message from a move task: the copy has a new id, a new
+// enqueue time and no receives, and the group and deduplication id of m. It is never
+// suppressed.
 func (q *Queue) receiveMoved(m *message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// CheckRequired returns the error of a request that lacks a group or a deduplication id.
+// CheckRequired returns the error of a request whose entry lacks a group id or a deduplication id that the topic needs,
+// and nil otherwise. Only a FIFO topic needs any.
 func (t *Topic) CheckRequired(e *Entry) *Error {
 	if !t.fifo {
 		return nil
@@ -26,13 +27,14 @@ func (t *Topic) CheckRequired(e *Entry) *Error {
 	return nil
 }
 
-// MaxBytes is the limit of one message.
+// MaxBytes returns the limit of one message, attributes included.
 func (t *Topic) MaxBytes() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.maxBytes
 }
 
+// check returns the error of one entry that SNS refuses by itself, nil for any other. maxBytes is the limit of one.
 func (t *Topic) check(e *Entry, maxBytes int) *Error {
 	switch {
 	case e.Refuse != nil:
@@ -88,10 +90,13 @@ func structured(body string) (string, bool) {
 
 // delivery is a published message on its way to a subscriber.
 type delivery struct {
-	at         int64
-	due        int64
-	id         [16]byte
-	sequence   uint64
+	// at is when it was published, due when it arrives if it lags, both in nanoseconds since 1970.
+	at  int64
+	due int64
+	// id and sequence are the topic's; sequence is 0 at a standard topic.
+	id       [16]byte
+	sequence uint64
+	// body is what SQS subscribers get.
 	body       string
 	subject    string
 	groupID    string
@@ -99,7 +104,8 @@ type delivery struct {
 	attributes []Attribute
 }
 
-// Publish accepts entries in their order and delivers them, or says for each why not.
+// Publish accepts entries in their order and delivers them to all subscribers, and returns the answer to each: its ids,
+// or in Err why it was refused. One refused entry does not stop others.
 func (t *Topic) Publish(entries []Entry) []Sent {
 	maxBytes := t.MaxBytes()
 	out := make([]Sent, len(entries))
@@ -125,7 +131,8 @@ func (t *Topic) Publish(entries []Entry) []Sent {
 	return out
 }
 
-// accept gives an entry its ids, reports it, and returns false for a duplicate. t.mu is locked.
+// accept gives an entry its ids, which it puts into out, calls Config.Observe, and returns what is to be delivered. It
+// returns false for a duplicate, which is not delivered. t.mu is locked.
 func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	d := delivery{
 		at: now, id: newID(), body: e.Body, subject: e.Subject,
@@ -163,8 +170,8 @@ func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	return d, !out.Suppressed
 }
 
-// deliver puts the messages that pass the filter into the subscribed queue, in order, at once or after the
-// present lag. t.mu is locked.
+// deliver puts the messages that pass the filter into the subscribed queue, in order, at once or after Config.Lag. It
+// does nothing for other subscribers than queues. The topic's mu is locked.
 func (s *Subscription) deliver(now int64, ds []delivery) {
 	if s.protocol != "sqs" {
 		return
@@ -186,7 +193,8 @@ func (s *Subscription) deliver(now int64, ds []delivery) {
 	s.schedule(now)
 }
 
-// schedule sets the timer for the first pending delivery. A delivery never overtakes an earlier one.
+// schedule sets the timer for the first pending delivery, unless it is set. A delivery never overtakes an earlier one.
+// The topic's mu is locked.
 func (s *Subscription) schedule(now int64) {
 	if s.active || len(s.pending) == 0 {
 		return
@@ -206,8 +214,8 @@ func (s *Subscription) schedule(now int64) {
 	})
 }
 
-// put writes one message into the subscribed queue, or into the subscription's
-// dead-letter queue when that is impossible.
+// put writes one message into the subscribed queue, or, when that is not possible, into
+// the subscription's dead-letter queue, or else counts it as undelivered.
 func (s *Subscription) put(d *delivery) {
 	b := s.topic.b
 	m := s.message(d)
@@ -225,6 +233,7 @@ func (s *Subscription) put(d *delivery) {
 	b.undelivered.Add(1)
 }
 
+// message returns d as a message of the subscribed queue, with a new id: raw, or in SNS's envelope without attributes.
 func (s *Subscription) message(d *delivery) *message {
 	m := &message{id: newID(), groupID: d.groupID, dedupID: d.dedupID}
 	if s.raw {

@@ -19,26 +19,35 @@ type Queue struct {
 	b         *Broker
 	name, arn string
 	fifo      bool
-	tag       [8]byte
-	closed    chan struct{}
+	// tag begins each receipt handle, so that one of another queue, or of an earlier one of the name, is refused.
+	tag [8]byte
+	// closed is closed when the queue is deleted.
+	closed chan struct{}
 
-	mu       sync.Mutex
-	deleted  bool
+	// mu guards the fields below.
+	mu      sync.Mutex
+	deleted bool
+	// attrs has the attributes as they were given, settings what they mean.
 	attrs    map[string]string
 	tags     map[string]string
 	settings settings
+	// created, modified and purgedAt are in nanoseconds since 1970; purgedAt is 0 before the first purge.
 	created  int64
 	modified int64
 	purgedAt int64
 
+	// groups has the groups with messages, by key, and ready those whose first message is visible.
 	groups map[string]*group
 	ready  placed.Heap[*group]
-	timed  placed.Heap[*message]
+	// timed has the hidden messages, the next to appear first.
+	timed placed.Heap[*message]
 	// seen has the messages that were received at least once, by id.
-	seen     map[[16]byte]*message
-	count    int
-	delayed  int
-	dedup    dedupTable
+	seen map[[16]byte]*message
+	// count is the number of all messages, delayed of those that are delayed.
+	count   int
+	delayed int
+	dedup   dedupTable
+	// attempts has the receives that can be repeated, by attempt id.
 	attempts map[string]attempt
 	// wake is closed when a group becomes ready. It is nil while no receive waits.
 	wake chan struct{}
@@ -53,8 +62,9 @@ func (q *Queue) ARN() string { return q.arn }
 // URL returns the queue's URL.
 func (q *Queue) URL() string { return q.b.QueueURL(q.name) }
 
-// CreateQueue makes a queue, or returns the one of that name if every given
-// attribute has the same value there.
+// CreateQueue makes a queue, or returns the one of that name if every given attribute has
+// the same value there; otherwise, and for a bad name or attribute, it returns an *Error.
+// attrs and tags may be nil; tags are ignored for a queue that exists.
 func (b *Broker) CreateQueue(name string, attrs, tags map[string]string) (*Queue, error) {
 	fifo := attrs["FifoQueue"] == "true"
 	if _, given := attrs["FifoQueue"]; given && !fifo {
@@ -99,6 +109,7 @@ func (b *Broker) CreateQueue(name string, attrs, tags map[string]string) (*Queue
 	return q, nil
 }
 
+// close marks the queue as deleted and wakes receives that wait. Calling it again does nothing.
 func (q *Queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -108,7 +119,7 @@ func (q *Queue) close() {
 	}
 }
 
-// insert adds m at the end of its group. q.mu is locked.
+// insert adds m at the end of its group, hidden for delay when that is not 0. q.mu is locked.
 func (q *Queue) insert(now int64, m *message, delay time.Duration) {
 	g := q.groupOf(m)
 	g.append(m)
@@ -124,7 +135,7 @@ func (q *Queue) insert(now int64, m *message, delay time.Duration) {
 	}
 }
 
-// remove takes m out of the queue. q.mu is locked; the group is not refreshed.
+// remove takes m out of the queue and its group, which the caller refreshes. q.mu is locked.
 func (q *Queue) remove(m *message) {
 	if m.hidden {
 		heap.Remove(&q.timed, m.timedIndex)
@@ -137,7 +148,8 @@ func (q *Queue) remove(m *message) {
 	q.count--
 }
 
-// hide makes m invisible until the time until. q.mu is locked.
+// hide makes m invisible until the time until, in nanoseconds since 1970. q.mu is locked; the caller refreshes the
+// group.
 func (q *Queue) hide(m *message, until int64) {
 	m.visibleAt = until
 	if m.hidden {
@@ -196,19 +208,21 @@ type Counts struct {
 	Delayed  int `json:"delayed"`
 }
 
-// Counts returns how many messages are in the queue.
+// Counts returns how many messages are in the queue, by state.
 func (q *Queue) Counts() Counts {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.counts()
 }
 
+// counts is Counts with q.mu locked.
 func (q *Queue) counts() Counts {
 	q.expire(q.b.now())
 	return Counts{Visible: q.count - len(q.timed), InFlight: len(q.timed) - q.delayed, Delayed: q.delayed}
 }
 
-// handle names one receipt of m: the queue, the message and the count.
+// handle returns the receipt handle of m's latest receive: it has the queue's tag, the message's id and the number of
+// receives. q.mu is locked.
 func (q *Queue) handle(m *message) string {
 	var b [28]byte
 	copy(b[:8], q.tag[:])
@@ -217,6 +231,8 @@ func (q *Queue) handle(m *message) string {
 	return base64.StdEncoding.EncodeToString(b[:])
 }
 
+// parseHandle returns the message id and the number of receives in a receipt handle, or an *Error for one that is not
+// of this queue.
 func (q *Queue) parseHandle(s string) (id [16]byte, receives int, err error) {
 	b, decodeErr := base64.StdEncoding.DecodeString(s)
 	if decodeErr != nil || len(b) != 28 || [8]byte(b[:8]) != q.tag {
@@ -228,8 +244,9 @@ func (q *Queue) parseHandle(s string) (id [16]byte, receives int, err error) {
 	return [16]byte(b[8:24]), int(binary.BigEndian.Uint32(b[24:])), nil
 }
 
-// wait blocks until a group may have become ready, until the deadline, or
-// until ctx ends. It is called with q.mu locked and returns with it unlocked.
+// wait blocks until a group may have become ready, until the deadline, until the queue is
+// deleted, or until ctx ends. now and deadline are in nanoseconds since 1970. It is called
+// with q.mu locked and returns with q.mu unlocked.
 func (q *Queue) wait(ctx context.Context, now, deadline int64) {
 	if q.wake == nil {
 		q.wake = make(chan struct{})

@@ -7,26 +7,31 @@ import (
 
 // Receive asks for messages.
 type Receive struct {
+	// Max is how many messages are wanted at most, from 1 to 10.
 	Max int
-	// Visibility and Wait replace the queue's own values when not nil.
+	// Visibility, from 0 to 43200, and Wait, from 0 to 20, are in seconds. They replace the queue's own values when
+	// not nil.
 	Visibility *int
 	Wait       *int
-	// AttemptID makes a repeated receive return the same messages.
+	// AttemptID makes a repeated receive of a FIFO queue return the same messages while they are in flight. Empty is
+	// none.
 	AttemptID string
 }
 
 // attempt is what a receive with an attempt id returned.
 type attempt struct {
-	at       int64
+	at       int64 // in nanoseconds since 1970
 	messages []*message
-	receives []int
+	receives []int // of each message, by then
 }
 
 // attemptWindow is how long a receive can be repeated by its attempt id.
 const attemptWindow = 5 * time.Minute
 
-// Receive hides and returns up to r.Max messages, as many as possible of one
-// group, and waits for some when there are none.
+// Receive hides and returns up to r.Max messages, as many as possible of one group. When
+// there are none it waits for some, for r.Wait at most, and then returns none. The end of
+// ctx is no error. It moves messages that were received too often to the dead-letter
+// queue. It returns an *Error for a bad r, or when the queue is deleted.
 func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
 	if r.Max < 1 || r.Max > MaxEntries {
 		return nil, InvalidParameterValue("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.", r.Max)
@@ -80,15 +85,17 @@ func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
 	}
 }
 
-// ended reports whether the caller of a receive has gone; Receive then returns nothing.
+// ended reports whether ctx has ended, as it does when the caller of a receive is gone.
 func ended(ctx context.Context) bool { return ctx.Err() != nil }
 
+// badVisibility returns the error of a visibility timeout that is not allowed.
 func badVisibility(seconds int) *Error {
 	return InvalidParameterValue("Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200.", seconds)
 }
 
-// take hides messages for a receive, and removes those that were received too
-// often. q.mu is locked.
+// take hides up to r.Max messages for the time visibility and returns them as out. It
+// removes those that were received too often, which it returns as dead, and those older
+// than the queue's retention. q.mu is locked.
 func (q *Queue) take(now int64, r Receive, visibility time.Duration) (out, dead []*message) {
 	q.expire(now)
 	if q.fifo && r.AttemptID != "" {
@@ -129,8 +136,8 @@ func (q *Queue) take(now int64, r Receive, visibility time.Duration) (out, dead 
 	return out, dead
 }
 
-// repeat returns the messages of an earlier attempt, hidden anew, if all of
-// them are still in flight from it.
+// repeat returns the messages of the earlier attempt of that id, hidden anew for the time
+// visibility, if all of them are still in flight from that attempt, and nil otherwise.
 func (q *Queue) repeat(now int64, id string, visibility time.Duration) []*message {
 	for k, a := range q.attempts {
 		if now-a.at >= int64(attemptWindow) {
@@ -153,7 +160,8 @@ func (q *Queue) repeat(now int64, id string, visibility time.Duration) []*messag
 	return a.messages
 }
 
-// Delete removes a received message. Deleting it again is no error.
+// Delete removes the message that the receipt handle names. Deleting it again is no error. It returns an *Error for a
+// handle of another queue, and, at a FIFO queue, for one whose visibility timeout is over.
 func (q *Queue) Delete(handle string) error {
 	id, receives, err := q.parseHandle(handle)
 	if err != nil {
@@ -175,8 +183,9 @@ func (q *Queue) Delete(handle string) error {
 	return nil
 }
 
-// ChangeVisibility hides a message in flight for so many seconds from now; 0
-// makes it visible.
+// ChangeVisibility hides the message in flight that the receipt handle names for so many
+// seconds from now, from 0 to 43200; 0 makes it visible. It returns an *Error when the
+// message is not in flight any more.
 func (q *Queue) ChangeVisibility(handle string, seconds int) error {
 	if seconds < 0 || seconds > 43200 {
 		return badVisibility(seconds)
@@ -208,8 +217,8 @@ func (q *Queue) ChangeVisibility(handle string, seconds int) error {
 	return nil
 }
 
-// deadLetter puts messages into the dead-letter queue target. If that is gone
-// they are lost, as they would be in SQS.
+// deadLetter puts copies of messages of the queue source into the dead-letter queue target;
+// both are ARNs. If target is gone the messages are lost, as they would be in SQS.
 func (b *Broker) deadLetter(source, target string, dead []*message) {
 	q, err := b.Queue(target)
 	if err != nil {

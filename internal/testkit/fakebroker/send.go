@@ -9,16 +9,18 @@ import (
 
 // Entry is one message on its way into a queue or topic.
 type Entry struct {
-	Body        string
+	Body string
+	// GroupID, DedupID, TraceHeader, Subject and Structure are empty when the request has none. TraceHeader is for
+	// queues only, Subject and Structure for topics only.
 	GroupID     string
 	DedupID     string
 	TraceHeader string
 	Subject     string
 	Structure   string
-	// Delay is the delay asked for this message, nil when none is.
+	// Delay is the delay asked for this message at a queue, in seconds; nil takes the queue's own.
 	Delay      *int
 	Attributes []Attribute
-	// Refuse is an answer decided beforehand: the entry goes no further.
+	// Refuse, when not nil, is an answer decided beforehand: the entry is not accepted.
 	Refuse *Error
 }
 
@@ -32,18 +34,24 @@ func (e *Entry) Size() int {
 	return n
 }
 
-// Sent is the answer to one entry.
+// Sent is the answer to one entry: Err, or ids.
 type Sent struct {
+	// MessageID and SequenceNumber are those of the first message when this one was suppressed. SequenceNumber is
+	// empty at a standard queue or topic.
 	MessageID      string
 	SequenceNumber string
-	BodyMD5        string
-	AttributesMD5  string
-	Suppressed     bool
-	Err            *Error
+	// BodyMD5 and AttributesMD5 are in hex and set by queues only.
+	BodyMD5       string
+	AttributesMD5 string
+	// Suppressed is whether the deduplication id was known, so that nothing is delivered.
+	Suppressed bool
+	// Err is why the entry was refused, nil when it was accepted.
+	Err *Error
 }
 
-// CheckRequired returns the error of a request that lacks a group or a
-// deduplication id. One such entry makes SQS refuse a whole batch.
+// CheckRequired returns the error of a request whose entry lacks a group id or a
+// deduplication id that the queue needs, and nil otherwise. Only a FIFO queue needs any.
+// One such entry makes SQS refuse a whole batch. batch chooses the text of the error.
 func (q *Queue) CheckRequired(e *Entry, batch bool) *Error {
 	if !q.fifo {
 		return nil
@@ -63,7 +71,7 @@ func (q *Queue) CheckRequired(e *Entry, batch bool) *Error {
 	return nil
 }
 
-// check returns the error of one entry that SQS refuses by itself.
+// check returns the error of one entry that SQS refuses by itself, nil for any other. maxBytes is the limit of one.
 func (q *Queue) check(e *Entry, maxBytes int) *Error {
 	switch {
 	case e.Refuse != nil:
@@ -103,8 +111,8 @@ func (q *Queue) check(e *Entry, maxBytes int) *Error {
 	return nil
 }
 
-// Send accepts entries in their order, or says for each why not. It fails as
-// a whole only when the queue is gone.
+// Send accepts entries in their order, and returns the answer to each: its ids, or in Err
+// why it was refused. It fails as a whole only when the queue is deleted.
 func (q *Queue) Send(entries []Entry) ([]Sent, error) {
 	q.mu.Lock()
 	maxBytes := q.settings.maxBytes
@@ -143,8 +151,9 @@ func (q *Queue) Send(entries []Entry) ([]Sent, error) {
 	return out, nil
 }
 
-// accept deduplicates m, or gives it a place in the queue, and reports it.
-// q.mu is locked.
+// accept suppresses m as a duplicate, or gives it a sequence number and a place in the
+// queue, hidden for delay; with Config.Discard it has no place. It calls Config.Observe
+// with source, and returns the answer's ids. q.mu is locked.
 func (q *Queue) accept(now int64, m *message, delay time.Duration, source string) (id, sequence string, suppressed bool) {
 	var key dedupKey
 	if q.fifo {
@@ -181,6 +190,7 @@ func (q *Queue) accept(now int64, m *message, delay time.Duration, source string
 	return id, sequence, false
 }
 
+// observe calls Config.Observe with an acceptance of m. q.mu is locked.
 func (q *Queue) observe(now int64, m *message, id, sequence, source string, suppressed bool) {
 	q.b.cfg.Observe(Acceptance{
 		At: time.Unix(0, now), Kind: KindQueue, Name: q.name, Source: source, GroupID: m.groupID, DeduplicationID: m.dedupID,

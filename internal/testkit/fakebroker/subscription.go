@@ -8,19 +8,24 @@ import (
 
 // Subscription carries the messages of a topic to a queue.
 type Subscription struct {
-	topic    *Topic
-	arn      string
+	topic *Topic
+	arn   string
+	// protocol is "sqs" and endpoint a queue's ARN, or another kind of subscriber, to which nothing is delivered.
 	protocol string
 	endpoint string
 
-	// t.mu of the topic guards all fields below.
-	attrs      map[string]string
-	raw        bool
+	// topic.mu guards all fields below. attrs has the attributes as they were given.
+	attrs map[string]string
+	// raw is whether messages come without SNS's envelope.
+	raw bool
+	// filter is nil when every message passes; filterBody applies it to the body and not to the attributes.
 	filter     filter
 	filterBody bool
-	dlq        string
-	pending    []delivery
-	active     bool
+	// dlq is the ARN of the dead-letter queue, empty when there is none.
+	dlq string
+	// pending has the deliveries that lag, in order; active is set while a timer for the first is set.
+	pending []delivery
+	active  bool
 }
 
 // SubscriptionInfo describes a subscription.
@@ -33,7 +38,9 @@ func (s *Subscription) Info() SubscriptionInfo {
 	return SubscriptionInfo{ARN: s.arn, TopicARN: s.topic.arn, Protocol: s.protocol, Endpoint: s.endpoint}
 }
 
-// Subscribe adds a subscription, or returns the one that the endpoint has.
+// Subscribe adds a subscription, or returns the one that the endpoint has if every given attribute has the same value
+// there. It returns an *Error InvalidParameter for a protocol, endpoint or attribute that is not allowed. The queue
+// need not exist.
 func (t *Topic) Subscribe(protocol, endpoint string, attrs map[string]string) (*Subscription, error) {
 	switch protocol {
 	case "sqs":
@@ -72,7 +79,8 @@ func (t *Topic) Subscribe(protocol, endpoint string, attrs map[string]string) (*
 	return s, nil
 }
 
-// apply checks attributes and takes them over.
+// apply replaces all attributes by attrs, or returns an *Error InvalidParameter and changes nothing. topic.mu is
+// locked, unless the subscription is new.
 func (s *Subscription) apply(attrs map[string]string) error {
 	next := Subscription{attrs: maps.Clone(attrs)}
 	if next.attrs == nil {
@@ -122,7 +130,7 @@ func (s *Subscription) apply(attrs map[string]string) error {
 	return nil
 }
 
-// Subscription finds a subscription by ARN.
+// Subscription finds a subscription by ARN, or returns the *Error InvalidParameter or NotFound.
 func (b *Broker) Subscription(arn string) (*Subscription, error) {
 	cut := strings.LastIndexByte(arn, ':')
 	if cut < 0 || strings.Count(arn, ":") != 6 {
@@ -140,7 +148,7 @@ func (b *Broker) Subscription(arn string) (*Subscription, error) {
 	return nil, NotFound("Subscription does not exist")
 }
 
-// Unsubscribe ends the subscription.
+// Unsubscribe ends the subscription. What lags is still delivered. Calling it again does nothing.
 func (s *Subscription) Unsubscribe() {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
@@ -152,7 +160,8 @@ func (s *Subscription) Unsubscribe() {
 	}
 }
 
-// SetAttribute changes one attribute; an empty value removes a policy.
+// SetAttribute changes one attribute; an empty value removes a policy. It returns an *Error InvalidParameter for an
+// unknown attribute or a bad value.
 func (s *Subscription) SetAttribute(name, value string) error {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()

@@ -14,21 +14,27 @@ type Topic struct {
 	name, arn string
 	fifo      bool
 
-	mu           sync.Mutex
-	attrs        map[string]string
-	tags         map[string]string
+	// mu guards the fields below, and those of each Subscription.
+	mu sync.Mutex
+	// attrs has the attributes as they were given; the three fields after tags say what they mean.
+	attrs map[string]string
+	tags  map[string]string
+	// contentDedup makes the deduplication id of the body where a message has none.
 	contentDedup bool
-	groupScope   bool
-	maxBytes     int
-	dedup        dedupTable
-	subs         []*Subscription
+	// groupScope compares deduplication ids within a message group only.
+	groupScope bool
+	// maxBytes is the limit of one message.
+	maxBytes int
+	dedup    dedupTable
+	subs     []*Subscription // in the order of their making
 }
 
 // ARN returns the topic's ARN.
 func (t *Topic) ARN() string { return t.arn }
 
-// CreateTopic makes a topic, or returns the one of that name if every given
-// attribute has the same value there.
+// CreateTopic makes a topic, or returns the one of that name if every given attribute has
+// the same value there; otherwise, and for a bad name or attribute, it returns an *Error
+// InvalidParameter. attrs and tags may be nil; tags are ignored for a topic that exists.
 func (b *Broker) CreateTopic(name string, attrs, tags map[string]string) (*Topic, error) {
 	fifo := attrs["FifoTopic"] == "true"
 	if !validName(name, fifo, 256) {
@@ -71,6 +77,7 @@ func (b *Broker) CreateTopic(name string, attrs, tags map[string]string) (*Topic
 	return have, nil
 }
 
+// checkTopicAttributes returns an *Error InvalidParameter when one of all has an unknown name or a bad value.
 func checkTopicAttributes(fifo bool, all map[string]string) error {
 	bad := func(name, reason string) error {
 		return InvalidParameter("Attributes Reason: %s: %s", name, reason)
@@ -102,6 +109,7 @@ func checkTopicAttributes(fifo bool, all map[string]string) error {
 	return nil
 }
 
+// knownTopicAttribute reports whether SNS has the attribute called name, whose value the fake stores and does not use.
 func knownTopicAttribute(name string) bool {
 	switch name {
 	case "DisplayName", "Policy", "DeliveryPolicy", "KmsMasterKeyId", "TracingConfig", "SignatureVersion",
@@ -111,7 +119,7 @@ func knownTopicAttribute(name string) bool {
 	return strings.HasSuffix(name, "FeedbackRoleArn") || strings.HasSuffix(name, "FeedbackSampleRate")
 }
 
-// apply takes over attributes that were checked.
+// apply replaces all attributes by all, which were checked. t.mu is locked, unless the topic is new.
 func (t *Topic) apply(all map[string]string) {
 	t.attrs = all
 	t.contentDedup = all["ContentBasedDeduplication"] == "true"
@@ -122,7 +130,8 @@ func (t *Topic) apply(all map[string]string) {
 	}
 }
 
-// SetAttribute changes one attribute.
+// SetAttribute changes one attribute. It returns an *Error InvalidParameter for FifoTopic, for an unknown attribute or
+// a bad value, and for FifoThroughputScope back from MessageGroup to Topic.
 func (t *Topic) SetAttribute(name, value string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -160,14 +169,14 @@ func (t *Topic) Tags() map[string]string {
 	return maps.Clone(t.tags)
 }
 
-// Tag adds tags and removes the named ones.
+// Tag adds tags and then removes the named ones.
 func (t *Topic) Tag(add map[string]string, remove []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.tags = changed(t.tags, add, remove)
 }
 
-// Topic finds a topic by ARN.
+// Topic finds a topic by ARN, or returns the *Error InvalidParameter for a text that is no ARN, or NotFound.
 func (b *Broker) Topic(arn string) (*Topic, error) {
 	if strings.Count(arn, ":") != 5 || !strings.HasPrefix(arn, "arn:") {
 		return nil, InvalidParameter("TopicArn Reason: An ARN must have at least 6 elements, not %d", strings.Count(arn, ":")+1)

@@ -5,7 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of one request, from the SQS and SNS quota pages.
+// Limits of one request, from the SQS and SNS quota pages: entries of a batch, attributes of a message at a queue,
+// bytes of a message at a queue and by default at a topic, and bytes of ids and attribute names and types.
 const (
 	MaxEntries      = 10
 	MaxAttributes   = 10
@@ -31,11 +32,12 @@ func validIdentifier(s string) bool {
 	return true
 }
 
-// ValidEntryID reports whether s may name an entry of a batch.
+// ValidEntryID reports whether s may name an entry of a batch: 1 to 80 ASCII letters, digits, hyphens and underscores.
 func ValidEntryID(s string) bool {
 	return s != "" && len(s) <= maxEntryID && onlyNameChars(s)
 }
 
+// onlyNameChars reports whether s has nothing but ASCII letters, digits, hyphens and underscores, and true when empty.
 func onlyNameChars(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
@@ -47,7 +49,8 @@ func onlyNameChars(s string) bool {
 	return true
 }
 
-// validName reports whether s may name a queue (max 80) or a topic (max 256).
+// validName reports whether s may name a queue (longest 80) or a topic (longest 256), which is FIFO or not as fifo
+// says: then the name ends in .fifo.
 func validName(s string, fifo bool, longest int) bool {
 	if len(s) > longest {
 		return false
@@ -105,11 +108,13 @@ func attributeProblem(a *Attribute) string {
 	return ""
 }
 
+// reservedPrefix reports whether an attribute's name begins with "aws." or "amazon.", in any case.
 func reservedPrefix(name string) bool {
 	lower := strings.ToLower(name)
 	return strings.HasPrefix(lower, "aws.") || strings.HasPrefix(lower, "amazon.")
 }
 
+// empty reports whether the attribute has no value.
 func (a *Attribute) empty() bool {
 	if a.isBinary() {
 		return len(a.Binary) == 0

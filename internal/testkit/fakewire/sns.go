@@ -11,7 +11,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
-// ErrForm is returned for a form that cannot be read.
+// ErrForm means that a form, or a list, index or binary value in it, cannot be read.
 var ErrForm = errors.New("malformed form")
 
 // maxIndex bounds the lists of a form, so that member.999999999 costs nothing.
@@ -21,7 +21,7 @@ const maxIndex = 100
 // name counts.
 type Form map[string]string
 
-// DecodeForm reads a form-encoded body.
+// DecodeForm reads a form-encoded body. It returns ErrForm when it cannot.
 func DecodeForm(body string) (Form, error) {
 	values, err := url.ParseQuery(body)
 	if err != nil {
@@ -34,7 +34,8 @@ func DecodeForm(body string) (Form, error) {
 	return f, nil
 }
 
-// DecodePublish reads the parameters of Publish and PublishBatch.
+// DecodePublish reads the parameters of PublishBatch when batch is set, and of Publish otherwise: one entry without an
+// id. Other parameters are ignored. It returns ErrForm for an index or binary value that cannot be read.
 func DecodePublish(f Form, batch bool) (Batch, error) {
 	b := Batch{Resource: cmp.Or(f["TopicArn"], f["TargetArn"])}
 	if !batch {
@@ -65,7 +66,8 @@ func DecodePublish(f Form, batch bool) (Batch, error) {
 	return b, nil
 }
 
-// index splits "3.Name" into 2 and "Name".
+// index splits "3.Name" into 2, the index from 0, and "Name". It returns ErrForm for a number that is not in 1 to
+// maxIndex.
 func index(s string) (int, string, error) {
 	digits, rest, _ := strings.Cut(s, ".")
 	n, err := strconv.Atoi(digits)
@@ -75,6 +77,7 @@ func index(s string) (int, string, error) {
 	return n - 1, rest, nil
 }
 
+// publishMember puts the value of one parameter, whose name is member, into e. It ignores unknown names.
 func publishMember(e *BatchEntry, member, value string) error {
 	switch member {
 	case "Id":
@@ -117,8 +120,8 @@ func publishMember(e *BatchEntry, member, value string) error {
 	return nil
 }
 
-// Map returns the map whose members are the fields prefix.N.key and prefix.N.value, for N from 1: key and value
-// are the names that the operation uses, such as "key" or "Key".
+// Map returns the map whose members are the fields prefix.N.key and prefix.N.value, for N from 1 up to the first that
+// is missing, at most maxIndex: key and value are the names that the operation uses, such as "key" or "Key".
 func (f Form) Map(prefix, key, value string) map[string]string {
 	out := map[string]string{}
 	for i := 1; i <= maxIndex; i++ {
@@ -132,7 +135,7 @@ func (f Form) Map(prefix, key, value string) map[string]string {
 	return out
 }
 
-// List returns the fields prefix.N, for N from 1 up to the first that is missing.
+// List returns the fields prefix.N, for N from 1 up to the first that is missing, at most maxIndex.
 func (f Form) List(prefix string) []string {
 	var out []string
 	for i := 1; i <= maxIndex; i++ {

@@ -10,7 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
-// BatchEntry is one entry of a batch, or the message of a single send.
+// BatchEntry is one entry of a batch, or the message of a single send, which has an empty ID.
 type BatchEntry struct {
 	ID string
 	fakebroker.Entry
@@ -35,7 +35,7 @@ type Attribute struct {
 	BinaryValue []byte `json:",omitempty"`
 }
 
-// Add adds an attribute.
+// Add adds an attribute under its name, in the place of one that is there.
 func (a Attributes) Add(from *fakebroker.Attribute) {
 	to := Attribute{DataType: from.Type, StringValue: from.Value}
 	if strings.HasPrefix(from.Type, "Binary") {
@@ -54,6 +54,7 @@ func (a Attributes) list() []fakebroker.Attribute {
 	return out
 }
 
+// sortAttributes sorts list by name, in place.
 func sortAttributes(list []fakebroker.Attribute) {
 	slices.SortStableFunc(list, func(a, b fakebroker.Attribute) int { return strings.Compare(a.Name, b.Name) })
 }
@@ -70,6 +71,7 @@ type sendEntry struct {
 	MessageSystemAttributes Attributes
 }
 
+// entry returns e in the form that the broker takes.
 func (e *sendEntry) entry() BatchEntry {
 	return BatchEntry{ID: e.ID, Entry: fakebroker.Entry{
 		Body: e.MessageBody, GroupID: e.MessageGroupID, DedupID: e.MessageDeduplicationID, Delay: e.DelaySeconds,
@@ -77,7 +79,8 @@ func (e *sendEntry) entry() BatchEntry {
 	}}
 }
 
-// DecodeSend reads the body of SendMessage and SendMessageBatch.
+// DecodeSend reads the JSON body of SendMessageBatch when batch is set, and of SendMessage otherwise: one entry. It
+// errs for a body that is no such JSON, and checks nothing else.
 func DecodeSend(body string, batch bool) (Batch, error) {
 	var in struct {
 		QueueURL string `json:"QueueUrl"`

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// AppendElement appends <name>text</name>.
+// AppendElement appends <name>text</name>, with text escaped, to dst and returns the result.
 func AppendElement(dst []byte, name, text string) []byte {
 	dst = append(append(append(dst, '<'), name...), '>')
 	if strings.IndexFunc(text, needsEscape) < 0 {
@@ -22,12 +22,13 @@ func AppendElement(dst []byte, name, text string) []byte {
 	return append(append(append(dst, '<', '/'), name...), '>')
 }
 
+// needsEscape reports whether text with r goes through the escaping of encoding/xml.
 func needsEscape(r rune) bool {
 	return r < ' ' || r > '~' || r == '<' || r == '>' || r == '&' || r == '"' || r == '\''
 }
 
-// AppendMap appends <name> with an <entry> of <key> and <value> for each
-// member of m.
+// AppendMap appends <name> with an <entry> of <key> and <value> for each member of m, in
+// the order of the keys, to dst and returns the result.
 func AppendMap(dst []byte, name string, m map[string]string) []byte {
 	dst = append(append(append(dst, '<'), name...), '>')
 	for _, k := range slices.Sorted(maps.Keys(m)) {

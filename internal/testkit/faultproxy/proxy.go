@@ -17,13 +17,13 @@ type Proxy struct {
 	listener net.Listener
 	upstream string
 
-	mu      sync.Mutex
-	pairs   map[*pair]bool
+	mu      sync.Mutex     // guards the fields below but running
+	pairs   map[*pair]bool // the open connections, each with the value true
 	refuse  bool
 	delay   time.Duration
 	stalled chan struct{} // closed at the end of a stall; nil when there is none
 	closed  bool
-	running sync.WaitGroup
+	running sync.WaitGroup // every goroutine of the proxy
 }
 
 // pair is a connection of a client and the one that it is forwarded to.
@@ -46,14 +46,16 @@ func Start(upstream string) (*Proxy, error) {
 // Addr returns the host and port that clients connect to.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Refuse closes every new connection at once, until it is called with false.
+// Refuse closes every new connection at once, until it is called with false. Connections
+// that are open stay open.
 func (p *Proxy) Refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuse = on
 }
 
-// Delay holds every piece of data back by d, in both directions.
+// Delay passes on each piece of data, of up to 64 KiB, d after it arrived, in both
+// directions and also for open connections. Zero ends the delay.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -83,7 +85,7 @@ func (p *Proxy) Reset() int {
 	return p.end(func(c *net.TCPConn) { _ = c.SetLinger(0) }) // It fails on a closed connection only.
 }
 
-// end closes both sides of all pairs, after prepare was called with each.
+// end closes both sides of all open pairs, after prepare was called with each side, and returns the number of pairs.
 func (p *Proxy) end(prepare func(*net.TCPConn)) int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,7 +100,7 @@ func (p *Proxy) end(prepare func(*net.TCPConn)) int {
 	return len(p.pairs)
 }
 
-// Close ends the proxy and its connections.
+// Close ends the proxy and its connections, and waits for its goroutines.
 func (p *Proxy) Close() error {
 	p.mu.Lock()
 	p.closed = true
@@ -110,6 +112,7 @@ func (p *Proxy) Close() error {
 	return err
 }
 
+// accept serves each new connection in a goroutine of its own, until the listener is closed.
 func (p *Proxy) accept() {
 	for {
 		client, err := p.listener.Accept()
@@ -122,7 +125,8 @@ func (p *Proxy) accept() {
 	}
 }
 
-// forward serves one connection until one side ends it.
+// forward connects client with upstream until both directions have ended, and closes it. It closes client at once when
+// the proxy refuses connections or upstream does not answer.
 func (p *Proxy) forward(client net.Conn) {
 	defer client.Close() //nolint:errcheck // It may be closed already.
 	p.mu.Lock()
@@ -153,7 +157,8 @@ func (p *Proxy) forward(client net.Conn) {
 	p.mu.Unlock()
 }
 
-// pipe carries one direction, and closes both sides at its end.
+// pipe carries data from one side to the other, until one fails or from has ended. It then closes to, and from too
+// unless it ended by itself.
 func (p *Proxy) pipe(from, to net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {
@@ -174,7 +179,7 @@ func (p *Proxy) pipe(from, to net.Conn) {
 	}
 }
 
-// hold waits for the current delay and for the end of a stall.
+// hold waits for the delay that is set now, and then for the end of the stall that is on now, if any.
 func (p *Proxy) hold() {
 	p.mu.Lock()
 	delay, stalled := p.delay, p.stalled

@@ -10,19 +10,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// Config sets how a history is judged. The zero value is the strict judge.
+// Config sets how a history is judged. The zero value has the defaults of all fields.
 type Config struct {
 	// ReadAhead is how long a relay may keep an event in memory between reading it and
-	// its acceptance: a row that committed late must precede a greater id only when
-	// the row had been visible for longer than that. Negative means 0. Defaults to 1 s.
+	// its acceptance. A row that became visible only after an event with a greater id
+	// began to commit must precede that event only when the row had been visible for
+	// longer than ReadAhead. Negative means no time at all. 0 is the default, 1 s.
 	ReadAhead time.Duration
 	// InFlight is how long after a [Cause] without Events the broker may still accept a
-	// request that was under way. Defaults to 2 s.
+	// request that was under way: the cause explains a resend only of sends that were
+	// accepted by then. Defaults to 2 s.
 	InFlight time.Duration
 	// WithoutFinal judges a history in which no final state was recorded: every
 	// committed event must then have been accepted. Defaults to false.
 	WithoutFinal bool
-	// Witnesses bounds the witnesses that are kept of each kind. Defaults to 5.
+	// Witnesses is how many violations of each kind the verdict describes, the first ones
+	// found; all are counted. Defaults to 5.
 	Witnesses int
 }
 
@@ -32,8 +35,9 @@ const (
 	defaultWitnesses = 5
 )
 
-// Check judges what was recorded so far as a finished history. It takes some seconds
-// for a million events, and calls that record wait for it.
+// Check judges what was recorded so far as a finished history: a committed event that is
+// not accepted yet counts as lost. It takes some seconds for a million events, in which
+// calls that record wait. It changes nothing, so it may be called again.
 func (r *Recorder) Check(c Config) *Verdict {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,7 +77,7 @@ func (r *Recorder) Check(c Config) *Verdict {
 	return j.verdict
 }
 
-// order returns the indices of sends by event, and by time within an event.
+// order returns the indices of sends, sorted by event, within an event by time, and at one time by index.
 func order(sends []send) []int32 {
 	by := make([]int32, len(sends))
 	for i := range by {
@@ -86,21 +90,25 @@ func order(sends []send) []int32 {
 	return by
 }
 
-// judge is one judgement of a recorder's history, made in one pass for each rule.
+// judge is one judgement of a recorder's history. Check calls its methods in a fixed order, since later ones use what
+// earlier ones have found.
 type judge struct {
-	*Recorder
-	config  Config
-	verdict *Verdict
-	bySend  []int32
+	*Recorder          // locked while the judge works
+	config    Config   // with the defaults set
+	verdict   *Verdict // filled by the methods
+	// bySend has the indices of sends, sorted by event and then by time.
+	bySend []int32
 	// firstSend has, for each event, one plus the index of its first send that was not suppressed, and 0 when
 	// there is none; latestFirst counts only sends under the deduplication id of the event's latest replay.
 	firstSend   []int32
 	latestFirst []int32
-	// own has the number of causes recorded for one event alone; sent has the number of sends of such an event.
+	// own has, by event, the number of causes that name the event. sent has the number of sends of each event in own,
+	// suppressed ones included.
 	sent, own map[int32]int
 }
 
-// fail records a violation, and its witness while there are few of the kind.
+// fail counts a violation in the verdict, and adds the witness, which says what happened to the events, while the
+// verdict has fewer than Config.Witnesses of the kind.
 func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
 	j.verdict.Violations[kind]++
 	if j.verdict.Violations[kind] <= j.config.Witnesses {
@@ -108,7 +116,8 @@ func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
 	}
 }
 
-// recording counts the causes, and finds what a recording cannot contain, such as two events in one row.
+// recording counts the causes by kind, fills own, and fails as Malformed what was found wrong while recording and
+// every row that two committed events share.
 func (j *judge) recording() {
 	for _, m := range j.malformed {
 		j.fail(Malformed, m)
@@ -135,8 +144,8 @@ func (j *judge) recording() {
 	}
 }
 
-// origins decides by the final states whether events in doubt were committed, and finds
-// rows that should not exist.
+// origins counts the committed and the rolled back events, those in doubt by their final
+// states, and fails as Phantom a row of an event that was rolled back or never written.
 func (j *judge) origins() {
 	for i := range j.events {
 		e := &j.events[i]
@@ -152,12 +161,13 @@ func (j *judge) origins() {
 	}
 }
 
-// written reports whether the event was committed: an event in doubt was, when a row of it exists.
+// written reports whether the event was committed. An event whose commit got no answer was when its row was found at
+// the end.
 func (j *judge) written(e *event) bool {
 	return e.origin == committed || e.origin == inDoubt && e.state != Absent
 }
 
-// String returns the words for the origin in a witness.
+// String returns how the transaction that wrote an event ended, such as "rolled back", for the text of a violation.
 func (o origin) String() string {
 	switch o {
 	case unwritten:
@@ -177,7 +187,9 @@ type groupKey struct {
 	destination, word int32
 }
 
-// perSend judges each acceptance by itself, and finds the first one of each event.
+// perSend judges destination, deduplication id, group and body of each acceptance, and fills firstSend, latestFirst
+// and sent. It passes over acceptances of events that were not committed, or at a wrong destination, once they have
+// failed.
 func (j *judge) perSend() {
 	owner := map[groupKey]int32{}
 	groups := map[int32]int32{}
@@ -236,11 +248,15 @@ func (j *judge) precedes(a, b *send) bool {
 // numbered reports whether the broker gave the send a sequence number.
 func (s *send) numbered() bool { return s.seqHigh != 0 || s.seqLow != 0 }
 
+// compareSequence returns a negative number, 0 or a positive one as the sequence number of s is smaller than, equal
+// to or greater than that of o.
 func (s *send) compareSequence(o *send) int {
 	return cmp.Or(cmp.Compare(s.seqHigh, o.seqHigh), cmp.Compare(s.seqLow, o.seqLow))
 }
 
-// group finds sends of a lane in different groups, and of different lanes in one group.
+// group fails as WrongGroup the send s of event e when its group is not the event's, when an earlier send of the lane
+// had another group, or when an earlier send of another lane had this one. groups has the group of each lane so far,
+// and owner the lane of each group; it adds to both.
 func (j *judge) group(owner map[groupKey]int32, groups map[int32]int32, s *send, e *event) {
 	got := j.words[s.group]
 	if e.group != 0 && e.group != s.group {
@@ -260,7 +276,8 @@ func (j *judge) group(owner map[groupKey]int32, groups map[int32]int32, s *send,
 	}
 }
 
-// perEvent compares the acceptances of each event with its final state.
+// perEvent compares the acceptances of each committed event with its final state, and sets the verdict's Accepted and
+// Latency.
 func (j *judge) perEvent() {
 	latency := map[string]*hdrhistogram.Histogram{}
 	for i := range j.events {
@@ -295,7 +312,8 @@ func (j *judge) perEvent() {
 	}
 }
 
-// settled compares whether event i was accepted with its final state.
+// settled compares the final state of event e, whose index is i, with whether it was accepted since its latest
+// replay, if any. Without final states it only fails an event that was not accepted.
 func (j *judge) settled(i int32, e *event) {
 	accepted := j.latestFirst[i] != 0
 	if j.config.WithoutFinal {

@@ -4,8 +4,8 @@
 // committed and rolled back, which faults were injected, what the broker accepted and
 // what consumers received. Once nothing moves any more, the final state of every row is
 // recorded, and [Recorder.Check] returns a [Verdict]: whether anything was lost,
-// reordered, sent twice without a cause, marked wrongly or made up, with the shortest
-// witness of each fault.
+// reordered, sent twice without a cause, marked wrongly or made up. For the first faults
+// of each kind it has a witness: a line that says what happened, and the events.
 //
 //	rec := history.New()
 //	// writers:   began := time.Now(); tx.Commit(ctx); rec.Committed(history.Commit{Began: began, Done: time.Now()}, events...)

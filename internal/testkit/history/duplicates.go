@@ -29,7 +29,7 @@ func (j *judge) duplicates() {
 	}
 }
 
-// sortedCauses returns the causes of all events and those of single events, by time.
+// sortedCauses returns the causes that concern all events, and by event those that name it, each list sorted by time.
 func (j *judge) sortedCauses() (everyone []cause, own map[int32][]cause) {
 	own = map[int32][]cause{}
 	for _, c := range j.causes {
@@ -47,8 +47,9 @@ func (j *judge) sortedCauses() (everyone []cause, own map[int32][]cause) {
 	return everyone, own
 }
 
-// chain judges the sends of one event, whose indices are in order of time, by the causes of all events and its
-// own.
+// chain judges the sends of event e: it fails as Duplicated each send that repeats the deduplication id of an earlier
+// one and has no cause left. chain has the indices of the sends in order of time, everyone the causes of all events,
+// own those that name e. Sends to a wrong destination are left out.
 func (j *judge) chain(e *event, chain []int32, everyone, own []cause) {
 	last := map[int32]*send{}
 	spent := map[int]bool{}
@@ -78,8 +79,9 @@ func (j *judge) chain(e *event, chain []int32, everyone, own []cause) {
 	}
 }
 
-// explained reports whether a cause between the sends before and s explains s, and uses that cause up. The
-// event's own causes come first, since they explain no other event's resend; spent marks those of everyone.
+// explained reports whether a cause explains that s follows the send before, and uses that cause up: it takes a cause
+// out of own, or marks the index of one of everyone in spent, which is for one event. A cause of own may be of any
+// time up to s; one of everyone is not older than the send before by more than InFlight. own comes first.
 func (j *judge) explained(before, s *send, everyone []cause, own *[]cause, spent map[int]bool) bool {
 	for k, c := range *own {
 		if c.at <= s.at && (c.relay == 0 || before.relay == 0 || c.relay == before.relay) {
@@ -100,7 +102,8 @@ func (j *judge) explained(before, s *send, everyone []cause, own *[]cause, spent
 	return false
 }
 
-// mark finds a row that is marked as sent with a message id that none of the event's sends got.
+// mark fails as Mismarked an event whose row is marked as sent with a message id that none of its sends got. chain
+// has the indices of these sends. Nothing fails when the row or one of the sends has no message id.
 func (j *judge) mark(e *event, chain []int32) {
 	if e.state != Sent || e.messageID == "" {
 		return

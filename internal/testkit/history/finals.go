@@ -19,7 +19,8 @@ var finalsSQL string
 type Row struct {
 	Final
 	Lane outbox.Lane
-	// SequenceNumber and SentAt are the marks of a row that was sent.
+	// SequenceNumber and SentAt are the broker's number of the message and the time of the mark, for a row that is
+	// marked as sent; otherwise empty and zero.
 	SequenceNumber string
 	SentAt         time.Time
 }
@@ -29,9 +30,9 @@ type Querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// ReadFinals reads every row of the outbox in db (pending, archived, blocked or
-// dead letter), records its final state, and calls each with it unless each is
-// nil.
+// ReadFinals reads every row of the outbox in db (pending, blocked, sent, archived or
+// dead letter), records its final state, and then calls each with the row unless each is
+// nil. After an error the states read before it stay recorded.
 func (r *Recorder) ReadFinals(ctx context.Context, db Querier, each func(Row)) error {
 	rows, err := db.Query(ctx, finalsSQL)
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// lanes judges the order of first acceptances within each lane.
+// lanes judges the order of first acceptances within each lane. It leaves out dead letters, and events that were
+// first accepted in a replay.
 func (j *judge) lanes() {
 	accepted := make([]int32, 0, j.verdict.Accepted)
 	for i := range j.events {
@@ -33,8 +34,9 @@ func (j *judge) lanes() {
 	j.overtaken(accepted)
 }
 
-// overtaken finds blocked events that had to be accepted before an accepted event of
-// their lane. It leaves out replayed events, which were dead letters.
+// overtaken fails as Reordered each blocked event that was never accepted and had to be
+// accepted before one of the accepted events of its lane. It leaves out blocked events
+// that were replayed, since those were dead letters. accepted has indices of events.
 func (j *judge) overtaken(accepted []int32) {
 	blocked := map[int32][]int32{}
 	for i := range j.events {
@@ -80,11 +82,11 @@ func (j *judge) overtaken(accepted []int32) {
 	}
 }
 
-// first returns the first unsuppressed send of an event, which must have one.
+// first returns the first unsuppressed send of event i, which must have one.
 func (j *judge) first(i int32) *send { return &j.sends[j.firstSend[i]-1] }
 
-// arrange sorts the events of a lane in the broker's order: by sequence numbers where all
-// have one, else by time.
+// arrange sorts the events of one lane, each accepted, in place in the broker's order: by
+// the sequence numbers of their first sends where all have one, else by time.
 func (j *judge) arrange(events []int32) {
 	numbered := !slices.ContainsFunc(events, func(i int32) bool { return !j.first(i).numbered() })
 	slices.SortFunc(events, func(x, y int32) int {
@@ -96,9 +98,9 @@ func (j *judge) arrange(events []int32) {
 	})
 }
 
-// lane finds the events of a lane that were accepted after one with a greater row which they had to precede. It
-// walks in the broker's order, and looks back only while an earlier acceptance has a greater row and is late
-// enough to matter: linear time, unless late rows are many and far apart.
+// lane fails as Reordered the events of one lane that were accepted after one with a greater row which they had to
+// precede. It sorts events, walks in the broker's order, and looks back only while an earlier acceptance has a
+// greater row and is late enough to matter: linear time, unless late rows are many and far apart.
 func (j *judge) lane(events []int32) {
 	if len(events) < 2 {
 		return
@@ -127,12 +129,13 @@ func (j *judge) lane(events []int32) {
 }
 
 // due reports whether event a, whose row is the smaller, had to be accepted before event
-// b, which was accepted in the given send.
+// b, which was accepted in the given send: a was visible before b's commit began, or for
+// longer than ReadAhead when b was accepted.
 func (j *judge) due(a, b *event, accepted *send) bool {
 	return a.done <= b.began || a.done+int64(j.config.ReadAhead) < accepted.at
 }
 
-// receipts judges what the consumers received.
+// receipts judges what each declared consumer received, in the order of their names.
 func (j *judge) receipts() {
 	keys := slices.SortedFunc(maps.Keys(j.consumers), func(a, b consumerKey) int {
 		return cmp.Or(cmp.Compare(a.name, b.name), cmp.Compare(a.destination, b.destination))
@@ -146,7 +149,8 @@ func (j *judge) receipts() {
 	}
 }
 
-// positions returns, by event, the place of its first acceptance in its lane, from 0, in the broker's order.
+// positions returns, by event, the place of its first acceptance in its lane, from 0, in the broker's order. The
+// place of an event that was never accepted is 0 and means nothing.
 func (j *judge) positions() []int32 {
 	position := make([]int32, len(j.events))
 	byLane := make([][]int32, len(j.laneKeys))
@@ -165,7 +169,9 @@ func (j *judge) positions() []int32 {
 	return position
 }
 
-// consumed judges what one consumer received.
+// consumed judges what one consumer received: order, bodies, events that no broker accepted, and events that the
+// consumer's destination accepted and the consumer missed. list has its receipts in order, position what positions
+// returns. A redelivery is counted and is no fault.
 func (j *judge) consumed(key consumerKey, list []receipt, position []int32) {
 	got := make([]bool, len(j.events))
 	latest := make(map[int32]int32, len(j.laneKeys))

@@ -15,22 +15,24 @@ type Event struct {
 	// Row is the id of the row. The events of a lane are ordered by it.
 	Row  int64
 	Lane outbox.Lane
-	// Group is the group id that every send must carry. When it is empty, sends are
-	// only checked for that lanes and groups of a destination match one to one.
+	// Group is the group id that every send must carry. When it is empty, the group id is
+	// not known, and it is only checked that each lane has one group id and each group id
+	// of a destination one lane.
 	Group string
 	// Sum is the [Sum] of the payload, 0 when the body is not to be compared.
 	Sum uint64
 }
 
-// Commit says when a transaction became visible: not before Began, when the
-// writer asked for the commit, and at the latest at Done, when the answer came.
-// A zero Done is the time of the call, a zero Began is Done.
+// Commit says between which two times a transaction became visible.
 type Commit struct {
+	// Began is when the writer asked for the commit. Zero is Done.
 	Began time.Time
-	Done  time.Time
+	// Done is when the answer came. Zero is the time of the call that records the commit.
+	Done time.Time
 }
 
-// CauseKind is a reason for which an event may be sent again.
+// CauseKind is a kind of [Cause]. All but Replay are judged alike: each allows one resend of an event under an
+// unchanged deduplication id.
 type CauseKind string
 
 const (
@@ -52,10 +54,10 @@ type Cause struct {
 	Kind CauseKind
 	// At is when it happened. Zero is the time of the call.
 	At time.Time
-	// Relay limits the cause to events that this relay had sent, where an acceptance
-	// names its relay. Empty means any.
+	// Relay limits the cause to events that this relay had sent; an acceptance without a
+	// relay passes as one of this relay. Empty means any relay. Ignored for Replay.
 	Relay string
-	// Events limits the cause to these events. Empty means all.
+	// Events limits the cause to these events. Empty means all, and is not allowed for Replay.
 	Events []uuid.UUID
 }
 
@@ -66,11 +68,12 @@ type Acceptance struct {
 	DeduplicationID string
 	Destination     string
 	Group           string
-	// MessageID is compared with the mark on the row. Empty is not compared.
+	// MessageID is what the broker called the message. A row that is marked as sent must
+	// have the id of one of its sends. Empty is unknown: the row is then not compared.
 	MessageID string
-	// SequenceNumber is the broker's decimal number. When all messages of a
-	// lane have one it decides their order; otherwise At and the order of the
-	// calls do.
+	// SequenceNumber is the broker's decimal number; empty, or a text that is no number of
+	// up to 128 bits, stands for none. When all first acceptances of a lane have one, it
+	// decides their order; otherwise At and then the order of the calls do.
 	SequenceNumber string
 	// At is when the broker accepted it. Zero is the time of the call.
 	At time.Time
@@ -130,9 +133,10 @@ func (s State) String() string {
 type Final struct {
 	EventID uuid.UUID
 	State   State
-	// MessageID is the mark of a row that was sent. Empty is not compared.
+	// MessageID is the id of the broker's message that a sent row is marked with. Empty is
+	// not compared.
 	MessageID string
-	// Reason says why a row is dead or blocked.
+	// Reason says why a row is dead or blocked, which must have one. Its text is not judged.
 	Reason string
 }
 

@@ -16,82 +16,108 @@ import (
 // any order: an acceptance may be recorded before the commit it follows. A
 // million events with one send each take 280 MB (measured, 10,000 lanes).
 type Recorder struct {
-	mu   sync.Mutex
+	mu sync.Mutex
+	// base is when New was called: all times are recorded as nanoseconds since then.
 	base time.Time
 
+	// byID has the index of each event in events, by event id. Other fields name an event by that index.
 	byID   map[uuid.UUID]int32
 	events []event
+	// sends and causes are in the order of the calls. Replays are in replays, not in causes.
 	sends  []send
 	causes []cause
 	// replays has, by event, the number of replays that it was given, each with a deduplication id of its own.
-	replays   map[int32]int32
+	replays map[int32]int32
+	// consumers has the receipts of each declared consumer, in the order of the calls.
 	consumers map[consumerKey]*[]receipt
-	texts     map[string]int32
-	words     []string
-	lanes     map[outbox.Lane]int32
-	laneKeys  []outbox.Lane
+	// words has each distinct text once (destinations, groups, relays), and texts the index of each in words. Index
+	// 0 is the empty text.
+	texts map[string]int32
+	words []string
+	// laneKeys has each lane that an event was written to once, and lanes the index of each in laneKeys.
+	lanes    map[outbox.Lane]int32
+	laneKeys []outbox.Lane
+	// malformed says of each call that contradicts an earlier one, or lacks its events, what is wrong.
 	malformed []string
 }
 
-// origin is how the transaction of an event ended.
+// origin is how the transaction that wrote an event ended, as the writer saw it.
 type origin uint8
 
 const (
+	// unwritten: no writer recorded the event; a send, receipt, cause or final state named it.
 	unwritten origin = iota
 	committed
+	// inDoubt: the commit got no answer.
 	inDoubt
 	rolledBack
 )
 
-// event is what is known of one event. Times are nanoseconds since base; lane and group are indices of laneKeys
-// and words.
+// event is what is known of one event. What was not recorded is zero, except lane.
 type event struct {
-	id          uuid.UUID
-	messageID   string
-	row         int64
+	id uuid.UUID
+	// messageID is the mark of the row at the end; empty is not compared.
+	messageID string
+	// row is the id of the event's row.
+	row int64
+	// began and done bound the commit, in nanoseconds since Recorder.base; both are 0 for a rollback.
 	began, done int64
-	sum         uint64
+	// sum is the checksum of the payload; 0 is not compared.
+	sum uint64
+	// lane is an index of Recorder.laneKeys, -1 for an event that is not written; group is one of Recorder.words.
 	lane, group int32
 	origin      origin
 	state       State
-	reasoned    bool
+	// reasoned is set when the final state came with a reason.
+	reasoned bool
 }
 
-// unreadable is the generation of a deduplication id that is not the event's.
+// unreadable is the generation of a deduplication id that is not made of the event's id.
 const unreadable = -1
 
-// send is one acceptance.
+// send is one [Acceptance].
 type send struct {
-	messageID          string
-	seqHigh, seqLow    uint64
-	at                 int64
-	sum                uint64
+	messageID string
+	// seqHigh and seqLow are the sequence number's upper and lower 64 bits; both 0 stand for none.
+	seqHigh, seqLow uint64
+	// at is in nanoseconds since Recorder.base.
+	at int64
+	// sum is the checksum of the body; 0 is not compared.
+	sum uint64
+	// event is an index of Recorder.events; destination, group, relay and dedup are indices of Recorder.words. An
+	// unknown relay is 0, and so is dedup where generation tells the deduplication id.
 	event, destination int32
 	group, relay       int32
 	dedup              int32
-	generation         int32
-	suppressed         bool
+	// generation is the number of replays in the deduplication id, or unreadable.
+	generation int32
+	suppressed bool
 }
 
-// cause is one [Cause] of one event, or of all.
+// cause is one [Cause] of one event, or of all; never a [Replay].
 type cause struct {
-	kind  CauseKind
-	at    int64
+	kind CauseKind
+	// at is in nanoseconds since Recorder.base.
+	at int64
+	// relay is an index of Recorder.words, 0 for any relay.
 	relay int32
 	// event is -1 for a cause of all events.
 	event int32
 }
 
+// consumerKey names a consumer at the destination that it receives from.
 type consumerKey struct {
 	name, destination string
 }
 
+// receipt is one [Receipt]: the index of its event in Recorder.events, and the checksum of its body, 0 when it is not
+// to be compared.
 type receipt struct {
 	event int32
 	sum   uint64
 }
 
-// New returns an empty Recorder.
+// New returns an empty Recorder, whose times count from now.
 func New() *Recorder {
 	r := &Recorder{
 		base:      time.Now(),
@@ -105,14 +131,17 @@ func New() *Recorder {
 	return r
 }
 
-// Committed records the events of a transaction whose commit succeeded.
+// Committed records the events of a transaction whose commit succeeded. An event that was recorded as written before,
+// here or by InDoubt or RolledBack, makes the history [Malformed].
 func (r *Recorder) Committed(c Commit, events ...Event) { r.transaction(c, committed, events) }
 
-// InDoubt records the events of a transaction whose commit got no answer. They are judged
-// as committed when Final is called for them, and as rolled back otherwise.
+// InDoubt records the events of a transaction whose commit got no answer. Each is judged
+// as committed when Final is called for it with a state other than Absent, and as rolled
+// back otherwise.
 func (r *Recorder) InDoubt(c Commit, events ...Event) { r.transaction(c, inDoubt, events) }
 
-// transaction records the events of a transaction and what is known of its commit.
+// transaction records the events of a transaction whose commit ended as known says: committed or inDoubt. A Began
+// after Done is taken as Done.
 func (r *Recorder) transaction(c Commit, known origin, events []Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -135,7 +164,8 @@ func (r *Recorder) RolledBack(events ...Event) {
 	}
 }
 
-// Cause records a reason for which events may be sent again.
+// Cause records a reason for which events may be sent again. A [Replay] raises the generation that each of its events
+// may be sent under; without Events it makes the history [Malformed].
 func (r *Recorder) Cause(c Cause) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -157,8 +187,9 @@ func (r *Recorder) Cause(c Cause) {
 	}
 }
 
-// Accepted records a send that the broker took. A fake broker calls it under
-// the lock that orders the group.
+// Accepted records a send that the broker took. Where two sends of a lane have neither
+// sequence numbers nor different times, the order of the calls counts: a fake broker
+// calls it under the lock that orders the group.
 func (r *Recorder) Accepted(a Acceptance) {
 	high, low := sequence(a.SequenceNumber)
 	generation, dedup := generation(a.EventID, a.DeduplicationID), ""
@@ -183,8 +214,9 @@ func (r *Recorder) Accepted(a Acceptance) {
 	})
 }
 
-// Consumer declares a consumer that must receive everything that the destination
-// accepts. A consumer is also declared by its first receipt.
+// Consumer declares a consumer that must receive every event that the destination
+// accepts. Received declares its consumer too, so Consumer is needed only for one that
+// may receive nothing.
 func (r *Recorder) Consumer(name, destination string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -208,7 +240,8 @@ func (r *Recorder) Final(f Final) {
 	e.state, e.messageID, e.reasoned = f.State, f.MessageID, f.Reason != ""
 }
 
-// write records an event of a transaction that ended as o says.
+// write records an event of a transaction that ended as o says, and began and done its commit, in nanoseconds since
+// base. An event that is written already stays as it is and is noted in malformed. The caller has locked mu.
 func (r *Recorder) write(e *Event, o origin, began, done int64) {
 	i := r.index(e.EventID)
 	if r.events[i].origin != unwritten {
@@ -226,7 +259,8 @@ func (r *Recorder) write(e *Event, o origin, began, done int64) {
 	v.began, v.done = began, done
 }
 
-// index returns the index of an event, which is added when it is not there yet.
+// index returns the index of an event in events. An unknown event is added, unwritten and without a lane. The caller
+// has locked mu.
 func (r *Recorder) index(id uuid.UUID) int32 {
 	i, ok := r.byID[id]
 	if !ok {
@@ -237,7 +271,7 @@ func (r *Recorder) index(id uuid.UUID) int32 {
 	return i
 }
 
-// text returns the index of a word, which is added when it is not there yet.
+// text returns the index of s in words, and adds s when it is not there yet. The caller has locked mu.
 func (r *Recorder) text(s string) int32 {
 	i, ok := r.texts[s]
 	if !ok {
@@ -250,7 +284,8 @@ func (r *Recorder) text(s string) int32 {
 	return i
 }
 
-// consumer returns the receipts of a consumer, which is added when it is not there yet.
+// consumer returns the list of a consumer's receipts, for the caller to append to. An unknown consumer is added with
+// an empty list. The caller has locked mu.
 func (r *Recorder) consumer(name, destination string) *[]receipt {
 	key := consumerKey{name: name, destination: destination}
 	list, ok := r.consumers[key]
@@ -291,7 +326,8 @@ func generation(id uuid.UUID, dedup string) int32 {
 	return int32(n)
 }
 
-// sequence reads a decimal number of up to 128 bits. Any other text is 0, no number.
+// sequence reads a decimal number of up to 128 bits and returns its upper and lower 64 bits. Any other text returns
+// 0 and 0, which stand for no number.
 func sequence(s string) (high, low uint64) {
 	for i := range len(s) {
 		d := s[i]

@@ -9,27 +9,30 @@ import (
 	"github.com/google/uuid"
 )
 
-// Kind is the promise that a violation breaks.
+// Kind is what a violation breaks: a promise of the outbox, or, for Malformed, the recording itself.
 type Kind string
 
 const (
-	// Lost: a committed event was neither accepted nor is it dead or blocked.
+	// Lost: a committed event was not accepted, nor since its latest replay when it had
+	// one, and its row is pending or absent.
 	Lost Kind = "lost"
-	// Reordered: an event was first accepted after a later one of its lane, or
-	// is blocked behind a later one that was accepted.
+	// Reordered: an event was first accepted after one of its lane with a greater row that
+	// it had to precede, or is blocked and never accepted while such a one was.
 	Reordered Kind = "reordered"
 	// Duplicated: an event was sent again without a cause.
 	Duplicated Kind = "duplicated"
-	// DeduplicationChanged: a send carried a deduplication id that is neither
-	// the event id nor one of a replay that was asked for.
+	// DeduplicationChanged: a send carried a deduplication id that is neither the event id
+	// nor the one of a [Replay] that was recorded.
 	DeduplicationChanged Kind = "deduplication_changed"
 	// MarkedNotAccepted: a row is marked as sent but no broker accepted it.
 	MarkedNotAccepted Kind = "marked_not_accepted"
-	// AcceptedNotMarked: an event was accepted but its row does not say so.
+	// AcceptedNotMarked: an event was accepted but its row is not marked as sent. Not for
+	// a dead or blocked event that has a cause of its own for every send.
 	AcceptedNotMarked Kind = "accepted_not_marked"
 	// Mismarked: a row carries a message id that none of its sends got.
 	Mismarked Kind = "mismarked"
-	// Phantom: an event was seen that was rolled back or never written.
+	// Phantom: a row, an acceptance or a receipt was seen of an event that was rolled back
+	// or never written, or a receipt of an event that no broker accepted.
 	Phantom Kind = "phantom"
 	// WrongGroup: a send carried another group id than its lane's.
 	WrongGroup Kind = "wrong_group"
@@ -44,21 +47,23 @@ const (
 	// ReceivedOutOfOrder: a consumer first received an event of a lane after
 	// one that the broker had accepted later.
 	ReceivedOutOfOrder Kind = "received_out_of_order"
-	// Malformed: the recording contradicts itself and proves nothing.
+	// Malformed: the recording contradicts itself and proves nothing; no promise of the
+	// outbox is concerned.
 	Malformed Kind = "malformed"
 )
 
-// Violation is one broken promise with what shows it.
+// Violation is one broken promise, or one contradiction in the recording.
 type Violation struct {
 	Kind Kind `json:"kind"`
-	// Events are the fewest events that show it.
+	// Events are the fewest events that show the violation. It is empty when no event is known.
 	Events []uuid.UUID `json:"events"`
 	// Witness says in one line what happened to these events.
 	Witness string `json:"witness"`
 }
 
-// Latency is the time from the begin of the commit to the first acceptance, so
-// an upper bound of what consumers could notice, in milliseconds.
+// Latency has quantiles, in milliseconds, of the time from the begin of an event's commit
+// to its first acceptance. That is more than the time since the event became visible. A
+// time is at least 1 microsecond and at most a day; Count is the number of events.
 type Latency struct {
 	Count int64   `json:"count"`
 	P50   float64 `json:"p50_ms"`
@@ -94,13 +99,14 @@ type Verdict struct {
 	// consumer had received before, which FIFO queues may do.
 	Received    int `json:"received"`
 	Redelivered int `json:"redelivered"`
-	// Causes counts the recorded causes.
+	// Causes counts the recorded causes by kind: one for each event that a cause names, and
+	// one for a cause of all events.
 	Causes map[CauseKind]int `json:"causes"`
-	// Violations counts every broken promise; Witnesses shows the first few of
-	// each kind.
+	// Violations counts every violation by kind; Witnesses has the first few of each kind,
+	// as many as [Config].Witnesses says.
 	Violations map[Kind]int `json:"violations"`
 	Witnesses  []Violation  `json:"witnesses"`
-	// Latency is by destination.
+	// Latency is by destination, without those that accepted no event.
 	Latency map[string]Latency `json:"latency"`
 }
 
@@ -110,7 +116,8 @@ func (v *Verdict) OK() bool {
 	return len(v.Violations) == 0 && v.Committed > 0
 }
 
-// String returns the report: one line of counts, then the witnesses.
+// String returns the report in several lines: the word OK, BROKEN or EMPTY (no event was committed) with the counts,
+// the latency of each destination, and the violations with their witnesses.
 func (v *Verdict) String() string {
 	var b strings.Builder
 	word := "OK"
@@ -148,7 +155,7 @@ func sortedKeys[K ~string, V any](m map[K]V) []K {
 	return keys
 }
 
-// stamp returns the text of a time since the recorder's base.
+// stamp returns the text of a time that is given in nanoseconds since Recorder.base, such as "1.5s".
 func stamp(ns int64) string {
 	return time.Duration(ns).Round(time.Microsecond).String()
 }

@@ -25,7 +25,7 @@ type Config struct {
 	// the user's cache folder, out of the repository, so that `sam build` does
 	// not copy it.
 	Dir string
-	// Port is the loopback port to listen on. Defaults to a free one.
+	// Port is the port of 127.0.0.1 to listen on. Defaults to a free one.
 	Port int
 	// Services are the AWS services to offer, such as "sqs". Defaults to sqs,
 	// sns and sts, which are all that the locked packages can serve.
@@ -40,6 +40,7 @@ type Config struct {
 	Output io.Writer
 }
 
+// withDefaults returns c with the defaults of zero fields, but for Port, which Start chooses.
 func (c Config) withDefaults() Config {
 	if c.Dir == "" {
 		c.Dir = python.DefaultDir("localstack-" + Version)
@@ -59,6 +60,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// address returns the host and port at which LocalStack listens.
 func address(port int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 }

@@ -19,22 +19,22 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
-// stopGrace is how long LocalStack may take to end by itself.
+// stopGrace is how long LocalStack may take to end after SIGTERM. Then it is killed.
 const stopGrace = 5 * time.Second
 
 // Server is a running LocalStack. Its methods may be called concurrently.
 type Server struct {
 	port  int
-	state string
-	pid   int
-	done  chan struct{}
-	err   error // of the process, readable once done is closed
+	state string        // the folder of LocalStack's files, which Stop removes
+	pid   int           // of the process, which leads a process group
+	done  chan struct{} // closed when the process has ended
+	err   error         // what Wait returned; readable once done is closed
 	stop  sync.Once
 }
 
 // Start installs LocalStack if need be, starts it on loopback and waits until it
-// answers. The context bounds the start only: the server runs until Stop. The
-// error wraps [ErrUnavailable] when this machine cannot run LocalStack.
+// answers. ctx bounds installation and start only: the server runs until Stop. The error
+// wraps [ErrUnavailable] when LocalStack cannot be installed on this machine.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
 	bin, err := python.Install(ctx, python.Config{
@@ -65,16 +65,20 @@ func (s *Server) URL() string { return "http://" + address(s.port) }
 // Done is closed when LocalStack has ended, by Stop or by itself.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Stop ends LocalStack with everything it started and removes its state. Stopping
-// twice is no error.
+// Stop ends LocalStack with everything it started, waits for the end, and removes its
+// files. It kills LocalStack when that takes longer than stopGrace. Stopping twice is no
+// error.
 func (s *Server) Stop() error {
 	var err error
 	s.stop.Do(func() { err = s.end() })
 	return err
 }
 
+// errExited means that the process ended before it answered.
 var errExited = errors.New("LocalStack ended before it answered")
 
+// start starts an installed LocalStack once, with the program python of its virtual environment, and waits until it
+// answers. After an error nothing of it is left.
 func start(ctx context.Context, c Config, python string) (*Server, error) {
 	port := c.Port
 	if port == 0 {
@@ -112,9 +116,10 @@ func start(ctx context.Context, c Config, python string) (*Server, error) {
 	return s, nil
 }
 
-// environ returns the environment of a LocalStack that listens on loopback only,
-// fetches nothing and reports nothing. The hypercorn gateway matters: the
-// default one listens on every address whatever GATEWAY_LISTEN says.
+// environ returns the environment variables of a LocalStack that listens on 127.0.0.1 and
+// the port only, has its files in the folder state, fetches nothing and reports nothing:
+// this process's own, but for those of AWS and Python, and settings. The hypercorn gateway
+// is needed because the default one listens on every address whatever GATEWAY_LISTEN says.
 func environ(c Config, port int, state string) []string {
 	env := make([]string, 0, 32)
 	for _, kv := range os.Environ() {
@@ -139,7 +144,8 @@ func environ(c Config, port int, state string) []string {
 	)
 }
 
-// ready waits until LocalStack answers on its health path.
+// ready returns nil when LocalStack answers on its health path, which it tries every 50 ms. It returns errExited,
+// wrapped, when the process has ended, and an error when ctx ends.
 func (s *Server) ready(ctx context.Context) error {
 	const interval = 50 * time.Millisecond
 	tick := time.NewTicker(interval)
@@ -158,6 +164,7 @@ func (s *Server) ready(ctx context.Context) error {
 	}
 }
 
+// healthy reports whether LocalStack's health path answers 200.
 func (s *Server) healthy(ctx context.Context) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/_localstack/health", http.NoBody)
 	if err != nil {
@@ -171,6 +178,7 @@ func (s *Server) healthy(ctx context.Context) bool {
 	return res.StatusCode == http.StatusOK
 }
 
+// end does what Stop does, once.
 func (s *Server) end() error {
 	s.signal(syscall.SIGTERM)
 	grace := time.NewTimer(stopGrace)
@@ -191,12 +199,13 @@ func (s *Server) end() error {
 // signal sends a signal to the whole process group. A group that has ended is no error.
 func (s *Server) signal(sig syscall.Signal) { _ = syscall.Kill(-s.pid, sig) }
 
-// ring keeps the last part of what is written to it.
+// ring keeps the last 64 KiB of what is written to it. It is safe for concurrent use.
 type ring struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
+// Write implements io.Writer. It never fails.
 func (r *ring) Write(p []byte) (int, error) {
 	const keep = 64 << 10
 	r.mu.Lock()
@@ -208,19 +217,21 @@ func (r *ring) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// String returns what is kept.
 func (r *ring) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.buf.String()
 }
 
-// tail returns the last lines of s.
+// tail returns the last 15 lines of s.
 func tail(s string) string {
 	const most = 15
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
+// say writes one line of progress to w. A failure to write is ignored.
 func say(w io.Writer, format string, args ...any) {
 	// Progress is for a person to watch; a broken terminal stops nothing.
 	_, _ = fmt.Fprintf(w, "localstack: "+format+"\n", args...)

@@ -10,11 +10,12 @@ import (
 	"github.com/google/uuid"
 )
 
-// InvokeAsync queues an event and returns its request id at once. Config.Done is
-// called with each result. A failed attempt is made again up to Config.Retries times;
-// a throttled event is tried until it is older than Config.MaxEventAge, and then
-// dropped with [ErrExpired]. When ctx ends, an event that waits is dropped and a
-// running attempt goes on.
+// InvokeAsync queues an event and returns its request id at once, or [ErrClosed].
+// Config.Done is called with the result of each attempt, throttled ones included. A failed
+// attempt is made again up to Config.Retries times, and a throttled one any number of
+// times. An event whose next attempt would come after Config.MaxEventAge is dropped with
+// [ErrExpired]. When ctx ends, an event that waits for an attempt is dropped with its
+// cause, and a running attempt goes on.
 func (f *Function) InvokeAsync(ctx context.Context, payload []byte) (requestID string, err error) {
 	if err := f.enter(); err != nil {
 		return "", err
@@ -27,7 +28,8 @@ func (f *Function) InvokeAsync(ctx context.Context, payload []byte) (requestID s
 	return requestID, nil
 }
 
-// deliver makes the attempts of one event.
+// deliver makes the attempts of one event, calls Config.Done with each result, and returns when one has succeeded or
+// the event is dropped.
 func (f *Function) deliver(ctx context.Context, requestID string, payload []byte) {
 	expires := time.Now().Add(f.cfg.MaxEventAge)
 	failed, throttled := 0, 0
@@ -59,7 +61,8 @@ func (f *Function) deliver(ctx context.Context, requestID string, payload []byte
 	}
 }
 
-// sleep waits, and returns early when ctx ends or the function is closed.
+// sleep waits for d and returns nil. It returns early the cause when ctx ends, and ErrClosed when the function is
+// closed.
 func (f *Function) sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -18,8 +18,8 @@ type Config struct {
 	Name string
 	// Binary is the path of the program, usually called bootstrap. Required.
 	Binary string
-	// Env are the function's variables. They win over the ones that Lambda
-	// sets. Nothing else of this process's environment reaches the function.
+	// Env are the function's variables. They win over the ones that Lambda sets. Nothing
+	// of this process's own environment reaches the function. Nil adds none.
 	Env map[string]string
 	// Region is the AWS region. Defaults to "us-east-1".
 	Region string
@@ -31,12 +31,13 @@ type Config struct {
 	// Memory is the memory size in the function's variables, in MiB. It bounds
 	// nothing. Defaults to 128.
 	Memory int
-	// MaxConcurrency is how many environments there are at most. Defaults to 10.
+	// MaxConcurrency is how many environments, busy or idle, there are at most, so how many
+	// invocations run at the same time. Defaults to 10.
 	MaxConcurrency int
-	// KeepRunning leaves idle environments running, which Lambda does not.
-	// Defaults to false.
+	// KeepRunning leaves idle environments running, which Lambda freezes. Defaults to
+	// false.
 	KeepRunning bool
-	// MaxEventAge is how long an asynchronous event may wait for its last
+	// MaxEventAge is how old an asynchronous event may be at the start of a repeated
 	// attempt. Defaults to 6 h, as in Lambda.
 	MaxEventAge time.Duration
 	// Retries is how often an asynchronous event whose invocation failed is
@@ -53,8 +54,9 @@ type Config struct {
 	// come in order; different environments call concurrently. Defaults to
 	// dropping them.
 	Output func(Line)
-	// Done is called after every attempt that ended and every event that was
-	// dropped, before Invoke returns. Calls may be concurrent. Defaults to none.
+	// Done is called with the result of every attempt, and with the reason for which an
+	// asynchronous event was dropped. Invoke returns after the call, unless its context
+	// ended. Calls may be concurrent. Defaults to none.
 	Done func(Response, error)
 }
 
@@ -65,12 +67,14 @@ type Line struct {
 	// RequestID is that of the invocation that the process worked on. It is empty
 	// while the process starts.
 	RequestID string
-	// Stderr tells standard error from standard output.
+	// Stderr is true for standard error and false for standard output.
 	Stderr bool
-	Text   string
+	// Text is the line without its newline.
+	Text string
 }
 
-// Validate names every field that cannot be used.
+// Validate returns an error that names every field that cannot be used: Binary when empty, negative times and
+// concurrency, and Retries outside of 0 to 2.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.Binary == "" {
@@ -90,7 +94,8 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-// setDefaults sets the defaults of all fields, and makes Binary an absolute path.
+// setDefaults sets the fields that are zero and have a default, and makes Binary an absolute path. Its only error is
+// that of filepath.Abs.
 func (c *Config) setDefaults() error {
 	binary, err := filepath.Abs(c.Binary)
 	if err != nil {
@@ -135,7 +140,7 @@ func (c *Config) arn() string {
 	return "arn:aws:lambda:" + c.Region + ":000000000000:function:" + c.Name
 }
 
-// environ returns the variables of a process, as
+// environ returns the variables of the process that id numbers, which finds the Runtime API at the address api, as
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html lists them.
 func (c *Config) environ(api string, id int) []string {
 	vars := map[string]string{

@@ -9,10 +9,12 @@ import (
 
 // Running is an invocation that a process works on.
 type Running struct {
-	RequestID   string
+	RequestID string
+	// Environment numbers the process, from 1.
 	Environment int
 	PID         int
-	Deadline    time.Time
+	// Deadline is when the process is killed if it still runs.
+	Deadline time.Time
 }
 
 // Running returns the invocations that run now, by environment.
@@ -36,9 +38,10 @@ func (f *Function) Kill(requestID string) error { return f.signal(requestID, sys
 // without processor time would. The deadline goes on.
 func (f *Function) Pause(requestID string) error { return f.signal(requestID, syscall.SIGSTOP) }
 
-// Resume lets a paused process go on.
+// Resume lets the process that runs the invocation go on after Pause.
 func (f *Function) Resume(requestID string) error { return f.signal(requestID, syscall.SIGCONT) }
 
+// signal sends s to the process that runs the invocation, and to its children. It returns ErrNotRunning when none does.
 func (f *Function) signal(requestID string, s syscall.Signal) error {
 	for _, e := range f.environments() {
 		if requestID != "" && e.requestID() == requestID && !e.gone() {

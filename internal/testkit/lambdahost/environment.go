@@ -16,26 +16,28 @@ import (
 )
 
 // environment is one process and the Runtime API that it talks to. Between
-// acquire and release one goroutine uses it.
+// Function.acquire and Function.release only one goroutine calls invoke.
 type environment struct {
 	cfg     *Config
-	id      int
+	id      int // from 1
 	cmd     *exec.Cmd
-	server  *http.Server
+	server  *http.Server // the Runtime API
 	started time.Time
-	exited  chan struct{}
-	exitErr error // valid once exited is closed
+	exited  chan struct{} // closed when the process has ended and its output is read
+	exitErr error         // from Wait; valid once exited is closed
 
-	polls      chan poll // requests for the next invocation
-	waiting    *poll     // the process's request that has no answer yet; nil while the process starts or runs the handler
-	registered atomic.Bool
+	polls      chan poll   // requests for the next invocation
+	waiting    *poll       // the process's request that has no answer yet; nil while the process starts or runs the handler
+	registered atomic.Bool // whether the process has registered an extension
 
+	// mu guards the fields below.
 	mu      sync.Mutex
-	current *invocation
-	initErr *FunctionError
+	current *invocation    // the one that runs, nil between two
+	initErr *FunctionError // what the process reported instead of a first request, or nil
 }
 
-// poll is a request of the process for its next invocation.
+// poll is a request of the process for its next invocation. It came at the time at, and is answered with what is sent
+// to deliver.
 type poll struct {
 	at      time.Time
 	deliver chan *invocation
@@ -60,6 +62,8 @@ const shutdownGrace = 500 * time.Millisecond
 // may keep open.
 const pipeGrace = time.Second
 
+// startEnvironment starts the process of cfg.Binary and its Runtime API, and does not wait for the process's first
+// request. id numbers the environment, from 1.
 func startEnvironment(cfg *Config, id int) (*environment, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It listens for as long as the process runs.
 	if err != nil {
@@ -93,6 +97,7 @@ func startEnvironment(cfg *Config, id int) (*environment, error) {
 	return e, nil
 }
 
+// gone reports whether the process has ended.
 func (e *environment) gone() bool {
 	select {
 	case <-e.exited:
@@ -102,8 +107,9 @@ func (e *environment) gone() bool {
 	}
 }
 
-// invoke gives the invocation to the process and waits for the end of both the
-// answer and the handler, which is when the process asks for the next one.
+// invoke gives the invocation to the process and waits until the process asks for the next
+// one, or kills the process at the deadline. It sets the times and the payload of r. The
+// error is a *FunctionError when the invocation failed. The process is frozen or gone then.
 func (e *environment) invoke(inv *invocation, r *Response) error {
 	if e.waiting == nil {
 		if err := e.waitInit(inv.id, r); err != nil {
@@ -162,7 +168,8 @@ func (e *environment) answer(inv *invocation, r *Response) error {
 	return nil
 }
 
-// waitInit waits for the first request of a new process, for Config.InitTimeout at most.
+// waitInit waits for the first request of a new process, keeps it in e.waiting, and sets r.ColdStart. It returns a
+// *FunctionError when the process ends before, or after Config.InitTimeout, when it kills the process.
 func (e *environment) waitInit(requestID string, r *Response) error {
 	timer := time.NewTimer(e.cfg.InitTimeout)
 	defer timer.Stop()
@@ -186,12 +193,14 @@ func (e *environment) waitInit(requestID string, r *Response) error {
 	}
 }
 
+// timeout kills the process, waits for its end, and returns the error of an invocation that ran into its deadline.
 func (e *environment) timeout(requestID string) error {
 	err := e.kill()
 	<-e.exited
 	return errors.Join(timeoutError(requestID, e.cfg.Timeout), err)
 }
 
+// setCurrent sets the invocation that runs; nil is none.
 func (e *environment) setCurrent(inv *invocation) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -208,6 +217,7 @@ func (e *environment) requestID() string {
 	return e.current.id
 }
 
+// freeze stops the process, unless Config.KeepRunning is set.
 func (e *environment) freeze() error {
 	if e.cfg.KeepRunning {
 		return nil
@@ -215,8 +225,10 @@ func (e *environment) freeze() error {
 	return e.signal(syscall.SIGSTOP)
 }
 
+// thaw lets a frozen process go on.
 func (e *environment) thaw() error { return e.signal(syscall.SIGCONT) }
 
+// kill ends the process and does not wait for its end.
 func (e *environment) kill() error { return e.signal(syscall.SIGKILL) }
 
 // signal sends s to the process and its children. A process that is gone is no error.
@@ -230,7 +242,8 @@ func (e *environment) signal(s syscall.Signal) error {
 	return nil
 }
 
-// shutdown ends an idle process and waits for it.
+// shutdown ends an idle process and waits for its end: with SIGTERM and shutdownGrace when it registered an extension,
+// and then, or else at once, with SIGKILL.
 func (e *environment) shutdown() {
 	if e.registered.Load() && e.thaw() == nil && e.signal(syscall.SIGTERM) == nil {
 		timer := time.NewTimer(shutdownGrace)

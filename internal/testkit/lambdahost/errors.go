@@ -10,11 +10,12 @@ import (
 )
 
 var (
-	// ErrThrottled means that all environments are busy. Nothing was run.
+	// ErrThrottled means that Config.MaxConcurrency environments are busy. Nothing was run.
 	ErrThrottled = errors.New("rate exceeded")
 	// ErrClosed means that the function was closed. Nothing was run.
 	ErrClosed = errors.New("function is closed")
-	// ErrExpired means that an asynchronous event was dropped because of its age.
+	// ErrExpired means that an asynchronous event was dropped because of its age. Attempts
+	// that failed may have run before.
 	ErrExpired = errors.New("event is too old")
 	// ErrNotRunning means that no environment has the invocation.
 	ErrNotRunning = errors.New("invocation is not running")
@@ -40,6 +41,7 @@ type FunctionError struct {
 // Error returns the type and the message.
 func (e *FunctionError) Error() string { return e.Type + ": " + e.Message }
 
+// timeoutError returns the error of an invocation that took longer than timeout.
 func timeoutError(requestID string, timeout time.Duration) *FunctionError {
 	return &FunctionError{
 		RequestID: requestID, Type: TypeTimeout,
@@ -47,6 +49,7 @@ func timeoutError(requestID string, timeout time.Duration) *FunctionError {
 	}
 }
 
+// exitError returns the error of an invocation whose process ended; cause is what Wait returned, nil for exit code 0.
 func exitError(requestID string, cause error) *FunctionError {
 	return &FunctionError{
 		RequestID: requestID, Type: TypeExit,

@@ -17,13 +17,14 @@ import (
 type Function struct {
 	cfg Config
 
+	// mu guards the fields below but closing and pending.
 	mu      sync.Mutex
 	closed  bool
-	closing chan struct{}
-	started int
-	live    map[*environment]bool
-	idle    []*environment
-	pending sync.WaitGroup // counts invocations and asynchronous events under way
+	closing chan struct{}         // closed when closed is set
+	started int                   // the number of environments started so far
+	live    map[*environment]bool // the busy and the idle ones, each with the value true
+	idle    []*environment        // the one used last is last
+	pending sync.WaitGroup        // counts invocations and asynchronous events under way
 }
 
 // Response is the result of an invocation.
@@ -37,11 +38,13 @@ type Response struct {
 	// ColdStart is the time from the start of the process to its first request
 	// for an invocation. It is 0 for a process that had run before.
 	ColdStart time.Duration
-	// Duration is the time in the handler.
+	// Duration is the time from the handing over of the event until the process asked for
+	// the next one, ended or was killed. It is 0 when the handler was not reached.
 	Duration time.Duration
 }
 
-// New returns a function. It starts no process before the first invocation.
+// New returns a function, or an error that names each bad field of cfg. It starts no process before the first
+// invocation.
 func New(cfg Config) (*Function, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("lambdahost: %w", err)
@@ -53,9 +56,10 @@ func New(cfg Config) (*Function, error) {
 }
 
 // Invoke runs the function and returns what it answered. The error is a
-// [*FunctionError] when it ran and failed, and [ErrThrottled] or [ErrClosed]
-// when it did not run. When ctx ends, Invoke returns and the invocation goes on,
-// as with a client of Lambda that hangs up.
+// [*FunctionError] when it ran and failed, [ErrThrottled] or [ErrClosed] when it did
+// not run, and another one when its process could not be started or signalled. When ctx
+// ends, Invoke returns the cause and the invocation goes on, as with a client of Lambda
+// that hangs up.
 func (f *Function) Invoke(ctx context.Context, payload []byte) (Response, error) {
 	type outcome struct {
 		r   Response
@@ -79,7 +83,8 @@ func (f *Function) Invoke(ctx context.Context, payload []byte) (Response, error)
 	}
 }
 
-// enter counts the caller as pending unless the function is closed.
+// enter adds one to pending, which the caller takes off at its end. It returns ErrClosed, and adds none, when the
+// function is closed.
 func (f *Function) enter() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -90,7 +95,8 @@ func (f *Function) enter() error {
 	return nil
 }
 
-// attempt runs one invocation in an environment of its own.
+// attempt runs one invocation in an environment that has no other at the time, and returns the response and the error
+// of Invoke.
 func (f *Function) attempt(requestID string, payload []byte) (Response, error) {
 	r := Response{RequestID: requestID}
 	e, err := f.acquire()
@@ -128,6 +134,7 @@ func (f *Function) acquire() (*environment, error) {
 	return e, nil
 }
 
+// release makes an environment idle, or forgets it when its process has ended.
 func (f *Function) release(e *environment) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -141,7 +148,8 @@ func (f *Function) release(e *environment) {
 // Close takes no more invocations, waits for the ones that run until ctx ends,
 // kills what is left, and ends the idle environments the way Lambda does:
 // SIGTERM and 500 ms for a process that registered an extension, SIGKILL for
-// any other. No process is left when it returns.
+// any other. No process is left when it returns. Its error says that invocations were
+// cut off. Asynchronous events that wait for an attempt are dropped.
 func (f *Function) Close(ctx context.Context) error {
 	f.mu.Lock()
 	if !f.closed {
@@ -172,6 +180,7 @@ func (f *Function) Close(ctx context.Context) error {
 	return err
 }
 
+// environments returns the busy and the idle environments, by id.
 func (f *Function) environments() []*environment {
 	f.mu.Lock()
 	defer f.mu.Unlock()

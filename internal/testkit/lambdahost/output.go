@@ -10,17 +10,18 @@ import (
 // lineWriter cuts what a process writes into lines.
 type lineWriter struct {
 	mu   sync.Mutex
-	rest []byte
-	emit func(text string)
+	rest []byte            // what came after the last newline
+	emit func(text string) // called with each line, without its newline
 }
 
+// writer returns a writer that gives each line to Config.Output, as one of standard error when stderr is set.
 func (e *environment) writer(stderr bool) *lineWriter {
 	return &lineWriter{emit: func(text string) {
 		e.cfg.Output(Line{Environment: e.id, RequestID: e.requestID(), Stderr: stderr, Text: text})
 	}}
 }
 
-// Write never fails.
+// Write implements io.Writer. It never fails. It emits each line that p ends, and keeps the rest.
 func (w *lineWriter) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -11,7 +11,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// handler is the Runtime API, and as much of the Extensions API as a runtime needs that wants SIGTERM.
+// handler returns the Runtime API of this environment, and as much of the Extensions API as a runtime needs that wants
+// SIGTERM.
 func (e *environment) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /2018-06-01/runtime/invocation/next", e.handleNext)
@@ -34,6 +35,7 @@ func (e *environment) handler() http.Handler {
 	return mux
 }
 
+// handleNext handles the request for the next invocation, and answers once invoke gives it one.
 func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
 	p := poll{at: time.Now(), deliver: make(chan *invocation)}
 	select {
@@ -60,8 +62,9 @@ func traceID(inv *invocation) string {
 	return "Root=1-" + strconv.FormatInt(inv.deadline.Unix(), 16) + "-" + id[:8] + id[9:13] + id[14:18] + id[19:23] + id[24:28] + ";Sampled=0"
 }
 
-// handleAnswer handles a POST of the response or error of an invocation: keep stores its body. It refuses a
-// second one, and one for an invocation that does not run.
+// handleAnswer returns the handler of a POST of the response or error of an invocation: keep, which is called with
+// e.mu locked, stores the body. The handler answers 400 to a second POST, and to one for an invocation that does not
+// run.
 func (e *environment) handleAnswer(keep func(*invocation, []byte)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -81,6 +84,7 @@ func (e *environment) handleAnswer(keep func(*invocation, []byte)) http.HandlerF
 	}
 }
 
+// handleInitError handles a POST of the error with which the process failed to start, and keeps it in e.initErr.
 func (e *environment) handleInitError(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // Schedule invokes a function at a fixed rate, as EventBridge Scheduler does:
 // asynchronously, so that a run may outlast the period.
 type Schedule struct {
-	// Every is the period. Required.
+	// Every is the period, more than 0. Required.
 	Every time.Duration
 	// Payload returns the input of a tick. Defaults to [SchedulerInput].
 	Payload func(Tick) []byte
@@ -35,13 +35,13 @@ type Tick struct {
 	ScheduledTime time.Time
 	// ExecutionID is the same for a duplicate.
 	ExecutionID string
-	// Attempt is the number of the delivery, from 1.
+	// Attempt is the number of the delivery, from 1: a duplicate has the next one.
 	Attempt int
 }
 
 // Invoker takes asynchronous events; [Function] is one.
 type Invoker interface {
-	// InvokeAsync queues an event and returns its request id.
+	// InvokeAsync queues an event and returns its request id. An error means that no more events are taken.
 	InvokeAsync(ctx context.Context, payload []byte) (requestID string, err error)
 }
 
@@ -59,8 +59,8 @@ func SchedulerInput(t Tick) []byte {
 	return b
 }
 
-// Run fires at once and then every period, until ctx ends or the function takes no more events. Ticks that are
-// late then are dropped, and Run returns once no tick is under way.
+// Run fires at once and then every period, until ctx ends or fn returns an error. Ticks that Late still delays then
+// are dropped, and Run returns once no tick is under way.
 func (s Schedule) Run(ctx context.Context, fn Invoker) {
 	if s.Payload == nil {
 		s.Payload = SchedulerInput
@@ -87,7 +87,8 @@ func (s Schedule) Run(ctx context.Context, fn Invoker) {
 	}
 }
 
-// fire delivers one tick and reports whether the function still takes events.
+// fire delivers one tick, late and with duplicates as s says, and reports whether fn still takes events. A tick that
+// is late when ctx ends is dropped, and fire returns true.
 func (s Schedule) fire(ctx context.Context, fn Invoker, t Tick) bool {
 	if s.Late != nil {
 		timer := time.NewTimer(s.Late(t.N))

@@ -16,36 +16,44 @@ const DedupWindow = 5 * time.Minute
 // Broker is a FIFO destination in memory. It implements outbox.Sink. It is safe
 // for concurrent use.
 type Broker struct {
-	// Delay passes twice in each call: before the messages are accepted, and before the answer.
+	// Delay passes twice in each call: before the messages are accepted, and before the answer. When the context ends
+	// in between, all results are Unknown. Zero is no delay.
 	Delay time.Duration
 	// Most has the limits that Limits returns. Defaults to those of SQS.
 	Most outbox.Limits
-	// Judge, when not nil, decides each message of a call before it is
-	// accepted: a result of another class than Accepted is returned as it is.
-	// It is called by one goroutine at a time.
+	// Judge, when not nil, decides message i of a call, whose number is from 1, before
+	// the message is accepted: a result of another class than Accepted is returned as it
+	// is. It is called by one goroutine at a time, while the broker is locked.
 	Judge func(call int, msgs []outbox.Message, i int) outbox.Result
-	// Lose, when not nil, says whether the answer to a call is lost after its
-	// messages were accepted. It is called by one goroutine at a time.
+	// Lose, when not nil, says whether the answer to a call, whose number is from 1, is
+	// lost after its messages were accepted: all results are then Unknown. It is called
+	// by one goroutine at a time, while the broker is locked.
 	Lose func(call int, msgs []outbox.Message) bool
 
-	mu       sync.Mutex
+	// mu guards all fields below.
+	mu sync.Mutex
+	// calls and sequence count the calls of Publish and the messages accepted and not suppressed.
 	calls    int
 	sequence int
-	seen     map[string]accepted
-	log      []Acceptance
+	// seen has the last acceptance of each deduplication id, by group id, a zero byte and the id; nil before any.
+	seen map[string]accepted
+	log  []Acceptance
 }
 
+// accepted is when a deduplication id was accepted, and the answer, which a duplicate gets again.
 type accepted struct {
 	at  time.Time
 	res outbox.Result
 }
 
-// Acceptance is a message that the broker took.
+// Acceptance is a message that the broker answered with success, whether or not the answer was lost.
 type Acceptance struct {
 	At      time.Time
 	Message outbox.Message
-	Result  outbox.Result
-	// Suppressed is set when the deduplication id was known, so that nothing was delivered.
+	// Result is the answer, of the class Accepted.
+	Result outbox.Result
+	// Suppressed is set when the deduplication id was known in the message's group, so that nothing was delivered.
+	// Result is then the first message's.
 	Suppressed bool
 }
 
@@ -57,7 +65,8 @@ func (b *Broker) Limits() outbox.Limits {
 	return outbox.Limits{Entries: 10, MessageBytes: 1 << 20, BatchBytes: 1 << 20}
 }
 
-// Publish implements outbox.Sink.
+// Publish implements outbox.Sink. It accepts the messages in their order, each by itself, and does not check the
+// limits.
 func (b *Broker) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	out := make([]outbox.Result, len(msgs))
 	fail := func(err error) []outbox.Result {
@@ -85,6 +94,8 @@ func (b *Broker) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Re
 	return out
 }
 
+// accept asks Judge about message i of a call, accepts or suppresses the message, adds it to the log, and returns the
+// answer.
 func (b *Broker) accept(call int, msgs []outbox.Message, i int) outbox.Result {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,13 +120,14 @@ func (b *Broker) accept(call int, msgs []outbox.Message, i int) outbox.Result {
 	return r
 }
 
+// loses asks Lose whether the answer to a call is lost. It is not when Lose is nil.
 func (b *Broker) loses(call int, msgs []outbox.Message) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.Lose != nil && b.Lose(call, msgs)
 }
 
-// Log returns every acceptance so far, in order.
+// Log returns every acceptance so far, suppressed ones included, in order.
 func (b *Broker) Log() []Acceptance {
 	b.mu.Lock()
 	defer b.mu.Unlock()

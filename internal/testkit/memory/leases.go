@@ -24,6 +24,8 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	return true, s.after(ctx, "join")
 }
 
+// join lets the relay in, or extends its lease when it is in already, and returns true. It returns false when j.Relays
+// other relays have a lease and will run for longer than j.JoinWindow still.
 func (s *Store) join(j relay.Join) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,8 +67,8 @@ func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	return lease, nil
 }
 
-// named returns the shards, with their epochs, of the newest answer that reached
-// the relay.
+// named returns the shards, with their epochs, of the newest answer to a renewal that
+// reached the relay; nil before the first, and for an unknown relay.
 func (s *Store) named(id uuid.UUID) map[int]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,6 +90,9 @@ func (s *Store) answered(id uuid.UUID, shards []relay.ShardLease) {
 	}
 }
 
+// renew makes a renewal: it extends the lease, stores the position for the shards in named, removes relays whose lease
+// has lapsed, frees the shards to give back, takes free shards up to the relay's target, and unblocks lanes. It returns
+// relay.ErrLeaseLost when the relay is not known.
 func (s *Store) renew(r relay.Renewal, named map[int]int64) (relay.Lease, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,8 +136,9 @@ func (s *Store) renew(r relay.Renewal, named map[int]int64) (relay.Lease, error)
 	return s.leaseOf(r.RelayID, target, now), nil
 }
 
-// place stores the position of a relay for the shards in named. The empty position of a relay that has read
-// nothing is not stored, unless the same request unblocks lanes: then it counts.
+// place stores the position of a relay for the shards in named, an epoch for each, that the relay owns under that
+// epoch. The empty position of a relay that has read nothing is stored only when unblocks is set: the same request
+// then unblocks lanes. s.mu is locked.
 func (s *Store) place(id uuid.UUID, p relay.Position, unblocks bool, named map[int]int64) {
 	if p.Low == 0 && len(p.Gaps) == 0 && !unblocks {
 		return
@@ -145,7 +151,8 @@ func (s *Store) place(id uuid.UUID, p relay.Position, unblocks bool, named map[i
 	}
 }
 
-// free takes a shard from its owner, and keeps the owner's position for the next one.
+// free takes shard n from its owner, and keeps the owner's position for the next owner when it was reported for this
+// shard. s.mu is locked.
 func (s *Store) free(n int, owner *relayRow) {
 	sh := &s.shards[n]
 	if sh.covered {
@@ -154,7 +161,7 @@ func (s *Store) free(n int, owner *relayRow) {
 	sh.owner, sh.covered = uuid.Nil, false
 }
 
-// remove ends the lease of a relay and frees its shards.
+// remove ends the lease of a relay, which must be known, frees its shards and forgets the relay. s.mu is locked.
 func (s *Store) remove(id uuid.UUID) {
 	for n := range s.shards {
 		if s.shards[n].owner == id {
@@ -164,6 +171,8 @@ func (s *Store) remove(id uuid.UUID) {
 	delete(s.relays, id)
 }
 
+// leaseOf returns the answer to a renewal: the shards of a relay, and the released lanes among them, those with the
+// smallest first id first. target and now are passed on. s.mu is locked.
 func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
 	lease := relay.Lease{Target: target, Now: now}
 	for n, sh := range s.shards {
@@ -180,6 +189,8 @@ func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
 	return lease
 }
 
+// target returns how many shards the relay should own: an equal share, rounded up, for each of the r.Relays that
+// joined last of those with a lease and not leaving, and 0 for any other. s.mu is locked.
 func (s *Store) target(r relay.Renewal, now time.Time) int {
 	if s.relays[r.RelayID].leaving {
 		return 0
@@ -203,7 +214,7 @@ func (s *Store) target(r relay.Renewal, now time.Time) int {
 	return (outbox.Shards + n - 1) / n
 }
 
-// Leave implements relay.Leases.
+// Leave implements relay.Leases. For a relay that is not known it changes nothing and returns no error.
 func (s *Store) Leave(ctx context.Context, id uuid.UUID, p relay.Position) error {
 	named := s.named(id)
 	if err := s.before(ctx, "leave"); err != nil {

@@ -48,7 +48,8 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 	return out, nil
 }
 
-// backfills answers the reads of rows that were deferred, each a step of its own.
+// backfills answers the reads of deferred rows (destinations, lanes, searches) and the sweep, and adds the answers to
+// out. Before is called for each, with "fetch.backfill".
 func (s *Store) backfills(ctx context.Context, f relay.Fetch, out *relay.Fetched) error {
 	step := func() error { return s.before(ctx, "fetch.backfill") }
 	for _, b := range f.Destinations {
@@ -89,7 +90,8 @@ func (s *Store) backfills(ctx context.Context, f relay.Fetch, out *relay.Fetched
 	return nil
 }
 
-// from calls f with visible rows from id on, in order, until it returns false.
+// from calls f with the committed rows from row id on, in order, sent ones included, until f returns false. s.mu is
+// locked.
 func (s *Store) from(id int64, f func(*row) bool) {
 	at, _ := slices.BinarySearch(s.ids, id)
 	for _, id := range s.ids[at:] {
@@ -99,11 +101,14 @@ func (s *Store) from(id int64, f func(*row) bool) {
 	}
 }
 
-// mine reports whether a row is unsent, of one of the shards, and not of a blocked lane.
+// mine reports whether a row is unsent, of one of the shards, and not of a lane in s.blocked, released or not. s.mu is
+// locked.
 func (s *Store) mine(r *row, shards []int) bool {
 	return r.sentAt.IsZero() && slices.Contains(shards, r.rec.Shard) && s.blocked[r.rec.Lane()] == nil
 }
 
+// scan returns up to scan.Limit rows after the id scan.After, each with its record when it is unsent, not blocked, and
+// of one of the shards: those of scan.Shards, or, when that is nil, of shards.
 func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +131,8 @@ func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	return out
 }
 
-// page returns up to p.Limit unsent rows for which wanted is true, after a look at up to p.Examine unsent ones.
+// page returns up to p.Limit unsent rows from p.From on for which wanted is true, after a look at up to p.Examine
+// unsent ones. Next is the id of the first unsent row that it did not look at, 0 when there is none.
 func (s *Store) page(p relay.Page, wanted func(*row) bool) relay.Backfilled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,6 +155,8 @@ func (s *Store) page(p relay.Page, wanted func(*row) bool) relay.Backfilled {
 	return out
 }
 
+// sweep returns up to p.Limit rows from p.From on and below p.Before that are unsent, of shards and not blocked. Next
+// is where the next sweep goes on: p.Before when nothing is left below.
 func (s *Store) sweep(p relay.Sweep, shards []int) relay.Backfilled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,6 +178,8 @@ func (s *Store) sweep(p relay.Sweep, shards []int) relay.Backfilled {
 	return out
 }
 
+// gaps returns the rows that are visible now within f.Gaps, at most f.GapLimit in all. Through is the id of the last
+// row when there are more, and otherwise 0.
 func (s *Store) gaps(f relay.Fetch) (out relay.GapRows) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -225,6 +235,8 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, set relay.Settlem
 	return got, nil
 }
 
+// settle marks rows as sent and buries others, and counts those that it changed. It changes nothing when the relay is
+// not known: the settlement is then fenced.
 func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -256,14 +268,14 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 	return got
 }
 
-// block blocks the lane of an event, again if it was released before.
+// block blocks the lane of a dead letter, again if the lane was released before. s.mu is locked.
 func (s *Store) block(rec *outbox.Record) {
 	b := s.blockOf(rec)
 	b.event, b.released = rec.EventID, false
 }
 
-// blockOf returns the block of the event's lane, which it makes if there is none. The block then begins at the
-// event or before.
+// blockOf returns the block of the event's lane, which it makes if there is none, and lowers its firstID to the
+// event's row id when that is smaller. s.mu is locked.
 func (s *Store) blockOf(rec *outbox.Record) *block {
 	b := s.blocked[rec.Lane()]
 	if b == nil {

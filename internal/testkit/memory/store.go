@@ -27,59 +27,81 @@ type Store struct {
 	// store being locked. It may wait, write, or return an error that the
 	// operation then fails with.
 	Before func(ctx context.Context, step string) error
-	// After is called when an operation has taken effect. An error from it
-	// loses the answer.
+	// After, when not nil, is called when an operation has taken effect, with "join",
+	// "renew", "leave", "fetch" or "settle", and without the store being locked. The
+	// operation returns its error in the place of the answer, so that the answer is lost.
 	After func(ctx context.Context, step string) error
 
-	mu      sync.Mutex
-	nextID  int64
-	nextTx  int64
-	rows    map[int64]*row
-	ids     []int64 // of committed rows, ascending
+	// mu guards all fields below.
+	mu sync.Mutex
+	// nextID and nextTx are the last row id and the last transaction number given.
+	nextID int64
+	nextTx int64
+	// rows has the committed rows, sent ones included, by row id, but no dead letters.
+	rows map[int64]*row
+	ids  []int64 // of rows, ascending
+	// writers has the names of the open transactions that have enqueued.
 	writers map[string]struct{}
-	relays  map[uuid.UUID]*relayRow
-	joins   int
-	shards  [outbox.Shards]shardRow
+	// relays has the relays that have joined and not left, by relay id, also with a lapsed lease until one of the
+	// others renews.
+	relays map[uuid.UUID]*relayRow
+	// joins counts the relays that have joined.
+	joins  int
+	shards [outbox.Shards]shardRow
+	// blocked has the blocked lanes, also released ones until their owner has unblocked them.
 	blocked map[outbox.Lane]*block
 	// releases counts the releases of lanes.
-	releases    int64
+	releases int64
+	// deadLetters is by row id.
 	deadLetters map[int64]DeadLetter
 }
 
+// row is a committed row; sentAt, sentBy and sent are zero until it is marked as sent.
 type row struct {
 	rec    outbox.Record
 	sentAt time.Time
+	// sentBy is the relay that marked the row.
 	sentBy uuid.UUID
 	sent   relay.Accepted
 }
 
+// relayRow is a relay that has joined.
 type relayRow struct {
-	name                 string
+	name string
+	// started is when the relay joined, until when its run ends, and live when its lease lapses.
 	started, until, live time.Time
-	position             relay.Position
-	seq                  int
-	leaving              bool
-	// named are the shards, with their epochs, of the newest answer that reached
-	// the relay.
+	// position is the newest that the relay has reported, for all of its shards that are covered.
+	position relay.Position
+	// seq numbers the relays by the order of their joins, from 0.
+	seq int
+	// leaving is set once the relay has said that it gives its shards back.
+	leaving bool
+	// named are the shards, with their epochs, of the newest answer that reached the relay; nil before the first.
 	named map[int]int64
 }
 
+// shardRow is the lease of one shard.
 type shardRow struct {
-	owner    uuid.UUID
-	epoch    int64
+	// owner is the relay id of the owner, uuid.Nil when there is none.
+	owner uuid.UUID
+	// epoch counts the owners that the shard has had.
+	epoch int64
+	// position is where the owner resumes: what the owner before had reported.
 	position relay.Position
-	// covered is set when the owner has reported a position for the shard. Until then the position here stays
-	// valid.
+	// covered is set when the owner has reported a position for the shard, which then takes the place of position
+	// when the shard is freed.
 	covered bool
 }
 
-// block is a blocked lane.
+// block is a blocked lane, also after its release until its owner has unblocked it.
 type block struct {
 	shard int
-	// event is the dead letter that blocked the lane.
-	event      uuid.UUID
-	firstID    int64
-	released   bool
+	// event is the event id of the dead letter that blocked the lane.
+	event uuid.UUID
+	// firstID is the smallest row id of the lane's dead letters since the block was made.
+	firstID  int64
+	released bool
+	// releasedAt tells one release from others; it is no real time, and zero before the first.
 	releasedAt time.Time
 }
 
@@ -104,6 +126,8 @@ func NewStore() *Store {
 	}
 }
 
+// before calls s.Before, if there is one, and returns its error, or else that of ctx when ctx has ended. s.mu must not
+// be locked.
 func (s *Store) before(ctx context.Context, step string) error {
 	if s.Before != nil {
 		if err := s.Before(ctx, step); err != nil {
@@ -113,6 +137,7 @@ func (s *Store) before(ctx context.Context, step string) error {
 	return ctx.Err()
 }
 
+// after calls s.After, if there is one, and returns its error. s.mu must not be locked.
 func (s *Store) after(ctx context.Context, step string) error {
 	if s.After != nil {
 		return s.After(ctx, step)
@@ -121,14 +146,17 @@ func (s *Store) after(ctx context.Context, step string) error {
 }
 
 // Tx is an open transaction: what it enqueues has ids at once, and is visible
-// when it commits.
+// when it commits. It is for one goroutine.
 type Tx struct {
-	s    *Store
+	s *Store
+	// name is what Fetch calls the transaction among the writers.
 	name string
+	// recs has what was enqueued and neither committed nor rolled back.
 	recs []outbox.Record
 }
 
-// Begin opens a transaction. It counts as a writer from its first event on.
+// Begin opens a transaction. From its first event until its end it is one of the writers
+// that Fetch returns.
 func (s *Store) Begin() *Tx {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,7 +164,9 @@ func (s *Store) Begin() *Tx {
 	return &Tx{s: s, name: fmt.Sprintf("tx/%d", s.nextTx)}
 }
 
-// Enqueue adds events and returns their records.
+// Enqueue adds events and returns their records, with ids in order. An event without an id
+// gets one, and one without a destination gets outbox.DefaultDestination. Nothing else of
+// the events is checked.
 func (t *Tx) Enqueue(events ...outbox.Event) []outbox.Record {
 	s := t.s
 	s.mu.Lock()
@@ -160,7 +190,8 @@ func (t *Tx) Enqueue(events ...outbox.Event) []outbox.Record {
 // The ids of the others stay unused.
 func (t *Tx) RollbackTo(n int) { t.recs = t.recs[:n] }
 
-// EnqueueAt adds an event under an id drawn earlier, like a session whose sequence has a cache.
+// EnqueueAt adds an event under a row id that the caller has drawn earlier and no row has, like a session whose
+// sequence has a cache. It uses up another id, which stays unused.
 func (t *Tx) EnqueueAt(id int64, e outbox.Event) outbox.Record {
 	recs := t.Enqueue(e)
 	t.recs[len(t.recs)-1].ID = id
@@ -191,7 +222,7 @@ func (t *Tx) Rollback() {
 	t.recs = nil
 }
 
-// Enqueue adds events in a transaction of their own.
+// Enqueue adds events in a transaction of their own, which it commits, and returns their records.
 func (s *Store) Enqueue(events ...outbox.Event) []outbox.Record {
 	tx := s.Begin()
 	recs := tx.Enqueue(events...)
@@ -199,6 +230,7 @@ func (s *Store) Enqueue(events ...outbox.Event) []outbox.Record {
 	return recs
 }
 
+// shardOf returns the shard of an event, by a hash of its aggregate. It need not be the one that the database computes.
 func shardOf(e outbox.Event) int {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%d:%s%s", len(e.AggregateType), e.AggregateType, e.AggregateID)
@@ -240,7 +272,8 @@ func (s *Store) DeadLetters() map[int64]DeadLetter {
 	return out
 }
 
-// Blocked returns the blocked lanes and the id of their first event.
+// Blocked returns the blocked lanes, also released ones that their owner has not unblocked
+// yet, each with the smallest row id of the dead letters that blocked it.
 func (s *Store) Blocked() map[outbox.Lane]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -251,7 +284,7 @@ func (s *Store) Blocked() map[outbox.Lane]int64 {
 	return out
 }
 
-// Release releases a blocked lane, as an operator does.
+// Release releases a blocked lane, as an operator does. For a lane that is not blocked it does nothing.
 func (s *Store) Release(lane outbox.Lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -260,15 +293,16 @@ func (s *Store) Release(lane outbox.Lane) {
 	}
 }
 
-// release marks a block as released, at a time that no other release has.
+// release marks a block as released, at a time that no other release has. s.mu is locked.
 func (s *Store) release(b *block) {
 	s.releases++
 	b.released, b.releasedAt = true, time.Unix(0, s.releases)
 }
 
 // Redrive puts a dead letter back as an event under its old id, in its next
-// generation, and releases its lane, which is read again from there on. A lane
-// that another event blocked stays blocked.
+// generation, and releases its lane, which is read again from the event's id on. A
+// lane that another event blocked stays blocked. For an id that is no dead letter it
+// does nothing.
 func (s *Store) Redrive(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -287,8 +321,8 @@ func (s *Store) Redrive(id int64) {
 	}
 }
 
-// Owner returns the relay that owns a shard and until when its lease lasts,
-// uuid.Nil when there is none.
+// Owner returns the relay that owns a shard and until when its lease lasts, which may
+// be past; uuid.Nil and a zero time when the shard has no owner.
 func (s *Store) Owner(shard int) (uuid.UUID, time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -307,8 +341,8 @@ func (s *Store) Running(relay uuid.UUID) bool {
 	return s.relays[relay] != nil
 }
 
-// Settled returns which relay marked the event as sent or gave it up, and when;
-// uuid.Nil when neither has happened.
+// Settled returns which relay marked the event of a row id as sent or gave it up, and
+// when; uuid.Nil and a zero time when neither has happened.
 func (s *Store) Settled(id int64) (by uuid.UUID, at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -319,7 +353,7 @@ func (s *Store) Settled(id int64) (by uuid.UUID, at time.Time) {
 	return d.By, d.At
 }
 
-// IsSent says whether the event is marked as sent.
+// IsSent says whether the event of a row id is marked as sent.
 func (s *Store) IsSent(id int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,7 +361,7 @@ func (s *Store) IsSent(id int64) bool {
 	return r != nil && !r.sentAt.IsZero()
 }
 
-// IsDead says whether the event is among the dead letters.
+// IsDead says whether the event of a row id is among the dead letters.
 func (s *Store) IsDead(id int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -343,7 +377,8 @@ func (s *Store) IsBlocked(lane outbox.Lane) bool {
 	return b != nil && !b.released
 }
 
-// Owners returns the number of shards that each relay owns, by name.
+// Owners returns the number of shards that each relay owns, by the name that the relay joined with, without relays
+// that own none.
 func (s *Store) Owners() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

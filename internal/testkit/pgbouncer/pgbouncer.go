@@ -40,9 +40,9 @@ type Bouncer struct {
 // startAttempts bounds the retries after another process took the free port.
 const startAttempts = 5
 
-// Start starts a PgBouncer that leads to every database of server, the URL of
-// a PostgreSQL, for the user in it only. It returns when a query gets through.
-// ctx bounds the start only.
+// Start starts a PgBouncer that leads to every database of server, the URL of a
+// PostgreSQL, for the user in that URL only. It returns when a query gets through. ctx
+// bounds the start only. The error wraps [ErrNotFound] when no PgBouncer is installed.
 func Start(ctx context.Context, server string) (*Bouncer, error) {
 	bin, err := find()
 	if err != nil {
@@ -68,7 +68,8 @@ func Start(ctx context.Context, server string) (*Bouncer, error) {
 // URL returns the address of the database that the server's URL named.
 func (b *Bouncer) URL() string { return b.url }
 
-// Stop ends the PgBouncer and cuts its connections. Calling it again changes nothing.
+// Stop ends the PgBouncer, cuts its connections and removes its folder. It errs when that takes longer than 30 s.
+// Calling it again changes nothing.
 func (b *Bouncer) Stop() error { return b.process.Stop() }
 
 // find returns the path of an installed pgbouncer, or [ErrNotFound].
@@ -81,6 +82,8 @@ func find() (string, error) {
 	return "", ErrNotFound
 }
 
+// startOnce starts the program bin once, on a free port, in front of the server behind, and returns when a query gets
+// through. After an error nothing of it is left.
 func startOnce(ctx context.Context, bin string, behind *pgx.ConnConfig) (*Bouncer, error) {
 	acc, err := process.Unprivileged()
 	if err != nil {
@@ -112,7 +115,8 @@ func startOnce(ctx context.Context, bin string, behind *pgx.ConnConfig) (*Bounce
 	return b, nil
 }
 
-// launch writes PgBouncer's configuration into home and starts it.
+// launch writes PgBouncer's configuration (ini) and list of users into the folder home, and starts the program bin as
+// acc. It does not wait for answers. home is removed when PgBouncer ends.
 func launch(bin, home string, acc *process.Account, ini, users string) (*process.Process, error) {
 	log := filepath.Join(home, "log")
 	paths := []string{home}
@@ -132,7 +136,7 @@ func launch(bin, home string, acc *process.Account, ini, users string) (*process
 	})
 }
 
-// config returns the text of pgbouncer.ini. PgBouncer has a pool for each database, and each test has a
+// config returns the text of pgbouncer.ini, for a PgBouncer with its files in home that listens on port. PgBouncer has a pool for each database, and each test has a
 // database of its own: so pools are small, and idle connections are closed after 2 s. extra_float_digits is
 // ignored because the driver lib/pq sends it, and PgBouncer would refuse it.
 func config(home string, port int, behind *pgx.ConnConfig) string {
@@ -166,7 +170,8 @@ func userList(behind *pgx.ConnConfig) string {
 	return quote(behind.User) + " " + quote(behind.Password) + "\n"
 }
 
-// waitReady returns when a query gets through, PgBouncer has ended, or ctx is done.
+// waitReady returns nil when a query gets through, which it tries every 5 ms, and an error with the begin of the log
+// in home when PgBouncer has ended or ctx is done.
 func (b *Bouncer) waitReady(ctx context.Context, home string) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -196,7 +201,7 @@ func (b *Bouncer) waitReady(ctx context.Context, home string) error {
 	}
 }
 
-// ping makes one query at an address.
+// ping connects to the database at address, a URL, makes one query and closes the connection.
 func ping(ctx context.Context, address string) error {
 	config, err := pgx.ParseConfig(address)
 	if err != nil {

@@ -21,7 +21,8 @@ const (
 	lockFile     = "lock"
 )
 
-// newCluster makes the directories, and runs initdb unless there is a cluster already.
+// newCluster makes the directories that cfg asks for, and runs initdb of the folder bin, as acc, unless there is a
+// cluster already. After an error it has removed what it made, but not cfg.DataDir.
 func newCluster(ctx context.Context, cfg Config, bin string, acc *process.Account) (*cluster, error) {
 	c := &cluster{bin: bin, acc: acc}
 	var err error
@@ -41,8 +42,9 @@ func newCluster(ctx context.Context, cfg Config, bin string, acc *process.Accoun
 	return c, nil
 }
 
-// makeHome makes a temporary directory with everything that the server needs. It is
-// locked until its supervisor has ended: an unlocked one is a leftover.
+// makeHome makes a temporary directory for the data, the log and the lock, and sets home,
+// data, log and lock. The directory is locked until the server's supervisor has ended: an
+// unlocked one is a leftover.
 func (c *cluster) makeHome() error {
 	home, err := os.MkdirTemp(c.acc.TempDir(), homePrefix)
 	if err != nil {
@@ -58,7 +60,8 @@ func (c *cluster) makeHome() error {
 	return c.own(c.home, c.data, c.log)
 }
 
-// useDir uses the caller's directory for the data, and makes it when it is missing.
+// useDir sets data to the caller's directory, which it makes when it is missing, and log to a file beside it, the
+// directory's name with ".log".
 func (c *cluster) useDir(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -71,7 +74,7 @@ func (c *cluster) useDir(dir string) error {
 	return c.own(c.data, c.log)
 }
 
-// own makes the log file and gives it and the paths to the server's user.
+// own makes the log file unless it exists, and gives the paths to the server's user.
 func (c *cluster) own(paths ...string) error {
 	f, err := os.OpenFile(c.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -83,8 +86,8 @@ func (c *cluster) own(paths ...string) error {
 	return c.acc.Chown(paths...)
 }
 
-// initdb makes the cluster with a new password, or reads the password of the cluster
-// that is already there.
+// initdb makes the cluster with a new password, or reads the password of the cluster that
+// is already there, and sets c.password. It errs for a cluster that was not made here.
 func (c *cluster) initdb(ctx context.Context) error {
 	kept := filepath.Join(c.data, passwordFile)
 	if _, err := os.Stat(filepath.Join(c.data, "PG_VERSION")); err == nil {
@@ -121,8 +124,8 @@ func (c *cluster) readPassword(path string) error {
 	return nil
 }
 
-// remove deletes what makeHome made. It is for a cluster that no supervisor has
-// taken over.
+// remove deletes what makeHome made, and nothing of the caller's directory. It is for a
+// cluster that no supervisor has taken over.
 func (c *cluster) remove() {
 	if c.home != "" {
 		_ = os.RemoveAll(c.home) // The next start removes what could not be removed now.
@@ -137,8 +140,8 @@ func (c *cluster) unlock() {
 	}
 }
 
-// signal returns the signal that shuts the server down: cleanly when its cluster is
-// kept, and at once when it is removed.
+// signal returns the signal that shuts the server down: INT, for a clean end, when its
+// cluster is kept, and QUIT, for one at once, when it is removed.
 func (c *cluster) signal() string {
 	if c.home == "" {
 		return "INT"

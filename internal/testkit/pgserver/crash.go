@@ -17,7 +17,7 @@ import (
 // killed, so that PostgreSQL ends all of them at once, as an immediate
 // shutdown does, and starts again on the same data and port. Every connection is
 // cut, open transactions are gone, and what was committed is recovered from the
-// log. It returns when the server takes connections again, or when ctx ends.
+// log. It returns nil when the server takes connections again, and an error when ctx ends.
 // The parameter restart_after_crash must be on, as it is by default.
 func (s *Server) Crash(ctx context.Context) error {
 	victim, err := pgx.Connect(ctx, s.url)
@@ -42,7 +42,7 @@ func (s *Server) Crash(ctx context.Context) error {
 	return s.awaitRecovery(ctx)
 }
 
-// waitCut returns when the other side has closed the connection.
+// waitCut returns nil when the other side has closed the connection, or the cause when ctx ends first.
 func waitCut(ctx context.Context, conn net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(0, 0)) })
 	defer stop()
@@ -54,7 +54,7 @@ func waitCut(ctx context.Context, conn net.Conn) error {
 	}
 }
 
-// awaitRecovery returns when the server takes connections.
+// awaitRecovery returns nil when the server takes connections, which it tries every 10 ms, or an error when ctx ends.
 func (s *Server) awaitRecovery(ctx context.Context) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()

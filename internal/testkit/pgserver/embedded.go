@@ -18,8 +18,9 @@ import (
 
 const embeddedVersion = embeddedpostgres.V18
 
-// embeddedBin returns the folder of the embedded server's programs, and fetches them
-// when they are not in the cache yet. One process fetches, the others wait.
+// embeddedBin returns the folder of the embedded server's programs, and fetches them when
+// they are not in the cache yet. One process fetches; others wait, also past the end of
+// ctx.
 func embeddedBin(ctx context.Context) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -53,9 +54,10 @@ func embeddedBin(ctx context.Context) (string, error) {
 	return bin, nil
 }
 
-// fetch downloads the archive from Maven Central and unpacks it to root. The
-// library does so only while it starts a server, which is stopped again. As root that
-// server cannot start, which does not matter: only its programs are needed.
+// fetch downloads the archive of the embedded server from Maven Central into the folder
+// cache and unpacks it to the folder root. The library does so only while it starts a
+// server, which is stopped again. When this process is root that server cannot start,
+// which is no error: only the programs are needed.
 func fetch(ctx context.Context, cache, root string) error {
 	port, err := process.FreePort(ctx)
 	if err != nil {

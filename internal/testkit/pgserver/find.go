@@ -38,7 +38,8 @@ func (e *NotFoundError) Error() string {
 // Unwrap returns why the embedded server could not be fetched.
 func (e *NotFoundError) Unwrap() error { return e.Fetch }
 
-// findBin returns the folder with initdb and postgres that the configuration asks for.
+// findBin returns the folder with initdb and postgres that the configuration asks for, or else the first that
+// Config.BinDir describes. It may fetch the embedded server, and returns a NotFoundError when that fails too.
 func findBin(ctx context.Context, cfg Config) (string, error) {
 	if cfg.BinDir != "" {
 		if _, err := version(ctx, cfg.BinDir); err != nil {
@@ -68,8 +69,8 @@ func findBin(ctx context.Context, cfg Config) (string, error) {
 	return bin, nil
 }
 
-// candidates returns the folders in which packages install the server's programs,
-// those of PATH last.
+// candidates returns the folders that exist where packages install the server's programs,
+// and last the folder of postgres in PATH.
 func candidates() []string {
 	var dirs []string
 	for _, pattern := range []string{"/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/postgresql@*/bin", "/usr/local/opt/postgresql@*/bin"} {
@@ -84,7 +85,8 @@ func candidates() []string {
 	return dirs
 }
 
-// newest returns the folder with the newest server that is not too old, the first of equals, or "".
+// newest returns the one of dirs with the newest server, the first of equals. It passes over servers older than the
+// constant oldest, and returns "" when there is no other.
 func newest(ctx context.Context, dirs []string) string {
 	type server struct {
 		dir   string
@@ -105,8 +107,8 @@ func newest(ctx context.Context, dirs []string) string {
 
 var versionPattern = regexp.MustCompile(`\(PostgreSQL\) (\d+)`)
 
-// version returns the major version of the server in a folder, which must have initdb
-// as well.
+// version returns the major version of the server whose programs are in the folder dir, by
+// running postgres --version. It errs when initdb or postgres is missing.
 func version(ctx context.Context, dir string) (int, error) {
 	if _, err := os.Stat(filepath.Join(dir, "initdb")); err != nil {
 		return 0, err

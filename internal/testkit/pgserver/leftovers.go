@@ -13,9 +13,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-// lockNew makes a file and locks it. The lock lasts until every process that
-// inherited the file has closed it. The file gets its name once it is locked, so
-// that no process takes the directory for a leftover in between.
+// lockNew makes the file path, which must not exist, and locks it. The lock lasts until
+// this process and every one that inherited the file have closed it. The file gets its
+// name once it is locked, so that no process takes the directory for a leftover in
+// between.
 func lockNew(path string) (*os.File, error) {
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
@@ -30,7 +31,8 @@ func lockNew(path string) (*os.File, error) {
 	return f, nil
 }
 
-// flock locks a file, and tries again when a signal interrupts it.
+// flock locks a file as how says (LOCK_EX, perhaps with LOCK_NB), and tries again when a signal interrupts it. Without
+// LOCK_NB it waits for the lock.
 func flock(f *os.File, how int) error {
 	for {
 		//nolint:gosec // A descriptor fits.
@@ -44,8 +46,8 @@ func flock(f *os.File, how int) error {
 	}
 }
 
-// removeLeftovers stops servers whose supervisor was killed, and removes their directories: those that no
-// process has locked. It leaves a directory that it cannot remove.
+// removeLeftovers stops servers whose supervisor was killed, and removes their directories: those of acc's folder for
+// temporary files that no process has locked. bin is the folder with pg_ctl. It ignores failures.
 func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
 	homes, err := filepath.Glob(filepath.Join(acc.TempDir(), homePrefix+"*"))
 	if err != nil {

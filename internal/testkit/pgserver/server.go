@@ -32,25 +32,25 @@ type Config struct {
 	// Settings are further configuration parameters, such as wal_level. They
 	// win over the ones of this package. Defaults to none.
 	Settings map[string]string
-	// DataDir is the folder of the cluster. It is created when it is missing or empty, used
-	// as it is otherwise, and kept. Defaults to a temporary directory that is
-	// removed when the server stops.
+	// DataDir is the folder of the cluster. A cluster is made when the folder is missing or
+	// empty; otherwise it must have one that this package made. It is kept. Defaults to a
+	// temporary directory that is removed when the server stops.
 	DataDir string
 	// BinDir is the folder of the programs initdb and postgres. Defaults to the first that
-	// is found: $PG_BIN, the newest /usr/lib/postgresql/*/bin, PATH, and at
-	// last the embedded server.
+	// is found: $PG_BIN, the newest of 15 or later in the folders where packages install
+	// (such as /usr/lib/postgresql/*/bin) and in PATH, and at last the embedded server.
 	BinDir string
-	// Embedded takes the embedded server even when one is installed: programs
-	// of PostgreSQL 18 that are fetched once, 15 MB, and then kept in the
-	// user's cache directory. Defaults to false.
+	// Embedded takes the embedded server even when one is installed, unless BinDir is set:
+	// programs of PostgreSQL 18 that are fetched once, 15 MB, and then kept in the user's
+	// cache directory (root: in /var/cache). Defaults to false.
 	Embedded bool
 }
 
 // Server is a running PostgreSQL server, listening on 127.0.0.1 only. Its
 // methods may be called concurrently.
 type Server struct {
-	url   string
-	super *process.Process
+	url   string           // what URL returns
+	super *process.Process // the server with its supervisor
 }
 
 // startAttempts bounds the retries after another process took the free port
@@ -60,7 +60,8 @@ const startAttempts = 5
 // Start starts a server and returns when it takes connections. ctx bounds the
 // start only: the server runs until [Server.Stop] or the end of the process.
 // Errors hold the end of the server's log. When no PostgreSQL can be found or
-// fetched, the error is a [NotFoundError] that says how to install one.
+// fetched, the error wraps a [NotFoundError] that says how to install one. It also
+// stops servers, and removes directories, that killed processes left behind.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	acc, err := process.Unprivileged()
 	if err != nil {
@@ -82,6 +83,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 }
 
+// startOnce makes the cluster and starts a server once, on a free port. The error wraps errPortTaken when another
+// process took the port.
 func startOnce(ctx context.Context, cfg Config, bin string, acc *process.Account) (*Server, error) {
 	c, err := newCluster(ctx, cfg, bin, acc)
 	if err != nil {
@@ -95,23 +98,25 @@ func startOnce(ctx context.Context, cfg Config, bin string, acc *process.Account
 func (s *Server) URL() string { return s.url }
 
 // Stop stops the server and removes its directory, unless Config.DataDir named
-// it. Connections are cut. It returns when the server is gone; calling it again
-// changes nothing.
+// it. Connections are cut. It returns when the server is gone, or an error when that takes
+// longer than 30 s; calling it again changes nothing.
 func (s *Server) Stop() error { return s.super.Stop() }
 
 // cluster is a data directory with which a server can be started.
 type cluster struct {
-	bin      string
-	acc      *process.Account
-	home     string // temporary: the data, the log and the lock; empty when DataDir is the caller's
-	data     string
-	log      string
-	lock     *os.File
-	password string
+	bin      string           // the folder with initdb and postgres
+	acc      *process.Account // the server's user, nil for that of this process
+	home     string           // temporary: the data, the log and the lock; empty when DataDir is the caller's
+	data     string           // the data directory
+	log      string           // the path of the log file
+	lock     *os.File         // nil when DataDir is the caller's
+	password string           // of the superuser postgres
 }
 
+// errPortTaken means that another process took the free port before the server did.
 var errPortTaken = errors.New("port is taken")
 
+// start starts a server on a free port and returns when it takes connections. After an error the server is stopped.
 func (c *cluster) start(ctx context.Context, cfg Config) (*Server, error) {
 	port, err := process.FreePort(ctx)
 	if err != nil {
@@ -159,7 +164,8 @@ func (c *cluster) arguments(port int, cfg Config) []string {
 	return args
 }
 
-// waitReady returns when the server answers, has ended, or ctx is done.
+// waitReady returns nil when the server answers, which it tries every 10 ms, and an error with the end of the log when
+// the server has ended or ctx is done.
 func (s *Server) waitReady(ctx context.Context, c *cluster) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -188,7 +194,7 @@ func (s *Server) waitReady(ctx context.Context, c *cluster) error {
 	}
 }
 
-// tail returns the end of the server's log, for errors.
+// tail returns the last 2,000 bytes of the server's log, or why they cannot be read.
 func tail(log io.Reader) string {
 	const most = 2000
 	b, err := io.ReadAll(log)
@@ -198,7 +204,8 @@ func tail(log io.Reader) string {
 	return string(bytes.TrimSpace(b[max(0, len(b)-most):]))
 }
 
-// command returns a program that runs as the server's user.
+// command returns a command, not started, for the program called name in c.bin. It runs as the server's user, in the
+// data directory.
 func (c *cluster) command(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, filepath.Join(c.bin, name), args...)
 	cmd.SysProcAttr = c.acc.Attr()

@@ -19,8 +19,9 @@ type Account struct {
 	uid, gid int
 }
 
-// Unprivileged returns an unprivileged account when this process runs as root, and
-// nil when it does not.
+// Unprivileged returns the account of the user postgres, or else of the user without
+// rights, when this process runs as root. It returns nil and no error when this process
+// does not run as root, and errs when there is neither user.
 func Unprivileged() (*Account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // Nil is an account.
@@ -46,7 +47,8 @@ func Unprivileged() (*Account, error) {
 	return nil, fmt.Errorf("the server does not run as root, and there is neither a user postgres nor one with the id %s", noRights)
 }
 
-// Attr returns the process attributes with which a command runs as the account.
+// Attr returns the process attributes with which a command runs as the account: none for nil. The caller may add
+// others.
 func (a *Account) Attr() *syscall.SysProcAttr {
 	if a == nil {
 		return &syscall.SysProcAttr{}
@@ -55,7 +57,8 @@ func (a *Account) Attr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(a.uid), Gid: uint32(a.gid)}}
 }
 
-// Chown gives the paths to the account.
+// Chown makes the account the owner of the files and folders at paths, not of what is in a folder. For nil it does
+// nothing.
 func (a *Account) Chown(paths ...string) error {
 	if a == nil {
 		return nil
@@ -68,8 +71,8 @@ func (a *Account) Chown(paths ...string) error {
 	return nil
 }
 
-// TempDir returns the folder for temporary directories: one that the account can
-// reach.
+// TempDir returns the folder for temporary directories: that of this process, or /tmp when
+// the account cannot reach it.
 func (a *Account) TempDir() string {
 	dir := os.TempDir()
 	if a != nil && !reachable(dir) {
@@ -78,7 +81,7 @@ func (a *Account) TempDir() string {
 	return dir
 }
 
-// reachable reports whether every user may pass through all folders of path.
+// reachable reports whether every user may pass through all folders of path, and false when path does not exist.
 func reachable(path string) bool {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {

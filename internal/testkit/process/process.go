@@ -20,17 +20,18 @@ var superviseScript string
 
 // Config describes a server.
 type Config struct {
-	// Args are the program and its arguments.
+	// Args are the program, with its path or one in /usr/bin or /bin, and its arguments. Required.
 	Args []string
 	// Account is the user that the server runs as, nil for that of this process.
 	Account *Account
-	// Log is the file to which the server's output is appended.
+	// Log is the path of the file to which the server's output is appended. Required.
 	Log string
-	// Signal is the signal that ends the server, such as "TERM".
+	// Signal is the signal that ends the server, without "SIG", such as "TERM". Required.
 	Signal string
-	// Remove is a directory that is removed after the server's end. Defaults to none.
+	// Remove is a directory that is removed, with all in it, after the server's end. Empty is none.
 	Remove string
-	// Lock is a file that the supervisor keeps open until the directory Remove is gone. Defaults to none.
+	// Lock is a file that the supervisor keeps open until the directory Remove is gone, so that its lock lasts. Nil
+	// is none.
 	Lock *os.File
 }
 
@@ -38,10 +39,10 @@ type Config struct {
 // this process by the time that it takes to stop the server. The methods may be
 // called concurrently.
 type Process struct {
-	name string
-	hold *os.File // a pipe: when it is closed, the shell stops the server
-	done chan struct{}
-	once sync.Once
+	name string        // of the program, for errors
+	hold *os.File      // a pipe: when it is closed, the shell stops the server
+	done chan struct{} // closed when the shell has ended
+	once sync.Once     // closes hold
 }
 
 // stopTimeout bounds the wait for a server's end. It is far above what a shutdown
@@ -80,10 +81,11 @@ func Start(c Config) (*Process, error) {
 	return p, nil
 }
 
-// Done is closed when the server has ended.
+// Done is closed when the server has ended, by Stop or by itself, and Config.Remove is gone.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
-// Stop ends the server and waits for it. Calling it again changes nothing.
+// Stop ends the server and waits for its end, at most stopTimeout; it errs when the server runs for longer. Another
+// call waits as well.
 func (p *Process) Stop() error {
 	var err error
 	p.once.Do(func() { err = p.hold.Close() })

@@ -14,12 +14,13 @@ import (
 	"time"
 )
 
-// killAfter is how long a command has to end after it was interrupted.
+// killAfter is how long a command has to end after SIGTERM. Then it is killed.
 const killAfter = 10 * time.Second
 
-// Run runs a command with further variables in its environment and returns its
-// exit code: 128 and the signal's number when a signal ended it, as a shell does,
-// and 127 when it could not be started. The end of ctx interrupts the command.
+// Run runs a command, on this process's standard input and outputs and with further
+// variables ("NAME=value") in its environment, waits for its end and returns its exit
+// code: the sum of 128 and the signal's number when a signal ended it, as a shell does,
+// and 127 when it could not be started. It sends SIGTERM when ctx ends.
 func Run(ctx context.Context, command []string, variables ...string) int {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), variables...)

@@ -27,10 +27,10 @@ var ErrUnavailable = errors.New("cannot be installed here")
 
 // Config describes one tool. Name and Requirements must be set.
 type Config struct {
-	// Name is the tool's name in messages and in the default of Dir.
+	// Name is the tool's name in messages and in the default of Dir. Required.
 	Name string
-	// Requirements is the text of a pip requirements file. When it changes, the
-	// tool is installed again.
+	// Requirements is the text of a pip requirements file. When it changes, the next
+	// Install installs the tool again. Required.
 	Requirements []byte
 	// Dir is the folder of the virtual environment. Processes may share it.
 	// Defaults to DefaultDir(Name).
@@ -39,8 +39,9 @@ type Config struct {
 	Progress io.Writer
 }
 
-// DefaultDir returns the folder below the user's cache folder in which the tool of
-// that name is installed.
+// DefaultDir returns the folder below the user's cache folder in which the tool of that
+// name is installed; below the folder for temporary files when the user has no cache
+// folder. It makes no folder.
 func DefaultDir(name string) string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -51,8 +52,8 @@ func DefaultDir(name string) string {
 
 // Install installs the tool unless it is installed already, and returns the folder
 // of its programs, python among them. When several processes call it at the same
-// time, one installs and the others wait. The error wraps [ErrUnavailable] when the
-// tool cannot be installed on this machine.
+// time, one installs and the others wait, also past the end of ctx. The error wraps
+// [ErrUnavailable] when there is no suitable Python, or pip fails.
 func Install(ctx context.Context, c Config) (bin string, err error) {
 	if c.Dir == "" {
 		c.Dir = DefaultDir(c.Name)
@@ -109,8 +110,9 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 	return bin, nil
 }
 
-// lock takes an exclusive lock on the file, which the kernel releases at the end of
-// the process at the latest.
+// lock makes the file at path unless it exists, waits for an exclusive lock on it, and
+// returns the function that releases the lock. The kernel releases it at the end of the
+// process at the latest.
 func lock(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -129,13 +131,14 @@ func lock(path string) (unlock func(), err error) {
 	return func() { _ = f.Close() }, nil
 }
 
-// runs reports whether the environment's python starts: it does not when the
-// interpreter that the environment was made with has been removed.
+// runs reports whether the program python starts and has pip. That of a virtual environment
+// does not start when the interpreter that the environment was made with has been removed.
 func runs(ctx context.Context, python string) bool {
 	return exec.CommandContext(ctx, python, "-c", "import pip").Run() == nil
 }
 
-// run runs a command and returns the last 15 lines of its output.
+// run runs a command to its end and returns the last 15 lines of its output, also after an error. When ctx ends it
+// kills the command and returns the error of ctx.
 func run(ctx context.Context, name string, args ...string) (string, error) {
 	var out bytes.Buffer
 	cmd := exec.CommandContext(ctx, name, args...)

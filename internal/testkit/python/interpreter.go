@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// candidate is a command, with additional variables of its environment, that may
-// start the wanted Python.
+// candidate is a command, argv, that may start the wanted Python, with additional variables
+// of its environment ("NAME=value"), env, which may be nil.
 type candidate struct {
 	argv []string
 	env  []string
@@ -24,9 +24,10 @@ const probe = `import sys, venv, ensurepip
 assert "%d.%d" % sys.version_info[:2] == sys.argv[1]
 print(sys.executable)`
 
-// findInterpreter returns the path of a Python of the version. It runs each
-// candidate with the probe, because a python3.13 on PATH may be a version manager's
-// shim that fails only when it is run.
+// findInterpreter returns the path of a Python of the version, such as "3.13", with what a
+// virtual environment needs, or an error that wraps ErrUnavailable when there is none. It
+// runs each candidate with the probe, because a python3.13 on PATH may be a version
+// manager's shim that fails only when it is run.
 func findInterpreter(ctx context.Context, version string) (string, error) {
 	for _, c := range candidates(ctx, version) {
 		args := slices.Concat(c.argv[1:], []string{"-c", probe, version})
@@ -48,7 +49,8 @@ func findInterpreter(ctx context.Context, version string) (string, error) {
 		ErrUnavailable, version)
 }
 
-// candidates returns the commands to probe, in order of preference.
+// candidates returns the commands to probe for a Python of the version, in order of preference: from PATH, pyenv and
+// uv. They need not exist.
 func candidates(ctx context.Context, version string) []candidate {
 	name := "python" + version
 	found := []candidate{{argv: []string{name}}}
@@ -72,7 +74,7 @@ func candidates(ctx context.Context, version string) []candidate {
 	)
 }
 
-// pyenvRoots returns the folders in which pyenv may keep its versions.
+// pyenvRoots returns the folders that pyenv may use, $PYENV_ROOT and ~/.pyenv. They need not exist.
 func pyenvRoots() []string {
 	var roots []string
 	if root := os.Getenv("PYENV_ROOT"); root != "" {

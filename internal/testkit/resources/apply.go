@@ -23,10 +23,12 @@ type Options struct {
 	// AccountID is the value of AWS::AccountId. Defaults to 000000000000, the
 	// account of the emulators.
 	AccountID string
-	// Parameters override the defaults of the template's parameters.
+	// Parameters override the defaults of the template's parameters, by name. A name that
+	// the template does not have is an error. Nil overrides none.
 	Parameters map[string]string
 }
 
+// withDefaults returns o with the defaults of its empty texts.
 func (o Options) withDefaults() Options {
 	o.StackName = cmp.Or(o.StackName, "outbox")
 	o.AccountID = cmp.Or(o.AccountID, "000000000000")
@@ -37,27 +39,28 @@ func (o Options) withDefaults() Options {
 type Outputs struct {
 	// Resources holds the created resources by logical id.
 	Resources map[string]Created
-	// Destinations maps the destination names of the relay to ARNs: its
-	// OUTBOX_DESTINATIONS.
+	// Destinations has the ARN of each of the relay's destinations, by name, from its
+	// variable OUTBOX_DESTINATIONS. It is nil when the template has no relay.
 	Destinations map[string]string
 
-	resolver *resolver
+	resolver *resolver // with the values of all created resources
 }
 
 // Created is a resource that exists after Apply.
 type Created struct {
+	// Type is the type of CloudFormation, such as "AWS::SQS::Queue".
 	Type string
-	// ARN is empty for a queue policy, which has none.
+	// ARN is empty for the policies of queues and topics, which have none.
 	ARN string
-	// URL is set for queues.
+	// URL is set for queues only.
 	URL string
 }
 
 // relayFunction is the logical id of the relay in the template.
 const relayFunction = "RelayFunction"
 
-// skipped reports whether resources of a type are not created: compute, roles, logs and
-// alarms mean nothing to SNS and SQS.
+// skipped reports whether resources of the type kind are passed over without an error:
+// functions, roles, logs, alarms, dashboards and buckets mean nothing to SNS and SQS.
 func skipped(kind string) bool {
 	switch kind {
 	case "AWS::Serverless::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
@@ -67,10 +70,11 @@ func skipped(kind string) bool {
 	return false
 }
 
-// Apply creates the messaging resources of the template in the order of their
-// dependencies. A second call changes nothing, except that attributes of queues follow
-// the template. A resource type or property that Apply does not know is an error that
-// names it, and nothing is created then.
+// Apply creates the messaging resources of the template at path, in the order of their
+// dependencies, with clients of cfg. A second call changes nothing, except that attributes
+// of queues follow the template. A resource type or property that Apply does not know is
+// an error that names it, and nothing is created then. After another error some resources
+// may exist.
 func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs, error) {
 	t, err := Load(path)
 	if err != nil {
@@ -103,8 +107,9 @@ func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs
 	return out, nil
 }
 
-// Environment returns the environment variables that the template gives to a
-// function. Values that name resources which are not created here are an error.
+// Environment returns the environment variables, by name, that the template gives to the
+// function of that logical id. It errs when the template has no such function, and when a
+// value names a resource that Apply did not create.
 func (o *Outputs) Environment(function string) (map[string]string, error) {
 	resource, ok := o.resolver.template.Resources[function]
 	if !ok {
@@ -129,6 +134,7 @@ func (o *Outputs) Environment(function string) (map[string]string, error) {
 	return env, nil
 }
 
+// destinations reads the relay's OUTBOX_DESTINATIONS and returns the ARN of each destination, by name.
 func (o *Outputs) destinations() (map[string]string, error) {
 	env, err := o.Environment(relayFunction)
 	if err != nil {
@@ -154,8 +160,9 @@ func (o *Outputs) destinations() (map[string]string, error) {
 	return destinations, nil
 }
 
-// plan returns the logical ids to create, each after what it refers to, and
-// refuses what cannot be created.
+// plan returns the logical ids of the resources to create, each after what it refers to,
+// without those that are skipped or whose condition does not hold. It errs for types and
+// properties that are not supported, and for circular dependencies.
 func plan(t *Template, r *resolver) ([]string, error) {
 	var faults []error
 	wanted := map[string]bool{}
@@ -187,11 +194,13 @@ func plan(t *Template, r *resolver) ([]string, error) {
 // visitor sorts resources by dependency, depth first.
 type visitor struct {
 	t      *Template
-	wanted map[string]bool
-	state  map[string]int // by logical id: 0 not visited, 1 being visited, 2 done
-	order  []string
+	wanted map[string]bool // by logical id, whether the resource is to be created
+	state  map[string]int  // by logical id: 0 not visited, 1 being visited, 2 done
+	order  []string        // the logical ids that are done, each after what it refers to
 }
 
+// visit adds the resource id to order, after what it refers to, unless it is not wanted or is there already. path has
+// the logical ids that led here, for the error of a circular dependency.
 func (v *visitor) visit(id string, path []string) error {
 	if !v.wanted[id] || v.state[id] == 2 {
 		return nil

@@ -28,6 +28,7 @@ type properties struct {
 	attributes []string
 }
 
+// supported returns the supported properties of the type kind, and false for a type that is not supported.
 func supported(kind string) (properties, bool) {
 	switch kind {
 	case "AWS::SNS::Topic":
@@ -57,7 +58,7 @@ func supported(kind string) (properties, bool) {
 	return properties{}, false
 }
 
-// known returns an error for a resource with a property that would have no effect.
+// known returns an error for a resource of a type that is not supported, or that names each property that is not.
 func known(resource Resource) error {
 	p, ok := supported(resource.Type)
 	if !ok {
@@ -72,7 +73,8 @@ func known(resource Resource) error {
 	return errors.Join(faults...)
 }
 
-// create creates a resource and returns it with the values of its !Ref and !GetAtt.
+// create creates a resource, or finds the one of its name, with the properties that r resolves. It returns the
+// resource, and the values of its !Ref (under "Ref") and !GetAtt (under the attribute's name).
 func (c *creator) create(ctx context.Context, r *resolver, resource Resource) (Created, map[string]string, error) {
 	resolved, err := r.resolve(resource.Properties)
 	if err != nil {
@@ -116,6 +118,8 @@ func (c *creator) create(ctx context.Context, r *resolver, resource Resource) (C
 	return Created{}, nil, fmt.Errorf("unsupported type %s", resource.Type)
 }
 
+// topic creates a topic, or finds the one of that name, and returns its ARN. SNS refuses a name that exists with other
+// attributes.
 func (c *creator) topic(ctx context.Context, name string, attributes map[string]string) (string, error) {
 	out, err := c.sns.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(name), Attributes: attributes})
 	if err != nil {
@@ -124,6 +128,7 @@ func (c *creator) topic(ctx context.Context, name string, attributes map[string]
 	return aws.ToString(out.TopicArn), nil
 }
 
+// queue creates a queue, or sets the attributes of the one of that name, and returns its URL and ARN.
 func (c *creator) queue(ctx context.Context, name string, attributes map[string]string) (url, arn string, err error) {
 	out, err := c.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
 	var exists *sqstypes.QueueNameExists
@@ -146,7 +151,7 @@ func (c *creator) queue(ctx context.Context, name string, attributes map[string]
 	return url, got.Attributes[string(sqstypes.QueueAttributeNameQueueArn)], nil
 }
 
-// update sets the attributes of the queue of that name, and returns the queue's URL.
+// update sets the attributes, but for FifoQueue, of the queue of that name, which must exist, and returns its URL.
 func (c *creator) update(ctx context.Context, name string, attributes map[string]string) (string, error) {
 	found, err := c.sqs.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: aws.String(name)})
 	if err != nil {
@@ -159,6 +164,7 @@ func (c *creator) update(ctx context.Context, name string, attributes map[string
 	return aws.ToString(found.QueueUrl), err
 }
 
+// queuePolicy sets the policy, document, of each of the queues, which is a URL or a list of URLs.
 func (c *creator) queuePolicy(ctx context.Context, queues, document any) error {
 	return eachPolicy(queues, document, "Queues", func(url, policy string) error {
 		_, err := c.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{
@@ -168,6 +174,7 @@ func (c *creator) queuePolicy(ctx context.Context, queues, document any) error {
 	})
 }
 
+// topicPolicy sets the policy, document, of each of the topics, which is an ARN or a list of ARNs.
 func (c *creator) topicPolicy(ctx context.Context, topics, document any) error {
 	return eachPolicy(topics, document, "Topics", func(arn, policy string) error {
 		_, err := c.sns.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{
@@ -177,7 +184,8 @@ func (c *creator) topicPolicy(ctx context.Context, topics, document any) error {
 	})
 }
 
-// eachPolicy calls set with each target that the property lists and the document.
+// eachPolicy calls set with each of targets, a text or a list of texts, and the document as JSON, until set errs.
+// property is the name of targets, for errors.
 func eachPolicy(targets, document any, property string, set func(target, policy string) error) error {
 	list, err := names(targets)
 	if err != nil {
@@ -195,6 +203,7 @@ func eachPolicy(targets, document any, property string, set func(target, policy 
 	return nil
 }
 
+// subscription subscribes values["Endpoint"] to the topic values["TopicArn"] and returns the subscription's ARN.
 func (c *creator) subscription(ctx context.Context, values map[string]any, attributes map[string]string) (string, error) {
 	out, err := c.sns.Subscribe(ctx, &sns.SubscribeInput{
 		TopicArn: aws.String(text(values["TopicArn"])), Protocol: aws.String(text(values["Protocol"])),

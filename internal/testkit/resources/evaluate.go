@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// Evaluate returns the resources that a stack with these parameters has, with
-// every function evaluated. What only AWS knows stays a symbol: ${Topic} for
-// !Ref Topic, ${Topic.Arn} for !GetAtt Topic.Arn.
+// Evaluate returns, by logical id, the resources of all types that a stack with these
+// options has in us-east-1, with every function in their properties evaluated. What only
+// AWS knows stays a symbol: ${Topic} for !Ref Topic, ${Topic.Arn} for !GetAtt Topic.Arn.
+// It creates nothing.
 func (t *Template) Evaluate(o Options) (map[string]Resource, error) {
 	const region = "us-east-1"
 	r, err := newResolver(t, o.withDefaults(), region)
@@ -45,7 +46,7 @@ func (t *Template) Evaluate(o Options) (map[string]Resource, error) {
 	return evaluated, nil
 }
 
-// there reports whether the condition of a resource holds.
+// there reports whether a stack has the resource: its condition holds, or it has none.
 func (r *resolver) there(resource Resource) (bool, error) {
 	if resource.Condition == "" {
 		return true, nil

@@ -10,22 +10,27 @@ import (
 	"strings"
 )
 
-// noValue is the value of !Ref AWS::NoValue: the property is left out.
+// noValue is the value of !Ref AWS::NoValue: resolve leaves out a property or list item that has it.
 type noValue struct{}
 
 // resolver replaces intrinsic functions by their values.
 type resolver struct {
-	template   *Template
+	template *Template
+	// parameters has the values of the template's parameters, texts or lists of texts, and pseudo those of AWS, such
+	// as AWS::Region.
 	parameters map[string]any
 	pseudo     map[string]any
 	// created holds, by logical id, the value of !Ref under "Ref" and of !GetAtt under the attribute's name.
 	created map[string]map[string]string
-	// symbolic gives resources that are not created the value ${Name.Attribute}.
+	// symbolic gives resources that are not in created the value ${Name} or ${Name.Attribute}. Otherwise to name one
+	// is an error.
 	symbolic bool
-	// evaluating holds the conditions that led to the one being evaluated, to find circles.
+	// evaluating has the names of the conditions that led to the one being evaluated, to find circles.
 	evaluating []string
 }
 
+// newResolver returns a resolver with no resource created yet. It errs, and names them all, for parameters in o that
+// the template does not have, and for parameters without a value.
 func newResolver(t *Template, o Options, region string) (*resolver, error) {
 	r := &resolver{
 		template: t, parameters: map[string]any{}, created: map[string]map[string]string{},
@@ -61,8 +66,8 @@ func newResolver(t *Template, o Options, region string) (*resolver, error) {
 	return r, errors.Join(faults...)
 }
 
-// resolve returns v with every function evaluated. A property whose value is
-// AWS::NoValue is left out of its mapping or list.
+// resolve returns a copy of v with every function in it evaluated. A property whose value
+// is AWS::NoValue is left out of its mapping or list.
 func (r *resolver) resolve(v any) (any, error) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -96,7 +101,7 @@ func (r *resolver) resolve(v any) (any, error) {
 	return v, nil
 }
 
-// call reports whether m is an intrinsic function. A mapping with the single key Condition is one only where it
+// call reports whether m is an intrinsic function, and returns its name and argument. A mapping with the single key Condition is one only where it
 // holds a condition's name: policies have blocks of that name.
 func call(m map[string]any) (name string, argument any, ok bool) {
 	if len(m) != 1 {
@@ -112,6 +117,8 @@ func call(m map[string]any) (name string, argument any, ok bool) {
 	return "", nil, false
 }
 
+// evaluate returns the value of the intrinsic function name, with the argument as the template has it. It errs for a
+// function that is not supported.
 func (r *resolver) evaluate(name string, argument any) (any, error) {
 	switch name {
 	case "Ref":
@@ -144,6 +151,7 @@ func (r *resolver) evaluate(name string, argument any) (any, error) {
 	return nil, fmt.Errorf("unsupported function %s", name)
 }
 
+// ref returns the value of !Ref id: of a pseudo parameter, a parameter, or a resource.
 func (r *resolver) ref(id string) (any, error) {
 	if value, ok := r.pseudo[id]; ok {
 		return value, nil
@@ -154,6 +162,8 @@ func (r *resolver) ref(id string) (any, error) {
 	return r.attribute(id, "Ref")
 }
 
+// attribute returns the value of !GetAtt id.name of a created resource, and of !Ref id when name is "Ref". For a
+// resource that is not created it returns a symbol when r is symbolic, and otherwise an error.
 func (r *resolver) attribute(id, name string) (any, error) {
 	attributes, ok := r.created[id]
 	if _, known := r.template.Resources[id]; !ok && known && r.symbolic {
@@ -172,8 +182,10 @@ func (r *resolver) attribute(id, name string) (any, error) {
 	return value, nil
 }
 
+// placeholder matches ${Name} and ${!Literal} in the pattern of a Fn::Sub.
 var placeholder = regexp.MustCompile(`\$\{(!?[^}]*)\}`)
 
+// sub returns the value of Fn::Sub, a text.
 func (r *resolver) sub(argument any) (any, error) {
 	pattern, variables, err := r.subArgument(argument)
 	if err != nil {
@@ -197,7 +209,8 @@ func (r *resolver) sub(argument any) (any, error) {
 	return replaced, errors.Join(faults...)
 }
 
-// subArgument takes a pattern, or a pattern with variables of its own.
+// subArgument reads the argument of Fn::Sub: a pattern, or a list of a pattern and variables of its own, which it
+// resolves. Without variables it returns nil ones.
 func (r *resolver) subArgument(argument any) (pattern string, variables map[string]any, err error) {
 	if alone, ok := argument.(string); ok {
 		return alone, nil, nil
@@ -220,7 +233,7 @@ func (r *resolver) subArgument(argument any) (pattern string, variables map[stri
 	return pattern, variables, nil
 }
 
-// reference returns the value of a ${} in a Fn::Sub: name is a logical id, or a logical id, a dot and an
+// reference returns the value of a ${} in a Fn::Sub: name is one that !Ref takes, or a logical id, a dot and an
 // attribute.
 func (r *resolver) reference(name string) (any, error) {
 	if id, attribute, ok := strings.Cut(name, "."); ok {
@@ -229,6 +242,7 @@ func (r *resolver) reference(name string) (any, error) {
 	return r.ref(name)
 }
 
+// join returns the value of Fn::Join, a text.
 func (r *resolver) join(argument any) (any, error) {
 	parts, ok := argument.([]any)
 	if !ok || len(parts) != 2 {
@@ -249,6 +263,7 @@ func (r *resolver) join(argument any) (any, error) {
 	return strings.Join(texts, text(parts[0])), nil
 }
 
+// choose returns the value of Fn::If; only the part that is chosen is resolved.
 func (r *resolver) choose(argument any) (any, error) {
 	parts, ok := argument.([]any)
 	if !ok || len(parts) != 3 {
@@ -264,6 +279,8 @@ func (r *resolver) choose(argument any) (any, error) {
 	return r.resolve(parts[2])
 }
 
+// condition reports whether the template's condition of that name holds. It errs when there is none, or when it
+// depends on itself.
 func (r *resolver) condition(name string) (bool, error) {
 	body, ok := r.template.Conditions[name]
 	if !ok {
@@ -277,6 +294,7 @@ func (r *resolver) condition(name string) (bool, error) {
 	return r.truth(body)
 }
 
+// truth resolves v, which must be a condition function, and returns whether it holds.
 func (r *resolver) truth(v any) (bool, error) {
 	value, err := r.resolve(v)
 	if err != nil {
@@ -289,6 +307,7 @@ func (r *resolver) truth(v any) (bool, error) {
 	return yes, nil
 }
 
+// logic returns the value of Fn::Equals, Fn::And, Fn::Or or Fn::Not, a bool. Fn::Equals compares texts.
 func (r *resolver) logic(name string, argument any) (any, error) {
 	parts, ok := argument.([]any)
 	if !ok || len(parts) == 0 {
@@ -326,6 +345,7 @@ func (r *resolver) logic(name string, argument any) (any, error) {
 	}
 }
 
+// twoStrings returns the logical id and the attribute of a Fn::GetAtt.
 func twoStrings(v any) ([2]string, error) {
 	list, ok := v.([]any)
 	if !ok || len(list) != 2 {
@@ -334,7 +354,7 @@ func twoStrings(v any) ([2]string, error) {
 	return [2]string{text(list[0]), text(list[1])}, nil
 }
 
-// text returns a scalar in the form that CloudFormation gives it.
+// text returns a scalar as the text that CloudFormation makes of it, "" for nil.
 func text(v any) string {
 	switch v := v.(type) {
 	case nil:
@@ -347,13 +367,14 @@ func text(v any) string {
 	return fmt.Sprint(v)
 }
 
-// references returns the logical ids of the template that v names, sorted.
+// references returns the logical ids of the template's resources that v names, sorted and each once.
 func (t *Template) references(v any) []string {
 	found := map[string]struct{}{}
 	t.collect(v, found)
 	return slices.Sorted(maps.Keys(found))
 }
 
+// collect adds to found, as keys, the logical ids of the template's resources that v names.
 func (t *Template) collect(v any, found map[string]struct{}) {
 	note := func(name string) {
 		id, _, _ := strings.Cut(name, ".")

@@ -15,7 +15,8 @@ import (
 )
 
 // Template is a SAM or CloudFormation template with the short forms of its
-// intrinsic functions spelled out: !Ref X reads as map[Ref: X].
+// intrinsic functions spelled out: !Ref X reads as map[Ref: X]. Each section is by name
+// or logical id, and empty when the template does not have it.
 type Template struct {
 	Parameters map[string]Parameter
 	Conditions map[string]any
@@ -23,13 +24,14 @@ type Template struct {
 	Outputs    map[string]any
 }
 
-// Parameter is a parameter of a template.
+// Parameter is a parameter of a template. Default is nil when it has none.
 type Parameter struct {
 	Type    string
 	Default any
 }
 
-// Resource is a resource of a template.
+// Resource is a resource of a template. Condition is the name of a condition, empty when the resource is always there;
+// DependsOn has logical ids.
 type Resource struct {
 	Type       string
 	Condition  string
@@ -37,7 +39,7 @@ type Resource struct {
 	Properties map[string]any
 }
 
-// Load reads a template.
+// Load reads the template in the YAML file at path.
 func Load(path string) (*Template, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -50,7 +52,8 @@ func Load(path string) (*Template, error) {
 	return t, nil
 }
 
-// Parse reads a template from YAML.
+// Parse reads a template from YAML. It errs for aliases, names that are there twice, and functions that the resolver
+// does not know. Sections that Template does not have are ignored.
 func Parse(data []byte) (*Template, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
@@ -83,6 +86,7 @@ func Parse(data []byte) (*Template, error) {
 	return t, nil
 }
 
+// readParameters fills t.Parameters from the template's top mapping.
 func (t *Template) readParameters(top map[string]any) error {
 	section, err := mapping(top, "Parameters")
 	if err != nil {
@@ -102,6 +106,7 @@ func (t *Template) readParameters(top map[string]any) error {
 	return nil
 }
 
+// readResources fills t.Resources from the template's top mapping.
 func (t *Template) readResources(top map[string]any) error {
 	section, err := mapping(top, "Resources")
 	if err != nil {
@@ -131,6 +136,8 @@ func (t *Template) readResources(top map[string]any) error {
 	return nil
 }
 
+// mapping returns the mapping that parent has under key, an empty one when it is missing, and an error when the value
+// is no mapping.
 func mapping(parent map[string]any, key string) (map[string]any, error) {
 	v, ok := parent[key]
 	if !ok || v == nil {
@@ -143,6 +150,7 @@ func mapping(parent map[string]any, key string) (map[string]any, error) {
 	return m, nil
 }
 
+// names returns the names in v: none for nil, one for a text, or those of a list of texts.
 func names(v any) ([]string, error) {
 	switch v := v.(type) {
 	case nil:
@@ -168,7 +176,7 @@ func functions() []string {
 	return []string{"Fn::GetAtt", "Fn::Sub", "Fn::If", "Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or", "Fn::Join", "Ref", "Condition"}
 }
 
-// plain turns a YAML node into Go values.
+// plain turns a YAML node into Go values: map[string]any, []any and scalars. Short forms of functions are spelled out.
 func plain(n *yaml.Node) (any, error) {
 	var v any
 	switch n.Kind {
@@ -215,9 +223,11 @@ func plain(n *yaml.Node) (any, error) {
 	return spellOut(n, v)
 }
 
+// custom reports whether a YAML tag is a template's own, such as !Ref.
 func custom(tag string) bool { return strings.HasPrefix(tag, "!") && !strings.HasPrefix(tag, "!!") }
 
-// spellOut turns the short form of an intrinsic function into the long one.
+// spellOut returns the long form of the intrinsic function that is the tag of n, with the argument v. It errs for a
+// function that the resolver does not know.
 func spellOut(n *yaml.Node, v any) (any, error) {
 	name := strings.TrimPrefix(n.Tag, "!")
 	if name != "Ref" && name != "Condition" {

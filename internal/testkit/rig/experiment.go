@@ -19,31 +19,32 @@ import (
 )
 
 // Experiment is one run of a world: writers write and the relay works while faults
-// are done, then everything must be delivered, and the history is judged.
+// are done, then no event may stay pending, and the history is judged.
 type Experiment struct {
-	// Config describes the world. Play sets Log, makes Name unique, and sets Journal to an empty one when it is
-	// nil.
+	// Config describes the world. Play sets Log to a file, appends the time to Name and turns its hyphens into
+	// underscores, sets Journal to an empty one when it is nil, and adds the plan to Env.
 	Config
-	// Logs is the folder in which the run makes a folder of its own. Defaults to the
-	// one for temporary files.
+	// Logs is the folder, which must exist, in which the run makes a folder of its own. Empty
+	// is the one for temporary files.
 	Logs string
-	// Write writes until stop is closed. Defaults to [World.Write] with Seed.
+	// Write writes until stop is closed; an error ends the run. Defaults to [World.Write] with Seed.
 	Write func(ctx context.Context, w *World, stop <-chan struct{}) error
-	Seed  uint64
-	// Plan is what the relay's failpoints do, for a program that has them. Play sets
-	// its Ledger. Nil is for a program that has none.
+	// Seed decides what World.Write writes. Unused when Write is set.
+	Seed uint64
+	// Plan is what the relay's failpoints do, for the program [Tuned]. Its own Ledger is
+	// not used: the run makes a folder for the records. Nil sets no plan.
 	Plan *failpoint.Plan
-	// OneRelay starts the function once, instead of at every tick, and kills it when
-	// everything was delivered. Its Timeout must outlast the run.
+	// OneRelay starts the function once, instead of every [Tick], and kills it when no
+	// event is pending any more. Config.Timeout must outlast the run.
 	OneRelay bool
-	// Do causes the faults, while writers and relay work. Writing stops when Do returns. ledger is the folder
-	// where Plan records.
+	// Do causes the faults, while writers and relay work. Required. Writing stops when Do returns. ledger is the
+	// folder where Plan records, empty without a plan.
 	Do func(ctx context.Context, w *World, ledger Ledger) error
-	// DrainWithin is how long the delivery of all events may take once writing has stopped.
+	// DrainWithin is how long it may take, once writing has stopped, until no event is pending. Required.
 	DrainWithin time.Duration
 }
 
-// Play makes the run. What goes wrong is in the outcome.
+// Play makes the run and waits for its end. What goes wrong is in the outcome, which is never nil.
 func (e Experiment) Play(ctx context.Context) *Outcome {
 	began := time.Now()
 	if e.Journal == nil {
@@ -57,6 +58,8 @@ func (e Experiment) Play(ctx context.Context) *Outcome {
 	return o
 }
 
+// play makes the run with its logs in o.Logs, and sets o's times, Ends and Verdict. A history is judged also when the
+// faults, the delivery or the end of the function failed.
 func (e Experiment) play(ctx context.Context, o *Outcome) (err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -114,7 +117,8 @@ func (e Experiment) play(ctx context.Context, o *Outcome) (err error) {
 	return err
 }
 
-// equip makes the folder where the plan records, below logs, and adds the plan to the function's variables.
+// equip makes the folder where the plan records, below logs, adds the plan to e.Env, and returns the folder. Without
+// a plan it does nothing and returns "".
 func (e *Experiment) equip(logs string) (Ledger, error) {
 	if e.Plan == nil {
 		return "", nil
@@ -129,6 +133,7 @@ func (e *Experiment) equip(logs string) (Ledger, error) {
 	return Ledger(ledger), err
 }
 
+// write calls e.Write, or World.Write when it is nil.
 func (e *Experiment) write(ctx context.Context, w *World, stop <-chan struct{}) error {
 	if e.Write != nil {
 		return e.Write(ctx, w, stop)
@@ -136,7 +141,8 @@ func (e *Experiment) write(ctx context.Context, w *World, stop <-chan struct{}) 
 	return w.Write(ctx, e.Seed, stop)
 }
 
-// judge adds what is known only at the end of a run to its history, and judges it.
+// judge adds to the history what is known only at the end of a run (final states, unknown outcomes, what the faults
+// explain), and sets o.Ends and o.Verdict. An empty ledger has no unknown outcomes.
 func (o *Outcome) judge(ctx context.Context, w *World, ledger Ledger) error {
 	if ledger != "" {
 		if err := ledger.Record(o.journal.Recorder); err != nil {

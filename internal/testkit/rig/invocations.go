@@ -16,10 +16,10 @@ type Ends struct {
 	// All is every invocation, Failed those that failed or were killed.
 	All, Failed int
 	// Overran counts those that the runtime had to kill at their deadline
-	// although nothing had frozen them.
+	// although [World.WillFreeze] had not named them.
 	Overran int
 	// Fenced counts the events whose settlement the database refused, since
-	// another relay had taken over.
+	// another relay had taken over, in invocations that did not fail.
 	Fenced int64
 }
 
@@ -29,7 +29,8 @@ type invocations struct {
 	Ends
 }
 
-// ended counts one attempt to run the function, once the attempt has ended.
+// ended counts one attempt to run the function, once the attempt has ended: err is nil when it succeeded, and r then
+// has the relay's summary.
 func (w *World) ended(r lambdahost.Response, err error) {
 	e := &w.ends
 	e.mu.Lock()
@@ -58,6 +59,6 @@ func (w *World) Ends() Ends {
 	return w.ends.Ends
 }
 
-// WillFreeze records that a fault stops the invocation, so that it does not count as
-// overrun when it meets its deadline.
+// WillFreeze records that a fault is about to stop the invocation's process, so that it
+// does not count as overrun when it meets its deadline. It stops nothing itself.
 func (w *World) WillFreeze(requestID string) { w.frozen.Store(requestID, true) }

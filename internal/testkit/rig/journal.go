@@ -19,10 +19,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// ReadAhead is how long a relay may keep an event in memory before the broker accepts
-// it: through the longest fault, a lease and a back-off, since an event that may have
-// been accepted is sent again before anything else of its lane. See
-// [history.Config.ReadAhead].
+// ReadAhead is the [history.Config.ReadAhead] that runs are judged with: how long a relay
+// may keep an event in memory before the broker accepts it, through the longest fault, a
+// lease and a back-off, since an event that may have been accepted is sent again before
+// anything else of its lane.
 const ReadAhead = 6 * time.Second
 
 // inFlight is how long after a fault a request that was under way may still be
@@ -33,11 +33,12 @@ const (
 	slack    = 200 * time.Millisecond
 )
 
-// Effect is which resends a fault explains.
+// Effect is which resends a fault explains. Each value but Harmless excuses at most one resend of an event for each
+// cause that it names.
 type Effect int
 
 const (
-	// Harmless: none, beyond those that the relay itself has recorded a cause for.
+	// Harmless: none, beyond those of outcomes that the relay itself recorded as unknown.
 	Harmless Effect = iota
 	// Unsettled: the relay may have ended before it marked accepted events as sent.
 	Unsettled
@@ -47,31 +48,34 @@ const (
 	Frozen
 )
 
-// Tamper returns what is recorded in the place of the n-th acceptance, from 0. With
-// it tests falsify a record, which must then be found wrong.
+// Tamper returns what is recorded in the place of the n-th acceptance, from 0: none, one
+// or several. With it tests falsify a record, which must then be found wrong.
 type Tamper func(n int, a history.Acceptance) []history.Acceptance
 
 // Journal records the history of a run, and the faults with the time that each was in
-// effect. From both it derives, once nothing moves any more, which single events each
-// fault may have caused to be sent again. No other resend is excused.
+// effect. From both, Finish derives which single events each fault may have caused to be
+// sent again. Other resends need a cause that the caller records in the Recorder. All
+// methods may be called concurrently.
 type Journal struct {
 	*history.Recorder
-	// Watch, unless nil, is called with every acceptance by the broker, in order. Set it before the world is
-	// opened.
+	// Watch, unless nil, is called with every acceptance as it is recorded, in order, while the journal is locked:
+	// it must not call the Journal's own methods. Set it before the world is opened.
 	Watch func(history.Acceptance)
 
-	tamper Tamper
+	tamper Tamper // never nil
 
 	mu           sync.Mutex
 	destinations map[string]string // by the name of the topic or queue
-	calls        int
-	accepted     []acceptance
-	written      map[uuid.UUID]time.Time
-	sent         map[uuid.UUID]time.Time
-	faults       []fault
+	calls        int               // the number of acceptances before tamper
+	accepted     []acceptance      // as recorded, in the broker's order
+	// written has when the commit or rollback of an event began; sent has when its row was marked as sent, and is
+	// filled by Finish.
+	written map[uuid.UUID]time.Time
+	sent    map[uuid.UUID]time.Time
+	faults  []fault
 }
 
-// acceptance is a send that the broker took.
+// acceptance is a send that the broker took; Suppressed is whether it dropped the message as a duplicate.
 type acceptance struct {
 	Event       uuid.UUID `json:"event"`
 	Destination string    `json:"destination"`
@@ -97,8 +101,8 @@ func NewJournal(tamper Tamper) *Journal {
 	}
 }
 
-// setDestinations sets the destination of each topic and queue, from their ARNs by
-// destination.
+// setDestinations sets which destination each topic and queue serves. arns has the ARN of
+// the topic or queue of each destination.
 func (j *Journal) setDestinations(arns map[string]string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -107,7 +111,7 @@ func (j *Journal) setDestinations(arns map[string]string) {
 	}
 }
 
-// wrote records when events were written, before their commit.
+// wrote records at as the time when the commit or rollback of events began.
 func (j *Journal) wrote(at time.Time, events []history.Event) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -116,9 +120,10 @@ func (j *Journal) wrote(at time.Time, events []history.Event) {
 	}
 }
 
-// onAccepted records an acceptance. The fake calls it in order. What a topic hands to
-// its queues is no send of the relay, and is left out, as is the sequence number: a
-// queue that is deleted and made again counts from the start.
+// onAccepted records an acceptance. The fake calls it in order. It ignores what a topic
+// hands to its queues, which is no send of the relay, and leaves out the sequence number,
+// so that the order of the calls decides: a queue that is deleted and made again counts
+// from the start. An event id that cannot be read is recorded as uuid.Nil.
 func (j *Journal) onAccepted(a awsfake.Accepted) {
 	if a.Source != "client" {
 		return
@@ -143,18 +148,19 @@ func (j *Journal) onAccepted(a awsfake.Accepted) {
 	}
 }
 
-// Excuse records that a fault was in effect from one time to another.
+// Excuse records that a fault was in effect from one time to another. Finish records the
+// resends that e explains; the name is for Trace only.
 func (j *Journal) Excuse(name string, e Effect, from, to time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.faults = append(j.faults, fault{name: name, effect: e, from: from, to: to})
 }
 
-// FirstAcceptance returns how long after a fault the broker first accepted an event,
-// and whether no other fault was in effect from a second before the fault until that
-// acceptance. It leaves out the first 50 ms, in which a broker may accept a request of
-// a dead relay that it had already read. It returns 0 and false when nothing was
-// accepted before until.
+// FirstAcceptance returns how long after the time of a fault the broker first accepted any
+// event, and whether exactly one fault, the one itself, was in effect between a second
+// before that time and the acceptance. It leaves out the first 50 ms, in which a broker
+// may accept a request of a dead relay that it had already read. It returns 0 and false
+// when nothing was accepted up to until.
 func (j *Journal) FirstAcceptance(after, until time.Time) (took time.Duration, alone bool) {
 	const read = 50 * time.Millisecond
 	j.mu.Lock()
@@ -173,7 +179,8 @@ func (j *Journal) FirstAcceptance(after, until time.Time) (took time.Duration, a
 	return first.Sub(after), faults == 1
 }
 
-// Finish records the final state of each row, and the causes that the faults explain.
+// Finish records the final state of each row, and a cause for each resend that a fault
+// explains. Call it once, when writers and relays have ended.
 func (j *Journal) Finish(ctx context.Context, pool *pgxpool.Pool) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -191,7 +198,7 @@ func (j *Journal) Finish(ctx context.Context, pool *pgxpool.Pool) error {
 	return nil
 }
 
-// causes records the causes of resends that one fault explains.
+// causes records the causes of resends that one fault explains, as its effect says.
 func (j *Journal) causes(f fault) {
 	switch f.effect {
 	case Harmless:
@@ -205,8 +212,9 @@ func (j *Journal) causes(f fault) {
 	}
 }
 
-// unsettled excuses one resend of each event that was accepted and not marked while
-// the fault was in effect.
+// unsettled records a cause of the kind for one resend of each event that may have been
+// accepted and not yet marked as sent while the fault was in effect: accepted up to
+// inFlight after its end, and marked, if at all, not more than slack before its begin.
 func (j *Journal) unsettled(f fault, kind history.CauseKind) {
 	seen := map[uuid.UUID]bool{}
 	for _, a := range j.accepted {
@@ -223,9 +231,9 @@ func (j *Journal) unsettled(f fault, kind history.CauseKind) {
 	}
 }
 
-// late excuses the request that had left a relay when it froze and arrived when it
-// woke. That request carries events which were written before the freeze, and which
-// another relay has sent since.
+// late records a cause, of the kind LeaseLost, for the request that had left a relay when
+// it froze and arrived when it woke. That request carries events which were written before
+// the freeze and were accepted from another relay since: each may be resent once.
 func (j *Journal) late(f fault) {
 	seen := map[uuid.UUID]bool{}
 	for _, a := range j.accepted {
@@ -237,7 +245,8 @@ func (j *Journal) late(f fault) {
 	}
 }
 
-// Trace writes the faults and the acceptances to out, one JSON object a line.
+// Trace writes the faults and then the acceptances to out, one JSON object a line. The
+// time "marked" of an acceptance is zero before Finish.
 func (j *Journal) Trace(out io.Writer) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

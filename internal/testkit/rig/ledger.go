@@ -12,8 +12,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 )
 
-// Ledger is the folder in which relays with failpoints record which outcomes they saw as
-// unknown, and what their plan did: see [failpoint.Plan].
+// Ledger is the path of the folder in which relays with failpoints record which sends they
+// saw as of unknown outcome, and when the fault of their [failpoint.Plan] was done.
 type Ledger string
 
 // Env returns the variables of a relay that follows the plan and records in this folder, not in the plan's own.
@@ -25,8 +25,9 @@ func (l Ledger) Env(p *failpoint.Plan) (map[string]string, error) {
 	return map[string]string{"OUTBOX_TEST_FAILPOINT": string(text)}, nil
 }
 
-// Record records a cause for each event whose outcome a relay saw as unknown, whatever
-// the reason: a fault, or a machine too busy to answer in time.
+// Record adds to rec a cause for each send whose outcome a relay saw as unknown, whatever
+// the reason: a fault, or a machine too busy to answer in time. It fails for a
+// deduplication id that is no event id, such as one of a replay.
 func (l Ledger) Record(rec *history.Recorder) error {
 	all, err := failpoint.AllUnanswered(string(l))
 	if err != nil {

@@ -21,25 +21,27 @@ type Outcome struct {
 	// Verdict is nil when the run did not come far enough to be judged.
 	Verdict *history.Verdict
 	Ends    Ends
-	// Written is when the faults had ended and writing stopped; Drained is how long
-	// it took from then until everything was delivered, Took the whole run.
+	// Written is when Experiment.Do returned and the writers were told to stop, zero when
+	// the run did not come so far. Drained is how long it took, once they had stopped,
+	// until no event was pending or the wait was given up. Took is the whole run.
 	Written       time.Time
 	Drained, Took time.Duration
-	// Logs is the folder with the relay's log.
+	// Logs is the folder with the relay's log, empty when it could not be made.
 	Logs string
-	// Err is why the run did not take place as it should have.
+	// Err is why the run did not take place as it should have, or what Close failed with;
+	// nil otherwise. A broken promise is in Verdict and not here.
 	Err error
 
 	journal *Journal
 }
 
-// OK is whether the run took place and no promise was broken.
+// OK is whether the run took place, no promise was broken, and no invocation overran.
 func (o *Outcome) OK() bool {
 	return o.Err == nil && o.Verdict != nil && o.Verdict.OK() && o.Ends.Overran == 0
 }
 
-// Close removes the logs of the run when ok is set, and otherwise adds to the logs the note, the verdict and a
-// trace of every acceptance.
+// Close removes the logs of the run when ok is set. Otherwise it adds to the folder the note and the verdict, as
+// verdict.txt, and a trace of every acceptance, as trace.jsonl. It puts its own error into Err.
 func (o *Outcome) Close(ok bool, note string) {
 	if ok {
 		o.Err = os.RemoveAll(o.Logs)
@@ -59,8 +61,9 @@ func (o *Outcome) Close(ok bool, note string) {
 	o.Err = errors.Join(o.Err, err, traceErr)
 }
 
-// Report returns what a campaign prints of the run: one line that begins with name,
-// and, unless the run is ok, what shows the fault and the arguments that repeat it.
+// Report returns what a campaign prints of the run: one line that begins with name, and,
+// unless ok is set, a line for each of faults and of the outcome's own, and the command
+// that repeats the run. again has the arguments of that command.
 func (o *Outcome) Report(name string, ok bool, again string, faults ...string) string {
 	word := "OK"
 	if !ok {
@@ -91,8 +94,8 @@ func (o *Outcome) Report(name string, ok bool, again string, faults ...string) s
 	return b.String()
 }
 
-// Shortest returns the witness of the fewest events, and of them the shortest; nil
-// when nothing was broken.
+// Shortest returns the violation that is easiest to read: of those in the verdict with the
+// fewest events, the one with the shortest text. It returns nil when there is none.
 func (o *Outcome) Shortest() *history.Violation {
 	if o.Verdict == nil || len(o.Verdict.Witnesses) == 0 {
 		return nil
@@ -103,14 +106,15 @@ func (o *Outcome) Shortest() *history.Violation {
 	return &w
 }
 
-// Totals is the sum of several runs.
+// Totals is the sum of several runs. The zero value has none. It is for one goroutine.
 type Totals struct {
 	runs, ok, events, rolledBack, deadLetters, sends, resent, suppressed int
 	violations                                                           map[history.Kind]int
 	ends                                                                 Ends
 }
 
-// Add adds the counts of a run. ok is whether the run met all that its campaign asks.
+// Add adds the counts of a run. ok is whether the run met all that its campaign asks,
+// which may be more than o.OK.
 func (t *Totals) Add(o *Outcome, ok bool) {
 	t.runs++
 	if ok {
@@ -138,7 +142,7 @@ func (t *Totals) Add(o *Outcome, ok bool) {
 	}
 }
 
-// OK reports whether every run was added as ok, and there was one.
+// OK reports whether at least one run was added, and each with ok set.
 func (t *Totals) OK() bool { return t.runs > 0 && t.ok == t.runs }
 
 // String returns the sums in a paragraph.

@@ -16,8 +16,8 @@ import (
 //go:embed owners.sql
 var ownersSQL string
 
-// Owner returns the request id of the running invocation that owns the most shards,
-// and an empty one when no running invocation owns any.
+// Owner returns the request id of the running invocation of fn whose relay owns the most
+// shards, by the database that pool leads to, and "" when no running invocation owns any.
 func Owner(ctx context.Context, pool *pgxpool.Pool, fn *lambdahost.Function) (string, error) {
 	rows, err := pool.Query(ctx, ownersSQL)
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 const (
 	// Deployed is the function as it is deployed.
 	Deployed = "functions/relay"
-	// Tuned is the function with the settings of a [tuning.Tuning], and stopped where a
-	// plan of package failpoint says so.
+	// Tuned is the function that also takes the settings of a [tuning.Tuning] and the plan of
+	// a [failpoint.Plan], which does a fault at one of its steps.
 	Tuned = "test/failpoints/relay"
 )
 
@@ -27,8 +27,9 @@ type Program struct {
 	Root, Binary string
 }
 
-// Build compiles the program in a folder of the module for this machine, with the flags of a
-// deployment. Each folder has a binary of its own in the cache.
+// Build compiles the program in folder, which is relative to the module's root, for this
+// machine and with the flags of a deployment. The binary of each folder is in .cache/rig of
+// the module, where Build replaces an older one. It must be called inside the module.
 func Build(ctx context.Context, folder string) (Program, error) {
 	root, err := moduleRoot(ctx)
 	if err != nil {
@@ -54,7 +55,7 @@ func Build(ctx context.Context, folder string) (Program, error) {
 	return p, os.Rename(built, p.Binary)
 }
 
-// moduleRoot returns the folder of go.mod.
+// moduleRoot returns the folder with the go.mod of the module that this process works in.
 func moduleRoot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-json").Output()
 	if err != nil {

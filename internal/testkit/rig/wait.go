@@ -11,14 +11,14 @@ import (
 //go:embed pending.sql
 var pendingSQL string
 
-// Pause waits for d, or until ctx ends, and then returns the cause of that.
+// Pause waits for d and returns nil, or the cause of the end of ctx when that comes first.
 func Pause(ctx context.Context, d time.Duration) error {
 	_, err := PauseUnless(ctx, nil, d)
 	return err
 }
 
-// PauseUnless waits for d, or until stop is closed, and reports whether it was. It
-// returns the cause when ctx ends first.
+// PauseUnless waits for d and returns false, or returns true as soon as stop is closed. It
+// returns the cause of the end of ctx when that comes first. A nil stop is never closed.
 func PauseUnless(ctx context.Context, stop <-chan struct{}, d time.Duration) (stopped bool, err error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -32,8 +32,9 @@ func PauseUnless(ctx context.Context, stop <-chan struct{}, d time.Duration) (st
 	}
 }
 
-// Drain waits until no event is pending, or until ctx ends, and then returns the cause
-// of that.
+// Drain waits until the hot table has no unsent event, blocked ones included, and returns
+// nil, or the cause of the end of ctx when that comes first. It asks every 50 ms, also
+// after failures of the database.
 func (w *World) Drain(ctx context.Context) error {
 	for {
 		var pending int

@@ -31,8 +31,8 @@ import (
 
 const region = "us-east-1"
 
-// Audit is the destination of the template's SQS queue; the other one is
-// outbox.DefaultDestination.
+// Audit is the name of the destination that the template serves with an SQS queue. Its
+// other destination, a topic, is outbox.DefaultDestination.
 const Audit = "audit"
 
 // The relay's settings unless [Config].Tuning has others: short times, so that leases
@@ -45,7 +45,7 @@ const (
 	RelayTimeout = 7 * time.Second
 )
 
-// short returns the short times above, and others to match, for the program [Tuned].
+// short returns LeaseTTL, RenewEvery and SendTimeout, and other settings to match, for the program [Tuned].
 func short() tuning.Tuning {
 	return tuning.Tuning{
 		Margin: 2 * time.Second, ShutdownGrace: time.Second, JoinWindow: 2 * Tick,
@@ -54,56 +54,66 @@ func short() tuning.Tuning {
 	}
 }
 
-// Config describes a world.
+// Config describes a world. Program, Server, Name, Journal and Log are required.
 type Config struct {
+	// Program is the compiled relay function, from [Build].
 	Program Program
-	Server  *pgserver.Server
-	// Name is the name of the database. It must not exist yet.
-	Name    string
+	// Server is the running PostgreSQL in which the world makes its database. The world does not stop it.
+	Server *pgserver.Server
+	// Name is the name of the database, which must not exist yet. [World.Close] drops it.
+	Name string
+	// Journal records what the writers and the broker do.
 	Journal *Journal
-	// Env is added to the function's variables.
+	// Env is added to the function's variables, and wins over those that the world sets. Nil adds none.
 	Env map[string]string
-	// Tuning has settings of the program [Tuned]. A zero field takes the short time above, or the default of a
-	// deployment when AsDeployed is set.
+	// Tuning has settings of the program [Tuned]. A zero field takes the short time of this package (LeaseTTL and
+	// others), or the default of a deployment when AsDeployed is set.
 	Tuning     tuning.Tuning
 	AsDeployed bool
 	// Timeout is how long an invocation may take. Defaults to RelayTimeout.
 	Timeout time.Duration
-	// Log receives every line that the function writes.
+	// Log receives every line that the function writes to standard output or standard error, one at a time, each
+	// after "relay", the number of its environment and its request id.
 	Log io.Writer
-	// Output is called with each line that the function writes, one at a time. Defaults to none.
+	// Output is called with each line after it was written to Log, one at a time. Nil is not called.
 	Output func(lambdahost.Line)
-	// MaxConns bounds the pool. Defaults to 10.
+	// MaxConns is how many connections World.Pool has at most. Defaults to 10.
 	MaxConns int
 }
 
 // World is everything that takes part in one run: database, broker, function, and the
-// proxies in front of the first two.
+// proxies through which the function reaches the database and the broker.
 type World struct {
+	// Server is the running PostgreSQL that has the world's database.
 	Server *pgserver.Server
-	// Pool is the connection of the writers and of the run itself to the database. It
-	// bypasses the proxy.
+	// Pool has the connections of the writers and of the run itself to the world's
+	// database. It bypasses the proxy.
 	Pool *pgxpool.Pool
+	// Fake is the broker, with the template's topic and queues.
 	Fake *awsfake.Server
 	// AWS is the configuration of clients of the fake that bypass the proxy.
-	AWS     aws.Config
+	AWS aws.Config
+	// Outputs is what the template says of its topics, queues and functions.
 	Outputs resources.Outputs
 	// ToDatabase and ToBroker are the proxies that the relay connects to.
 	ToDatabase, ToBroker *faultproxy.Proxy
 	Function             *lambdahost.Function
 	Journal              *Journal
 
+	// root is the folder with the template.
 	root string
-	// frozen holds the request ids of invocations that a fault has stopped.
+	// frozen has the request ids of invocations that a fault stops, each with the value true.
 	frozen sync.Map
 	ends   invocations
-	// databaseURL and brokerURL are the addresses that the relay is given.
+	// databaseURL and brokerURL are the addresses that the relay is given: those of the proxies.
 	databaseURL, brokerURL string
-	closers                []func() error
+	// closers end what Open started, in the order of the starts.
+	closers []func() error
 }
 
 // Open makes the database, the broker, the proxies and the function. It starts no
-// process of the function.
+// process of the function. After an error it has ended what it started, and the world is
+// of no use.
 func Open(ctx context.Context, c Config) (_ *World, err error) {
 	w := &World{root: c.Program.Root, Server: c.Server, Journal: c.Journal}
 	defer func() {
@@ -127,7 +137,8 @@ func Open(ctx context.Context, c Config) (_ *World, err error) {
 	return w, err
 }
 
-// function returns the relay function of the template, not started yet, with the settings that c asks for.
+// function returns the template's relay function, not started yet, with the settings that c asks for. It exits after
+// one second without events, and at most 6 run at the same time.
 func (w *World) function(c Config) (*lambdahost.Function, error) {
 	env, err := w.Outputs.Environment("RelayFunction")
 	if err != nil {
@@ -163,7 +174,7 @@ func (w *World) function(c Config) (*lambdahost.Function, error) {
 	})
 }
 
-// openDatabase makes the database with its schema, the pool and the proxy.
+// openDatabase makes the database with its schema, and sets w.Pool, w.ToDatabase and w.databaseURL.
 func (w *World) openDatabase(ctx context.Context, c Config) error {
 	conn, err := pgx.Connect(ctx, w.Server.URL())
 	if err != nil {
@@ -202,7 +213,8 @@ func (w *World) openDatabase(ctx context.Context, c Config) error {
 }
 
 // dropDatabase drops the database, so that the server has nothing to write when it
-// ends.
+// ends. It ends other connections to it, works also after the end of ctx, and takes at
+// most a minute.
 func (w *World) dropDatabase(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
@@ -217,7 +229,8 @@ func (w *World) dropDatabase(ctx context.Context, name string) error {
 	return nil
 }
 
-// openBroker starts the fake and its proxy, and makes the template's topic and queues.
+// openBroker starts the fake and its proxy, makes the template's topic and queues, and sets w.Fake, w.ToBroker,
+// w.brokerURL, w.AWS and w.Outputs.
 func (w *World) openBroker(ctx context.Context) error {
 	w.Fake = awsfake.New(awsfake.Config{Region: region, History: awsfake.HistoryCounts, Discard: true, OnAccepted: w.Journal.onAccepted})
 	if err := w.Fake.Start("127.0.0.1:0"); err != nil {
@@ -240,7 +253,8 @@ func (w *World) openBroker(ctx context.Context) error {
 	return nil
 }
 
-// ApplyTemplate makes those of the template's topics and queues that do not exist.
+// ApplyTemplate makes those of the template's topics and queues that do not exist in the fake, also after a test has
+// deleted some, and returns what the template says of all. It does not set w.Outputs.
 func (w *World) ApplyTemplate(ctx context.Context) (resources.Outputs, error) {
 	return resources.Apply(ctx, w.AWS, filepath.Join(w.root, "template.yaml"), resources.Options{
 		StackName:  "rig",
@@ -248,8 +262,9 @@ func (w *World) ApplyTemplate(ctx context.Context) (resources.Outputs, error) {
 	})
 }
 
-// Owner returns what [Owner] does for this world, and an empty request id also when
-// the database does not answer within half a second.
+// Owner returns the request id of the running invocation whose relay owns the most shards.
+// It returns "" when there is none, and also when the database fails or does not answer
+// within half a second.
 func (w *World) Owner(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, 500*time.Millisecond)
 	defer cancel()
@@ -260,14 +275,16 @@ func (w *World) Owner(ctx context.Context) string {
 	return name
 }
 
-// Rest closes the function and waits until its processes have ended.
+// Rest closes the function and waits until its processes have ended, at most for twice the
+// constant RelayTimeout.
 func (w *World) Rest(ctx context.Context) error {
 	closing, done := context.WithTimeout(ctx, 2*RelayTimeout)
 	defer done()
 	return w.Function.Close(closing)
 }
 
-// Close ends everything that Open started, the newest first.
+// Close ends everything that Open started, the newest first, but not the function: call
+// Rest before. Calling it again does nothing.
 func (w *World) Close() error {
 	var err error
 	for _, closer := range slices.Backward(w.closers) {

@@ -31,26 +31,30 @@ const (
 	writers    = 4
 	aggregates = 16
 	batchMost  = 4
-	// unlocked transactions do not lock their aggregates, so rows of one aggregate can
-	// commit in another order than that of their ids.
+	// unlocked is how likely a transaction does not lock its aggregates, so that rows of one
+	// aggregate can commit in another order than that of their ids.
 	unlocked = 0.2
+	// rollBack is how likely a transaction is rolled back.
 	rollBack = 0.05
-	// late transactions stay open for up to lateBy before they commit.
+	// late is how likely a transaction stays open, for up to lateBy, before it ends.
 	late   = 0.05
 	lateBy = 400 * time.Millisecond
 	// writePause is the mean time between two transactions of a writer.
 	writePause = 40 * time.Millisecond
 )
 
-// writer writes transactions one after the other, also after failures of the database.
+// writer writes transactions one after the other. After a failure of the database it waits until the database
+// answers, and goes on with the next transaction.
 type writer struct {
 	pool    *pgxpool.Pool
 	journal *Journal
 	random  *rand.Rand
 }
 
-// Write lets several writers write until stop is closed. The seed decides what they
-// write.
+// Write lets several writers write until stop is closed, and records each transaction in
+// the world's Journal. The seed decides how many events they write, for which aggregates
+// and destinations, and their pauses; event ids are new each time. Failures of the
+// database are no error; the end of ctx is one.
 func (w *World) Write(ctx context.Context, seed uint64, stop <-chan struct{}) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for n := range writers {
@@ -63,7 +67,8 @@ func (w *World) Write(ctx context.Context, seed uint64, stop <-chan struct{}) er
 	return nil
 }
 
-// run writes until stop is closed.
+// run writes until stop is closed, with pauses of writePause in the mean, and then returns nil. It returns an error
+// when ctx ends first.
 func (w *writer) run(ctx context.Context, stop <-chan struct{}) error {
 	for {
 		pause := time.Duration(w.random.ExpFloat64() * float64(writePause))
@@ -97,8 +102,9 @@ func (w *writer) events() ([]outbox.Event, error) {
 	return events, nil
 }
 
-// Put writes events in one transaction that waits for others of the same
-// aggregates. before, when not nil, is called with their rows right before the commit.
+// Put writes events in one transaction that waits for others of the same aggregates, and
+// records the transaction in the Journal, as in doubt when its commit fails. before, when
+// not nil, is called right before the commit, with the time and the rows of the events.
 func (w *World) Put(ctx context.Context, events []outbox.Event, before func(began time.Time, rows []history.Event)) error {
 	tx, err := w.Pool.Begin(ctx)
 	if err != nil {
@@ -126,8 +132,10 @@ func (w *World) Put(ctx context.Context, events []outbox.Event, before func(bega
 	return nil
 }
 
-// write makes one transaction and records what became of it: a transaction that fails
-// before its commit wrote nothing, and one whose commit failed is in doubt.
+// write makes one transaction and records what became of it. One that fails before its
+// commit wrote nothing and is not recorded; one whose commit failed is in doubt, unless
+// PostgreSQL says that it rolled back. A failure of the database is no error: write then
+// waits until the database answers. It errs when ctx ends.
 func (w *writer) write(ctx context.Context) error {
 	events, err := w.events()
 	if err != nil {
@@ -176,7 +184,7 @@ func (w *writer) write(ctx context.Context) error {
 	return err
 }
 
-// recover waits until the database works again.
+// recover waits until the database answers a ping, which it tries every 20 ms, or errs when ctx ends.
 func (w *writer) recover(ctx context.Context) error {
 	for {
 		if w.pool.Ping(ctx) == nil {
@@ -188,7 +196,8 @@ func (w *writer) recover(ctx context.Context) error {
 	}
 }
 
-// find returns the rows of the events, as the history records them.
+// find reads the rows of the events in the transaction that inserted them, and returns them as the history records
+// them, in no particular order.
 func find(ctx context.Context, tx pgx.Tx, events []outbox.Event) ([]history.Event, error) {
 	byID := make(map[uuid.UUID]*outbox.Event, len(events))
 	ids := make([]uuid.UUID, len(events))

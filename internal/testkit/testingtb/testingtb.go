@@ -17,15 +17,16 @@ type T struct {
 
 	ctx      context.Context //nolint:containedctx // a testing.TB has one
 	cancel   context.CancelFunc
-	cleanups []func()
-	failures []string
+	cleanups []func() // not run yet, in the order given
+	failures []string // the texts of Errorf so far; Failure adds that of a fatal failure
 }
 
 // failed is what a fatal failure panics with.
 type failed struct{ text string }
 
-// New returns a T for an Example, and end, which the Example defers: it runs
-// what Cleanup was given. A failure panics, so that the Example fails.
+// New returns a T for an Example, and end, which the Example defers: it ends the
+// context, runs what Cleanup was given, and panics when Errorf was called, so that the
+// Example fails. Fatal and Fatalf panic at once.
 func New() (t *T, end func()) {
 	t = &T{}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -38,7 +39,8 @@ func New() (t *T, end func()) {
 }
 
 // Failure runs f to its end or its first fatal failure and returns the texts
-// of all failures, a line each: empty when f passed.
+// of all failures, a line each: empty when f passed. It runs what f gave to Cleanup,
+// too. A panic of f that is no failure goes on.
 func Failure(f func(t *T)) string {
 	t, _ := New()
 	func() {
@@ -57,6 +59,7 @@ func Failure(f func(t *T)) string {
 	return strings.Join(t.failures, "\n")
 }
 
+// end ends the context and runs what Cleanup was given, the last first.
 func (t *T) end() {
 	t.cancel()
 	for len(t.cleanups) > 0 {
@@ -70,7 +73,7 @@ func (t *T) end() {
 // Helper implements testing.TB and does nothing.
 func (t *T) Helper() {}
 
-// Name implements testing.TB.
+// Name implements testing.TB: it is always "example".
 func (t *T) Name() string { return "example" }
 
 // Context implements testing.TB: the context ends before the cleanups run.
@@ -83,13 +86,13 @@ func (t *T) Output() io.Writer { return io.Discard }
 // Cleanup implements testing.TB: the last function given runs first.
 func (t *T) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
 
-// Errorf implements testing.TB.
+// Errorf implements testing.TB: it keeps the text, and the caller goes on.
 func (t *T) Errorf(format string, args ...any) {
 	t.failures = append(t.failures, fmt.Sprintf(format, args...))
 }
 
-// Fatal implements testing.TB.
+// Fatal implements testing.TB: it panics.
 func (t *T) Fatal(args ...any) { panic(failed{fmt.Sprint(args...)}) }
 
-// Fatalf implements testing.TB.
+// Fatalf implements testing.TB: it panics.
 func (t *T) Fatalf(format string, args ...any) { panic(failed{fmt.Sprintf(format, args...)}) }

@@ -12,14 +12,16 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// Variable is the variable of the test program that holds a Tuning.
+// Variable is the name of the environment variable whose value is a Tuning, for the program that tests run.
 const Variable = "OUTBOX_TEST_TUNING"
 
 // Tuning replaces settings of a relay. A zero field leaves the setting as it is.
 type Tuning struct {
+	// Margin and ConnectTimeout are fields of [boot.Relay].
 	Margin         time.Duration `json:",omitzero"`
 	ConnectTimeout time.Duration `json:",omitzero"`
 
+	// The other fields are those of [relay.Config].
 	LeaseTTL      time.Duration `json:",omitzero"`
 	RenewEvery    time.Duration `json:",omitzero"`
 	JoinWindow    time.Duration `json:",omitzero"`
@@ -44,7 +46,7 @@ func (t Tuning) Or(other Tuning) Tuning {
 	}
 }
 
-// MarshalText returns the value of the variable that [Variable] names.
+// MarshalText returns t as JSON: the value of the environment variable that [Variable] names.
 func (t Tuning) MarshalText() ([]byte, error) {
 	type plain Tuning // has no methods
 	return json.Marshal(plain(t))
@@ -59,13 +61,14 @@ func (t *Tuning) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Function puts the settings into the configuration of the function.
+// Function puts Margin and ConnectTimeout, where they are not zero, into the configuration of the function.
 func (t Tuning) Function(cfg *boot.Relay) {
 	cfg.Margin = cmp.Or(t.Margin, cfg.Margin)
 	cfg.ConnectTimeout = cmp.Or(t.ConnectTimeout, cfg.ConnectTimeout)
 }
 
-// Engine puts the settings into the configuration of the engine.
+// Engine puts the other settings than Margin and ConnectTimeout, where they are not zero, into the configuration of
+// the engine.
 func (t Tuning) Engine(cfg *relay.Config) {
 	cfg.LeaseTTL = cmp.Or(t.LeaseTTL, cfg.LeaseTTL)
 	cfg.RenewEvery = cmp.Or(t.RenewEvery, cfg.RenewEvery)

@@ -10,16 +10,17 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/sinktest"
 )
 
-// Service is what differs between the two batch calls in tests against the fake.
+// Service is what differs between the batch calls of SNS and SQS in tests against the fake.
 type Service struct {
-	// Kind is the kind of the destination in the fake's history: queue or topic. Operation is the batch call.
+	// Kind is the kind of the destination in the fake's history: queue or topic. Operation is the name of the batch
+	// call, such as SendMessageBatch.
 	Kind, Operation string
 	// Throttled, Missing and Invalid are the error codes of a call that is refused because of too many
 	// requests, because the destination does not exist, and because of one of its messages.
 	Throttled, Missing, Invalid string
 }
 
-// Start returns a fake that is closed with the test.
+// Start starts a fake on a free port of 127.0.0.1, which is closed with the test. It fails the test when it cannot.
 func Start(tb testing.TB, c awsfake.Config) *awsfake.Server {
 	tb.Helper()
 	fake := awsfake.New(c)
@@ -39,7 +40,8 @@ func (s Service) Harness(fake *awsfake.Server, sink outbox.Sink) sinktest.Harnes
 	}
 }
 
-// Accepted returns the messages that the destination has accepted and not suppressed, in order.
+// Accepted returns the messages that destinations of the kind s.Kind in the fake have accepted and not suppressed, in
+// order.
 func (s Service) Accepted(fake *awsfake.Server) []sinktest.Accepted {
 	var all []sinktest.Accepted
 	for a := range fake.History() {
@@ -54,7 +56,8 @@ func (s Service) Accepted(fake *awsfake.Server) []sinktest.Accepted {
 	return all
 }
 
-// plan makes the fake do f once; CallInvalid happens each time that a call has a message of f.GroupID.
+// plan adds to the fake a fault that is f. It happens once, to the next call of s.Operation; CallInvalid happens each
+// time that a call has a message of f.GroupID.
 func (s Service) plan(t *testing.T, fake *awsfake.Server, f sinktest.Fault) {
 	t.Helper()
 	refused := func(code string, status int) awsfake.Fault {
@@ -104,7 +107,7 @@ func Refusing(t *testing.T) (url string) {
 	return "http://" + l.Addr().String()
 }
 
-// Classes tests the class that a sink gives each of msgs.
+// Classes publishes msgs with a sink and tests that it gives message i the class want(i).
 func Classes(t *testing.T, sink outbox.Sink, msgs []outbox.Message, want func(i int) outbox.Class) {
 	t.Helper()
 	for i, r := range sink.Publish(t.Context(), msgs) {
@@ -114,7 +117,7 @@ func Classes(t *testing.T, sink outbox.Sink, msgs []outbox.Message, want func(i 
 	}
 }
 
-// Unavailable tests that a sink finds its destination unavailable.
+// Unavailable publishes two messages with a sink and tests that it gives both the class Unavailable.
 func Unavailable(t *testing.T, sink outbox.Sink) {
 	t.Helper()
 	Classes(t, sink, sinktest.Messages(2), func(int) outbox.Class { return outbox.Unavailable })

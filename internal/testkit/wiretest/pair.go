@@ -13,10 +13,10 @@ type Pair struct {
 	SDKWires, OwnWires *Transport
 }
 
-// Open makes a sink whose requests go to wires.
+// Open makes a sink whose requests go to wires: with the SDK's codec when sdkCodec is set, else with our own.
 type Open func(tb testing.TB, wires *Transport, sdkCodec bool) outbox.Sink
 
-// NewPair returns a pair whose transports answer with answer.
+// NewPair returns a pair of sinks that open makes, whose transports answer with the status 200 and the body answer.
 func NewPair(tb testing.TB, open Open, answer string) Pair {
 	tb.Helper()
 	p := Pair{SDKWires: &Transport{}, OwnWires: &Transport{}}
@@ -25,7 +25,7 @@ func NewPair(tb testing.TB, open Open, answer string) Pair {
 	return p
 }
 
-// Answer sets the answer to all later requests.
+// Answer sets the answer to all later requests of both sinks. A nil header is an empty one.
 func (p Pair) Answer(status int, header http.Header, body []byte) {
 	for _, w := range []*Transport{p.SDKWires, p.OwnWires} {
 		w.Status, w.Header, w.Answer = status, header, body
@@ -38,8 +38,9 @@ func (p Pair) Same(t *testing.T, msgs []outbox.Message) {
 	Same(t, p.SDK.Publish(t.Context(), msgs), p.Own.Publish(t.Context(), msgs))
 }
 
-// SameBehind is Same with the given answer, before and after a successful call: after one, a sink with a codec
-// of its own no longer goes through the SDK's stack.
+// SameBehind publishes msgs with both sinks three times and tests that they return the same results: with the given
+// answer, with the body success and status 200, and with the given answer again. After a successful call the sink with
+// our own codec no longer goes through the SDK's stack.
 func (p Pair) SameBehind(t *testing.T, msgs []outbox.Message, status int, header http.Header, body, success []byte) {
 	t.Helper()
 	p.Answer(status, header, body)
@@ -53,7 +54,7 @@ func (p Pair) SameBehind(t *testing.T, msgs []outbox.Message, status int, header
 // Failing is a transport that answers 503 and counts the requests.
 type Failing struct {
 	Transport
-	Requests int
+	Requests int // so far
 }
 
 // RoundTrip implements [http.RoundTripper].

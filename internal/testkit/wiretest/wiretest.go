@@ -32,10 +32,12 @@ const (
 
 // Transport gives every request the same answer and keeps the last request. It is for one call at a time.
 type Transport struct {
+	// Status, Header and Answer are the answer; Answer is its body. A nil Header is an empty one.
 	Status int
 	Header http.Header
 	Answer []byte
 
+	// Request is the last request, nil before any, and Body is its body, which the next request overwrites.
 	Request *http.Request
 	Body    []byte
 }
@@ -61,7 +63,8 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, r.Body.Close()
 }
 
-// Same tests that two sinks returned the same results; an error counts by whether there is one.
+// Same tests that two sinks, one with the SDK's codec and one with our own, returned the same results; of errors it
+// compares only whether there is one.
 func Same(t *testing.T, sdk, own []outbox.Result) {
 	t.Helper()
 	if len(sdk) != len(own) {
@@ -75,8 +78,8 @@ func Same(t *testing.T, sdk, own []outbox.Result) {
 	}
 }
 
-// SameRequest tests that two requests differ in nothing but time, signature and body, and that own is signed
-// correctly.
+// SameRequest tests that the last requests of two transports differ in nothing but time, invocation id, signature and
+// body, and that own's is signed correctly.
 func SameRequest(t *testing.T, sdk, own *Transport) {
 	t.Helper()
 	a, b := sdk.Request, own.Request
@@ -99,7 +102,7 @@ func SameRequest(t *testing.T, sdk, own *Transport) {
 	signed(t, own)
 }
 
-// signed tests that the signature of a request is the one that the SDK's signer makes for it.
+// signed tests that the signature of own's last request is the one that the SDK's signer makes for that request.
 func signed(t *testing.T, own *Transport) {
 	t.Helper()
 	r := own.Request
@@ -126,7 +129,7 @@ func signed(t *testing.T, own *Transport) {
 	}
 }
 
-// Draw returns messages of any texts, with up to eight attributes each.
+// Draw returns one to ten messages of any texts, with up to eight attributes each.
 func Draw(t *rapid.T) []outbox.Message {
 	text := rapid.OneOf(rapid.String(), rapid.StringMatching(`[{}":,a-z\\<>&%+ /\n\t]*`),
 		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
