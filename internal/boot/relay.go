@@ -84,7 +84,8 @@ type RelayRuntime struct {
 	pool   *pgxpool.Pool
 }
 
-// RelayEnvironment is a [RelayRuntime], or what a test puts in its place.
+// RelayEnvironment is the [host.Environment] of the relay function: its Run takes no request and returns the summary
+// of the relay's run. [RelayRuntime] implements it; tests and benchmarks may wrap or replace it.
 type RelayEnvironment = host.Environment[host.None, relay.Summary]
 
 // RelayHost answers the invocations of the relay function.

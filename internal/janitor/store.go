@@ -124,9 +124,10 @@ type Mover interface {
 // Move is what one call of MoveSent did.
 type Move struct {
 	Outcome Outcome
-	// Moved is the number of rows that were moved.
+	// Moved is the number of rows that the call moved to the archive, 0 unless Outcome is Done.
 	Moved int64
-	// Next is the argument from of the next call, 0 when no rows are left to look at.
+	// Next is the argument from of the next call. It is 0 when no rows are left to look at, when all rows looked at
+	// were created at or after before, and when Outcome is not Done.
 	Next int64
 }
 
@@ -147,8 +148,9 @@ type Keeper interface {
 // ArchivePartition is a partition of outbox.archive.
 type ArchivePartition struct {
 	Number int64
-	// Closed is true when outbox.events has no partition for these ids any more. Rows then come only from a redrive,
-	// which puts an event back under its old id.
+	// Closed is true when all ids of the partition were drawn and outbox.events has no partition for them. Rows are
+	// then added only by MoveSent from DefaultPartition: events that were written there while the partition did not
+	// exist, and events that a redrive put back under their old ids.
 	Closed bool
 	// Oldest and Newest are when the rows with the lowest and the highest id were sent. Both are zero without rows.
 	Oldest, Newest time.Time

@@ -61,9 +61,10 @@ func (o *Outcome) Close(ok bool, note string) {
 	o.Err = errors.Join(o.Err, err, traceErr)
 }
 
-// Report returns what a campaign prints of the run: one line that begins with name, and,
-// unless ok is set, a line for each of faults and of the outcome's own, and the command
-// that repeats the run. again has the arguments of that command.
+// Report returns what a campaign prints of the run, ending in a newline. The first line has name, OK or FAILED by
+// ok, the seconds it took and, when there is a verdict, its counts. Unless ok is set, there follow each of faults,
+// Err, the number of overrun invocations, the shortest violation only, and the command that repeats the run:
+// go run ./test/campaign with the arguments again.
 func (o *Outcome) Report(name string, ok bool, again string, faults ...string) string {
 	word := "OK"
 	if !ok {

@@ -95,7 +95,7 @@ func (w *window) drop(l *lane) {
 	l.queue = keep
 }
 
-// forget deletes a lane from the window if it is resting, its queue is empty and nothing of it is deferred or
+// forget deletes a lane from the window if it is resting (see laneState), its queue is empty and nothing of it is deferred or
 // being released. Otherwise it does nothing.
 func (w *window) forget(l *lane) {
 	if len(l.queue) == 0 && l.deferred.idle() && l.state == resting {

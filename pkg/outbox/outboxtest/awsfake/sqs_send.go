@@ -140,7 +140,10 @@ func (s *Server) sqsSend(ctx context.Context, operation, body string) answer {
 	return p.after(jsonAnswer(p.sendBatch(b.Entries, sent)))
 }
 
-// checkSend returns the error for which SQS refuses a send as a whole, and nil when it does not.
+// checkSend returns the error for which SQS refuses a send as a whole, nil when there is none: an entry lacks the
+// group id or deduplication id that q needs; or, with isBatch, checkBatch finds a fault, or the entries have more
+// than fakebroker.MaxQueueBytes in all. isBatch says that the call is SendMessageBatch, and not SendMessage. Other
+// faults are those of single entries, which q.Send finds.
 func checkSend(q *fakebroker.Queue, entries []fakewire.BatchEntry, isBatch bool) *fakebroker.Error {
 	if isBatch {
 		ids := make([]string, len(entries))
