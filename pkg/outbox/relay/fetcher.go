@@ -36,8 +36,9 @@ type fetcher struct {
 	pause, pollBusy, pollIdle time.Duration
 	// failures counts the fetches that failed since one succeeded.
 	failures int
-	// active is when a fetch last brought rows.
-	active time.Time
+	// active is when a fetch last brought rows, or else when the run began. emptyAt is when the last fetch that
+	// brought none was planned: a slow or a failing database does not make a run idle.
+	active, emptyAt time.Time
 	// rowBytes is a high estimate of the bytes of a row's message: the method room divides the free bytes by
 	// it.
 	rowBytes int
@@ -155,10 +156,10 @@ func (l *loop) fetchWorks() {
 	}
 }
 
-// paceNext sets when the next fetch is due: at once when a read has more to bring (full), after PollBusy when
-// rows were found (found above 0), else after a pause that grows up to PollIdle. It also adapts rowBytes to the
-// rows of p, and notes when rows last came.
-func (l *loop) paceNext(p prepared, found int, full bool, now time.Time) {
+// paceNext sets when the fetch after one that was planned at began is due: at once when a read has more to bring
+// (full), after PollBusy when rows were found (found above 0), else after a pause that grows up to PollIdle. It
+// also adapts rowBytes to the rows of p, and notes when rows last came or did not.
+func (l *loop) paceNext(p prepared, found int, full bool, began, now time.Time) {
 	r := &l.fetcher
 	if p.rows > 0 {
 		r.rowBytes = max(1024, 2*p.bytes/p.rows, r.rowBytes*3/4)
@@ -174,6 +175,7 @@ func (l *loop) paceNext(p prepared, found int, full bool, now time.Time) {
 		r.active = now
 	default:
 		r.pause = min(r.pause*5/4+1, r.pollIdle)
+		r.emptyAt = began
 	}
 	r.next = now.Add(r.pause)
 }

@@ -229,11 +229,16 @@ func (l *loop) finished(now time.Time) bool {
 	return l.settle.empty() || l.outcome == LeaseLost || !now.Before(l.endBy)
 }
 
-// idleFor says whether the run is to end as idle: Config.IdleExit is set and no row was read for that long, no
-// event is buffered, no lane has deferred rows or is being released, and no gap and no catch-up is open.
+// idleFor says whether the run is to end as idle: Config.IdleExit is set, a fetch planned that long after rows
+// last came found none, no event is buffered, no lane has deferred rows or is being released, and no gap and no
+// catch-up is open. A relay without a shard reads nothing, and is idle when it has run for IdleExit.
 func (l *loop) idleFor(now time.Time) bool {
+	looked := l.fetcher.emptyAt
+	if len(l.lease.owned) == 0 {
+		looked = now
+	}
 	return l.cfg.IdleExit > 0 && len(l.window.items) == 0 && len(l.window.lanes) == 0 &&
-		l.cursor.complete() && now.Sub(l.fetcher.active) >= l.cfg.IdleExit
+		l.cursor.complete() && looked.Sub(l.fetcher.active) >= l.cfg.IdleExit
 }
 
 // leave gives every shard back, counts the backlog and makes the last report, and waits for both calls: up to

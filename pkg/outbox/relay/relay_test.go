@@ -401,6 +401,34 @@ func TestIdleExitLeavesWhenNothingComes(t *testing.T) {
 	})
 }
 
+// slow is a store whose fetches take a time before they read.
+type slow struct {
+	*memory.Store
+	takes time.Duration
+}
+
+func (s slow) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
+	select {
+	case <-time.After(s.takes):
+		return s.Store.Fetch(ctx, f)
+	case <-ctx.Done():
+		return relay.Fetched{}, ctx.Err()
+	}
+}
+
+// An answer that takes longer than IdleExit is none that brought nothing.
+func TestASlowDatabaseDoesNotMakeARunIdle(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.IdleExit = 300 * time.Millisecond
+		w.store.Enqueue(event("a", 0))
+		w.startOn(w.Context(), slow{w.store, 2 * time.Second}, "r", time.Hour)
+		if sum := w.summary("r"); sum.Outcome != relay.Idle || sum.Published != 1 {
+			w.Errorf("summary: %+v", sum)
+		}
+	})
+}
+
 func TestCancelSettlesWhatWasAccepted(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {

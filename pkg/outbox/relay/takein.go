@@ -63,7 +63,7 @@ func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (
 	for _, x := range f.refused {
 		l.bringBack(x)
 	}
-	l.paceNext(p, found, full, now)
+	l.paceNext(p, found, full, f.began, now)
 	return false
 }
 
