@@ -51,8 +51,8 @@ type Direct struct {
 type Settings struct {
 	// Credentials, Signer and HTTPClient make the requests. Without one of them NewDirect returns nil.
 	Credentials aws.CredentialsProvider
-	Signer      Signer
-	HTTPClient  HTTPClient
+	Signer      v4.HTTPSigner
+	HTTPClient  aws.HTTPClient
 	// Retryer must be an aws.NopRetryer: with any other, NewDirect returns nil.
 	Retryer aws.Retryer
 	// Checksums says whether the client compares the checksums of SQS. It is false for SNS.
@@ -64,16 +64,6 @@ type Settings struct {
 	ClientLogMode aws.ClientLogMode
 	Tracers       tracing.TracerProvider
 	Meters        metrics.MeterProvider
-}
-
-// Signer is the part of the SDK's signer that Direct needs.
-type Signer interface {
-	SignHTTP(ctx context.Context, credentials aws.Credentials, r *http.Request, payloadHash, service, region string, at time.Time, options ...func(*v4.SignerOptions)) error
-}
-
-// HTTPClient sends a request as [http.Client] does.
-type HTTPClient interface {
-	Do(r *http.Request) (*http.Response, error)
 }
 
 // NewDirect returns a Direct for calls of an SDK client with the options s, in the state none. It returns nil
@@ -184,7 +174,7 @@ func (d *Direct) fresh() *model {
 	return m
 }
 
-// outcome is an [HTTPClient] for the SDK that sends nothing, and returns the answer or the error of a direct
+// outcome is an [aws.HTTPClient] for the SDK that sends nothing, and returns the answer or the error of a direct
 // request, of which the other is nil.
 type outcome struct {
 	response *http.Response

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -55,9 +56,7 @@ type Exchange struct {
 
 	// checksums says whether the client compares the checksums of SQS.
 	checksums bool
-	// read is true once the codec has read the answer. fault is the error of the checksums in it, nil when they
-	// agree.
-	read  bool
+	// fault is the error of the first checksum that differs, in an answer that the codec has read.
 	fault error
 
 	// request and answer have the bodies of both, each nil until it is needed.
@@ -73,16 +72,13 @@ type Exchange struct {
 	writing *atomic.Bool
 }
 
-// Read returns true when the codec has read the answer. Fault may be an error even then.
-func (x *Exchange) Read() bool { return x.read }
-
-// Fault returns the error of a call whose answer the codec has read: a checksum that differs. It is nil when
-// all agree, and before Read is true.
+// Fault returns the error of the first checksum that differs, in an answer that the codec has read. It is nil when all
+// agree, and when the codec has not read the answer.
 func (x *Exchange) Fault() error { return x.fault }
 
 // HTTPClient returns the client that the SDK is to send the request with: the given one, or, where Direct has
 // sent the request already, one that sends nothing and returns the answer or error that Direct got.
-func (x *Exchange) HTTPClient(client HTTPClient) HTTPClient {
+func (x *Exchange) HTTPClient(client aws.HTTPClient) aws.HTTPClient {
 	if x.outcome != nil {
 		return x.outcome
 	}
@@ -110,7 +106,6 @@ func (x *Exchange) decode() bool {
 	if !x.Codec.ReadAnswer(x.answer.bytes, entries) {
 		return false
 	}
-	x.read = true
 	if x.fault = x.checkAll(entries.All()); x.fault == nil {
 		entries.addTo(x.Answers)
 	}

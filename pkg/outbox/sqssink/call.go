@@ -23,11 +23,8 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message, answers *batch.A
 	out, err := s.client.SendMessageBatch(ctx, &s.input, func(o *sqs.Options) {
 		o.HTTPClient, o.APIOptions = x.HTTPClient(o.HTTPClient), x.APIOptions(o.APIOptions)
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case x.Read():
-		return x.Fault()
 	}
 	for i := range out.Successful {
 		e := &out.Successful[i]
@@ -38,8 +35,8 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message, answers *batch.A
 			return err
 		}
 	}
-	addOutput(answers, out)
-	return nil
+	addOutput(answers, out) // nothing when the codec has read the answer
+	return x.Fault()
 }
 
 // direct returns what makes calls of c without the SDK's stack of steps, nil when c has options that need the
