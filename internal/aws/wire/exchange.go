@@ -59,7 +59,7 @@ type Exchange struct {
 	// fault is the error of the first checksum that differs, in an answer that the codec has read.
 	fault error
 
-	// request and answer have the bodies of both, each nil until it is needed.
+	// request and answer are buffers with the bodies of the two, each nil until it is needed.
 	request, answer *buffer
 	// direct, when not nil, is the Direct that is to make its model from the request that the SDK signs in this
 	// call.
@@ -85,9 +85,9 @@ func (x *Exchange) HTTPClient(client aws.HTTPClient) aws.HTTPClient {
 	return client
 }
 
-// APIOptions returns a copy of the options of, which are the SDK client's, with Install added.
-func (x *Exchange) APIOptions(of []func(*middleware.Stack) error) []func(*middleware.Stack) error {
-	return append(of[:len(of):len(of)], x.Install)
+// APIOptions returns a copy of options, those of the SDK's client, with install added.
+func (x *Exchange) APIOptions(options []func(*middleware.Stack) error) []func(*middleware.Stack) error {
+	return append(options[:len(options):len(options)], x.install)
 }
 
 // encode has the codec write the request into the buffer of x for it.
@@ -125,7 +125,7 @@ type buffer struct {
 //nolint:gochecknoglobals // a pool is of use only when it is shared
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-// take returns an empty buffer of the pool. One exchange has it until release.
+// take returns an empty buffer from the pool.
 func take() *buffer {
 	b, ok := buffers.Get().(*buffer)
 	if !ok {
@@ -142,13 +142,9 @@ func (b *buffer) release() {
 	}
 }
 
-// Release gives the buffers to the pool. It is for the end of the call, when the
-// answer has been read. The transport may read a request longer than that:
-//
-//   - that of the SDK not, because the SDK closes the body at the end of the call
-//     and smithy-go lets no read through to a closed one;
-//   - that of a direct call until the transport reports the request as written.
-//     Until then the buffer stays out of the pool.
+// Release gives the buffers to the pool, at the end of the call. The transport does not read the request of an SDK's
+// call after that: the SDK has closed its body, and smithy-go refuses to read a closed one. It may still read the
+// request of a direct call until it reports that as written: before, that buffer does not go to the pool.
 func (x *Exchange) Release() {
 	if x.writing == nil || !x.writing.Load() {
 		x.request.release()
@@ -157,10 +153,10 @@ func (x *Exchange) Release() {
 	x.request, x.answer = nil, nil
 }
 
-// Install replaces the SDK's steps that write the request and read the answer by those of the exchange, and
-// removes the steps that need the entries in the input. It is one of the APIOptions of the call, and fails when
-// the stack lacks one of the steps to replace.
-func (x *Exchange) Install(stack *middleware.Stack) error {
+// install replaces the SDK's steps that write the request and read the answer by those of the exchange, removes the
+// steps that need the entries in the input, and adds the step that makes a model for a Direct. It fails when the stack
+// lacks a step that it replaces, or the one that signs.
+func (x *Exchange) install(stack *middleware.Stack) error {
 	if _, err := stack.Serialize.Swap(stepSerialize, serializer{x}); err != nil {
 		return err
 	}
@@ -188,7 +184,7 @@ func (x *Exchange) Install(stack *middleware.Stack) error {
 	return err
 }
 
-// serializer is the step that writes the request.
+// serializer is the step that writes the request, unless a direct call has.
 type serializer struct{ *Exchange }
 
 // ID implements [middleware.SerializeMiddleware].
@@ -230,8 +226,8 @@ type deserializer struct {
 // ID implements [middleware.DeserializeMiddleware].
 func (*deserializer) ID() string { return stepDeserialize }
 
-// HandleDeserialize implements [middleware.DeserializeMiddleware]. It reads the
-// answer of a successful call and leaves all others to the SDK.
+// HandleDeserialize implements [middleware.DeserializeMiddleware]. The codec reads the answer of a successful call;
+// stock reads all others, and what the codec cannot read.
 func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 	out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
 ) {
@@ -260,7 +256,8 @@ func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.Dese
 	return leave()
 }
 
-// received is a handler that returns an answer, or an error, received before, for the SDK's step to read.
+// received is a handler that returns an answer or an error that was received before. The SDK's step is given it to read
+// that answer.
 type received struct {
 	out      middleware.DeserializeOutput
 	metadata middleware.Metadata
