@@ -102,8 +102,8 @@ func (p pair) same(t *testing.T, msgs []outbox.Message) {
 }
 
 // sameBehind publishes msgs with both sinks three times and tests that they return the same results: with the given
-// answer, with the body success and status 200, and with the given answer again. After a successful call the sink with
-// our own codec no longer goes through the SDK's stack.
+// answer, with the body success and status 200, and with the given answer again. After a successful call the sink
+// with our own codec no longer goes through the SDK's stack.
 func (p pair) sameBehind(t *testing.T, msgs []outbox.Message, status int, header http.Header, body, success []byte) {
 	t.Helper()
 	p.answer(status, header, body)
@@ -114,8 +114,8 @@ func (p pair) sameBehind(t *testing.T, msgs []outbox.Message, status int, header
 	p.same(t, msgs)
 }
 
-// sameRequest tests that the last requests of both sinks differ in nothing but time, invocation id, signature and body,
-// and that the one of our own codec is signed correctly.
+// sameRequest tests that the last requests of both sinks differ in nothing but time, invocation id, signature and
+// body, and that the one of our own codec is signed correctly.
 func (p pair) sameRequest(t *testing.T) {
 	t.Helper()
 	a, b := p.sdkWires.request, p.ownWires.request

@@ -1,5 +1,5 @@
-// Package sinks_test holds both sinks to one set of tests: the contract of [outbox.Sink], what becomes of the faults of
-// a broker, and that requests and answers are those of the AWS SDK.
+// Package sinks_test holds both sinks to one set of tests: the contract of [outbox.Sink], what becomes of the faults
+// of a broker, and that requests and answers are those of the AWS SDK.
 package sinks_test
 
 import (

@@ -54,8 +54,8 @@ func (a *Answers) Accept(id, messageID, sequenceNumber string) {
 	a.add(id, outbox.Result{Class: outbox.Accepted, MessageID: messageID, SequenceNumber: sequenceNumber})
 }
 
-// Refuse adds an entry of the failures. The result of its message has the class of [ClassifyEntry], or Unknown when the
-// entry came before. senderFault is the broker's statement that the sender is to blame.
+// Refuse adds an entry of the failures. The result of its message has the class of [ClassifyEntry], or Unknown when
+// the entry came before. senderFault is the broker's statement that the sender is to blame.
 func (a *Answers) Refuse(id, code, message string, senderFault bool) {
 	a.add(id, outbox.Result{
 		Class: ClassifyEntry(code, senderFault),

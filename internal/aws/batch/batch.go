@@ -129,9 +129,9 @@ func (b *batch[M]) fail(i int, r outbox.Result) {
 // group returns the group id of message i.
 func (b *batch[M]) group(i int) string { return b.sender.entry(&b.msgs[i]).GroupID }
 
-// send sends the messages whose indexes are in at, in one request or, if the broker refuses that because of a message,
-// in halves, one after the other. It sets their results. It sends no message of a stopped group, and none once ctx
-// has ended.
+// send sends the messages whose indexes are in at, in one request or, if the broker refuses that because of a
+// message, in halves, one after the other. It sets their results. It sends no message of a stopped group, and none
+// once ctx has ended.
 func (b *batch[M]) send(ctx context.Context, at []int) {
 	if at = b.unstopped(at); len(at) == 0 {
 		return
@@ -215,8 +215,8 @@ func (b *batch[M]) pick(at []int) []M {
 	return picked
 }
 
-// judge makes the suspects, and the messages withheld behind them, Unavailable when the destination has never accepted
-// a message of this Sender. A suspect that was refused for the composition of its request keeps its class.
+// judge makes the suspects, and the messages withheld behind them, Unavailable when the destination has never
+// accepted a message of this Sender. A suspect that was refused for the composition of its request keeps its class.
 func (b *batch[M]) judge() {
 	if b.sender.works.Load() {
 		return

@@ -96,10 +96,10 @@ func kindOf(code string) kind {
 	return kindOther
 }
 
-// ClassifyEntry returns the class of one failed entry in the answer to a call: Throttled, Unavailable or Transient for a
-// code about a throttle, the destination or the broker, else Rejected when senderFault is set and Transient when not.
-// The code comes first because the broker blames the sender for a throttle and for a refused encryption key too, after
-// which the message can be sent later.
+// ClassifyEntry returns the class of one failed entry in the answer to a call: Throttled, Unavailable or Transient
+// for a code about a throttle, the destination or the broker, else Rejected when senderFault is set and Transient
+// when not. The code comes first because the broker blames the sender for a throttle and for a refused encryption
+// key too, after which the message can be sent later.
 func ClassifyEntry(code string, senderFault bool) outbox.Class {
 	switch kindOf(code) {
 	case kindThrottle:
@@ -175,8 +175,8 @@ func classifyCode(api smithy.APIError, status int) Fault {
 	return fault
 }
 
-// classifyStatus returns the fault that an HTTP status alone tells of, for an answer without a code, as of a proxy on the
-// way, or with a code that kindOf does not know. Any status that it has no case for is Unknown.
+// classifyStatus returns the fault that an HTTP status alone tells of, for an answer without a code, as of a proxy
+// on the way, or with a code that kindOf does not know. Any status that it has no case for is Unknown.
 func classifyStatus(status int) Fault {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusProxyAuthRequired:

@@ -72,8 +72,8 @@ type Exchange struct {
 	writing *atomic.Bool
 }
 
-// Fault returns the error of the first checksum that differs, in an answer that the codec has read. It is nil when all
-// agree, and when the codec has not read the answer.
+// Fault returns the error of the first checksum that differs, in an answer that the codec has read. It is nil when
+// all agree, and when the codec has not read the answer.
 func (x *Exchange) Fault() error { return x.fault }
 
 // HTTPClient returns the client that the SDK is to send the request with: the given one, or, where Direct has
@@ -154,8 +154,8 @@ func (x *Exchange) Release() {
 }
 
 // install replaces the SDK's steps that write the request and read the answer by those of the exchange, removes the
-// steps that need the entries in the input, and adds the step that makes a model for a Direct. It fails when the stack
-// lacks a step that it replaces, or the one that signs.
+// steps that need the entries in the input, and adds the step that makes a model for a Direct. It fails when the
+// stack lacks a step that it replaces, or the one that signs.
 func (x *Exchange) install(stack *middleware.Stack) error {
 	if _, err := stack.Serialize.Swap(stepSerialize, serializer{x}); err != nil {
 		return err
@@ -256,8 +256,8 @@ func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.Dese
 	return leave()
 }
 
-// received is a handler that returns an answer or an error that was received before. The SDK's step is given it to read
-// that answer.
+// received is a handler that returns an answer or an error that was received before. The SDK's step is given it to
+// read that answer.
 type received struct {
 	out      middleware.DeserializeOutput
 	metadata middleware.Metadata

@@ -16,9 +16,9 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// modelFor is how long direct requests are made by one model. A change of what the stack decides by, such as
-// the endpoint, the difference of the clocks or the trace of the Lambda invocation, is followed that much
-// later, or twice that while a call replaces the model.
+// modelFor is how long direct requests are made by a model until a call goes through the stack to replace it. A
+// change of what the stack decides by, such as the endpoint, the difference of the clocks or the trace of the
+// Lambda invocation, is followed when such a call has succeeded.
 const modelFor = time.Second
 
 // Headers that differ from request to request.
@@ -104,8 +104,8 @@ func (m *model) request(ctx context.Context, body []byte, invocation string) *ht
 	return r.WithContext(ctx)
 }
 
-// learner is a step in the SDK's stack, right after the one that signs. It makes a model of the signed request. If the
-// call succeeds it stores the model, which may be nil, in Direct.
+// learner is a step in the SDK's stack, right after the one that signs. It makes a model of the signed request. If
+// the call succeeds it stores the model, which may be nil, in Direct.
 type learner struct{ *Direct }
 
 // ID implements [middleware.FinalizeMiddleware].

@@ -2,9 +2,9 @@ package wire
 
 import "unicode/utf8"
 
-// Scanner reads an answer, JSON or XML, in the plain form in which the services write it. At anything else it fails for
-// good: then Failed returns true, and Accept and Done return false. A codec need not look for a failure after each
-// step, only in its loops and at the end.
+// Scanner reads an answer, JSON or XML, in the plain form in which the services write it. At anything else it fails
+// for good: then Failed returns true, and Accept and Done return false. A codec need not look for a failure after
+// each step, only in its loops and at the end.
 type Scanner struct {
 	// rest is what has not been read.
 	rest   []byte
