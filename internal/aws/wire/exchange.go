@@ -31,7 +31,7 @@ const (
 // Codec writes the requests and reads the answers of one batch operation and one
 // destination. It is safe for concurrent use.
 type Codec interface {
-	// Header returns the header fields of the operation, such as Content-Type. The caller does not change them.
+	// Header returns the header fields of the operation, such as Content-Type.
 	Header() http.Header
 	// AppendRequest returns dst with the body of the request that sends msgs appended. Entry i has the id
 	// batch.EntryID(i).
@@ -61,6 +61,8 @@ type Exchange struct {
 
 	// request and answer are buffers with the bodies of the two, each nil until it is needed.
 	request, answer *buffer
+	// stock is the SDK's step that reads the answer, which install replaces by deserialize. It is nil before that.
+	stock middleware.DeserializeMiddleware
 	// direct, when not nil, is the Direct that is to make its model from the request that the SDK signs in this
 	// call.
 	direct *Direct
@@ -157,17 +159,18 @@ func (x *Exchange) Release() {
 // steps that need the entries in the input, and adds the step that makes a model for a Direct. It fails when the
 // stack lacks a step that it replaces, or the one that signs.
 func (x *Exchange) install(stack *middleware.Stack) error {
-	if _, err := stack.Serialize.Swap(stepSerialize, serializer{x}); err != nil {
-		return err
-	}
-	d := &deserializer{Exchange: x}
-	stock, err := stack.Deserialize.Swap(stepDeserialize, d)
+	serialize := middleware.SerializeMiddlewareFunc(stepSerialize, x.serialize)
+	deserialize := middleware.DeserializeMiddlewareFunc(stepDeserialize, x.deserialize)
+	_, err := stack.Serialize.Swap(stepSerialize, serialize)
 	if err != nil {
 		return err
 	}
-	d.stock = stock
+	if x.stock, err = stack.Deserialize.Swap(stepDeserialize, deserialize); err != nil {
+		return err
+	}
 	if x.direct != nil && x.outcome == nil {
-		if err = stack.Finalize.Insert(learner{x.direct}, stepSign, middleware.After); err != nil {
+		learner := middleware.FinalizeMiddlewareFunc("OutboxModel", x.direct.learnFrom)
+		if err = stack.Finalize.Insert(learner, stepSign, middleware.After); err != nil {
 			return err
 		}
 	}
@@ -184,89 +187,56 @@ func (x *Exchange) install(stack *middleware.Stack) error {
 	return err
 }
 
-// serializer is the step that writes the request, unless a direct call has.
-type serializer struct{ *Exchange }
-
-// ID implements [middleware.SerializeMiddleware].
-func (serializer) ID() string { return stepSerialize }
-
-// HandleSerialize implements [middleware.SerializeMiddleware].
-func (s serializer) HandleSerialize(ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler) (
+// serialize is the step that writes the request, unless a direct call has sent it.
+func (x *Exchange) serialize(ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler) (
 	out middleware.SerializeOutput, metadata middleware.Metadata, err error,
 ) {
 	request, ok := in.Request.(*smithyhttp.Request)
 	if !ok {
 		return out, metadata, &smithy.SerializationError{Err: fmt.Errorf("unknown transport type %T", in.Request)}
 	}
-	// Where a direct call has sent the request, the transport may still read it.
-	if s.outcome == nil {
-		s.encode()
+	// The transport may still read the request of a direct call.
+	if x.outcome == nil {
+		x.encode()
 	}
 	// Without io.WriterTo, which the SDK's wrapper answers with an error once it has
 	// closed the body: net/http would take that for a failed write.
-	if request, err = request.SetStream(struct{ io.ReadSeeker }{bytes.NewReader(s.request.bytes)}); err != nil {
+	if request, err = request.SetStream(struct{ io.ReadSeeker }{bytes.NewReader(x.request.bytes)}); err != nil {
 		return out, metadata, &smithy.SerializationError{Err: err}
 	}
 	request.Method = http.MethodPost
 	if request.URL.Path == "" {
 		request.URL.Path = "/"
 	}
-	maps.Copy(request.Header, s.Codec.Header())
+	maps.Copy(request.Header, x.Codec.Header())
 	in.Request = request
 	return next.HandleSerialize(ctx, in)
 }
 
-// deserializer is the step that reads the answer. stock is the SDK's step, which the deserializer replaces and
-// leaves answers to.
-type deserializer struct {
-	*Exchange
-	stock middleware.DeserializeMiddleware
-}
-
-// ID implements [middleware.DeserializeMiddleware].
-func (*deserializer) ID() string { return stepDeserialize }
-
-// HandleDeserialize implements [middleware.DeserializeMiddleware]. The codec reads the answer of a successful call;
-// stock reads all others, and what the codec cannot read.
-func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
+// deserialize is the step that reads the answer. The codec reads that of a successful call; the SDK's step, x.stock,
+// reads all others, and what the codec cannot read.
+func (x *Exchange) deserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 	out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
 ) {
 	out, metadata, err = next.HandleDeserialize(ctx, in)
-	leave := func() (middleware.DeserializeOutput, middleware.Metadata, error) {
-		return d.stock.HandleDeserialize(ctx, in, received{out, metadata, err})
+	received := func(context.Context, middleware.DeserializeInput) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		return out, metadata, err
 	}
 	response, ok := out.RawResponse.(*smithyhttp.Response)
-	if err != nil || !ok || response.StatusCode != http.StatusOK {
-		return leave()
+	// What came of a direct call is here only when the codec could not read it.
+	if err != nil || !ok || response.StatusCode != http.StatusOK || x.outcome != nil {
+		return x.stock.HandleDeserialize(ctx, in, middleware.DeserializeHandlerFunc(received))
 	}
-	if d.outcome != nil {
-		return leave() // the codec could not read it
-	}
-	d.answer = take()
-	if d.answer.bytes, err = readAll(response.Response, d.answer.bytes); err != nil {
+	x.answer = take()
+	if x.answer.bytes, err = readAll(response.Response, x.answer.bytes); err != nil {
 		smithyhttp.CloseResponseBody(ctx, response, false, err)
 		return out, metadata, &smithy.DeserializationError{Err: err}
 	}
-	if d.decode() {
+	if x.decode() {
 		smithyhttp.CloseResponseBody(ctx, response, false, nil)
-		out.Result = d.Output
+		out.Result = x.Output
 		return out, metadata, nil
 	}
-	response.Body = replay(d.answer.bytes, nil, response.Body)
-	return leave()
-}
-
-// received is a handler that returns an answer or an error that was received before. The SDK's step is given it to
-// read that answer.
-type received struct {
-	out      middleware.DeserializeOutput
-	metadata middleware.Metadata
-	err      error
-}
-
-// HandleDeserialize implements [middleware.DeserializeHandler].
-func (r received) HandleDeserialize(context.Context, middleware.DeserializeInput) (
-	out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
-) {
-	return r.out, r.metadata, r.err
+	response.Body = replay(x.answer.bytes, nil, response.Body)
+	return x.stock.HandleDeserialize(ctx, in, middleware.DeserializeHandlerFunc(received))
 }

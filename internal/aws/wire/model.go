@@ -104,24 +104,18 @@ func (m *model) request(ctx context.Context, body []byte, invocation string) *ht
 	return r.WithContext(ctx)
 }
 
-// learner is a step in the SDK's stack, right after the one that signs. It makes a model of the signed request. If
-// the call succeeds it stores the model, which may be nil, in Direct.
-type learner struct{ *Direct }
-
-// ID implements [middleware.FinalizeMiddleware].
-func (learner) ID() string { return "OutboxModel" }
-
-// HandleFinalize implements [middleware.FinalizeMiddleware].
-func (l learner) HandleFinalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+// learnFrom is a step in the SDK's stack, right after the one that signs. It makes a model of the signed request. If
+// the call succeeds it stores the model, which may be nil, in d.
+func (d *Direct) learnFrom(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
 	middleware.FinalizeOutput, middleware.Metadata, error,
 ) {
 	var m *model
 	if request, ok := in.Request.(*smithyhttp.Request); ok {
-		m = l.learn(ctx, request)
+		m = d.learn(ctx, request)
 	}
 	out, metadata, err := next.HandleFinalize(ctx, in)
 	if err == nil {
-		l.model.Store(m)
+		d.model.Store(m)
 	}
 	return out, metadata, err //nolint:wrapcheck // a step hands on what the next one says
 }

@@ -9,20 +9,14 @@ import (
 )
 
 // codec writes and reads PublishBatch, in the AWS Query protocol, for one topic.
-type codec struct {
-	arn    string
-	header http.Header
-}
+type codec struct{ arn string }
 
 var _ wire.Codec = (*codec)(nil)
 
-// newCodec returns the codec for the topic with this ARN.
-func newCodec(arn string) codec {
-	return codec{arn: arn, header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}
-}
-
 // Header implements [wire.Codec].
-func (c *codec) Header() http.Header { return c.header }
+func (*codec) Header() http.Header {
+	return http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+}
 
 const (
 	prefixEntry     = "&PublishBatchRequestEntries.member."

@@ -67,7 +67,7 @@ func New(client Client, cfg Config) (*Sink, error) {
 	if err := batch.CheckConfig(client != nil, "TopicARN", cfg.TopicARN, cfg.MaxMessageBytes, MaxBytes); err != nil {
 		return nil, fmt.Errorf("snssink config: %w", err)
 	}
-	s := &Sink{client: client, codec: newCodec(cfg.TopicARN)}
+	s := &Sink{client: client, codec: codec{arn: cfg.TopicARN}}
 	s.input.TopicArn = &s.codec.arn
 	call := s.callSDK
 	if c, own := client.(*sns.Client); own && !cfg.SDKCodec {

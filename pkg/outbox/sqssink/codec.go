@@ -9,24 +9,18 @@ import (
 )
 
 // codec writes and reads SendMessageBatch, in the AWS JSON 1.0 protocol, for one queue.
-type codec struct {
-	url    string
-	header http.Header
-}
+type codec struct{ url string }
 
 var _ wire.Codec = (*codec)(nil)
 
-// newCodec returns the codec for the queue with this URL.
-func newCodec(url string) codec {
-	return codec{url: url, header: http.Header{
+// Header implements [wire.Codec].
+func (*codec) Header() http.Header {
+	return http.Header{
 		"Content-Type":      {"application/x-amz-json-1.0"},
 		"X-Amz-Target":      {"AmazonSQS.SendMessageBatch"},
 		"X-Amzn-Query-Mode": {"true"},
-	}}
+	}
 }
-
-// Header implements [wire.Codec].
-func (c *codec) Header() http.Header { return c.header }
 
 // AppendRequest implements [wire.Codec] with the JSON of a SendMessageBatchRequest.
 func (c *codec) AppendRequest(dst []byte, msgs []outbox.Message) []byte {

@@ -63,7 +63,7 @@ func New(client Client, cfg Config) (*Sink, error) {
 	if err := batch.CheckConfig(client != nil, "QueueURL", cfg.QueueURL, cfg.MaxMessageBytes, MaxBytes); err != nil {
 		return nil, fmt.Errorf("sqssink config: %w", err)
 	}
-	s := &Sink{client: client, codec: newCodec(cfg.QueueURL)}
+	s := &Sink{client: client, codec: codec{url: cfg.QueueURL}}
 	s.input.QueueUrl = &s.codec.url
 	call := s.callSDK
 	if c, own := client.(*sqs.Client); own && !cfg.SDKCodec {
