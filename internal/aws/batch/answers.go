@@ -44,8 +44,8 @@ func (a *Answers) begin(at []int) {
 	}
 }
 
-// Accept adds an entry of the successes. Its message is accepted, unless messageID is empty or the entry came
-// before: then its result is Unknown.
+// Accept adds an entry of the successes. The result of its message is Accepted, or Unknown when messageID is empty or
+// the entry came before.
 func (a *Answers) Accept(id, messageID, sequenceNumber string) {
 	if messageID == "" {
 		a.add(id, outbox.Result{Class: outbox.Unknown, Code: CodeContradiction, Err: errNoMessageID})
@@ -54,8 +54,8 @@ func (a *Answers) Accept(id, messageID, sequenceNumber string) {
 	a.add(id, outbox.Result{Class: outbox.Accepted, MessageID: messageID, SequenceNumber: sequenceNumber})
 }
 
-// Refuse adds an entry of the failures, whose class is that of [ClassifyEntry]. senderFault is the broker's
-// statement that the sender is to blame. When the entry came before, its result is Unknown.
+// Refuse adds an entry of the failures. The result of its message has the class of [ClassifyEntry], or Unknown when
+// the entry came before. senderFault is the broker's statement that the sender is to blame.
 func (a *Answers) Refuse(id, code, message string, senderFault bool) {
 	a.add(id, outbox.Result{
 		Class: ClassifyEntry(code, senderFault),
@@ -64,8 +64,8 @@ func (a *Answers) Refuse(id, code, message string, senderFault bool) {
 	})
 }
 
-// add sets the result of the entry id to r, or to Unknown when the entry came before. It ignores an id that the
-// request did not have.
+// add makes r the result of the message whose entry is id, or Unknown when that entry came before. It ignores an id
+// that the request did not have.
 func (a *Answers) add(id string, r outbox.Result) {
 	n, ok := EntryIndex(id, len(a.at))
 	if !ok {

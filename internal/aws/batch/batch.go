@@ -30,8 +30,8 @@ type Sender[M any] struct {
 	works atomic.Bool
 }
 
-// New returns a Sender that makes its requests with call. entry tells the group and the size of a message.
-// Limits.Entries is lowered to MaxEntries where it is above.
+// New returns a Sender that makes its requests with call. entry returns the group and the size of a message.
+// A limits.Entries above MaxEntries counts as MaxEntries.
 func New[M any](call Call[M], entry func(*M) Entry, limits outbox.Limits) *Sender[M] {
 	limits.Entries = min(limits.Entries, MaxEntries)
 	return &Sender[M]{call: call, entry: entry, limits: limits}
@@ -45,11 +45,11 @@ func (s *Sender[M]) Limits() outbox.Limits { return s.limits }
 //
 // A request that is refused as a whole because of its messages is halved and sent again, down to single
 // messages, so that a message that the broker refuses does not take its neighbors along. A message alone in a
-// refused request is Rejected only if this Sender's destination has accepted any message before or the message
-// is refused for its size, else Unavailable: as long as none was accepted, a wrong configuration is the
-// likelier cause, and rejecting would make a dead letter of every event.
+// refused request is Unavailable as long as the destination has accepted no message of this Sender: a wrong
+// configuration is the likelier cause then, and Rejected would make a dead letter of every event. Only a refusal
+// for the composition of the request, as of BatchRequestTooLong, is always Rejected.
 //
-// When a message was not accepted, later messages of its group that would go in a later request are not sent:
+// After a message that was not accepted, the messages of its group that would go in a later request are not sent:
 // their code is CodeWithheld.
 func (s *Sender[M]) Publish(ctx context.Context, msgs []M) []outbox.Result {
 	results := make([]outbox.Result, len(msgs))
@@ -92,15 +92,15 @@ type batch[M any] struct {
 	msgs    []M
 	results []outbox.Result
 	answers Answers
-	// suspects are the indexes of messages that were refused in a request of their own, maybe without being to
-	// blame: the method judge decides.
+	// suspects are the indexes of the messages that were refused in a request of their own. They may not be to
+	// blame: judge decides.
 	suspects []int
 	// stopped has, by group id, the result of the last message of the group that was not accepted.
 	stopped map[string]outbox.Result
 }
 
-// admit rejects messages that are above the limit of one message, which stops their groups, and returns the
-// indexes of the others.
+// admit rejects the messages that are above the limit of one message, which stops their groups. It returns the
+// indexes of the other messages.
 func (b *batch[M]) admit() []int {
 	positions := make([]int, 0, MaxEntries)
 	for i := range b.msgs {
@@ -117,7 +117,7 @@ func (b *batch[M]) admit() []int {
 	return positions
 }
 
-// fail records the result r, which is no acceptance, of message i and stops its group.
+// fail makes r, which is no acceptance, the result of message i, and stops the group of i.
 func (b *batch[M]) fail(i int, r outbox.Result) {
 	b.results[i] = r
 	if b.stopped == nil {
@@ -129,9 +129,9 @@ func (b *batch[M]) fail(i int, r outbox.Result) {
 // group returns the group id of message i.
 func (b *batch[M]) group(i int) string { return b.sender.entry(&b.msgs[i]).GroupID }
 
-// send sends the messages at the indexes, in one request or, if that is refused because of its messages, in
-// halves, one after the other. It records their results. Messages whose group is stopped are not sent, and none
-// is once ctx has ended.
+// send sends the messages whose indexes are in at, in one request or, if the broker refuses that because of a
+// message, in halves, one after the other. It sets their results. It sends no message of a stopped group, and none
+// once ctx has ended.
 func (b *batch[M]) send(ctx context.Context, at []int) {
 	if at = b.unstopped(at); len(at) == 0 {
 		return
@@ -145,7 +145,7 @@ func (b *batch[M]) send(ctx context.Context, at []int) {
 	b.answers.begin(at)
 	err := b.sender.call(ctx, b.pick(at), &b.answers)
 	if err == nil {
-		b.settle(at)
+		b.conclude(at)
 		return
 	}
 	fault := Classify(err)
@@ -163,9 +163,9 @@ func (b *batch[M]) send(ctx context.Context, at []int) {
 	}
 }
 
-// settle takes in the results of the messages at the indexes, whose request was answered: it stops the groups
-// of those that were not accepted, and notes when one was accepted that the destination works.
-func (b *batch[M]) settle(at []int) {
+// conclude goes through the results of the messages whose indexes are in at, after the answer to their request. It
+// stops the groups of those that were not accepted, and sets works of the Sender when one was accepted.
+func (b *batch[M]) conclude(at []int) {
 	for _, i := range at {
 		if b.results[i].Class != outbox.Accepted {
 			b.fail(i, b.results[i])
@@ -175,8 +175,8 @@ func (b *batch[M]) settle(at []int) {
 	}
 }
 
-// unstopped returns the indexes, of those in at, of messages whose group is not stopped. For the others it
-// records that they are withheld.
+// unstopped returns those of the indexes in at whose messages belong to no stopped group. It makes CodeWithheld the
+// code of the others.
 func (b *batch[M]) unstopped(at []int) []int {
 	if len(b.stopped) == 0 {
 		return at
@@ -203,7 +203,7 @@ func (b *batch[M]) unstopped(at []int) []int {
 	return free
 }
 
-// pick returns the messages at the indexes; all messages when there are as many indexes.
+// pick returns the messages whose indexes are in at.
 func (b *batch[M]) pick(at []int) []M {
 	if len(at) == len(b.msgs) {
 		return b.msgs
@@ -215,16 +215,15 @@ func (b *batch[M]) pick(at []int) []M {
 	return picked
 }
 
-// judge makes the suspects Unavailable instead of rejected when the destination has never accepted a message of
-// this Sender, and with them the messages that were withheld behind them. A message refused for its size stays
-// rejected.
+// judge makes the suspects, and the messages withheld behind them, Unavailable when the destination has never
+// accepted a message of this Sender. A suspect that was refused for the composition of its request keeps its class.
 func (b *batch[M]) judge() {
 	if b.sender.works.Load() {
 		return
 	}
 	for _, i := range b.suspects {
 		if kindOf(b.results[i].Code) == kindBatch {
-			continue // its size, and nothing else, is wrong
+			continue
 		}
 		b.results[i].Class = outbox.Unavailable
 		for later := i + 1; later < len(b.msgs); later++ {

@@ -33,13 +33,12 @@ const (
 type Fault struct {
 	Class outbox.Class
 	Code  string
-	// Divisible means that the call was refused, nothing of it was accepted, and one of its messages may be the
-	// reason. Then a call with several messages is to be halved, and Class and Code hold only for a call with
-	// one message.
+	// Divisible means that the broker refused the call, accepted nothing of it, and one of its messages may be the
+	// reason. A call with several messages is then sent again in halves; Class and Code are for a call with one.
 	Divisible bool
 }
 
-// kind is what an error code says is at fault.
+// kind is what an error code blames for a failure.
 type kind int
 
 const (
@@ -97,10 +96,10 @@ func kindOf(code string) kind {
 	return kindOther
 }
 
-// ClassifyEntry returns the class of one failed entry in the answer to a call: by the code if it tells of a
-// throttle, of the destination or of the broker, else Rejected when senderFault is set and Transient when not.
-// The broker sets senderFault also on a throttled entry and on one whose encryption key is refused, which can
-// be sent later, so the code comes first.
+// ClassifyEntry returns the class of one failed entry in the answer to a call: Throttled, Unavailable or Transient
+// for a code about a throttle, the destination or the broker, else Rejected when senderFault is set and Transient
+// when not. The code comes first because the broker blames the sender for a throttle and for a refused encryption
+// key too, after which the message can be sent later.
 func ClassifyEntry(code string, senderFault bool) outbox.Class {
 	switch kindOf(code) {
 	case kindThrottle:
@@ -176,8 +175,8 @@ func classifyCode(api smithy.APIError, status int) Fault {
 	return fault
 }
 
-// classifyStatus returns the fault of an HTTP status without a code of the broker, as a proxy on the way may
-// answer. A status that it does not know is Unknown.
+// classifyStatus returns the fault that an HTTP status alone tells of, for an answer without a code, as of a proxy
+// on the way, or with a code that kindOf does not know. Any status that it has no case for is Unknown.
 func classifyStatus(status int) Fault {
 	switch status {
 	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusProxyAuthRequired:

@@ -15,9 +15,9 @@ func NewSink(call Call[outbox.Message], limits outbox.Limits) *Sink {
 	return New(call, func(m *outbox.Message) Entry { return Entry{GroupID: m.GroupID, Size: m.Size} }, limits)
 }
 
-// CheckConfig returns every fault of the settings of a sink, joined, nil when there is none: client is false
-// (no client was given), destination, the value of the setting named field, is empty, or messageBytes, the
-// setting MaxMessageBytes, is not from 1 to most.
+// CheckConfig returns all faults of a sink's settings as one error, nil when there is none: client is false, which
+// says that no client was given; destination, the setting with the name field, is empty; messageBytes, the setting
+// MaxMessageBytes, is below 1 or above most.
 func CheckConfig(client bool, field, destination string, messageBytes, most int) error {
 	var faults []error
 	if !client {
@@ -32,8 +32,8 @@ func CheckConfig(client bool, field, destination string, messageBytes, most int)
 	return errors.Join(faults...)
 }
 
-// Attributes returns the attributes of list as the SDK's requests have them, by name, nil when there are none.
-// The function attribute makes one of type String from its value.
+// Attributes returns the attributes in list by name, as a request of the SDK has them, nil when there are none. A is
+// the SDK's type of an attribute; the function attribute makes one with a String value.
 func Attributes[A any](list []outbox.Attribute, attribute func(value *string) A) map[string]A {
 	if len(list) == 0 {
 		return nil

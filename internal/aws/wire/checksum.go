@@ -10,9 +10,8 @@ import (
 )
 
 // Check returns an error when sum, the MD5 in hexadecimal digits that the answer has for the accepted entry id,
-// is not that of the message's body. It returns nil where the client compares no checksums, and for an id that
-// the request did not have. As in the SDK the error is one of the whole call: the answer to a message that was
-// changed on its way means nothing, so none of the request counts as accepted.
+// is not that of the message's body. It returns nil when the client compares no checksums, and for an id that
+// the request did not have. As in the SDK, one such error fails the whole call: no message of it counts as accepted.
 func (x *Exchange) Check(id string, sum []byte) error {
 	at, ok := batch.EntryIndex(id, len(x.Messages))
 	if !x.checksums || !ok {

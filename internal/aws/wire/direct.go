@@ -51,8 +51,8 @@ type Direct struct {
 type Settings struct {
 	// Credentials, Signer and HTTPClient make the requests. Without one of them NewDirect returns nil.
 	Credentials aws.CredentialsProvider
-	Signer      Signer
-	HTTPClient  HTTPClient
+	Signer      v4.HTTPSigner
+	HTTPClient  aws.HTTPClient
 	// Retryer must be an aws.NopRetryer: with any other, NewDirect returns nil.
 	Retryer aws.Retryer
 	// Checksums says whether the client compares the checksums of SQS. It is false for SNS.
@@ -64,16 +64,6 @@ type Settings struct {
 	ClientLogMode aws.ClientLogMode
 	Tracers       tracing.TracerProvider
 	Meters        metrics.MeterProvider
-}
-
-// Signer is the part of the SDK's signer that Direct needs.
-type Signer interface {
-	SignHTTP(ctx context.Context, credentials aws.Credentials, r *http.Request, payloadHash, service, region string, at time.Time, options ...func(*v4.SignerOptions)) error
-}
-
-// HTTPClient sends a request as [http.Client] does.
-type HTTPClient interface {
-	Do(r *http.Request) (*http.Response, error)
 }
 
 // NewDirect returns a Direct for calls of an SDK client with the options s, in the state none. It returns nil
@@ -101,9 +91,9 @@ func intercepted(r smithyhttp.InterceptorRegistry) bool {
 }
 
 // Call makes the call of x, and returns true when the codec of x has read the answer: the entries are then in
-// x.Answers, or x.Fault has the error. When it returns false, the caller makes the call with the SDK's client,
-// and with the HTTPClient and the APIOptions of x. That sends the request if Call has not; otherwise it sends
-// nothing, and makes an output or an error of what Call has received. So a request is sent once in any case.
+// x.Answers, or x.Fault returns the error. When Call returns false, the caller makes the call with the SDK's client,
+// which it gives the HTTPClient and the APIOptions of x. The SDK then sends the request if Call has not; otherwise it
+// sends nothing, and makes an output or an error of what Call has received. So a request is sent exactly once.
 //
 // A nil Direct makes no call and returns false.
 func (d *Direct) Call(ctx context.Context, x *Exchange) bool {
@@ -141,9 +131,9 @@ func (d *Direct) Call(ctx context.Context, x *Exchange) bool {
 	return false
 }
 
-// request makes and signs the request of x by the model m. It may wait for credentials. After an error nothing
-// was sent, and only the request buffer of x has changed. Otherwise x.writing is set until the transport has
-// written the request.
+// request makes and signs the request of x by the model m, and sends nothing. It may wait for credentials. After an
+// error only the request buffer of x has changed. Otherwise x.writing is true until the transport has written the
+// request.
 func (d *Direct) request(ctx context.Context, m *model, x *Exchange) (*http.Request, error) {
 	credentials, err := d.settings.Credentials.Retrieve(ctx)
 	if err != nil {
@@ -174,8 +164,6 @@ func (d *Direct) fresh() *model {
 	if m == nil || time.Since(m.at) < modelFor {
 		return m
 	}
-	// The first call that finds an old model goes to the stack. The others have
-	// the old one for as long again, which ends when the first has made a new one.
 	extended := *m
 	extended.at = time.Now()
 	if d.model.CompareAndSwap(m, &extended) {
@@ -184,15 +172,14 @@ func (d *Direct) fresh() *model {
 	return m
 }
 
-// outcome is an [HTTPClient] for the SDK that sends nothing, and returns the answer or the error of a direct
-// request, of which the other is nil.
+// outcome is an [aws.HTTPClient] for the SDK that sends nothing, and returns what came of a direct request: either
+// response or err is nil.
 type outcome struct {
 	response *http.Response
 	err      error
 }
 
-// Do returns the outcome, whatever the request is. It closes the request's body and makes r the request of the
-// answer.
+// Do returns the outcome, whatever r is. It closes the body of r, and makes r the request of the answer.
 func (o *outcome) Do(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		_ = r.Body.Close() // as a client that sends it does

@@ -19,7 +19,6 @@ import (
 	"github.com/aws/smithy-go/tracing"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/wiretest"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/sinktest"
@@ -74,15 +73,15 @@ func (r *rotating) Retrieve(context.Context) (aws.Credentials, error) {
 
 func newSink(t *testing.T, c *client, credentials aws.CredentialsProvider, change func(*sqs.Options)) *sqssink.Sink {
 	t.Helper()
-	endpoint := wiretest.Endpoint
+	endpoint := "http://127.0.0.1:9"
 	o := sqs.Options{
-		BaseEndpoint: &endpoint, Region: wiretest.Region, Credentials: credentials, HTTPClient: c, Retryer: awsclient.Retryer(),
+		BaseEndpoint: &endpoint, Region: "eu-west-1", Credentials: credentials, HTTPClient: c, Retryer: awsclient.Retryer(),
 		DisableMessageChecksumValidation: true,
 	}
 	if change != nil {
 		change(&o)
 	}
-	sink, err := sqssink.New(sqs.New(o), sqssink.Config{QueueURL: wiretest.Endpoint + "/000000000000/orders.fifo"})
+	sink, err := sqssink.New(sqs.New(o), sqssink.Config{QueueURL: endpoint + "/000000000000/orders.fifo"})
 	if err != nil {
 		t.Fatal(err)
 	}

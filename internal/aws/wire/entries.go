@@ -42,8 +42,7 @@ func (e *Entries) Add(accepted bool) *Entry {
 // All returns the entries, in the order of the answer. The slice is valid until the Entries are used again.
 func (e *Entries) All() []Entry { return e.list[:e.n] }
 
-// addTo gives the entries to answers, with copies of their texts, as the body is in a buffer that is used
-// again.
+// addTo adds the entries to answers, with copies of their texts: the buffer of the body is used again.
 func (e *Entries) addTo(answers *batch.Answers) {
 	size := 0
 	for i := range e.All() {

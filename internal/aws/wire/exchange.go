@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
@@ -30,7 +31,7 @@ const (
 // Codec writes the requests and reads the answers of one batch operation and one
 // destination. It is safe for concurrent use.
 type Codec interface {
-	// Header returns the header fields of the operation, such as Content-Type. The caller does not change them.
+	// Header returns the header fields of the operation, such as Content-Type.
 	Header() http.Header
 	// AppendRequest returns dst with the body of the request that sends msgs appended. Entry i has the id
 	// batch.EntryID(i).
@@ -55,13 +56,13 @@ type Exchange struct {
 
 	// checksums says whether the client compares the checksums of SQS.
 	checksums bool
-	// read is true once the codec has read the answer. fault is the error of the checksums in it, nil when they
-	// agree.
-	read  bool
+	// fault is the error of the first checksum that differs, in an answer that the codec has read.
 	fault error
 
-	// request and answer have the bodies of both, each nil until it is needed.
+	// request and answer are buffers with the bodies of the two, each nil until it is needed.
 	request, answer *buffer
+	// stock is the SDK's step that reads the answer, which install replaces by deserialize. It is nil before that.
+	stock middleware.DeserializeMiddleware
 	// direct, when not nil, is the Direct that is to make its model from the request that the SDK signs in this
 	// call.
 	direct *Direct
@@ -73,25 +74,22 @@ type Exchange struct {
 	writing *atomic.Bool
 }
 
-// Read returns true when the codec has read the answer. Fault may be an error even then.
-func (x *Exchange) Read() bool { return x.read }
-
-// Fault returns the error of a call whose answer the codec has read: a checksum that differs. It is nil when
-// all agree, and before Read is true.
+// Fault returns the error of the first checksum that differs, in an answer that the codec has read. It is nil when
+// all agree, and when the codec has not read the answer.
 func (x *Exchange) Fault() error { return x.fault }
 
 // HTTPClient returns the client that the SDK is to send the request with: the given one, or, where Direct has
 // sent the request already, one that sends nothing and returns the answer or error that Direct got.
-func (x *Exchange) HTTPClient(client HTTPClient) HTTPClient {
+func (x *Exchange) HTTPClient(client aws.HTTPClient) aws.HTTPClient {
 	if x.outcome != nil {
 		return x.outcome
 	}
 	return client
 }
 
-// APIOptions returns a copy of the options of, which are the SDK client's, with Install added.
-func (x *Exchange) APIOptions(of []func(*middleware.Stack) error) []func(*middleware.Stack) error {
-	return append(of[:len(of):len(of)], x.Install)
+// APIOptions returns a copy of options, those of the SDK's client, with install added.
+func (x *Exchange) APIOptions(options []func(*middleware.Stack) error) []func(*middleware.Stack) error {
+	return append(options[:len(options):len(options)], x.install)
 }
 
 // encode has the codec write the request into the buffer of x for it.
@@ -110,7 +108,6 @@ func (x *Exchange) decode() bool {
 	if !x.Codec.ReadAnswer(x.answer.bytes, entries) {
 		return false
 	}
-	x.read = true
 	if x.fault = x.checkAll(entries.All()); x.fault == nil {
 		entries.addTo(x.Answers)
 	}
@@ -130,7 +127,7 @@ type buffer struct {
 //nolint:gochecknoglobals // a pool is of use only when it is shared
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-// take returns an empty buffer of the pool. One exchange has it until release.
+// take returns an empty buffer from the pool.
 func take() *buffer {
 	b, ok := buffers.Get().(*buffer)
 	if !ok {
@@ -147,13 +144,9 @@ func (b *buffer) release() {
 	}
 }
 
-// Release gives the buffers to the pool. It is for the end of the call, when the
-// answer has been read. The transport may read a request longer than that:
-//
-//   - that of the SDK not, because the SDK closes the body at the end of the call
-//     and smithy-go lets no read through to a closed one;
-//   - that of a direct call until the transport reports the request as written.
-//     Until then the buffer stays out of the pool.
+// Release gives the buffers to the pool, at the end of the call. The transport does not read the request of an SDK's
+// call after that: the SDK has closed its body, and smithy-go refuses to read a closed one. It may still read the
+// request of a direct call until it reports that as written: before, that buffer does not go to the pool.
 func (x *Exchange) Release() {
 	if x.writing == nil || !x.writing.Load() {
 		x.request.release()
@@ -162,21 +155,22 @@ func (x *Exchange) Release() {
 	x.request, x.answer = nil, nil
 }
 
-// Install replaces the SDK's steps that write the request and read the answer by those of the exchange, and
-// removes the steps that need the entries in the input. It is one of the APIOptions of the call, and fails when
-// the stack lacks one of the steps to replace.
-func (x *Exchange) Install(stack *middleware.Stack) error {
-	if _, err := stack.Serialize.Swap(stepSerialize, serializer{x}); err != nil {
-		return err
-	}
-	d := &deserializer{Exchange: x}
-	stock, err := stack.Deserialize.Swap(stepDeserialize, d)
+// install replaces the SDK's steps that write the request and read the answer by those of the exchange, removes the
+// steps that need the entries in the input, and adds the step that makes a model for a Direct. It fails when the
+// stack lacks a step that it replaces, or the one that signs.
+func (x *Exchange) install(stack *middleware.Stack) error {
+	serialize := middleware.SerializeMiddlewareFunc(stepSerialize, x.serialize)
+	deserialize := middleware.DeserializeMiddlewareFunc(stepDeserialize, x.deserialize)
+	_, err := stack.Serialize.Swap(stepSerialize, serialize)
 	if err != nil {
 		return err
 	}
-	d.stock = stock
+	if x.stock, err = stack.Deserialize.Swap(stepDeserialize, deserialize); err != nil {
+		return err
+	}
 	if x.direct != nil && x.outcome == nil {
-		if err = stack.Finalize.Insert(learner{x.direct}, stepSign, middleware.After); err != nil {
+		learner := middleware.FinalizeMiddlewareFunc("OutboxModel", x.direct.learnFrom)
+		if err = stack.Finalize.Insert(learner, stepSign, middleware.After); err != nil {
 			return err
 		}
 	}
@@ -193,88 +187,56 @@ func (x *Exchange) Install(stack *middleware.Stack) error {
 	return err
 }
 
-// serializer is the step that writes the request.
-type serializer struct{ *Exchange }
-
-// ID implements [middleware.SerializeMiddleware].
-func (serializer) ID() string { return stepSerialize }
-
-// HandleSerialize implements [middleware.SerializeMiddleware].
-func (s serializer) HandleSerialize(ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler) (
+// serialize is the step that writes the request, unless a direct call has sent it.
+func (x *Exchange) serialize(ctx context.Context, in middleware.SerializeInput, next middleware.SerializeHandler) (
 	out middleware.SerializeOutput, metadata middleware.Metadata, err error,
 ) {
 	request, ok := in.Request.(*smithyhttp.Request)
 	if !ok {
 		return out, metadata, &smithy.SerializationError{Err: fmt.Errorf("unknown transport type %T", in.Request)}
 	}
-	// Where a direct call has sent the request, the transport may still read it.
-	if s.outcome == nil {
-		s.encode()
+	// The transport may still read the request of a direct call.
+	if x.outcome == nil {
+		x.encode()
 	}
 	// Without io.WriterTo, which the SDK's wrapper answers with an error once it has
 	// closed the body: net/http would take that for a failed write.
-	if request, err = request.SetStream(struct{ io.ReadSeeker }{bytes.NewReader(s.request.bytes)}); err != nil {
+	if request, err = request.SetStream(struct{ io.ReadSeeker }{bytes.NewReader(x.request.bytes)}); err != nil {
 		return out, metadata, &smithy.SerializationError{Err: err}
 	}
 	request.Method = http.MethodPost
 	if request.URL.Path == "" {
 		request.URL.Path = "/"
 	}
-	maps.Copy(request.Header, s.Codec.Header())
+	maps.Copy(request.Header, x.Codec.Header())
 	in.Request = request
 	return next.HandleSerialize(ctx, in)
 }
 
-// deserializer is the step that reads the answer. stock is the SDK's step, which the deserializer replaces and
-// leaves answers to.
-type deserializer struct {
-	*Exchange
-	stock middleware.DeserializeMiddleware
-}
-
-// ID implements [middleware.DeserializeMiddleware].
-func (*deserializer) ID() string { return stepDeserialize }
-
-// HandleDeserialize implements [middleware.DeserializeMiddleware]. It reads the
-// answer of a successful call and leaves all others to the SDK.
-func (d *deserializer) HandleDeserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
+// deserialize is the step that reads the answer. The codec reads that of a successful call; the SDK's step, x.stock,
+// reads all others, and what the codec cannot read.
+func (x *Exchange) deserialize(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
 	out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
 ) {
 	out, metadata, err = next.HandleDeserialize(ctx, in)
-	leave := func() (middleware.DeserializeOutput, middleware.Metadata, error) {
-		return d.stock.HandleDeserialize(ctx, in, received{out, metadata, err})
+	received := func(context.Context, middleware.DeserializeInput) (middleware.DeserializeOutput, middleware.Metadata, error) {
+		return out, metadata, err
 	}
 	response, ok := out.RawResponse.(*smithyhttp.Response)
-	if err != nil || !ok || response.StatusCode != http.StatusOK {
-		return leave()
+	// What came of a direct call is here only when the codec could not read it.
+	if err != nil || !ok || response.StatusCode != http.StatusOK || x.outcome != nil {
+		return x.stock.HandleDeserialize(ctx, in, middleware.DeserializeHandlerFunc(received))
 	}
-	if d.outcome != nil {
-		return leave() // the codec could not read it
-	}
-	d.answer = take()
-	if d.answer.bytes, err = readAll(response.Response, d.answer.bytes); err != nil {
+	x.answer = take()
+	if x.answer.bytes, err = readAll(response.Response, x.answer.bytes); err != nil {
 		smithyhttp.CloseResponseBody(ctx, response, false, err)
 		return out, metadata, &smithy.DeserializationError{Err: err}
 	}
-	if d.decode() {
+	if x.decode() {
 		smithyhttp.CloseResponseBody(ctx, response, false, nil)
-		out.Result = d.Output
+		out.Result = x.Output
 		return out, metadata, nil
 	}
-	response.Body = replay(d.answer.bytes, nil, response.Body)
-	return leave()
-}
-
-// received is a handler that returns an answer, or an error, received before, for the SDK's step to read.
-type received struct {
-	out      middleware.DeserializeOutput
-	metadata middleware.Metadata
-	err      error
-}
-
-// HandleDeserialize implements [middleware.DeserializeHandler].
-func (r received) HandleDeserialize(context.Context, middleware.DeserializeInput) (
-	out middleware.DeserializeOutput, metadata middleware.Metadata, err error,
-) {
-	return r.out, r.metadata, r.err
+	response.Body = replay(x.answer.bytes, nil, response.Body)
+	return x.stock.HandleDeserialize(ctx, in, middleware.DeserializeHandlerFunc(received))
 }

@@ -18,8 +18,8 @@ var plainJSON = func() (table [utf8.RuneSelf]bool) {
 
 // plainWord says whether the first eight bytes of s, which must have that many, are characters that stand for
 // themselves in a JSON string. It computes all eight at once, in the bytes of one word: the high bit of a byte
-// is set where the character is not ASCII (w), below a space, a quote or a backslash (the three subtractions).
-// The answer is exact: a subtraction borrows from the next byte at such a character only.
+// is set when the character is not ASCII (w), or is below a space, a quote or a backslash (the three subtractions).
+// The result is exact: a subtraction borrows from the next byte at such a character only.
 func plainWord(s string) bool {
 	const ones, high = 0x0101010101010101, 0x8080808080808080
 	w := uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |

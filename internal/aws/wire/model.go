@@ -16,9 +16,9 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// modelFor is how long direct requests are made by one model. A change of what the stack decides by, such as
-// the endpoint, the difference of the clocks or the trace of the Lambda invocation, is followed that much
-// later, or twice that while a call replaces the model.
+// modelFor is how long direct requests are made by a model until a call goes through the stack to replace it. A
+// change of what the stack decides by, such as the endpoint, the difference of the clocks or the trace of the
+// Lambda invocation, is followed when such a call has succeeded.
 const modelFor = time.Second
 
 // Headers that differ from request to request.
@@ -36,7 +36,7 @@ var errNoKeys = errors.New("the credentials have no keys")
 // model is a request of the SDK without its body and without the headers that differ from request to request.
 // It is never changed.
 type model struct {
-	// at is when the model was made, or last given to other calls while one call replaces it.
+	// at is when the model was made or, once it was old, when the call that is to replace it began.
 	at     time.Time
 	url    url.URL
 	host   string
@@ -49,9 +49,9 @@ type model struct {
 	ahead time.Duration
 }
 
-// learn returns a model of a request that the SDK has signed. To test the model it signs a copy of the request
-// made by it, and returns nil when the signature is another one: then the request has something that the model
-// lacks. It also returns nil when the request has no such signature or credentials cannot be had.
+// learn returns a model of signed, a request that the SDK has signed. To test the model it makes the same request by
+// the model and signs that: it returns nil when the signatures differ, because signed then has something that the
+// model lacks. It also returns nil when signed has no body or no Signature Version 4, or credentials cannot be had.
 func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 	now := time.Now()
 	at, err := time.Parse(dateForm, signed.Header.Get(headerDate))
@@ -59,7 +59,7 @@ func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 		return nil
 	}
 	m := &model{at: now, url: *signed.URL, host: signed.Host, header: signed.Header.Clone()}
-	// Less may be the fraction of a second that the date does not have.
+	// A smaller difference may be the fraction of a second that the date does not have.
 	if ahead := at.Sub(now); ahead.Abs() > 2*time.Second {
 		m.ahead = ahead
 	}
@@ -89,8 +89,7 @@ func (d *Direct) learn(ctx context.Context, signed *smithyhttp.Request) *model {
 // now returns the time by the clock of the service, which signatures are made with.
 func (m *model) now() time.Time { return time.Now().Add(m.ahead) }
 
-// request returns an unsigned POST request by the model, with the given body and invocation id, which is the
-// SDK's number of a call.
+// request returns an unsigned POST request by the model. invocation is the id that the SDK gives each call.
 func (m *model) request(ctx context.Context, body []byte, invocation string) *http.Request {
 	address := m.url
 	header := maps.Clone(m.header)
@@ -105,24 +104,18 @@ func (m *model) request(ctx context.Context, body []byte, invocation string) *ht
 	return r.WithContext(ctx)
 }
 
-// learner is a step in the SDK's stack, right after the one that signs. It makes a model of the signed request,
-// and stores it in Direct, also when it is nil, if the call succeeds.
-type learner struct{ *Direct }
-
-// ID implements [middleware.FinalizeMiddleware].
-func (learner) ID() string { return "OutboxModel" }
-
-// HandleFinalize implements [middleware.FinalizeMiddleware].
-func (l learner) HandleFinalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+// learnFrom is a step in the SDK's stack, right after the one that signs. It makes a model of the signed request. If
+// the call succeeds it stores the model, which may be nil, in d.
+func (d *Direct) learnFrom(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
 	middleware.FinalizeOutput, middleware.Metadata, error,
 ) {
 	var m *model
 	if request, ok := in.Request.(*smithyhttp.Request); ok {
-		m = l.learn(ctx, request)
+		m = d.learn(ctx, request)
 	}
 	out, metadata, err := next.HandleFinalize(ctx, in)
 	if err == nil {
-		l.model.Store(m)
+		d.model.Store(m)
 	}
 	return out, metadata, err //nolint:wrapcheck // a step hands on what the next one says
 }

@@ -2,9 +2,9 @@ package wire
 
 import "unicode/utf8"
 
-// Scanner reads an answer, JSON or XML, in the plain form in which the services write it. At anything else it
-// fails, and from then on Accept returns false, and Failed and Done tell. A codec need not look for a failure
-// after each step: it asks for Failed in its loops, and for Done at the end.
+// Scanner reads an answer, JSON or XML, in the plain form in which the services write it. At anything else it fails
+// for good: then Failed returns true, and Accept and Done return false. A codec need not look for a failure after
+// each step, only in its loops and at the end.
 type Scanner struct {
 	// rest is what has not been read.
 	rest   []byte
@@ -17,7 +17,7 @@ func Scan(body []byte) Scanner { return Scanner{rest: body} }
 // Failed returns true once the answer was not in the plain form.
 func (s *Scanner) Failed() bool { return s.failed }
 
-// Fail marks the answer as not in the plain form, for good.
+// Fail makes Failed return true from now on.
 func (s *Scanner) Fail() { s.failed = true }
 
 // Done returns true when the body was read to its end, white space aside, and all of it was in the plain form.
@@ -26,7 +26,7 @@ func (s *Scanner) Done() bool {
 	return !s.failed && len(s.rest) == 0
 }
 
-// space skips white space: the four characters that are it in JSON and in XML.
+// space skips spaces, tabs, newlines and carriage returns.
 func (s *Scanner) space() {
 	for len(s.rest) > 0 {
 		switch s.rest[0] {

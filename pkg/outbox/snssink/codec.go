@@ -9,20 +9,14 @@ import (
 )
 
 // codec writes and reads PublishBatch, in the AWS Query protocol, for one topic.
-type codec struct {
-	arn    string
-	header http.Header
-}
+type codec struct{ arn string }
 
 var _ wire.Codec = (*codec)(nil)
 
-// newCodec returns the codec for the topic with this ARN.
-func newCodec(arn string) codec {
-	return codec{arn: arn, header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}
-}
-
 // Header implements [wire.Codec].
-func (c *codec) Header() http.Header { return c.header }
+func (*codec) Header() http.Header {
+	return http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+}
 
 const (
 	prefixEntry     = "&PublishBatchRequestEntries.member."
@@ -52,8 +46,8 @@ func (c *codec) AppendRequest(dst []byte, msgs []outbox.Message) []byte {
 	return dst
 }
 
-// appendAttribute returns dst with the form fields of the attribute a appended. entry is the prefix of the keys
-// of its message, number the number of the attribute, from 1.
+// appendAttribute returns dst with the form fields of the attribute a appended. entry is the prefix that all fields
+// of its message begin with. number is which of the message's attributes a is, from 1.
 func appendAttribute(dst, entry []byte, number int, a *outbox.Attribute) []byte {
 	var scratch [len(prefixEntry) + len(prefixAttribute) + 40]byte
 	key := append(append(scratch[:0], entry...), prefixAttribute...)
@@ -65,8 +59,8 @@ func appendAttribute(dst, entry []byte, number int, a *outbox.Attribute) []byte 
 	return wire.AppendForm(dst, a.Value)
 }
 
-// ReadAnswer implements [wire.Codec] for the XML of a PublishBatchResponse. It returns false at an entity, and
-// at an element that is unknown, comes twice or is in another form.
+// ReadAnswer implements [wire.Codec] for the XML of a PublishBatchResponse. It returns false at an entity, and at an
+// element that is unknown, comes twice or is in another form.
 func (*codec) ReadAnswer(body []byte, into *wire.Entries) bool {
 	s := wire.Scan(body)
 	if s.Accept(`<?xml version="1.0"`) {
@@ -102,8 +96,8 @@ func (*codec) ReadAnswer(body []byte, into *wire.Entries) bool {
 	return s.Done()
 }
 
-// readEntries reads the list of the entries that were accepted, or refused when accepted is false, into into,
-// up to the tag end. It fails the scanner at more than batch.MaxEntries.
+// readEntries reads a list of entries, up to the tag end behind it, into into. accepted says that it is the list of
+// the messages that were accepted, not of those refused. It fails the scanner at more than batch.MaxEntries entries.
 func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool, end string) {
 	for !s.Failed() && !s.Accept(end) {
 		s.Expect("<member>")
@@ -118,8 +112,8 @@ func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool, end string)
 	}
 }
 
-// readMember reads one member of an entry into e, from its tag on. It fails the scanner at a member that is
-// unknown, or a text that comes twice.
+// readMember reads one member of an entry, an element with its tags, into e. It fails the scanner at an unknown tag,
+// and at the second text with one tag.
 func readMember(s *wire.Scanner, e *wire.Entry) {
 	var text *[]byte
 	var end string

@@ -36,15 +36,12 @@ type Config struct {
 	// MaximumMessageSize, where the topic has it. Defaults to DefaultMaxBytes. A topic that takes more than
 	// DefaultMaxBytes delivers to SQS, Lambda and Firehose only (SNS developer guide, Large message payloads).
 	MaxMessageBytes int
-	// SDKCodec lets the SDK write the requests and read the answers, at several
-	// times the cost. When it is false and the client is a [*sns.Client], the sink
-	// does both itself. The input that interceptors and middleware of the client
-	// see then has the topic and no entries. Credentials, endpoint, signature,
-	// retries and errors are the SDK's in any case. With a client that has no
-	// middleware, interceptors, traces, meters, logs or retries, most calls also
-	// leave out the SDK's stack of steps: such a request repeats the address and
-	// the header of one that the stack has signed within the last second. Defaults
-	// to false.
+	// SDKCodec lets the SDK write the requests and read the answers, at several times the cost. When it is false
+	// and the client is a [*sns.Client], the sink does both itself, and middleware of the client sees an input
+	// with the topic and no entries. With a client that has no middleware, interceptors, traces, meters, logs or
+	// retries, only about one call a second goes through the SDK's stack of steps: the others repeat the address
+	// and the header of its request. Credentials, endpoint, signature, retries and errors are the SDK's in any
+	// case. Defaults to false.
 	SDKCodec bool
 }
 
@@ -53,9 +50,10 @@ type Sink struct {
 	client Client
 	codec  codec
 	sender *batch.Sink
-	// direct makes calls without the SDK's stack of steps, nil when the client or SDKCodec rules that out.
+	// direct makes calls without the SDK's stack of steps. It is nil when the client or SDKCodec rules that out.
 	direct *wire.Direct
-	// input has the destination and no entries, which the codec writes. It is never changed.
+	// input is what the SDK is given when the codec writes the request: the topic and no entries. It is never
+	// changed.
 	input sns.PublishBatchInput
 }
 
@@ -69,7 +67,7 @@ func New(client Client, cfg Config) (*Sink, error) {
 	if err := batch.CheckConfig(client != nil, "TopicARN", cfg.TopicARN, cfg.MaxMessageBytes, MaxBytes); err != nil {
 		return nil, fmt.Errorf("snssink config: %w", err)
 	}
-	s := &Sink{client: client, codec: newCodec(cfg.TopicARN)}
+	s := &Sink{client: client, codec: codec{arn: cfg.TopicARN}}
 	s.input.TopicArn = &s.codec.arn
 	call := s.callSDK
 	if c, own := client.(*sns.Client); own && !cfg.SDKCodec {

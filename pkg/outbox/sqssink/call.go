@@ -12,8 +12,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// call sends msgs in one request and adds the entries of the answer to answers. The sink's codec writes the
-// request and reads the answer; an answer that the codec cannot read is read by the SDK. It is a [batch.Call].
+// call sends msgs in one request and adds the entries of the answer to answers, as [batch.Call] says. The sink's
+// codec writes the request and reads the answer; the SDK reads an answer that the codec cannot read.
 func (s *Sink) call(ctx context.Context, msgs []outbox.Message, answers *batch.Answers) error {
 	x := wire.Exchange{Codec: &s.codec, Messages: msgs, Answers: answers, Output: new(sqs.SendMessageBatchOutput)}
 	defer x.Release()
@@ -23,11 +23,8 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message, answers *batch.A
 	out, err := s.client.SendMessageBatch(ctx, &s.input, func(o *sqs.Options) {
 		o.HTTPClient, o.APIOptions = x.HTTPClient(o.HTTPClient), x.APIOptions(o.APIOptions)
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case x.Read():
-		return x.Fault()
 	}
 	for i := range out.Successful {
 		e := &out.Successful[i]
@@ -38,12 +35,11 @@ func (s *Sink) call(ctx context.Context, msgs []outbox.Message, answers *batch.A
 			return err
 		}
 	}
-	addOutput(answers, out)
-	return nil
+	addOutput(answers, out) // nothing when the codec has read the answer
+	return x.Fault()
 }
 
-// direct returns what makes calls of c without the SDK's stack of steps, nil when c has options that need the
-// stack.
+// direct returns a [wire.Direct] for calls of c, nil when c has options that need the SDK's stack of steps.
 func direct(c *sqs.Client) *wire.Direct {
 	o := c.Options()
 	return wire.NewDirect(wire.Settings{
@@ -53,8 +49,7 @@ func direct(c *sqs.Client) *wire.Direct {
 	})
 }
 
-// callSDK sends msgs in one request, which the SDK writes, and adds the entries of the answer, which the SDK
-// reads, to answers. It is a [batch.Call].
+// callSDK does what call does, with a request that the SDK writes and an answer that the SDK reads.
 func (s *Sink) callSDK(ctx context.Context, msgs []outbox.Message, answers *batch.Answers) error {
 	dataType := "String"
 	attribute := func(value *string) types.MessageAttributeValue {

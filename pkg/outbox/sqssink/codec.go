@@ -8,29 +8,21 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// codec writes and reads SendMessageBatch, in the AWS JSON 1.0 protocol, for one
-// queue.
-type codec struct {
-	url    string
-	header http.Header
-}
+// codec writes and reads SendMessageBatch, in the AWS JSON 1.0 protocol, for one queue.
+type codec struct{ url string }
 
 var _ wire.Codec = (*codec)(nil)
 
-// newCodec returns the codec for the queue with this URL.
-func newCodec(url string) codec {
-	return codec{url: url, header: http.Header{
+// Header implements [wire.Codec].
+func (*codec) Header() http.Header {
+	return http.Header{
 		"Content-Type":      {"application/x-amz-json-1.0"},
 		"X-Amz-Target":      {"AmazonSQS.SendMessageBatch"},
 		"X-Amzn-Query-Mode": {"true"},
-	}}
+	}
 }
 
-// Header implements [wire.Codec].
-func (c *codec) Header() http.Header { return c.header }
-
-// AppendRequest implements [wire.Codec] with the JSON of a
-// SendMessageBatchRequest.
+// AppendRequest implements [wire.Codec] with the JSON of a SendMessageBatchRequest.
 func (c *codec) AppendRequest(dst []byte, msgs []outbox.Message) []byte {
 	dst = append(dst, `{"Entries":[`...)
 	for i := range msgs {
@@ -90,8 +82,8 @@ func (*codec) ReadAnswer(body []byte, into *wire.Entries) bool {
 	return s.Done()
 }
 
-// another reads what comes behind an element of a list or object: it returns true at a comma, and false at the
-// closing token end. At anything else it fails the scanner and returns false.
+// another reads what comes behind an element of a list or object: it returns true at a comma, and false at end, the
+// closing bracket or brace. At anything else it fails the scanner and returns false.
 func another(s *wire.Scanner, end string) bool {
 	if s.Accept(",") {
 		return true
@@ -100,8 +92,8 @@ func another(s *wire.Scanner, end string) bool {
 	return false
 }
 
-// readEntries reads the list of the entries that were accepted, or refused when accepted is false, into into,
-// from the colon before the list on. It fails the scanner at more than batch.MaxEntries.
+// readEntries reads a list of entries, and the colon before it, into into. accepted says that it is the list of the
+// messages that were accepted, not of those refused. It fails the scanner at more than batch.MaxEntries entries.
 func readEntries(s *wire.Scanner, into *wire.Entries, accepted bool) {
 	s.Expect(":")
 	s.Expect("[")
@@ -125,8 +117,8 @@ func readEntry(s *wire.Scanner, e *wire.Entry) {
 	}
 }
 
-// readMember reads one member of an entry into e: the value of the member with the name. It fails the scanner
-// at a member that is unknown, or a text that comes twice.
+// readMember reads the value of the member name of an entry into e. It fails the scanner at an unknown name, and at
+// the second text with one name.
 func readMember(s *wire.Scanner, e *wire.Entry, name []byte) {
 	var text *[]byte
 	var ignored []byte

@@ -32,15 +32,12 @@ type Config struct {
 	// MaxMessageBytes is the largest message that the queue takes, at most
 	// MaxBytes. Lower it to the queue's MaximumMessageSize. Defaults to 1 MiB.
 	MaxMessageBytes int
-	// SDKCodec lets the SDK write the requests and read the answers, at several
-	// times the cost. When it is false and the client is a [*sqs.Client], the sink
-	// does both itself. The input that interceptors and middleware of the client
-	// see then has the queue and no entries. Credentials, endpoint, signature,
-	// retries and errors are the SDK's in any case. With a client that has no
-	// middleware, interceptors, traces, meters, logs or retries, most calls also
-	// leave out the SDK's stack of steps: such a request repeats the address and
-	// the header of one that the stack has signed within the last second. Defaults
-	// to false.
+	// SDKCodec lets the SDK write the requests and read the answers, at several times the cost. When it is false
+	// and the client is a [*sqs.Client], the sink does both itself, and middleware of the client sees an input
+	// with the queue and no entries. With a client that has no middleware, interceptors, traces, meters, logs or
+	// retries, only about one call a second goes through the SDK's stack of steps: the others repeat the address
+	// and the header of its request. Credentials, endpoint, signature, retries and errors are the SDK's in any
+	// case. Defaults to false.
 	SDKCodec bool
 }
 
@@ -49,9 +46,10 @@ type Sink struct {
 	client Client
 	codec  codec
 	sender *batch.Sink
-	// direct makes calls without the SDK's stack of steps, nil when the client or SDKCodec rules that out.
+	// direct makes calls without the SDK's stack of steps. It is nil when the client or SDKCodec rules that out.
 	direct *wire.Direct
-	// input has the destination and no entries, which the codec writes. It is never changed.
+	// input is what the SDK is given when the codec writes the request: the queue and no entries. It is never
+	// changed.
 	input sqs.SendMessageBatchInput
 }
 
@@ -65,7 +63,7 @@ func New(client Client, cfg Config) (*Sink, error) {
 	if err := batch.CheckConfig(client != nil, "QueueURL", cfg.QueueURL, cfg.MaxMessageBytes, MaxBytes); err != nil {
 		return nil, fmt.Errorf("sqssink config: %w", err)
 	}
-	s := &Sink{client: client, codec: newCodec(cfg.QueueURL)}
+	s := &Sink{client: client, codec: codec{url: cfg.QueueURL}}
 	s.input.QueueUrl = &s.codec.url
 	call := s.callSDK
 	if c, own := client.(*sqs.Client); own && !cfg.SDKCodec {

@@ -50,14 +50,14 @@ const (
 type Fault struct {
 	Kind FaultKind
 	// Entry is the index, from 0, of the message that a fault of one entry, or CallInvalid, hits. GroupID is
-	// the group of that message. Both are zero for faults of whole requests.
+	// the group of that message. Faults of other kinds hit whole requests, whatever the two are.
 	Entry   int
 	GroupID string
 }
 
-// RunFaults tests that a sink gives each kind of failure its own class, and calls a message accepted or
-// rejected only when that is certain. The tests run in parallel, and each calls open once, for a destination of
-// its own that has no messages yet. Harness.Plan is required.
+// RunFaults tests which class a sink gives to each kind of failure, and that it calls a message accepted or rejected
+// only when that is certain. The tests run in parallel, and each calls open once, for a destination of its own that
+// has no messages yet. Harness.Plan is required.
 func RunFaults(t *testing.T, open func(t *testing.T) Harness) {
 	t.Helper()
 	const hit = 1
