@@ -121,11 +121,6 @@ func (r *run) moveRows(ctx context.Context, p EventsPartition, before time.Time)
 	return err
 }
 
-// moveDefault moves the rows of outbox.events_default to the archive whose retention is over.
-func (r *run) moveDefault(ctx context.Context) error {
-	return r.move(ctx, DefaultPartition, r.sample.At.Add(-r.cfg.Retention))
-}
-
 // move moves those rows of a partition to the archive that were sent earlier than before. Each transaction looks
 // at Config.MoveLimit rows. It ends early, without an error, when there is no time or a lock stays taken.
 func (r *run) move(ctx context.Context, number int64, before time.Time) error {

@@ -160,6 +160,8 @@ func (c Config) Validate() error {
 		{"AlarmAge", c.AlarmAge, time.Second},
 		{"RetryMin", c.RetryMin, time.Millisecond},
 		{"Reserve", c.Reserve, time.Millisecond},
+		{"ArchiveRetention", c.ArchiveRetention, 0},
+		{"DeadLetterRetention", c.DeadLetterRetention, 0},
 	} {
 		if d.value < d.least {
 			bad(d.name, "must be at least %v, is %v", d.least, d.value)
@@ -167,14 +169,6 @@ func (c Config) Validate() error {
 	}
 	if c.Ahead > c.MaxAhead {
 		faults = append(faults, &FieldError{"Ahead", fmt.Sprintf("is %d, must be at most %d", c.Ahead, c.MaxAhead), "MaxAhead"})
-	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"ArchiveRetention", c.ArchiveRetention}, {"DeadLetterRetention", c.DeadLetterRetention}} {
-		if d.value < 0 {
-			bad(d.name, "must not be negative, is %v", d.value)
-		}
 	}
 	if c.ArchiveRetention != 0 && c.ArchiveRetention < c.Retention {
 		faults = append(faults, &FieldError{"ArchiveRetention", fmt.Sprintf("is %v, must be at least %v", c.ArchiveRetention, c.Retention), "Retention"})

@@ -69,16 +69,15 @@ type Row struct {
 
 // fileWriter makes the content of one file in memory: JSON lines, compressed by gzip.
 type fileWriter struct {
-	out    bytes.Buffer
-	gz     *gzip.Writer
-	enc    *json.Encoder
-	file   File
-	digest big.Int
+	out  bytes.Buffer
+	gz   *gzip.Writer
+	enc  *json.Encoder
+	file File
 }
 
 // newFileWriter returns the writer of a file of rows of the archive's partition with that number.
 func newFileWriter(number int64) *fileWriter {
-	w := &fileWriter{file: File{Number: number}}
+	w := &fileWriter{file: File{Number: number, Digest: new(big.Int)}}
 	w.gz = gzip.NewWriter(&w.out)
 	w.enc = json.NewEncoder(w.gz)
 	w.enc.SetEscapeHTML(false)
@@ -95,7 +94,7 @@ func (w *fileWriter) add(r *Row) error {
 	}
 	w.file.To = r.ID
 	w.file.Rows++
-	w.digest.Add(&w.digest, big.NewInt(r.Digest))
+	w.file.Digest.Add(w.file.Digest, big.NewInt(r.Digest))
 	return nil
 }
 
@@ -106,7 +105,6 @@ func (w *fileWriter) close() (File, []byte, error) {
 		return File{}, nil, fmt.Errorf("compress: %w", err)
 	}
 	content := w.out.Bytes()
-	w.file.Digest = &w.digest
 	w.file.Size = int64(len(content))
 	w.file.Sum = sha256.Sum256(content)
 	return w.file, content, nil

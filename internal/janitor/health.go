@@ -72,8 +72,8 @@ const (
 	// manyPartitions is the number of archive partitions above which a lookup by event id, which locks four relations
 	// of each, may need a larger max_locks_per_transaction.
 	manyPartitions = 500
-	// sampleLimit is the number at which the counts of Health stop.
-	sampleLimit = 10_000
+	// countLimit is the number at which the counts of Health stop.
+	countLimit = 10_000
 )
 
 // findings returns what an operator should look at in the health h, an empty list when there is nothing.

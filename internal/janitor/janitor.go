@@ -38,9 +38,8 @@ func New(store Store, cfg Config) (*Janitor, error) {
 
 // run is one call of [Janitor.Run].
 type run struct {
-	store  Store
-	cfg    Config
-	report *Report
+	*Janitor
+	report Report
 	// until is when the steps have to end: Config.Reserve before the end of the run.
 	until  time.Time
 	sample Sample
@@ -54,7 +53,7 @@ type run struct {
 // Report.More is true then.
 func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 	began := time.Now()
-	r := &run{store: j.store, cfg: j.cfg, report: &Report{Findings: []Finding{}}, until: until.Add(-j.cfg.Reserve)}
+	r := &run{Janitor: j, report: Report{Findings: []Finding{}}, until: until.Add(-j.cfg.Reserve)}
 	r.steps(ctx)
 	r.inspect(ctx)
 	r.report.Seconds = time.Since(began).Seconds()
@@ -65,9 +64,9 @@ func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 		j.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "finding", slog.String("code", f.Code), slog.String("message", f.Message))
 	}
 	if j.cfg.Observer != nil {
-		j.cfg.Observer.ObserveJanitor(r.report)
+		j.cfg.Observer.ObserveJanitor(&r.report)
 	}
-	return *r.report, errors.Join(r.failed...)
+	return r.report, errors.Join(r.failed...)
 }
 
 // steps measures how fast ids are drawn, and then does the steps, the most urgent ones first, until the time is
@@ -86,7 +85,9 @@ func (r *run) steps(ctx context.Context) {
 	}{
 		{"make partitions", r.makeAhead},
 		{"archive", r.archive},
-		{"move rows", r.moveDefault},
+		{"move rows", func(ctx context.Context) error {
+			return r.move(ctx, DefaultPartition, r.sample.At.Add(-r.cfg.Retention))
+		}},
 		{"expire", r.expire},
 		{"clean up", r.clean},
 	} {
@@ -205,7 +206,7 @@ func (r *run) clean(ctx context.Context) error {
 func (r *run) inspect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Reserve)
 	defer cancel()
-	health, err := r.store.Health(ctx, r.cfg.AlarmAge, sampleLimit)
+	health, err := r.store.Health(ctx, r.cfg.AlarmAge, countLimit)
 	if err != nil {
 		r.failed = append(r.failed, fmt.Errorf("inspect: %w", err))
 		return
