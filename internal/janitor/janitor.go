@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// listLimit is the most partitions that a run looks at, since PostgreSQL locks each of them for that.
+	// listLimit is the most partitions of outbox.events, and of the archive, that a run looks at, those with the lowest
+	// numbers: PostgreSQL locks each partition that is looked at.
 	listLimit = 100
 	// cleanLimit is the most rows that one statement deletes.
 	cleanLimit = 1_000
@@ -173,7 +174,7 @@ func (r *run) patiently(ctx context.Context, step func() (Outcome, error)) (Outc
 }
 
 // clean deletes the rows of relays whose leases lapsed relayRetention ago, dead letters older than DeadLetterRetention,
-// and records of redrives older than ArchiveRetention.
+// and records of redrives older than ArchiveRetention. A retention of zero keeps all.
 func (r *run) clean(ctx context.Context) error {
 	var failed []error
 	relays, err := r.store.ExpireRelays(ctx, r.sample.At.Add(-relayRetention))
@@ -201,8 +202,9 @@ func (r *run) clean(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// inspect reads the health of the outbox and the findings into the report, and records in the database that the
-// run ended. Errors go to r.failed. It takes Config.Reserve at most and works also after ctx ended.
+// inspect reads the health of the outbox and the findings into the report, and then records in the database that the
+// run ended, unless the health could not be read. Errors go to r.failed. It takes Config.Reserve at most and works also
+// after ctx ended.
 func (r *run) inspect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Reserve)
 	defer cancel()
