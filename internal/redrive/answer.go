@@ -106,16 +106,16 @@ type Failure struct {
 	Examples []string `json:"examples"`
 }
 
-// Fail counts in Failed and Failures that the event, or the message, with that id failed for the reason. Failures stay
-// sorted by reason. It is not safe for concurrent use.
-func (a *Answer) Fail(reason, text, id string) {
-	a.Failed++
+// Fail counts in Failed and Failures that n events failed for the reason, the first of which, or its message, has that
+// id. Failures stay sorted by reason. It is not safe for concurrent use.
+func (a *Answer) Fail(reason, text, id string, n int) {
+	a.Failed += n
 	at, found := slices.BinarySearchFunc(a.Failures, reason, func(f Failure, r string) int { return strings.Compare(f.Reason, r) })
 	if !found {
 		a.Failures = slices.Insert(a.Failures, at, Failure{Reason: reason, Text: text})
 	}
 	f := &a.Failures[at]
-	f.Count++
+	f.Count += n
 	if len(f.Examples) < MaxExamples {
 		f.Examples = append(f.Examples, id)
 	}

@@ -1,6 +1,7 @@
 package redrive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -115,9 +116,7 @@ type Request struct {
 
 // Defaults returns the request with ActionRedrive in the place of an empty Action.
 func (r Request) Defaults() Request {
-	if r.Action == "" {
-		r.Action = ActionRedrive
-	}
+	r.Action = cmp.Or(r.Action, ActionRedrive)
 	return r
 }
 
@@ -128,7 +127,10 @@ func (r *Request) Filtered() bool {
 }
 
 // Validate returns an error that joins every fault of the request, each a [*FieldError], or nil.
-func (r *Request) Validate() error {
+func (r *Request) Validate() error { return r.faults().join() }
+
+// faults returns every fault of the values of the request.
+func (r *Request) faults() faults {
 	var f faults
 	r.validateKind(&f)
 	r.validateFilters(&f)
@@ -138,21 +140,32 @@ func (r *Request) Validate() error {
 	if r.Rate != 0 && !(r.Rate >= MinRate && r.Rate <= MaxRate) {
 		f.add("rate", "%v is not a number of events per second between %v and %v", r.Rate, MinRate, MaxRate)
 	}
-	for _, text := range [...]struct{ field, value string }{
-		{"queue", r.Queue},
-		{"send_to", r.SendTo},
-		{"redirect", r.Redirect},
-		{"destination", r.Destination},
-		{"aggregate_type", r.AggregateType},
-		{"aggregate_id", r.AggregateID},
-		{"event_type", r.EventType},
-		{"token", r.Token},
-	} {
-		if len(text.value) > MaxText {
-			f.add(text.field, "has %d bytes: use at most %d", len(text.value), MaxText)
+	for _, text := range r.texts() {
+		if n := len(*text.value); n > MaxText {
+			f.add(text.name, "has %d bytes: use at most %d", n, MaxText)
 		}
 	}
-	return f.join()
+	return f
+}
+
+// text is a field of a request that may be any string: its name in JSON, and where its value is.
+type text struct {
+	name  string
+	value *string
+}
+
+// texts returns the fields of r that may be any string of up to MaxText bytes.
+func (r *Request) texts() []text {
+	return []text{
+		{"queue", &r.Queue},
+		{"send_to", &r.SendTo},
+		{"redirect", &r.Redirect},
+		{"destination", &r.Destination},
+		{"aggregate_type", &r.AggregateType},
+		{"aggregate_id", &r.AggregateID},
+		{"event_type", &r.EventType},
+		{"token", &r.Token},
+	}
 }
 
 // validateKind adds to f a fault for an unknown action or source, and for each field that is missing, or that has
@@ -244,17 +257,26 @@ type FieldError struct {
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
 // faults are the faults of a request in the order in which they were found.
-type faults []error
+type faults []*FieldError
 
 // add appends a FieldError for the field with that name in JSON, whose Problem is format with args.
 func (f *faults) add(field, format string, args ...any) {
 	*f = append(*f, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
 }
 
+// names reports whether f has a fault of the field with that name in JSON.
+func (f faults) names(field string) bool {
+	return slices.ContainsFunc(f, func(fault *FieldError) bool { return fault.Field == field })
+}
+
 // join returns an error that joins all faults, or nil when there are none.
-func (f *faults) join() error {
-	if len(*f) == 0 {
+func (f faults) join() error {
+	if len(f) == 0 {
 		return nil
 	}
-	return fmt.Errorf("request:\n%w", errors.Join(*f...))
+	all := make([]error, len(f))
+	for i, fault := range f {
+		all[i] = fault
+	}
+	return fmt.Errorf("request:\n%w", errors.Join(all...))
 }

@@ -158,10 +158,10 @@ func TestAnswerNamesAFewExamplesOfEachReason(t *testing.T) {
 	t.Parallel()
 	var a redrive.Answer
 	for range 7 {
-		a.Fail("B", "bad", "id")
+		a.Fail("B", "bad", "id", 1)
 	}
-	a.Fail("A", "also bad", "other")
-	if a.Failed != 8 || len(a.Failures) != 2 || a.Failures[0].Reason != "A" || a.Failures[1].Count != 7 ||
+	a.Fail("A", "also bad", "other", 3)
+	if a.Failed != 10 || len(a.Failures) != 2 || a.Failures[0].Reason != "A" || a.Failures[0].Count != 3 || a.Failures[1].Count != 7 ||
 		len(a.Failures[1].Examples) != redrive.MaxExamples || a.Failures[1].Text != "bad" {
 		t.Errorf("%+v", a)
 	}

@@ -90,7 +90,7 @@ func (r *run) wanted(g *group, m *message, limit int) bool {
 // fail counts in the answer that the message failed, for the reason code and with the error text, and stops its
 // group. The caller must have locked r.mu.
 func (r *run) fail(g *group, m *message, code, text string) {
-	r.answer.Fail(code, text, m.id.example(&m.Received))
+	r.answer.Fail(code, text, m.id.example(&m.Received), 1)
 	r.stopGroup(g)
 }
 

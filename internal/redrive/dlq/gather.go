@@ -102,7 +102,7 @@ func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
 		r.returnQuota(n - len(got))
 		r.arrived(len(got))
 		for i := range got {
-			messages = append(messages, newMessage(&got[i], asked.Add(r.cfg.Visibility)))
+			messages = append(messages, &message{Received: got[i], id: identify(&got[i]), hiddenUntil: asked.Add(r.cfg.Visibility)})
 		}
 		if err != nil || len(got) == 0 {
 			return messages, err

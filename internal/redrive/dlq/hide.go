@@ -28,7 +28,7 @@ func (r *run) keep(ctx context.Context, l *line, sent int) {
 	r.kept += len(messages)
 	r.mu.Unlock()
 	r.returnQuota(len(messages) - sent)
-	if !r.stopped(ctx) { // a run that has stopped shows them at once
+	if !r.stopped(ctx) {
 		r.hide(ctx, messages, r.keepTime())
 	}
 }

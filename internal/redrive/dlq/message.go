@@ -25,11 +25,6 @@ type message struct {
 	overtakes bool
 }
 
-// newMessage returns a copy of m as a message that the run has not decided about yet.
-func newMessage(m *Received, hiddenUntil time.Time) *message {
-	return &message{Received: *m, id: identify(m), hiddenUntil: hiddenUntil}
-}
-
 // timeLeft returns for how long the receipt is certainly valid. It measures by the wall clock and by the monotonic
 // clock and returns the smaller result, because either clock may stand still while the process is frozen.
 func (m *message) timeLeft() time.Duration {

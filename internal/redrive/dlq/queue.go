@@ -64,8 +64,7 @@ type Route struct {
 	// Queue is the dead-letter queue, and QueueName its name in the answer. Queue is required.
 	Queue     Queue
 	QueueName string
-	// Gauge counts the messages of Queue. When it is nil, the answer has neither Unseen nor Hidden, and a dry run
-	// without filters receives messages.
+	// Gauge counts the messages of Queue. It is required.
 	Gauge Gauge
 	// Target is the queue that the messages go to, and TargetName its name in the answer. Target is required.
 	Target     Target

@@ -65,7 +65,7 @@ func (e *Engine) Run(ctx context.Context, route Route, req redrive.Request, unti
 			Queue: route.QueueName, SendTo: route.TargetName, Notes: slices.Clone(route.Notes),
 		},
 	}
-	if req.DryRun && !req.Filtered() && route.Gauge != nil {
+	if req.DryRun && !req.Filtered() {
 		return r.count(ctx)
 	}
 	return r.bringBack(ctx), nil
@@ -169,10 +169,10 @@ func (r *run) bringBack(ctx context.Context) redrive.Answer {
 
 // countUnseen sets Unseen and Hidden of the answer from the queue's own count. It must be called before showKept:
 // a message that is visible at that time stands behind one that the run keeps hidden, and a message that is
-// hidden and not kept by the run is hidden by another receiver. After a run that ended early, without a Gauge and
-// when the count fails, both numbers stay zero.
+// hidden and not kept by the run is hidden by another receiver. After a run that ended early, and when the count
+// fails, both numbers stay zero.
 func (r *run) countUnseen(ctx context.Context) {
-	if r.route.Gauge == nil || r.answer.Stopped != "" {
+	if r.answer.Stopped != "" {
 		return
 	}
 	calling, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)

@@ -194,26 +194,15 @@ func (r *run) take(s *Step) {
 		r.progress.Copied += s.Count
 		return
 	case Gone:
-		r.answer.Fail("Gone", "the event was removed from the archive before it could be copied", s.EventID.String())
+		r.answer.Fail("Gone", "the event was removed from the archive before it could be copied", s.EventID.String(), s.Count)
 	case Large:
 		r.answer.GroupsStopped++
 		r.answer.Fail("AggregateTooLarge", fmt.Sprintf(
 			"the replay has %d events of the aggregate %s %s, more than the %d that its writers may wait for: replay it with interleave, or in parts",
-			s.Count, s.AggregateType, s.AggregateID, r.cfg.AggregateLimit), s.EventID.String())
-		r.addLarge(s.Count - 1) // Fail has counted one
+			s.Count, s.AggregateType, s.AggregateID, r.cfg.AggregateLimit), s.EventID.String(), s.Count)
 	case Ended:
 	}
 	r.progress.Failed += s.Count
-}
-
-// addLarge adds n to the failed events of aggregates that are too large. Failures must have that reason already.
-func (r *run) addLarge(n int) {
-	r.answer.Failed += n
-	for i := range r.answer.Failures {
-		if r.answer.Failures[i].Reason == "AggregateTooLarge" {
-			r.answer.Failures[i].Count += n
-		}
-	}
 }
 
 // count answers a dry run: it counts the events that a replay would copy, and writes nothing. Its only error is

@@ -200,7 +200,7 @@ func (r *run) take(row *Row) {
 // fail counts in the answer that the row failed, for the reason and with the error text, and that its lane is
 // stopped if it was not yet.
 func (r *run) fail(row *Row, reason, text string) {
-	r.answer.Fail(reason, text, row.EventID.String())
+	r.answer.Fail(reason, text, row.EventID.String(), 1)
 	if !r.stopped[row.Lane] {
 		r.stopped[row.Lane] = true
 		r.answer.GroupsStopped++
