@@ -6,8 +6,8 @@
 // Every step is one transaction, and the function of the database that does it checks that it may be done. A
 // partition of outbox.events is archived in these steps:
 //
-//   - Seal: a constraint makes the partition refuse unsent rows. The database adds it when no transaction that wrote to
-//     the partition is open, and then reads the partition to validate it, while readers and writers go on.
+//   - Seal: a constraint makes the partition refuse unsent rows. The database adds it when no transaction that wrote
+//     to the partition is open, and then reads the partition to validate it, while readers and writers go on.
 //   - Archive: the partition leaves outbox.events and becomes one of outbox.archive, under a lock for which writers and
 //     relays wait some milliseconds. No row is read: the constraint proves that all were sent, and the archive refuses
 //     a partition without it.

@@ -40,8 +40,8 @@ type Health struct {
 	// Bytes and ArchiveBytes are the sizes of outbox.events and outbox.archive on disk, with indexes.
 	Bytes        int64 `json:"bytes"`
 	ArchiveBytes int64 `json:"archive_bytes"`
-	// Xmin is the transaction or the replication slot that keeps vacuum from removing most dead rows. It is nil when there
-	// is none. The owner of the schema needs the role pg_read_all_stats to see the transactions of other roles.
+	// Xmin is the transaction or the replication slot that keeps vacuum from removing most dead rows. It is nil when
+	// there is none. The owner of the schema needs the role pg_read_all_stats to see the transactions of other roles.
 	Xmin *XminHolder `json:"xmin"`
 }
 
@@ -50,10 +50,10 @@ type Health struct {
 type XminHolder struct {
 	// Kind is transaction, prepared transaction or replication slot.
 	Kind string `json:"kind"`
-	// Who is the process, user, application and state of the transaction, or the name of the prepared transaction or slot.
+	// Who is the process, user, application and state of a transaction, or the name of a prepared transaction or slot.
 	Who string `json:"who"`
-	// Transactions is how many transactions that write have begun since the oldest one whose rows the holder keeps. Seconds
-	// is how long ago the holder began, 0 for a replication slot.
+	// Transactions is how many transactions that write have begun since the oldest one whose rows the holder keeps.
+	// Seconds is how long ago the holder began, 0 for a replication slot.
 	Transactions int64   `json:"transactions"`
 	Seconds      float64 `json:"seconds"`
 }

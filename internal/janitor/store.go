@@ -162,7 +162,7 @@ type ArchivePartition struct {
 
 // Files is the table of the files to which rows of the archive were exported.
 type Files interface {
-	// ListFiles returns those recorded files of a partition whose rows are still in the archive, in the order of their ids.
+	// ListFiles returns those recorded files of a partition whose rows are still in the archive, in the order of ids.
 	ListFiles(ctx context.Context, number int64) ([]File, error)
 	// RecordFile records a file, in the place of a record with the same Location.
 	RecordFile(ctx context.Context, f File) error

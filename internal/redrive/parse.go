@@ -15,8 +15,8 @@ import (
 )
 
 // Parse reads a request from one JSON object, validates it and sets an empty Action to ActionRedrive. Its error
-// names every fault at once: unknown fields, fields that come twice, empty texts, values of the wrong type, and
-// what Validate finds. A field that is null counts as not set.
+// names every fault at once: unknown fields, fields that come twice, empty texts and lists, values of the wrong type,
+// a limit or a rate of zero, and what Validate finds. A field that is null counts as not set.
 func Parse(data []byte) (Request, error) {
 	fields, err := members(data)
 	if err != nil {
@@ -106,16 +106,14 @@ func fieldNames() []string {
 	return names
 }
 
-// text decodes a string. When the value is no string or empty, it adds a fault of the field name to f and returns
-// "".
+// text decodes a string. When the value is empty or no string, it adds a fault of the field name and returns "".
 func (f *faults) text(name string, value json.RawMessage) string {
 	var s string
 	switch {
 	case json.Unmarshal(value, &s) != nil:
 		f.add(name, "is not a string")
 	case s == "":
-		// An empty filter would pass every event: a script with an empty variable
-		// must not bring everything back.
+		// An empty filter would pass every event: a script with an empty variable must not bring everything back.
 		f.add(name, "is empty: leave it out, or say what is meant")
 	}
 	return s
@@ -130,8 +128,7 @@ func (f *faults) flag(name string, value json.RawMessage) bool {
 	return b
 }
 
-// integer decodes a whole number of 64 bits. When the value is none, it adds a fault of the field name to f and
-// returns 0.
+// integer decodes a whole number of 64 bits. When the value is none, it adds a fault of the field name and returns 0.
 func (f *faults) integer(name string, value json.RawMessage) int64 {
 	var n int64
 	if json.Unmarshal(value, &n) != nil {

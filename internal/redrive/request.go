@@ -15,8 +15,7 @@ type Action string
 
 // The actions.
 const (
-	// ActionRedrive brings back events that were given up or blocked. It is the
-	// default.
+	// ActionRedrive brings back events that were given up or blocked. It is the default.
 	ActionRedrive Action = "redrive"
 	// ActionReplay sends events again that were sent already.
 	ActionReplay Action = "replay"
@@ -27,23 +26,21 @@ type Source string
 
 // The sources.
 const (
-	// SourceDLQ is a dead-letter queue of SQS, which belongs to a queue or to a
-	// subscription to a topic.
+	// SourceDLQ is a dead-letter queue of SQS, which belongs to a queue or to a subscription to a topic.
 	SourceDLQ Source = "dlq"
 	// SourceDeadLetters is the table outbox.dead_letters.
 	SourceDeadLetters Source = "dead_letters"
-	// SourceBlocked is the table outbox.blocked: aggregates that wait behind a
-	// dead letter.
+	// SourceBlocked is the table outbox.blocked: lanes that wait behind a dead letter.
 	SourceBlocked Source = "blocked"
 )
 
 // MaxEventIDs is the most ids that one request may name.
 const MaxEventIDs = 10_000
 
-// MaxText is the most bytes of each field of a request that is a string.
+// MaxText is the most bytes of each field of a request that may be any string.
 const MaxText = 2048
 
-// MinRate and MaxRate are the lowest and the highest rate of a request, in events per second.
+// MinRate and MaxRate are the lowest and the highest Rate of a request that has one.
 const (
 	MinRate = 0.001
 	MaxRate = 1_000_000
@@ -69,10 +66,9 @@ type Request struct {
 	// their own. For SourceDeadLetters, where it breaks order and so needs Confirm, and for ActionReplay.
 	Redirect string `json:"redirect,omitempty"`
 
-	// EventIDs are the events to bring back, at most MaxEventIDs.
+	// EventIDs are the events to bring back, at most MaxEventIDs; for SourceBlocked, the dead letters that block.
 	EventIDs []uuid.UUID `json:"event_ids,omitempty"`
-	// Destination is the name of the outbox destination that the events belong
-	// to. Not for SourceDLQ: a message does not carry it.
+	// Destination is the name of the outbox destination of the events. Not for SourceDLQ: a message does not carry it.
 	Destination string `json:"destination,omitempty"`
 	// AggregateType is the type of the aggregates that the events belong to.
 	AggregateType string `json:"aggregate_type,omitempty"`
@@ -85,7 +81,7 @@ type Request struct {
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
 	// IDFrom and IDTo are the lowest and the highest id of the event's row, which messages carry as the attribute
-	// sequence. Zero is no bound.
+	// sequence; for SourceBlocked, of the first event of the lane. Zero is no bound.
 	IDFrom int64 `json:"id_from,omitempty"`
 	IDTo   int64 `json:"id_to,omitempty"`
 
@@ -101,8 +97,8 @@ type Request struct {
 	DryRun bool `json:"dry_run,omitempty"`
 	// Confirm allows what breaks the order of an aggregate: to bring an event back although later events of its
 	// aggregate were sent, or although the filters leave out an earlier one. Without Confirm such an event stays where
-	// it is and is counted as unconfirmed. For SourceBlocked, Confirm releases the aggregate and leaves the dead letter
-	// that blocks it where it is.
+	// it is and is counted as unconfirmed. For SourceBlocked, Confirm releases the lane and leaves the dead letter
+	// that blocks it where it is. It changes nothing for ActionReplay.
 	Confirm bool `json:"confirm,omitempty"`
 	// Token is the token in the answer of an earlier run with the same request. With it this run goes on where
 	// the earlier one ended. The token of a replay is a UUID, under which the database keeps the filters of the
@@ -168,8 +164,8 @@ func (r *Request) texts() []text {
 	}
 }
 
-// validateKind adds to f a fault for an unknown action or source, and for each field that is missing, or that has
-// no meaning, for them.
+// validateKind adds to f a fault for an unknown action or source, for each field that has no meaning for the action and
+// the source, for a missing source, and for a replay without filter and token.
 func (r *Request) validateKind(f *faults) {
 	switch r.Defaults().Action {
 	case ActionRedrive:

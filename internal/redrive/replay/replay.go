@@ -24,8 +24,8 @@ type Config struct {
 	// RequestID is stored in the history of each replayed event, such as the name of a person. Defaults to "unknown".
 	RequestID string
 	// AggregateLimit is the most events of one aggregate that are copied without Interleave, in one transaction.
-	// Writers that lock the aggregate wait for it, about 50 µs for each event of 1 KB. An aggregate of which the
-	// replay has more events fails. Defaults to [DefaultAggregateLimit].
+	// Writers that lock the aggregate wait for it, about 50 µs for each event of 1 KB. Where the replay has more events
+	// of an aggregate, all of them fail. Defaults to [DefaultAggregateLimit].
 	AggregateLimit int
 	// SearchLimit is the most rows that one transaction of the search looks at. Defaults to [DefaultSearchLimit].
 	SearchLimit int
@@ -66,14 +66,14 @@ func New(store Store, cfg Config) (*Engine, error) {
 }
 
 // Run implements [redrive.Engine]. It ends when all events of the replay are copied. It ends early, with a token
-// in the answer, when ctx ends, at the time until, when the limit of r is reached, and when the store fails. An
-// aggregate is copied as a whole, so a run may exceed the limit by less than one aggregate. A request with the
-// token goes on with the same replay; its filters are ignored.
+// in the answer, when ctx ends, at the time until, when the limit of r is reached, and when the store fails. What is
+// copied in one transaction may exceed the limit. A request with the token goes on with the same replay; its filters
+// are ignored.
 //
 // A request with filters and a token that no replay has begins a replay under that token, so that a caller that
 // lost the answer can go on with a token of its own choice. Run returns an error only when the request is not
-// valid, its token is no UUID, it is a dry run with a token, or it has no filters and a token that no replay has
-// ([ErrNotFound]).
+// valid or no replay, its token is no UUID, it is a dry run with a token, or it has no filters and a token that no
+// replay has ([ErrNotFound]).
 func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	r = r.Defaults()
 	if err := r.Validate(); err != nil {

@@ -48,8 +48,8 @@ type Finder struct {
 	Messages Messages
 }
 
-// ErrNoTarget is the error, wrapped, when no queue or several queues failed into the dead-letter queue, by their
-// redrive policies. The error names the several ones.
+// ErrNoTarget is the error of Find, wrapped, when redrive policies name no queue, or several, that failed into the
+// dead-letter queue. The error that wraps it lists the several ones.
 var ErrNoTarget = errors.New("name the queue to send to as `send_to`")
 
 // Find returns the route from a dead-letter queue to the queue that failed:
@@ -89,9 +89,9 @@ func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, err
 	return route, nil
 }
 
-// failed finds the queue that failed into the dead-letter queue dead: by the redrive policies of queues, and then
-// it returns no subscriptions, or else by those of subscriptions, which it returns with the queue. It fails with
-// ErrNoTarget when there is none, and when there are several.
+// failed finds the one queue whose failed messages go to the dead-letter queue dead: by the redrive policies of queues,
+// and then it returns no subscriptions, or else by those of subscriptions, which it returns with the queue. It fails
+// with ErrNoTarget when there is no such queue, and when there are several.
 func (f *Finder) failed(ctx context.Context, dead *description) (*description, []dlq.Subscription, error) {
 	var subscriptions []dlq.Subscription
 	var refs []string
@@ -135,9 +135,8 @@ func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []dl
 		}
 		for i := range page.Subscriptions {
 			s := &page.Subscriptions[i]
-			// A FIFO dead-letter queue belongs to subscriptions of FIFO topics
-			// only (SNS developer guide, dead-letter queues): the attributes of
-			// all others are not read.
+			// A FIFO dead-letter queue belongs to subscriptions of FIFO topics only (SNS developer guide, dead-letter
+			// queues): the attributes of all others are not read.
 			if aws.ToString(s.Protocol) != "sqs" || !strings.HasSuffix(aws.ToString(s.TopicArn), ".fifo") || !strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:") {
 				continue
 			}
