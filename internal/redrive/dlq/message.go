@@ -11,8 +11,8 @@ type message struct {
 	id identity
 	// order numbers the messages of the run as they were first received, from 1 on.
 	order int
-	// hiddenUntil is the earliest time at which the message may appear in the queue again. Its receipt is valid until
-	// then.
+	// hiddenUntil is the earliest time at which the message may appear in the queue again. The message's receipt is
+	// valid until then.
 	hiddenUntil time.Time
 	// out is what is sent for the message. It is the zero value until the run has decided to send the message.
 	out Outgoing
