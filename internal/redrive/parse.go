@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,12 +38,8 @@ func Parse(data []byte) (Request, error) {
 		r.set(&f, m.name, m.value)
 	}
 	// A field that could not be read is zero now, which is no further fault of the request.
-	for _, fault := range r.faults() {
-		if !f.names(fault.Field) {
-			f = append(f, fault)
-		}
-	}
-	if err := f.join(); err != nil {
+	further := slices.DeleteFunc(r.faults(), func(fault *FieldError) bool { return f.names(fault.Field) })
+	if err := append(f, further...).join(); err != nil {
 		return Request{}, err
 	}
 	return r.Defaults(), nil

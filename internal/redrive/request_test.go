@@ -62,6 +62,14 @@ func TestParseNamesEveryFaultAtOnce(t *testing.T) {
 	}
 }
 
+func TestParseNamesTwoFaultsOfOneField(t *testing.T) {
+	t.Parallel()
+	_, err := redrive.Parse([]byte(`{"source":"dlq","token":"` + strings.Repeat("t", redrive.MaxText+1) + `"}`))
+	if err == nil || !strings.Contains(err.Error(), "\ntoken: has no meaning") || !strings.Contains(err.Error(), "\ntoken: has 2049 bytes") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
