@@ -1,6 +1,5 @@
-// Dlq-redrive is the Lambda function that brings events back: messages of
-// dead-letter queues, dead letters and blocked aggregates of the outbox, and
-// sent events that are to be sent again. An operator invokes it with a JSON request.
+// Dlq-redrive is the Lambda function that brings events back: messages of dead-letter queues, dead letters and blocked
+// lanes of the outbox, and sent events that are to be sent again. An operator invokes it with a JSON request.
 package main
 
 import (

@@ -1,5 +1,5 @@
-// Janitor is the Lambda function that keeps the tables of the outbox small.
-// EventBridge Scheduler invokes it every few minutes. Two at once do no harm.
+// Janitor is the Lambda function that keeps the tables of the outbox small. EventBridge Scheduler invokes it every few
+// minutes. Two at once do no harm.
 package main
 
 import (

@@ -1,6 +1,5 @@
-// Relay is the Lambda function that carries events from the outbox to their
-// destinations. EventBridge Scheduler invokes it every minute; it runs until
-// shortly before its timeout, and the next one takes over.
+// Relay is the Lambda function that carries events from the outbox to their destinations. EventBridge Scheduler invokes
+// it every minute; it runs until shortly before its timeout, and the next one takes over.
 package main
 
 import (

@@ -6,10 +6,9 @@ import (
 	"time"
 )
 
-// archive moves events whose retention is over from outbox.events to the archive: a closed partition as a whole,
-// and the rows of any other one by one, such as one that is not closed or of which the archive has rows already.
-// Where more than Config.KeepPartitions partitions are closed, it does not wait for the retention of the oldest
-// ones.
+// archive moves events whose retention is over from outbox.events to the archive: a closed partition as a whole, and
+// row by row a partition that is not closed or of which the archive has rows already. Where more than
+// Config.KeepPartitions partitions are closed, the oldest ones are archived as soon as all their events were sent.
 func (r *run) archive(ctx context.Context) error {
 	partitions, err := r.store.ListEvents(ctx, listLimit)
 	if err != nil {
@@ -51,9 +50,9 @@ func (r *run) archive(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// archiveWhole makes a closed partition of outbox.events one of the archive, when all its events were sent
-// earlier than before. Else, and when a step fails, it leaves the partition unsealed, and counts one with unsent
-// events in Report.PartitionsKept.
+// archiveWhole makes a closed partition of outbox.events one of the archive, when all its events were sent earlier
+// than before. Else, and when a step fails, it takes off a seal that the partition has, and counts in
+// Report.PartitionsKept a partition with unsent events.
 func (r *run) archiveWhole(ctx context.Context, p EventsPartition, before time.Time) (err error) {
 	due := !p.Unsent && !p.Newest.IsZero() && p.Newest.Before(before)
 	if !due {
@@ -95,9 +94,8 @@ func (r *run) unseal(ctx context.Context, number int64) error {
 	return err
 }
 
-// moveRows moves those rows of a partition to the archive that were sent earlier than before, and then drops the
-// partition if it is closed and has no rows left. It counts a closed partition with unsent events in
-// Report.PartitionsKept.
+// moveRows moves those rows of a partition to the archive that were sent earlier than before, and then drops a closed
+// partition that has no rows left. A closed partition with unsent events counts in Report.PartitionsKept.
 func (r *run) moveRows(ctx context.Context, p EventsPartition, before time.Time) error {
 	if !p.Vacant {
 		if err := r.move(ctx, p.Number, before); err != nil {
@@ -121,13 +119,8 @@ func (r *run) moveRows(ctx context.Context, p EventsPartition, before time.Time)
 	return err
 }
 
-// moveDefault moves the rows of outbox.events_default to the archive whose retention is over.
-func (r *run) moveDefault(ctx context.Context) error {
-	return r.move(ctx, DefaultPartition, r.sample.At.Add(-r.cfg.Retention))
-}
-
-// move moves those rows of a partition to the archive that were sent earlier than before. Each transaction looks
-// at Config.MoveLimit rows. It ends early, without an error, when there is no time or a lock stays taken.
+// move moves those rows of a partition, or of DefaultPartition, to the archive that were sent earlier than before, in
+// transactions of Config.MoveLimit rows. It ends early, without an error, when there is no time or a lock stays taken.
 func (r *run) move(ctx context.Context, number int64, before time.Time) error {
 	for from := int64(0); r.hasTime(); {
 		var m Move

@@ -40,9 +40,9 @@ type Config struct {
 	// Retention is how long an event stays in outbox.events after it was sent, at least a second. Events in full
 	// partitions may go earlier: see KeepPartitions.
 	Retention time.Duration
-	// KeepPartitions is how many full partitions stay in outbox.events for Retention, 1 to 10,000. Where there
-	// are more, the oldest are archived as soon as all their events were sent, because a query without an id
-	// locks every partition.
+	// KeepPartitions is how many full partitions stay in outbox.events for Retention, 1 to 10,000. Where there are
+	// more, the oldest are archived as soon as all their events were sent, because a query without an id locks every
+	// partition. A run counts listLimit partitions at most, so that from listLimit on it has no effect.
 	KeepPartitions int
 	// MoveLimit is how many rows one transaction looks at when it moves rows to the archive, 1 to 100,000.
 	MoveLimit int
@@ -68,10 +68,10 @@ type Config struct {
 	// Attempts is how often a step is tried while a lock that it needs is taken, 1 to 100. An attempt that needs
 	// a lock on outbox.events waits up to 50 ms for the lock, in which other transactions wait behind it.
 	Attempts int
-	// RetryMin is the pause before the second attempt. Every further pause is twice as long.
+	// RetryMin is the pause before the second attempt, at least a millisecond. Each further pause is twice the last.
 	RetryMin time.Duration
-	// Reserve is how long before the end of a run the steps end. It is also the longest time for what comes then:
-	// to read Health and to record that the run ended.
+	// Reserve is how long before the end of a run the steps end, at least a millisecond. It is also the longest time for
+	// what comes then: to read Health and to record that the run ended.
 	Reserve time.Duration
 
 	// Observer is given the report of each run, also of one with errors. It may be nil.
@@ -110,10 +110,9 @@ func (c Config) WithDefaults() Config {
 type FieldError struct {
 	// Field is the name of the field, such as AheadFor.
 	Field string
-	// Problem says what is wrong with the value of the field and what to change. It has the names of other fields in
-	// backquotes.
+	// Problem says what is wrong with the value of the field, and may name another field in backquotes.
 	Problem string
-	// Bound is the name of another field whose value limits this one, empty when there is none.
+	// Bound is the name of another field whose value is the limit in Problem, empty when there is none.
 	Bound string
 }
 
@@ -160,6 +159,8 @@ func (c Config) Validate() error {
 		{"AlarmAge", c.AlarmAge, time.Second},
 		{"RetryMin", c.RetryMin, time.Millisecond},
 		{"Reserve", c.Reserve, time.Millisecond},
+		{"ArchiveRetention", c.ArchiveRetention, 0},
+		{"DeadLetterRetention", c.DeadLetterRetention, 0},
 	} {
 		if d.value < d.least {
 			bad(d.name, "must be at least %v, is %v", d.least, d.value)
@@ -167,14 +168,6 @@ func (c Config) Validate() error {
 	}
 	if c.Ahead > c.MaxAhead {
 		faults = append(faults, &FieldError{"Ahead", fmt.Sprintf("is %d, must be at most %d", c.Ahead, c.MaxAhead), "MaxAhead"})
-	}
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-	}{{"ArchiveRetention", c.ArchiveRetention}, {"DeadLetterRetention", c.DeadLetterRetention}} {
-		if d.value < 0 {
-			bad(d.name, "must not be negative, is %v", d.value)
-		}
 	}
 	if c.ArchiveRetention != 0 && c.ArchiveRetention < c.Retention {
 		faults = append(faults, &FieldError{"ArchiveRetention", fmt.Sprintf("is %v, must be at least %v", c.ArchiveRetention, c.Retention), "Retention"})

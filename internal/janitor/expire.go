@@ -56,14 +56,7 @@ func (r *run) expire(ctx context.Context) error {
 // the files and sets Report.More.
 func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) error {
 	if r.cfg.Target != nil {
-		files, err := r.store.ListFiles(ctx, number)
-		if err != nil {
-			return err
-		}
-		if whole, err := r.export(ctx, number, next(files), before); err != nil || !whole {
-			return err
-		}
-		if ok, err := r.verify(ctx, number); err != nil || !ok {
+		if _, whole, err := r.export(ctx, number, before); err != nil || !whole {
 			return err
 		}
 	}
@@ -77,8 +70,6 @@ func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) e
 	case Done:
 		r.report.Expired++
 	case Changed:
-		// Rows were added or changed after the files were written: the next run
-		// writes the files anew.
 		r.report.More = true
 		return r.store.ForgetFiles(ctx, number)
 	case Busy, Locked, Gone, Open, Unsent, Young, Moved, Full, Unsealed:
@@ -90,17 +81,8 @@ func (r *run) expireWhole(ctx context.Context, number int64, before time.Time) e
 // and then deletes the rows, those of one file in one transaction. When rows changed after their export, it ends
 // there, forgets the files and sets Report.More.
 func (r *run) expireFiles(ctx context.Context, number int64, before time.Time) error {
-	files, err := r.store.ListFiles(ctx, number)
+	files, _, err := r.export(ctx, number, before)
 	if err != nil {
-		return err
-	}
-	if _, err = r.export(ctx, number, next(files), before); err != nil {
-		return err
-	}
-	if ok, verifyErr := r.verify(ctx, number); verifyErr != nil || !ok {
-		return verifyErr
-	}
-	if files, err = r.store.ListFiles(ctx, number); err != nil {
 		return err
 	}
 	for _, f := range files {
@@ -126,63 +108,60 @@ func (r *run) expireFiles(ctx context.Context, number int64, before time.Time) e
 	return nil
 }
 
-// next returns the lowest id that the next file may begin with, which is above the last row of all files, 0
-// without files.
-func next(files []File) int64 {
+// export writes the rows of a partition that come after its recorded files, up to the first that was not sent earlier
+// than before, to files, records these in the database, and then verifies all files of the partition. It returns
+// all files, and whether they have every row to the end of the partition. When the time is over before that, it
+// returns no file and no error.
+func (r *run) export(ctx context.Context, number int64, before time.Time) ([]File, bool, error) {
+	files, err := r.store.ListFiles(ctx, number)
+	if err != nil {
+		return nil, false, err
+	}
 	from := int64(0)
 	for _, f := range files {
 		from = max(from, f.To+1)
 	}
-	return from
-}
-
-// export writes the rows of a partition with the id from and higher ones, up to the first that was not sent
-// earlier than before, to files, and records each file in the database. It reports whether every row to the end
-// of the partition is in a file. It returns false without an error when the time is over, and when it came to a
-// row that was not sent earlier than before.
-func (r *run) export(ctx context.Context, number, from int64, before time.Time) (bool, error) {
 	e := Exporter{Store: r.store, Target: r.cfg.Target, Prefix: r.cfg.Prefix, Rows: r.cfg.ExportRows, Bytes: r.cfg.ExportBytes}
 	for r.hasTime() {
 		f, whole, err := e.File(ctx, number, from, before)
 		if err != nil {
-			return false, fmt.Errorf("export: %w", err)
+			return nil, false, fmt.Errorf("export: %w", err)
 		}
 		if f == nil {
-			return whole, nil
+			return files, whole, r.verify(ctx, number, files)
 		}
 		if err := r.store.RecordFile(ctx, *f); err != nil {
-			return false, err
+			return nil, false, err
 		}
 		r.report.Files++
 		r.report.FileRows += f.Rows
 		r.report.FileBytes += f.Size
+		files = append(files, *f)
 		if whole {
-			return true, nil
+			return files, true, r.verify(ctx, number, files)
 		}
 		from = f.To + 1
 	}
-	return false, nil
+	return nil, false, nil
 }
 
-// verify checks every recorded file of a partition at the target, and reports whether all are as they were
-// written. When one is not, that is an error, ErrAltered wrapped, and the records of all are removed so that the
-// next run writes the files again. A file that could not be checked is an error too, and removes nothing.
-func (r *run) verify(ctx context.Context, number int64) (bool, error) {
-	files, err := r.store.ListFiles(ctx, number)
-	if err != nil {
-		return false, err
-	}
+// verify checks that files, which are all that are recorded of a partition, are at the target as they were written.
+// When one is not, the error is ErrAltered, wrapped, and the records of all are removed so that the next run writes
+// the files again. A file that could not be checked is an error too, and removes nothing.
+func (r *run) verify(ctx context.Context, number int64, files []File) error {
 	for _, f := range files {
 		err := r.cfg.Target.Verify(ctx, path.Join(r.cfg.Prefix, Key(&f)), f.Size, f.Sum)
+		if err == nil {
+			continue
+		}
+		err = fmt.Errorf("verify %s: %w", f.Location, err)
 		if errors.Is(err, ErrAltered) {
 			r.report.More = true
-			return false, errors.Join(fmt.Errorf("verify %s: %w", f.Location, err), r.store.ForgetFiles(ctx, number))
+			err = errors.Join(err, r.store.ForgetFiles(ctx, number))
 		}
-		if err != nil {
-			return false, fmt.Errorf("verify %s: %w", f.Location, err)
-		}
+		return err
 	}
-	return true, nil
+	return nil
 }
 
 // deleteRows deletes those rows of an archive partition that were sent earlier than before, without a copy,

@@ -30,7 +30,7 @@ type Target interface {
 // that was stored.
 var ErrAltered = errors.New("the file is not the one that was written")
 
-// File describes a file of rows of one partition of the archive.
+// File describes a file with rows of one partition of the archive, which is in a Target.
 type File struct {
 	// Number is the number of the partition. From and To are the ids of the first and the last row.
 	Number, From, To int64
@@ -69,16 +69,15 @@ type Row struct {
 
 // fileWriter makes the content of one file in memory: JSON lines, compressed by gzip.
 type fileWriter struct {
-	out    bytes.Buffer
-	gz     *gzip.Writer
-	enc    *json.Encoder
-	file   File
-	digest big.Int
+	out  bytes.Buffer
+	gz   *gzip.Writer
+	enc  *json.Encoder
+	file File
 }
 
 // newFileWriter returns the writer of a file of rows of the archive's partition with that number.
 func newFileWriter(number int64) *fileWriter {
-	w := &fileWriter{file: File{Number: number}}
+	w := &fileWriter{file: File{Number: number, Digest: new(big.Int)}}
 	w.gz = gzip.NewWriter(&w.out)
 	w.enc = json.NewEncoder(w.gz)
 	w.enc.SetEscapeHTML(false)
@@ -95,7 +94,7 @@ func (w *fileWriter) add(r *Row) error {
 	}
 	w.file.To = r.ID
 	w.file.Rows++
-	w.digest.Add(&w.digest, big.NewInt(r.Digest))
+	w.file.Digest.Add(w.file.Digest, big.NewInt(r.Digest))
 	return nil
 }
 
@@ -106,7 +105,6 @@ func (w *fileWriter) close() (File, []byte, error) {
 		return File{}, nil, fmt.Errorf("compress: %w", err)
 	}
 	content := w.out.Bytes()
-	w.file.Digest = &w.digest
 	w.file.Size = int64(len(content))
 	w.file.Sum = sha256.Sum256(content)
 	return w.file, content, nil
@@ -143,8 +141,8 @@ const pageRows = 1_000
 
 // File stores one file with rows of a partition: those with the id from and higher ones, up to the first that was
 // not sent earlier than before, or up to the bounds of a file. Where before is zero, the time of sending does not
-// matter. Without a row to write it stores none, and file is nil. whole is true when no row of the partition
-// comes after those of the file. File does not record the file in the database.
+// matter. Without a row to write it stores none, and file is nil. whole is true when it saw that the partition ends
+// with the rows of the file, and false when the file is full. File does not record the file in the database.
 func (e *Exporter) File(ctx context.Context, number, from int64, before time.Time) (file *File, whole bool, err error) {
 	w := newFileWriter(number)
 	next, young, full := from, false, false

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Health is the state of the outbox at the end of a run. Counts of rows stop at 10,000, so that their cost is bounded.
+// Health is the state of the outbox at the end of a run. Counts of events and dead letters stop at 10,000, so that their
+// cost is bounded, and the oldest is then that of the 10,000 with the lowest ids.
 type Health struct {
 	// Now is the time by the database's clock. LastRun is when the run before this one ended, nil before the first.
 	Now     time.Time  `json:"now"`
@@ -31,16 +32,16 @@ type Health struct {
 	// DeadLetters counts dead letters, and DeadLetterSeconds is how long ago the first of them was given up.
 	DeadLetters       int64   `json:"dead_letters"`
 	DeadLetterSeconds float64 `json:"dead_letter_seconds"`
-	// DeadTuples and LiveTuples are PostgreSQL's estimates of the dead and live rows of the tables that relays write.
-	// LastAutovacuum is when autovacuum last ran on a partition of outbox.events, nil when it never did.
+	// DeadTuples and LiveTuples are PostgreSQL's estimates of the dead and live rows of outbox.events, outbox.shards and
+	// outbox.relays. LastAutovacuum is when autovacuum last ran on a partition of outbox.events, nil when it never did.
 	DeadTuples     int64      `json:"dead_tuples"`
 	LiveTuples     int64      `json:"live_tuples"`
 	LastAutovacuum *time.Time `json:"last_autovacuum"`
 	// Bytes and ArchiveBytes are the sizes of outbox.events and outbox.archive on disk, with indexes.
 	Bytes        int64 `json:"bytes"`
 	ArchiveBytes int64 `json:"archive_bytes"`
-	// Xmin is the oldest transaction that keeps vacuum from removing dead rows. It is nil when there is none, and when
-	// the owner of the schema may not see the sessions of other roles (pg_read_all_stats).
+	// Xmin is the transaction or the replication slot that keeps vacuum from removing most dead rows. It is nil when
+	// there is none. The owner of the schema needs the role pg_read_all_stats to see the transactions of other roles.
 	Xmin *XminHolder `json:"xmin"`
 }
 
@@ -49,9 +50,10 @@ type Health struct {
 type XminHolder struct {
 	// Kind is transaction, prepared transaction or replication slot.
 	Kind string `json:"kind"`
-	// Who is the user and the application of the transaction, or the name of the prepared transaction or the slot.
+	// Who is the process, user, application and state of a transaction, or the name of a prepared transaction or slot.
 	Who string `json:"who"`
-	// Transactions is how many transactions have begun since the holder began, and Seconds how long ago it began.
+	// Transactions is how many transactions that write have begun since the oldest one whose rows the holder keeps.
+	// Seconds is how long ago the holder began, 0 for a replication slot.
 	Transactions int64   `json:"transactions"`
 	Seconds      float64 `json:"seconds"`
 }
@@ -72,15 +74,15 @@ const (
 	// manyPartitions is the number of archive partitions above which a lookup by event id, which locks four relations
 	// of each, may need a larger max_locks_per_transaction.
 	manyPartitions = 500
-	// sampleLimit is the number at which the counts of Health stop.
-	sampleLimit = 10_000
+	// countLimit is the number at which the counts of Health stop.
+	countLimit = 10_000
 )
 
 // findings returns what an operator should look at in the health h, an empty list when there is nothing.
-// partitionsKept is Report.PartitionsKept. Any event, row or lane in a count that should be zero is a finding,
-// and so are: no partition ahead; more than manyPartitions in the archive; more than manyDead dead rows that are
-// also more than a fifth of the live ones; and an XminHolder older than longXmin, or one that is no plain
-// transaction and since which a million transactions began.
+// partitionsKept is Report.PartitionsKept. Findings are: a Behind, Stale, DefaultRows, ArchiveDefaultRows, Blocked,
+// DeadLetters or partitionsKept above zero; no partition ahead; more than manyPartitions in the archive; more than
+// manyDead dead rows that are also more than a fifth of the live ones; and an XminHolder older than longXmin, or one
+// that is no plain transaction and has Transactions above a million.
 func findings(h *Health, partitionsKept int64, c *Config) []Finding {
 	found := []Finding{}
 	add := func(is bool, code, format string, args ...any) {

@@ -9,7 +9,8 @@ import (
 )
 
 const (
-	// listLimit is the most partitions that a run looks at, since PostgreSQL locks each of them for that.
+	// listLimit is the most partitions of outbox.events, and of the archive, that a run looks at, those with the lowest
+	// numbers: PostgreSQL locks each partition that is looked at.
 	listLimit = 100
 	// cleanLimit is the most rows that one statement deletes.
 	cleanLimit = 1_000
@@ -38,9 +39,8 @@ func New(store Store, cfg Config) (*Janitor, error) {
 
 // run is one call of [Janitor.Run].
 type run struct {
-	store  Store
-	cfg    Config
-	report *Report
+	*Janitor
+	report Report
 	// until is when the steps have to end: Config.Reserve before the end of the run.
 	until  time.Time
 	sample Sample
@@ -54,7 +54,7 @@ type run struct {
 // Report.More is true then.
 func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 	began := time.Now()
-	r := &run{store: j.store, cfg: j.cfg, report: &Report{Findings: []Finding{}}, until: until.Add(-j.cfg.Reserve)}
+	r := &run{Janitor: j, report: Report{Findings: []Finding{}}, until: until.Add(-j.cfg.Reserve)}
 	r.steps(ctx)
 	r.inspect(ctx)
 	r.report.Seconds = time.Since(began).Seconds()
@@ -65,9 +65,9 @@ func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 		j.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "finding", slog.String("code", f.Code), slog.String("message", f.Message))
 	}
 	if j.cfg.Observer != nil {
-		j.cfg.Observer.ObserveJanitor(r.report)
+		j.cfg.Observer.ObserveJanitor(&r.report)
 	}
-	return *r.report, errors.Join(r.failed...)
+	return r.report, errors.Join(r.failed...)
 }
 
 // steps measures how fast ids are drawn, and then does the steps, the most urgent ones first, until the time is
@@ -86,7 +86,9 @@ func (r *run) steps(ctx context.Context) {
 	}{
 		{"make partitions", r.makeAhead},
 		{"archive", r.archive},
-		{"move rows", r.moveDefault},
+		{"move rows", func(ctx context.Context) error {
+			return r.move(ctx, DefaultPartition, r.sample.At.Add(-r.cfg.Retention))
+		}},
 		{"expire", r.expire},
 		{"clean up", r.clean},
 	} {
@@ -172,7 +174,7 @@ func (r *run) patiently(ctx context.Context, step func() (Outcome, error)) (Outc
 }
 
 // clean deletes the rows of relays whose leases lapsed relayRetention ago, dead letters older than DeadLetterRetention,
-// and records of redrives older than ArchiveRetention.
+// and records of redrives older than ArchiveRetention. A retention of zero keeps all.
 func (r *run) clean(ctx context.Context) error {
 	var failed []error
 	relays, err := r.store.ExpireRelays(ctx, r.sample.At.Add(-relayRetention))
@@ -200,12 +202,13 @@ func (r *run) clean(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// inspect reads the health of the outbox and the findings into the report, and records in the database that the
-// run ended. Errors go to r.failed. It takes Config.Reserve at most and works also after ctx ended.
+// inspect reads the health of the outbox and the findings into the report, and then records in the database that the
+// run ended, unless the health could not be read. Errors go to r.failed. It takes Config.Reserve at most and works also
+// after ctx ended.
 func (r *run) inspect(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Reserve)
 	defer cancel()
-	health, err := r.store.Health(ctx, r.cfg.AlarmAge, sampleLimit)
+	health, err := r.store.Health(ctx, r.cfg.AlarmAge, countLimit)
 	if err != nil {
 		r.failed = append(r.failed, fmt.Errorf("inspect: %w", err))
 		return

@@ -41,17 +41,18 @@ type Counts struct {
 	// ExpiredRows the number of rows that were deleted from other partitions of the archive.
 	Expired     int64 `json:"archive_partitions_dropped"`
 	ExpiredRows int64 `json:"archive_rows_deleted"`
-	// Files, FileRows and FileBytes are the number of files written, of rows in them, and of their compressed bytes.
+	// Files, FileRows and FileBytes are the numbers of files written to the Target, of their rows, and of their bytes as
+	// compressed.
 	Files     int64 `json:"files_exported"`
 	FileRows  int64 `json:"rows_exported"`
 	FileBytes int64 `json:"bytes_exported"`
-	// DeadLetters, Redrives and Relays are the numbers of rows deleted from outbox.dead_letters, from the tables of
-	// redrives and replays, and from outbox.relays.
+	// DeadLetters, Redrives and Relays are the numbers of rows deleted from outbox.dead_letters, outbox.redrives and
+	// outbox.relays.
 	DeadLetters int64 `json:"dead_letters_deleted"`
 	Redrives    int64 `json:"redrives_deleted"`
 	Relays      int64 `json:"relays_expired"`
-	// Locked is the number of steps that were not done because a lock which they need stayed taken, by another
-	// janitor too.
+	// Locked is the number of steps that were not done because a lock that they need stayed taken, in each of
+	// Config.Attempts attempts, by another janitor or by any other transaction.
 	Locked int64 `json:"locked"`
 }
 

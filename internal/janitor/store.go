@@ -72,7 +72,7 @@ type Outcome string
 const (
 	// Done: the step was done.
 	Done Outcome = "done"
-	// Busy: another janitor is doing a step.
+	// Busy: another janitor is doing a step, or a lock that the step of Seal which reads the partition needs is taken.
 	Busy Outcome = "busy"
 	// Locked: another transaction has a lock on a table, which the step needs.
 	Locked Outcome = "locked"
@@ -162,12 +162,11 @@ type ArchivePartition struct {
 
 // Files is the table of the files to which rows of the archive were exported.
 type Files interface {
-	// ListFiles returns the recorded files of a partition whose rows are still in the archive, in the order of the ids.
+	// ListFiles returns those recorded files of a partition whose rows are still in the archive, in the order of ids.
 	ListFiles(ctx context.Context, number int64) ([]File, error)
-	// RecordFile records a file. Recording it again changes nothing.
+	// RecordFile records a file, in the place of a record with the same Location.
 	RecordFile(ctx context.Context, f File) error
-	// ForgetFiles removes the records of the files that ListFiles returns for the partition. The files stay where
-	// they are.
+	// ForgetFiles removes the records of the files that ListFiles returns for the partition. The files stay.
 	ForgetFiles(ctx context.Context, number int64) error
 }
 
@@ -183,8 +182,8 @@ type Cleaner interface {
 	// DeleteDeadLetters deletes dead letters that were given up earlier than before, limit at most, and returns how
 	// many.
 	DeleteDeadLetters(ctx context.Context, before time.Time, limit int) (int64, error)
-	// DeleteRedrives deletes the history of redrives and replays that were made earlier than before, limit rows at
-	// most, and returns how many.
+	// DeleteRedrives deletes rows of outbox.redrives, the history of redriven and replayed events, that are older than
+	// before, limit at most, and returns how many.
 	DeleteRedrives(ctx context.Context, before time.Time, limit int) (int64, error)
 	// ExpireRelays deletes the rows of relays whose leases lapsed earlier than before, makes their shards free, and
 	// returns how many relays it deleted.
@@ -193,8 +192,9 @@ type Cleaner interface {
 
 // Inspector reads and records the state of the whole outbox.
 type Inspector interface {
-	// Health reads the state of the outbox. Its counts stop at limit. An unsent event older than alarm counts as stale.
+	// Health reads the state of the outbox. Its counts of events and dead letters stop at limit. An unsent event older
+	// than alarm counts as stale.
 	Health(ctx context.Context, alarm time.Duration, limit int) (Health, error)
-	// End stores the time at which a run ended, which is Health.LastRun of the next one.
+	// End stores the present time as that at which a run ended, which is Health.LastRun of the next run.
 	End(ctx context.Context) error
 }

@@ -24,23 +24,23 @@ type Answer struct {
 	// sources, pending in the outbox again; for a replay, copied. It is zero in a dry run. Events that are copied
 	// or pending again are still to be sent by a relay.
 	Redriven int `json:"redriven"`
-	// Released is how many blocked lanes were released, for SourceBlocked only: with Confirm without their dead
-	// letter, else with it, which counts in Redriven too. A redrive of SourceDeadLetters releases aggregates too,
-	// and does not count them.
+	// Released is how many blocked lanes were released, for SourceBlocked only. Without Confirm the dead letter of a
+	// lane was brought back too, and counts in Redriven. A redrive of SourceDeadLetters does not count the lanes that it
+	// releases.
 	Released int `json:"released,omitempty"`
-	// Matched is how many events a dry run would have brought back. For SourceBlocked it counts aggregates.
+	// Matched is how many events a dry run would have brought back. For SourceBlocked it counts lanes.
 	Matched int `json:"matched,omitempty"`
 	// Skipped is how many received messages did not pass the filters. For SourceDLQ only: the database does not read
 	// the others.
 	Skipped int `json:"skipped"`
-	// Unconfirmed is how many were not brought back because that would break the order of their aggregate, and the
-	// request has no Confirm.
+	// Unconfirmed is how many events were not brought back because that would break the order of their aggregate, and
+	// the request has no Confirm.
 	Unconfirmed int `json:"unconfirmed"`
 	// OutOfOrder is how many of Redriven, or in a dry run of SourceDeadLetters how many of Matched, break the
 	// order of their aggregate or go to another destination. Only a request with Confirm has any.
 	OutOfOrder int `json:"out_of_order"`
-	// Failed is how many could not be brought back and are unchanged. A replay does not try them again under its
-	// token. Failures lists them by reason.
+	// Failed is how many events could not be brought back and are where they were. A replay does not try them again
+	// under its token. Failures lists them by reason.
 	Failed   int       `json:"failed"`
 	Failures []Failure `json:"failures,omitempty"`
 	// GroupsStopped is how many message groups (for SourceDLQ) or lanes were stopped by a failure, or by a sent
@@ -50,16 +50,16 @@ type Answer struct {
 	// Duplicates is how many of Redriven may be delivered twice, because they were sent and could not be deleted from
 	// the dead-letter queue. For SourceDLQ only.
 	Duplicates int `json:"duplicates,omitempty"`
-	// Unseen is how many were passed over because an earlier one of their group or lane was not brought back. For
-	// SourceDLQ it is approximately how many messages the run could not receive for that reason, and zero when
-	// the run ended early. For a replay it is zero.
+	// Unseen is how many events were passed over because an earlier one of their lane was not brought back. For
+	// SourceDLQ it is approximately how many messages the run could not receive, because an earlier one of their
+	// group was not brought back, and zero when the run ended early. For a replay it is zero.
 	Unseen int `json:"unseen,omitempty"`
 	// Hidden is approximately how many messages of the dead-letter queue another receiver hides: a consumer,
 	// another run, or a run that was killed. For SourceDLQ only, and zero when the run ended early.
 	Hidden int `json:"hidden,omitempty"`
 
-	// More is true when the run ended early (Stopped is set), or when it received messages and Hidden is not
-	// zero. Then the same request goes on, with this Token when there is one.
+	// More is true when the run ended early (Stopped is set), and when Hidden is not zero, except after a dry run
+	// without filters. Then the same request goes on, with this Token when there is one.
 	More bool `json:"more"`
 	// Token is what [Request].Token of the next request must be so that it goes on. It is empty for SourceDLQ,
 	// and at the end of a run unless More is true.
@@ -85,8 +85,8 @@ const (
 	StopLimit Stop = "limit"
 	// StopCanceled: the context of the run ended.
 	StopCanceled Stop = "canceled"
-	// StopUnavailable: a call of the database failed, or as many receives or batches of a queue in a row as the
-	// engine allows (5 by default).
+	// StopUnavailable: a call of the database failed, or Config.Attempts of package dlq (5 by default) receives in a row
+	// failed, or as many batches in a row found the queue to send to unavailable.
 	StopUnavailable Stop = "unavailable"
 	// StopTooManyHidden: the run keeps as many messages of the dead-letter queue hidden as it may, because they do not
 	// pass the filters or stand behind a failure.
@@ -101,21 +101,21 @@ type Failure struct {
 	Text string `json:"text"`
 	// Count is how many events failed for the reason.
 	Count int `json:"count"`
-	// Examples are the ids of the first MaxExamples of these events: event ids, or the broker's message ids where a
-	// message names no event.
+	// Examples are the ids of some of these events, at most MaxExamples: event ids, or the broker's message ids where
+	// a message names no event.
 	Examples []string `json:"examples"`
 }
 
-// Fail counts in Failed and Failures that the event, or the message, with that id failed for the reason. Failures stay
-// sorted by reason. It is not safe for concurrent use.
-func (a *Answer) Fail(reason, text, id string) {
-	a.Failed++
+// Fail counts in Failed and Failures that n events failed for the reason, the first of which, or its message, has that
+// id. Failures stay sorted by reason. It is not safe for concurrent use.
+func (a *Answer) Fail(reason, text, id string, n int) {
+	a.Failed += n
 	at, found := slices.BinarySearchFunc(a.Failures, reason, func(f Failure, r string) int { return strings.Compare(f.Reason, r) })
 	if !found {
 		a.Failures = slices.Insert(a.Failures, at, Failure{Reason: reason, Text: text})
 	}
 	f := &a.Failures[at]
-	f.Count++
+	f.Count += n
 	if len(f.Examples) < MaxExamples {
 		f.Examples = append(f.Examples, id)
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // Ended returns why a run may not begin another transaction, or "" when it may: StopCanceled when ctx has ended,
-// StopTime from the time until on, StopLimit when done, the number of events that the run has brought back so
+// StopTime from the time until on, StopLimit when done, the number of events or lanes that the run has brought back so
 // far, has reached the limit of the request. A limit of zero is none.
 func (r *Request) Ended(ctx context.Context, until time.Time, done int) Stop {
 	switch {
@@ -20,7 +20,7 @@ func (r *Request) Ended(ctx context.Context, until time.Time, done int) Stop {
 	return ""
 }
 
-// Pause waits for as long as n events, which were brought back just now, take at the rate of the request, and
+// Pause waits for as long as n events or lanes, which were brought back just now, take at the rate of the request, and
 // returns "". Where the wait would last until the time until, it returns StopTime without a wait, and when ctx
 // ends first, StopCanceled: then the run has to end. Without a rate, and in a dry run, it does not wait.
 func (r *Request) Pause(ctx context.Context, n int, until time.Time) Stop {

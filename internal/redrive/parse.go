@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,16 +16,15 @@ import (
 )
 
 // Parse reads a request from one JSON object, validates it and sets an empty Action to ActionRedrive. Its error
-// names every fault at once: unknown fields, fields that come twice, empty texts, values of the wrong type, and
-// what Validate finds. A field that is null counts as not set.
+// names every fault at once: unknown fields, fields that come twice, empty texts and lists, values of the wrong type,
+// a limit or a rate of zero, and what Validate finds. A field that is null counts as not set.
 func Parse(data []byte) (Request, error) {
-	var r Request
-	var f faults
 	fields, err := members(data)
 	if err != nil {
-		f = append(f, err)
-		return Request{}, f.join()
+		return Request{}, fmt.Errorf("request:\n%w", err)
 	}
+	var r Request
+	var f faults
 	seen := make(map[string]bool, len(fields))
 	for _, m := range fields {
 		if seen[m.name] {
@@ -36,17 +37,9 @@ func Parse(data []byte) (Request, error) {
 		}
 		r.set(&f, m.name, m.value)
 	}
-	if len(f) > 0 {
-		// A field that could not be read is zero now. What Validate says of it is left out.
-		var missing *FieldError
-		for _, fault := range split(r.Validate()) {
-			if errors.As(fault, &missing) && !f.names(missing.Field) {
-				f = append(f, fault)
-			}
-		}
-		return Request{}, f.join()
-	}
-	if err := r.Validate(); err != nil {
+	// A field that could not be read is zero now, which is no further fault of the request.
+	further := slices.DeleteFunc(r.faults(), func(fault *FieldError) bool { return f.names(fault.Field) })
+	if err := append(f, further...).join(); err != nil {
 		return Request{}, err
 	}
 	return r.Defaults(), nil
@@ -55,27 +48,19 @@ func Parse(data []byte) (Request, error) {
 // set decodes value into the field that has that name in JSON, and adds to f what is wrong with the value, or
 // that there is no such field. A field whose value cannot be decoded becomes zero.
 func (r *Request) set(f *faults, name string, value json.RawMessage) {
+	for _, text := range r.texts() {
+		if text.name == name {
+			*text.value = f.text(name, value)
+			return
+		}
+	}
 	switch name {
 	case "action":
 		r.Action = Action(f.text(name, value))
 	case "source":
 		r.Source = Source(f.text(name, value))
-	case "queue":
-		r.Queue = f.text(name, value)
-	case "send_to":
-		r.SendTo = f.text(name, value)
-	case "redirect":
-		r.Redirect = f.text(name, value)
-	case "destination":
-		r.Destination = f.text(name, value)
 	case "event_ids":
 		r.EventIDs = f.ids(name, value)
-	case "aggregate_type":
-		r.AggregateType = f.text(name, value)
-	case "aggregate_id":
-		r.AggregateID = f.text(name, value)
-	case "event_type":
-		r.EventType = f.text(name, value)
 	case "from":
 		r.From = f.time(name, value)
 	case "to":
@@ -101,8 +86,6 @@ func (r *Request) set(f *faults, name string, value json.RawMessage) {
 		r.DryRun = f.flag(name, value)
 	case "confirm":
 		r.Confirm = f.flag(name, value)
-	case "token":
-		r.Token = f.text(name, value)
 	case "interleave":
 		r.Interleave = f.flag(name, value)
 	default:
@@ -120,16 +103,14 @@ func fieldNames() []string {
 	return names
 }
 
-// text decodes a string. When the value is no string or empty, it adds a fault of the field name to f and returns
-// "".
+// text decodes a string. When the value is empty or no string, it adds a fault of the field name and returns "".
 func (f *faults) text(name string, value json.RawMessage) string {
 	var s string
 	switch {
 	case json.Unmarshal(value, &s) != nil:
 		f.add(name, "is not a string")
 	case s == "":
-		// An empty filter would pass every event: a script with an empty variable
-		// must not bring everything back.
+		// An empty filter would pass every event: a script with an empty variable must not bring everything back.
 		f.add(name, "is empty: leave it out, or say what is meant")
 	}
 	return s
@@ -144,8 +125,7 @@ func (f *faults) flag(name string, value json.RawMessage) bool {
 	return b
 }
 
-// integer decodes a whole number of 64 bits. When the value is none, it adds a fault of the field name to f and
-// returns 0.
+// integer decodes a whole number of 64 bits. When the value is none, it adds a fault of the field name and returns 0.
 func (f *faults) integer(name string, value json.RawMessage) int64 {
 	var n int64
 	if json.Unmarshal(value, &n) != nil {
@@ -192,28 +172,6 @@ func (f *faults) ids(name string, value json.RawMessage) []uuid.UUID {
 	return ids
 }
 
-// names reports whether f has a fault of the field with that name in JSON.
-func (f *faults) names(field string) bool {
-	for _, err := range *f {
-		var fe *FieldError
-		if errors.As(err, &fe) && fe.Field == field {
-			return true
-		}
-	}
-	return false
-}
-
-// split returns the errors that err, an error of Validate, joins: none for nil.
-func split(err error) []error {
-	for err != nil {
-		if all, ok := err.(interface{ Unwrap() []error }); ok {
-			return all.Unwrap()
-		}
-		err = errors.Unwrap(err)
-	}
-	return nil
-}
-
 // member is a field of a JSON object: its name, and its value, not decoded yet.
 type member struct {
 	name  string
@@ -234,11 +192,8 @@ func members(data []byte) ([]member, error) {
 	var all []member
 	for decoder.More() {
 		t, err := decoder.Token()
-		if err != nil {
-			return nil, errNotObject
-		}
 		name, ok := t.(string)
-		if !ok {
+		if err != nil || !ok {
 			return nil, errNotObject
 		}
 		m := member{name: strings.ToValidUTF8(name, "?")}

@@ -1,6 +1,7 @@
 package redrive
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,8 +15,7 @@ type Action string
 
 // The actions.
 const (
-	// ActionRedrive brings back events that were given up or blocked. It is the
-	// default.
+	// ActionRedrive brings back events that were given up or blocked. It is the default.
 	ActionRedrive Action = "redrive"
 	// ActionReplay sends events again that were sent already.
 	ActionReplay Action = "replay"
@@ -26,23 +26,21 @@ type Source string
 
 // The sources.
 const (
-	// SourceDLQ is a dead-letter queue of SQS, which belongs to a queue or to a
-	// subscription to a topic.
+	// SourceDLQ is a dead-letter queue of SQS, which belongs to a queue or to a subscription to a topic.
 	SourceDLQ Source = "dlq"
 	// SourceDeadLetters is the table outbox.dead_letters.
 	SourceDeadLetters Source = "dead_letters"
-	// SourceBlocked is the table outbox.blocked: aggregates that wait behind a
-	// dead letter.
+	// SourceBlocked is the table outbox.blocked: lanes that wait behind a dead letter.
 	SourceBlocked Source = "blocked"
 )
 
 // MaxEventIDs is the most ids that one request may name.
 const MaxEventIDs = 10_000
 
-// MaxText is the most bytes of each field of a request that is a string.
+// MaxText is the most bytes of each field of a request that may be any string.
 const MaxText = 2048
 
-// MinRate and MaxRate are the lowest and the highest rate of a request, in events per second.
+// MinRate and MaxRate are the lowest and the highest Rate of a request that has one.
 const (
 	MinRate = 0.001
 	MaxRate = 1_000_000
@@ -68,10 +66,9 @@ type Request struct {
 	// their own. For SourceDeadLetters, where it breaks order and so needs Confirm, and for ActionReplay.
 	Redirect string `json:"redirect,omitempty"`
 
-	// EventIDs are the events to bring back, at most MaxEventIDs.
+	// EventIDs are the events to bring back, at most MaxEventIDs; for SourceBlocked, the dead letters that block.
 	EventIDs []uuid.UUID `json:"event_ids,omitempty"`
-	// Destination is the name of the outbox destination that the events belong
-	// to. Not for SourceDLQ: a message does not carry it.
+	// Destination is the name of the outbox destination of the events. Not for SourceDLQ: a message does not carry it.
 	Destination string `json:"destination,omitempty"`
 	// AggregateType is the type of the aggregates that the events belong to.
 	AggregateType string `json:"aggregate_type,omitempty"`
@@ -84,7 +81,7 @@ type Request struct {
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
 	// IDFrom and IDTo are the lowest and the highest id of the event's row, which messages carry as the attribute
-	// sequence. Zero is no bound.
+	// sequence; for SourceBlocked, of the first event of the lane. Zero is no bound.
 	IDFrom int64 `json:"id_from,omitempty"`
 	IDTo   int64 `json:"id_to,omitempty"`
 
@@ -100,8 +97,8 @@ type Request struct {
 	DryRun bool `json:"dry_run,omitempty"`
 	// Confirm allows what breaks the order of an aggregate: to bring an event back although later events of its
 	// aggregate were sent, or although the filters leave out an earlier one. Without Confirm such an event stays where
-	// it is and is counted as unconfirmed. For SourceBlocked, Confirm releases the aggregate and leaves the dead letter
-	// that blocks it where it is.
+	// it is and is counted as unconfirmed. For SourceBlocked, Confirm releases the lane and leaves the dead letter
+	// that blocks it where it is. It changes nothing for ActionReplay.
 	Confirm bool `json:"confirm,omitempty"`
 	// Token is the token in the answer of an earlier run with the same request. With it this run goes on where
 	// the earlier one ended. The token of a replay is a UUID, under which the database keeps the filters of the
@@ -115,9 +112,7 @@ type Request struct {
 
 // Defaults returns the request with ActionRedrive in the place of an empty Action.
 func (r Request) Defaults() Request {
-	if r.Action == "" {
-		r.Action = ActionRedrive
-	}
+	r.Action = cmp.Or(r.Action, ActionRedrive)
 	return r
 }
 
@@ -128,7 +123,10 @@ func (r *Request) Filtered() bool {
 }
 
 // Validate returns an error that joins every fault of the request, each a [*FieldError], or nil.
-func (r *Request) Validate() error {
+func (r *Request) Validate() error { return r.faults().join() }
+
+// faults returns every fault of the values of the request.
+func (r *Request) faults() faults {
 	var f faults
 	r.validateKind(&f)
 	r.validateFilters(&f)
@@ -138,25 +136,36 @@ func (r *Request) Validate() error {
 	if r.Rate != 0 && !(r.Rate >= MinRate && r.Rate <= MaxRate) {
 		f.add("rate", "%v is not a number of events per second between %v and %v", r.Rate, MinRate, MaxRate)
 	}
-	for _, text := range [...]struct{ field, value string }{
-		{"queue", r.Queue},
-		{"send_to", r.SendTo},
-		{"redirect", r.Redirect},
-		{"destination", r.Destination},
-		{"aggregate_type", r.AggregateType},
-		{"aggregate_id", r.AggregateID},
-		{"event_type", r.EventType},
-		{"token", r.Token},
-	} {
-		if len(text.value) > MaxText {
-			f.add(text.field, "has %d bytes: use at most %d", len(text.value), MaxText)
+	for _, text := range r.texts() {
+		if n := len(*text.value); n > MaxText {
+			f.add(text.name, "has %d bytes: use at most %d", n, MaxText)
 		}
 	}
-	return f.join()
+	return f
 }
 
-// validateKind adds to f a fault for an unknown action or source, and for each field that is missing, or that has
-// no meaning, for them.
+// text is a field of a request that may be any string: its name in JSON, and where its value is.
+type text struct {
+	name  string
+	value *string
+}
+
+// texts returns the fields of r that may be any string of up to MaxText bytes.
+func (r *Request) texts() []text {
+	return []text{
+		{"queue", &r.Queue},
+		{"send_to", &r.SendTo},
+		{"redirect", &r.Redirect},
+		{"destination", &r.Destination},
+		{"aggregate_type", &r.AggregateType},
+		{"aggregate_id", &r.AggregateID},
+		{"event_type", &r.EventType},
+		{"token", &r.Token},
+	}
+}
+
+// validateKind adds to f a fault for an unknown action or source, for each field that has no meaning for the action and
+// the source, for a missing source, and for a replay without filter and token.
 func (r *Request) validateKind(f *faults) {
 	switch r.Defaults().Action {
 	case ActionRedrive:
@@ -244,17 +253,26 @@ type FieldError struct {
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
 // faults are the faults of a request in the order in which they were found.
-type faults []error
+type faults []*FieldError
 
 // add appends a FieldError for the field with that name in JSON, whose Problem is format with args.
 func (f *faults) add(field, format string, args ...any) {
 	*f = append(*f, &FieldError{Field: field, Problem: fmt.Sprintf(format, args...)})
 }
 
+// names reports whether f has a fault of the field with that name in JSON.
+func (f faults) names(field string) bool {
+	return slices.ContainsFunc(f, func(fault *FieldError) bool { return fault.Field == field })
+}
+
 // join returns an error that joins all faults, or nil when there are none.
-func (f *faults) join() error {
-	if len(*f) == 0 {
+func (f faults) join() error {
+	if len(f) == 0 {
 		return nil
 	}
-	return fmt.Errorf("request:\n%w", errors.Join(*f...))
+	all := make([]error, len(f))
+	for i, fault := range f {
+		all[i] = fault
+	}
+	return fmt.Errorf("request:\n%w", errors.Join(all...))
 }

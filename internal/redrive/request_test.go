@@ -62,6 +62,14 @@ func TestParseNamesEveryFaultAtOnce(t *testing.T) {
 	}
 }
 
+func TestParseNamesTwoFaultsOfOneField(t *testing.T) {
+	t.Parallel()
+	_, err := redrive.Parse([]byte(`{"source":"dlq","token":"` + strings.Repeat("t", redrive.MaxText+1) + `"}`))
+	if err == nil || !strings.Contains(err.Error(), "\ntoken: has no meaning") || !strings.Contains(err.Error(), "\ntoken: has 2049 bytes") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
@@ -158,10 +166,10 @@ func TestAnswerNamesAFewExamplesOfEachReason(t *testing.T) {
 	t.Parallel()
 	var a redrive.Answer
 	for range 7 {
-		a.Fail("B", "bad", "id")
+		a.Fail("B", "bad", "id", 1)
 	}
-	a.Fail("A", "also bad", "other")
-	if a.Failed != 8 || len(a.Failures) != 2 || a.Failures[0].Reason != "A" || a.Failures[1].Count != 7 ||
+	a.Fail("A", "also bad", "other", 3)
+	if a.Failed != 10 || len(a.Failures) != 2 || a.Failures[0].Reason != "A" || a.Failures[0].Count != 3 || a.Failures[1].Count != 7 ||
 		len(a.Failures[1].Examples) != redrive.MaxExamples || a.Failures[1].Text != "bad" {
 		t.Errorf("%+v", a)
 	}

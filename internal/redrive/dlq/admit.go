@@ -6,9 +6,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// admit returns the messages that are to be sent, in one line for each group, and keeps the others hidden and
-// returns their quota. In a dry run it counts those to send as matched, keeps all hidden, and returns no line. It
-// stops the run when Config.MaxHidden messages are kept hidden.
+// admit returns the messages that are to be sent, in one line for each group. It keeps the others hidden, and adds their
+// number to r.quota again. In a dry run it counts those to send as matched, keeps all hidden, and returns no line.
+// It stops the run when Config.MaxHidden messages are kept hidden.
 func (r *run) admit(ctx context.Context, messages []*message) []*line {
 	var lines []*line
 	byGroup := map[string]*line{}
@@ -23,8 +23,7 @@ func (r *run) admit(ctx context.Context, messages []*message) []*line {
 			r.groups[m.GroupID] = g
 		}
 		if again := g.find(m.MessageID); again != nil {
-			// It was kept hidden, and appeared again: its time passed, or could
-			// not be set.
+			// It was kept hidden, and appeared again: its time passed, or could not be set.
 			again.Receipt, again.hiddenUntil = m.Receipt, m.hiddenUntil
 			hide = append(hide, again)
 			unspent++
@@ -90,7 +89,7 @@ func (r *run) wanted(g *group, m *message, limit int) bool {
 // fail counts in the answer that the message failed, for the reason code and with the error text, and stops its
 // group. The caller must have locked r.mu.
 func (r *run) fail(g *group, m *message, code, text string) {
-	r.answer.Fail(code, text, m.id.example(&m.Received))
+	r.answer.Fail(code, text, m.id.example(&m.Received), 1)
 	r.stopGroup(g)
 }
 

@@ -40,12 +40,12 @@ type Config struct {
 	// CallTimeout is the longest time of one call of the queues, to which a receive adds Wait. It must be less
 	// than a quarter of Visibility. The calls that show messages at the end of a run are bounded by Grace alone.
 	CallTimeout time.Duration
-	// Attempts is how many failed sends of one message stop its group; sends for which the target was throttled
-	// or unavailable do not count. It is also how many receives that fail in a row, or batches in a row that find
-	// the target unavailable, end the run, and how often a delete is tried.
+	// Attempts is how many failed sends of one message stop its group, where one rejection is enough, and sends for
+	// which the target was throttled or unavailable do not count. It is also how many receives that fail in a row, or
+	// batches in a row that find the target unavailable, end the run, and how often a delete is tried.
 	Attempts int
-	// RetryMin is the pause after a first failure. Each further failure doubles the pause, up to RetryMax, which
-	// must not be less.
+	// RetryMin is the pause after a first failure of a receive, a send or a delete. Each further failure doubles the
+	// pause, up to RetryMax, which must not be less.
 	RetryMin time.Duration
 	RetryMax time.Duration
 	// MaxHidden is the number of messages kept hidden at which a run ends, at most 100,000. SQS allows 120,000 messages

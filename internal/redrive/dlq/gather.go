@@ -42,8 +42,7 @@ func (r *run) work(ctx context.Context) {
 		if idle && stillIdle && before == after {
 			return
 		}
-		// When another receiver deletes a message, the queue shows the next of
-		// its group.
+		// When another receiver deletes a message, the queue shows the next of its group.
 		r.awaitChange(ctx, max(r.cfg.Wait, r.cfg.RetryMin))
 	}
 }
@@ -72,8 +71,7 @@ func (r *run) limitReached() bool {
 func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
 	size := r.cfg.Gather
 	if r.req.Rate > 0 {
-		// What is sent in five seconds, so that a run that is killed leaves
-		// little hidden.
+		// What is sent in five seconds, so that a run that is killed leaves little hidden.
 		size = max(1, min(size, int(r.req.Rate*5)))
 	}
 	var messages []*message
@@ -102,7 +100,7 @@ func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
 		r.returnQuota(n - len(got))
 		r.arrived(len(got))
 		for i := range got {
-			messages = append(messages, newMessage(&got[i], asked.Add(r.cfg.Visibility)))
+			messages = append(messages, &message{Received: got[i], id: identify(&got[i]), hiddenUntil: asked.Add(r.cfg.Visibility)})
 		}
 		if err != nil || len(got) == 0 {
 			return messages, err

@@ -18,8 +18,8 @@ func (r *run) keepTime() time.Duration {
 }
 
 // keep takes all messages off the line and keeps them hidden. sent is how many of them were sent and could not be
-// deleted: the quota of the others is returned. In a run that has stopped keep makes no call, since the messages
-// are shown next.
+// deleted: the number of the others is added to r.quota again. In a run that has stopped keep makes no call of the
+// queue, since the messages are shown next.
 func (r *run) keep(ctx context.Context, l *line, sent int) {
 	messages := l.messages
 	l.messages = nil
@@ -28,7 +28,7 @@ func (r *run) keep(ctx context.Context, l *line, sent int) {
 	r.kept += len(messages)
 	r.mu.Unlock()
 	r.returnQuota(len(messages) - sent)
-	if !r.stopped(ctx) { // a run that has stopped shows them at once
+	if !r.stopped(ctx) {
 		r.hide(ctx, messages, r.keepTime())
 	}
 }

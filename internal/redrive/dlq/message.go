@@ -11,8 +11,8 @@ type message struct {
 	id identity
 	// order numbers the messages of the run as they were first received, from 1 on.
 	order int
-	// hiddenUntil is the earliest time at which the message may appear in the queue again. Its receipt is valid until
-	// then.
+	// hiddenUntil is the earliest time at which the message may appear in the queue again. The message's receipt is
+	// valid until then.
 	hiddenUntil time.Time
 	// out is what is sent for the message. It is the zero value until the run has decided to send the message.
 	out Outgoing
@@ -23,11 +23,6 @@ type message struct {
 	// overtakes is true when the message is sent, by Confirm, although an earlier one of its group did not pass
 	// the filters.
 	overtakes bool
-}
-
-// newMessage returns a copy of m as a message that the run has not decided about yet.
-func newMessage(m *Received, hiddenUntil time.Time) *message {
-	return &message{Received: *m, id: identify(m), hiddenUntil: hiddenUntil}
 }
 
 // timeLeft returns for how long the receipt is certainly valid. It measures by the wall clock and by the monotonic

@@ -86,12 +86,8 @@ func (r *Route) outgoing(m *Received, id *identity, limit int) (Outgoing, *refus
 		}
 	}
 	out.Attributes = withRedrives(out.Attributes, id.redrives+1)
-	if out.Size() > limit && len(out.Attributes) > 0 {
-		// The message was as large as it may be without the attribute redrives:
-		// it goes back without.
-		if bare := without(out.Attributes, AttributeRedrives); len(bare) < len(out.Attributes) {
-			out.Attributes = bare
-		}
+	if out.Size() > limit {
+		out.Attributes = without(out.Attributes, AttributeRedrives)
 	}
 	return out, nil
 }
@@ -159,11 +155,5 @@ func withRedrives(attributes []Attribute, n int) []Attribute {
 
 // without returns a copy of the attributes without those of the name.
 func without(attributes []Attribute, name string) []Attribute {
-	rest := make([]Attribute, 0, len(attributes)+1)
-	for i := range attributes {
-		if attributes[i].Name != name {
-			rest = append(rest, attributes[i])
-		}
-	}
-	return rest
+	return slices.DeleteFunc(slices.Clone(attributes), func(a Attribute) bool { return a.Name == name })
 }

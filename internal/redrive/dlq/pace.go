@@ -14,7 +14,7 @@ type pace struct {
 	next time.Time
 }
 
-// newPace returns a pace of perSecond messages a second, or one without a rate when perSecond is zero.
+// newPace returns a pace of perSecond messages a second, or when perSecond is zero, one that lets every message go now.
 func newPace(perSecond float64) *pace {
 	p := &pace{}
 	if perSecond > 0 {
@@ -24,8 +24,8 @@ func newPace(perSecond float64) *pace {
 }
 
 // reserve returns the time at which the caller may send n messages, which is now without a rate, and does not
-// wait for it. The time that the next call returns is at least n intervals later. Time in which no message was
-// sent is not made up for: a pause is never followed by a burst.
+// wait for it. The time that the next call returns is at least n*p.every later. Time in which no message was sent is
+// not made up for: a pause is never followed by a burst.
 func (p *pace) reserve(n int) time.Time {
 	p.mu.Lock()
 	defer p.mu.Unlock()

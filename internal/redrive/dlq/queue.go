@@ -64,17 +64,16 @@ type Route struct {
 	// Queue is the dead-letter queue, and QueueName its name in the answer. Queue is required.
 	Queue     Queue
 	QueueName string
-	// Gauge counts the messages of Queue. When it is nil, the answer has neither Unseen nor Hidden, and a dry run
-	// without filters receives messages.
+	// Gauge counts the messages of Queue. It is required.
 	Gauge Gauge
 	// Target is the queue that the messages go to, and TargetName its name in the answer. Target is required.
 	Target     Target
 	TargetName string
 	// FailedARN is the ARN of Target where Target was found by its redrive policy. Then a message that failed at
-	// another queue is refused. Where it is empty, messages that failed at any queue go to Target.
+	// another queue fails. Where FailedARN is empty, messages that failed at any queue go to Target.
 	FailedARN string
-	// Subscriptions are those that have Queue as their dead-letter queue, where Target was found by them, and
-	// else empty. Then a message is sent in the form in which its subscription would have delivered it.
+	// Subscriptions are those that have Queue as their dead-letter queue, where Target was found by them: then a
+	// message is sent in the form in which its subscription would have delivered it. Else the list is empty.
 	Subscriptions []Subscription
 	// Notes are added to the notes of the answer.
 	Notes []string
@@ -84,8 +83,7 @@ type Route struct {
 type Subscription struct {
 	// TopicARN is the topic that the queue is subscribed to.
 	TopicARN string
-	// Raw is true when the subscription delivers bodies as they were published,
-	// and false when it delivers them in an envelope of SNS.
+	// Raw is true when the subscription delivers bodies as they were published, else it puts them in an SNS envelope.
 	Raw bool
 }
 

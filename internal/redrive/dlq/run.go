@@ -11,8 +11,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// maxEntries is the most messages of one receive, delete or change of visibility
-// (SQS API reference).
+// maxEntries is the most messages of one receive, delete or change of visibility (SQS API reference).
 const maxEntries = 10
 
 // The notes of an answer.
@@ -26,20 +25,18 @@ const (
 // Run brings messages of a dead-letter queue back to the queue that failed:
 //
 //   - Only what the target accepted is deleted.
-//   - Inside each group the order of the dead-letter queue is kept, with at most
-//     one message of a group between sending and deleting. A group stops at its
-//     first failure.
-//   - Each message goes under a deduplication id that was never used before,
-//     and always under the same one however often it is tried.
-//   - What the filters leave out, and what stands behind a failure, is kept
-//     hidden to the end of the run, so that it is not received again and again,
-//     and is shown again then.
+//   - Inside each group the order of the dead-letter queue is kept, with at most one message of a group between sending
+//     and deleting. A group stops at its first failure.
+//   - Each message goes under a deduplication id that no other message has, and always under the same one however often
+//     it is tried.
+//   - What the filters leave out, and what stands behind a failure, is kept hidden to the end of the run, so that it is
+//     not received again and again, and is shown again then.
 //
 // It starts no receive and no send after until. A call under way then ends within Config.CallTimeout, what it
 // received is hidden and what it sent is deleted, in up to Config.Attempts calls, and what follows takes
 // Config.Grace at most. It may be canceled or killed at any time, and may run beside other runs. After a kill,
 // the messages that the run was sending stay hidden for up to Config.Visibility, and those that it kept hidden
-// appear again when the run would have ended; then another run can bring them back.
+// appear again when the run would have ended, or after 15 minutes; then another run can bring them back.
 //
 // A FIFO queue shows nothing of a group behind a hidden message. So where the first messages of a group do not pass
 // the filters, a run sees only as many of the group as one receive returned, at most ten. Unseen counts the rest.
@@ -65,7 +62,7 @@ func (e *Engine) Run(ctx context.Context, route Route, req redrive.Request, unti
 			Queue: route.QueueName, SendTo: route.TargetName, Notes: slices.Clone(route.Notes),
 		},
 	}
-	if req.DryRun && !req.Filtered() && route.Gauge != nil {
+	if req.DryRun && !req.Filtered() {
 		return r.count(ctx)
 	}
 	return r.bringBack(ctx), nil
@@ -97,7 +94,7 @@ type run struct {
 	kept int
 	// groups has what the run knows of each message group, by the id of the group.
 	groups map[string]*group
-	// unavailable is the number of latest batches of which every message had the result [outbox.Unavailable].
+	// unavailable is the number of batches in a row, up to the latest, of which every message was [outbox.Unavailable].
 	unavailable int
 	// changed is closed and replaced when the quota grows, when a receiver is done with its messages, and when the run
 	// stops, so that receivers that wait look again for something to do.
@@ -145,8 +142,7 @@ func (r *run) bringBack(ctx context.Context) redrive.Answer {
 	if ctx.Err() != nil {
 		r.stop(redrive.StopCanceled, context.Cause(ctx))
 	}
-	// Not canceled with ctx: messages that stay hidden until their time is over
-	// would keep the next run waiting.
+	// Not canceled with ctx: messages that stay hidden until their time is over would keep the next run waiting.
 	ending, done := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.Grace)
 	defer done()
 	r.countUnseen(ending)
@@ -169,10 +165,10 @@ func (r *run) bringBack(ctx context.Context) redrive.Answer {
 
 // countUnseen sets Unseen and Hidden of the answer from the queue's own count. It must be called before showKept:
 // a message that is visible at that time stands behind one that the run keeps hidden, and a message that is
-// hidden and not kept by the run is hidden by another receiver. After a run that ended early, without a Gauge and
-// when the count fails, both numbers stay zero.
+// hidden and not kept by the run is hidden by another receiver. After a run that ended early, and when the count
+// fails, both numbers stay zero.
 func (r *run) countUnseen(ctx context.Context) {
-	if r.route.Gauge == nil || r.answer.Stopped != "" {
+	if r.answer.Stopped != "" {
 		return
 	}
 	calling, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)

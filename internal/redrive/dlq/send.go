@@ -75,9 +75,8 @@ func (r *run) nextBatch(lines []*line) []*line {
 	return batch
 }
 
-// waitTurn waits until the rate allows n more messages. While it waits, it keeps the messages of the lines
-// hidden, and by extend may empty a line whose messages do not stay so. It returns false when the run stopped
-// first.
+// waitTurn waits until the rate allows n more messages, and returns false when the run stopped first. While it waits it
+// calls extend, which keeps the messages of the lines hidden and may take all messages off a line.
 func (r *run) waitTurn(ctx context.Context, lines []*line, n int) bool {
 	at := r.pace.reserve(n)
 	for {
@@ -93,10 +92,10 @@ func (r *run) waitTurn(ctx context.Context, lines []*line, n int) bool {
 	}
 }
 
-// extend hides those messages of the lines for Config.Visibility anew that are hidden for less than half of it.
-// Where the first message of a line still has too little time to be sent and deleted, the message fails and its
-// group stops, with the code ReceiptExpired: it could appear in the queue and be received elsewhere while it is
-// sent. Too little is twice Config.CallTimeout.
+// extend hides those messages of the lines for Config.Visibility anew that have less than half of it left. Where the
+// first message of a line then still has no more than twice Config.CallTimeout, it could appear in the queue and be
+// received elsewhere while it is sent: it fails with the code ReceiptExpired, and extend stops the group, keeps the
+// messages of the line hidden and takes them off it.
 func (r *run) extend(ctx context.Context, lines []*line) {
 	var soon []*message
 	for _, l := range lines {
@@ -148,9 +147,8 @@ func (r *run) send(ctx context.Context, batch []*line) {
 }
 
 // retryOrFail decides about the first message of the line, which was not accepted: it sets when the message may
-// be sent again, or counts a failure and stops the group, when the message was rejected or has failed
-// Config.Attempts times. Sends for which the target was throttled or unavailable are repeated without a bound but
-// the end of the run.
+// be sent again, or, when the message was rejected or has failed Config.Attempts times, counts a failure, stops the
+// group and empties the line. Sends for which the target was throttled or unavailable are repeated until the run ends.
 func (r *run) retryOrFail(ctx context.Context, l *line, result *outbox.Result) {
 	m := l.messages[0]
 	m.attempts++
@@ -201,8 +199,7 @@ func (r *run) stopIfUnavailable(results []outbox.Result) {
 // at most and also after ctx ended. A message that cannot be deleted is counted as redriven and as a duplicate,
 // and its group stops: the next run sends it again under the same id.
 func (r *run) deleteAccepted(ctx context.Context, lines []*line) {
-	// Not canceled with ctx: a message that is accepted and not deleted is sent
-	// twice.
+	// Not canceled with ctx: a message that is accepted and not deleted is sent twice.
 	detached := context.WithoutCancel(ctx)
 	for try := 1; len(lines) > 0 && try <= r.cfg.Attempts; try++ {
 		if try > 1 {

@@ -24,8 +24,8 @@ type Config struct {
 	// RequestID is stored in the history of each replayed event, such as the name of a person. Defaults to "unknown".
 	RequestID string
 	// AggregateLimit is the most events of one aggregate that are copied without Interleave, in one transaction.
-	// Writers that lock the aggregate wait for it, about 50 µs for each event of 1 KB. An aggregate of which the
-	// replay has more events fails. Defaults to [DefaultAggregateLimit].
+	// Writers that lock the aggregate wait for it, about 50 µs for each event of 1 KB. Where the replay has more events
+	// of an aggregate, all of them fail. Defaults to [DefaultAggregateLimit].
 	AggregateLimit int
 	// SearchLimit is the most rows that one transaction of the search looks at. Defaults to [DefaultSearchLimit].
 	SearchLimit int
@@ -66,14 +66,14 @@ func New(store Store, cfg Config) (*Engine, error) {
 }
 
 // Run implements [redrive.Engine]. It ends when all events of the replay are copied. It ends early, with a token
-// in the answer, when ctx ends, at the time until, when the limit of r is reached, and when the store fails. An
-// aggregate is copied as a whole, so a run may exceed the limit by less than one aggregate. A request with the
-// token goes on with the same replay; its filters are ignored.
+// in the answer, when ctx ends, at the time until, when the limit of r is reached, and when the store fails. What is
+// copied in one transaction may exceed the limit. A request with the token goes on with the same replay; its filters
+// are ignored.
 //
 // A request with filters and a token that no replay has begins a replay under that token, so that a caller that
 // lost the answer can go on with a token of its own choice. Run returns an error only when the request is not
-// valid, its token is no UUID, it is a dry run with a token, or it has no filters and a token that no replay has
-// ([ErrNotFound]).
+// valid or no replay, its token is no UUID, it is a dry run with a token, or it has no filters and a token that no
+// replay has ([ErrNotFound]).
 func (e *Engine) Run(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
 	r = r.Defaults()
 	if err := r.Validate(); err != nil {
@@ -194,26 +194,15 @@ func (r *run) take(s *Step) {
 		r.progress.Copied += s.Count
 		return
 	case Gone:
-		r.answer.Fail("Gone", "the event was removed from the archive before it could be copied", s.EventID.String())
+		r.answer.Fail("Gone", "the event was removed from the archive before it could be copied", s.EventID.String(), s.Count)
 	case Large:
 		r.answer.GroupsStopped++
 		r.answer.Fail("AggregateTooLarge", fmt.Sprintf(
 			"the replay has %d events of the aggregate %s %s, more than the %d that its writers may wait for: replay it with interleave, or in parts",
-			s.Count, s.AggregateType, s.AggregateID, r.cfg.AggregateLimit), s.EventID.String())
-		r.addLarge(s.Count - 1) // Fail has counted one
+			s.Count, s.AggregateType, s.AggregateID, r.cfg.AggregateLimit), s.EventID.String(), s.Count)
 	case Ended:
 	}
 	r.progress.Failed += s.Count
-}
-
-// addLarge adds n to the failed events of aggregates that are too large. Failures must have that reason already.
-func (r *run) addLarge(n int) {
-	r.answer.Failed += n
-	for i := range r.answer.Failures {
-		if r.answer.Failures[i].Reason == "AggregateTooLarge" {
-			r.answer.Failures[i].Count += n
-		}
-	}
 }
 
 // count answers a dry run: it counts the events that a replay would copy, and writes nothing. Its only error is

@@ -28,15 +28,16 @@ var ErrNotFound = errors.New("no such replay")
 
 // Searcher finds the events of a replay. Each call is one transaction.
 type Searcher interface {
-	// CountReplay looks at the next limit rows with ids above after, in their order, and returns how many were sent and
-	// pass the filters of r. next is the argument after of the next call, 0 when no rows are left.
+	// CountReplay looks at the next limit rows with ids above after, in their order, and returns how many were sent,
+	// are no copies of a replay, and pass the filters of r. next is the argument after of the next call, 0 when no rows
+	// are left. With EventIDs in r it looks at all of these at once.
 	CountReplay(ctx context.Context, r *redrive.Request, after int64, limit int) (found int, next int64, err error)
-	// StartReplay begins a replay with that id, of the events that have been sent by now and pass the filters of
-	// r. requestID is stored in the history of each replayed event. It changes nothing when there is a replay
-	// with that id.
+	// StartReplay begins a replay with that id, of the events that have been sent by now and pass the filters of r, but
+	// not of the copies of earlier replays. The replay keeps the filters, Redirect and Interleave of r. requestID is
+	// stored in the history of each replayed event. It changes nothing when there is a replay with that id.
 	StartReplay(ctx context.Context, id uuid.UUID, requestID string, r *redrive.Request) error
-	// FindReplay looks at the next limit rows, puts those on the list of the replay that pass its filters, and
-	// returns the progress of the replay. Its error is ErrNotFound, wrapped, when no replay has the id.
+	// FindReplay looks at the next limit rows, puts on the list of the replay those that it is to copy, and returns its
+	// progress. Its error is ErrNotFound, wrapped, when no replay has the id.
 	FindReplay(ctx context.Context, id uuid.UUID, limit int) (Progress, error)
 }
 
@@ -62,7 +63,8 @@ type Progress struct {
 	Searched bool
 	// Through is the highest id that the search has looked at, and Last the id at which it ends.
 	Through, Last int64
-	// Found, Copied and Failed count the events of the replay in all its runs: put on the list, copied, given up.
+	// Found, Copied and Failed count the events of the replay in all its runs: those put on the list, those copied, and
+	// those taken off the list without a copy.
 	Found, Copied, Failed int
 }
 

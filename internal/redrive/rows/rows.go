@@ -51,8 +51,8 @@ func New(store Store, cfg Config) (*Engine, error) {
 
 // Run implements [redrive.Engine]. It ends when it has looked at every dead letter or blocked lane that passes
 // the filters. It ends early, with a token in the answer, when ctx ends, at the time until, when the limit of r
-// is reached, and when the store fails. It begins no transaction after until. The answer counts exactly what is
-// committed.
+// is reached, and when the store fails. It begins no transaction after until. The answer counts what is committed,
+// but for a last call of the store that committed and failed.
 //
 // Run returns an error only when the request is not valid, its source is neither dead_letters nor blocked, or its token
 // has not the form that this engine gives.
@@ -142,8 +142,8 @@ func (r *run) brought() int {
 	return r.answer.Redriven + r.answer.Matched
 }
 
-// limit returns how many dead letters or lanes the next transaction may look at: Config.Batch, less where the rate or
-// the limit of the request allows less.
+// limit returns how many dead letters or lanes the next transaction may look at: Config.Batch, but no more than the
+// rate allows in a second, and no more than are left of the limit of the request.
 func (r *run) limit() int {
 	limit := r.cfg.Batch
 	if r.request.Rate > 0 {
@@ -197,10 +197,10 @@ func (r *run) take(row *Row) {
 	}
 }
 
-// fail counts in the answer that the row failed, for the reason and with the error text, and that its lane is
-// stopped if it was not yet.
+// fail counts in the answer that the row failed, for the reason and with the error text, and counts its lane in
+// GroupsStopped once.
 func (r *run) fail(row *Row, reason, text string) {
-	r.answer.Fail(reason, text, row.EventID.String())
+	r.answer.Fail(reason, text, row.EventID.String(), 1)
 	if !r.stopped[row.Lane] {
 		r.stopped[row.Lane] = true
 		r.answer.GroupsStopped++

@@ -38,7 +38,7 @@ type Batch struct {
 	RequestID string
 	// After is the ID of the last row of the call before, 0 in the first call: the call looks at higher ones.
 	After int64
-	// Limit is the most dead letters or lanes to look at.
+	// Limit is the most dead letters or lanes to look at in the call.
 	Limit int
 }
 
@@ -49,7 +49,7 @@ type Row struct {
 	EventID uuid.UUID
 	Lane    outbox.Lane
 	Outcome Outcome
-	// Ordered is true when putting the event back keeps the order of its lane.
+	// Ordered is true when putting the event back keeps the order of its lane and sends it to its own destination.
 	Ordered bool
 }
 
@@ -60,10 +60,10 @@ type Outcome string
 const (
 	// Redriven: the event is pending again, and does not block its lane any more. In a dry run it would be so.
 	Redriven Outcome = "redriven"
-	// Released: the lane goes on without the dead letter that it was blocked behind. In a dry run it would go on.
+	// Released: the lane goes on without the event that it was blocked behind, which is skipped by Confirm or is no dead
+	// letter any more. In a dry run it would go on.
 	Released Outcome = "released"
-	// Unconfirmed: the event stays a dead letter, because putting it back breaks the order of its lane and the request
-	// has no Confirm.
+	// Unconfirmed: the event stays a dead letter, because it is not Ordered and the request has no Confirm.
 	Unconfirmed Outcome = "unconfirmed"
 	// Behind: the event stays a dead letter, because an earlier dead letter of the lane that passes the filters could
 	// not be put back.

@@ -8,8 +8,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 )
 
-// Engine answers requests for dead-letter queues of SQS. It is safe for
-// concurrent use.
+// Engine answers requests for dead-letter queues of SQS. It is safe for concurrent use.
 type Engine struct {
 	finder Finder
 	engine *dlq.Engine

@@ -48,8 +48,8 @@ type Finder struct {
 	Messages Messages
 }
 
-// ErrNoTarget is the error, wrapped, when no queue or several queues failed into the dead-letter queue, by their
-// redrive policies. The error names the several ones.
+// ErrNoTarget is the error of Find, wrapped, when redrive policies name no queue, or several, that failed into the
+// dead-letter queue. The error that wraps it lists the several ones.
 var ErrNoTarget = errors.New("name the queue to send to as `send_to`")
 
 // Find returns the route from a dead-letter queue to the queue that failed:
@@ -70,10 +70,9 @@ func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, err
 		route.Notes = append(route.Notes, "the dead-letter queue has one of its own: every receive counts towards moving a message there")
 	}
 	var target *description
-	switch {
-	case sendTo != "":
+	if sendTo != "" {
 		target, err = f.describe(ctx, sendTo)
-	default:
+	} else {
 		target, route.Subscriptions, err = f.failed(ctx, dead)
 		if err == nil && len(route.Subscriptions) == 0 {
 			route.FailedARN = target.arn
@@ -90,42 +89,37 @@ func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, err
 	return route, nil
 }
 
-// failed finds the queue that failed into the dead-letter queue dead: by the redrive policies of queues, and then
-// it returns no subscriptions, or else by those of subscriptions, which it returns with the queue. It fails with
-// ErrNoTarget when there is none, and when there are several.
+// failed finds the one queue whose failed messages go to the dead-letter queue dead: by the redrive policies of queues,
+// and then it returns no subscriptions, or else by those of subscriptions, which it returns with the queue. It fails
+// with ErrNoTarget when there is no such queue, and when there are several.
 func (f *Finder) failed(ctx context.Context, dead *description) (*description, []dlq.Subscription, error) {
-	var urls []string
+	var subscriptions []dlq.Subscription
+	var refs []string
+	relation := "dead-letter queue of"
 	sources := sqs.NewListDeadLetterSourceQueuesPaginator(f.SQS, &sqs.ListDeadLetterSourceQueuesInput{QueueUrl: &dead.url})
 	for sources.HasMorePages() {
 		page, err := sources.NextPage(ctx)
 		if err != nil {
 			return nil, nil, fmt.Errorf("find the queue that failed (or name one as `send_to`): %w", err)
 		}
-		urls = append(urls, page.QueueUrls...)
+		refs = append(refs, page.QueueUrls...)
 	}
-	if len(urls) > 0 {
-		target, err := f.only(ctx, urls, "dead-letter queue of")
-		return target, nil, err
+	if len(refs) == 0 {
+		var err error
+		if refs, subscriptions, err = f.subscribed(ctx, dead.arn); err != nil {
+			return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as `send_to`): %w", err)
+		}
+		relation = "dead-letter queue of subscriptions of"
 	}
-	endpoints, subscriptions, err := f.subscribed(ctx, dead.arn)
-	if err != nil {
-		return nil, nil, fmt.Errorf("find the subscription that failed (or name a queue as `send_to`): %w", err)
-	}
-	if len(endpoints) == 0 {
+	switch len(refs) {
+	case 0:
 		return nil, nil, fmt.Errorf("no queue and no subscription has the dead-letter queue %s: %w", dead.name(), ErrNoTarget)
+	case 1:
+		target, err := f.describe(ctx, refs[0])
+		return target, subscriptions, err
 	}
-	target, err := f.only(ctx, endpoints, "dead-letter queue of subscriptions of")
-	return target, subscriptions, err
-}
-
-// only looks up the one queue that refs, which is not empty, names, and fails with ErrNoTarget when refs names
-// several. relation is a part of that error's text: the dead-letter queue "is the <relation> 2 queues".
-func (f *Finder) only(ctx context.Context, refs []string, relation string) (*description, error) {
-	if len(refs) > 1 {
-		slices.Sort(refs)
-		return nil, fmt.Errorf("it is the %s %d queues, %s: %w", relation, len(refs), strings.Join(refs, ", "), ErrNoTarget)
-	}
-	return f.describe(ctx, refs[0])
+	slices.Sort(refs)
+	return nil, nil, fmt.Errorf("it is the %s %d queues, %s: %w", relation, len(refs), strings.Join(refs, ", "), ErrNoTarget)
 }
 
 // subscribed returns the ARNs of the queues, each once, that have subscriptions to FIFO topics whose
@@ -141,9 +135,8 @@ func (f *Finder) subscribed(ctx context.Context, deadARN string) ([]string, []dl
 		}
 		for i := range page.Subscriptions {
 			s := &page.Subscriptions[i]
-			// A FIFO dead-letter queue belongs to subscriptions of FIFO topics
-			// only (SNS developer guide, dead-letter queues): the attributes of
-			// all others are not read.
+			// A FIFO dead-letter queue belongs to subscriptions of FIFO topics only (SNS developer guide, dead-letter
+			// queues): the attributes of all others are not read.
 			if aws.ToString(s.Protocol) != "sqs" || !strings.HasSuffix(aws.ToString(s.TopicArn), ".fifo") || !strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:") {
 				continue
 			}

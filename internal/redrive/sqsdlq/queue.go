@@ -98,7 +98,7 @@ func (q *Queue) Delete(ctx context.Context, receipts []string) []error {
 	}
 	out, err := q.client.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &q.url, Entries: entries})
 	if err != nil {
-		return repeated(len(receipts), fmt.Errorf("delete: %w", err))
+		return slices.Repeat([]error{fmt.Errorf("delete: %w", err)}, len(receipts))
 	}
 	return answered(len(receipts), out.Failed, out.Successful, func(e *types.DeleteMessageBatchResultEntry) *string { return e.Id })
 }
@@ -113,7 +113,7 @@ func (q *Queue) Hide(ctx context.Context, receipts []string, d time.Duration) []
 	}
 	out, err := q.client.ChangeMessageVisibilityBatch(ctx, &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: &q.url, Entries: entries})
 	if err != nil {
-		return repeated(len(receipts), fmt.Errorf("hide: %w", err))
+		return slices.Repeat([]error{fmt.Errorf("hide: %w", err)}, len(receipts))
 	}
 	return answered(len(receipts), out.Failed, out.Successful, func(e *types.ChangeMessageVisibilityBatchResultEntry) *string { return e.Id })
 }
@@ -123,7 +123,7 @@ var errNoAnswer = errors.New("the answer does not mention the entry")
 // answered returns, for each of the n entries of a batch request, nil when SQS answered that it succeeded, else
 // its error. id returns the entry id of a success. An entry that the answer does not mention has errNoAnswer.
 func answered[S any](n int, failures []types.BatchResultErrorEntry, successes []S, id func(*S) *string) []error {
-	errs := repeated(n, errNoAnswer)
+	errs := slices.Repeat([]error{errNoAnswer}, n)
 	for k := range successes {
 		if i, ok := batch.EntryIndex(aws.ToString(id(&successes[k])), n); ok {
 			errs[i] = nil
@@ -134,15 +134,6 @@ func answered[S any](n int, failures []types.BatchResultErrorEntry, successes []
 		if i, ok := batch.EntryIndex(aws.ToString(f.Id), n); ok {
 			errs[i] = &batch.EntryError{Code: aws.ToString(f.Code), Message: aws.ToString(f.Message), SenderFault: f.SenderFault}
 		}
-	}
-	return errs
-}
-
-// repeated returns a list that has err n times.
-func repeated(n int, err error) []error {
-	errs := make([]error, n)
-	for i := range errs {
-		errs[i] = err
 	}
 	return errs
 }

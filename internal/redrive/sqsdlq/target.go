@@ -40,8 +40,8 @@ func NewTarget(client TargetClient, url string, messageBytes int) *Target {
 // Limits implements [dlq.Target].
 func (t *Target) Limits() outbox.Limits { return t.sender.Limits() }
 
-// Send implements [dlq.Target] with SendMessageBatch. A request that SQS refuses as a whole is sent again in halves, so
-// that only the message at fault is rejected.
+// Send implements [dlq.Target] with SendMessageBatch. A request that SQS refuses as a whole because of its messages is
+// sent again in halves; [batch.Sender.Publish] says which message is then rejected.
 func (t *Target) Send(ctx context.Context, msgs []dlq.Outgoing) []outbox.Result {
 	return t.sender.Publish(ctx, msgs)
 }

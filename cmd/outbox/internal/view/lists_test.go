@@ -71,8 +71,8 @@ func TestAnswerGolden(t *testing.T) {
 		Action: redrive.ActionRedrive, Source: redrive.SourceDeadLetters, Redriven: 1234, Unconfirmed: 2, OutOfOrder: 1, GroupsStopped: 1, Unseen: 1,
 		More: true, Token: "1042", Stopped: redrive.StopTime, Notes: []string{"one\x1b[31m note"}, Seconds: 12.34,
 	}
-	partial.Fail("Refused", "breaks a rule", event.String())
-	partial.Fail("Refused", "breaks a rule", other.String())
+	partial.Fail("Refused", "breaks a rule", event.String(), 1)
+	partial.Fail("Refused", "breaks a rule", other.String(), 1)
 	for name, a := range map[string]redrive.Answer{
 		"partial": partial,
 		"queue":   {Action: redrive.ActionRedrive, Source: redrive.SourceDLQ, Queue: "orders-dlq.fifo", SendTo: "orders.fifo", Redriven: 1, Skipped: 3, Duplicates: 1, Seconds: 0.5},
