@@ -10,7 +10,9 @@ import (
 // prepared is the rows of a Fetched as items, with their messages made: scans[i][j] is that of
 // Fetched.Scans[i][j], and so on. It is made outside of the loop's goroutine.
 type prepared struct {
-	scans        [][]*item // nil where the Row has no Record
+	Fetched
+	// scans[i][j] is nil where the Row has no Record.
+	scans        [][]*item
 	destinations [][]*item
 	lanes        [][]*item
 	sweep        []*item
@@ -22,7 +24,7 @@ type prepared struct {
 
 // prepare makes the items of all records of got, and their messages. It takes the payloads out of the records.
 func prepare(got Fetched) prepared {
-	p := prepared{scans: make([][]*item, len(got.Scans))}
+	p := prepared{Fetched: got, scans: make([][]*item, len(got.Scans))}
 	for i, rows := range got.Scans {
 		p.scans[i] = make([]*item, len(rows))
 		for j := range rows {

@@ -250,37 +250,29 @@ func (c Config) Validate() error {
 		bad("SendTimeout", "must be at most LeaseTTL (%v) less RenewEvery (%v), is %v", c.LeaseTTL, c.RenewEvery, c.SendTimeout)
 	}
 	for _, f := range []struct {
-		name  string
-		value time.Duration
+		name   string
+		value  any
+		above0 bool
 	}{
-		{"JoinWindow", c.JoinWindow},
-		{"SendTimeout", c.SendTimeout},
-		{"RenewEvery", c.RenewEvery},
-		{"PollBusy", c.PollBusy},
-		{"PollIdle", c.PollIdle},
-		{"SettleEvery", c.SettleEvery},
-		{"RetryMin", c.RetryMin},
-		{"RetryMax", c.RetryMax},
-		{"ShutdownGrace", c.ShutdownGrace},
-		{"ReportEvery", c.ReportEvery},
+		{"JoinWindow", c.JoinWindow, c.JoinWindow > 0},
+		{"SendTimeout", c.SendTimeout, c.SendTimeout > 0},
+		{"RenewEvery", c.RenewEvery, c.RenewEvery > 0},
+		{"PollBusy", c.PollBusy, c.PollBusy > 0},
+		{"PollIdle", c.PollIdle, c.PollIdle > 0},
+		{"SettleEvery", c.SettleEvery, c.SettleEvery > 0},
+		{"RetryMin", c.RetryMin, c.RetryMin > 0},
+		{"RetryMax", c.RetryMax, c.RetryMax > 0},
+		{"ShutdownGrace", c.ShutdownGrace, c.ShutdownGrace > 0},
+		{"ReportEvery", c.ReportEvery, c.ReportEvery > 0},
+		{"Concurrency", c.Concurrency, c.Concurrency > 0},
+		{"Window", c.Window, c.Window > 0},
+		{"WindowBytes", c.WindowBytes, c.WindowBytes > 0},
+		{"LaneWindow", c.LaneWindow, c.LaneWindow > 0},
+		{"FetchLimit", c.FetchLimit, c.FetchLimit > 0},
+		{"SettleLimit", c.SettleLimit, c.SettleLimit > 0},
 	} {
-		if f.value <= 0 {
+		if !f.above0 {
 			bad(f.name, "must be above 0, is %v", f.value)
-		}
-	}
-	for _, f := range []struct {
-		name  string
-		value int
-	}{
-		{"Concurrency", c.Concurrency},
-		{"Window", c.Window},
-		{"WindowBytes", c.WindowBytes},
-		{"LaneWindow", c.LaneWindow},
-		{"FetchLimit", c.FetchLimit},
-		{"SettleLimit", c.SettleLimit},
-	} {
-		if f.value <= 0 {
-			bad(f.name, "must be above 0, is %d", f.value)
 		}
 	}
 	if c.IdleExit < 0 {

@@ -64,8 +64,7 @@ func (c *cursor) destination(name string) *deferral {
 // get a catch-up.
 func (c *cursor) gain(shards []ShardLease) {
 	if !c.started {
-		c.started = true
-		c.head = shards[0].Resume.Low
+		c.started, c.head = true, noID
 		for _, s := range shards {
 			c.head = min(c.head, s.Resume.Low)
 		}
@@ -81,8 +80,8 @@ func (c *cursor) gain(shards []ShardLease) {
 		}
 		same := slices.IndexFunc(c.catchUps, func(u *catchUp) bool { return u.after == s.Resume.Low })
 		if same < 0 {
-			c.catchUps = append(c.catchUps, &catchUp{after: s.Resume.Low, shards: []int{s.Shard}})
-			continue
+			same = len(c.catchUps)
+			c.catchUps = append(c.catchUps, &catchUp{after: s.Resume.Low})
 		}
 		c.catchUps[same].shards = append(c.catchUps[same].shards, s.Shard)
 	}

@@ -70,15 +70,13 @@ func (d *destination) slots(now time.Time) int {
 // together. It sets partialAt when the wait begins and clears it when the batch is to go. Without a call in
 // flight a batch goes at once.
 func (d *destination) lingers(now time.Time) bool {
-	if d.linger <= 0 || d.inFlight == 0 || d.ready.peek() == nil || d.fills() {
-		d.partialAt = time.Time{}
-		return false
-	}
-	if d.partialAt.IsZero() {
-		d.partialAt = now.Add(d.linger)
-	}
-	if now.Before(d.partialAt) {
-		return true
+	if d.linger > 0 && d.inFlight > 0 && d.ready.peek() != nil && !d.fills() {
+		if d.partialAt.IsZero() {
+			d.partialAt = now.Add(d.linger)
+		}
+		if now.Before(d.partialAt) {
+			return true
+		}
 	}
 	d.partialAt = time.Time{}
 	return false

@@ -88,15 +88,7 @@ func (g *gaps) closeEnded(writers []string) {
 	for _, w := range writers {
 		open[w] = struct{}{}
 	}
-	ended := map[*discovery]bool{}
-	g.list = slices.DeleteFunc(g.list, func(x gap) bool {
-		over, known := ended[x.found]
-		if !known {
-			over = x.found.ended(open)
-			ended[x.found] = over
-		}
-		return over
-	})
+	g.list = slices.DeleteFunc(g.list, func(x gap) bool { return x.found.ended(open) })
 }
 
 // ended says whether no writer at discovery is among the open transactions any more. The first call stores open

@@ -43,11 +43,6 @@ type lease struct {
 	offset time.Duration
 }
 
-// newLease returns the lease of a relay that owns no shard yet. Its first renewal is due now.
-func newLease(now time.Time) lease {
-	return lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now}
-}
-
 // allows says whether a call that may take as long as need may start at the time
 // now. The lease must outlast it by the monotonic clock and by the wall clock: it
 // is not documented which of the two stands still while a Lambda environment is
@@ -65,7 +60,7 @@ func (l *lease) allows(now time.Time, need time.Duration) bool {
 func (l *lease) working() []int {
 	out := make([]int, 0, len(l.owned))
 	for s := range l.owned {
-		if _, draining := l.draining[s]; !draining {
+		if l.works(s) {
 			out = append(out, s)
 		}
 	}
@@ -75,11 +70,9 @@ func (l *lease) working() []int {
 
 // works says whether the shard is one to read and send: owned and not draining.
 func (l *lease) works(shard int) bool {
-	if _, owned := l.owned[shard]; !owned {
-		return false
-	}
+	_, owned := l.owned[shard]
 	_, draining := l.draining[shard]
-	return !draining
+	return owned && !draining
 }
 
 // drained returns the draining shards of which no event is in flight or unsettled, in any order: they can be
@@ -106,10 +99,7 @@ func (l *loop) maybeRenew(now time.Time) {
 	if l.ending && len(drained) == len(l.lease.owned) && len(drained) > 0 && l.outstanding == 0 {
 		return
 	}
-	if len(drained) == 0 && now.Before(l.lease.renewAt) {
-		return
-	}
-	if len(drained) > 0 && now.Before(l.lease.renewAt) && l.lease.renewAt.Sub(now) <= renewRetry && l.stats.renewFailing {
+	if now.Before(l.lease.renewAt) && (len(drained) == 0 || l.stats.renewFailing) {
 		return
 	}
 	r := Renewal{
@@ -280,45 +270,4 @@ func (l *loop) empty(lane *lane) {
 		lane.become(resting)
 	}
 	l.window.forget(lane)
-}
-
-// releaseLane begins to search for the first event of a lane that an operator released. It does nothing if a
-// search for this same release has begun before, if the lane was blocked anew by this relay, or if the
-// destination or the shard is not one that this relay works on.
-func (l *loop) releaseLane(r ReleasedLane) {
-	d := l.dests[r.Lane.Destination]
-	if d == nil || !l.lease.works(r.Shard) {
-		return
-	}
-	lane := l.window.lane(r.Lane, r.Shard, d)
-	again := lane.deferred.release != notReleased
-	if lane.state == blocked || again && lane.deferred.lane.ReleasedAt.Equal(r.ReleasedAt) {
-		return
-	}
-	// Released anew: a search that is under way may have missed what was put
-	// back in front of the lane.
-	l.fetcher.stale = l.fetcher.stale || again && l.fetcher.running
-	l.cursor.releaseLane(lane, r)
-	l.log.Info("lane released", slog.String("destination", r.Lane.Destination),
-		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))
-}
-
-// unblocked takes in the answer to a renewal that asked to unblock the lanes asked: they go on, but for those
-// that are also in released, the lanes that the answer names. Such a lane is still blocked, because its row in
-// outbox.blocked was locked or the lane was released anew: in the latter case the search begins anew.
-func (l *loop) unblocked(asked, released []ReleasedLane) {
-	for _, r := range asked {
-		lane := l.window.lanes[r.Lane]
-		if lane == nil {
-			continue
-		}
-		still := slices.IndexFunc(released, func(x ReleasedLane) bool { return x.Lane == r.Lane })
-		if still < 0 {
-			l.cursor.unblocked(lane)
-			continue
-		}
-		if lane.deferred.release != notReleased {
-			l.releaseLane(released[still])
-		}
-	}
 }

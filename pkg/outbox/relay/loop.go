@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
 // loop is a running relay: it decides what is done when, and wires the parts
@@ -22,8 +24,6 @@ type loop struct {
 	io context.Context //nolint:containedctx // lives exactly as long as the loop
 	// until is when the run is to end at the latest, before the settling and giving back that follow.
 	until time.Time
-	// spread returns the random part of a back-off, from 0 to 1.
-	spread func() float64
 
 	// posted carries from calls to the loop what is to be done with their answers.
 	posted chan func()
@@ -63,16 +63,15 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 		log:     cfg.Logger.With(slog.String("relay_id", cfg.RelayID.String())),
 		io:      context.WithoutCancel(ctx),
 		until:   until,
-		spread:  cfg.spread,
 		posted:  make(chan func(), 2*cfg.Concurrency),
 		idle:    make(chan func() func()),
-		window:  newWindow(cfg.watchLanes),
+		window:  window{items: map[int64]*item{}, lanes: map[outbox.Lane]*lane{}, watch: cfg.watchLanes},
 		cursor:  newCursor(newSweep(now, cfg)),
 		warned:  map[string]bool{},
-		lease:   newLease(now),
-		fetcher: newFetcher(now, cfg),
+		lease:   lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now},
+		fetcher: fetcher{next: now, active: now, pause: cfg.PollBusy, rowBytes: firstRowBytes},
 		settle:  settling{every: cfg.SettleEvery, limit: cfg.SettleLimit},
-		stats:   newStats(now, cfg),
+		stats:   stats{every: 1, reportAt: now.Add(cfg.ReportEvery)},
 	}
 	l.openDestinations()
 	return l
@@ -241,7 +240,7 @@ func (l *loop) idleFor(now time.Time) bool {
 func (l *loop) leave() {
 	if l.outcome == LeaseLost {
 		l.stats.now.Fenced += int64(len(l.settle.items))
-		l.stats.finish(l, Backlog{})
+		l.stats.report(l, Backlog{}, true)
 		return
 	}
 	ctx, cancel := context.WithTimeout(l.io, l.cfg.ShutdownGrace)
@@ -257,7 +256,7 @@ func (l *loop) leave() {
 	if err != nil {
 		l.log.Warn("could not count the backlog", slog.Any("error", err))
 	}
-	l.stats.finish(l, backlog)
+	l.stats.report(l, backlog, true)
 }
 
 // position returns where another relay would have to resume the shards of this one.

@@ -26,17 +26,11 @@ type plannedFetch struct {
 	// gaps that the answers did not reach. first is the answer to the whole Fetch while such pages are read,
 	// else nil.
 	page  Fetch
-	first *firstPage
+	first *prepared
 	// late counts the rows that were found in the gaps and buffered. refused are those found there and not
 	// buffered.
 	late    int
 	refused []refusal
-}
-
-// firstPage is got, the answer to the whole Fetch, and p, the items that prepare made of that answer.
-type firstPage struct {
-	got Fetched
-	p   prepared
 }
 
 // refusal is a row that was found in a gap and that admit did not buffer.
@@ -46,16 +40,16 @@ type refusal struct {
 	lane  outbox.Lane
 }
 
-// nextPage makes f.page a read of the gaps above the id at which the answer got ended (got.Gaps.Through). The
-// first call keeps got, with p made of it, as f.first.
-func (f *plannedFetch) nextPage(got Fetched, p prepared) {
+// nextPage makes f.page a read of the gaps above the id at which the answer p ended (p.Gaps.Through). The first
+// call keeps p as f.first.
+func (f *plannedFetch) nextPage(p prepared) {
 	if f.first == nil {
-		f.first = &firstPage{got, p}
+		f.first = &p
 	}
 	f.page = Fetch{GapLimit: f.GapLimit, Shards: f.Shards}
 	for _, g := range f.Gaps {
-		if g.To > got.Gaps.Through {
-			f.page.Gaps = append(f.page.Gaps, Range{max(g.From, got.Gaps.Through+1), g.To})
+		if g.To > p.Gaps.Through {
+			f.page.Gaps = append(f.page.Gaps, Range{max(g.From, p.Gaps.Through+1), g.To})
 		}
 	}
 }

@@ -1,5 +1,10 @@
 package relay
 
+import (
+	"log/slog"
+	"slices"
+)
+
 // laneDeferral is what a lane deferred, and how far it has come with being read
 // again after an operator released it.
 type laneDeferral struct {
@@ -93,5 +98,46 @@ func (c *cursor) toUnblock() []ReleasedLane {
 func (c *cursor) unblocked(l *lane) {
 	if l.deferred.release == found {
 		l.deferred.release = notReleased
+	}
+}
+
+// releaseLane begins to search for the first event of a lane that an operator released. It does nothing if a
+// search for this same release has begun before, if the lane was blocked anew by this relay, or if the
+// destination or the shard is not one that this relay works on.
+func (l *loop) releaseLane(r ReleasedLane) {
+	d := l.dests[r.Lane.Destination]
+	if d == nil || !l.lease.works(r.Shard) {
+		return
+	}
+	lane := l.window.lane(r.Lane, r.Shard, d)
+	again := lane.deferred.release != notReleased
+	if lane.state == blocked || again && lane.deferred.lane.ReleasedAt.Equal(r.ReleasedAt) {
+		return
+	}
+	// Released anew: a search that is under way may have missed what was put
+	// back in front of the lane.
+	l.fetcher.stale = l.fetcher.stale || again && l.fetcher.running
+	l.cursor.releaseLane(lane, r)
+	l.log.Info("lane released", slog.String("destination", r.Lane.Destination),
+		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))
+}
+
+// unblocked takes in the answer to a renewal that asked to unblock the lanes asked: they go on, but for those
+// that are also in released, the lanes that the answer names. Such a lane is still blocked, because its row in
+// outbox.blocked was locked or the lane was released anew: in the latter case the search begins anew.
+func (l *loop) unblocked(asked, released []ReleasedLane) {
+	for _, r := range asked {
+		lane := l.window.lanes[r.Lane]
+		if lane == nil {
+			continue
+		}
+		still := slices.IndexFunc(released, func(x ReleasedLane) bool { return x.Lane == r.Lane })
+		if still < 0 {
+			l.cursor.unblocked(lane)
+			continue
+		}
+		if lane.deferred.release != notReleased {
+			l.releaseLane(released[still])
+		}
 	}
 }

@@ -150,7 +150,7 @@ func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	if why.Err != nil {
 		text = why.Err.Error()
 	}
-	d.fail(now, l.cfg.RetryMin, l.cfg.RetryMax, l.spread(), text)
+	d.fail(now, l.cfg.RetryMin, l.cfg.RetryMax, l.cfg.spread(), text)
 	if d.failures == 1 {
 		l.log.Error("destination is unavailable: its events wait, and none is charged with an attempt",
 			slog.String("destination", d.name), slog.String("code", why.Code), slog.Any("error", why.Err))
@@ -164,27 +164,22 @@ func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)
-	switch r.Class {
-	case outbox.Accepted:
+	if r.Class == outbox.Accepted {
 		l.window.accept(it)
 		lane.failures = 0
 		l.settle.push(it, r, at)
-		l.stats.accepted(d, at.Add(l.lease.offset).Sub(it.rec.CreatedAt))
+		l.stats.accepted(at.Add(l.lease.offset).Sub(it.rec.CreatedAt))
 		l.next(lane)
 		return
-	case outbox.Rejected:
-		l.window.requeue(it)
-		l.bury(it, r)
-		return
-	case outbox.Transient:
-		if it.attempts++; l.cfg.MaxAttempts > 0 && it.attempts >= l.cfg.MaxAttempts {
-			l.window.requeue(it)
-			l.bury(it, r)
-			return
-		}
-	case outbox.Unknown, outbox.Throttled, outbox.Unavailable:
 	}
 	l.window.requeue(it)
+	if r.Class == outbox.Transient {
+		it.attempts++
+	}
+	if r.Class == outbox.Rejected || l.cfg.MaxAttempts > 0 && it.attempts >= l.cfg.MaxAttempts {
+		l.bury(it, r)
+		return
+	}
 	if !at.Before(d.pausedUntil) || r.Class == outbox.Throttled || r.Class == outbox.Transient {
 		lane.failures++
 		l.retry(lane, at)
@@ -202,7 +197,7 @@ func (l *loop) retry(lane *lane, now time.Time) {
 		l.empty(lane)
 		return
 	}
-	l.backingOff.add(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.spread())))
+	l.backingOff.add(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.cfg.spread())))
 }
 
 // next takes a lane on of which nothing is in flight: it becomes ready if it has queued events, else it is

@@ -66,9 +66,6 @@ func (s *settling) take() []*item {
 	return items
 }
 
-// putBack puts the items of a settlement that failed before all others, to be settled first.
-func (s *settling) putBack(items []*item) { s.items = append(items, s.items...) }
-
 // settlement returns what is to be written of the items.
 func settlement(items []*item) Settlement {
 	s := Settlement{Accepted: make([]Accepted, 0, len(items))}
@@ -154,8 +151,8 @@ func (l *loop) settleFailed(items []*item, err error, now time.Time) {
 	if l.settle.failures == 1 {
 		l.log.Warn("could not mark events: trying again", slog.Any("error", err), slog.Int("events", len(items)))
 	}
-	l.settle.putBack(items)
-	l.settle.retryAt = now.Add(backoff(l.settle.failures, l.cfg.RetryMin, fetchRetryMax, l.spread()))
+	l.settle.items = append(items, l.settle.items...)
+	l.settle.retryAt = now.Add(backoff(l.settle.failures, l.cfg.RetryMin, fetchRetryMax, l.cfg.spread()))
 }
 
 // forgetSettled removes an event from the window whose settlement is written. If the event blocked its lane,

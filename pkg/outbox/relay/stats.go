@@ -33,11 +33,6 @@ type stats struct {
 	withholding  bool
 }
 
-// newStats returns empty counts. The first report is due after Config.ReportEvery.
-func newStats(now time.Time, cfg Config) stats {
-	return stats{every: 1, reportAt: now.Add(cfg.ReportEvery)}
-}
-
 // sent counts a call to a sink with n events.
 func (s *stats) sent(n int) {
 	s.now.Batches++
@@ -75,7 +70,7 @@ func (s *stats) result(d *destination, c outbox.Class) {
 
 // accepted keeps the latency of an accepted event for the next report; below zero it counts as zero. When there
 // are maxLatencies it drops every second one, and keeps half as many from then on.
-func (s *stats) accepted(_ *destination, latency time.Duration) {
+func (s *stats) accepted(latency time.Duration) {
 	if s.skipped++; s.skipped < s.every {
 		return
 	}
@@ -161,9 +156,6 @@ func (s *stats) report(l *loop, b Backlog, final bool) {
 		l.cfg.Observer.Observe(&r)
 	}
 }
-
-// finish makes the last report, with the backlog b.
-func (s *stats) finish(l *loop, b Backlog) { s.report(l, b, true) }
 
 // summary returns what the whole run did, which started at the time started. It is called after the last
 // report, which moves all counts to where summary reads them.

@@ -2,12 +2,17 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
+
+// ErrLeaseLost means that another relay took the lease over: no event may be sent or settled under the old
+// relay id any more.
+var ErrLeaseLost = errors.New("lease lost")
 
 // Leases gives shards to relays. A shard is owned by at most one relay. All
 // times are the database's. A relay id is never used twice, so the id is the

@@ -16,11 +16,6 @@ type window struct {
 	watch func(was, is laneState)
 }
 
-// newWindow returns an empty window. watch may be nil.
-func newWindow(watch func(was, is laneState)) window {
-	return window{items: map[int64]*item{}, lanes: map[outbox.Lane]*lane{}, watch: watch}
-}
-
 // lane returns the lane of the key. It makes a resting one, of the shard and the destination d, if there is
 // none.
 func (w *window) lane(key outbox.Lane, shard int, d *destination) *lane {
