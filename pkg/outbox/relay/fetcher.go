@@ -26,8 +26,8 @@ type fetcher struct {
 	// running is set while a fetch is under way, and cancel cancels that fetch.
 	running bool
 	cancel  context.CancelFunc
-	// stale is set when the answer of the fetch under way is to be thrown away: since it was planned a shard
-	// was gained, or a lane released anew, and it passes over rows that are to be read now.
+	// stale is set when the answer of the fetch under way is to be thrown away: since the fetch was planned a
+	// shard was gained, or a lane released anew, and the fetch passes over rows that are to be read now.
 	stale bool
 	// next is when the next fetch is due, nextWriters when one is to ask for the open transactions again.
 	next, nextWriters time.Time
@@ -36,10 +36,9 @@ type fetcher struct {
 	pause time.Duration
 	// failures counts the fetches that failed since one succeeded.
 	failures int
-	// active is when a fetch last brought rows.
+	// active is when a fetch last brought rows, or when the run began.
 	active time.Time
-	// rowBytes is a high estimate of the bytes of a row's message: the method room divides the free bytes by
-	// it.
+	// rowBytes is a high estimate of the bytes of a row's message, by which loop.room divides the free bytes.
 	rowBytes int
 	// turn is the index of the lane to read first, in the order of the lowest deferred ids, when more than
 	// maxBackfills lanes have rows to read. It moves on with each such fetch.
@@ -82,8 +81,8 @@ func (l *loop) maybeFetch(now time.Time) {
 	l.fetch(f)
 }
 
-// fetch sends f.page to the store, in another goroutine and for at most fetchTimeout. The method fetched takes
-// in the answer.
+// fetch starts a call of at most fetchTimeout that sends f.page to the store. The method fetched takes in the
+// answer.
 func (l *loop) fetch(f plannedFetch) {
 	l.stats.now.Fetches++
 	ctx, cancel := context.WithTimeout(l.io, l.fetchTimeout())
@@ -99,13 +98,13 @@ func (l *loop) fetch(f plannedFetch) {
 	})
 }
 
-// fetchTimeout is the most time that a fetch may take; a settlement has the same bound and that of
-// ShutdownGrace. It is long: a database that is slow to answer is not faster when asked again, and nothing is
-// sent under a lapsed lease in any case.
+// fetchTimeout is the most time that a fetch may take. It is long: a database that is slow to answer is not faster
+// when asked again, and nothing is sent under a lapsed lease in any case.
 func (l *loop) fetchTimeout() time.Duration { return max(l.cfg.LeaseTTL, l.cfg.SendTimeout) }
 
-// fetched takes in p, the answer to f.page, or the error err. It sends the next page of the gaps if there is one. Otherwise the fetch is over, and the items that were settled while it was under way
-// leave the window. A stale answer, and any at the end of the run, is thrown away.
+// fetched takes in p, the answer to f.page, or the error err. It sends the next page of the gaps if there is one.
+// Otherwise the fetch is over, and the items that were settled while it was under way leave the window. A stale
+// answer, and any at the end of the run, is thrown away.
 func (l *loop) fetched(f plannedFetch, p prepared, err error) {
 	now := time.Now()
 	l.fetcher.running = false

@@ -26,27 +26,26 @@ type lease struct {
 	draining map[int]struct{}
 	// target is how many shards the relay is to own, as the last answer to a renewal said.
 	target int
-	// valid is until when the lease lasts by the relay's own clock, nil before the first renewal. It is atomic
+	// valid is when the lease lapses by the relay's own clock, nil before the first renewal. It is atomic
 	// because the goroutines that send read it too.
 	valid atomic.Pointer[time.Time]
 
 	// renewing says that a renewal is under way, renewAt when the next is due.
 	renewing bool
 	renewAt  time.Time
-	// gained is when a shard was last gained, or the run began. Twice LeaseTTL after it a relay below its
-	// target goes back from hungryEvery to Config.RenewEvery.
+	// gained is when a shard was last gained, or the run began. A relay below its target renews every hungryEvery
+	// for twice LeaseTTL after that, and then every Config.RenewEvery.
 	gained time.Time
-	// blockedAt is when an event that blocks its lane was last known to be written as a dead letter. Releases
-	// in the answer to a renewal that was sent before are ignored.
+	// blockedAt is when the loop last learned that a dead letter that blocks its lane is written. Releases in
+	// the answer to a renewal that was sent before that time are ignored.
 	blockedAt time.Time
 	// offset is the database's clock minus the relay's, as of the last renewal, for latencies.
 	offset time.Duration
 }
 
-// allows says whether a call that may take as long as need may start at the time
-// now. The lease must outlast it by the monotonic clock and by the wall clock: it
-// is not documented which of the two stands still while a Lambda environment is
-// frozen. It may be called from any goroutine.
+// allows says whether a call that may take as long as need may start at the time now: the lease must outlast the
+// call by the monotonic clock and by the wall clock, as it is not documented which of the two stands still while a
+// Lambda environment is frozen. allows may be called from any goroutine.
 func (l *lease) allows(now time.Time, need time.Duration) bool {
 	valid := l.valid.Load()
 	if valid == nil {
@@ -87,10 +86,9 @@ func (l *loop) drained() []int {
 	return out
 }
 
-// maybeRenew starts a renewal when one is due, and at once when a shard has drained, unless the last renewal
-// failed within renewRetry. A renewal may take SendTimeout, and only one is under way at a time. When the run
-// ends and all shards have drained it starts none: Leave gives those back. After a lost lease it starts none
-// either.
+// maybeRenew starts a renewal when one is due, and at once when a shard has drained, unless the last renewal failed
+// within renewRetry. A renewal may take SendTimeout, and only one is under way at a time. When the run ends and all
+// shards have drained it starts none: Leave gives those back. After a lost lease it starts none either.
 func (l *loop) maybeRenew(now time.Time) {
 	if l.lease.renewing || l.outcome == LeaseLost {
 		return
@@ -122,9 +120,9 @@ func (l *loop) maybeRenew(now time.Time) {
 	})
 }
 
-// renewed takes in got, the answer to the renewal r, or the error err. r was sent at the time sent, and the
-// answer came after the time took. It extends the lease, forgets the shards given back, takes in the new shards
-// and releases, begins to drain surplus shards, and sets when the next renewal is due.
+// renewed takes in got, the answer to the renewal r, or the error err. r was sent at the time sent, and the answer
+// came after the time took. renewed extends the lease, forgets the shards given back, takes in the new shards and
+// releases, begins to drain surplus shards, and sets when the next renewal is due.
 func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took time.Duration) {
 	now := time.Now()
 	l.lease.renewing = false
@@ -181,8 +179,8 @@ func (l *loop) renewFailed(err error, now time.Time) {
 }
 
 // take takes in the shards that the answer to a renewal names as owned. A shard that is new, or has a new epoch
-// because it was given back in between, is gained: its rows are to be read, so a fetch is due now, and the
-// answer of one that is under way is thrown away. At the end of the run a gained shard drains at once.
+// because it was given back and taken again, is gained: its rows are to be read, so a fetch is due now, and the
+// answer to a fetch under way is thrown away. At the end of the run a gained shard drains at once.
 func (l *loop) take(shards []ShardLease, now time.Time) {
 	var gained []ShardLease
 	for _, s := range shards {
@@ -230,9 +228,8 @@ func (l *loop) rebalance(now time.Time) {
 	l.drain(surplus...)
 }
 
-// drain has shards begin to drain, at the present position: their events that were not sent are forgotten, as
-// their next owner reads them again, and those in flight are awaited. It does nothing for shards that drain
-// already.
+// drain has shards begin to drain, at the present position: their events that were not sent are forgotten, as their
+// next owner reads them again, and those in flight are awaited. It does nothing for shards that drain already.
 func (l *loop) drain(shards ...int) {
 	at := l.position()
 	drained := map[int]bool{}
@@ -253,15 +250,14 @@ func (l *loop) drain(shards ...int) {
 	}
 }
 
-// drainShard makes a shard a draining one. at is the position that its next owner will resume at, at the
-// latest.
+// drainShard makes a shard a draining one. Its next owner will resume at the position at, or below it.
 func (l *loop) drainShard(shard int, at Position) {
 	l.lease.draining[shard] = struct{}{}
 	l.cursor.pin(shard, at)
 }
 
-// empty forgets the queued events, the deferred rows and the back-off of a lane, whose shard drains or which is
-// blocked. An event in flight stays. The lane itself is forgotten when nothing is left of it.
+// empty forgets the queued events, the deferred rows, the release and the back-off of a lane whose shard drains or
+// which is to be blocked. An event in flight stays. The lane itself is forgotten as window.forget says.
 func (l *loop) empty(lane *lane) {
 	l.window.drop(lane)
 	l.cursor.dropLane(lane)

@@ -19,16 +19,16 @@ type plannedFetch struct {
 	destinations []*destination
 	searches     []*lane
 	lanes        []*lane
-	// crowded is set when more than maxBackfills lanes have rows to read: the fetch reads some of them.
+	// crowded is set when more than maxBackfills lanes have rows to read: the fetch reads that many of them.
 	crowded bool
 
 	// page is what to send to the store next: at first the whole Fetch, and then, page by page, reads of the
-	// gaps that the answers did not reach. first is the answer to the whole Fetch while such pages are read,
-	// else nil.
+	// gaps that the answers did not reach. first keeps the answer to the whole Fetch while these pages are
+	// read, and is nil otherwise.
 	page  Fetch
 	first *prepared
-	// late counts the rows that were found in the gaps and buffered. refused are those found there and not
-	// buffered.
+	// late counts the rows that were found in the gaps and buffered. refused are the rows that were found in
+	// the gaps and not buffered.
 	late    int
 	refused []refusal
 }
@@ -55,8 +55,8 @@ func (f *plannedFetch) nextPage(p prepared) {
 }
 
 // plan returns the fetch to send next: new rows, catch-ups, what destinations with room and the given lanes
-// deferred, a page of the sweep if it is due, the open transactions if it is time, and the gaps. It changes no
-// state: the method planned does.
+// deferred, a page of the sweep if one is due, the open transactions if writersEvery has passed, and the gaps. It
+// changes no state: the method planned does.
 func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 	limit := max(1, l.room())
 	f := plannedFetch{began: now, Fetch: Fetch{
@@ -105,9 +105,8 @@ func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
 	}
 }
 
-// lanesWithRoom returns the lanes to search or backfill: those that deferred rows, have at most half of
-// LaneWindow buffered, are not blocked by an event that is not settled yet, and do not wait for a renewal to
-// unblock them.
+// lanesWithRoom returns the lanes to search or backfill: those that deferred rows, have at most half of LaneWindow
+// buffered, are not blocked by an event that is not settled yet, and do not wait for a renewal to unblock them.
 func (l *loop) lanesWithRoom() []*lane {
 	var out []*lane
 	for lane := range l.cursor.lanes {
@@ -118,8 +117,8 @@ func (l *loop) lanesWithRoom() []*lane {
 	return out
 }
 
-// planned records, when f is sent, that the open transactions and a page of the sweep were asked for, and moves
-// fetcher.turn on.
+// planned records what the fetch f, which is about to be sent, asks for: the open transactions, a page of the
+// sweep, and a part of the lanes, for which it moves fetcher.turn on.
 func (l *loop) planned(f *plannedFetch) {
 	if f.Writers {
 		l.fetcher.nextWriters = f.began.Add(writersEvery)

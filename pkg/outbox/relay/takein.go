@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// takeIn takes in the answer got to a page of f, with p made of it. It returns true when the remaining gaps are
-// to be read first: f.page is then the next page of them, and the rest of the answer waits in f.first.
+// takeIn takes in p, the answer to f.page. It returns true when the remaining gaps are to be read first: f.page is
+// then the next page of them, and the rest of the answer waits in f.first.
 //
 // Rows found in gaps are admitted before those of the scans, which have higher ids. So the scans wait until all
 // gaps were read, in as many pages as that takes; in gaps that were joined most rows are known. Reading goes
@@ -118,9 +118,9 @@ func (l *loop) comesAnyway(x refusal) bool {
 		d.deferred.covers(x.id) || lane != nil && lane.deferred.covers(x.id)
 }
 
-// takeScan takes in rows, the answer to scan i of f, and admits items, where items[j] is made of rows[j] and
-// nil where the row has no record. Scan 0 goes on from head, the others are catch-ups. found is the discovery
-// of the gaps between the rows.
+// takeScan takes in rows, the answer to scan i of f, and admits items, where items[j] is made of rows[j], nil when
+// that row has no record. Scan 0 goes on from head, the others are catch-ups. found is the discovery that gaps
+// between the rows belong to.
 func (l *loop) takeScan(f *plannedFetch, i int, rows []Row, items []*item, found *discovery) {
 	scan := f.Scans[i]
 	if i == 0 {
@@ -174,8 +174,8 @@ func (l *loop) takeLane(lane *lane, asked, next int64, items []*item) {
 // knows says whether the window still has this lane. If not, it was forgotten since the fetch was planned.
 func (l *loop) knows(lane *lane) bool { return l.window.lanes[lane.key] == lane }
 
-// takeStrays admits those of the items, a page of a sweep, that no other read brings. It counts them in the
-// statistics, logs each, and returns how many there were. Items above head are left out: scans bring them.
+// takeStrays admits those of the items, a page of a sweep, that no other read brings. It counts and logs the
+// events that were buffered, and returns their number. Items above head are left out: scans bring them.
 func (l *loop) takeStrays(items []*item) int {
 	found := 0
 	items, _ = l.cursor.upToHead(items, 0)
