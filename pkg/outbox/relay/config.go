@@ -210,7 +210,7 @@ type FieldError struct {
 	Problem string
 }
 
-// Error implements error.
+// Error returns the field and the problem, in this form: "Relays: must be 1 to 64, is 65".
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
 // Validate returns every fault of c at once, joined, each a [*FieldError], and nil when there is none. Zero

@@ -88,7 +88,7 @@ func (c *cursor) gain(shards []ShardLease) {
 }
 
 // pin records at as the position of a shard that begins to drain, and takes the shard out of its catch-up.
-// position stays at or below at until unpin.
+// Until unpin the method position returns at or a lower position.
 func (c *cursor) pin(shard int, at Position) {
 	c.pins[shard] = at
 	for _, u := range c.catchUps {

@@ -8,7 +8,7 @@ type deferral struct{ first int64 }
 // any says whether rows are deferred.
 func (d *deferral) any() bool { return d.first != 0 }
 
-// covers says whether the row with the id is deferred.
+// covers says whether rows from first on are deferred and the id is one of theirs.
 func (d *deferral) covers(id int64) bool { return d.first != 0 && id >= d.first }
 
 // add defers the rows from id on: it lowers first to id, or sets it when nothing is deferred.

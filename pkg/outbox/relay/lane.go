@@ -8,7 +8,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// item is a buffered event, from its reading until its settlement is known.
+// item is an event that was read, and its message. It is buffered from admit until its settlement is known.
 type item struct {
 	// rec is the row that was read, with a nil payload: msg has it.
 	rec *outbox.Record

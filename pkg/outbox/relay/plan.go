@@ -13,8 +13,8 @@ type plannedFetch struct {
 	Fetch
 	// began is when the fetch was planned.
 	began time.Time
-	// catchUps[i] is what Scans[i+1] reads for; destinations[i], searches[i] and lanes[i] are what
-	// Destinations[i], Searches[i] and Lanes[i] read for.
+	// catchUps[i] is the catch-up that Scans[i+1] reads a page of. destinations[i], searches[i] and lanes[i] are
+	// the destination or lane that Destinations[i], Searches[i] and Lanes[i] read.
 	catchUps     []*catchUp
 	destinations []*destination
 	searches     []*lane

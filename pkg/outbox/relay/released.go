@@ -10,9 +10,9 @@ import (
 type laneDeferral struct {
 	deferral
 	release release
-	// bound is the id up to which the lane's shard had been read when the search began; when a row of the lane
-	// is found in a gap during the search, it is lowered to below that row. Scans do not show the rows of the
-	// lane above bound, as it is still blocked in the table, so the lane goes on at bound+1 at the latest.
+	// bound is the id up to which the lane's shard had been read when the search began. A row of the lane that is
+	// found in a gap during the search lowers bound to below that row. Scans give no records of the lane above
+	// bound, as the lane is still blocked in the table, so the lane goes on at bound+1 at the latest.
 	bound int64
 	// lane is the newest release of the lane, as the answer to a renewal named it, and zero before the first.
 	lane ReleasedLane

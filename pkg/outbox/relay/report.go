@@ -52,7 +52,7 @@ type Counts struct {
 	RenewErrors  int64 `json:"renew_errors"`
 	// HandOvers is the number of shards that were given back, also at the end of the run.
 	HandOvers int64 `json:"hand_overs"`
-	// Fenced is the number of events that were sent or given up and not settled, because the lease was lost.
+	// Fenced is the number of events that were accepted or given up and not settled, because the lease was lost.
 	Fenced int64 `json:"fenced"`
 	// Late is the number of events buffered from a gap: they committed after a higher id had been read.
 	Late int64 `json:"late"`
@@ -74,7 +74,7 @@ type Report struct {
 	Latencies []time.Duration
 	// ByDestination has the counts of each destination since the last report, by name.
 	ByDestination map[string]DestinationCounts
-	// Backlog is the unsent events above the position, at most 100,000. It is zero when counting failed or the
+	// Backlog counts the unsent events above the position, up to 100,000. It is zero when counting failed or the
 	// lease was lost.
 	Backlog Backlog
 	// Shards is the number of shards owned.

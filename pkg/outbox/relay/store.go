@@ -22,10 +22,10 @@ type Leases interface {
 	// relays as j.Relays have a lease and mean to run for longer than j.JoinWindow, it returns false and changes
 	// nothing. Calls take turns, so that no more relays join than needed. After an error it may have joined.
 	Join(ctx context.Context, j Join) (bool, error)
-	// Renew extends the lease to r.TTL from now, stores the position, frees the shards of r.GiveBack, takes
-	// over other relays' leases that lapsed and takes free shards up to a fair share, all in one transaction.
-	// It also renews a lease that lapsed and was not taken over. It returns an error that wraps ErrLeaseLost
-	// when the lease was taken over; after any other error the renewal may have happened.
+	// Renew extends the lease to r.TTL from now, stores the position, frees the shards of r.GiveBack and those of
+	// other relays' lapsed leases, which end, and takes free shards up to Lease.Target, all in one transaction. A
+	// lapsed lease that no other relay ended is extended as well. The error wraps ErrLeaseLost when another relay
+	// ended the lease; after any other error the renewal may have happened.
 	Renew(ctx context.Context, r Renewal) (Lease, error)
 	// Leave frees every shard, with p as the position of its next owner, and ends the lease. Leaving twice, or
 	// after the lease was lost, is no error.
@@ -60,7 +60,7 @@ type Join struct {
 	TTL time.Duration
 	// RunFor is how long the relay means to run.
 	RunFor time.Duration
-	// JoinWindow is the time for longer than which another relay must mean to run to count against Relays.
+	// JoinWindow is how long another relay must still mean to run to be counted as one of Relays.
 	JoinWindow time.Duration
 	// Relays is how many relays are to share the shards.
 	Relays int
@@ -113,8 +113,9 @@ type ShardLease struct {
 	Resume Position
 }
 
-// ReleasedLane is a blocked lane that an operator has released. A redrive also blocks the lane of each event that it
-// puts back and releases it at once, so that the relay searches the lane for the event.
+// ReleasedLane is a blocked lane that an operator has released. A redrive also makes the lane of an event that it
+// puts back a released one, unless another event blocks the lane, so that the relay searches the lane for the
+// event.
 type ReleasedLane struct {
 	Lane  outbox.Lane
 	Shard int
