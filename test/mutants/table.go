@@ -138,7 +138,7 @@ func sending() []mutant {
 		},
 		{
 			"forget what could not be marked", "a settlement that failed is not tried again",
-			[]edit{{engine, "loop.settleFailed", "l.settle.putBack(items)", replace, `
+			[]edit{{engine, "loop.settleFailed", "l.settle.items = append(items, _)", replace, `
 				for _, it := range items {
 					l.window.settled(it)
 					l.forgetSettled(it)

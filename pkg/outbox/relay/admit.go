@@ -7,22 +7,25 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// prepared is the rows of a Fetched as items, with their messages made: scans[i][j] is that of
-// Fetched.Scans[i][j], and so on. It is made outside of the loop's goroutine.
+// prepared is the answer to a Fetch and the items of its records, with their messages made. It is made outside of
+// the loop's goroutine.
 type prepared struct {
-	scans        [][]*item // nil where the Row has no Record
+	Fetched
+	// scans[i][j] is the item of Scans[i][j], nil where that row has no Record. destinations, lanes, sweep and
+	// gaps have the items of the Records of Destinations, Lanes, Sweep and Gaps, in the same order.
+	scans        [][]*item
 	destinations [][]*item
 	lanes        [][]*item
 	sweep        []*item
 	gaps         []*item
-	// rows counts the records, bytes is the size of their messages.
+	// rows counts all items, bytes is the size of their messages.
 	rows  int
 	bytes int
 }
 
-// prepare makes the items of all records of got, and their messages. It takes the payloads out of the records.
+// prepare returns got with the items of all its records. It sets the payloads of the records to nil.
 func prepare(got Fetched) prepared {
-	p := prepared{scans: make([][]*item, len(got.Scans))}
+	p := prepared{Fetched: got, scans: make([][]*item, len(got.Scans))}
 	for i, rows := range got.Scans {
 		p.scans[i] = make([]*item, len(rows))
 		for j := range rows {
@@ -51,8 +54,8 @@ func (p *prepared) items(recs []outbox.Record) []*item {
 	return out
 }
 
-// item makes the item of a record with its message, counts it in p, and takes the payload out of rec. When the
-// message cannot be made, item.fault says why, and the size is that of the payload.
+// item makes the item of a record with its message, counts it in p, and sets rec.Payload to nil. When the message
+// cannot be made, item.fault says why, and the size is that of the payload.
 func (p *prepared) item(rec *outbox.Record) *item {
 	it := &item{rec: rec}
 	it.msg, it.fault = outbox.Encode(rec)
@@ -79,8 +82,8 @@ const (
 )
 
 // admit buffers the event of an item, which the read src brought, sets it.lane, and makes a resting lane ready.
-// It leaves it.lane nil, and buffers nothing, when the event is buffered already, is not of a shard or a
-// destination that this relay works on, is to come with another read, or has to be deferred, which admit does.
+// It buffers nothing, and leaves it.lane nil, when the event is buffered already, is not of a shard or a
+// destination that this relay works on, is to come with another read, or has no room: then admit defers it.
 func (l *loop) admit(it *item, src source) {
 	rec := it.rec
 	if !l.lease.works(rec.Shard) {
@@ -103,8 +106,7 @@ func (l *loop) admit(it *item, src source) {
 	lane := l.window.lane(rec.Lane(), rec.Shard, d)
 	switch {
 	case lane.state == blocked:
-		// Until the lane is known to be blocked in the table, the position has to
-		// allow for the row.
+		// Until the lane is known to be blocked in the table, the position has to allow for the row.
 		l.cursor.deferLane(lane, rec.ID)
 		return
 	case src != fromLane && lane.deferred.covers(rec.ID):
@@ -163,13 +165,13 @@ func (l *loop) unknownDestination(rec *outbox.Record) {
 // names come from the writers.
 const maxWarned = 100
 
-// tooLargeError is the fault of an event whose message is larger than its destination takes, both in bytes.
+// tooLargeError is the fault of an event whose message has size bytes where its destination takes limit at most.
 type tooLargeError struct{ size, limit int }
 
-// Error says both sizes.
+// Error returns a text with both numbers of bytes.
 func (e tooLargeError) Error() string {
 	return fmt.Sprintf("message of %d bytes is above the destination's limit of %d", e.size, e.limit)
 }
 
-// Code returns the code that the dead letter gets.
+// Code returns the code that the event's dead letter gets.
 func (e tooLargeError) Code() string { return "MessageTooLong" }

@@ -6,18 +6,15 @@ const (
 	// startConcurrency is the number of calls in flight that a destination begins with, or Config.Concurrency if
 	// that is lower.
 	startConcurrency = 8
-	// throttleEvery is the least time between two halvings: the calls of one moment
-	// are throttled together.
+	// throttleEvery is the least time between two halvings: the calls of one moment are throttled together.
 	throttleEvery = 100 * time.Millisecond
 )
 
-// concurrency is how many calls to one destination may be in flight. It begins at startConcurrency, grows by
-// one with each call that succeeds while more lanes are ready, shrinks by a quarter of a call while batches are
-// less than half full and no lane is ready, and halves when the destination throttles or answers nothing
-// certain.
+// concurrency is how many calls to one destination may be in flight. It begins at startConcurrency, grows by one
+// with each call that succeeds while another call would start, shrinks by a quarter with each other call that
+// succeeds with a batch less than half full, and halves after a throttled message or an unknown outcome.
 type concurrency struct {
-	// limit is how many calls may be in flight now, from 1 to max. It has fractions because it shrinks by
-	// quarters.
+	// limit is how many calls may be in flight now, rounded down, from 1 to max. It shrinks by quarters.
 	limit float64
 	max   float64
 	// halved is when the limit was last halved.

@@ -38,15 +38,15 @@ const (
 	DefaultShutdownGrace = 5 * time.Second
 )
 
-// OnReject says what happens to a lane when one of its events is given up: it can never be published, or has
-// failed MaxAttempts times.
+// OnReject says what happens to a lane when one of its events is given up, because the event can never be
+// published or has failed Config.MaxAttempts times.
 type OnReject int
 
 const (
 	// Skip moves the event to the dead letters and goes on with the lane.
 	Skip OnReject = iota
-	// Block moves the event to the dead letters and blocks the lane until an
-	// operator releases it, so that order is kept.
+	// Block moves the event to the dead letters and blocks the lane until an operator releases it, so that order
+	// is kept.
 	Block
 )
 
@@ -58,17 +58,15 @@ type Destination struct {
 	OnReject OnReject
 }
 
-// Config says how a relay runs. Only Destinations is required; a zero field takes
-// the default that its comment names.
+// Config says how a relay runs. Only Destinations is required; a zero field takes the default that its comment
+// names.
 type Config struct {
-	// RelayID identifies one run of a relay and is never used again. Defaults to a new
-	// UUIDv7.
+	// RelayID identifies one run of a relay and is never used again. Defaults to a new UUIDv7.
 	RelayID uuid.UUID
-	// Name is the name of the run in status output, such as a Lambda request id. Defaults
-	// to the relay id.
+	// Name is the name of the run in status output, such as a Lambda request id. Defaults to RelayID.
 	Name string
-	// Destinations are the configured destinations by name. Events for any other stay in the table and are
-	// counted. Required.
+	// Destinations are the configured destinations by name. Events for any other destination stay in the table
+	// and are counted. Required.
 	Destinations map[string]Destination
 
 	// Relays is how many relays share the shards, from 1 to [outbox.Shards]. Defaults to [DefaultRelays].
@@ -80,22 +78,19 @@ type Config struct {
 	// RenewEvery is the time between renewals of the lease, at most half of LeaseTTL. A relay that lacks
 	// shards, or has shards to give back, renews sooner. Defaults to [DefaultRenewEvery].
 	RenewEvery time.Duration
-	// JoinWindow decides whether a new relay joins: it counts the other relays that mean to run for at least
-	// this much longer, and ends at once, with the outcome Standby, when there are Relays of them. It should
-	// exceed two periods of the schedule that starts relays, whose precision is a minute. Defaults to
-	// [DefaultJoinWindow].
+	// JoinWindow decides whether a new relay joins: it ends at once, with the outcome Standby, when as many other
+	// relays as Relays have a lease and mean to run for longer than JoinWindow. It should exceed two periods of the
+	// schedule that starts relays, whose precision is a minute. Defaults to [DefaultJoinWindow].
 	JoinWindow time.Duration
 
-	// SendTimeout bounds one call to a sink, one renewal and one count of the backlog. A call to a sink starts
-	// only while the lease lasts for longer. At most LeaseTTL less RenewEvery. Defaults to
-	// [DefaultSendTimeout].
+	// SendTimeout bounds one call to a sink, one renewal and one count of the backlog. A call to a sink starts only
+	// while the lease lasts for longer. At most LeaseTTL less RenewEvery. Defaults to [DefaultSendTimeout].
 	SendTimeout time.Duration
-	// Concurrency is the most calls in flight to one destination. The number in
-	// use adapts below it. Defaults to [DefaultConcurrency].
+	// Concurrency is the most calls in flight to one destination. The number allowed adapts to the results of
+	// calls, up to this. Defaults to [DefaultConcurrency].
 	Concurrency int
-	// Linger is how long a batch that is not full waits for more events while
-	// other calls to its destination are in flight. Negative is not at all.
-	// Defaults to [DefaultLinger].
+	// Linger is how long a batch that is not full waits for more events while other calls to its destination are
+	// in flight. Negative is not at all. Defaults to [DefaultLinger].
 	Linger time.Duration
 
 	// Window is about the most events that are buffered: the reads of one fetch can exceed it by up to
@@ -110,8 +105,7 @@ type Config struct {
 	LaneWindow int
 	// FetchLimit is the most rows that each read of a fetch brings. Defaults to [DefaultFetchLimit].
 	FetchLimit int
-	// PollBusy is the pause between fetches while events come. Defaults to
-	// [DefaultPollBusy].
+	// PollBusy is the pause between fetches while events come. Defaults to [DefaultPollBusy].
 	PollBusy time.Duration
 	// PollIdle is the longest pause between fetches while no events come: the pause grows to it from PollBusy.
 	// Defaults to [DefaultPollIdle].
@@ -135,23 +129,22 @@ type Config struct {
 	// counted. Negative is without a bound. Defaults to [DefaultMaxAttempts].
 	MaxAttempts int
 
-	// SweepEvery is the least time between two sweeps: readings of every unsent
-	// row behind the position, for events that appear there out of turn. Negative
-	// is never. Defaults to [DefaultSweepEvery].
+	// SweepEvery is the least pause between two sweeps: readings of every unsent row up to the highest id read,
+	// for rows that appear there out of turn. Negative is never. Defaults to [DefaultSweepEvery].
 	SweepEvery time.Duration
 
-	// IdleExit ends the run when no row was read for this long, no event is buffered, no lane has deferred
-	// rows, and no gap is open. Zero is never.
+	// IdleExit ends the run, with the outcome Idle, when no row was read for this long, no event is buffered, no
+	// lane has deferred rows or is being released, and no gap and no catch-up is open. Zero is never.
 	IdleExit time.Duration
 	// ShutdownGrace is how long settling is tried again when the run ends, and also a bound of each single
-	// settlement. Giving the shards back, with the last count of the backlog, has as much time again after
-	// that. Defaults to [DefaultShutdownGrace].
+	// settlement. After that, giving the shards back and the last count of the backlog together have as much
+	// time again. Defaults to [DefaultShutdownGrace].
 	ShutdownGrace time.Duration
 
 	// ReportEvery is the time between reports to Observer, besides the one at the end of the run. Defaults to
 	// [DefaultReportEvery].
 	ReportEvery time.Duration
-	// Observer receives the reports. Nil is none, and then no backlog is counted before the end of the run.
+	// Observer receives the reports. With nil there are none, and the backlog is counted only when the run ends.
 	Observer Observer
 	// Logger receives what an operator should know. Defaults to slog.Default().
 	Logger *slog.Logger
@@ -160,8 +153,7 @@ type Config struct {
 	spread func() float64
 	// examine is the most unsent rows that one backfill or search looks at. Defaults to backfillExamine.
 	examine int
-	// watchLanes, when set by a test, is called with each change of a lane's state: the old one and the new
-	// one.
+	// watchLanes, when set by a test, is called at each change of a lane's state with the old and the new one.
 	watchLanes func(was, is laneState)
 }
 
@@ -218,7 +210,7 @@ type FieldError struct {
 	Problem string
 }
 
-// Error implements error.
+// Error returns the field and the problem, in this form: "Relays: must be 1 to 64, is 65".
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
 // Validate returns every fault of c at once, joined, each a [*FieldError], and nil when there is none. Zero
@@ -250,37 +242,29 @@ func (c Config) Validate() error {
 		bad("SendTimeout", "must be at most LeaseTTL (%v) less RenewEvery (%v), is %v", c.LeaseTTL, c.RenewEvery, c.SendTimeout)
 	}
 	for _, f := range []struct {
-		name  string
-		value time.Duration
+		name   string
+		value  any
+		above0 bool
 	}{
-		{"JoinWindow", c.JoinWindow},
-		{"SendTimeout", c.SendTimeout},
-		{"RenewEvery", c.RenewEvery},
-		{"PollBusy", c.PollBusy},
-		{"PollIdle", c.PollIdle},
-		{"SettleEvery", c.SettleEvery},
-		{"RetryMin", c.RetryMin},
-		{"RetryMax", c.RetryMax},
-		{"ShutdownGrace", c.ShutdownGrace},
-		{"ReportEvery", c.ReportEvery},
+		{"JoinWindow", c.JoinWindow, c.JoinWindow > 0},
+		{"SendTimeout", c.SendTimeout, c.SendTimeout > 0},
+		{"RenewEvery", c.RenewEvery, c.RenewEvery > 0},
+		{"PollBusy", c.PollBusy, c.PollBusy > 0},
+		{"PollIdle", c.PollIdle, c.PollIdle > 0},
+		{"SettleEvery", c.SettleEvery, c.SettleEvery > 0},
+		{"RetryMin", c.RetryMin, c.RetryMin > 0},
+		{"RetryMax", c.RetryMax, c.RetryMax > 0},
+		{"ShutdownGrace", c.ShutdownGrace, c.ShutdownGrace > 0},
+		{"ReportEvery", c.ReportEvery, c.ReportEvery > 0},
+		{"Concurrency", c.Concurrency, c.Concurrency > 0},
+		{"Window", c.Window, c.Window > 0},
+		{"WindowBytes", c.WindowBytes, c.WindowBytes > 0},
+		{"LaneWindow", c.LaneWindow, c.LaneWindow > 0},
+		{"FetchLimit", c.FetchLimit, c.FetchLimit > 0},
+		{"SettleLimit", c.SettleLimit, c.SettleLimit > 0},
 	} {
-		if f.value <= 0 {
+		if !f.above0 {
 			bad(f.name, "must be above 0, is %v", f.value)
-		}
-	}
-	for _, f := range []struct {
-		name  string
-		value int
-	}{
-		{"Concurrency", c.Concurrency},
-		{"Window", c.Window},
-		{"WindowBytes", c.WindowBytes},
-		{"LaneWindow", c.LaneWindow},
-		{"FetchLimit", c.FetchLimit},
-		{"SettleLimit", c.SettleLimit},
-	} {
-		if f.value <= 0 {
-			bad(f.name, "must be above 0, is %d", f.value)
 		}
 	}
 	if c.IdleExit < 0 {

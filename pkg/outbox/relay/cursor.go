@@ -21,8 +21,8 @@ type cursor struct {
 	gaps gaps
 	// catchUps read the shards that were gained while running, from where their last owners stopped up to head.
 	catchUps []*catchUp
-	// destinations has what was deferred by each configured destination, by name. The destinations point to
-	// these values.
+	// destinations has what was deferred by each configured destination, by name. The field deferred of a
+	// destination points to the same value.
 	destinations map[string]*deferral
 	// unknown is the rows of destinations that are not configured. No backfill reads them; a sweep does, and
 	// admits none. They keep the position low, so that a relay that has the destination reads them.
@@ -44,7 +44,7 @@ type catchUp struct {
 	shards []int
 }
 
-// newCursor returns a cursor that has read nothing. gain gives it its first position.
+// newCursor returns a cursor that has read nothing, with the sweep s. The first gain gives it a position.
 func newCursor(s sweep) cursor {
 	return cursor{destinations: map[string]*deferral{}, lanes: map[*lane]struct{}{}, pins: map[int]Position{}, sweep: s}
 }
@@ -59,13 +59,12 @@ func (c *cursor) destination(name string) *deferral {
 	return d
 }
 
-// gain takes in shards that were gained, at least one, with the positions to resume them at: it adds their
-// gaps. The first call sets head to the lowest of the positions. In every call, shards that resume below head
-// get a catch-up.
+// gain takes in shards that were gained, at least one, with the positions to resume them at: it adds the gaps of
+// these positions. The first call sets head to the lowest of the positions. In every call, shards that resume
+// below head get a catch-up.
 func (c *cursor) gain(shards []ShardLease) {
 	if !c.started {
-		c.started = true
-		c.head = shards[0].Resume.Low
+		c.started, c.head = true, noID
 		for _, s := range shards {
 			c.head = min(c.head, s.Resume.Low)
 		}
@@ -81,15 +80,15 @@ func (c *cursor) gain(shards []ShardLease) {
 		}
 		same := slices.IndexFunc(c.catchUps, func(u *catchUp) bool { return u.after == s.Resume.Low })
 		if same < 0 {
-			c.catchUps = append(c.catchUps, &catchUp{after: s.Resume.Low, shards: []int{s.Shard}})
-			continue
+			same = len(c.catchUps)
+			c.catchUps = append(c.catchUps, &catchUp{after: s.Resume.Low})
 		}
 		c.catchUps[same].shards = append(c.catchUps[same].shards, s.Shard)
 	}
 }
 
 // pin records at as the position of a shard that begins to drain, and takes the shard out of its catch-up.
-// position stays at or below at until unpin.
+// Until unpin the method position returns at or a lower position.
 func (c *cursor) pin(shard int, at Position) {
 	c.pins[shard] = at
 	for _, u := range c.catchUps {
@@ -112,11 +111,10 @@ func (c *cursor) scanned(after int64, rows []Row, found *discovery) {
 	c.head = max(c.head, last)
 }
 
-// caughtUp takes in the rows that the catch-up u read above the id after, and returns how many of them, from
-// the first on, may be admitted: those up to head, as nothing may be read ahead of head. Missing ids become
-// gaps of the discovery found. The catch-up ends at head, or when there are fewer rows than limit, the number
-// asked for. It returns 0 and does nothing when the catch-up ended since it was planned, because its shards
-// drain.
+// caughtUp takes in the rows that the catch-up u read above the id after, and returns how many of them, from the
+// first on, may be admitted: those up to head, as nothing may be read ahead of head. Missing ids become gaps of the
+// discovery found. The catch-up ends at head, or when there are fewer rows than limit, the number asked for. It
+// returns 0 and does nothing when the catch-up ended since it was planned, because its shards drain.
 func (c *cursor) caughtUp(u *catchUp, after int64, rows []Row, limit int, found *discovery) int {
 	if !slices.Contains(c.catchUps, u) {
 		return 0
@@ -183,8 +181,7 @@ func (c *cursor) position(buffered int64) Position {
 	}
 	low := min(buffered, c.head+1)
 	for lane := range c.lanes {
-		// While a lane is searched it is blocked in the table, and its next owner
-		// has it released and searches it again.
+		// While a lane is searched it is blocked in the table, as released, so its next owner searches it again.
 		if lane.deferred.release != searching {
 			low = lane.deferred.lowest(low)
 		}
@@ -210,7 +207,7 @@ func (c *cursor) position(buffered int64) Position {
 	return Position{Low: low, Gaps: joined(open)}
 }
 
-// complete says whether every row up to head was read or deferred: no gap and no catch-up is left.
+// complete says whether no gap and no catch-up is left: then every row up to head was read or deferred.
 func (c *cursor) complete() bool { return len(c.gaps.list) == 0 && len(c.catchUps) == 0 }
 
 // noID stands for the lowest id when there are no events: it is above every id.

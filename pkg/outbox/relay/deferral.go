@@ -1,25 +1,25 @@
 package relay
 
-// deferral is the rows that a lane or a destination left in the table for later: all unsent ones with the id
-// first or a higher one that are not buffered. They come back with a backfill, in order. A row of them that
+// deferral is the rows that a lane or a destination left in the table for later: all its unsent rows with the id
+// first or a higher one that are not buffered. They come back with a backfill, in order. A deferred row that
 // another read finds is ignored, as it would get before an earlier one. first is 0 when nothing is deferred.
 type deferral struct{ first int64 }
 
 // any says whether rows are deferred.
 func (d *deferral) any() bool { return d.first != 0 }
 
-// covers says whether the row with the id is deferred.
+// covers says whether rows from first on are deferred and the id is one of theirs.
 func (d *deferral) covers(id int64) bool { return d.first != 0 && id >= d.first }
 
-// add defers the rows from id on. When rows are deferred already the lower first counts.
+// add defers the rows from id on: it lowers first to id, or sets it when nothing is deferred.
 func (d *deferral) add(id int64) {
 	if d.first == 0 || id < d.first {
 		d.first = id
 	}
 }
 
-// lower makes the rows from id on deferred as well, if rows are deferred. Where nothing is deferred it does
-// nothing, as 0 is below every id.
+// lower lowers first to id, so that the rows from id on are deferred. It does nothing when first is lower, which
+// the 0 of an empty deferral is as well.
 func (d *deferral) lower(id int64) { d.first = min(d.first, id) }
 
 // lowest returns the lower of id and the lowest deferred id, which is id when nothing is deferred.
@@ -41,7 +41,7 @@ func (d *deferral) advance(asked, next int64) bool {
 	return true
 }
 
-// deferLane leaves the rows of a lane from id on in the table, and notes the lane as one to backfill.
+// deferLane defers the rows of a lane from id on, and adds the lane to c.lanes, the lanes to backfill or search.
 func (c *cursor) deferLane(l *lane, id int64) {
 	l.deferred.add(id)
 	c.lanes[l] = struct{}{}
@@ -60,22 +60,22 @@ func (c *cursor) advanceLane(l *lane, asked, next int64) bool {
 	return true
 }
 
-// completeLane notes that no row of the lane is deferred any more, so that it is not backfilled.
+// completeLane notes that no row of the lane is deferred any more, and takes the lane out of c.lanes.
 func (c *cursor) completeLane(l *lane) {
 	l.deferred.first = 0
 	delete(c.lanes, l)
 }
 
-// dropLane forgets what a lane deferred and that it was released. It is for a lane whose shard drains, where
-// the next owner reads the rows, or that gets blocked.
+// dropLane forgets what a lane deferred and that it was released. It is for a lane whose shard drains, as the next
+// owner reads the rows, and for one that gets blocked.
 func (c *cursor) dropLane(l *lane) {
 	c.completeLane(l)
 	l.deferred.release = notReleased
 }
 
-// takeOver lowers the deferral of each of the lanes to that of its destination, if that is lower. Rows of a
-// lane may have been deferred with all rows of the destination; they go before those that the lane deferred by
-// itself, so the backfill of the lane has to bring both. A lane that is searched stays as it is.
+// takeOver lowers the deferral of each of the lanes to that of its destination, if that is lower. Rows of a lane
+// may have been deferred with all rows of the destination; they go before those that the lane deferred by itself,
+// so the backfill of the lane has to bring both. Lanes that deferred nothing or are searched stay as they are.
 func (c *cursor) takeOver(lanes []*lane) {
 	for _, l := range lanes {
 		if d := c.destination(l.key.Destination); d.any() && l.deferred.release != searching {

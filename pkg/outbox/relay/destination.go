@@ -10,12 +10,12 @@ import (
 // message (timeout, reset, 5xx) before the destination pauses.
 const lostInARow = 3
 
-// destination is one place to send to: its ready lanes, and how much it may be
-// sent now.
+// destination is one configured place to send to: its ready lanes, how many calls it may get now, and its part
+// of the window.
 type destination struct {
 	name string
 	sink outbox.Sink
-	// limits are those of the sink, asked for once.
+	// limits are what sink.Limits returned: the bounds of a batch and of a message.
 	limits   outbox.Limits
 	onReject OnReject
 
@@ -29,28 +29,25 @@ type destination struct {
 	conc concurrency
 	// inFlight is the number of calls in flight.
 	inFlight int
-	// buffered is the number of the destination's buffered events and bufferedBytes their size. cap and
-	// capBytes are its share of the window: a destination that stands still must not fill the memory that the
-	// others need.
+	// buffered is the number of the destination's buffered events and bufferedBytes their size. cap and capBytes
+	// are its share of the window: a destination that stands still must not fill the memory that the others need.
 	buffered, bufferedBytes int
 	cap, capBytes           int
-	// deferred is the destination's rows that stay in the table for want of room. It points into
-	// cursor.destinations.
+	// deferred is the destination's rows that stay in the table for want of room: its value in cursor.destinations.
 	deferred *deferral
 
 	// pausedUntil is when the back-off of the whole destination ends, zero or past when it does not back off.
-	// failures counts its failures in a row, and lost the calls in a row with an unknown outcome for every
-	// message.
+	// failures counts its failures in a row, and lost the calls in a row with an unknown outcome for every message.
 	pausedUntil time.Time
 	failures    int
 	lost        int
-	// probing allows only one call at a time, from a failure of the destination until recover.
+	// probing is set from a failure of the destination until recover: then only one call at a time may start.
 	probing bool
-	// lastError is the text of the newest failure, empty while there is none.
+	// lastError is the text of the newest failure of the whole destination, empty from recover on.
 	lastError string
 
-	counts DestinationCounts // since the last report
-	total  DestinationCounts // before it
+	// counts are from the last report on, total from the start of the run to that report.
+	counts, total DestinationCounts
 }
 
 // slots returns how many more calls may start now: none during the pause, one at a time while probing, else
@@ -66,25 +63,23 @@ func (d *destination) slots(now time.Time) int {
 }
 
 // lingers says whether the next batch is to wait because it is not full: calls in flight will soon make lanes
-// ready that can go with it. Without that, thin batches would stay thin, as the lanes of a batch become ready
-// together. It sets partialAt when the wait begins and clears it when the batch is to go. Without a call in
-// flight a batch goes at once.
+// ready that can go with it. If batches never waited, small ones would stay small, as the lanes of a batch become
+// ready together. lingers sets partialAt when the wait begins and clears it when the batch is to go. Without a
+// call in flight a batch goes at once.
 func (d *destination) lingers(now time.Time) bool {
-	if d.linger <= 0 || d.inFlight == 0 || d.ready.peek() == nil || d.fills() {
-		d.partialAt = time.Time{}
-		return false
-	}
-	if d.partialAt.IsZero() {
-		d.partialAt = now.Add(d.linger)
-	}
-	if now.Before(d.partialAt) {
-		return true
+	if d.linger > 0 && d.inFlight > 0 && d.ready.peek() != nil && !d.fills() {
+		if d.partialAt.IsZero() {
+			d.partialAt = now.Add(d.linger)
+		}
+		if now.Before(d.partialAt) {
+			return true
+		}
 	}
 	d.partialAt = time.Time{}
 	return false
 }
 
-// fills says whether the ready lanes fill a batch, in number or in bytes. Only the first item of each counts.
+// fills says whether the first items of the ready lanes fill a batch, in number or in bytes.
 func (d *destination) fills() bool {
 	n, size := 0, 0
 	for _, l := range d.ready.lanes[d.ready.head:] {
@@ -100,8 +95,8 @@ func (d *destination) fills() bool {
 	return false
 }
 
-// wants says whether a call would start if more were allowed: a full batch is ready, or some lane is and its
-// batch does not linger.
+// wants says whether a call would start if more were allowed: a full batch is ready, or a lane is ready and no
+// batch lingers.
 func (d *destination) wants() bool {
 	return d.fills() || d.partialAt.IsZero() && d.ready.peek() != nil
 }
@@ -110,7 +105,7 @@ func (d *destination) wants() bool {
 func (d *destination) full() bool { return d.buffered >= d.cap || d.bufferedBytes >= d.capBytes }
 
 // fail pauses the destination from now on, for a time that doubles with each failure in a row from lo up to hi
-// (function backoff, which spread is for). From then on, until recover, only one call at a time may start. why
+// (see backoff, also for spread). It sets probing, so that until recover only one call at a time may start. why
 // becomes lastError.
 func (d *destination) fail(now time.Time, lo, hi time.Duration, spread float64, why string) {
 	d.failures++

@@ -2,30 +2,27 @@ package relay
 
 import "github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 
-// Fetch is one round trip of reading. The store reads in the order of the
-// fields. What a later read finds was visible at least as late as what the ones
-// before it found; the gaps come last, so that a row that commits while the
+// Fetch is one round trip of reading: several reads, which the store does in the order of the fields. The snapshot
+// of a read is no older than that of the read before it. The gaps come last, so that a row that commits while the
 // store reads is found in a gap if an earlier read passed over it.
 type Fetch struct {
 	// Shards are the shards to read. A scan gives rows of other shards without a Record, and a read of gaps gives
 	// their ids; the other reads leave them out.
 	Shards []int
-	// Scans read forward from an id. The first goes on from the highest id that was read, the others are
-	// catch-ups: they read shards that were gained since.
+	// Scans read forward from an id. The first goes on from the highest id that was read. The others are
+	// catch-ups, each of shards that were gained when that id had been read.
 	Scans []Scan
-	// Destinations read rows that were deferred: left in the table for want of
-	// room at their destination.
+	// Destinations read rows that were deferred for want of room at their destination.
 	Destinations []DestinationBackfill
-	// Searches look for the first event of blocked lanes that were released.
+	// Searches look for the first unsent row of blocked lanes that were released.
 	Searches []LaneSearch
 	// Lanes read rows that single lanes deferred.
 	Lanes []LaneBackfill
 	// Sweep, when not nil, reads all unsent rows of a range of ids.
 	Sweep *Sweep
-	// Writers asks for the transactions that could still fill a gap: Fetched.Writers.
+	// Writers asks for Fetched.Writers, the transactions that may still fill a gap.
 	Writers bool
-	// Gaps are ranges of ids, sorted, to look at again for rows that committed
-	// after a higher id was read.
+	// Gaps are ranges of ids, sorted, to look at again for rows that committed after a higher id was read.
 	Gaps []Range
 	// GapLimit is the most rows to read in Gaps, at least 1 where there are any.
 	GapLimit int
@@ -40,7 +37,7 @@ type Scan struct {
 	Limit  int
 }
 
-// Page is a part of the rows that a lane or a destination deferred.
+// Page says which part of the rows that a lane or a destination deferred is to be read.
 type Page struct {
 	// From is the lowest id to read.
 	From int64
@@ -70,16 +67,16 @@ type LaneSearch struct {
 }
 
 // Sweep reads the unsent rows of Fetch.Shards and of all lanes that are not blocked, with From <= id < Before.
-// That range bounds the cost. Page.Examine would not: it does not count the index entries of sent rows, which
-// stay for as long as a transaction holds back vacuum.
+// The range bounds the cost. A bound like Page.Examine would not: it does not count the index entries of sent
+// rows, which stay for as long as a transaction holds back vacuum.
 type Sweep struct {
 	From, Before int64
 	// Limit is the most records to return.
 	Limit int
 }
 
-// Fetched answers a Fetch: Scans[i] answers Fetch.Scans[i], and so for Destinations, Searches and Lanes. The
-// caller may keep and change all of it.
+// Fetched answers a Fetch: Scans[i] answers Fetch.Scans[i], and so on for Destinations, Searches and Lanes. The
+// caller may keep and change all of the answer.
 type Fetched struct {
 	Scans        [][]Row
 	Destinations []Backfilled
@@ -96,14 +93,13 @@ type Fetched struct {
 	Gaps GapRows
 }
 
-// Row is a row of a scan. Record is nil unless the row is unsent, of a shard asked for, and not of a blocked
-// lane.
+// Row is a row of a scan. Record is nil unless the row is unsent, of a shard asked for, and not of a blocked lane.
 type Row struct {
 	ID     int64
 	Record *outbox.Record
 }
 
-// Backfilled is a page of a backfill or a sweep: unsent rows, in order of id.
+// Backfilled is the answer to a page of a backfill or a sweep: unsent rows, in order of id.
 type Backfilled struct {
 	Records []outbox.Record
 	// Next is the lowest id of the next page, 0 when there are no more rows.
@@ -118,18 +114,16 @@ type LaneStart struct {
 	Next int64
 }
 
-// GapRows are the rows found in the gaps of a fetch. Example: the gaps are 5 to
-// 6 and 9. Row 5 is unsent, row 6 was sent, row 9 is unsent and its lane is
-// blocked. Then IDs is 5, 6, 9, Records has 5, and Blocked has 9.
+// GapRows are the rows found in the gaps of a fetch. Example: the gaps are 5 to 6 and 9. Row 5 is unsent, row 6 was
+// sent, row 9 is unsent and its lane is blocked. Then IDs is 5, 6, 9, Records has 5, and Blocked has 9.
 type GapRows struct {
 	// IDs are the ids of all rows found, of whatever shard and state, ascending.
 	IDs []int64
-	// Records are the unsent rows of the shards asked for whose lane is not
-	// blocked, in order of id.
+	// Records are the unsent rows of the shards asked for whose lane is not blocked, in order of id.
 	Records []outbox.Record
 	// Blocked are the unsent rows of the shards asked for whose lane is blocked, ascending by id.
 	Blocked []BlockedRow
-	// Through is the last id that was read when there are more rows than GapLimit, and 0 when all were read.
+	// Through is the id of the last row read when there are more rows than GapLimit, and 0 when all were read.
 	Through int64
 }
 

@@ -26,21 +26,20 @@ type fetcher struct {
 	// running is set while a fetch is under way, and cancel cancels that fetch.
 	running bool
 	cancel  context.CancelFunc
-	// stale is set when the answer of the fetch under way is to be thrown away: since it was planned a shard
-	// was gained, or a lane released anew, and it passes over rows that are to be read now.
+	// stale is set when the answer of the fetch under way is to be thrown away: since the fetch was planned a
+	// shard was gained, or a lane released anew, and the fetch passes over rows that are to be read now.
 	stale bool
 	// next is when the next fetch is due, nextWriters when one is to ask for the open transactions again.
 	next, nextWriters time.Time
-	// pause is the time from one fetch to the next. It is pollBusy after a fetch that brought rows, and grows
-	// by a quarter with each that brought none, up to pollIdle.
-	pause, pollBusy, pollIdle time.Duration
+	// pause is the time from one fetch to the next. It is Config.PollBusy after a fetch that brought rows, and
+	// grows by a quarter with each that brought none, up to Config.PollIdle.
+	pause time.Duration
 	// failures counts the fetches that failed since one succeeded.
 	failures int
-	// active is when a fetch last brought rows, or else when the run began. emptyAt is when the last fetch that
-	// brought none was planned: a slow or a failing database does not make a run idle.
+	// active is when a fetch last brought rows, or when the run began. emptyAt is when the last fetch that brought
+	// none was planned: a slow or a failing database does not make a run idle.
 	active, emptyAt time.Time
-	// rowBytes is a high estimate of the bytes of a row's message: the method room divides the free bytes by
-	// it.
+	// rowBytes is a high estimate of the bytes of a row's message, by which loop.room divides the free bytes.
 	rowBytes int
 	// turn is the index of the lane to read first, in the order of the lowest deferred ids, when more than
 	// maxBackfills lanes have rows to read. It moves on with each such fetch.
@@ -48,11 +47,6 @@ type fetcher struct {
 	// settled are items whose settlement was written while a fetch was under way. They stay buffered until that
 	// fetch has come back: it may have read their rows as unsent.
 	settled []*item
-}
-
-// newFetcher returns a fetcher whose first fetch is due now.
-func newFetcher(now time.Time, cfg Config) fetcher {
-	return fetcher{next: now, active: now, pause: cfg.PollBusy, rowBytes: firstRowBytes, pollBusy: cfg.PollBusy, pollIdle: cfg.PollIdle}
 }
 
 // room returns the most rows that each read of the next fetch may bring: what fits into Window and WindowBytes,
@@ -88,8 +82,8 @@ func (l *loop) maybeFetch(now time.Time) {
 	l.fetch(f)
 }
 
-// fetch sends f.page to the store, in another goroutine and for at most fetchTimeout. The method fetched takes
-// in the answer.
+// fetch starts a call of at most fetchTimeout that sends f.page to the store. The method fetched takes in the
+// answer.
 func (l *loop) fetch(f plannedFetch) {
 	l.stats.now.Fetches++
 	ctx, cancel := context.WithTimeout(l.io, l.fetchTimeout())
@@ -101,19 +95,18 @@ func (l *loop) fetch(f plannedFetch) {
 		if err == nil {
 			p = prepare(got)
 		}
-		return func() { l.fetched(f, got, p, err) } //nolint:contextcheck // the next page has a context of its own, from loop.io
+		return func() { l.fetched(f, p, err) } //nolint:contextcheck // the next page has a context of its own, from loop.io
 	})
 }
 
-// fetchTimeout is the most time that a fetch may take; a settlement has the same bound and that of
-// ShutdownGrace. It is long: a database that is slow to answer is not faster when asked again, and nothing is
-// sent under a lapsed lease in any case.
+// fetchTimeout is the most time that a fetch may take. It is long: a database that is slow to answer is not faster
+// when asked again, and nothing is sent under a lapsed lease in any case.
 func (l *loop) fetchTimeout() time.Duration { return max(l.cfg.LeaseTTL, l.cfg.SendTimeout) }
 
-// fetched takes in got, the answer to f.page, with p made of it, or the error err. It sends the next page of
-// the gaps if there is one. Otherwise the fetch is over, and the items that were settled while it was under way
-// leave the window. A stale answer, and any at the end of the run, is thrown away.
-func (l *loop) fetched(f plannedFetch, got Fetched, p prepared, err error) {
+// fetched takes in p, the answer to f.page, or the error err. It sends the next page of the gaps if there is one.
+// Otherwise the fetch is over, and the items that were settled while it was under way leave the window. A stale
+// answer, and any at the end of the run, is thrown away.
+func (l *loop) fetched(f plannedFetch, p prepared, err error) {
 	now := time.Now()
 	l.fetcher.running = false
 	switch {
@@ -123,8 +116,11 @@ func (l *loop) fetched(f plannedFetch, got Fetched, p prepared, err error) {
 	case err != nil:
 		l.fetchFailed(err, now)
 	default:
-		l.fetchWorks()
-		if l.takeIn(&f, got, p, now) {
+		if l.fetcher.failures > 0 {
+			l.log.Info("reading events again", slog.Int("failures", l.fetcher.failures))
+			l.fetcher.failures = 0
+		}
+		if l.takeIn(&f, p, now) {
 			l.fetcher.running = true
 			l.fetch(f)
 			return
@@ -145,15 +141,7 @@ func (l *loop) fetchFailed(err error, now time.Time) {
 	if l.fetcher.failures == 1 {
 		l.log.Warn("could not read events: trying again", slog.Any("error", err))
 	}
-	l.fetcher.next = now.Add(backoff(l.fetcher.failures, l.cfg.RetryMin, fetchRetryMax, l.spread()))
-}
-
-// fetchWorks ends the count of failures, and logs that, when fetches had failed.
-func (l *loop) fetchWorks() {
-	if l.fetcher.failures > 0 {
-		l.log.Info("reading events again", slog.Int("failures", l.fetcher.failures))
-		l.fetcher.failures = 0
-	}
+	l.fetcher.next = now.Add(backoff(l.fetcher.failures, l.cfg.RetryMin, fetchRetryMax, l.cfg.spread()))
 }
 
 // paceNext sets when the fetch after one that was planned at began is due: at once when a read has more to bring
@@ -164,18 +152,14 @@ func (l *loop) paceNext(p prepared, found int, full bool, began, now time.Time) 
 	if p.rows > 0 {
 		r.rowBytes = max(1024, 2*p.bytes/p.rows, r.rowBytes*3/4)
 	}
-	switch {
-	case full:
-		r.pause = r.pollBusy
-		r.active = now
-		r.next = now
-		return
-	case found > 0:
-		r.pause = r.pollBusy
-		r.active = now
-	default:
-		r.pause = min(r.pause*5/4+1, r.pollIdle)
+	r.pause = min(r.pause*5/4+1, l.cfg.PollIdle)
+	if full || found > 0 {
+		r.pause, r.active = l.cfg.PollBusy, now
+	} else {
 		r.emptyAt = began
 	}
-	r.next = now.Add(r.pause)
+	r.next = now
+	if !full {
+		r.next = now.Add(r.pause)
+	}
 }

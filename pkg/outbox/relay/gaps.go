@@ -15,7 +15,8 @@ const maxGaps = 512
 // these ids may still commit. An id leaves the list when its row is seen, or when every writer at discovery has
 // ended and a later look found nothing: then its transaction was rolled back. No clock is involved.
 type gaps struct {
-	list []gap // sorted, disjoint
+	// list has the ranges in order of id. None overlaps another.
+	list []gap
 }
 
 // gap is a range of ids, and the reading that found it.
@@ -27,10 +28,9 @@ type gap struct {
 // discovery is one reading that found gaps. All gaps that it found share this value, and so have the same
 // writers at discovery.
 type discovery struct {
-	// writers are the transactions that may fill the gaps: those that were open
-	// at the first look at them, which may be any time after the reading. A writer
-	// that ended before that look has committed or rolled back, and a read of the
-	// gaps after the look sees what it committed. The map is nil before the look.
+	// writers are the transactions that may fill the gaps: those that were open when a fetch first asked for the
+	// open transactions, at any time after the reading. A writer that ended before that has committed or rolled
+	// back, and a later read of the gaps sees what it committed. The map is nil until then.
 	writers map[string]struct{}
 }
 
@@ -72,31 +72,21 @@ func (g *gaps) seen(id int64) {
 	case id == hit.To:
 		g.list[at].To--
 	case len(g.list) >= maxGaps:
-		// Splitting would undo what bound joined. The range stays whole until
-		// its writers have ended.
+		// Splitting would undo what bound joined. The range stays whole until its writers have ended.
 	default:
 		g.list[at].To = id - 1
 		g.list = slices.Insert(g.list, at+1, gap{Range{id + 1, hit.To}, hit.found})
 	}
 }
 
-// closeEnded removes the gaps whose writers at discovery have all ended. writers are the transactions that are
-// open now. It may only be called when the gaps were read after writers were, and the rows found were removed
-// with seen.
+// closeEnded removes the gaps whose writers at discovery have all ended. writers are the transactions that are open
+// now. It may only be called when the gaps were read after writers were, and the rows found were removed with seen.
 func (g *gaps) closeEnded(writers []string) {
 	open := make(map[string]struct{}, len(writers))
 	for _, w := range writers {
 		open[w] = struct{}{}
 	}
-	ended := map[*discovery]bool{}
-	g.list = slices.DeleteFunc(g.list, func(x gap) bool {
-		over, known := ended[x.found]
-		if !known {
-			over = x.found.ended(open)
-			ended[x.found] = over
-		}
-		return over
-	})
+	g.list = slices.DeleteFunc(g.list, func(x gap) bool { return x.found.ended(open) })
 }
 
 // ended says whether no writer at discovery is among the open transactions any more. The first call stores open
@@ -114,7 +104,7 @@ func (d *discovery) ended(open map[string]struct{}) bool {
 	return true
 }
 
-// cut removes the ids that are higher than the argument from the list.
+// cut removes all ids higher than id from the list.
 func (g *gaps) cut(id int64) {
 	g.list = slices.DeleteFunc(g.list, func(x gap) bool { return x.From > id })
 	if n := len(g.list); n > 0 {
@@ -131,7 +121,7 @@ func (g *gaps) ranges() []Range {
 	return out
 }
 
-// upTo returns the ids of the list up to and with the id, as ranges.
+// upTo returns the gaps of the list up to the id, which is included, as ranges.
 func (g *gaps) upTo(id int64) []Range {
 	var out []Range
 	for _, x := range g.list {
@@ -158,8 +148,8 @@ func joined(ranges []Range) []Range {
 }
 
 // bound shortens the list to maxGaps by joining the ranges that are nearest to each other. A joined range also
-// has ids between the two, whose rows are known: reading those again is harmless. Its discovery is new, so its
-// writers are those that are open at the next look.
+// has the ids between the two, whose rows are known: reading these again is harmless. Its discovery is new, so its
+// writers are the transactions that are open when a fetch next asks for them.
 func (g *gaps) bound() {
 	for len(g.list) > maxGaps {
 		best, width := 0, int64(math.MaxInt64)

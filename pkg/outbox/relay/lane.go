@@ -8,11 +8,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// item is a buffered event, from its reading until its settlement is known.
+// item is an event that was read, and its message. It is buffered from admit until its settlement is known.
 type item struct {
-	// rec is the row that was read, without its payload.
+	// rec is the row that was read, with a nil payload: msg has it.
 	rec *outbox.Record
-	// msg is the message to send. When fault is set it has only a size.
+	// msg is the message to send. When the message could not be made, fault says why and msg has only a size.
 	msg outbox.Message
 	// fault is why the event can never be sent, found before sending; nil for most. Such an event is buried
 	// when its turn comes.
@@ -25,7 +25,7 @@ type item struct {
 	// attempts counts the results of this event that were of the class Transient. At Config.MaxAttempts the
 	// event is given up.
 	attempts int
-	// blocks says that the event became a dead letter that blocks its lane.
+	// blocks says that the event was given up and blocks its lane, as a dead letter.
 	blocks bool
 	// answer is what is to be written about the event: that it was accepted (with the broker's ids), or else
 	// why it was given up. It is set when the event becomes unsettled.
@@ -36,17 +36,15 @@ type item struct {
 type itemState int
 
 const (
-	// queued: it waits in its lane's queue.
+	// queued: the event waits in its lane's queue.
 	queued itemState = iota
-	// inFlight: it is the first of its lane's queue, and in a call to a sink.
+	// inFlight: the event is the first of its lane's queue, and in a call to a sink.
 	inFlight
-	// unsettled: it was accepted or given up, has left the queue, and is not known
-	// to be written yet.
+	// unsettled: the event was accepted or given up, has left the queue, and is not known to be settled yet.
 	unsettled
 )
 
-// lane is the queue of one aggregate at one destination. At most its first item
-// is in flight.
+// lane is the queue of one aggregate at one destination. At most its first item is in flight.
 type lane struct {
 	key   outbox.Lane
 	shard int
@@ -64,7 +62,7 @@ type lane struct {
 	// not in there.
 	retryAt   time.Time
 	heapIndex int
-	// watch, when set by a test, is called with each change of state.
+	// watch, when set by a test, is called at each change of state with the old and the new one.
 	watch func(was, is laneState)
 }
 
@@ -80,12 +78,11 @@ const (
 	sending
 	// backingOff: the first item failed and is sent again at retryAt.
 	backingOff
-	// burying: an event was given up, and its settlement is not known to be
-	// written. Were the next one sent, and this relay lost, another relay would
-	// send the given up one after it.
+	// burying: an event was given up, and its settlement is not known to be written. If the next event were sent
+	// now and this relay were killed, another relay would send the given up event after it.
 	burying
-	// blocked: an event was given up, the policy is Block, and its settlement is
-	// not known to be written. After that the table says that the lane is blocked.
+	// blocked: an event was given up, OnReject is Block, and the settlement is not known to be written. Once it
+	// is written, the lane is blocked in the table.
 	blocked
 )
 
@@ -104,8 +101,7 @@ func (l *lane) insert(it *item) {
 		l.queue = append(l.queue, it)
 		return
 	}
-	// Rows that became visible after the first item was sent stand behind it, in
-	// order among themselves.
+	// Rows that became visible after the first item was sent stand behind it, in order among themselves.
 	first := 0
 	if l.queue[0].tried {
 		first = 1
@@ -115,7 +111,7 @@ func (l *lane) insert(it *item) {
 	l.queue = slices.Insert(l.queue, at, it)
 }
 
-// first returns the lowest id of the lane that is queued or deferred, 0 when there is none.
+// first returns the lowest id in the queue of the lane or deferred by it, 0 when there is none.
 func (l *lane) first() int64 {
 	first := l.deferred.first
 	for _, it := range l.queue {

@@ -26,32 +26,26 @@ type lease struct {
 	draining map[int]struct{}
 	// target is how many shards the relay is to own, as the last answer to a renewal said.
 	target int
-	// valid is until when the lease lasts by the relay's own clock, nil before the first renewal. It is atomic
+	// valid is when the lease lapses by the relay's own clock, nil before the first renewal. It is atomic
 	// because the goroutines that send read it too.
 	valid atomic.Pointer[time.Time]
 
 	// renewing says that a renewal is under way, renewAt when the next is due.
 	renewing bool
 	renewAt  time.Time
-	// gained is when a shard was last gained, or the run began. Twice LeaseTTL after it a relay below its
-	// target goes back from hungryEvery to Config.RenewEvery.
+	// gained is when a shard was last gained, or the run began. A relay below its target renews every hungryEvery
+	// for twice LeaseTTL after that, and then every Config.RenewEvery.
 	gained time.Time
-	// blockedAt is when an event that blocks its lane was last known to be written as a dead letter. Releases
-	// in the answer to a renewal that was sent before are ignored.
+	// blockedAt is when the loop last learned that a dead letter that blocks its lane is written. Releases in
+	// the answer to a renewal that was sent before that time are ignored.
 	blockedAt time.Time
 	// offset is the database's clock minus the relay's, as of the last renewal, for latencies.
 	offset time.Duration
 }
 
-// newLease returns the lease of a relay that owns no shard yet. Its first renewal is due now.
-func newLease(now time.Time) lease {
-	return lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now}
-}
-
-// allows says whether a call that may take as long as need may start at the time
-// now. The lease must outlast it by the monotonic clock and by the wall clock: it
-// is not documented which of the two stands still while a Lambda environment is
-// frozen. It may be called from any goroutine.
+// allows says whether a call that may take as long as need may start at the time now: the lease must outlast the
+// call by the monotonic clock and by the wall clock, as it is not documented which of the two stands still while a
+// Lambda environment is frozen. allows may be called from any goroutine.
 func (l *lease) allows(now time.Time, need time.Duration) bool {
 	valid := l.valid.Load()
 	if valid == nil {
@@ -65,7 +59,7 @@ func (l *lease) allows(now time.Time, need time.Duration) bool {
 func (l *lease) working() []int {
 	out := make([]int, 0, len(l.owned))
 	for s := range l.owned {
-		if _, draining := l.draining[s]; !draining {
+		if l.works(s) {
 			out = append(out, s)
 		}
 	}
@@ -75,11 +69,9 @@ func (l *lease) working() []int {
 
 // works says whether the shard is one to read and send: owned and not draining.
 func (l *lease) works(shard int) bool {
-	if _, owned := l.owned[shard]; !owned {
-		return false
-	}
+	_, owned := l.owned[shard]
 	_, draining := l.draining[shard]
-	return !draining
+	return owned && !draining
 }
 
 // drained returns the draining shards of which no event is in flight or unsettled, in any order: they can be
@@ -94,10 +86,9 @@ func (l *loop) drained() []int {
 	return out
 }
 
-// maybeRenew starts a renewal when one is due, and at once when a shard has drained, unless the last renewal
-// failed within renewRetry. A renewal may take SendTimeout, and only one is under way at a time. When the run
-// ends and all shards have drained it starts none: Leave gives those back. After a lost lease it starts none
-// either.
+// maybeRenew starts a renewal when one is due, and at once when a shard has drained, unless the last renewal failed
+// within renewRetry. A renewal may take SendTimeout, and only one is under way at a time. When the run ends and all
+// shards have drained it starts none: Leave gives those back. After a lost lease it starts none either.
 func (l *loop) maybeRenew(now time.Time) {
 	if l.lease.renewing || l.outcome == LeaseLost {
 		return
@@ -106,10 +97,7 @@ func (l *loop) maybeRenew(now time.Time) {
 	if l.ending && len(drained) == len(l.lease.owned) && len(drained) > 0 && l.outstanding == 0 {
 		return
 	}
-	if len(drained) == 0 && now.Before(l.lease.renewAt) {
-		return
-	}
-	if len(drained) > 0 && now.Before(l.lease.renewAt) && l.lease.renewAt.Sub(now) <= renewRetry && l.stats.renewFailing {
+	if now.Before(l.lease.renewAt) && (len(drained) == 0 || l.stats.renewFailing) {
 		return
 	}
 	r := Renewal{
@@ -132,9 +120,9 @@ func (l *loop) maybeRenew(now time.Time) {
 	})
 }
 
-// renewed takes in got, the answer to the renewal r, or the error err. r was sent at the time sent, and the
-// answer came after the time took. It extends the lease, forgets the shards given back, takes in the new shards
-// and releases, begins to drain surplus shards, and sets when the next renewal is due.
+// renewed takes in got, the answer to the renewal r, or the error err. r was sent at the time sent, and the answer
+// came after the time took. renewed extends the lease, forgets the shards given back, takes in the new shards and
+// releases, begins to drain surplus shards, and sets when the next renewal is due.
 func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took time.Duration) {
 	now := time.Now()
 	l.lease.renewing = false
@@ -191,8 +179,8 @@ func (l *loop) renewFailed(err error, now time.Time) {
 }
 
 // take takes in the shards that the answer to a renewal names as owned. A shard that is new, or has a new epoch
-// because it was given back in between, is gained: its rows are to be read, so a fetch is due now, and the
-// answer of one that is under way is thrown away. At the end of the run a gained shard drains at once.
+// because it was given back and taken again, is gained: its rows are to be read, so a fetch is due now, and the
+// answer to a fetch under way is thrown away. At the end of the run a gained shard drains at once.
 func (l *loop) take(shards []ShardLease, now time.Time) {
 	var gained []ShardLease
 	for _, s := range shards {
@@ -240,9 +228,8 @@ func (l *loop) rebalance(now time.Time) {
 	l.drain(surplus...)
 }
 
-// drain has shards begin to drain, at the present position: their events that were not sent are forgotten, as
-// their next owner reads them again, and those in flight are awaited. It does nothing for shards that drain
-// already.
+// drain has shards begin to drain, at the present position: their events that were not sent are forgotten, as their
+// next owner reads them again, and those in flight are awaited. It does nothing for shards that drain already.
 func (l *loop) drain(shards ...int) {
 	at := l.position()
 	drained := map[int]bool{}
@@ -263,15 +250,14 @@ func (l *loop) drain(shards ...int) {
 	}
 }
 
-// drainShard makes a shard a draining one. at is the position that its next owner will resume at, at the
-// latest.
+// drainShard makes a shard a draining one. Its next owner will resume at the position at, or below it.
 func (l *loop) drainShard(shard int, at Position) {
 	l.lease.draining[shard] = struct{}{}
 	l.cursor.pin(shard, at)
 }
 
-// empty forgets the queued events, the deferred rows and the back-off of a lane, whose shard drains or which is
-// blocked. An event in flight stays. The lane itself is forgotten when nothing is left of it.
+// empty forgets the queued events, the deferred rows, the release and the back-off of a lane whose shard drains or
+// which is to be blocked. An event in flight stays. The lane itself is forgotten as window.forget says.
 func (l *loop) empty(lane *lane) {
 	l.window.drop(lane)
 	l.cursor.dropLane(lane)
@@ -280,45 +266,4 @@ func (l *loop) empty(lane *lane) {
 		lane.become(resting)
 	}
 	l.window.forget(lane)
-}
-
-// releaseLane begins to search for the first event of a lane that an operator released. It does nothing if a
-// search for this same release has begun before, if the lane was blocked anew by this relay, or if the
-// destination or the shard is not one that this relay works on.
-func (l *loop) releaseLane(r ReleasedLane) {
-	d := l.dests[r.Lane.Destination]
-	if d == nil || !l.lease.works(r.Shard) {
-		return
-	}
-	lane := l.window.lane(r.Lane, r.Shard, d)
-	again := lane.deferred.release != notReleased
-	if lane.state == blocked || again && lane.deferred.lane.ReleasedAt.Equal(r.ReleasedAt) {
-		return
-	}
-	// Released anew: a search that is under way may have missed what was put
-	// back in front of the lane.
-	l.fetcher.stale = l.fetcher.stale || again && l.fetcher.running
-	l.cursor.releaseLane(lane, r)
-	l.log.Info("lane released", slog.String("destination", r.Lane.Destination),
-		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))
-}
-
-// unblocked takes in the answer to a renewal that asked to unblock the lanes asked: they go on, but for those
-// that are also in released, the lanes that the answer names. Such a lane is still blocked, because its row in
-// outbox.blocked was locked or the lane was released anew: in the latter case the search begins anew.
-func (l *loop) unblocked(asked, released []ReleasedLane) {
-	for _, r := range asked {
-		lane := l.window.lanes[r.Lane]
-		if lane == nil {
-			continue
-		}
-		still := slices.IndexFunc(released, func(x ReleasedLane) bool { return x.Lane == r.Lane })
-		if still < 0 {
-			l.cursor.unblocked(lane)
-			continue
-		}
-		if lane.deferred.release != notReleased {
-			l.releaseLane(released[still])
-		}
-	}
 }

@@ -6,39 +6,38 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// loop is a running relay: it decides what is done when, and wires the parts
-// that know one thing each. One goroutine owns all of it. Calls to the store and
-// to sinks run in goroutines of their own, and post to it what is to be done with
-// their answers, as functions. So there are no locks, and no decision is made on
-// state that changes during the decision.
+// loop is a running relay: it decides when to read, send, settle, renew and report. One goroutine owns all of
+// its fields. Calls to the store and to sinks run in goroutines of their own, each of which posts a function that
+// takes in the answer. So there are no locks, and no decision is made on state that changes during the decision.
 type loop struct {
 	store Store
 	cfg   Config
 	log   *slog.Logger
-	// io is the context of calls. It outlives the cancellation of the run, so
-	// that events that were sent are also settled; each call has a timeout.
+	// io is the parent of the contexts of all calls to the store and to sinks. It outlives the cancellation of
+	// the run, so that events that were sent are also settled; each call has a timeout.
 	io context.Context //nolint:containedctx // lives exactly as long as the loop
 	// until is when the run is to end at the latest, before the settling and giving back that follow.
 	until time.Time
-	// spread returns the random part of a back-off, from 0 to 1.
-	spread func() float64
 
-	// posted carries from calls to the loop what is to be done with their answers.
+	// posted carries the functions that take in the answers of calls, to be run by the loop's goroutine.
 	posted chan func()
-	// idle carries a new call to a goroutine that is done with its last call. It has no buffer, and is closed
-	// at the end of the run, which ends the goroutines.
+	// idle carries a new call to a goroutine whose last call is over. It has no buffer. Closing it, at the end
+	// of the run, ends these goroutines.
 	idle chan func() func()
-	// outstanding counts the calls whose answers have not been applied.
+	// outstanding counts the calls that were started and whose answers the loop has not taken in yet.
 	outstanding int
 
 	window     window
 	cursor     cursor
 	backingOff backingOffLanes
 	dests      map[string]*destination
-	names      []string // of dests, in a fixed order
-	// warned is the set of the unknown destinations that were logged, at most maxWarned.
+	// names are the keys of dests, sorted: the order in which step goes through the destinations.
+	names []string
+	// warned is the set of the names of unknown destinations that were logged, at most maxWarned.
 	warned map[string]bool
 
 	lease   lease
@@ -46,15 +45,15 @@ type loop struct {
 	settle  settling
 	stats   stats
 
-	// ending is set from the end of the run on. outcome says why it ends, empty before. endBy is when settling
-	// is given up.
+	// ending is set by the method end, when the run begins to end. outcome says why, and is empty before. endBy
+	// is when settling is given up.
 	ending  bool
 	outcome Outcome
 	endBy   time.Time
 }
 
-// newLoop returns a loop that owns no shard, for a run that is to end at until. Nothing is started yet: run
-// does that.
+// newLoop returns a loop that owns no shard, for a run that is to end at the time until. Nothing is started yet:
+// run does that. The first renewal and the first fetch are due now.
 func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loop {
 	now := time.Now()
 	l := &loop{
@@ -63,16 +62,15 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 		log:     cfg.Logger.With(slog.String("relay_id", cfg.RelayID.String())),
 		io:      context.WithoutCancel(ctx),
 		until:   until,
-		spread:  cfg.spread,
 		posted:  make(chan func(), 2*cfg.Concurrency),
 		idle:    make(chan func() func()),
-		window:  newWindow(cfg.watchLanes),
+		window:  window{items: map[int64]*item{}, lanes: map[outbox.Lane]*lane{}, watch: cfg.watchLanes},
 		cursor:  newCursor(newSweep(now, cfg)),
 		warned:  map[string]bool{},
-		lease:   newLease(now),
-		fetcher: newFetcher(now, cfg),
+		lease:   lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now},
+		fetcher: fetcher{next: now, active: now, pause: cfg.PollBusy, rowBytes: firstRowBytes},
 		settle:  settling{every: cfg.SettleEvery, limit: cfg.SettleLimit},
-		stats:   newStats(now, cfg),
+		stats:   stats{every: 1, reportAt: now.Add(cfg.ReportEvery)},
 	}
 	l.openDestinations()
 	return l
@@ -130,7 +128,7 @@ func (l *loop) apply(f func()) {
 	f()
 }
 
-// applyPosted applies what has been posted by now, at most as much as the channel holds.
+// applyPosted runs the functions that have been posted by now, at most as many as the channel posted holds.
 func (l *loop) applyPosted() {
 	for range cap(l.posted) {
 		select {
@@ -163,7 +161,8 @@ func (l *loop) step(now time.Time) {
 	l.maybeReport(now)
 }
 
-// nextWake returns when the next thing is due for step, at most a second from now.
+// nextWake returns the time at which step is to be called again, as something is due then: at most a second
+// from now.
 func (l *loop) nextWake(now time.Time) time.Time {
 	wake := now.Add(time.Second)
 	sooner := func(t time.Time) {
@@ -205,8 +204,8 @@ func (l *loop) nextWake(now time.Time) time.Time {
 }
 
 // end begins the end of the run, for the reason why: no event is read or sent any more, those in flight are
-// awaited and settled until endBy, and each shard is given back when none of its events is left. A fetch under
-// way is canceled. Further calls do nothing.
+// awaited and settled until endBy, and each shard is given back when none of its events is in flight or
+// unsettled. A fetch under way is canceled. Further calls do nothing.
 func (l *loop) end(why Outcome, now time.Time) {
 	if l.ending {
 		return
@@ -246,7 +245,7 @@ func (l *loop) idleFor(now time.Time) bool {
 func (l *loop) leave() {
 	if l.outcome == LeaseLost {
 		l.stats.now.Fenced += int64(len(l.settle.items))
-		l.stats.finish(l, Backlog{})
+		l.stats.report(l, Backlog{}, true)
 		return
 	}
 	ctx, cancel := context.WithTimeout(l.io, l.cfg.ShutdownGrace)
@@ -262,7 +261,7 @@ func (l *loop) leave() {
 	if err != nil {
 		l.log.Warn("could not count the backlog", slog.Any("error", err))
 	}
-	l.stats.finish(l, backlog)
+	l.stats.report(l, backlog, true)
 }
 
 // position returns where another relay would have to resume the shards of this one.

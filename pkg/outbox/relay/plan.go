@@ -13,30 +13,24 @@ type plannedFetch struct {
 	Fetch
 	// began is when the fetch was planned.
 	began time.Time
-	// catchUps[i] is what Scans[i+1] reads for; destinations[i], searches[i] and lanes[i] are what
-	// Destinations[i], Searches[i] and Lanes[i] read for.
+	// catchUps[i] is the catch-up that Scans[i+1] reads a page of. destinations[i], searches[i] and lanes[i] are
+	// the destination or lane that Destinations[i], Searches[i] and Lanes[i] read.
 	catchUps     []*catchUp
 	destinations []*destination
 	searches     []*lane
 	lanes        []*lane
-	// crowded is set when more than maxBackfills lanes have rows to read: the fetch reads some of them.
+	// crowded is set when more than maxBackfills lanes have rows to read: the fetch reads that many of them.
 	crowded bool
 
 	// page is what to send to the store next: at first the whole Fetch, and then, page by page, reads of the
-	// gaps that the answers did not reach. first is the answer to the whole Fetch while such pages are read,
-	// else nil.
+	// gaps that the answers did not reach. first keeps the answer to the whole Fetch while these pages are
+	// read, and is nil otherwise.
 	page  Fetch
-	first *firstPage
-	// late counts the rows that were found in the gaps and buffered. refused are those found there and not
-	// buffered.
+	first *prepared
+	// late counts the rows that were found in the gaps and buffered. refused are the rows that were found in
+	// the gaps and not buffered.
 	late    int
 	refused []refusal
-}
-
-// firstPage is got, the answer to the whole Fetch, and p, the items that prepare made of that answer.
-type firstPage struct {
-	got Fetched
-	p   prepared
 }
 
 // refusal is a row that was found in a gap and that admit did not buffer.
@@ -46,23 +40,23 @@ type refusal struct {
 	lane  outbox.Lane
 }
 
-// nextPage makes f.page a read of the gaps above the id at which the answer got ended (got.Gaps.Through). The
-// first call keeps got, with p made of it, as f.first.
-func (f *plannedFetch) nextPage(got Fetched, p prepared) {
+// nextPage makes f.page a read of the gaps above the id at which the answer p ended (p.Gaps.Through). The first
+// call keeps p as f.first.
+func (f *plannedFetch) nextPage(p prepared) {
 	if f.first == nil {
-		f.first = &firstPage{got, p}
+		f.first = &p
 	}
 	f.page = Fetch{GapLimit: f.GapLimit, Shards: f.Shards}
 	for _, g := range f.Gaps {
-		if g.To > got.Gaps.Through {
-			f.page.Gaps = append(f.page.Gaps, Range{max(g.From, got.Gaps.Through+1), g.To})
+		if g.To > p.Gaps.Through {
+			f.page.Gaps = append(f.page.Gaps, Range{max(g.From, p.Gaps.Through+1), g.To})
 		}
 	}
 }
 
 // plan returns the fetch to send next: new rows, catch-ups, what destinations with room and the given lanes
-// deferred, a page of the sweep if it is due, the open transactions if it is time, and the gaps. It changes no
-// state: the method planned does.
+// deferred, a page of the sweep if one is due, the open transactions if writersEvery has passed, and the gaps. It
+// changes no state: the method planned does.
 func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 	limit := max(1, l.room())
 	f := plannedFetch{began: now, Fetch: Fetch{
@@ -111,9 +105,8 @@ func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
 	}
 }
 
-// lanesWithRoom returns the lanes to search or backfill: those that deferred rows, have at most half of
-// LaneWindow buffered, are not blocked by an event that is not settled yet, and do not wait for a renewal to
-// unblock them.
+// lanesWithRoom returns the lanes to search or backfill: those that deferred rows, have at most half of LaneWindow
+// buffered, are not blocked by an event that is not settled yet, and do not wait for a renewal to unblock them.
 func (l *loop) lanesWithRoom() []*lane {
 	var out []*lane
 	for lane := range l.cursor.lanes {
@@ -124,8 +117,8 @@ func (l *loop) lanesWithRoom() []*lane {
 	return out
 }
 
-// planned records, when f is sent, that the open transactions and a page of the sweep were asked for, and moves
-// fetcher.turn on.
+// planned records what the fetch f, which is about to be sent, asks for: the open transactions, a page of the
+// sweep, and a part of the lanes, for which it moves fetcher.turn on.
 func (l *loop) planned(f *plannedFetch) {
 	if f.Writers {
 		l.fetcher.nextWriters = f.began.Add(writersEvery)

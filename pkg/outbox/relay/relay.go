@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// Store is all that a relay needs of the database. All its methods may be called
-// concurrently.
+// Store is all that a relay needs of the database. All its methods may be called concurrently.
 type Store interface {
 	Leases
 	Reader
@@ -21,8 +20,8 @@ type Relay struct {
 	cfg   Config
 }
 
-// New returns a relay with the defaults of cfg set. It makes no call to the store. Its error wraps that of
-// [Config.Validate].
+// New returns a relay that runs as cfg says, with defaults for zero fields. It makes no call to the store. It errs
+// when cfg is faulty, and the error wraps that of [Config.Validate].
 func New(store Store, cfg Config) (*Relay, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("relay config: %w", err)
@@ -30,10 +29,10 @@ func New(store Store, cfg Config) (*Relay, error) {
 	return &Relay{store: store, cfg: cfg.WithDefaults()}, nil
 }
 
-// Run carries events until the time until, or until ctx ends, another relay takes over, or no event came for
+// Run carries events until the time until, or until ctx ends, other relays take over, or no event came for
 // Config.IdleExit. Then it awaits and settles the events in flight and gives its shards back, also when ctx was
-// canceled: that takes up to twice Config.ShutdownGrace, and longer only when calls under way do. When it
-// returns, no goroutine that it started is running.
+// canceled: that takes up to twice Config.ShutdownGrace, and longer only when calls under way do. When it returns,
+// all calls that it started have ended.
 //
 // It returns at once, with the outcome Standby, when enough other relays run. An error means that the relay
 // could not join; failures of the store and the sinks later on are counted, logged, and tried again.

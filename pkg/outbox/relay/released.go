@@ -1,42 +1,44 @@
 package relay
 
-// laneDeferral is what a lane deferred, and how far it has come with being read
-// again after an operator released it.
+import (
+	"log/slog"
+	"slices"
+)
+
+// laneDeferral is the rows that a lane deferred, and how far the lane has come on its way back to being read after
+// an operator released it.
 type laneDeferral struct {
 	deferral
 	release release
-	// bound is the id up to which the lane's shard had been read when the search began; when a row of the lane
-	// is found in a gap during the search, it is lowered to below that row. Scans do not show the rows of the
-	// lane above bound, as it is still blocked in the table, so the lane goes on at bound+1 at the latest.
+	// bound is the id up to which the lane's shard had been read when the search began. A row of the lane that is
+	// found in a gap during the search lowers bound to below that row. Scans give no records of the lane above
+	// bound, as the lane is still blocked in the table, so the lane goes on at bound+1 at the latest.
 	bound int64
-	// lane is the release that the search is for, as the answer to a renewal named it. It is zero before the
-	// first release.
+	// lane is the newest release of the lane, as the answer to a renewal named it, and zero before the first.
 	lane ReleasedLane
 }
 
 // idle says whether nothing of the lane is deferred and no release of it is under way.
 func (d *laneDeferral) idle() bool { return !d.any() && d.release == notReleased }
 
-// release is how far a lane that an operator released has come on its way back to being read. Rows below the
-// one that blocked the lane may have committed, or been put back, while it was blocked, so its first row is
-// searched for. Until that row is known the position cannot allow for the lane, so the lane's row in
-// outbox.blocked stays; and while it stays, no read but the search shows rows of the lane.
+// release is how far a lane that an operator released has come on its way back to being read. Rows below the one
+// that blocked the lane may have committed, or been put back, while it was blocked, so its first row is searched
+// for. Until that row is known the position cannot allow for the lane, so the lane's row in outbox.blocked stays;
+// and while it stays no read gives records of the lane: the search and a read of the gaps give ids alone.
 //
-//	notReleased ── releaseLane ──> searching ── foundStart ──> found
-//	     ^                             ^                         │ │
-//	     │                             └──── releaseLane (anew) ─┘ │
-//	     └──────────────────── unblocked ──────────────────────────┘
+//	notReleased ── releaseLane ──> searching ── searched ──> found
+//	     ^                             ^                       │ │
+//	     │                             └── releaseLane (anew) ─┘ │
+//	     └──────────────────── unblocked ────────────────────────┘
 //
-// dropLane leads from each of them to notReleased.
+// releaseLane begins a search anew also in the state searching, and dropLane leads from each state to notReleased.
 type release int
 
 const (
 	notReleased release = iota
-	// searching: the lowest unsent row of the lane is being looked for, from
-	// deferral.first on.
+	// searching: the lowest unsent row of the lane is being looked for, from deferral.first on.
 	searching
-	// found: it is deferral.first. The next renewal asks to delete the lane's row
-	// in outbox.blocked.
+	// found: it is deferral.first. The next renewal asks to delete the lane's row in outbox.blocked.
 	found
 )
 
@@ -68,10 +70,10 @@ func (c *cursor) searched(l *lane, asked int64, got LaneStart) bool {
 	return true
 }
 
-// deferBlocked defers the row with the id, which was found in a gap and whose lane is blocked in the table. An
-// operator may have released the lane, with the answer to a renewal that says so yet to come: deferred, the row
-// is not overtaken by rows that scans read before that answer. When a search of the lane is under way it may
-// have passed over the row, so bound is lowered.
+// deferBlocked defers the row with the id, which was found in a gap while its lane was blocked in the table. Rows of
+// the lane that the same fetch read before it was blocked do not overtake the row then, and a lane whose search has
+// passed over the row, or that was unblocked since the gap was read, begins with it; bound is lowered for a search
+// under way. In a lane that stays blocked, the next backfill finds nothing and ends the deferral.
 func (c *cursor) deferBlocked(l *lane, id int64) {
 	l.deferred.bound = min(l.deferred.bound, id-1)
 	c.deferLane(l, id)
@@ -93,5 +95,45 @@ func (c *cursor) toUnblock() []ReleasedLane {
 func (c *cursor) unblocked(l *lane) {
 	if l.deferred.release == found {
 		l.deferred.release = notReleased
+	}
+}
+
+// releaseLane begins to search for the first row of a lane that an operator released. It does nothing if the search
+// for this same release has begun before, if an event of this relay blocks the lane and its settlement is not known
+// to be written, or if the destination or the shard is not one that this relay works on.
+func (l *loop) releaseLane(r ReleasedLane) {
+	d := l.dests[r.Lane.Destination]
+	if d == nil || !l.lease.works(r.Shard) {
+		return
+	}
+	lane := l.window.lane(r.Lane, r.Shard, d)
+	again := lane.deferred.release != notReleased
+	if lane.state == blocked || again && lane.deferred.lane.ReleasedAt.Equal(r.ReleasedAt) {
+		return
+	}
+	// Released anew: a search that is under way may have missed what was put back in front of the lane.
+	l.fetcher.stale = l.fetcher.stale || again && l.fetcher.running
+	l.cursor.releaseLane(lane, r)
+	l.log.Info("lane released", slog.String("destination", r.Lane.Destination),
+		slog.String("aggregate_type", r.Lane.AggregateType), slog.String("aggregate_id", r.Lane.AggregateID))
+}
+
+// unblocked takes in the answer to a renewal that asked to unblock the lanes asked. released are the lanes that the
+// answer names. A lane that is not among them was unblocked and goes on. One that is among them is still blocked,
+// because its row in outbox.blocked was locked or it was released anew: then its search begins anew.
+func (l *loop) unblocked(asked, released []ReleasedLane) {
+	for _, r := range asked {
+		lane := l.window.lanes[r.Lane]
+		if lane == nil {
+			continue
+		}
+		still := slices.IndexFunc(released, func(x ReleasedLane) bool { return x.Lane == r.Lane })
+		if still < 0 {
+			l.cursor.unblocked(lane)
+			continue
+		}
+		if lane.deferred.release != notReleased {
+			l.releaseLane(released[still])
+		}
 	}
 }

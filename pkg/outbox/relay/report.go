@@ -29,12 +29,11 @@ type Counts struct {
 	Published int64 `json:"published"`
 	// Settled is the number of events marked as sent.
 	Settled int64 `json:"settled"`
-	// DeadLetters is the number of events moved to the dead letters, and Blocked
-	// how many of them blocked their lane.
+	// DeadLetters is the number of events that became dead letters, Blocked how many of them blocked their lane.
 	DeadLetters int64 `json:"dead_letters"`
 	Blocked     int64 `json:"blocked"`
-	// Transient, Throttled, Unknown and Unavailable count results of single
-	// events by class. Each event with an unknown outcome is sent again.
+	// Transient, Throttled, Unknown and Unavailable count results of single events by class. An event is counted
+	// each time that it is sent and has such a result.
 	Transient   int64 `json:"transient"`
 	Throttled   int64 `json:"throttled"`
 	Unknown     int64 `json:"unknown"`
@@ -46,42 +45,42 @@ type Counts struct {
 	// Fetches and Settles count round trips to the database that were started, whether or not they failed.
 	Fetches int64 `json:"fetches"`
 	Settles int64 `json:"settles"`
-	// FetchErrors, SettleErrors and RenewErrors count failed round trips. A failed giving back of all shards at
-	// the end of the run is in RenewErrors.
+	// FetchErrors, SettleErrors and RenewErrors count round trips that failed. RenewErrors also counts a failed
+	// Leave, which gives all shards back at the end of the run.
 	FetchErrors  int64 `json:"fetch_errors"`
 	SettleErrors int64 `json:"settle_errors"`
 	RenewErrors  int64 `json:"renew_errors"`
 	// HandOvers is the number of shards that were given back, also at the end of the run.
 	HandOvers int64 `json:"hand_overs"`
-	// Fenced is the number of events that were sent or given up and not settled, because the lease was lost.
+	// Fenced is the number of events that were accepted or given up and not settled, because the lease was lost.
 	Fenced int64 `json:"fenced"`
-	// Late is the number of events found in a gap: they committed after a higher id had been read.
+	// Late is the number of events buffered from a gap: they committed after a higher id had been read.
 	Late int64 `json:"late"`
-	// Strays is the number of events that a sweep found behind the position.
+	// Strays is the number of events buffered from a sweep: no other read was to bring them.
 	Strays int64 `json:"strays"`
-	// Withheld is the number of times that sending stopped because the lease would not have outlasted a call.
-	// However many calls are withheld before the next is made, they count once.
+	// Withheld is the number of times that sending stopped because the lease would not have outlasted a call. All
+	// calls that are withheld until the next one is made count once.
 	Withheld int64 `json:"withheld"`
 	// NoDestination counts each reading of an event whose destination is not configured. Such an event stays in
 	// the table, and every sweep reads and counts it again.
 	NoDestination int64 `json:"no_destination"`
 }
 
-// Report is what a relay did since the last report, and how it stands.
+// Report is what a relay did since the last report, and what it owns and has buffered now.
 type Report struct {
 	Counts
-	// Latencies are the times from the insert of an event to its acceptance, both by the database's clock, of
-	// events that were published since the last report. They are an even sample when there are 10,000 or more.
+	// Latencies are the times from the insert of an event to its acceptance, both by the database's clock, of the
+	// events accepted since the last report, and of an even sample of them when there are 10,000 or more.
 	Latencies []time.Duration
-	// ByDestination has, by name, the counts that are kept for each destination.
+	// ByDestination has the counts of each destination since the last report, by name.
 	ByDestination map[string]DestinationCounts
-	// Backlog is the unsent events above the position, at most 100,000. It is zero when counting failed or the
+	// Backlog counts the unsent events above the position, up to 100,000. It is zero when counting failed or the
 	// lease was lost.
 	Backlog Backlog
 	// Shards is the number of shards owned.
 	Shards int
-	// Buffered is the number of events in memory and BufferedBytes the size of their messages. InFlight is how
-	// many of them are in a call, or were sent or given up and are not known to be settled.
+	// Buffered is the number of events in memory and BufferedBytes the size of their messages. InFlight is how many
+	// of these events are in a call, or were accepted or given up and are not known to be settled.
 	Buffered      int
 	BufferedBytes int
 	InFlight      int
@@ -99,8 +98,8 @@ type DestinationCounts struct {
 	Unavailable int64 `json:"unavailable"`
 	// Concurrency is the number of calls allowed in flight now.
 	Concurrency int `json:"concurrency"`
-	// LastError is the newest failure of the whole destination, empty once a message was accepted or rejected
-	// again.
+	// LastError is the text of the newest failure of the whole destination, empty once a message was accepted or
+	// rejected after it.
 	LastError string `json:"last_error,omitempty"`
 }
 

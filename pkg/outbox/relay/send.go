@@ -10,7 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// openDestinations fills dests and names from the configuration. Each destination gets an equal share of the
+// openDestinations fills l.dests and l.names from the configuration. Each destination gets an equal share of the
 // window.
 func (l *loop) openDestinations() {
 	l.dests = make(map[string]*destination, len(l.cfg.Destinations))
@@ -50,9 +50,9 @@ func (l *loop) dispatch(d *destination, now time.Time) {
 	}
 }
 
-// send starts a call that publishes a batch, for at most SendTimeout, and marks its items as in flight. The
-// sink is not called, and the batch goes back, when the lease no longer outlasts a call by then. The method
-// published takes in the results.
+// send starts a call of at most SendTimeout that publishes a batch, and marks its items as in flight. When the lease
+// does not outlast a call any more once the goroutine runs, the sink is not called and the method withheld puts the
+// batch back. The method published takes in the results.
 func (l *loop) send(d *destination, batch []*item) {
 	d.inFlight++
 	l.stats.sent(len(batch))
@@ -91,7 +91,7 @@ func (l *loop) withheld(d *destination, batch []*item) {
 func (l *loop) published(d *destination, batch []*item, results []outbox.Result, at time.Time) {
 	d.inFlight--
 	var classes [outbox.Unavailable + 1]int
-	var first outbox.Result // the first that was not accepted
+	var first outbox.Result
 	for i := range batch {
 		r := resultAt(results, i)
 		if classes[r.Class]++; r.Class != outbox.Accepted && first.Err == nil {
@@ -104,8 +104,8 @@ func (l *loop) published(d *destination, batch []*item, results []outbox.Result,
 	}
 }
 
-// resultAt returns the result of message i. Where a sink gave no result for the
-// message, or one of no known class, the outcome is unknown.
+// resultAt returns the result of message i. Where a sink gave no result for the message, or one whose class does
+// not exist, it is a result of the class Unknown.
 func resultAt(results []outbox.Result, i int) outbox.Result {
 	if i >= len(results) {
 		return outbox.Result{Err: errors.New("the sink gave no result")}
@@ -116,11 +116,11 @@ func resultAt(results []outbox.Result, i int) outbox.Result {
 	return results[i]
 }
 
-// judge adapts the destination to a call of n messages: classes counts its results by class, first is the first
-// result that is not Accepted, zero when all are. A message accepted or rejected ends the back-off. The
-// destination pauses when all n are Unavailable, or when all n are Unknown in lostInARow calls in a row.
-// Throttles and unknown outcomes lower the number of calls in flight; a call with all messages accepted may
-// raise it.
+// judge adapts the destination to the results of a call of n messages. classes counts the results by class. first
+// is, of those not Accepted, the first with an error or else the last; zero when all are Accepted. A message
+// accepted or rejected ends the back-off. The destination pauses when all n are Unavailable, or when all n are
+// Unknown in lostInARow calls in a row. A throttled message or an unknown outcome lowers the number of calls
+// allowed in flight; a call with all messages accepted may raise or lower it.
 func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int, first outbox.Result, now time.Time) {
 	switch {
 	case classes[outbox.Accepted]+classes[outbox.Rejected] > 0:
@@ -143,14 +143,14 @@ func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int,
 	}
 }
 
-// pause has the destination back off from now on, from RetryMin up to RetryMax, for the reason why, and logs
-// the first failure in a row.
+// pause has the whole destination back off from now on, for RetryMin up to RetryMax, and logs the first failure in
+// a row. why is a result of the call that failed.
 func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 	text := why.Code
 	if why.Err != nil {
 		text = why.Err.Error()
 	}
-	d.fail(now, l.cfg.RetryMin, l.cfg.RetryMax, l.spread(), text)
+	d.fail(now, l.cfg.RetryMin, l.cfg.RetryMax, l.cfg.spread(), text)
 	if d.failures == 1 {
 		l.log.Error("destination is unavailable: its events wait, and none is charged with an attempt",
 			slog.String("destination", d.name), slog.String("code", why.Code), slog.Any("error", why.Err))
@@ -164,27 +164,22 @@ func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
 func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)
-	switch r.Class {
-	case outbox.Accepted:
+	if r.Class == outbox.Accepted {
 		l.window.accept(it)
 		lane.failures = 0
 		l.settle.push(it, r, at)
-		l.stats.accepted(d, at.Add(l.lease.offset).Sub(it.rec.CreatedAt))
+		l.stats.accepted(at.Add(l.lease.offset).Sub(it.rec.CreatedAt))
 		l.next(lane)
 		return
-	case outbox.Rejected:
-		l.window.requeue(it)
-		l.bury(it, r)
-		return
-	case outbox.Transient:
-		if it.attempts++; l.cfg.MaxAttempts > 0 && it.attempts >= l.cfg.MaxAttempts {
-			l.window.requeue(it)
-			l.bury(it, r)
-			return
-		}
-	case outbox.Unknown, outbox.Throttled, outbox.Unavailable:
 	}
 	l.window.requeue(it)
+	if r.Class == outbox.Transient {
+		it.attempts++
+	}
+	if r.Class == outbox.Rejected || l.cfg.MaxAttempts > 0 && it.attempts >= l.cfg.MaxAttempts {
+		l.bury(it, r)
+		return
+	}
 	if !at.Before(d.pausedUntil) || r.Class == outbox.Throttled || r.Class == outbox.Transient {
 		lane.failures++
 		l.retry(lane, at)
@@ -194,19 +189,19 @@ func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	l.next(lane)
 }
 
-// retry has the lane back off from now on, by the number of its failures, from RetryMin up to RetryMax. After
-// that its first event goes again before anything newer. A lane whose shard drains is emptied instead.
+// retry has the lane back off from now on, by the number of its failures, for RetryMin up to RetryMax. After that
+// its first event goes again before anything newer. A lane whose shard drains is emptied instead.
 func (l *loop) retry(lane *lane, now time.Time) {
 	if !l.lease.works(lane.shard) {
 		lane.become(resting)
 		l.empty(lane)
 		return
 	}
-	l.backingOff.add(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.spread())))
+	l.backingOff.add(lane, now.Add(backoff(lane.failures, l.cfg.RetryMin, l.cfg.RetryMax, l.cfg.spread())))
 }
 
-// next takes a lane on of which nothing is in flight: it becomes ready if it has queued events, else it is
-// forgotten if nothing of it is deferred, and it is emptied if its shard drains.
+// next decides how a lane goes on of which nothing is in flight: it is emptied if its shard drains, becomes ready
+// if it has queued events, and is forgotten if nothing of it is deferred or being released.
 func (l *loop) next(lane *lane) {
 	lane.become(resting)
 	switch {
@@ -220,8 +215,8 @@ func (l *loop) next(lane *lane) {
 }
 
 // bury gives up the event of the item, the first of its lane and not in flight, for the reason in r. The
-// settlement writes it as a dead letter; until that is known the lane stands still. Then the lane goes on, or,
-// where the destination's policy is Block, is blocked in the table. Each call logs an error.
+// next settlement writes it as a dead letter, and until the loop knows that, no event of the lane is sent. Then the
+// lane goes on, or is blocked in the table where the destination's OnReject is Block. Each call logs an error.
 func (l *loop) bury(it *item, r outbox.Result) {
 	lane := it.lane
 	l.window.giveUp(it)

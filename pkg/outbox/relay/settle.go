@@ -13,12 +13,11 @@ import (
 const maxSettle = 2_000
 
 // settling is the items that wait to be settled. They are settled in bulk, outside of the loop's goroutine, one
-// settlement at a time: when the time every has passed since first, or at once when there are limit items or
-// more.
+// settlement at a time: when the time every has passed since first, or at once when at least limit items wait.
 type settling struct {
-	// items wait for the next settlement. Those of the settlement under way are not among them.
+	// items wait for a settlement to start. The items of the settlement under way are not among them.
 	items []*item
-	// first is when the first of items came, or the last settlement began.
+	// first is when the first of items came, or when the last settlement began if that is later.
 	first time.Time
 	// running is set while a settlement is under way.
 	running bool
@@ -33,7 +32,7 @@ type settling struct {
 // empty says whether no item waits and no settlement is under way.
 func (s *settling) empty() bool { return len(s.items) == 0 && !s.running }
 
-// push adds an item at the time at, and sets its answer: what is to be written of the event.
+// push adds an item, which came at the time at, and sets its answer: what is to be written of the event.
 func (s *settling) push(it *item, answer outbox.Result, at time.Time) {
 	if len(s.items) == 0 {
 		s.first = at
@@ -65,9 +64,6 @@ func (s *settling) take() []*item {
 	s.items = s.items[n:]
 	return items
 }
-
-// putBack puts the items of a settlement that failed before all others, to be settled first.
-func (s *settling) putBack(items []*item) { s.items = append(items, s.items...) }
 
 // settlement returns what is to be written of the items.
 func settlement(items []*item) Settlement {
@@ -111,9 +107,9 @@ func (l *loop) maybeSettle(now time.Time) {
 	})
 }
 
-// settled takes in got, the answer to a settlement of the items, or the error err, with which the items are
-// settled again. Settled items leave the window, but wait for that while a fetch is under way. A lane of which
-// an event was buried goes on, unless it is blocked. A lost lease (got.Fenced) ends the run.
+// settled takes in got, the answer to a settlement of the items. After an error err the items are settled again.
+// Settled items leave the window, at once or when the fetch under way has ended. A lane of which an event was buried
+// goes on, unless the event blocks it. A lost lease (got.Fenced) ends the run.
 func (l *loop) settled(items []*item, got Settled, err error) {
 	now := time.Now()
 	l.settle.running = false
@@ -146,20 +142,20 @@ func (l *loop) settled(items []*item, got Settled, err error) {
 	}
 }
 
-// settleFailed puts the items back, to be settled again after a back-off from RetryMin to fetchRetryMax. It
-// logs the first failure in a row.
+// settleFailed puts the items before all that wait, to be settled again after a back-off from RetryMin up to
+// fetchRetryMax. It logs the error err of the first failure in a row.
 func (l *loop) settleFailed(items []*item, err error, now time.Time) {
 	l.stats.now.SettleErrors++
 	l.settle.failures++
 	if l.settle.failures == 1 {
 		l.log.Warn("could not mark events: trying again", slog.Any("error", err), slog.Int("events", len(items)))
 	}
-	l.settle.putBack(items)
-	l.settle.retryAt = now.Add(backoff(l.settle.failures, l.cfg.RetryMin, fetchRetryMax, l.spread()))
+	l.settle.items = append(items, l.settle.items...)
+	l.settle.retryAt = now.Add(backoff(l.settle.failures, l.cfg.RetryMin, fetchRetryMax, l.cfg.spread()))
 }
 
-// forgetSettled removes an event from the window whose settlement is written. If the event blocked its lane,
-// the lane is forgotten too: it is blocked in the table now, and reads leave its rows out.
+// forgetSettled removes from the window an event whose settlement is written. If the event blocked its lane, the
+// lane is forgotten too: it is blocked in the table now, and reads leave its rows out.
 func (l *loop) forgetSettled(it *item) {
 	l.window.remove(it)
 	if it.blocks {

@@ -15,27 +15,22 @@ const (
 	maxLatencies = 10_000
 )
 
-// stats counts what the relay did.
+// stats counts what the relay did, and knows when the next report is due.
 type stats struct {
-	// now counts from the last report on, before from the start of the run to the last report.
+	// now has the counts from the last report on, before those from the start of the run to the last report.
 	now    Counts
 	before Counts
-	// latencies are those for the next report: every every-th accepted event has one. skipped counts the events
-	// accepted since the last one that was kept.
+	// latencies has the latencies for the next report, one of each every accepted events. skipped counts the
+	// events accepted since the last one whose latency was kept.
 	latencies      []time.Duration
 	every, skipped int
 	// reportAt is when the next report is due. reporting is set while the backlog is counted for one.
 	reportAt  time.Time
 	reporting bool
-	// renewFailing is set while renewals fail, withholding while calls are not made for want of a lease. The
-	// start of each such time is logged or counted once.
+	// renewFailing is set from a failed renewal until one succeeds, and withholding from a call withheld for want
+	// of a lease until the next call: the first of several in a row is logged, or counted.
 	renewFailing bool
 	withholding  bool
-}
-
-// newStats returns empty counts. The first report is due after Config.ReportEvery.
-func newStats(now time.Time, cfg Config) stats {
-	return stats{every: 1, reportAt: now.Add(cfg.ReportEvery)}
 }
 
 // sent counts a call to a sink with n events.
@@ -53,7 +48,7 @@ func (s *stats) withhold() {
 	}
 }
 
-// result counts the result of one event, by its class c; Rejected is not counted here.
+// result counts the result of one event, by its class c. A rejected event is counted by buried instead.
 func (s *stats) result(d *destination, c outbox.Class) {
 	switch c {
 	case outbox.Accepted:
@@ -73,9 +68,9 @@ func (s *stats) result(d *destination, c outbox.Class) {
 	}
 }
 
-// accepted keeps the latency of an accepted event for the next report; below zero it counts as zero. When there
-// are maxLatencies it drops every second one, and keeps half as many from then on.
-func (s *stats) accepted(_ *destination, latency time.Duration) {
+// accepted keeps the latency of an accepted event for the next report; below zero it counts as zero. At
+// maxLatencies it drops every second latency, and until the report keeps those of half as many events.
+func (s *stats) accepted(latency time.Duration) {
 	if s.skipped++; s.skipped < s.every {
 		return
 	}
@@ -92,7 +87,7 @@ func (s *stats) accepted(_ *destination, latency time.Duration) {
 	s.every *= 2
 }
 
-// buried counts a dead letter that was written, and whether it blocked its lane (block).
+// buried counts a dead letter of d that was written. block says that it blocked its lane, which is counted too.
 func (s *stats) buried(d *destination, block bool) {
 	s.now.DeadLetters++
 	d.counts.DeadLetters++
@@ -162,11 +157,8 @@ func (s *stats) report(l *loop, b Backlog, final bool) {
 	}
 }
 
-// finish makes the last report, with the backlog b.
-func (s *stats) finish(l *loop, b Backlog) { s.report(l, b, true) }
-
-// summary returns what the whole run did, which started at the time started. It is called after the last
-// report, which moves all counts to where summary reads them.
+// summary returns what the whole run did, which started at the time started. It is called after the last report,
+// which moves all counts to stats.before and destination.total.
 func (l *loop) summary(started time.Time) Summary {
 	sum := Summary{
 		Outcome:      l.outcome,
@@ -184,7 +176,7 @@ func (l *loop) summary(started time.Time) Summary {
 	return sum
 }
 
-// add adds the four counts of o to those of c; Concurrency and LastError stay as they are.
+// add adds the counts of o to those of c. Concurrency and LastError stay as they are.
 func (c *DestinationCounts) add(o DestinationCounts) {
 	c.Published += o.Published
 	c.DeadLetters += o.DeadLetters

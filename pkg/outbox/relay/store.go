@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -9,19 +10,22 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Leases gives shards to relays. A shard is owned by at most one relay. All
-// times are the database's. A relay id is never used twice, so the id is the
-// fencing token: once another relay has taken a lapsed lease over, no call
-// under the old id has an effect.
+// ErrLeaseLost means that another relay took the lease over: no event may be sent or settled under the old
+// relay id any more.
+var ErrLeaseLost = errors.New("lease lost")
+
+// Leases gives shards to relays. A shard is owned by at most one relay. All times are the database's. A relay id is
+// never used twice, so the id is the fencing token: once another relay has taken a lapsed lease over, no call under
+// the old id has an effect.
 type Leases interface {
-	// Join enters the relay without shards: Renew takes those. When as many others as j.Relays will still be
-	// running for j.JoinWindow it answers false and changes nothing. Calls take turns, so that of many
-	// newcomers no more than enough join. After an error the relay may have joined.
+	// Join enters the relay, which has no shards before its first Renew, and returns true. When as many other
+	// relays as j.Relays have a lease and mean to run for longer than j.JoinWindow, it returns false and changes
+	// nothing. Calls take turns, so that no more relays join than needed. After an error it may have joined.
 	Join(ctx context.Context, j Join) (bool, error)
-	// Renew extends the lease to r.TTL from now, stores the position, frees the shards of r.GiveBack, takes
-	// over other relays' leases that lapsed and takes free shards up to a fair share, all in one transaction.
-	// It also renews a lease that lapsed and was not taken over. It returns an error that wraps ErrLeaseLost
-	// when the lease was taken over; after any other error the renewal may have happened.
+	// Renew extends the lease to r.TTL from now, stores the position, frees the shards of r.GiveBack and those of
+	// other relays' lapsed leases, which end, and takes free shards up to Lease.Target, all in one transaction. A
+	// lapsed lease that no other relay ended is extended as well. The error wraps ErrLeaseLost when another relay
+	// ended the lease; after any other error the renewal may have happened.
 	Renew(ctx context.Context, r Renewal) (Lease, error)
 	// Leave frees every shard, with p as the position of its next owner, and ends the lease. Leaving twice, or
 	// after the lease was lost, is no error.
@@ -30,20 +34,19 @@ type Leases interface {
 
 // Reader reads events. Every call is one round trip.
 type Reader interface {
-	// Fetch answers the reads of f, each with a snapshot no older than the one before it, in the order of the
-	// fields of the type Fetch. On an error nothing is answered.
+	// Fetch answers the reads of f, as the type Fetch says. After an error the answer is to be ignored.
 	Fetch(ctx context.Context, f Fetch) (Fetched, error)
-	// Backlog counts the unsent events above the id low, of all shards and also of blocked lanes, up to limit
-	// rows, so that its cost is bounded.
+	// Backlog counts the unsent events above the id low, of all shards and also of blocked lanes. It stops at
+	// limit events, so that its cost is bounded.
 	Backlog(ctx context.Context, low int64, limit int) (Backlog, error)
 }
 
 // Settler records what became of events.
 type Settler interface {
-	// Settle marks accepted events as sent and moves the others to the dead letters, in one transaction, if
-	// relayID still has its lease. It returns how many rows changed. They are fewer than s names when some were
-	// settled before or a dead letter was redriven since; they are none, with Settled.Fenced set, when the
-	// lease is lost. After an error it may be asked again with the same s.
+	// Settle marks s.Accepted as sent and makes s.DeadLetters dead letters, in one transaction, if relayID still
+	// has its lease. It returns how many events of each changed: fewer than s names when some were settled before
+	// or a dead letter was redriven since, and none, with Settled.Fenced set, when the lease is lost. After an
+	// error it may be called again with the same s.
 	Settle(ctx context.Context, relayID uuid.UUID, s Settlement) (Settled, error)
 }
 
@@ -51,15 +54,15 @@ type Settler interface {
 type Join struct {
 	// RelayID is the id of this run of the relay, never used before.
 	RelayID uuid.UUID
-	// Name is shown in status output, such as the Lambda request id.
+	// Name is the name of the run in status output, such as the Lambda request id.
 	Name string
 	// TTL is how long the lease lasts without a renewal.
 	TTL time.Duration
 	// RunFor is how long the relay means to run.
 	RunFor time.Duration
-	// JoinWindow is how long another relay must still mean to run to be counted as running.
+	// JoinWindow is how long another relay must still mean to run to be counted as one of Relays.
 	JoinWindow time.Duration
-	// Relays is how many relays share the work.
+	// Relays is how many relays are to share the shards.
 	Relays int
 }
 
@@ -68,22 +71,20 @@ type Renewal struct {
 	RelayID uuid.UUID
 	// TTL is how long the lease lasts from now on.
 	TTL time.Duration
-	// Relays is how many relays share the work.
+	// Relays is how many relays are to share the shards.
 	Relays int
 	// GiveBack names shards that the relay stops owning: no event of these shards is in flight or unsettled.
 	// Example: 64 shards are owned and a second relay came, so 32 of them are given back.
 	GiveBack []int
-	// Leaving says that the relay is about to end: it takes no more shards, and others no longer count it.
+	// Leaving says that the relay is about to end: it takes no more shards, and is not counted as one of Relays.
 	Leaving bool
 	// Position is where another relay would have to resume any shard owned. The zero value is for a relay that
 	// has not read yet, and leaves the stored position as it is.
 	Position Position
-	// Unblock names lanes of Lease.Released whose first event is at or above
-	// Position.Low, so that their rows in outbox.blocked can be deleted. A lane
-	// that was released anew since the answer that named it stays blocked, and
-	// the next answer names it again. Example: an answer named lane L as released
-	// at 12:00:01, the relay has found that L begins with event 70, and its
-	// position is 69; it now asks to unblock L as of 12:00:01.
+	// Unblock names lanes of Lease.Released whose first unsent row is above Position.Low, so that their rows in
+	// outbox.blocked can be deleted. A lane that was released anew since the answer that named it stays blocked,
+	// and the next answer names it again. Example: an answer named lane L as released at 12:00:01, the relay has
+	// found that L begins with event 70, and its position is 69; it now asks to unblock L as of 12:00:01.
 	Unblock []ReleasedLane
 }
 
@@ -91,14 +92,13 @@ type Renewal struct {
 type Lease struct {
 	// Shards are all the shards that the relay owns now.
 	Shards []ShardLease
-	// Target is the fair share of shards: a relay that owns more drains and gives back the difference. It is 0
-	// for a relay that is to give back everything because enough younger ones run.
+	// Target is how many shards are this relay's fair share: if it owns more, it drains and gives back the
+	// difference. It is 0 for a relay that leaves, or that is to end because Renewal.Relays younger ones run.
 	Target int
-	// Released are blocked lanes of the shards owned that an operator has
-	// released, until Renewal.Unblock named them. An answer may name a part of
-	// them, but names all of Renewal.Unblock that could not be unblocked. Example:
-	// lane L is blocked by event 70 and an operator releases it; each answer from
-	// then on names L with FirstID 70.
+	// Released are blocked lanes of the shards owned that an operator has released and that Renewal.Unblock did
+	// not unblock yet. An answer may name a part of them, but names all of Renewal.Unblock that are still blocked.
+	// Example: lane L is blocked by event 70 and an operator releases it; each answer from then on, until L is
+	// unblocked, names L with FirstID 70.
 	Released []ReleasedLane
 	// Now is the time of the database's clock at the renewal.
 	Now time.Time
@@ -113,12 +113,13 @@ type ShardLease struct {
 	Resume Position
 }
 
-// ReleasedLane is a blocked lane that an operator has released.
+// ReleasedLane is a blocked lane that an operator has released. A redrive also makes the lane of an event that it
+// puts back a released one, unless another event blocks the lane, so that the relay searches the lane for the
+// event.
 type ReleasedLane struct {
 	Lane  outbox.Lane
 	Shard int
-	// FirstID is the row id of the dead letter that blocked the lane, or that of
-	// an event of the lane put back below it.
+	// FirstID is the lowest id among the event that blocked the lane and the events put back into it.
 	FirstID int64
 	// ReleasedAt is when the operator released the lane. It tells one release from the next: with each release,
 	// events may have been put back in front of the lane.
@@ -162,8 +163,8 @@ type DeadLetter struct {
 	// Attempts is how often the event was sent and failed by itself (the class Transient). It is 1 for an event
 	// that never failed so.
 	Attempts int
-	// Code is the broker's error code or a short word of our own. Reason is a text for people, empty when there
-	// was no error text.
+	// Code is the broker's error code or a word of the relay such as MessageTooLong. Reason is the text of the
+	// error, empty when there was none.
 	Code   string
 	Reason string
 	// Block says that the event's lane becomes blocked in the same transaction.
@@ -172,17 +173,17 @@ type DeadLetter struct {
 
 // Settled is the outcome of a settlement.
 type Settled struct {
-	// Accepted and DeadLetters count the rows that changed.
+	// Accepted counts the events that were marked as sent, DeadLetters those that became dead letters.
 	Accepted    int
 	DeadLetters int
 	// Fenced says that the lease was lost and that no row was written. The counts are 0 then.
 	Fenced bool
 }
 
-// Backlog is the unsent events above an id.
+// Backlog is the number and the age of the unsent events above an id.
 type Backlog struct {
-	// Pending is their number, at most the limit asked for.
+	// Pending is the number of these events, at most the limit asked for.
 	Pending int
-	// Oldest is the age of the oldest of the events counted in Pending, 0 when there are none.
+	// Oldest is the age of the oldest event counted in Pending, 0 when there is none.
 	Oldest time.Duration
 }

@@ -3,8 +3,7 @@ package relay
 import "time"
 
 const (
-	// sweepLimit is the most records of one page of a sweep. Nearly all of them are buffered or deferred
-	// already.
+	// sweepLimit is the most records of one page of a sweep. Nearly all of them are buffered or deferred already.
 	sweepLimit = 1_000
 	// sweepRange is the least range of ids that one page looks at. The range doubles after a page that took at
 	// most sweepQuick, and halves after one that took sweepSlow or longer. Mostly there is nothing between ids
@@ -19,12 +18,11 @@ const (
 	sweepShare = 20
 )
 
-// sweep reads all unsent rows up to head, a page with a fetch, again and again.
-// It finds what gaps cannot: a row whose id was drawn long before its
-// transaction began, from a sequence that was given a cache, or a row that was
+// sweep reads all unsent rows up to head, a page with a fetch, again and again. It finds what gaps cannot: a row
+// whose id was drawn long before its transaction began, from a sequence that was given a cache, or a row that was
 // put back by hand with the id it had.
 type sweep struct {
-	// every is the least time between two passes, a pass being one reading of all ids up to head. Negative is
+	// every is the least pause between two passes, a pass being one reading of all ids up to head. Negative is
 	// for no sweeping at all.
 	every time.Duration
 	// at is when the next pass is due. began is when the pass under way, or the last one, began.
@@ -36,7 +34,7 @@ type sweep struct {
 	span int64
 }
 
-// newSweep returns a sweep whose first pass is due after SweepEvery.
+// newSweep returns a sweep whose first pass is due Config.SweepEvery after now.
 func newSweep(now time.Time, cfg Config) sweep {
 	return sweep{every: cfg.SweepEvery, at: now.Add(cfg.SweepEvery), span: sweepRange}
 }
@@ -51,7 +49,7 @@ func (s *sweep) next(limit int, now time.Time) *Sweep {
 	return &Sweep{From: first, Before: first + s.span, Limit: min(limit, sweepLimit)}
 }
 
-// asked records that the page was asked for at the time now, which begins a pass if none is under way.
+// asked records that the page is being asked for at the time now, which begins a pass if none is under way.
 func (s *sweep) asked(page *Sweep, now time.Time) {
 	if s.resume == 0 {
 		s.resume, s.began = page.From, now

@@ -6,58 +6,58 @@ import (
 	"time"
 )
 
-// takeIn takes in the answer got to a page of f, with p made of it. It returns true when the remaining gaps are
-// to be read first: f.page is then the next page of them, and the rest of the answer waits in f.first.
+// takeIn takes in p, the answer to f.page. It returns true when the remaining gaps are to be read first: f.page is
+// then the next page of them, and the rest of the answer waits in f.first.
 //
 // Rows found in gaps are admitted before those of the scans, which have higher ids. So the scans wait until all
 // gaps were read, in as many pages as that takes; in gaps that were joined most rows are known. Reading goes
 // back, with cursor.rewind, and the rest of the answer is thrown away, in two cases: to the end of a page when
 // the new rows in gaps reach GapLimit, and to before a new row on a later page, as a row below it may have
 // committed since the first page was read.
-func (l *loop) takeIn(f *plannedFetch, got Fetched, p prepared, now time.Time) (more bool) {
-	if !l.takeGaps(f, got.Gaps, p.gaps) {
+func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
+	if !l.takeGaps(f, p.Gaps, p.gaps) {
 		l.fetcher.next = now
 		return false
 	}
-	if got.Gaps.Through != 0 {
-		f.nextPage(got, p)
+	if p.Gaps.Through != 0 {
+		f.nextPage(p)
 		return true
 	}
 	if f.first != nil {
-		got, p = f.first.got, f.first.p
+		p = *f.first
 	}
 	if f.Writers {
-		l.cursor.gaps.closeEnded(got.Writers)
+		l.cursor.gaps.closeEnded(p.Writers)
 	}
 	found := f.late
 	full := false
 	discovered := &discovery{}
 	for i, scan := range f.Scans {
-		found += len(got.Scans[i])
-		full = full || len(got.Scans[i]) == scan.Limit
-		l.takeScan(f, i, got.Scans[i], p.scans[i], discovered)
+		found += len(p.Scans[i])
+		full = full || len(p.Scans[i]) == scan.Limit
+		l.takeScan(f, i, p.Scans[i], p.scans[i], discovered)
 	}
 	for i, d := range f.destinations {
 		found += len(p.destinations[i])
-		full = full || got.Destinations[i].Next != 0
-		l.takeDestination(d, f.Destinations[i].From, got.Destinations[i].Next, p.destinations[i])
+		full = full || p.Destinations[i].Next != 0
+		l.takeDestination(d, f.Destinations[i].From, p.Destinations[i].Next, p.destinations[i])
 	}
 	for i, lane := range f.searches {
-		if got.Searches[i].First != 0 {
+		if p.Searches[i].First != 0 {
 			found++
 		}
-		full = full || got.Searches[i].Next != 0
-		if l.knows(lane) && l.cursor.searched(lane, f.Searches[i].From, got.Searches[i]) {
+		full = full || p.Searches[i].Next != 0
+		if l.knows(lane) && l.cursor.searched(lane, f.Searches[i].From, p.Searches[i]) {
 			l.lease.renewAt = now
 		}
 	}
 	for i, lane := range f.lanes {
 		found += len(p.lanes[i])
-		full = full || got.Lanes[i].Next != 0
-		l.takeLane(lane, f.Lanes[i].From, got.Lanes[i].Next, p.lanes[i])
+		full = full || p.Lanes[i].Next != 0
+		l.takeLane(lane, f.Lanes[i].From, p.Lanes[i].Next, p.lanes[i])
 	}
 	if f.Sweep != nil {
-		l.cursor.sweep.swept(got.Sweep.Next, l.cursor.head, now.Sub(f.began), now)
+		l.cursor.sweep.swept(p.Sweep.Next, l.cursor.head, now.Sub(f.began), now)
 		found += l.takeStrays(p.sweep)
 	}
 	for _, x := range f.refused {
@@ -118,9 +118,9 @@ func (l *loop) comesAnyway(x refusal) bool {
 		d.deferred.covers(x.id) || lane != nil && lane.deferred.covers(x.id)
 }
 
-// takeScan takes in rows, the answer to scan i of f, and admits items, where items[j] is made of rows[j] and
-// nil where the row has no record. Scan 0 goes on from head, the others are catch-ups. found is the discovery
-// of the gaps between the rows.
+// takeScan takes in rows, the answer to scan i of f, and admits items, where items[j] is made of rows[j], nil when
+// that row has no record. Scan 0 goes on from head, the others are catch-ups. found is the discovery that gaps
+// between the rows belong to.
 func (l *loop) takeScan(f *plannedFetch, i int, rows []Row, items []*item, found *discovery) {
 	scan := f.Scans[i]
 	if i == 0 {
@@ -174,14 +174,12 @@ func (l *loop) takeLane(lane *lane, asked, next int64, items []*item) {
 // knows says whether the window still has this lane. If not, it was forgotten since the fetch was planned.
 func (l *loop) knows(lane *lane) bool { return l.window.lanes[lane.key] == lane }
 
-// takeStrays admits those of the items, a page of a sweep, that no other read brings. It counts them in the
-// statistics, logs each, and returns how many there were. Items above head are left out: scans bring them.
+// takeStrays admits those of the items, a page of a sweep, that no other read brings. It counts and logs the
+// events that were buffered, and returns their number. Items above head are left out: scans bring them.
 func (l *loop) takeStrays(items []*item) int {
 	found := 0
+	items, _ = l.cursor.upToHead(items, 0)
 	for _, it := range items {
-		if it.rec.ID > l.cursor.head {
-			break // comes with the scan, in order
-		}
 		if l.admit(it, fromSweep); it.lane == nil {
 			continue
 		}

@@ -6,23 +6,18 @@ import "github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 type window struct {
 	// items has the buffered events by id.
 	items map[int64]*item
-	// lanes has every lane that is not forgotten: one with a buffered event, with deferred rows, or being released.
+	// lanes has the lanes that are not forgotten: see forget. A lane whose last events were accepted is forgotten
+	// before these events are settled.
 	lanes map[outbox.Lane]*lane
 	// bytes is the size of the buffered events' messages.
 	bytes int
 	// busy counts, by shard, the items in flight or unsettled.
 	busy [outbox.Shards]int
-	// watch, when set by a test, becomes the watch of every lane.
+	// watch becomes the watch of every new lane. It is nil but in tests.
 	watch func(was, is laneState)
 }
 
-// newWindow returns an empty window. watch may be nil.
-func newWindow(watch func(was, is laneState)) window {
-	return window{items: map[int64]*item{}, lanes: map[outbox.Lane]*lane{}, watch: watch}
-}
-
-// lane returns the lane of the key. It makes a resting one, of the shard and the destination d, if there is
-// none.
+// lane returns the lane of the key. If there is none it adds a resting one, of the shard and the destination d.
 func (w *window) lane(key outbox.Lane, shard int, d *destination) *lane {
 	l := w.lanes[key]
 	if l == nil {
@@ -32,8 +27,7 @@ func (w *window) lane(key outbox.Lane, shard int, d *destination) *lane {
 	return l
 }
 
-// add buffers an item as queued, in the queue of the lane, and sets its lane. The lane does not change its
-// state.
+// add buffers an item as queued, in the queue of the lane, and sets its lane. The lane does not change its state.
 func (w *window) add(it *item, l *lane) {
 	it.lane = l
 	w.items[it.rec.ID] = it
@@ -43,8 +37,8 @@ func (w *window) add(it *item, l *lane) {
 	l.insert(it)
 }
 
-// remove takes an item out of the window and its counts of events and bytes. It leaves the queue of the lane to
-// the caller.
+// remove takes an item out of the buffered events, and out of the counts of events and bytes. The caller takes it
+// out of the queue of its lane.
 func (w *window) remove(it *item) {
 	delete(w.items, it.rec.ID)
 	w.bytes -= it.msg.Size
@@ -58,7 +52,7 @@ func (w *window) send(it *item) {
 	w.busy[it.lane.shard]++
 }
 
-// requeue makes an item in flight a queued one again. It has never left the first place of its lane's queue.
+// requeue makes an item in flight a queued one again. It is still at the first place of its lane's queue.
 func (w *window) requeue(it *item) {
 	it.state = queued
 	w.busy[it.lane.shard]--
@@ -95,8 +89,8 @@ func (w *window) drop(l *lane) {
 	l.queue = keep
 }
 
-// forget deletes a lane from the window if it is resting (see laneState), its queue is empty and nothing of it is deferred or
-// being released. Otherwise it does nothing.
+// forget deletes a lane from the window if its state is resting, its queue is empty and nothing of it is deferred
+// or being released. Otherwise it does nothing.
 func (w *window) forget(l *lane) {
 	if len(l.queue) == 0 && l.deferred.idle() && l.state == resting {
 		delete(w.lanes, l.key)
