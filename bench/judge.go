@@ -20,18 +20,11 @@ import (
 
 var errHistory = errors.New("the history breaks a promise")
 
-// judge reads which events were committed, accepted and marked as sent, sets the rates and latencies of r, and
-// returns an errHistory when the history breaks a promise, such as an event lost, reordered or sent twice, or
-// not every committed event arrived. It deletes the scenario's archived events from the database.
-func (t *trial) judge(ctx context.Context, r *Result) error {
-	commits, err := load.ReadCommits(t.path("commits"))
-	if err != nil {
-		return err
-	}
-	accepted, err := broker.Read(t.path("accepted"))
-	if err != nil {
-		return err
-	}
+// judge sets the rates and latencies of a relay's run r, from what was committed and accepted, and reads from the
+// database what was marked as sent. It returns an errHistory when the history breaks a promise, such as an event
+// lost, reordered or sent twice, or not every committed event arrived. It deletes the archived events of the
+// scenario from the database.
+func (t *trial) judge(ctx context.Context, r *Result, commits []load.Commit, accepted []broker.Acceptance) error {
 	rows, err := t.rows(ctx)
 	if err != nil {
 		return err
@@ -100,8 +93,8 @@ func (t *trial) rows(ctx context.Context) (map[int64]int64, error) {
 	return rows, err
 }
 
-// fill sets the counts of events and requests, the rates, the latencies and the series of r. It sets nothing
-// else than Events, to 0, when nothing was accepted.
+// fill sets the counts of events and requests, the rates, the latencies and the series of r; when nothing was
+// accepted, it sets Events to 0 and nothing else.
 func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 	r.Events = int64(len(accepted))
 	if r.Events == 0 {
@@ -151,6 +144,7 @@ func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 	}
 }
 
+// percentiles sorts d and returns its percentiles, zeros for an empty d.
 func percentiles(d []time.Duration) Latency {
 	if len(d) == 0 {
 		return Latency{}

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"net/url"
 	"os"
 	"strconv"
@@ -41,7 +39,7 @@ func (t *trial) measure(ctx context.Context) (usage, error) {
 		return u, err
 	}
 	u.producers = time.Duration(children.Utime.Nano() + children.Stime.Nano())
-	for _, pid := range find("cwd", t.dataDir) {
+	for _, pid := range processesIn(t.dataDir) {
 		u.postgres += processor(pid, t.postmaster() == pid)
 	}
 	err := t.pool.QueryRow(ctx, `select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint,
@@ -108,14 +106,4 @@ func (t *trial) postmaster() int {
 	line, _, _ := strings.Cut(string(b), "\n")
 	pid, _ := strconv.Atoi(line)
 	return pid
-}
-
-func parent(pid int) int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	n, _ := strconv.Atoi(fields[1])
-	return n
 }

@@ -118,12 +118,12 @@ func memory(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// find returns the ids of the processes whose symbolic link in /proc, such as "cwd" or "exe", leads to target.
-func find(link, target string) []int {
-	entries, _ := filepath.Glob("/proc/[0-9]*/" + link)
+// processesIn returns the ids of the processes whose working directory is the folder.
+func processesIn(folder string) []int {
+	entries, _ := filepath.Glob("/proc/[0-9]*/cwd")
 	var found []int
 	for _, e := range entries {
-		if to, err := os.Readlink(e); err == nil && to == target {
+		if to, err := os.Readlink(e); err == nil && to == folder {
 			pid, _ := strconv.Atoi(strings.Split(e, "/")[2])
 			found = append(found, pid)
 		}

@@ -20,6 +20,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
@@ -287,9 +288,11 @@ func (o *options) one(ctx context.Context, s Scenario, round int, server, progra
 	defer log.Close() //nolint:errcheck // a log that is lost fails no run
 	t.log = log
 	if o.profile && s.System == systemRelay {
-		if t.pprof, err = freeAddress(ctx); err != nil {
+		port, err := process.FreePort(ctx)
+		if err != nil {
 			return nil, err
 		}
+		t.pprof = fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	r, err := t.run(ctx)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/bench/broker"
 	"github.com/serverless-outbox/serverless-outbox/bench/limit"
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
@@ -105,10 +106,18 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	r.account(before, after)
 	r.Statements = statements
 	r.Samples, r.Unsampled, r.CutShort = t.samples, t.unsampled, t.cut
-	if t.peer != nil {
-		return r, t.judgePeer(ctx, r)
+	commits, err := load.ReadRecords[load.Commit](t.path("commits"))
+	if err != nil {
+		return nil, err
 	}
-	return r, t.judge(ctx, r)
+	accepted, err := load.ReadRecords[broker.Acceptance](t.path("accepted"))
+	if err != nil {
+		return nil, err
+	}
+	if t.peer != nil {
+		return r, t.judgePeer(ctx, r, commits, accepted)
+	}
+	return r, t.judge(ctx, r, commits, accepted)
 }
 
 // settle ends the work that writing a backlog leaves to the database: it makes a checkpoint and, for a peer, a
@@ -256,7 +265,7 @@ func (t *trial) drive(ctx context.Context) error {
 			return err
 		}
 		var commits []load.Commit
-		if commits, err = load.ReadCommits(t.path("commits")); err != nil {
+		if commits, err = load.ReadRecords[load.Commit](t.path("commits")); err != nil {
 			return err
 		}
 		for i := range commits {
@@ -382,10 +391,8 @@ func (t *trial) startRelay(ctx context.Context) error {
 			return false, fmt.Errorf("the relay ended: %w", err)
 		default:
 		}
-		for _, pid := range find("exe", t.program) {
-			if parent(pid) == os.Getpid() {
-				t.systemPID = pid
-			}
+		for _, r := range fn.Running() {
+			t.systemPID = r.PID
 		}
 		return t.systemPID != 0, nil
 	})
