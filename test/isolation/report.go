@@ -34,11 +34,11 @@ type ratio struct {
 	phases       int
 	events       int
 	calm, during time.Duration // p99 from commit to acceptance, of all phases together
-	each         []float64     // p99 of each phase by that of the calm ones before and after, sorted
+	each         []float64     // p99 of each phase divided by that of the calm ones before and after, sorted
 }
 
-// value returns the median of r.each, so that one phase in which the machine was busy otherwise does not
-// decide. There is at least one phase.
+// value returns the median of r.each, so that one phase in which the machine was busy otherwise does not decide.
+// r.each must not be empty.
 func (r *ratio) value() float64 { return r.each[len(r.each)/2] }
 
 // ratios returns the ratio of each fault that was played.
