@@ -31,14 +31,11 @@ func (t *trial) judge(ctx context.Context, r *Result, commits []load.Commit, acc
 	}
 	rec := history.New()
 	events := load.New(t.Config)
-	lane := func(n int64) outbox.Lane {
-		return outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: load.AggregateType, AggregateID: strconv.Itoa(events.Aggregate(n))}
-	}
 	for _, c := range commits {
 		batch := make([]history.Event, c.Count)
 		for i := range batch {
 			n := c.First + int64(i)
-			l := lane(n)
+			l := outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: load.AggregateType, AggregateID: strconv.Itoa(events.Aggregate(n))}
 			batch[i] = history.Event{
 				EventID: load.EventID(n), Row: rows[n], Lane: l,
 				Group: outbox.GroupID(l.AggregateType, l.AggregateID), Sum: load.Sum(events.Payload(n)),

@@ -94,7 +94,7 @@ func serveBroker(ctx context.Context, args []string) error {
 
 // campaign runs the scenarios that the arguments choose, and prints and saves the results.
 func campaign(ctx context.Context, args []string) error {
-	var o options
+	o := options{env: map[string]string{}}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.run, "run", "", "regular expression of the scenarios to run (default all of the set)")
 	flags.StringVar(&o.set, "set", "standard", "standard, quick (for trying it out), sustain or peers")
@@ -107,9 +107,6 @@ func campaign(ctx context.Context, args []string) error {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok {
 			return errors.New("want NAME=VALUE")
-		}
-		if o.env == nil {
-			o.env = map[string]string{}
 		}
 		o.env[name] = value
 		return nil

@@ -16,8 +16,8 @@ import (
 
 // usage is what a run's processes and its database have used, in totals up to the time at: processor time of
 // relay (or peer), broker and PostgreSQL since each started, of all producers that have ended, and of the
-// machine since it started; bytes of WAL and transactions since the server was set up. A run's own usage is the
-// difference of two.
+// machine since it started; bytes of WAL since the server was set up, and transactions since the database was made.
+// A run's own usage is the difference of two.
 type usage struct {
 	at                                          time.Time
 	relay, postgres, broker, producers, machine time.Duration
@@ -83,8 +83,8 @@ $$`)
 	return u.String(), nil
 }
 
-// statements returns the statements of the system under test, the most expensive first. For a peer it includes
-// the statements of the peer's producer, which has the same user.
+// statements returns the statements of the user systemLogin, the most expensive first: those of the relay under test,
+// and none for a peer, which connects as another user.
 func (t *trial) statements(ctx context.Context) ([]statement, error) {
 	rows, err := t.pool.Query(ctx, `
 select s.query, s.calls, s.rows, s.total_plan_time, s.total_exec_time

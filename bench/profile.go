@@ -14,8 +14,8 @@ import (
 
 // profile writes a processor profile of the relay, over four seconds, to cpu.pprof and then one of its
 // allocations to allocs.pprof, both in t.dir, for `go tool pprof`. It waits a second first, so that the start of the
-// relay is in neither. It needs the program bench/relay, and prints errors instead of returning them. It ends early
-// when ctx does.
+// relay is in neither. It needs the program rig.Tuned, and prints errors instead of returning them. It ends early when
+// ctx does.
 func (t *trial) profile(ctx context.Context) {
 	select {
 	case <-time.After(time.Second):

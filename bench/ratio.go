@@ -49,8 +49,8 @@ func ratios(results []*Result) []Ratio {
 	return all
 }
 
-// sideBySide prints a table of the peers' findings and one of the ratios.
-func sideBySide(out io.Writer, results []*Result, all []Ratio) {
+// peerTables prints a table of the findings and one of the ratios.
+func peerTables(out io.Writer, results []*Result, all []Ratio) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(w, "\nscenario\tround\tcommitted\tarrived\tlost\tduplicates\tout of order\taltered\tunsent\t\t")
 	for _, r := range results {

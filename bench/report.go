@@ -86,8 +86,8 @@ type Result struct {
 	LoopUS        float64 `json:"loop_us"`
 	RelayLoops    float64 `json:"relay_cpu_loops"`
 	EventsPerLoop float64 `json:"events_per_loop"`
-	// StatementsPerEvent is the number of SQL statements, per event, that the system under test executed;
-	// Statements are these, the most expensive first.
+	// StatementsPerEvent is the number of SQL statements, per event, that the relay executed; Statements are these,
+	// the most expensive first. Both are empty for a peer.
 	StatementsPerEvent float64     `json:"statements_per_event"`
 	Statements         []statement `json:"statements"`
 
@@ -181,7 +181,7 @@ func (o *options) campaign(ctx context.Context) error {
 	}
 	folder := rig.Deployed
 	if o.profile {
-		folder = "bench/relay"
+		folder = rig.Tuned
 	}
 	program, err := rig.Build(ctx, folder)
 	if err != nil {
@@ -223,7 +223,7 @@ func (o *options) campaign(ctx context.Context) error {
 	failed = append(failed, tell(os.Stdout, rep.Verdicts))
 	if o.set == setPeers {
 		rep.Ratios = ratios(rep.Results)
-		sideBySide(os.Stdout, rep.Results, rep.Ratios)
+		peerTables(os.Stdout, rep.Results, rep.Ratios)
 	}
 	if err = o.save(rep); err == nil {
 		fmt.Println("\nresults:", o.path())

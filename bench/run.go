@@ -46,7 +46,7 @@ type trial struct {
 	peer    *load.Peer
 	broker  *child
 	address string
-	// pprof is the address at which the relay serves profiles, "" when none are wanted.
+	// pprof is the host and port at which the relay serves profiles, "" when none are wanted.
 	pprof string
 
 	// systemPID is the process of the relay or peer under test, 0 until it runs.
@@ -208,7 +208,8 @@ func (t *trial) partitions(ctx context.Context) error {
 }
 
 // hold keeps a snapshot open until release is called, so that vacuum removes no dead row, if the scenario has
-// HoldSnapshot; otherwise it does nothing. It fails when the snapshot does not keep vacuum from it.
+// HoldSnapshot; otherwise it does nothing. It fails when PostgreSQL does not show the snapshot as one that vacuum
+// must respect.
 func (t *trial) hold(ctx context.Context) (release func(), err error) {
 	if !t.HoldSnapshot {
 		return func() {}, nil
@@ -359,7 +360,7 @@ func (t *trial) startRelay(ctx context.Context) error {
 		"OUTBOX_DESTINATIONS":   fmt.Sprintf(`{"default":%q}`, t.target()),
 	}
 	if t.pprof != "" {
-		env["OUTBOX_BENCH_PPROF"] = t.pprof
+		env["OUTBOX_TEST_PROFILES"] = t.pprof
 	}
 	maps.Copy(env, t.Env)
 	fn, err := lambdahost.New(lambdahost.Config{

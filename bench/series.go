@@ -9,7 +9,7 @@ import (
 )
 
 // sample is the state of a run at one time. Counts and processor time are totals since the system started;
-// Messages counts those that the broker accepted.
+// Messages counts those that the broker accepted, Memory is the resident size of the relay or peer.
 type sample struct {
 	At       time.Time     `json:"at"`
 	Messages int64         `json:"messages"`
@@ -24,7 +24,8 @@ type sample struct {
 	// peer; Bytes is their size with indexes.
 	Dead  int64 `json:"dead_tuples"`
 	Bytes int64 `json:"events_bytes"`
-	WAL   int64 `json:"wal_bytes"`
+	// WAL is the bytes of WAL since the server was set up.
+	WAL int64 `json:"wal_bytes"`
 }
 
 // sampleSQL reads a sample of a run of this project's relay.

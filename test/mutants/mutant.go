@@ -3,7 +3,6 @@ package mutants
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,24 +51,21 @@ func (m *mutant) apply(root, folder string) (map[string]string, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	text := map[string]string{}
+	written := map[string]string{}
 	for _, s := range sources {
 		changed, err := s.changed()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m, err)
 		}
-		maps.Copy(text, changed)
-	}
-	if len(text) == 0 {
-		return nil, fmt.Errorf("%s changes nothing", m)
-	}
-	written := map[string]string{}
-	for path, s := range text {
-		to := filepath.Join(folder, strings.ReplaceAll(strings.TrimPrefix(path, root), string(filepath.Separator), "_"))
-		if err := os.WriteFile(to, []byte(s), 0o600); err != nil {
-			return nil, fmt.Errorf("%s: %w", m, err)
+		for path, text := range changed {
+			written[path] = filepath.Join(folder, strings.ReplaceAll(strings.TrimPrefix(path, root), string(filepath.Separator), "_"))
+			if err := os.WriteFile(written[path], []byte(text), 0o600); err != nil {
+				return nil, fmt.Errorf("%s: %w", m, err)
+			}
 		}
-		written[path] = to
+	}
+	if len(written) == 0 {
+		return nil, fmt.Errorf("%s changes nothing", m)
 	}
 	return written, nil
 }
