@@ -5,7 +5,10 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"os"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -49,4 +52,15 @@ func calibrate() (time.Duration, error) {
 	}
 	slices.Sort(rounds)
 	return rounds[len(rounds)/2], nil
+}
+
+func processorName() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	_, rest, _ := strings.Cut(string(b), "model name")
+	_, rest, _ = strings.Cut(rest, ": ")
+	name, _, _ := strings.Cut(rest, "\n")
+	return name
 }

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -108,35 +107,6 @@ type Result struct {
 
 	used    usage
 	elapsed time.Duration
-}
-
-func (r *Result) account(before, after usage) {
-	r.elapsed = after.at.Sub(before.at)
-	r.used = usage{
-		relay: after.relay - before.relay, postgres: after.postgres - before.postgres, broker: after.broker - before.broker,
-		producers: after.producers - before.producers, machine: after.machine - before.machine,
-		wal: after.wal - before.wal, transactions: after.transactions - before.transactions,
-	}
-}
-
-// divide sets the costs per event, and the largest memory, from the totals of the run in r.used, r.Statements
-// and r.Samples.
-func (r *Result) divide() {
-	n := float64(max(r.Events, 1))
-	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
-	u := r.used
-	r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU = us(u.relay), us(u.postgres), us(u.broker), us(u.producers)
-	r.WALBytes, r.Transactions = float64(u.wal)/n, float64(u.transactions)/n
-	r.ForeignCores = max(0, float64(u.machine-u.relay-u.postgres-u.broker-u.producers)/float64(r.elapsed))
-	if r.LoopUS > 0 {
-		r.RelayLoops, r.EventsPerLoop = r.RelayCPU/r.LoopUS, r.Rate1*r.LoopUS/1e6
-	}
-	for _, s := range r.Statements {
-		r.StatementsPerEvent += float64(s.Calls) / n
-	}
-	for i := range r.Samples {
-		r.MemoryMB = max(r.MemoryMB, float64(r.Samples[i].Memory)/(1<<20))
-	}
 }
 
 // report is the content of results.json.
@@ -314,15 +284,4 @@ func table(out io.Writer, results []*Result, head bool) {
 			r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU, r.WALBytes, r.StatementsPerEvent, r.MemoryMB, r.LoopUS, r.RelayLoops, r.ForeignCores)
 	}
 	_ = w.Flush() // a terminal that is gone fails no run
-}
-
-func processorName() string {
-	b, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	_, rest, _ := strings.Cut(string(b), "model name")
-	_, rest, _ = strings.Cut(rest, ": ")
-	name, _, _ := strings.Cut(rest, "\n")
-	return name
 }

@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"time"
 )
 
@@ -131,4 +133,24 @@ func between(from, to sample, start time.Time) Point {
 		p.FetchMS, p.FetchRows = (to.FetchMS-from.FetchMS)/float64(n), float64(to.FetchRows-from.FetchRows)/float64(n)
 	}
 	return p
+}
+
+func (t *trial) count(ctx context.Context) (int64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.address+"/count", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	var c struct{ Messages, Malformed int64 }
+	if err = json.NewDecoder(response.Body).Decode(&c); err != nil {
+		return 0, err
+	}
+	if c.Malformed > 0 {
+		return 0, fmt.Errorf("the broker got %d requests that it cannot read", c.Malformed)
+	}
+	return c.Messages, nil
 }
