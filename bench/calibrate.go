@@ -12,10 +12,8 @@ import (
 	"time"
 )
 
-// The calibration loop. The speed of a machine changes from hour to hour, and differs
-// between machines. So before each run a loop does work of the kind that a relay does,
-// and the costs of the run are also given in turns of this loop: these can be compared
-// across runs, where microseconds cannot.
+// The turns of the calibration loop, and how often they are measured. The speed of a machine changes from hour to
+// hour, so the costs of a run are also given in turns of this loop: these can be compared across runs and machines.
 const (
 	calibrateTurns  = 200
 	calibrateRounds = 9

@@ -60,7 +60,7 @@ func (t *trial) judge(ctx context.Context, r *Result, commits []load.Commit, acc
 		return err
 	}
 	verdict := rec.Check(history.Config{})
-	if t.field != nil {
+	if t.peers != nil {
 		found := findings(t.Config, commits, accepted, 0)
 		r.Findings = &found
 	}
@@ -129,9 +129,9 @@ func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 		r.series(time.Second, nil, first)
 	}
 	r.Seconds = time.Duration(last - first).Seconds()
-	r.Rate1 = float64(r.Events) / r.Seconds
+	r.Achieved = float64(r.Events) / r.Seconds
 	r.Requests = int64(len(requests))
-	r.Fill1 = float64(r.Events) / float64(r.Requests)
+	r.BatchFill = float64(r.Events) / float64(r.Requests)
 	r.RequestsPerEvent = float64(r.Requests) / float64(r.Events)
 	if r.Rate > 0 {
 		r.FromCommit, r.FromDue = percentiles(commit), percentiles(due)

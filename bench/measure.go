@@ -127,7 +127,7 @@ func (r *Result) divide() {
 	r.WALBytes, r.Transactions = float64(u.wal)/n, float64(u.transactions)/n
 	r.ForeignCores = max(0, float64(u.machine-u.relay-u.postgres-u.broker-u.producers)/float64(r.elapsed))
 	if r.LoopUS > 0 {
-		r.RelayLoops, r.EventsPerLoop = r.RelayCPU/r.LoopUS, r.Rate1*r.LoopUS/1e6
+		r.RelayLoops, r.EventsPerLoop = r.RelayCPU/r.LoopUS, r.Achieved*r.LoopUS/1e6
 	}
 	for _, s := range r.Statements {
 		r.StatementsPerEvent += float64(s.Calls) / n

@@ -42,7 +42,7 @@ func ratios(results []*Result) []Ratio {
 		if r.Rate > 0 {
 			one.P99 = ratio(r.FromCommit.P99, ours.FromCommit.P99)
 		} else {
-			one.Rate = ratio(ours.Rate1, r.Rate1)
+			one.Rate = ratio(ours.Achieved, r.Achieved)
 		}
 		all = append(all, one)
 	}

@@ -31,12 +31,12 @@ type trial struct {
 	program  string
 	log      io.Writer
 	database string
-	// system is the URL with which the relay or peer under test connects to the database.
+	// system is the URL with which the relay under test connects to the database; a peer connects with database.
 	system string
 	pool   *pgxpool.Pool
-	// field has all peers, nil unless the set of scenarios is "peers". peer is the one under test, nil when it
-	// is a relay.
-	field   *field
+	// peers has all peers, nil unless the set of scenarios is "peers". peer is the one under test, nil when a relay is
+	// under test.
+	peers   *peerProgram
 	peer    *load.Peer
 	broker  *child
 	address string
@@ -168,7 +168,7 @@ func (t *trial) produce(ctx context.Context, p load.Plan) error {
 	var c *child
 	var err error
 	if t.peer != nil {
-		c, err = t.field.spawn(ctx, t.log, p, t.peer.Name, "fill")
+		c, err = t.peers.spawn(ctx, t.log, p, t.peer.Name, "fill")
 	} else {
 		c, err = spawn(ctx, t.log, p, roleProducer)
 	}

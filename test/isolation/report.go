@@ -15,9 +15,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// report holds what was measured: played the phases in their order, gaps the longest time without an acceptance
-// of each hand-over, failovers the time from each kill to the next acceptance, verdicts one on the history of
-// each run.
+// report holds what was measured: played the phases in their order, gaps the longest time without an acceptance of
+// each hand-over, failovers the time from each kill to the next acceptance, verdicts one on the history of each run.
+// machine is the load average at the begin and at the end.
 type report struct {
 	cfg       config
 	machine   string
