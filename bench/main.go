@@ -1,10 +1,8 @@
 //go:build unix
 
-// Command bench measures the relay end to end: a PostgreSQL that writes
-// durably, a producer, the compiled relay function and a stand-in for the
-// broker, each a process of its own on this machine. Every run ends with a
-// judgement of its history: one that lost, repeated or reordered an event is a
-// failure, however fast it was.
+// Command bench measures the relay end to end: a PostgreSQL that writes durably, a producer, the compiled relay
+// function and a stand-in for the broker, each a process of its own on this machine. Every run ends with a judgement
+// of its history: one that lost, repeated or reordered an event is a failure, however fast it was.
 package main
 
 import (

@@ -1,8 +1,7 @@
-// Package limit is a relay without features: the fetch and the mark of
-// package pgstore, and an HTTP client by hand. It keeps order within an
-// aggregate and nothing else: no adapting, no retries, no gaps, no hand-over, no
-// metrics. What it does in a second is the limit that the relay is compared with.
-// It is for backlogs: rows that commit late, as a live load has them, are lost.
+// Package limit is a relay without features: the fetch and the settlement of package pgstore, and an HTTP client by
+// hand. It keeps order within an aggregate and nothing else: no adapting, no retries, no gaps, no hand-over, no
+// metrics. What it does in a second is the limit that the relay is compared with. It is for backlogs: rows that
+// commit late, as a live load has them, are lost.
 package limit
 
 import (

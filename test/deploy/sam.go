@@ -147,8 +147,8 @@ func (s *sam) invoke(ctx context.Context, stack, function string, event, answer 
 	return nil
 }
 
-// inventory lists the resources of the emulator, by kind (such as "queues") and name. The value is a text about
-// a resource that is other when the resource was changed.
+// inventory lists the resources of the emulator, by kind (such as "queues") and name. The value is a text with the
+// properties of the resource that are compared.
 type inventory map[string]map[string]string
 
 func (s *sam) inventory(ctx context.Context) (inventory, error) {
@@ -157,7 +157,7 @@ func (s *sam) inventory(ctx context.Context) (inventory, error) {
 	return i, err
 }
 
-// logs returns the last 20 lines of each log stream of the stack's functions.
+// logs returns the last 20 entries of each log stream of the emulator's functions, cut after 1,000 characters each.
 func (s *sam) logs(ctx context.Context) (string, error) {
 	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "logs")
 	return out.answer, err
