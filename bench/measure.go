@@ -47,7 +47,7 @@ func (t *trial) measure(ctx context.Context) (usage, error) {
 	return u, err
 }
 
-// statement is the cost, in total, of one statement of the system under test, from pg_stat_statements.
+// statement is the cost, in total, of one statement of the relay under test, from pg_stat_statements.
 type statement struct {
 	Query  string  `json:"query"`
 	Calls  int64   `json:"calls"`

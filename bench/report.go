@@ -57,8 +57,8 @@ type Result struct {
 	// Achieved is the rate in events a second, from when the first event of a load was due, or the first event of
 	// a backlog arrived, to the broker's last answer.
 	Achieved float64 `json:"events_per_second"`
-	// FromCommit is the time from the request of the commit to the broker's answer, FromDue the time to that
-	// answer from when the schedule had the transaction begin. Both are 0 without a load.
+	// FromCommit is the latency from the request of an event's commit to the broker's answer, FromDue that from the
+	// time at which the schedule had the event's transaction begin. Both are 0 without a load.
 	FromCommit Latency `json:"from_commit"`
 	FromDue    Latency `json:"from_due"`
 	// ProducerLate is the longest time by which a commit was requested later than the schedule had its
@@ -98,8 +98,8 @@ type Result struct {
 	// BySecond has the latencies from due to answer of the events that were due in each second of a load; empty
 	// for a backlog.
 	BySecond []Latency `json:"by_second,omitempty"`
-	// Series has a point for every five seconds of a load, or for each twentieth of a load that is shorter than
-	// 100 s, but at least a second; for every second of a backlog.
+	// Series has a point for every second of a backlog; of a load one for every five seconds, or for each twentieth of
+	// a length below 100 s, but not more than one for a second.
 	Series  []Point  `json:"series,omitempty"`
 	Samples []sample `json:"samples,omitempty"`
 	// Unsampled counts the samples, of one each second, that could not be taken.

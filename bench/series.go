@@ -95,9 +95,9 @@ type Point struct {
 	MemoryMB  float64 `json:"relay_mb"`
 }
 
-// series makes r.Series from the samples, one point for each interval of the length every. due has, by second
-// since first (in Unix nanoseconds), the latencies of the events that were due then; nil gives points without
-// latencies. With fewer than two samples there are no points.
+// series makes r.Series from the samples, one point for each interval of the length every. due has the latencies of
+// events by the second in which they were due, counted from the time first in Unix nanoseconds; nil gives points
+// without latencies. With fewer than two samples there are no points.
 func (r *Result) series(every time.Duration, due map[int64][]time.Duration, first int64) {
 	if len(r.Samples) < 2 {
 		return

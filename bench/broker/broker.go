@@ -144,9 +144,8 @@ func acted(form []byte) operation {
 	return snsOther
 }
 
-// serve reads one HTTP request and answers it. An error, also at the end of the connection, means that the
-// connection can serve no more. A call that sends
-// no message gets the answer to a question for the attributes of a queue or a topic, whatever the call asks.
+// serve reads one HTTP request and answers it. A call that sends no message gets the attributes of a queue or a topic,
+// whatever it asks for. An error, also at the end of the connection, means that the connection can serve no more.
 func (c *connection) serve() error {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {

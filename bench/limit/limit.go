@@ -174,7 +174,7 @@ func (r *runner) send(ctx context.Context, queue string, lane <-chan *outbox.Rec
 	}
 }
 
-// settle marks the accepted events as sent, settleLimit and more at once or after settleEvery, until ctx ends.
+// settle marks accepted events as sent, until ctx ends: as soon as there are settleLimit, else every settleEvery.
 func (r *runner) settle(ctx context.Context) error {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
