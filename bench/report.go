@@ -45,8 +45,8 @@ type Latency struct {
 	Max  float64 `json:"max_ms"`
 }
 
-// Result is what one run measured. Events is how many messages the broker accepted, Seconds the time from first to
-// last that Achieved is the rate of. RelayCPU to ProducerCPU are microseconds of processor time per event, WALBytes is
+// Result is what one run measured. Events is how many messages the broker accepted, Seconds the length of the time over
+// which Achieved is the rate. RelayCPU to ProducerCPU are microseconds of processor time per event, WALBytes is
 // bytes per event, MemoryMB the largest size of the relay (or peer) in MiB. Round is counted from 0.
 type Result struct {
 	Scenario

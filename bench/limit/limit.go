@@ -126,7 +126,8 @@ func (r *runner) read(ctx context.Context) error {
 	}
 }
 
-// send sends the events of lane to the queue, in batches of up to ten, and gives them to r.accepted, until ctx ends.
+// send sends the events of lane to the queue, in batches of up to ten, and gives those that the broker accepted to
+// r.accepted, until ctx ends.
 func (r *runner) send(ctx context.Context, queue string, lane <-chan *outbox.Record) error {
 	c, err := dial(ctx, queue)
 	if err != nil {
