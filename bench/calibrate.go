@@ -5,14 +5,15 @@ package main
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"os"
+	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
-// The calibration loop. The speed of a machine changes from hour to hour, and differs
-// between machines. So before each run a loop does work of the kind that a relay does,
-// and the costs of the run are also given in turns of this loop: these can be compared
-// across runs, where microseconds cannot.
+// The turns of the calibration loop, and how often they are measured. The speed of a machine changes from hour to
+// hour, so the costs of a run are also given in turns of this loop: these can be compared across runs and machines.
 const (
 	calibrateTurns  = 200
 	calibrateRounds = 9
@@ -49,4 +50,15 @@ func calibrate() (time.Duration, error) {
 	}
 	slices.Sort(rounds)
 	return rounds[len(rounds)/2], nil
+}
+
+func processorName() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	_, rest, _ := strings.Cut(string(b), "model name")
+	_, rest, _ = strings.Cut(rest, ": ")
+	name, _, _ := strings.Cut(rest, "\n")
+	return name
 }

@@ -76,17 +76,10 @@ func findings(cfg load.Config, commits []load.Commit, accepted []broker.Acceptan
 
 var errNothing = errors.New("the peer sent nothing")
 
-// judgePeer sets the findings, rates and latencies of a peer's run r. It fails when the peer sent nothing. A
-// promise of this project's relay that the peer breaks is a finding, and does not fail the run.
-func (t *trial) judgePeer(ctx context.Context, r *Result) error {
-	commits, err := load.ReadCommits(t.path("commits"))
-	if err != nil {
-		return err
-	}
-	accepted, err := broker.Read(t.path("accepted"))
-	if err != nil {
-		return err
-	}
+// judgePeer sets the findings, rates and latencies of a peer's run r, from what was committed and accepted. It
+// fails when the peer sent nothing. A promise of this project's relay that the peer breaks is a finding, and does
+// not fail the run.
+func (t *trial) judgePeer(ctx context.Context, r *Result, commits []load.Commit, accepted []broker.Acceptance) error {
 	if len(accepted) == 0 {
 		return errNothing
 	}

@@ -20,32 +20,22 @@ import (
 
 var errHistory = errors.New("the history breaks a promise")
 
-// judge reads which events were committed, accepted and marked as sent, sets the rates and latencies of r, and
-// returns an errHistory when the history breaks a promise, such as an event lost, reordered or sent twice, or
-// not every committed event arrived. It deletes the scenario's archived events from the database.
-func (t *trial) judge(ctx context.Context, r *Result) error {
-	commits, err := load.ReadCommits(t.path("commits"))
-	if err != nil {
-		return err
-	}
-	accepted, err := broker.Read(t.path("accepted"))
-	if err != nil {
-		return err
-	}
+// judge sets the rates and latencies of a relay's run r, from what was committed and accepted, and reads from the
+// database what was marked as sent. It returns an errHistory when the history breaks a promise, such as an event
+// lost, reordered or sent twice, or not every committed event arrived. It deletes the archived events of the
+// scenario from the database.
+func (t *trial) judge(ctx context.Context, r *Result, commits []load.Commit, accepted []broker.Acceptance) error {
 	rows, err := t.rows(ctx)
 	if err != nil {
 		return err
 	}
 	rec := history.New()
 	events := load.New(t.Config)
-	lane := func(n int64) outbox.Lane {
-		return outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: load.AggregateType, AggregateID: strconv.Itoa(events.Aggregate(n))}
-	}
 	for _, c := range commits {
 		batch := make([]history.Event, c.Count)
 		for i := range batch {
 			n := c.First + int64(i)
-			l := lane(n)
+			l := outbox.Lane{Destination: outbox.DefaultDestination, AggregateType: load.AggregateType, AggregateID: strconv.Itoa(events.Aggregate(n))}
 			batch[i] = history.Event{
 				EventID: load.EventID(n), Row: rows[n], Lane: l,
 				Group: outbox.GroupID(l.AggregateType, l.AggregateID), Sum: load.Sum(events.Payload(n)),
@@ -70,7 +60,7 @@ func (t *trial) judge(ctx context.Context, r *Result) error {
 		return err
 	}
 	verdict := rec.Check(history.Config{})
-	if t.field != nil {
+	if t.peers != nil {
 		found := findings(t.Config, commits, accepted, 0)
 		r.Findings = &found
 	}
@@ -100,8 +90,8 @@ func (t *trial) rows(ctx context.Context) (map[int64]int64, error) {
 	return rows, err
 }
 
-// fill sets the counts of events and requests, the rates, the latencies and the series of r. It sets nothing
-// else than Events, to 0, when nothing was accepted.
+// fill sets the counts of events and requests, the rates, the latencies and the series of r; when nothing was
+// accepted, it sets Events to 0 and nothing else.
 func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 	r.Events = int64(len(accepted))
 	if r.Events == 0 {
@@ -139,9 +129,9 @@ func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 		r.series(time.Second, nil, first)
 	}
 	r.Seconds = time.Duration(last - first).Seconds()
-	r.Rate1 = float64(r.Events) / r.Seconds
+	r.Achieved = float64(r.Events) / r.Seconds
 	r.Requests = int64(len(requests))
-	r.Fill1 = float64(r.Events) / float64(r.Requests)
+	r.BatchFill = float64(r.Events) / float64(r.Requests)
 	r.RequestsPerEvent = float64(r.Requests) / float64(r.Events)
 	if r.Rate > 0 {
 		r.FromCommit, r.FromDue = percentiles(commit), percentiles(due)
@@ -151,6 +141,7 @@ func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 	}
 }
 
+// percentiles sorts d and returns its percentiles, zeros for an empty d.
 func percentiles(d []time.Duration) Latency {
 	if len(d) == 0 {
 		return Latency{}

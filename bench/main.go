@@ -1,10 +1,8 @@
 //go:build unix
 
-// Command bench measures the relay end to end: a PostgreSQL that writes
-// durably, a producer, the compiled relay function and a stand-in for the
-// broker, each a process of its own on this machine. Every run ends with a
-// judgement of its history: one that lost, repeated or reordered an event is a
-// failure, however fast it was.
+// Command bench measures the relay end to end: a PostgreSQL that writes durably, a producer, the compiled relay
+// function and a stand-in for the broker, each a process of its own on this machine. Every run ends with a judgement
+// of its history: one that lost, repeated or reordered an event is a failure, however fast it was.
 package main
 
 import (
@@ -94,7 +92,7 @@ func serveBroker(ctx context.Context, args []string) error {
 
 // campaign runs the scenarios that the arguments choose, and prints and saves the results.
 func campaign(ctx context.Context, args []string) error {
-	var o options
+	o := options{env: map[string]string{}}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.StringVar(&o.run, "run", "", "regular expression of the scenarios to run (default all of the set)")
 	flags.StringVar(&o.set, "set", "standard", "standard, quick (for trying it out), sustain or peers")
@@ -107,9 +105,6 @@ func campaign(ctx context.Context, args []string) error {
 		name, value, ok := strings.Cut(text, "=")
 		if !ok {
 			return errors.New("want NAME=VALUE")
-		}
-		if o.env == nil {
-			o.env = map[string]string{}
 		}
 		o.env[name] = value
 		return nil

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"net/url"
 	"os"
 	"strconv"
@@ -18,8 +16,8 @@ import (
 
 // usage is what a run's processes and its database have used, in totals up to the time at: processor time of
 // relay (or peer), broker and PostgreSQL since each started, of all producers that have ended, and of the
-// machine since it started; bytes of WAL and transactions since the server was set up. A run's own usage is the
-// difference of two.
+// machine since it started; bytes of WAL since the server was set up, and transactions since the database was made.
+// A run's own usage is the difference of two.
 type usage struct {
 	at                                          time.Time
 	relay, postgres, broker, producers, machine time.Duration
@@ -41,7 +39,7 @@ func (t *trial) measure(ctx context.Context) (usage, error) {
 		return u, err
 	}
 	u.producers = time.Duration(children.Utime.Nano() + children.Stime.Nano())
-	for _, pid := range find("cwd", t.dataDir) {
+	for _, pid := range processesIn(t.dataDir) {
 		u.postgres += processor(pid, t.postmaster() == pid)
 	}
 	err := t.pool.QueryRow(ctx, `select pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')::bigint,
@@ -49,7 +47,7 @@ func (t *trial) measure(ctx context.Context) (usage, error) {
 	return u, err
 }
 
-// statement is the cost, in total, of one statement of the system under test, from pg_stat_statements.
+// statement is the cost, in total, of one statement of the relay under test, from pg_stat_statements.
 type statement struct {
 	Query  string  `json:"query"`
 	Calls  int64   `json:"calls"`
@@ -85,8 +83,8 @@ $$`)
 	return u.String(), nil
 }
 
-// statements returns the statements of the system under test, the most expensive first. For a peer it includes
-// the statements of the peer's producer, which has the same user.
+// statements returns the statements of the user systemLogin, the most expensive first: those of the relay under test,
+// and none for a peer, which connects as another user.
 func (t *trial) statements(ctx context.Context) ([]statement, error) {
 	rows, err := t.pool.Query(ctx, `
 select s.query, s.calls, s.rows, s.total_plan_time, s.total_exec_time
@@ -110,12 +108,31 @@ func (t *trial) postmaster() int {
 	return pid
 }
 
-func parent(pid int) int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
+func (r *Result) account(before, after usage) {
+	r.elapsed = after.at.Sub(before.at)
+	r.used = usage{
+		relay: after.relay - before.relay, postgres: after.postgres - before.postgres, broker: after.broker - before.broker,
+		producers: after.producers - before.producers, machine: after.machine - before.machine,
+		wal: after.wal - before.wal, transactions: after.transactions - before.transactions,
 	}
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	n, _ := strconv.Atoi(fields[1])
-	return n
+}
+
+// divide sets the costs per event, and the largest memory, from the totals of the run in r.used, r.Statements
+// and r.Samples.
+func (r *Result) divide() {
+	n := float64(max(r.Events, 1))
+	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
+	u := r.used
+	r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU = us(u.relay), us(u.postgres), us(u.broker), us(u.producers)
+	r.WALBytes, r.Transactions = float64(u.wal)/n, float64(u.transactions)/n
+	r.ForeignCores = max(0, float64(u.machine-u.relay-u.postgres-u.broker-u.producers)/float64(r.elapsed))
+	if r.LoopUS > 0 {
+		r.RelayLoops, r.EventsPerLoop = r.RelayCPU/r.LoopUS, r.Achieved*r.LoopUS/1e6
+	}
+	for _, s := range r.Statements {
+		r.StatementsPerEvent += float64(s.Calls) / n
+	}
+	for i := range r.Samples {
+		r.MemoryMB = max(r.MemoryMB, float64(r.Samples[i].Memory)/(1<<20))
+	}
 }

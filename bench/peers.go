@@ -17,9 +17,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// sideBySide calls add for each scenario of the set "peers": those of the peers, each with one of this
-// project's relay to compare it with. A peer gets no more events than it can send before its run is cut short,
-// or a few more, so that a run that is cut short shows a slow peer and not a stopped one.
+// sideBySide calls add for each scenario of the set "peers": those of the peers, each with one of this project's
+// relay to compare it with. A peer gets about as many events as it can send before its run is cut short.
 func (o *options) sideBySide(add func(name string, change func(*Scenario))) {
 	const (
 		many = 100_000 // for this project's relay
@@ -58,17 +57,17 @@ func (o *options) sideBySide(add func(name string, change func(*Scenario))) {
 	}
 }
 
-// field is the compiled program bench/peers, which runs every peer that this project's relay is measured
+// peerProgram is the compiled program bench/peers, which runs every peer that this project's relay is measured
 // beside, and the descriptions of those peers.
-type field struct {
+type peerProgram struct {
 	program
-	peers []load.Peer
+	list []load.Peer
 }
 
-// buildField compiles the program bench/peers, a module of its own below root, into .cache/rig/peers, and asks
+// buildPeers compiles the program bench/peers, a module of its own below root, into .cache/rig/peers, and asks
 // it for its peers. When that fails the campaign ends, since a table without a peer would look complete.
-func buildField(ctx context.Context, root string) (*field, error) {
-	f := &field{program: program{path: filepath.Join(root, ".cache", "rig", "peers"), env: garbage()}}
+func buildPeers(ctx context.Context, root string) (*peerProgram, error) {
+	f := &peerProgram{program: program{path: filepath.Join(root, ".cache", "rig", "peers"), env: gcEnv()}}
 	build := exec.CommandContext(ctx, "go", "build", "-o", f.path, ".")
 	build.Dir = filepath.Join(root, "bench", "peers")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -78,27 +77,27 @@ func buildField(ctx context.Context, root string) (*field, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list the peers: %w", err)
 	}
-	if err = json.Unmarshal(out, &f.peers); err != nil {
+	if err = json.Unmarshal(out, &f.list); err != nil {
 		return nil, fmt.Errorf("list the peers: %w", err)
 	}
 	return f, nil
 }
 
-// garbage returns environment variables, as NAME=VALUE, with which the Go runtime collects garbage as in a
+// gcEnv returns environment variables, as NAME=VALUE, with which the Go runtime collects garbage as in a
 // deployed relay.
-func garbage() []string {
+func gcEnv() []string {
 	return []string{"GOGC=400", fmt.Sprintf("GOMEMLIMIT=%dMiB", memoryMB*4/5)}
 }
 
 // find returns the peer with the name system, and nil for the systems "relay" and "limit", which are no peers.
 // Any other name is an error; so is every peer when f is nil.
-func (f *field) find(system string) (*load.Peer, error) {
+func (f *peerProgram) find(system string) (*load.Peer, error) {
 	if system == systemRelay || system == systemLimit {
 		return nil, nil //nolint:nilnil // no peer is no fault
 	}
 	if f != nil {
-		if i := slices.IndexFunc(f.peers, func(p load.Peer) bool { return p.Name == system }); i >= 0 {
-			return &f.peers[i], nil
+		if i := slices.IndexFunc(f.list, func(p load.Peer) bool { return p.Name == system }); i >= 0 {
+			return &f.list[i], nil
 		}
 	}
 	return nil, fmt.Errorf("there is no peer %q", system)
@@ -114,7 +113,7 @@ var (
 // interrupt.
 func (t *trial) startPeer(ctx context.Context) error {
 	destination := load.Destination{URL: t.database, Service: t.Service, Endpoint: "http://" + t.address, Target: t.target()}
-	c, err := t.field.spawn(ctx, t.log, destination, t.peer.Name, "run")
+	c, err := t.peers.spawn(ctx, t.log, destination, t.peer.Name, "run")
 	if err != nil {
 		return err
 	}

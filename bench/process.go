@@ -10,12 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/bench/limit"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 )
 
 // child is a process that the benchmark started. input is a pipe to its standard input, nil when the process
@@ -118,12 +122,12 @@ func memory(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// find returns the ids of the processes whose symbolic link in /proc, such as "cwd" or "exe", leads to target.
-func find(link, target string) []int {
-	entries, _ := filepath.Glob("/proc/[0-9]*/" + link)
+// processesIn returns the ids of the processes whose working directory is the folder.
+func processesIn(folder string) []int {
+	entries, _ := filepath.Glob("/proc/[0-9]*/cwd")
 	var found []int
 	for _, e := range entries {
-		if to, err := os.Readlink(e); err == nil && to == target {
+		if to, err := os.Readlink(e); err == nil && to == folder {
 			pid, _ := strconv.Atoi(strings.Split(e, "/")[2])
 			found = append(found, pid)
 		}
@@ -170,4 +174,66 @@ func poll(ctx context.Context, every, most time.Duration, done func() (bool, err
 			return context.Cause(ctx)
 		}
 	}
+}
+
+func (t *trial) startLimit(ctx context.Context) error {
+	c, err := spawn(ctx, t.log, limit.Config{URL: t.system, Queue: t.queue(), Lanes: 128}, roleLimit)
+	if err != nil {
+		return err
+	}
+	t.systemPID = c.cmd.Process.Pid
+	t.stop = func() error { return errors.Join(c.cmd.Process.Signal(os.Interrupt), c.wait()) }
+	return nil
+}
+
+// memoryMB is the memory size, in MB, that the relay function runs with: the one at which a Lambda function has
+// one whole processor (AWS Lambda Developer Guide, configuring memory).
+const memoryMB = 1769
+
+func (t *trial) startRelay(ctx context.Context) error {
+	env := map[string]string{
+		"AWS_ACCESS_KEY_ID":     "test",
+		"AWS_SECRET_ACCESS_KEY": "test",
+		"AWS_ENDPOINT_URL":      "http://" + t.address,
+		"OUTBOX_DATABASE_URL":   t.system,
+		"OUTBOX_DESTINATIONS":   fmt.Sprintf(`{"default":%q}`, t.target()),
+	}
+	if t.pprof != "" {
+		env["OUTBOX_TEST_PROFILES"] = t.pprof
+	}
+	maps.Copy(env, t.Env)
+	fn, err := lambdahost.New(lambdahost.Config{
+		Name: "relay", Binary: t.program, Env: env, Timeout: 15 * time.Minute, Memory: memoryMB, MaxConcurrency: 1,
+		Output: func(l lambdahost.Line) { _, _ = fmt.Fprintln(t.log, l.Text) },
+	})
+	if err != nil {
+		return err
+	}
+	outer := ctx
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := fn.Invoke(ctx, []byte("{}"))
+		ended <- err
+	}()
+	// When it is called, everything is sent and marked, so nothing has to be handed over.
+	t.stop = func() error {
+		var faults []error
+		for _, r := range fn.Running() {
+			faults = append(faults, fn.Kill(r.RequestID))
+		}
+		cancel()
+		return errors.Join(append(faults, fn.Close(outer))...)
+	}
+	return poll(ctx, 5*time.Millisecond, 20*time.Second, func() (bool, error) {
+		select {
+		case err := <-ended:
+			return false, fmt.Errorf("the relay ended: %w", err)
+		default:
+		}
+		for _, r := range fn.Running() {
+			t.systemPID = r.PID
+		}
+		return t.systemPID != 0, nil
+	})
 }

@@ -7,44 +7,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"time"
 )
 
-// profileFor is how long a processor profile runs. It begins a second after the relay was started, so that the
-// start is not in it.
-const profileFor = 4 * time.Second
-
-// freeAddress returns a loopback address with a port that is not in use.
-func freeAddress(ctx context.Context) (string, error) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
-}
-
 // profile writes a processor profile of the relay, over four seconds, to cpu.pprof and then one of its
-// allocations to allocs.pprof, both in t.dir, for `go tool pprof`. It needs the program bench/relay, and prints
-// errors instead of returning them. It ends early when ctx does.
+// allocations to allocs.pprof, both in t.dir, for `go tool pprof`. It waits a second first, so that the start of the
+// relay is in neither. It needs the program rig.Tuned, and prints errors instead of returning them. It ends early when
+// ctx does.
 func (t *trial) profile(ctx context.Context) {
 	select {
 	case <-time.After(time.Second):
 	case <-ctx.Done():
 		return
 	}
-	seconds := int(profileFor / time.Second)
-	err := errors.Join(
-		t.save(ctx, fmt.Sprintf("profile?seconds=%d", seconds), "cpu.pprof"),
-		t.save(ctx, "allocs", "allocs.pprof"))
+	err := errors.Join(t.save(ctx, "profile?seconds=4", "cpu.pprof"), t.save(ctx, "allocs", "allocs.pprof"))
 	if err != nil && ctx.Err() == nil {
 		_, _ = fmt.Fprintln(os.Stderr, "profile:", err)
 	}
 }
 
+// save writes what the relay serves below /debug/pprof/ under the name what to the file name in t.dir.
 func (t *trial) save(ctx context.Context, what, name string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.pprof+"/debug/pprof/"+what, http.NoBody)
 	if err != nil {

@@ -42,15 +42,15 @@ func ratios(results []*Result) []Ratio {
 		if r.Rate > 0 {
 			one.P99 = ratio(r.FromCommit.P99, ours.FromCommit.P99)
 		} else {
-			one.Rate = ratio(ours.Rate1, r.Rate1)
+			one.Rate = ratio(ours.Achieved, r.Achieved)
 		}
 		all = append(all, one)
 	}
 	return all
 }
 
-// sideBySide prints a table of the peers' findings and one of the ratios.
-func sideBySide(out io.Writer, results []*Result, all []Ratio) {
+// peerTables prints a table of the findings and one of the ratios.
+func peerTables(out io.Writer, results []*Result, all []Ratio) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintln(w, "\nscenario\tround\tcommitted\tarrived\tlost\tduplicates\tout of order\taltered\tunsent\t\t")
 	for _, r := range results {

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
@@ -32,8 +32,8 @@ type options struct {
 	backlog       int64
 	profile       bool
 	env           map[string]string
-	// field is the program with all peers. It is nil unless the set of scenarios is "peers".
-	field *field
+	// peers is the program with all peers. It is nil unless the set of scenarios is "peers".
+	peers *peerProgram
 }
 
 // Latency has percentiles, and the maximum, of a run's or an interval's latencies in milliseconds. All are 0
@@ -45,28 +45,28 @@ type Latency struct {
 	Max  float64 `json:"max_ms"`
 }
 
-// Result is what one run measured. Events is how many messages the broker accepted, Seconds the time that Rate1
-// is over. RelayCPU to ProducerCPU are microseconds of processor time per event, WALBytes is bytes per event,
-// MemoryMB the largest size of the relay (or peer) in MiB. Round is counted from 0.
+// Result is what one run measured. Events is how many messages the broker accepted, Seconds the length of the time over
+// which Achieved is the rate. RelayCPU to ProducerCPU are microseconds of processor time per event, WALBytes is
+// bytes per event, MemoryMB the largest size of the relay (or peer) in MiB. Round is counted from 0.
 type Result struct {
 	Scenario
 
 	Round   int     `json:"round"`
 	Events  int64   `json:"events"`
 	Seconds float64 `json:"seconds"`
-	// Rate1 is the rate in events a second, from when the first event of a load was due, or the first event of
+	// Achieved is the rate in events a second, from when the first event of a load was due, or the first event of
 	// a backlog arrived, to the broker's last answer.
-	Rate1 float64 `json:"events_per_second"`
-	// FromCommit is the time from the request of the commit to the broker's answer, FromDue the time to that
-	// answer from when the schedule had the transaction begin. Both are 0 without a load.
+	Achieved float64 `json:"events_per_second"`
+	// FromCommit is the latency from the request of an event's commit to the broker's answer, FromDue that from the
+	// time at which the schedule had the event's transaction begin. Both are 0 without a load.
 	FromCommit Latency `json:"from_commit"`
 	FromDue    Latency `json:"from_due"`
 	// ProducerLate is the longest time by which a commit was requested later than the schedule had its
-	// transaction begin. Requests is the number of calls that the broker accepted, Fill1 the mean number of
+	// transaction begin. Requests is the number of calls that the broker accepted, BatchFill the mean number of
 	// messages in a call.
 	ProducerLate time.Duration `json:"producer_late"`
 	Requests     int64         `json:"requests"`
-	Fill1        float64       `json:"batch_fill"`
+	BatchFill    float64       `json:"batch_fill"`
 	// RequestsPerEvent is the number of calls to the broker divided by the number of events.
 	RequestsPerEvent float64 `json:"requests_per_event"`
 
@@ -81,16 +81,16 @@ type Result struct {
 	Transactions float64 `json:"database_transactions"`
 	MemoryMB     float64 `json:"relay_peak_mb"`
 	// LoopUS is the time, in microseconds, of one turn of the calibration loop right before the run. RelayLoops
-	// is RelayCPU in such turns, EventsPerLoop how many events were sent, at Rate1, in the time of a turn.
+	// is RelayCPU in such turns, EventsPerLoop how many events were sent, at Achieved, in the time of a turn.
 	LoopUS        float64 `json:"loop_us"`
 	RelayLoops    float64 `json:"relay_cpu_loops"`
 	EventsPerLoop float64 `json:"events_per_loop"`
-	// StatementsPerEvent is the number of SQL statements, per event, that the system under test executed;
-	// Statements are these, the most expensive first.
+	// StatementsPerEvent is the number of SQL statements, per event, that the relay executed; Statements are these,
+	// the most expensive first. Both are empty for a peer.
 	StatementsPerEvent float64     `json:"statements_per_event"`
 	Statements         []statement `json:"statements"`
 
-	// CutShort is set when a peer had not sent everything within Scenario.Cut. Rate1 is then the rate of the
+	// CutShort is set when a peer had not sent everything within Scenario.Cut. Achieved is then the rate of the
 	// events that arrived. Findings is nil unless the set of scenarios is "peers".
 	CutShort bool      `json:"cut_short,omitempty"`
 	Findings *Findings `json:"findings,omitempty"`
@@ -98,8 +98,8 @@ type Result struct {
 	// BySecond has the latencies from due to answer of the events that were due in each second of a load; empty
 	// for a backlog.
 	BySecond []Latency `json:"by_second,omitempty"`
-	// Series has a point for every five seconds of a load, or for each twentieth of a load that is shorter than
-	// 100 s, but at least a second; for every second of a backlog.
+	// Series has a point for every second of a backlog; of a load one for every five seconds, or for each twentieth of
+	// a length below 100 s, but not more than one for a second.
 	Series  []Point  `json:"series,omitempty"`
 	Samples []sample `json:"samples,omitempty"`
 	// Unsampled counts the samples, of one each second, that could not be taken.
@@ -107,35 +107,6 @@ type Result struct {
 
 	used    usage
 	elapsed time.Duration
-}
-
-func (r *Result) account(before, after usage) {
-	r.elapsed = after.at.Sub(before.at)
-	r.used = usage{
-		relay: after.relay - before.relay, postgres: after.postgres - before.postgres, broker: after.broker - before.broker,
-		producers: after.producers - before.producers, machine: after.machine - before.machine,
-		wal: after.wal - before.wal, transactions: after.transactions - before.transactions,
-	}
-}
-
-// divide sets the costs per event, and the largest memory, from the totals of the run in r.used, r.Statements
-// and r.Samples.
-func (r *Result) divide() {
-	n := float64(max(r.Events, 1))
-	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
-	u := r.used
-	r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU = us(u.relay), us(u.postgres), us(u.broker), us(u.producers)
-	r.WALBytes, r.Transactions = float64(u.wal)/n, float64(u.transactions)/n
-	r.ForeignCores = max(0, float64(u.machine-u.relay-u.postgres-u.broker-u.producers)/float64(r.elapsed))
-	if r.LoopUS > 0 {
-		r.RelayLoops, r.EventsPerLoop = r.RelayCPU/r.LoopUS, r.Rate1*r.LoopUS/1e6
-	}
-	for _, s := range r.Statements {
-		r.StatementsPerEvent += float64(s.Calls) / n
-	}
-	for i := range r.Samples {
-		r.MemoryMB = max(r.MemoryMB, float64(r.Samples[i].Memory)/(1<<20))
-	}
 }
 
 // report is the content of results.json.
@@ -180,7 +151,7 @@ func (o *options) campaign(ctx context.Context) error {
 	}
 	folder := rig.Deployed
 	if o.profile {
-		folder = "bench/relay"
+		folder = rig.Tuned
 	}
 	program, err := rig.Build(ctx, folder)
 	if err != nil {
@@ -188,10 +159,10 @@ func (o *options) campaign(ctx context.Context) error {
 	}
 	rep := &report{Began: time.Now().UTC(), CPUs: runtime.NumCPU(), Go: runtime.Version(), Machine: processorName(), Settings: o.settings()}
 	if o.set == setPeers {
-		if o.field, err = buildField(ctx, program.Root); err != nil {
+		if o.peers, err = buildPeers(ctx, program.Root); err != nil {
 			return err
 		}
-		rep.Peers = o.field.peers
+		rep.Peers = o.peers.list
 	}
 	if o.out == "" {
 		o.out = filepath.Join(program.Root, "bench", "results", rep.Began.Format("20060102-150405"))
@@ -222,7 +193,7 @@ func (o *options) campaign(ctx context.Context) error {
 	failed = append(failed, tell(os.Stdout, rep.Verdicts))
 	if o.set == setPeers {
 		rep.Ratios = ratios(rep.Results)
-		sideBySide(os.Stdout, rep.Results, rep.Ratios)
+		peerTables(os.Stdout, rep.Results, rep.Ratios)
 	}
 	if err = o.save(rep); err == nil {
 		fmt.Println("\nresults:", o.path())
@@ -272,11 +243,11 @@ func (o *options) save(rep *report) error {
 }
 
 func (o *options) one(ctx context.Context, s Scenario, round int, server, program string) (*Result, error) {
-	peer, err := o.field.find(s.System)
+	peer, err := o.peers.find(s.System)
 	if err != nil {
 		return nil, err
 	}
-	t := &trial{Scenario: s, field: o.field, peer: peer, server: server, program: program, dir: filepath.Join(o.out, fmt.Sprintf("%s-%d", s.Name, round))}
+	t := &trial{Scenario: s, peers: o.peers, peer: peer, server: server, program: program, dir: filepath.Join(o.out, fmt.Sprintf("%s-%d", s.Name, round))}
 	if err = os.MkdirAll(t.dir, 0o750); err != nil {
 		return nil, err
 	}
@@ -287,9 +258,11 @@ func (o *options) one(ctx context.Context, s Scenario, round int, server, progra
 	defer log.Close() //nolint:errcheck // a log that is lost fails no run
 	t.log = log
 	if o.profile && s.System == systemRelay {
-		if t.pprof, err = freeAddress(ctx); err != nil {
+		port, err := process.FreePort(ctx)
+		if err != nil {
 			return nil, err
 		}
+		t.pprof = fmt.Sprintf("127.0.0.1:%d", port)
 	}
 	r, err := t.run(ctx)
 	if err != nil {
@@ -307,19 +280,8 @@ func table(out io.Writer, results []*Result, head bool) {
 	}
 	for _, r := range results {
 		_, _ = fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.1f\t%.0f\t%.3f\t%.0f\t%.1f\t%.2f\t%.2f\t\n",
-			r.Name, r.Rate1, r.Fill1, r.FromCommit.P50, r.FromCommit.P99, r.FromCommit.P999, r.FromDue.P99,
+			r.Name, r.Achieved, r.BatchFill, r.FromCommit.P50, r.FromCommit.P99, r.FromCommit.P999, r.FromDue.P99,
 			r.RelayCPU, r.PostgresCPU, r.BrokerCPU, r.ProducerCPU, r.WALBytes, r.StatementsPerEvent, r.MemoryMB, r.LoopUS, r.RelayLoops, r.ForeignCores)
 	}
 	_ = w.Flush() // a terminal that is gone fails no run
-}
-
-func processorName() string {
-	b, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return runtime.GOARCH
-	}
-	_, rest, _ := strings.Cut(string(b), "model name")
-	_, rest, _ = strings.Cut(rest, ": ")
-	name, _, _ := strings.Cut(rest, "\n")
-	return name
 }

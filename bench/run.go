@@ -4,23 +4,18 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"net/http"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/serverless-outbox/serverless-outbox/bench/limit"
+	"github.com/serverless-outbox/serverless-outbox/bench/broker"
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
@@ -36,16 +31,16 @@ type trial struct {
 	program  string
 	log      io.Writer
 	database string
-	// system is the URL with which the relay or peer under test connects to the database.
+	// system is the URL with which the relay under test connects to the database; a peer connects with database.
 	system string
 	pool   *pgxpool.Pool
-	// field has all peers, nil unless the set of scenarios is "peers". peer is the one under test, nil when it
-	// is a relay.
-	field   *field
+	// peers has all peers, nil unless the set of scenarios is "peers". peer is the one under test, nil when a relay is
+	// under test.
+	peers   *peerProgram
 	peer    *load.Peer
 	broker  *child
 	address string
-	// pprof is the address at which the relay serves profiles, "" when none are wanted.
+	// pprof is the host and port at which the relay serves profiles, "" when none are wanted.
 	pprof string
 
 	// systemPID is the process of the relay or peer under test, 0 until it runs.
@@ -105,22 +100,18 @@ func (t *trial) run(ctx context.Context) (*Result, error) {
 	r.account(before, after)
 	r.Statements = statements
 	r.Samples, r.Unsampled, r.CutShort = t.samples, t.unsampled, t.cut
-	if t.peer != nil {
-		return r, t.judgePeer(ctx, r)
+	commits, err := load.ReadRecords[load.Commit](t.path("commits"))
+	if err != nil {
+		return nil, err
 	}
-	return r, t.judge(ctx, r)
-}
-
-// settle ends the work that writing a backlog leaves to the database: it makes a checkpoint and, for a peer, a
-// vacuum and the statistics without which PostgreSQL plans some peers' queries badly.
-func (t *trial) settle(ctx context.Context) error {
-	if t.peer != nil {
-		if _, err := t.pool.Exec(ctx, "vacuum analyze"); err != nil {
-			return fmt.Errorf("vacuum: %w", err)
-		}
+	accepted, err := load.ReadRecords[broker.Acceptance](t.path("accepted"))
+	if err != nil {
+		return nil, err
 	}
-	_, err := t.pool.Exec(ctx, "checkpoint")
-	return err
+	if t.peer != nil {
+		return r, t.judgePeer(ctx, r, commits, accepted)
+	}
+	return r, t.judge(ctx, r, commits, accepted)
 }
 
 func (t *trial) open(ctx context.Context) error {
@@ -177,7 +168,7 @@ func (t *trial) produce(ctx context.Context, p load.Plan) error {
 	var c *child
 	var err error
 	if t.peer != nil {
-		c, err = t.field.spawn(ctx, t.log, p, t.peer.Name, "fill")
+		c, err = t.peers.spawn(ctx, t.log, p, t.peer.Name, "fill")
 	} else {
 		c, err = spawn(ctx, t.log, p, roleProducer)
 	}
@@ -185,40 +176,6 @@ func (t *trial) produce(ctx context.Context, p load.Plan) error {
 		return err
 	}
 	return c.wait()
-}
-
-// partitions makes enough partitions of outbox.events for all events of the run, at most 1000, as the janitor
-// does. For a peer it does nothing.
-func (t *trial) partitions(ctx context.Context) error {
-	if t.peer != nil {
-		return nil
-	}
-	events := t.Fill + int64(float64(t.Rate)*t.Duration.Seconds())
-	_, err := t.pool.Exec(ctx, "select outbox.make_partitions(least(1000, $1::bigint / outbox.partition_size() + 2)::integer)", events)
-	return err
-}
-
-// hold keeps a snapshot open until release is called, so that vacuum removes no dead row, if the scenario has
-// HoldSnapshot; otherwise it does nothing. It fails when the snapshot does not keep vacuum from it.
-func (t *trial) hold(ctx context.Context) (release func(), err error) {
-	if !t.HoldSnapshot {
-		return func() {}, nil
-	}
-	tx, err := t.pool.Begin(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if _, err = tx.Exec(ctx, "set transaction isolation level repeatable read; select count(*) from pg_class"); err != nil {
-		return nil, err
-	}
-	var holds bool
-	if err = t.pool.QueryRow(ctx, "select backend_xmin is not null from pg_stat_activity where pid = $1", tx.Conn().PgConn().PID()).Scan(&holds); err != nil {
-		return nil, err
-	}
-	if !holds {
-		return nil, errors.New("the snapshot does not hold the horizon")
-	}
-	return func() { _ = tx.Rollback(ctx) }, nil
 }
 
 // drive starts the system and the load, and waits until all events are sent and marked as sent. A relay has a
@@ -256,7 +213,7 @@ func (t *trial) drive(ctx context.Context) error {
 			return err
 		}
 		var commits []load.Commit
-		if commits, err = load.ReadCommits(t.path("commits")); err != nil {
+		if commits, err = load.ReadRecords[load.Commit](t.path("commits")); err != nil {
 			return err
 		}
 		for i := range commits {
@@ -297,26 +254,6 @@ func (t *trial) joined(ctx context.Context) error {
 	})
 }
 
-func (t *trial) count(ctx context.Context) (int64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.address+"/count", http.NoBody)
-	if err != nil {
-		return 0, err
-	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return 0, err
-	}
-	defer response.Body.Close() //nolint:errcheck // read to its end
-	var c struct{ Messages, Malformed int64 }
-	if err = json.NewDecoder(response.Body).Decode(&c); err != nil {
-		return 0, err
-	}
-	if c.Malformed > 0 {
-		return 0, fmt.Errorf("the broker got %d requests that it cannot read", c.Malformed)
-	}
-	return c.Messages, nil
-}
-
 func (t *trial) queue() string { return "http://" + t.address + "/000000000000/bench.fifo" }
 
 // target returns the ARN of the topic or the URL of the queue to which the system publishes.
@@ -325,68 +262,4 @@ func (t *trial) target() string {
 		return "arn:aws:sns:us-east-1:000000000000:bench.fifo"
 	}
 	return t.queue()
-}
-
-func (t *trial) startLimit(ctx context.Context) error {
-	c, err := spawn(ctx, t.log, limit.Config{URL: t.system, Queue: t.queue(), Lanes: 128}, roleLimit)
-	if err != nil {
-		return err
-	}
-	t.systemPID = c.cmd.Process.Pid
-	t.stop = func() error { return errors.Join(c.cmd.Process.Signal(os.Interrupt), c.wait()) }
-	return nil
-}
-
-// memoryMB is the memory size, in MB, that the relay function runs with: the one at which a Lambda function has
-// one whole processor (AWS Lambda Developer Guide, configuring memory).
-const memoryMB = 1769
-
-func (t *trial) startRelay(ctx context.Context) error {
-	env := map[string]string{
-		"AWS_ACCESS_KEY_ID":     "test",
-		"AWS_SECRET_ACCESS_KEY": "test",
-		"AWS_ENDPOINT_URL":      "http://" + t.address,
-		"OUTBOX_DATABASE_URL":   t.system,
-		"OUTBOX_DESTINATIONS":   fmt.Sprintf(`{"default":%q}`, t.target()),
-	}
-	if t.pprof != "" {
-		env["OUTBOX_BENCH_PPROF"] = t.pprof
-	}
-	maps.Copy(env, t.Env)
-	fn, err := lambdahost.New(lambdahost.Config{
-		Name: "relay", Binary: t.program, Env: env, Timeout: 15 * time.Minute, Memory: memoryMB, MaxConcurrency: 1,
-		Output: func(l lambdahost.Line) { _, _ = fmt.Fprintln(t.log, l.Text) },
-	})
-	if err != nil {
-		return err
-	}
-	outer := ctx
-	ctx, cancel := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() {
-		_, err := fn.Invoke(ctx, []byte("{}"))
-		ended <- err
-	}()
-	// When it is called, everything is sent and marked, so nothing has to be handed over.
-	t.stop = func() error {
-		var faults []error
-		for _, r := range fn.Running() {
-			faults = append(faults, fn.Kill(r.RequestID))
-		}
-		cancel()
-		return errors.Join(append(faults, fn.Close(outer))...)
-	}
-	return poll(ctx, 5*time.Millisecond, 20*time.Second, func() (bool, error) {
-		select {
-		case err := <-ended:
-			return false, fmt.Errorf("the relay ended: %w", err)
-		default:
-		}
-		for _, pid := range find("exe", t.program) {
-			if parent(pid) == os.Getpid() {
-				t.systemPID = pid
-			}
-		}
-		return t.systemPID != 0, nil
-	})
 }

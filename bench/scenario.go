@@ -47,8 +47,8 @@ type Scenario struct {
 	// Cut is the longest time that a peer may take, from its start, or from the end of the load if there is
 	// one. Then the run is cut short, which is no failure. Required for peers, ignored for other systems.
 	Cut time.Duration `json:"cut_after,omitempty"`
-	// Env is added to the relay's environment variables, and replaces those of the same name. Other systems
-	// ignore it.
+	// Env is added to the relay's environment variables, and replaces those of the same name. Other systems than the
+	// relay ignore it.
 	Env map[string]string `json:"env,omitempty"`
 }
 
@@ -69,15 +69,10 @@ func (o *options) scenarios() ([]Scenario, error) {
 	add := func(name string, change func(*Scenario)) {
 		s := Scenario{
 			Name: name, System: systemRelay, Service: sqs, Latency: o.latency,
-			Config: load.Config{Aggregates: 1000, Bytes: 500},
+			Config: load.Config{Aggregates: 1000, Bytes: 500}, Env: map[string]string{},
 		}
 		change(&s)
-		if len(o.env) > 0 {
-			if s.Env == nil {
-				s.Env = map[string]string{}
-			}
-			maps.Copy(s.Env, o.env)
-		}
+		maps.Copy(s.Env, o.env)
 		s.Fill = int64(float64(s.Fill) * o.scale)
 		s.Duration = time.Duration(float64(s.Duration) * o.scale)
 		all = append(all, s)
@@ -103,7 +98,7 @@ func (o *options) scenarios() ([]Scenario, error) {
 		const backlog = 300_000
 		add("drain", drain(backlog))
 		add("drain-limit", also(drain(backlog), asLimit))
-		add("drain-sdk", also(drain(backlog), func(s *Scenario) { s.Env = map[string]string{"OUTBOX_SDK_CODEC": "true"} }))
+		add("drain-sdk", also(drain(backlog), func(s *Scenario) { s.Env["OUTBOX_SDK_CODEC"] = "true" }))
 		add("drain-sns", also(drain(backlog), asSNS))
 		add("drain-hot", also(drain(backlog/3), func(s *Scenario) { s.Skew = "hot" }))
 		add("drain-zipf", also(drain(backlog/3), func(s *Scenario) { s.Skew = "zipf" }))

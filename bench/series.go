@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net/http"
 	"time"
 )
 
 // sample is the state of a run at one time. Counts and processor time are totals since the system started;
-// Messages counts those that the broker accepted.
+// Messages counts those that the broker accepted, Memory is the resident size of the relay or peer.
 type sample struct {
 	At       time.Time     `json:"at"`
 	Messages int64         `json:"messages"`
@@ -24,7 +26,8 @@ type sample struct {
 	// peer; Bytes is their size with indexes.
 	Dead  int64 `json:"dead_tuples"`
 	Bytes int64 `json:"events_bytes"`
-	WAL   int64 `json:"wal_bytes"`
+	// WAL is the bytes of WAL since the server was set up.
+	WAL int64 `json:"wal_bytes"`
 }
 
 // sampleSQL reads a sample of a run of this project's relay.
@@ -92,9 +95,9 @@ type Point struct {
 	MemoryMB  float64 `json:"relay_mb"`
 }
 
-// series makes r.Series from the samples, one point for each interval of the length every. due has, by second
-// since first (in Unix nanoseconds), the latencies of the events that were due then; nil gives points without
-// latencies. With fewer than two samples there are no points.
+// series makes r.Series from the samples, one point for each interval of the length every. due has the latencies of
+// events by the second in which they were due, counted from the time first in Unix nanoseconds; nil gives points
+// without latencies. With fewer than two samples there are no points.
 func (r *Result) series(every time.Duration, due map[int64][]time.Duration, first int64) {
 	if len(r.Samples) < 2 {
 		return
@@ -130,4 +133,24 @@ func between(from, to sample, start time.Time) Point {
 		p.FetchMS, p.FetchRows = (to.FetchMS-from.FetchMS)/float64(n), float64(to.FetchRows-from.FetchRows)/float64(n)
 	}
 	return p
+}
+
+func (t *trial) count(ctx context.Context) (int64, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.address+"/count", http.NoBody)
+	if err != nil {
+		return 0, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close() //nolint:errcheck // read to its end
+	var c struct{ Messages, Malformed int64 }
+	if err = json.NewDecoder(response.Body).Decode(&c); err != nil {
+		return 0, err
+	}
+	if c.Malformed > 0 {
+		return 0, fmt.Errorf("the broker got %d requests that it cannot read", c.Malformed)
+	}
+	return c.Messages, nil
 }

@@ -104,7 +104,7 @@ func compared(results []*Result) []Verdict {
 			continue
 		}
 		base := results[i]
-		all = append(all, verdict(r.Name, "events/s / those of "+base.Name, ratio(r.Rate1, base.Rate1), backlogBar, true))
+		all = append(all, verdict(r.Name, "events/s / those of "+base.Name, ratio(r.Achieved, base.Achieved), backlogBar, true))
 		if fetch := ratio(r.fetchMS(0, r.elapsed), base.fetchMS(0, base.elapsed)); fetch > 0 || r.Archived > 0 {
 			all = append(all, verdict(r.Name, "fetch time / that of "+base.Name, fetch, fetchBar, false))
 		}

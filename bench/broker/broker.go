@@ -1,6 +1,7 @@
-// Package broker is a stand-in for SQS and SNS that costs little processor time:
-// it answers the calls that send, of one message or a batch, after a set latency,
-// accepts everything, and writes down what it accepted. It checks no signature and speaks no TLS.
+// Package broker is a stand-in for SQS and SNS that costs little processor time: it answers the calls that send,
+// of one message or a batch, after a set latency, accepts everything, and writes down what it accepted. It checks
+// no signature and speaks no TLS. GET /count answers how many messages it accepted and how many requests were
+// malformed, as JSON.
 package broker
 
 import (
@@ -13,11 +14,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
 // Acceptance is one message that the broker accepted, with the numbers of its event and aggregate as package
@@ -41,19 +43,12 @@ type Broker struct {
 	mu       sync.Mutex
 	accepted []Acceptance
 
-	requests  atomic.Int64
 	malformed atomic.Int64
 	messages  atomic.Int64
 }
 
 // New returns a broker that answers each request that sends messages after the time latency, at once for 0.
 func New(latency time.Duration) *Broker { return &Broker{latency: latency} }
-
-// Count returns how many requests that send were accepted, how many messages they had, and how many requests
-// were malformed.
-func (b *Broker) Count() (requests, messages, malformed int64) {
-	return b.requests.Load(), b.messages.Load(), b.malformed.Load()
-}
 
 // Serve answers connections of l until ctx ends, which closes l and is no error. Connections that are open then
 // are still answered.
@@ -78,33 +73,12 @@ func (b *Broker) Serve(ctx context.Context, l net.Listener) error {
 	}
 }
 
-// Write writes the acceptances, in the order in which they came, to a file at path that Read reads. An existing
-// file is replaced.
+// Write writes the acceptances, in the order in which they came, to a file at path, for load.ReadRecords. An
+// existing file is replaced.
 func (b *Broker) Write(path string) error {
-	f, err := os.Create(path) //nolint:gosec // a path of the benchmark
-	if err != nil {
-		return err
-	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	out := bufio.NewWriterSize(f, 1<<20)
-	err = binary.Write(out, binary.LittleEndian, b.accepted)
-	return errors.Join(err, out.Flush(), f.Close())
-}
-
-// Read returns the acceptances in a file of Broker.Write, in the order in which they came.
-func Read(path string) ([]Acceptance, error) {
-	f, err := os.Open(path) //nolint:gosec // a path of the benchmark
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	all := make([]Acceptance, info.Size()/int64(binary.Size(Acceptance{})))
-	return all, binary.Read(bufio.NewReaderSize(f, 1<<20), binary.LittleEndian, all)
+	return load.WriteRecords(path, b.accepted)
 }
 
 // MessageID returns the id that the n-th accepted message has, from 0.
@@ -170,19 +144,20 @@ func acted(form []byte) operation {
 	return snsOther
 }
 
-// serve reads one HTTP request and answers it. An error, also at the end of the connection, means that the
-// connection can serve no more.
+// serve reads one HTTP request and answers it. A call that sends no message gets the attributes of a queue or a topic,
+// whatever it asks for. An error, also at the end of the connection, means that the connection can serve no more.
 func (c *connection) serve() error {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
 		return err
 	}
-	if bytes.HasPrefix(line, []byte("GET /count")) {
-		return c.count()
-	}
+	counting := bytes.HasPrefix(line, []byte("GET /count"))
 	length, op, err := c.header()
 	if err != nil {
 		return err
+	}
+	if counting {
+		return c.write("application/json", fmt.Appendf(nil, `{"messages":%d,"malformed":%d}`, c.broker.messages.Load(), c.broker.malformed.Load()))
 	}
 	if cap(c.body) < length {
 		c.body = make([]byte, length)
@@ -260,7 +235,6 @@ func (c *connection) accept(fault error, mediaType string, answer func(first int
 		})
 	}
 	b.mu.Unlock()
-	b.requests.Add(1)
 	b.messages.Add(int64(len(c.batch)))
 
 	answer(first)
@@ -286,18 +260,4 @@ func (c *connection) write(mediaType string, body []byte) error {
 	c.scratch = append(append(out, "\r\n\r\n"...), body...)
 	_, err := c.out.Write(c.scratch)
 	return err
-}
-
-func (c *connection) count() error {
-	for {
-		line, err := c.in.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		if len(line) <= 2 {
-			break
-		}
-	}
-	requests, messages, malformed := c.broker.Count()
-	return c.write("application/json", fmt.Appendf(nil, `{"requests":%d,"messages":%d,"malformed":%d}`, requests, messages, malformed))
 }

@@ -81,7 +81,7 @@ func TestAcceptsWhatTheSDKSends(t *testing.T) {
 	if err = b.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	accepted, err := broker.Read(path)
+	accepted, err := load.ReadRecords[broker.Acceptance](path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -147,7 +147,7 @@ func (p *parser) array(element func()) {
 	p.expect(']')
 }
 
-// skip reads past the next string, object or array, and past numbers and literals before it.
+// skip reads past a value, which must be a string, an object or an array: the requests that send have no others.
 func (p *parser) skip() {
 	depth := 0
 	for !p.failed {

@@ -27,14 +27,15 @@ type client struct {
 	in   *bufio.Reader
 	host string
 	// queue is the URL of the queue, as a JSON string with its quotes.
-	queue  []byte
-	day    string
-	key    []byte
-	body   []byte
-	out    []byte
-	answer []byte
+	queue []byte
+	// key is the signing key of the day, which is written as YYYYMMDD.
+	day string
+	key []byte
+	// body and out are the body and the header of the latest request, answer the body of its answer.
+	body, out, answer []byte
 }
 
+// dial connects to the host of the queue's URL.
 func dial(ctx context.Context, queue string) (*client, error) {
 	u, err := url.Parse(queue)
 	if err != nil {
@@ -64,6 +65,7 @@ func (c *client) send(msgs []outbox.Message, accepted []relay.Accepted) error {
 	return decode(c.answer, accepted)
 }
 
+// encode sets c.body to the SendMessageBatch of msgs, with their places from 0 as ids.
 func (c *client) encode(msgs []outbox.Message) {
 	b := append(append(c.body[:0], `{"QueueUrl":`...), c.queue...)
 	b = append(b, `,"Entries":[`...)
@@ -126,6 +128,7 @@ func mac(key []byte, text string) []byte {
 	return h.Sum(nil)
 }
 
+// receive reads the answer to a request and sets c.answer to its body. It fails for a status other than 200.
 func (c *client) receive() error {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
@@ -153,7 +156,7 @@ func (c *client) receive() error {
 	return err
 }
 
-var errAnswer = errors.New("an answer in another form than that of the stub")
+var errAnswer = errors.New("an answer in another form than that of package broker")
 
 // decode sets the message ids and sequence numbers in accepted from an answer of package broker, which lists
 // the messages in the order of the request. It fails with errAnswer when one is missing.
@@ -171,6 +174,7 @@ func decode(answer []byte, accepted []relay.Accepted) error {
 	return nil
 }
 
+// member returns the text behind the next occurrence of key in b, up to a quotation mark, and what follows it in b.
 func member(b []byte, key string) (value string, rest []byte, ok bool) {
 	_, b, ok = bytes.Cut(b, []byte(key))
 	text, b, found := bytes.Cut(b, []byte(`"`))

@@ -1,23 +1,21 @@
-// Package limit is a relay without features: the fetch and the mark of
-// package pgstore, and an HTTP client by hand. It keeps order within an
-// aggregate and nothing else: no adapting, no retries, no gaps, no hand-over, no
-// metrics. What it does in a second is the limit that the relay is compared with.
-// It is for backlogs: rows that commit late, as a live load has them, are lost.
+// Package limit is a relay without features: the fetch and the settlement of package pgstore, and an HTTP client by
+// hand. It keeps order within an aggregate and nothing else: no adapting, no retries, no gaps, no hand-over, no
+// metrics. What it does in a second is the limit that the relay is compared with. It is for backlogs: rows that
+// commit late, as a live load has them, are lost.
 package limit
 
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"runtime/debug"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
@@ -35,14 +33,14 @@ type Config struct {
 }
 
 const (
-	fetchLimit  = 2000
-	window      = 20_000
-	settleLimit = 2000
-	settlers    = 2
-	gcPercent   = 400 // as the function's
-	settleEvery = 20 * time.Millisecond
-	idle        = 4 * time.Millisecond
-	leaseTTL    = time.Minute
+	fetchLimit  = 2000                  // rows that one fetch reads at most
+	window      = 20_000                // events in memory that are not accepted yet
+	settleLimit = 2000                  // accepted events that are marked at once, without a wait for settleEvery
+	settlers    = 2                     // goroutines that mark events
+	gcPercent   = 400                   // as the function's
+	settleEvery = 20 * time.Millisecond // longest time from an acceptance to its mark, besides that of the statement
+	idle        = 4 * time.Millisecond  // pause after a fetch that read fewer rows than fetchLimit
+	leaseTTL    = time.Minute           // length of the lease on all shards
 )
 
 // Run carries events from the outbox to the queue until ctx ends, which is no error. Any other error ends it:
@@ -58,29 +56,26 @@ func Run(ctx context.Context, cfg Config) error {
 	if _, err = r.store.Join(ctx, relay.Join{RelayID: r.id, Name: "limit", TTL: leaseTTL, RunFor: time.Hour, Relays: 1}); err != nil {
 		return err
 	}
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var all sync.WaitGroup
-	start := func(f func(context.Context) error) {
-		all.Go(func() { stop(f(ctx)) })
-	}
+	outer := ctx
+	all, ctx := errgroup.WithContext(ctx)
 	for range cfg.Lanes {
 		lane := make(chan *outbox.Record, window)
 		r.lanes = append(r.lanes, lane)
-		start(func(ctx context.Context) error { return r.send(ctx, cfg.Queue, lane) })
+		all.Go(func() error { return r.send(ctx, cfg.Queue, lane) })
 	}
-	start(r.read)
+	all.Go(func() error { return r.read(ctx) })
 	for range settlers {
-		start(r.settle)
+		all.Go(func() error { return r.settle(ctx) })
 	}
-	start(r.renew)
-	all.Wait()
-	if err = context.Cause(ctx); errors.Is(err, context.Canceled) {
+	all.Go(func() error { return r.renew(ctx) })
+	if err = all.Wait(); outer.Err() != nil {
 		return nil
 	}
 	return err
 }
 
+// runner is the state of one run: its relay id, a channel of read events for each connection, a channel of accepted
+// events to settle, and room, which has an element for each event that was read and not accepted yet.
 type runner struct {
 	store    *pgstore.Store
 	id       uuid.UUID
@@ -89,6 +84,8 @@ type runner struct {
 	room     chan struct{}
 }
 
+// read reads new events and gives each to the connection of its aggregate, until ctx ends. It waits while room is
+// full.
 func (r *runner) read(ctx context.Context) error {
 	shards := make([]int, outbox.Shards)
 	for i := range shards {
@@ -129,6 +126,8 @@ func (r *runner) read(ctx context.Context) error {
 	}
 }
 
+// send sends the events of lane to the queue, in batches of up to ten, and gives those that the broker accepted to
+// r.accepted, until ctx ends.
 func (r *runner) send(ctx context.Context, queue string, lane <-chan *outbox.Record) error {
 	c, err := dial(ctx, queue)
 	if err != nil {
@@ -176,6 +175,7 @@ func (r *runner) send(ctx context.Context, queue string, lane <-chan *outbox.Rec
 	}
 }
 
+// settle marks accepted events as sent, until ctx ends: as soon as there are settleLimit, else every settleEvery.
 func (r *runner) settle(ctx context.Context) error {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()
@@ -202,6 +202,7 @@ func (r *runner) settle(ctx context.Context) error {
 	}
 }
 
+// renew renews the lease, four times in its length, until ctx ends.
 func (r *runner) renew(ctx context.Context) error {
 	tick := time.NewTicker(leaseTTL / 4)
 	defer tick.Stop()

@@ -1,5 +1,5 @@
-// Package load is what a benchmark writes: events that are computed from their numbers,
-// so that the judge can compute what must arrive.
+// Package load is what a benchmark writes: events that are computed from their numbers, so that the judge can compute
+// what must arrive.
 package load
 
 import (
@@ -36,7 +36,7 @@ type Config struct {
 type Events struct {
 	cfg    Config
 	filler string
-	// bounds are the cumulated weights of the aggregates for the skew "zipf", nil for the others.
+	// bounds are the cumulative weights of the aggregates for the skew "zipf", nil for the others.
 	bounds []float64
 }
 

@@ -1,7 +1,6 @@
 package load
 
 import (
-	"bufio"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -32,7 +31,8 @@ type Plan struct {
 	Duration    time.Duration `json:"duration,omitempty"`
 	PerTx       int           `json:"per_tx,omitempty"`
 	Connections int           `json:"connections,omitempty"`
-	// Path is the file to which the commits are written, for ReadCommits. An existing file is replaced.
+	// Path is the file to which Produce writes the commits, for ReadRecords: those of Fill in their order, then
+	// those of each connection of the load. An existing file is replaced.
 	Path string `json:"path"`
 }
 
@@ -90,26 +90,21 @@ func Produce(ctx context.Context, p Plan, w Writers) error {
 		live, err = drive(ctx, pool, events, p, w.Live)
 		commits = append(commits, live...)
 	}
-	return errors.Join(err, write(p.Path, commits))
+	return errors.Join(err, WriteRecords(p.Path, commits))
 }
 
 // fillTx is how many events each transaction of Plan.Fill has; the last may have fewer.
 const fillTx = 10_000
 
+// fill writes the events 0 to total-1, and returns the commits; with an error, those before it.
 func fill(ctx context.Context, pool *pgxpool.Pool, events *Events, total int64, w Writer) ([]Commit, error) {
 	var commits []Commit
 	for first := int64(0); first < total; first += fillTx {
 		c := Commit{First: first, Count: min(fillTx, total-first)}
-		err := pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error {
-			c.Opened = time.Now().UnixNano()
-			err := w(ctx, tx, events.Range(c.First, c.Count))
-			c.Began = time.Now().UnixNano()
-			return err
-		})
-		if err != nil {
+		if err := commit(ctx, pool, events.Range(c.First, c.Count), &c, w); err != nil {
 			return commits, fmt.Errorf("fill: %w", err)
 		}
-		c.Due, c.Done = c.Began, time.Now().UnixNano()
+		c.Due = c.Began
 		commits = append(commits, c)
 	}
 	return commits, nil
@@ -145,6 +140,7 @@ func drive(ctx context.Context, pool *pgxpool.Pool, events *Events, p Plan, w Wr
 	return slices.Concat(all...), errors.Join(faults...)
 }
 
+// commit writes the events in one transaction and sets the times of c except Due.
 func commit(ctx context.Context, pool *pgxpool.Pool, events iter.Seq[outbox.Event], c *Commit, w Writer) error {
 	tx, err := pool.Begin(ctx)
 	if err != nil {
@@ -176,24 +172,23 @@ func waitUntil(ctx context.Context, at time.Time) error {
 	}
 }
 
-func write(path string, commits []Commit) error {
-	f, err := os.Create(path) //nolint:gosec // a path of the benchmark
+// WriteRecords writes records, structs with fields of fixed sizes only, to a file at path that ReadRecords reads.
+// An existing file is replaced.
+func WriteRecords[T any](path string, records []T) error {
+	b, err := binary.Append(nil, binary.LittleEndian, records)
 	if err != nil {
 		return err
 	}
-	out := bufio.NewWriter(f)
-	err = binary.Write(out, binary.LittleEndian, commits)
-	return errors.Join(err, out.Flush(), f.Close())
+	return os.WriteFile(path, b, 0o600)
 }
 
-// ReadCommits reads the file that Produce wrote to Plan.Path: the commits of the fill in their order, then
-// those of each connection of the load.
-func ReadCommits(path string) ([]Commit, error) {
+// ReadRecords returns the records in a file of WriteRecords with the same T, in the order in which they were written.
+func ReadRecords[T any](path string) ([]T, error) {
 	b, err := os.ReadFile(path) //nolint:gosec // a path of the benchmark
 	if err != nil {
 		return nil, err
 	}
-	commits := make([]Commit, len(b)/binary.Size(Commit{}))
-	_, err = binary.Decode(b, binary.LittleEndian, commits)
-	return commits, err
+	records := make([]T, len(b)/binary.Size(*new(T)))
+	_, err = binary.Decode(b, binary.LittleEndian, records)
+	return records, err
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/bench/load"
 )
 
-// sender publishes for a peer, one message a call, as users of these outboxes have to write it. target is the
-// URL of the queue or the ARN of the topic; of queues and topics the client of the other service is nil.
+// sender publishes for a peer, one message a call, as users of these outboxes have to write it. target is the URL of
+// the queue or the ARN of the topic. queues is nil when it is a topic, topics is nil when it is a queue.
 type sender struct {
 	target *string
 	queues *sqs.Client

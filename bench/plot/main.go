@@ -4,6 +4,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
+// point is one element of a result's series, as command bench writes it.
 type point struct {
 	Seconds float64 `json:"seconds"`
 	FromDue struct {
@@ -26,6 +28,7 @@ type point struct {
 	WALMB    float64 `json:"wal_mb"`
 }
 
+// result is one run in results.json, as command bench writes it.
 type result struct {
 	Name       string  `json:"name"`
 	Round      int     `json:"round"`
@@ -48,6 +51,8 @@ func main() {
 	}
 }
 
+// draw draws the results in the file path: for each run with a series its fetch time, dead rows, memory, WAL and, of a
+// load, latency over time, and for all loads together their latency by rate. The diagrams are written beside path.
 func draw(path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -78,17 +83,13 @@ func draw(path string) error {
 		}
 		fetch, dead := over(func(p point) float64 { return p.FetchMS }), over(func(p point) float64 { return p.Dead })
 		memory := over(func(p point) float64 { return p.MemoryMB })
-		if err := lines(base+"fetch.svg", r.Name, "seconds", "ms per fetch", "mean", fetch); err != nil {
-			return err
-		}
-		if err := lines(base+"dead.svg", r.Name, "seconds", "dead rows", "outbox.events", dead); err != nil {
-			return err
-		}
-		if err := lines(base+"memory.svg", r.Name, "seconds", "MB", "relay", memory); err != nil {
-			return err
-		}
 		wal := over(func(p point) float64 { return p.WALMB })
-		if err := lines(base+"wal.svg", r.Name, "seconds", "MB of WAL since the point before", "all of the server", wal); err != nil {
+		if err := errors.Join(
+			lines(base+"fetch.svg", r.Name, "seconds", "ms per fetch", "mean", fetch),
+			lines(base+"dead.svg", r.Name, "seconds", "dead rows", "outbox.events", dead),
+			lines(base+"memory.svg", r.Name, "seconds", "MB", "relay", memory),
+			lines(base+"wal.svg", r.Name, "seconds", "MB of WAL since the point before", "all of the server", wal),
+		); err != nil {
 			return err
 		}
 		if r.Rate == 0 {
@@ -109,6 +110,7 @@ func draw(path string) error {
 	return p.Save(8*vg.Inch, 4*vg.Inch, filepath.Join(folder, "rate-p99.svg"))
 }
 
+// labelled returns an empty diagram with a grid, and axes that begin at 0.
 func labelled(title, x, y string) *plot.Plot {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y

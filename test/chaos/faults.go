@@ -97,10 +97,9 @@ func kinds() []kind {
 }
 
 func kindNames() []string {
-	all := kinds()
-	names := make([]string, len(all))
-	for i := range all {
-		names[i] = all[i].name
+	var names []string
+	for _, k := range kinds() {
+		names = append(names, k.name)
 	}
 	return names
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
@@ -16,7 +17,7 @@ import (
 const ownerPatience = 2 * time.Second
 
 // owner returns the request id of the relay that owns the most shards. It waits for one, and returns "" after
-// ownerPatience.
+// ownerPatience. It fails when ctx ends.
 func (w *world) owner(ctx context.Context) (string, error) {
 	deadline := time.Now().Add(ownerPatience)
 	for time.Now().Before(deadline) {
@@ -30,8 +31,8 @@ func (w *world) owner(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// excuse records the time for which the fault was in effect: for resends in it, and of events accepted shortly
-// before, the fault is a cause.
+// excuse records that the fault was in effect from one time to another, and so explains the resends that
+// i.kind.effect says.
 func (w *world) excuse(i *injection, from, to time.Time) {
 	w.Journal.Excuse(i.kind.name, i.kind.effect, from, to)
 }
@@ -88,12 +89,7 @@ func stop(resume bool) inject {
 }
 
 func (w *world) runs(name string) bool {
-	for _, r := range w.Function.Running() {
-		if r.RequestID == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(w.Function.Running(), func(r lambdahost.Running) bool { return r.RequestID == name })
 }
 
 func (w *world) ticks(ctx context.Context, i *injection) (int, error) {

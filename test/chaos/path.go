@@ -15,7 +15,7 @@ import (
 type pathFault func(ctx context.Context, p *faultproxy.Proxy, i *injection) (int, error)
 
 // onTheWayTo returns a fault that causes do on the way to PostgreSQL, for the area database, or else to the
-// fake of SNS and SQS. It records the whole time of the fault as a cause of resends.
+// fake of SNS and SQS. It records the time for which do ran as the time of the fault.
 func onTheWayTo(to area, do pathFault) inject {
 	return func(w *world, ctx context.Context, i *injection) (int, error) {
 		proxy := w.ToBroker
@@ -28,9 +28,6 @@ func onTheWayTo(to area, do pathFault) inject {
 		return n, err
 	}
 }
-
-// resetEvery is the time between the resets of one fault.
-const resetEvery = 60 * time.Millisecond
 
 // cut is a fault that closes all connections and refuses new ones.
 func cut(ctx context.Context, p *faultproxy.Proxy, i *injection) (int, error) {
@@ -45,7 +42,7 @@ func reset(ctx context.Context, p *faultproxy.Proxy, i *injection) (int, error) 
 	n := 0
 	for end := time.Now().Add(i.lasts); time.Now().Before(end); {
 		n += p.Reset()
-		if err := rig.Pause(ctx, resetEvery); err != nil {
+		if err := rig.Pause(ctx, 60*time.Millisecond); err != nil {
 			return n, err
 		}
 	}

@@ -5,6 +5,7 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,12 +27,7 @@ type result struct {
 
 // ok reports whether every planned fault was injected and no promise was broken.
 func (r *result) ok() bool {
-	for i := range r.plan {
-		if r.plan[i].err != nil {
-			return false
-		}
-	}
-	return r.OK()
+	return r.OK() && !slices.ContainsFunc(r.plan, func(i injection) bool { return i.err != nil })
 }
 
 // play makes the run of one seed on the server, judges its history and returns the result. Errors of the run

@@ -18,8 +18,8 @@ import (
 	"time"
 )
 
-// certificate is the emulator's TLS certificate, its own authority: the stack's policies refuse calls without
-// TLS. certFile and keyFile are paths of PEM files, pool has the certificate for clients.
+// certificate is the emulator's TLS certificate, signed by itself: the stack's policies refuse calls without TLS.
+// certFile and keyFile are paths of PEM files, pool has the certificate for clients.
 type certificate struct {
 	certFile, keyFile string
 	pool              *x509.CertPool

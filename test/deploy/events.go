@@ -63,25 +63,9 @@ func (w *world) sent(ctx context.Context) error {
 	})
 }
 
-// drain writes events, waits until the relay has sent them, and takes those for the destination default from
-// the queues of billing and shipping. Only the stack's schedule starts the relay.
-func (w *world) drain(ctx context.Context) error {
-	if err := w.write(ctx); err != nil {
-		return err
-	}
-	if err := w.sent(ctx); err != nil {
-		return err
-	}
-	for _, output := range []string{"BillingQueueUrl", "ShippingQueueUrl"} {
-		if err := w.consume(ctx, output, 0, aggregates*each); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// drainMore writes more events, waits until the relay has sent them, and takes those of the queue of shipping.
-func (w *world) drainMore(ctx context.Context) error {
+// drain writes events, waits until the relay, which only the stack's schedule starts, has sent them, and takes
+// those of the destination default from each queue that one of the stack outputs names.
+func (w *world) drain(ctx context.Context, outputs ...string) error {
 	from := w.written
 	if err := w.write(ctx); err != nil {
 		return err
@@ -89,12 +73,18 @@ func (w *world) drainMore(ctx context.Context) error {
 	if err := w.sent(ctx); err != nil {
 		return err
 	}
-	return w.consume(ctx, "ShippingQueueUrl", from, aggregates*each)
+	for _, output := range outputs {
+		if err := w.consume(ctx, output, from); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// consume takes want messages from the queue that a stack output names, and fails after a minute, for a message
-// too many, and unless the payloads of each group are from, from+1 and so on, in this order.
-func (w *world) consume(ctx context.Context, output string, from, want int) error {
+// consume takes the messages of one call of write from the queue that a stack output names. It fails after a minute,
+// for a message too many, and unless the payloads of each aggregate are from, from+1 and so on, in this order.
+func (w *world) consume(ctx context.Context, output string, from int) error {
+	const want = aggregates * each
 	next := map[string]int{}
 	got := 0
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
@@ -106,11 +96,11 @@ func (w *world) consume(ctx context.Context, output string, from, want int) erro
 		}
 		for i := range messages {
 			m := &messages[i]
-			group := aggregateID(m)
-			if expected := strconv.Itoa(from + next[group]); aws.ToString(m.Body) != expected {
-				return fmt.Errorf("%s: group %s: event %s, want %s", output, group, aws.ToString(m.Body), expected)
+			aggregate := aggregateID(m)
+			if expected := strconv.Itoa(from + next[aggregate]); aws.ToString(m.Body) != expected {
+				return fmt.Errorf("%s: aggregate %s: event %s, want %s", output, aggregate, aws.ToString(m.Body), expected)
 			}
-			next[group]++
+			next[aggregate]++
 			got++
 			if err := w.drop(ctx, output, m); err != nil {
 				return err
@@ -122,7 +112,7 @@ func (w *world) consume(ctx context.Context, output string, from, want int) erro
 		return fmt.Errorf("%s: %w", output, err)
 	}
 	if len(more) > 0 || len(next) != aggregates {
-		return fmt.Errorf("%s: %d messages too many, %d groups of %d", output, len(more), len(next), aggregates)
+		return fmt.Errorf("%s: %d messages too many, %d aggregates of %d", output, len(more), len(next), aggregates)
 	}
 	return nil
 }
@@ -155,13 +145,12 @@ func aggregateID(m *types.Message) string {
 	return aws.ToString(m.MessageAttributes["aggregate_id"].StringValue)
 }
 
-// The poisoned queue is the audit's, because ministack delivers from a topic without a group, and a message
-// without one cannot go back to a FIFO queue.
-
-// poison plays a consumer of the queue audit that cannot handle poisonedAggregate: it deletes the other
-// messages, and gives those of that aggregate back until SQS has moved all four to the dead-letter queue. It
-// adds the ids of their events, in the order of receipt, to w.poisoned, with which redrive compares. It fails
-// after two minutes.
+// poison plays a consumer of the queue audit that cannot handle poisonedAggregate: it deletes the other messages,
+// and gives those of the aggregate back until SQS has moved all four to the dead-letter queue. It adds the ids of
+// their events, in the order of receipt, to w.poisoned, with which redrive compares. It fails after two minutes.
+//
+// It is not a queue of the topic, because ministack delivers from a topic without a group id, and a message without
+// one cannot go back to a FIFO queue.
 func (w *world) poison(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
@@ -213,8 +202,7 @@ func (w *world) redrive(ctx context.Context) error {
 		return fmt.Errorf("%d events were poisoned, want %d", len(w.poisoned), each)
 	}
 	var answer map[string]any
-	// On AWS the redrive finds the destination by itself. ministack has no
-	// ListDeadLetterSourceQueues.
+	// On AWS the redrive finds the queue to send to by itself. ministack has no ListDeadLetterSourceQueues.
 	event := map[string]any{
 		"source": "dlq", "queue": w.outputs["AuditDeadLettersArn"], "send_to": w.outputs["AuditQueueArn"],
 	}

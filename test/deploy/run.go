@@ -32,7 +32,7 @@ func run(ctx context.Context, keep bool) (err error) {
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	w := &world{root: root, dir: dir, began: time.Now()}
+	w, start := &world{root: root, dir: dir}, time.Now()
 	defer func() {
 		err = errors.Join(err, w.close())
 		if err == nil && !keep {
@@ -49,7 +49,9 @@ func run(ctx context.Context, keep bool) (err error) {
 		{"the emulator, with TLS and IAM enforced", w.openEmulator},
 		{"sam build", w.build},
 		{"sam deploy", w.deploy},
-		{"the schedule starts the relay, which drains into topic and queues", w.drain},
+		{"the schedule starts the relay, which drains into topic and queues", func(ctx context.Context) error {
+			return w.drain(ctx, "BillingQueueUrl", "ShippingQueueUrl")
+		}},
 		{"a poisoned consumer fills the dead-letter queue", w.poison},
 		{"sam remote invoke RedriveFunction brings it back", w.redrive},
 		{"sam remote invoke JanitorFunction archives", w.archive},
@@ -68,7 +70,7 @@ func run(ctx context.Context, keep bool) (err error) {
 		}
 		fmt.Printf("ok  %5.1f s  %s\n", time.Since(began).Seconds(), step.name)
 	}
-	fmt.Printf("all passed in %.0f s\n", time.Since(w.began).Seconds())
+	fmt.Printf("all passed in %.0f s\n", time.Since(start).Seconds())
 	return nil
 }
 
@@ -115,49 +117,47 @@ func (w *world) deploy(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) deployAgain(ctx context.Context) error {
+// redeploy deploys the stack again with the given parameters. It returns all that sam printed, and the difference
+// that the deployment made to the resources.
+func (w *world) redeploy(ctx context.Context, parameters map[string]string) (said string, changes []string, err error) {
 	before, err := w.sam.inventory(ctx)
 	if err != nil {
-		return err
+		return "", nil, err
 	}
-	said, err := w.sam.deploy(ctx, w.built(), "dev", stack, w.parameters())
+	if said, err = w.sam.deploy(ctx, w.built(), "dev", stack, parameters); err != nil {
+		return "", nil, err
+	}
+	after, err := w.sam.inventory(ctx)
+	return said, difference(before, after), err
+}
+
+func (w *world) deployAgain(ctx context.Context) error {
+	said, changes, err := w.redeploy(ctx, w.parameters())
 	if err != nil {
 		return err
 	}
 	if !strings.Contains(said, "No changes to deploy") {
 		return fmt.Errorf("it did not say that there are no changes: %s", said)
 	}
-	after, err := w.sam.inventory(ctx)
-	if err != nil {
-		return err
-	}
-	if lines := difference(before, after); len(lines) > 0 {
-		return fmt.Errorf("something changed: %s", strings.Join(lines, "; "))
+	if len(changes) > 0 {
+		return fmt.Errorf("something changed: %s", strings.Join(changes, "; "))
 	}
 	return nil
 }
 
 func (w *world) update(ctx context.Context) error {
-	before, err := w.sam.inventory(ctx)
-	if err != nil {
-		return err
-	}
 	parameters := w.parameters()
-	maps.Copy(parameters, map[string]string{"RelayMemory": "896", "Relays": "4"})
-	if _, err = w.sam.deploy(ctx, w.built(), "dev", stack, parameters); err != nil {
-		return err
-	}
-	after, err := w.sam.inventory(ctx)
+	parameters["RelayMemory"], parameters["Relays"] = "896", "4"
+	_, changes, err := w.redeploy(ctx, parameters)
 	if err != nil {
 		return err
 	}
-	lines := difference(before, after)
-	if len(lines) != 2 || !strings.Contains(lines[0], "RelayFunction") || !strings.Contains(lines[0], "896 MB") ||
-		!strings.Contains(lines[1], "SecondTick") || !strings.Contains(lines[1], "DISABLED -> ENABLED") {
-		return fmt.Errorf("want the relay's memory and its second tick to change, not: %s", strings.Join(lines, "; "))
+	if len(changes) != 2 || !strings.Contains(changes[0], "RelayFunction") || !strings.Contains(changes[0], "896 MB") ||
+		!strings.Contains(changes[1], "SecondTick") || !strings.Contains(changes[1], "DISABLED -> ENABLED") {
+		return fmt.Errorf("want the relay's memory and its second tick to change, not: %s", strings.Join(changes, "; "))
 	}
 	// The functions still work: events that are written now arrive.
-	return w.drainMore(ctx)
+	return w.drain(ctx, "ShippingQueueUrl")
 }
 
 // retained reports whether a resource is to stay when the stack is deleted: the bucket of the archive, and

@@ -5,7 +5,6 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -90,17 +89,27 @@ func (s *sam) delete(ctx context.Context, stack string) error {
 	return err
 }
 
+// ask runs a program and decodes the first JSON object or array that it prints into the pointer answer. The programs
+// print other text before and after it.
+func (s *sam) ask(ctx context.Context, answer any, program string, args ...string) error {
+	out, err := s.run(ctx, nil, program, args...)
+	if err != nil {
+		return err
+	}
+	text := out.answer[max(0, strings.IndexAny(out.answer, "[{")):]
+	if err := json.NewDecoder(strings.NewReader(text)).Decode(answer); err != nil {
+		return fmt.Errorf("%s %s printed no JSON: %w: %s", program, args[0], err, text)
+	}
+	return nil
+}
+
 // outputs returns the outputs of a stack by key.
 func (s *sam) outputs(ctx context.Context, stack string) (map[string]string, error) {
-	out, err := s.run(ctx, nil, "sam", "list", "stack-outputs", "--stack-name", stack, "--output", "json")
-	if err != nil {
-		return nil, err
-	}
 	var list []struct {
 		OutputKey, OutputValue string
 	}
-	if err := decode(out.answer, &list); err != nil {
-		return nil, fmt.Errorf("sam list stack-outputs: %w", err)
+	if err := s.ask(ctx, &list, "sam", "list", "stack-outputs", "--stack-name", stack, "--output", "json"); err != nil {
+		return nil, err
 	}
 	outputs := make(map[string]string, len(list))
 	for _, o := range list {
@@ -116,17 +125,13 @@ func (s *sam) invoke(ctx context.Context, stack, function string, event, answer 
 	if err != nil {
 		return fmt.Errorf("invoke %s: %w", function, err)
 	}
-	out, err := s.run(ctx, nil, "sam", "remote", "invoke", function, "--stack-name", stack,
-		"--region", region, "--event", string(encoded), "--output", "json")
-	if err != nil {
-		return err
-	}
 	var response struct {
 		FunctionError string
 		Payload       json.RawMessage
 	}
-	if err := decode(out.answer, &response); err != nil {
-		return fmt.Errorf("invoke %s: %w", function, err)
+	if err := s.ask(ctx, &response, "sam", "remote", "invoke", function, "--stack-name", stack,
+		"--region", region, "--event", string(encoded), "--output", "json"); err != nil {
+		return err
 	}
 	if response.FunctionError != "" {
 		return fmt.Errorf("invoke %s: %s: %s", function, response.FunctionError, response.Payload)
@@ -142,23 +147,17 @@ func (s *sam) invoke(ctx context.Context, stack, function string, event, answer 
 	return nil
 }
 
-// inventory lists the resources of the emulator, by kind (such as "queues") and name. The value is a text about
-// a resource that is other when the resource was changed.
+// inventory lists the resources of the emulator, by kind (such as "queues") and name. The value is a text with the
+// properties of the resource that are compared.
 type inventory map[string]map[string]string
 
 func (s *sam) inventory(ctx context.Context) (inventory, error) {
-	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram)
-	if err != nil {
-		return nil, err
-	}
 	var i inventory
-	if err := decode(out.answer, &i); err != nil {
-		return nil, fmt.Errorf("inventory: %w", err)
-	}
-	return i, nil
+	err := s.ask(ctx, &i, "python", "-c", inventoryProgram)
+	return i, err
 }
 
-// logs returns the last 20 lines of each log stream of the stack's functions.
+// logs returns the last 20 entries of each log stream of the emulator's functions, cut after 1,000 characters each.
 func (s *sam) logs(ctx context.Context) (string, error) {
 	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "logs")
 	return out.answer, err
@@ -168,16 +167,4 @@ func (s *sam) logs(ctx context.Context) (string, error) {
 func (s *sam) secret(ctx context.Context, name, value string) (string, error) {
 	out, err := s.run(ctx, nil, "python", "-c", inventoryProgram, "secret", name, value)
 	return strings.TrimSpace(out.answer), err
-}
-
-var errNoJSON = errors.New("it printed no JSON")
-
-// decode reads the first JSON object or array in the text into the pointer v. The command line prints other
-// text before and after it.
-func decode(text string, v any) error {
-	begin := strings.IndexAny(text, "[{")
-	if begin < 0 {
-		return fmt.Errorf("%w: %s", errNoJSON, text)
-	}
-	return json.NewDecoder(strings.NewReader(text[begin:])).Decode(v)
 }

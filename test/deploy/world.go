@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -27,7 +26,6 @@ import (
 // events of each aggregate were written for each destination.
 type world struct {
 	root, dir string
-	began     time.Time
 	closers   []func() error
 
 	server   *pgserver.Server

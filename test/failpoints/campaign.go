@@ -1,10 +1,9 @@
 //go:build unix
 
-// Package failpoints runs the compiled relay against a real PostgreSQL and the AWS
-// fake, once for each step of its work and each fault, does the fault at that step a
-// few times, and lets a checker judge the history. Its report is OK only when every
-// step was reached and every run delivered everything, in order, and sent nothing
-// twice without a cause.
+// Package failpoints runs the compiled relay against a real PostgreSQL and the AWS fake, once for each step of its
+// work and each fault, does the fault at that step a few times, and lets a checker judge the history. Its report is
+// OK only when every step was reached and every run delivered everything, in order, and sent nothing twice without a
+// cause.
 package failpoints
 
 import (
@@ -51,7 +50,7 @@ func (c *config) declare(f *campaign.Flags) {
 	f.Logs(&c.logs)
 }
 
-// nth returns after how many passes of a step, by one process, the fault happens each time. It is greater for
+// nth returns n for a step: the fault happens every n-th time that a process passes the step. It is greater for
 // steps that a relay passes many times a second, so that the relay is well at work at the first fault.
 func nth(s failpoint.Step) int {
 	switch s {

@@ -82,8 +82,8 @@ func (r *result) play(ctx context.Context, c *config, p rig.Program, server *pgs
 	r.Close(r.ok(), "")
 }
 
-// watch counts in r.hits how often the fault has happened, as the ledger has it, and returns two ticks after
-// that is so many times, or patience is over. It wakes frozen processes.
+// watch reads from the ledger how often the fault has happened, and counts it in r.hits. It returns two ticks after
+// the fault has happened the given number of times, or patience is over. It wakes frozen processes.
 func (r *result) watch(ctx context.Context, times int, w *rig.World, ledger rig.Ledger) error {
 	var thawing sync.WaitGroup
 	defer thawing.Wait()

@@ -16,7 +16,7 @@ import (
 func TestTheDeployedProgramHasNoFailpoints(t *testing.T) {
 	t.Parallel()
 	for folder, want := range map[string]bool{
-		"functions/relay": false, "functions/janitor": false, "functions/dlq-redrive": false, rig.Tuned: true, "bench/relay": false,
+		"functions/relay": false, "functions/janitor": false, "functions/dlq-redrive": false, rig.Tuned: true,
 	} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "-tags", "lambda.norpc", "../../"+folder).CombinedOutput()
 		if err != nil {

@@ -1,9 +1,8 @@
 //go:build unix
 
-// Package isolation measures what a fault in one place costs elsewhere: the time from
-// commit to acceptance of aggregates that have no part in the fault, in phases with
-// the fault and in calm phases before and after each, of the same run of the compiled
-// relay. It also measures hand-overs and what a kill -9 costs. Its report is OK when
+// Package isolation measures what a fault in one place costs elsewhere: the time from commit to acceptance of
+// aggregates that have no part in the fault, in phases with the fault and in calm phases before and after each, of
+// the same run of the compiled relay. It also measures hand-overs and what a kill -9 costs. Its report is OK when
 // every bar is met and the checker finds the history in order.
 package isolation
 

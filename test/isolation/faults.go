@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
@@ -19,7 +20,7 @@ type fault struct {
 	name, what string
 	// faults has what the fake of SNS and SQS does wrong; it is empty for a fault of a writer.
 	faults []awsfake.Fault
-	// brokenOn and hotOn have the aggregates broken and hot write during the phase.
+	// brokenOn and hotOn say whether events of the aggregates with the ids broken and hot are written during the phase.
 	brokenOn, hotOn bool
 }
 
@@ -72,11 +73,9 @@ func (l *load) play(ctx context.Context, f *fault, d time.Duration) error {
 	l.hotOn.Store(false)
 	happened := 0
 	for _, planned := range l.world.Fake.Faults() {
-		for _, id := range ids {
-			if planned.ID == id {
-				happened += planned.Applied
-				l.world.Fake.RemoveFault(id)
-			}
+		if slices.Contains(ids, planned.ID) {
+			happened += planned.Applied
+			l.world.Fake.RemoveFault(planned.ID)
 		}
 	}
 	l.world.Journal.Excuse(f.name, rig.Harmless, began, time.Now())

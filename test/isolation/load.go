@@ -35,13 +35,13 @@ const (
 	hot    = "hot"
 )
 
-// load writes events of quiet aggregates at a steady rate, half of them to each of the two destinations, and
-// those of the aggregates broken and hot while they are on. world is nil until the run has begun.
+// load writes events of quiet aggregates at a steady rate, half of them to each of the two destinations, and those of
+// the two other aggregates while brokenOn and hotOn are set. world is nil until the run has begun.
 type load struct {
 	cfg   config
 	world *rig.World
 	meter *meter
-	// brokenOn and hotOn are set while events of the aggregates broken and hot are written too.
+	// brokenOn and hotOn are set while events of the aggregates with the ids broken and hot are written too.
 	brokenOn, hotOn atomic.Bool
 }
 

@@ -77,7 +77,7 @@ func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, 
 		Config: c, Logs: r.cfg.logs, OneRelay: c.Timeout > 0, DrainWithin: quietWithin,
 		// No fault: the relay only records which outcomes it sees as unknown.
 		Plan:  &failpoint.Plan{},
-		Write: func(ctx context.Context, w *rig.World, stop <-chan struct{}) error { return l.run(ctx, w, stop) },
+		Write: l.run,
 		Do: func(ctx context.Context, w *rig.World, _ rig.Ledger) error {
 			l.world = w
 			return f(ctx, l)

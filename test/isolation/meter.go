@@ -27,7 +27,7 @@ type meter struct {
 	stamps []time.Time             // the time of each acceptance, of any event
 }
 
-// sample is in which phase, and when, the commit of an event began that is not accepted yet.
+// sample is the phase in which the commit of an event began, and when, while the event is not accepted yet.
 type sample struct {
 	phase int
 	at    time.Time
@@ -82,8 +82,8 @@ func (m *meter) of(phases ...int) []time.Duration {
 	return all
 }
 
-// pause returns the longest time between two consecutive acceptances, of any event, that overlaps the time from
-// one to another; 0 when there is none.
+// pause returns the longest time between two consecutive acceptances, of any event, among those that overlap the
+// span between from and to; 0 when none does.
 func (m *meter) pause(from, to time.Time) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()

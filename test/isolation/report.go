@@ -15,9 +15,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 )
 
-// report holds what was measured: played the phases in their order, gaps the longest time without an acceptance
-// of each hand-over, failovers the time from each kill to the next acceptance, verdicts one on the history of
-// each run.
+// report holds what was measured: played the phases in their order, gaps the longest time without an acceptance of
+// each hand-over, failovers the time from each kill to the next acceptance, verdicts one on the history of each run.
+// machine is the load average at the begin and at the end.
 type report struct {
 	cfg       config
 	machine   string
@@ -34,11 +34,11 @@ type ratio struct {
 	phases       int
 	events       int
 	calm, during time.Duration // p99 from commit to acceptance, of all phases together
-	each         []float64     // p99 of each phase by that of the calm ones before and after, sorted
+	each         []float64     // p99 of each phase divided by that of the calm ones before and after, sorted
 }
 
-// value returns the median of r.each, so that one phase in which the machine was busy otherwise does not
-// decide. There is at least one phase.
+// value returns the median of r.each, so that one phase in which the machine was busy otherwise does not decide.
+// r.each must not be empty.
 func (r *ratio) value() float64 { return r.each[len(r.each)/2] }
 
 // ratios returns the ratio of each fault that was played.

@@ -27,8 +27,8 @@ const around = 300 * time.Millisecond
 // tenure is when a relay got its first shard, and when its latest one.
 type tenure struct{ first, last time.Time }
 
-// successions measures hand-overs, between relays that the ticks start, and then kills, and keeps the times in
-// r.gaps and r.failovers.
+// successions measures first hand-overs, between relays that start at ticks, and then kills of relays, and keeps the
+// times in r.gaps and r.failovers. It prints to out how many hand-overs there were.
 func (r *report) successions(ctx context.Context, l *load, out io.Writer) error {
 	if err := rig.Pause(ctx, 2*rig.Tick); err != nil {
 		return err

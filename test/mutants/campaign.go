@@ -52,9 +52,9 @@ func (c *config) declare(f *campaign.Flags) {
 // histories had each.
 type found struct {
 	mutant *mutant
-	// histories is how many histories were simulated, failed how many of them had a violation, counted how many
-	// had a violation of a kind in mutant.verdicts; first is the lowest seed of the counted ones, 0 when there
-	// is none.
+	// histories is how many histories were simulated, or that failed when the process broke off; failed is how many
+	// had a violation, counted how many had one of a kind in mutant.verdicts, of any kind without a mutant; first is
+	// the lowest seed of the counted ones, 0 when there is none.
 	histories, failed, counted int
 	first                      uint64
 	verdict                    string

@@ -3,7 +3,6 @@ package mutants
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,24 +51,53 @@ func (m *mutant) apply(root, folder string) (map[string]string, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	text := map[string]string{}
+	written := map[string]string{}
 	for _, s := range sources {
 		changed, err := s.changed()
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", m, err)
 		}
-		maps.Copy(text, changed)
-	}
-	if len(text) == 0 {
-		return nil, fmt.Errorf("%s changes nothing", m)
-	}
-	written := map[string]string{}
-	for path, s := range text {
-		to := filepath.Join(folder, strings.ReplaceAll(strings.TrimPrefix(path, root), string(filepath.Separator), "_"))
-		if err := os.WriteFile(to, []byte(s), 0o600); err != nil {
-			return nil, fmt.Errorf("%s: %w", m, err)
+		for path, text := range changed {
+			written[path] = filepath.Join(folder, strings.ReplaceAll(strings.TrimPrefix(path, root), string(filepath.Separator), "_"))
+			if err := os.WriteFile(written[path], []byte(text), 0o600); err != nil {
+				return nil, fmt.Errorf("%s: %w", m, err)
+			}
 		}
-		written[path] = to
+	}
+	if len(written) == 0 {
+		return nil, fmt.Errorf("%s changes nothing", m)
 	}
 	return written, nil
 }
+
+// edit is one change of the source. Its place is named by a function and by a fragment of Go in it, which is
+// compared as syntax: neither formatting, comments, nor the order of lines, functions and files matter.
+type edit struct {
+	// folder is the folder of the package, relative to the root of the module.
+	folder string
+	// function is "Function", or "receiver.Method" without pointer and type
+	// parameters.
+	function string
+	// fragment is an expression or a statement that occurs once in the function; it is empty for begin. In it,
+	// _ stands for any expression, and an if statement with an empty body for an if statement with that
+	// condition and any body, initialisation and else.
+	fragment string
+	change   change
+	// code is the Go that replaces the fragment or is added. Empty for drop.
+	code string
+}
+
+// change is what an edit does at the place that it names.
+type change int
+
+const (
+	// replace puts other code in the place of the fragment.
+	replace change = iota
+	// drop removes the statement of the fragment.
+	drop
+	// before and after put code beside the statement of the fragment.
+	before
+	after
+	// begin puts code at the beginning of the function; it takes no fragment.
+	begin
+)

@@ -12,38 +12,6 @@ import (
 	"strings"
 )
 
-// change is what an edit does at the place that it names.
-type change int
-
-const (
-	// replace puts other code in the place of the fragment.
-	replace change = iota
-	// drop removes the statement of the fragment.
-	drop
-	// before and after put code beside the statement of the fragment.
-	before
-	after
-	// begin puts code at the beginning of the function; it takes no fragment.
-	begin
-)
-
-// edit is one change of the source. Its place is named by a function and by a fragment of Go in it, which is
-// compared as syntax: neither formatting, comments, nor the order of lines, functions and files matter.
-type edit struct {
-	// folder is the folder of the package, relative to the root of the module.
-	folder string
-	// function is "Function", or "receiver.Method" without pointer and type
-	// parameters.
-	function string
-	// fragment is an expression or a statement that occurs once in the function; it is empty for begin. In it,
-	// _ stands for any expression, and an if statement with an empty body for an if statement with that
-	// condition and any body, initialisation and else.
-	fragment string
-	change   change
-	// code is the Go that replaces the fragment or is added. Empty for drop.
-	code string
-}
-
 // source is the package that edits change, and the changes planned so far. parsed, text and changes are by path
 // of a file.
 type source struct {

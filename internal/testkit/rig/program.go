@@ -16,8 +16,8 @@ import (
 const (
 	// Deployed is the function as it is deployed.
 	Deployed = "functions/relay"
-	// Tuned is the function that also takes the settings of a [tuning.Tuning] and the plan of
-	// a [failpoint.Plan], which does a fault at one of its steps.
+	// Tuned is the function that also takes the settings of a [tuning.Tuning] and the plan of a [failpoint.Plan], which
+	// does a fault at one of its steps, and that serves profiles where OUTBOX_TEST_PROFILES names an address.
 	Tuned = "test/failpoints/relay"
 )
 

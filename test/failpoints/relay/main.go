@@ -1,11 +1,14 @@
-// Relay is the relay function for tests: with settings that have no variable, and
-// stopped at a named step where a plan says so. It is never deployed.
+// Relay is the relay function for tests and benchmarks: with settings that have no variable, stopped at a named
+// step where a plan says so, and with profiles where a variable asks for them. It is never deployed.
 package main
 
 import (
 	"context"
 	"log/slog"
+	"net/http"
+	_ "net/http/pprof" // its handlers
 	"os"
+	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/boot"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/failpoint"
@@ -18,6 +21,8 @@ type variables struct {
 	// none is recorded.
 	Plan   *failpoint.Plan `env:"OUTBOX_TEST_FAILPOINT"`
 	Tuning tuning.Tuning   `env:"OUTBOX_TEST_TUNING"`
+	// Profiles is the host and port at which net/http/pprof answers. "" is for no profiles.
+	Profiles string `env:"OUTBOX_TEST_PROFILES"`
 }
 
 func main() {
@@ -34,6 +39,12 @@ func main() {
 	cfg.TuneMemory()
 	logger := cfg.Logger(os.Stdout)
 	slog.SetDefault(logger)
+	if vars.Profiles != "" {
+		go func() {
+			server := http.Server{Addr: vars.Profiles, ReadHeaderTimeout: time.Second}
+			logger.Error("profiles", slog.Any("error", server.ListenAndServe()))
+		}()
+	}
 	h := cfg.Host(logger, func(ctx context.Context) (boot.RelayEnvironment, error) {
 		runtime, err := cfg.Open(ctx, logger, os.Stdout)
 		if err != nil {

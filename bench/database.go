@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -52,4 +53,51 @@ func (t *trial) archive(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// partitions makes enough partitions of outbox.events for all events of the run, at most 1000, as the janitor
+// does. For a peer it does nothing.
+func (t *trial) partitions(ctx context.Context) error {
+	if t.peer != nil {
+		return nil
+	}
+	events := t.Fill + int64(float64(t.Rate)*t.Duration.Seconds())
+	_, err := t.pool.Exec(ctx, "select outbox.make_partitions(least(1000, $1::bigint / outbox.partition_size() + 2)::integer)", events)
+	return err
+}
+
+// settle ends the work that writing a backlog leaves to the database: it makes a checkpoint and, for a peer, a
+// vacuum and the statistics without which PostgreSQL plans some peers' queries badly.
+func (t *trial) settle(ctx context.Context) error {
+	if t.peer != nil {
+		if _, err := t.pool.Exec(ctx, "vacuum analyze"); err != nil {
+			return fmt.Errorf("vacuum: %w", err)
+		}
+	}
+	_, err := t.pool.Exec(ctx, "checkpoint")
+	return err
+}
+
+// hold keeps a snapshot open until release is called, so that vacuum removes no dead row, if the scenario has
+// HoldSnapshot; otherwise it does nothing. It fails when PostgreSQL does not show the snapshot as one that vacuum
+// must respect.
+func (t *trial) hold(ctx context.Context) (release func(), err error) {
+	if !t.HoldSnapshot {
+		return func() {}, nil
+	}
+	tx, err := t.pool.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = tx.Exec(ctx, "set transaction isolation level repeatable read; select count(*) from pg_class"); err != nil {
+		return nil, err
+	}
+	var holds bool
+	if err = t.pool.QueryRow(ctx, "select backend_xmin is not null from pg_stat_activity where pid = $1", tx.Conn().PgConn().PID()).Scan(&holds); err != nil {
+		return nil, err
+	}
+	if !holds {
+		return nil, errors.New("the snapshot does not hold the horizon")
+	}
+	return func() { _ = tx.Rollback(ctx) }, nil
 }
