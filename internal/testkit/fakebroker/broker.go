@@ -3,8 +3,8 @@
 package fakebroker
 
 import (
-	"math/rand/v2"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -108,15 +108,12 @@ func (b *Broker) Reset() {
 	b.mu.Unlock()
 	b.undelivered.Store(0)
 	for _, t := range tasks {
-		t.cancel()
+		t.end(moveCancelled, "")
 	}
 	for _, q := range queues {
 		q.close()
 	}
 }
-
-// Close does what Reset does.
-func (b *Broker) Close() { b.Reset() }
 
 // Undelivered returns how many deliveries from topics since the last Reset were given up
 // because neither the subscribed queue nor the subscription's dead-letter queue took them.
@@ -127,16 +124,6 @@ func (b *Broker) now() int64 { return b.cfg.Clock.Now().UnixNano() }
 
 // nextSequence returns the next sequence number: 256 more, as real ones are not consecutive.
 func (b *Broker) nextSequence() uint64 { return b.sequence.Add(256) }
-
-// newID returns a random UUID.
-func newID() (id [16]byte) {
-	hi, lo := rand.Uint64(), rand.Uint64()
-	for i := range 8 {
-		id[i], id[8+i] = byte(hi>>(8*i)), byte(lo>>(8*i))
-	}
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return id
-}
 
 // QueueARN returns the ARN of the queue called name.
 func (b *Broker) QueueARN(name string) string {
@@ -169,12 +156,7 @@ func (b *Broker) Queue(ref string) (*Queue, error) {
 func (b *Broker) Queues() []*Queue {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	out := make([]*Queue, 0, len(b.queues))
-	for _, q := range b.queues {
-		out = append(out, q)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
-	return out
+	return slices.SortedFunc(maps.Values(b.queues), func(p, q *Queue) int { return strings.Compare(p.name, q.name) })
 }
 
 // DeleteQueue removes a queue and its messages, and wakes receives that wait at it. For a queue that was removed

@@ -1,7 +1,6 @@
 package fakebroker
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,9 +8,6 @@ import (
 	"strconv"
 	"strings"
 )
-
-// encodeBinary returns b in base64.
-func encodeBinary(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
 
 // filter is a subscription's filter policy: each key must have a value that matches one of
 // the key's conditions; a key whose value is an object has a filter of its own. Understood are exact strings, numbers, booleans and null,

@@ -5,8 +5,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"sort"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Attribute is a message attribute. Binary types use Binary, all others Value.
@@ -18,14 +21,14 @@ type Attribute struct {
 }
 
 // isBinary reports whether the value is in Binary.
-func (a *Attribute) isBinary() bool { return len(a.Type) >= 6 && a.Type[:6] == "Binary" }
+func (a *Attribute) isBinary() bool { return strings.HasPrefix(a.Type, "Binary") }
 
 // size returns the bytes of name, type and value, which count towards the limits.
 func (a *Attribute) size() int { return len(a.Name) + len(a.Type) + len(a.Value) + len(a.Binary) }
 
 // message is one message in a queue. The queue's lock guards it.
 type message struct {
-	id [16]byte
+	id uuid.UUID
 	// sequence orders the messages of a queue, also of a standard one.
 	sequence   uint64
 	md5        [16]byte // of body
@@ -77,7 +80,7 @@ type Received struct {
 // received returns m as a consumer gets it. q.mu is locked.
 func (q *Queue) received(m *message) Received {
 	r := Received{
-		MessageID: formatID(m.id), ReceiptHandle: q.handle(m), Body: m.body, MD5: hex.EncodeToString(m.md5[:]),
+		MessageID: m.id.String(), ReceiptHandle: q.handle(m), Body: m.body, MD5: hex.EncodeToString(m.md5[:]),
 		Attributes: m.attributes, GroupID: m.groupID, TraceHeader: m.traceHeader, DeadLetterSource: m.source,
 		SentAt: time.Unix(0, m.sentAt), FirstReceivedAt: time.Unix(0, m.firstReceivedAt), Receives: m.receives,
 	}
@@ -87,35 +90,12 @@ func (q *Queue) received(m *message) Received {
 	return r
 }
 
-// formatID returns id as the text of a UUID.
-func formatID(id [16]byte) string {
-	var b [36]byte
-	hex.Encode(b[0:8], id[0:4])
-	hex.Encode(b[9:13], id[4:6])
-	hex.Encode(b[14:18], id[6:8])
-	hex.Encode(b[19:23], id[8:10])
-	hex.Encode(b[24:36], id[10:16])
-	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
-}
-
 // queueSequence returns the sequence number n of a queue as 20 digits, as real ones have. It begins with 188 and one of
 // a topic with 100, so that a test cannot mistake one for the other.
-func queueSequence(n uint64) string { return sequenceDigits("188", n) }
+func queueSequence(n uint64) string { return fmt.Sprintf("188%017d", n) }
 
-// topicSequence returns the sequence number n of a topic as 20 digits.
-func topicSequence(n uint64) string { return sequenceDigits("100", n) }
-
-// sequenceDigits returns 20 digits: the prefix, of three, and n with leading zeros.
-func sequenceDigits(prefix string, n uint64) string {
-	b := []byte("00000000000000000000")
-	copy(b, prefix)
-	for i := 19; i >= 3 && n > 0; i-- {
-		b[i] = byte('0' + n%10)
-		n /= 10
-	}
-	return string(b)
-}
+// topicSequence returns the sequence number n of a topic as 20 digits, which begin with 100.
+func topicSequence(n uint64) string { return fmt.Sprintf("100%017d", n) }
 
 // AttributesMD5 returns the checksum that SQS gives over message attributes,
 // empty when there are none. See "Calculating the MD5 message digest for
@@ -124,12 +104,7 @@ func AttributesMD5(attributes []Attribute) string {
 	if len(attributes) == 0 {
 		return ""
 	}
-	sorted := attributes
-	byName := func(i, j int) bool { return sorted[i].Name < sorted[j].Name }
-	if !sort.SliceIsSorted(sorted, byName) {
-		sorted = append([]Attribute(nil), attributes...)
-		sort.Slice(sorted, byName)
-	}
+	sorted := slices.SortedFunc(slices.Values(attributes), func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 	var buf []byte
 	field := func(s string) {
 		buf = binary.BigEndian.AppendUint32(buf, uint32(len(s)))

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // MoveTask moves the messages of a dead-letter queue to one queue, or each back to the queue that it came from.
@@ -17,7 +19,7 @@ type MoveTask struct {
 	// perSecond is how many messages are moved in a second, 0 for all at once.
 	perSecond int
 	started   time.Time
-	id        [16]byte
+	id        uuid.UUID
 
 	// mu guards the fields below.
 	mu     sync.Mutex
@@ -80,7 +82,7 @@ func (b *Broker) StartMove(sourceARN, destinationARN string, perSecond int) (str
 	}
 	t := &MoveTask{
 		b: b, source: source, destination: destinationARN, perSecond: perSecond,
-		started: b.cfg.Clock.Now(), id: newID(), status: moveRunning, toMove: source.Counts().Visible,
+		started: b.cfg.Clock.Now(), id: uuid.New(), status: moveRunning, toMove: source.Counts().Visible,
 	}
 	b.tasks = append(b.tasks, t)
 	b.mu.Unlock()
@@ -125,7 +127,7 @@ func (b *Broker) CancelMove(handle string) (int, error) {
 		if t.handle() != handle {
 			continue
 		}
-		if !t.cancel() {
+		if !t.end(moveCancelled, "") {
 			return 0, Modelled("UnsupportedOperation", "Only active tasks can be cancelled.")
 		}
 		return t.Status().Moved, nil
@@ -135,7 +137,7 @@ func (b *Broker) CancelMove(handle string) (int, error) {
 
 // handle returns the text that names the task to CancelMove.
 func (t *MoveTask) handle() string {
-	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":"%s","sourceArn":"%s"}`, formatID(t.id), t.source.arn))
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":"%s","sourceArn":"%s"}`, t.id.String(), t.source.arn))
 }
 
 // Status returns how far the task is.
@@ -150,20 +152,6 @@ func (t *MoveTask) Status() MoveStatus {
 		s.Handle = t.handle()
 	}
 	return s
-}
-
-// cancel ends the task, and reports whether it ran.
-func (t *MoveTask) cancel() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.status != moveRunning {
-		return false
-	}
-	t.status = moveCancelled
-	if t.stop != nil {
-		t.stop()
-	}
-	return true
 }
 
 // schedule makes the next step happen after d, unless the task has ended.
@@ -216,13 +204,19 @@ func (t *MoveTask) step() {
 	}
 }
 
-// end sets how the task has ended, and why, unless it has ended already.
-func (t *MoveTask) end(status, reason string) {
+// end sets how the task has ended, and why, prevents the next step, and returns true. It returns false and does
+// nothing when the task has ended already.
+func (t *MoveTask) end(status, reason string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.status == moveRunning {
-		t.status, t.reason = status, reason
+	if t.status != moveRunning {
+		return false
 	}
+	t.status, t.reason = status, reason
+	if t.stop != nil {
+		t.stop()
+	}
+	return true
 }
 
 // takeForMove removes and returns the oldest message that can be received, nil when there is none.
@@ -266,7 +260,7 @@ func (q *Queue) receiveMoved(m *message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := &message{
-		id: newID(), md5: m.md5, body: m.body, attributes: m.attributes,
+		id: uuid.New(), md5: m.md5, body: m.body, attributes: m.attributes,
 		groupID: m.groupID, dedupID: m.dedupID, traceHeader: m.traceHeader,
 	}
 	q.accept(q.b.now(), c, q.settings.delay, SourceMoveTask)

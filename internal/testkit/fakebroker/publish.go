@@ -3,10 +3,13 @@ package fakebroker
 import (
 	"crypto/md5" //nolint:gosec // the protocol's checksum, not a secret
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // CheckRequired returns the error of a request whose entry lacks a group id or a deduplication id that the topic needs,
@@ -94,7 +97,7 @@ type delivery struct {
 	at  int64
 	due int64
 	// id and sequence are the topic's; sequence is 0 at a standard topic.
-	id       [16]byte
+	id       uuid.UUID
 	sequence uint64
 	// body is what SQS subscribers get.
 	body       string
@@ -135,7 +138,7 @@ func (t *Topic) Publish(entries []Entry) []Sent {
 // returns false for a duplicate, which is not delivered. t.mu is locked.
 func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	d := delivery{
-		at: now, id: newID(), body: e.Body, subject: e.Subject,
+		at: now, id: uuid.New(), body: e.Body, subject: e.Subject,
 		groupID: e.GroupID, dedupID: e.DedupID, attributes: e.Attributes,
 	}
 	if e.Structure == "json" {
@@ -146,13 +149,9 @@ func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 			sum := sha256.Sum256([]byte(e.Body))
 			d.dedupID = hex.EncodeToString(sum[:])
 		}
-		scope := ""
-		if t.groupScope {
-			scope = e.GroupID
-		}
-		key := t.dedup.key(scope, d.dedupID)
+		key := newDedupKey(d.dedupID, e.GroupID, t.groupScope)
 		if first, ok := t.dedup.first(now, key); ok {
-			out.MessageID, out.SequenceNumber, out.Suppressed = formatID(first.id), topicSequence(first.sequence), true
+			out.MessageID, out.SequenceNumber, out.Suppressed = first.id.String(), topicSequence(first.sequence), true
 		} else {
 			d.sequence = t.b.nextSequence()
 			t.dedup.remember(now, key, dedupEntry{id: d.id, sequence: d.sequence})
@@ -160,7 +159,7 @@ func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 		}
 	}
 	if !out.Suppressed {
-		out.MessageID = formatID(d.id)
+		out.MessageID = d.id.String()
 	}
 	t.b.cfg.Observe(Acceptance{
 		At: time.Unix(0, now), Kind: KindTopic, Name: t.name, Source: SourceClient, GroupID: d.groupID, DeduplicationID: d.dedupID,
@@ -235,7 +234,7 @@ func (s *Subscription) put(d *delivery) {
 
 // message returns d as a message of the subscribed queue, with a new id: raw, or in SNS's envelope without attributes.
 func (s *Subscription) message(d *delivery) *message {
-	m := &message{id: newID(), groupID: d.groupID, dedupID: d.dedupID}
+	m := &message{id: uuid.New(), groupID: d.groupID, dedupID: d.dedupID}
 	if s.raw {
 		m.body, m.attributes = d.body, d.attributes
 	} else {
@@ -283,7 +282,7 @@ func (s *Subscription) envelope(d *delivery) string {
 		UnsubscribeURL    string
 		MessageAttributes map[string]value `json:",omitempty"`
 	}{
-		Type: "Notification", MessageID: formatID(d.id), TopicArn: s.topic.arn, Subject: d.subject, Message: d.body,
+		Type: "Notification", MessageID: d.id.String(), TopicArn: s.topic.arn, Subject: d.subject, Message: d.body,
 		Timestamp:      time.Unix(0, d.at).UTC().Format("2006-01-02T15:04:05.000Z"),
 		UnsubscribeURL: s.topic.b.cfg.URL() + "/?Action=Unsubscribe&SubscriptionArn=" + s.arn,
 	}
@@ -299,7 +298,7 @@ func (s *Subscription) envelope(d *delivery) string {
 		}
 		v := value{Type: a.Type, Value: a.Value}
 		if a.isBinary() {
-			v.Value = encodeBinary(a.Binary)
+			v.Value = base64.StdEncoding.EncodeToString(a.Binary)
 		}
 		e.MessageAttributes[a.Name] = v
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/serverless-outbox/serverless-outbox/internal/placed"
 )
 
@@ -42,7 +44,7 @@ type Queue struct {
 	// timed has the hidden messages, the next to appear first.
 	timed placed.Heap[*message]
 	// seen has the messages that were received at least once, by id.
-	seen map[[16]byte]*message
+	seen map[uuid.UUID]*message
 	// count is the number of all messages, delayed of those that are delayed.
 	count   int
 	delayed int
@@ -100,7 +102,7 @@ func (b *Broker) CreateQueue(name string, attrs, tags map[string]string) (*Queue
 	q := &Queue{
 		b: b, name: name, arn: b.QueueARN(name), fifo: fifo, closed: make(chan struct{}),
 		attrs: merged, tags: maps.Clone(tags), settings: parsed, created: now, modified: now,
-		groups: map[string]*group{}, seen: map[[16]byte]*message{}, attempts: map[string]attempt{},
+		groups: map[string]*group{}, seen: map[uuid.UUID]*message{}, attempts: map[string]attempt{},
 		dedup: newDedupTable(b.cfg.DedupWindow),
 	}
 	sum := sha256.Sum256([]byte(q.arn + strconv.FormatInt(now, 10)))
@@ -160,28 +162,18 @@ func (q *Queue) hide(m *message, until int64) {
 	heap.Push(&q.timed, m)
 }
 
-// show makes a hidden m visible. q.mu is locked.
-func (q *Queue) show(m *message) {
-	heap.Remove(&q.timed, m.timedIndex)
-	q.appear(m)
-}
-
-// appear makes a message visible that was already taken off q.timed. q.mu is locked.
-func (q *Queue) appear(m *message) {
-	m.hidden = false
-	if m.delayed {
-		m.delayed = false
-		q.delayed--
-	}
-	if m.group.head == m {
-		q.refresh(m.group)
-	}
-}
-
-// expire shows the messages whose time has come. q.mu is locked.
+// expire makes visible the hidden messages whose time has come. q.mu is locked.
 func (q *Queue) expire(now int64) {
 	for len(q.timed) > 0 && q.timed[0].visibleAt <= now {
-		q.appear(q.timed.Take())
+		m := q.timed.Take()
+		m.hidden = false
+		if m.delayed {
+			m.delayed = false
+			q.delayed--
+		}
+		if m.group.head == m {
+			q.refresh(m.group)
+		}
 	}
 }
 
@@ -196,7 +188,7 @@ func (q *Queue) Purge() error {
 		return e
 	}
 	q.purgedAt = now
-	q.groups, q.seen, q.attempts = map[string]*group{}, map[[16]byte]*message{}, map[string]attempt{}
+	q.groups, q.seen, q.attempts = map[string]*group{}, map[uuid.UUID]*message{}, map[string]attempt{}
 	q.ready, q.timed, q.count, q.delayed = nil, nil, 0, 0
 	return nil
 }
@@ -233,7 +225,7 @@ func (q *Queue) handle(m *message) string {
 
 // parseHandle returns the message id and the number of receives in a receipt handle, or an *Error for one that is not
 // of this queue.
-func (q *Queue) parseHandle(s string) (id [16]byte, receives int, err error) {
+func (q *Queue) parseHandle(s string) (id uuid.UUID, receives int, err error) {
 	b, decodeErr := base64.StdEncoding.DecodeString(s)
 	if decodeErr != nil || len(b) != 28 || [8]byte(b[:8]) != q.tag {
 		e := Fault("ReceiptHandleIsInvalid", "com.amazonaws.sqs#ReceiptHandleIsInvalid",
@@ -241,7 +233,7 @@ func (q *Queue) parseHandle(s string) (id [16]byte, receives int, err error) {
 		e.Status = 404
 		return id, 0, e
 	}
-	return [16]byte(b[8:24]), int(binary.BigEndian.Uint32(b[24:])), nil
+	return uuid.UUID(b[8:24]), int(binary.BigEndian.Uint32(b[24:])), nil
 }
 
 // wait blocks until a group may have become ready, until the deadline, until the queue is

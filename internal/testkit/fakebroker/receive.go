@@ -68,7 +68,7 @@ func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
 		for i, m := range messages {
 			out[i] = q.received(m)
 		}
-		over := len(out) > 0 || now >= deadline || ended(ctx)
+		over := len(out) > 0 || now >= deadline || ctx.Err() != nil
 		switch {
 		case len(dead) > 0:
 			target := q.settings.redrive.target
@@ -84,9 +84,6 @@ func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
 		}
 	}
 }
-
-// ended reports whether ctx has ended, as it does when the caller of a receive is gone.
-func ended(ctx context.Context) bool { return ctx.Err() != nil }
 
 // badVisibility returns the error of a visibility timeout that is not allowed.
 func badVisibility(seconds int) *Error {
@@ -204,15 +201,13 @@ func (q *Queue) ChangeVisibility(handle string, seconds int) error {
 		return InvalidParameterValue("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", handle)
 	case !m.hidden:
 		return Modelled("MessageNotInflight", "The message referred to isn't in flight.")
-	case seconds == 0:
-		q.show(m)
-	default:
-		q.hide(m, now+int64(seconds)*int64(time.Second))
-		if q.wake != nil {
-			// Waiters look again at when the next message appears.
-			close(q.wake)
-			q.wake = nil
-		}
+	}
+	q.hide(m, now+int64(seconds)*int64(time.Second))
+	q.expire(now)
+	if q.wake != nil {
+		// Receives that wait look again at when the next message appears.
+		close(q.wake)
+		q.wake = nil
 	}
 	return nil
 }
@@ -236,7 +231,7 @@ func (b *Broker) deadLetter(source, target string, dead []*message) {
 			// "The original message's deduplication ID will be replaced with the
 			// original message's ID": SQS developer guide, Configuring a
 			// dead-letter queue redrive.
-			c.dedupID = formatID(m.id)
+			c.dedupID = m.id.String()
 		}
 		q.accept(now, c, 0, SourceDeadLetter)
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Entry is one message on its way into a queue or topic.
@@ -125,7 +127,7 @@ func (q *Queue) Send(entries []Entry) ([]Sent, error) {
 			continue
 		}
 		messages[i] = message{
-			id: newID(), md5: md5.Sum([]byte(e.Body)), body: e.Body, attributes: e.Attributes,
+			id: uuid.New(), md5: md5.Sum([]byte(e.Body)), body: e.Body, attributes: e.Attributes,
 			groupID: e.GroupID, dedupID: e.DedupID, traceHeader: e.TraceHeader,
 		}
 		out[i].BodyMD5 = hex.EncodeToString(messages[i].md5[:])
@@ -161,15 +163,11 @@ func (q *Queue) accept(now int64, m *message, delay time.Duration, source string
 			sum := sha256.Sum256([]byte(m.body))
 			m.dedupID = hex.EncodeToString(sum[:])
 		}
-		scope := ""
-		if q.settings.groupScope {
-			scope = m.groupID
-		}
-		key = q.dedup.key(scope, m.dedupID)
+		key = newDedupKey(m.dedupID, m.groupID, q.settings.groupScope)
 		// A dead-letter copy and a moved message are never dropped: they exist
 		// nowhere else.
 		if first, ok := q.dedup.first(now, key); ok && source != SourceDeadLetter && source != SourceMoveTask {
-			id, sequence = formatID(first.id), queueSequence(first.sequence)
+			id, sequence = first.id.String(), queueSequence(first.sequence)
 			q.observe(now, m, id, sequence, source, true)
 			return id, sequence, true
 		}
@@ -178,7 +176,7 @@ func (q *Queue) accept(now int64, m *message, delay time.Duration, source string
 	if m.sentAt == 0 || q.fifo {
 		m.sentAt = now
 	}
-	id = formatID(m.id)
+	id = m.id.String()
 	if q.fifo {
 		q.dedup.remember(now, key, dedupEntry{id: m.id, sequence: m.sequence})
 		sequence = queueSequence(m.sequence)

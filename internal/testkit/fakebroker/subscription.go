@@ -3,7 +3,10 @@ package fakebroker
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // Subscription carries the messages of a topic to a queue.
@@ -74,7 +77,7 @@ func (t *Topic) Subscribe(protocol, endpoint string, attrs map[string]string) (*
 		}
 		return have, nil
 	}
-	s.arn = t.arn + ":" + formatID(newID())
+	s.arn = t.arn + ":" + uuid.NewString()
 	t.subs = append(t.subs, s)
 	return s, nil
 }
@@ -152,12 +155,7 @@ func (b *Broker) Subscription(arn string) (*Subscription, error) {
 func (s *Subscription) Unsubscribe() {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
-	for i, have := range s.topic.subs {
-		if have == s {
-			s.topic.subs = append(s.topic.subs[:i:i], s.topic.subs[i+1:]...)
-			return
-		}
-	}
+	s.topic.subs = slices.DeleteFunc(s.topic.subs, func(have *Subscription) bool { return have == s })
 }
 
 // SetAttribute changes one attribute; an empty value removes a policy. It returns an *Error InvalidParameter for an
@@ -190,5 +188,5 @@ func (s *Subscription) Attributes() map[string]string {
 func (t *Topic) Subscriptions() []*Subscription {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return append([]*Subscription(nil), t.subs...)
+	return slices.Clone(t.subs)
 }

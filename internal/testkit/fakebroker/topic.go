@@ -2,7 +2,7 @@ package fakebroker
 
 import (
 	"maps"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -194,12 +194,7 @@ func (b *Broker) Topic(arn string) (*Topic, error) {
 func (b *Broker) Topics() []*Topic {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	out := make([]*Topic, 0, len(b.topics))
-	for _, t := range b.topics {
-		out = append(out, t)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
-	return out
+	return slices.SortedFunc(maps.Values(b.topics), func(t, u *Topic) int { return strings.Compare(t.name, u.name) })
 }
 
 // DeleteTopic removes a topic and its subscriptions. Deleting one that is not

@@ -157,7 +157,7 @@ func (s *Server) Close() error {
 		close(s.closed)
 	}
 	s.mu.Unlock()
-	s.broker.Close()
+	s.broker.Reset()
 	if done == nil {
 		return nil
 	}
