@@ -1,10 +1,13 @@
 package awsfake
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"iter"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,26 +72,24 @@ type Tally struct {
 	Last       time.Time `json:"last"`
 }
 
+// history remembers and counts what queues and topics accepted, as cfg says.
 type history struct {
-	mode      HistoryMode
-	attribute string
-	hook      func(Accepted)
+	cfg Config
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// next is the offset of the next acceptance, also with HistoryCounts, where log stays empty.
 	next    int64
 	log     []Accepted
-	tallies map[[2]string]*tally
+	tallies map[[2]string]*tally // by kind and name
 }
 
+// tally is a Tally with, by message group, the highest number of the order attribute so far.
 type tally struct {
 	Tally
 	last map[string]int64
 }
 
-func newHistory(c Config) *history {
-	return &history{mode: c.History, attribute: c.OrderAttribute, hook: c.OnAccepted, tallies: map[[2]string]*tally{}}
-}
-
+// reset forgets everything; offsets begin at 0 again.
 func (h *history) reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -100,14 +101,14 @@ func (h *history) observe(a fakebroker.Acceptance) {
 		At: a.At, Kind: a.Kind, Name: a.Name, Source: a.Source, GroupID: a.GroupID, DeduplicationID: a.DeduplicationID,
 		MessageID: a.MessageID, SequenceNumber: a.SequenceNumber, Suppressed: a.Suppressed,
 	}
-	if h.mode == HistoryFull || h.hook != nil {
+	if h.cfg.History == HistoryFull || h.cfg.OnAccepted != nil {
 		r.Body = a.Body
 		r.Attributes = make(map[string]string, len(a.Attributes))
 		for i := range a.Attributes {
 			r.Attributes[a.Attributes[i].Name] = a.Attributes[i].Value
 		}
 	}
-	if h.mode == HistoryHashes {
+	if h.cfg.History == HistoryHashes {
 		sum := sha256.Sum256([]byte(a.Body))
 		r.BodySHA256 = hex.EncodeToString(sum[:])
 	}
@@ -116,13 +117,13 @@ func (h *history) observe(a fakebroker.Acceptance) {
 	h.count(&a)
 	r.Offset = h.next
 	h.next++
-	if h.hook != nil {
-		h.hook(r)
+	if h.cfg.OnAccepted != nil {
+		h.cfg.OnAccepted(r)
 	}
-	if h.mode == HistoryCounts {
+	if h.cfg.History == HistoryCounts {
 		return
 	}
-	if h.mode == HistoryHashes {
+	if h.cfg.History == HistoryHashes {
 		r.Body, r.Attributes = "", nil
 	}
 	h.log = append(h.log, r)
@@ -142,7 +143,7 @@ func (h *history) count(a *fakebroker.Acceptance) {
 	t.Accepted++
 	last, known := t.last[a.GroupID]
 	position := last
-	if n, ok := orderOf(a.Attributes, h.attribute); ok {
+	if n, ok := orderOf(a.Attributes, h.cfg.OrderAttribute); ok {
 		switch {
 		case known && n < last:
 			t.OutOfOrder++
@@ -217,6 +218,8 @@ func (s *Server) Tallies() []Tally {
 	for _, t := range s.history.tallies {
 		out = append(out, t.Tally)
 	}
-	sortTallies(out)
+	slices.SortFunc(out, func(a, b Tally) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
 	return out
 }

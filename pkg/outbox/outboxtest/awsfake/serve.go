@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
@@ -31,30 +30,20 @@ type answer struct {
 	drop       bool
 }
 
-// calls counts requests by operation.
-type calls struct {
-	mu sync.Mutex
-	by map[string]int64
-}
-
-func (c *calls) add(operation string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.by == nil {
-		c.by = map[string]int64{}
-	}
-	c.by[operation]++
-}
-
-func (c *calls) counts() map[string]int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.by)
+// countCall adds a request for the operation to what Calls returns.
+func (s *Server) countCall(operation string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[operation]++
 }
 
 // Calls returns how many requests came in for each operation since the start, by its name in the API, such as
 // "SendMessageBatch".
-func (s *Server) Calls() map[string]int64 { return s.calls.counts() }
+func (s *Server) Calls() map[string]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.calls)
+}
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/_fake/") {
@@ -93,7 +82,7 @@ func readBody(r *http.Request) (string, error) {
 func (s *Server) route(r *http.Request, body string) answer {
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		service, operation, _ := strings.Cut(target, ".")
-		s.calls.add(operation)
+		s.countCall(operation)
 		switch service {
 		case "AmazonSQS":
 			return s.sqs(r.Context(), operation, body)
@@ -111,7 +100,7 @@ func (s *Server) route(r *http.Request, body string) answer {
 		return xmlError(snsFault("MalformedQueryString", err.Error()))
 	}
 	operation := form["Action"]
-	s.calls.add(operation)
+	s.countCall(operation)
 	switch operation {
 	case "":
 		return answer{status: http.StatusNotFound, mediaType: "text/plain", body: []byte("This is a fake of SNS and SQS. See /_fake/health.\n")}
@@ -123,7 +112,7 @@ func (s *Server) route(r *http.Request, body string) answer {
 
 // before waits for the plan's delay and applies the faults that take effect before the request is carried out.
 // It returns true with the answer, which fail makes of an error, when the request is not to be carried out.
-func (s *Server) before(ctx context.Context, p plan, fail func(*fakebroker.Error) answer) (answer, bool) {
+func (s *Server) before(ctx context.Context, p plan, fail func(error) answer) (answer, bool) {
 	s.pause(ctx, p.delay)
 	if p.call == nil {
 		return answer{}, false

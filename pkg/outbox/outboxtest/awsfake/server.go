@@ -1,13 +1,12 @@
 package awsfake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -47,11 +46,13 @@ type Server struct {
 	broker  *fakebroker.Broker
 	history *history
 	faults  *faults
-	secrets *secrets
 	http    *http.Server
-	calls   calls
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// secrets has, by name, the current value of each secret and, behind it, the previous one, "" when there was
+	// none.
+	secrets  map[string][2]string
+	calls    map[string]int64 // by operation
 	listener net.Listener
 	url      string
 	done     chan struct{}
@@ -64,21 +65,12 @@ func New(c Config) *Server {
 	if c.Clock == nil {
 		c.Clock = NewShiftClock()
 	}
-	if c.Region == "" {
-		c.Region = "us-east-1"
-	}
-	if c.Account == "" {
-		c.Account = "000000000000"
-	}
-	if c.DeduplicationWindow == 0 {
-		c.DeduplicationWindow = 5 * time.Minute
-	}
-	if c.OrderAttribute == "" {
-		c.OrderAttribute = "sequence"
-	}
+	c.Region, c.Account = cmp.Or(c.Region, "us-east-1"), cmp.Or(c.Account, "000000000000")
+	c.DeduplicationWindow = cmp.Or(c.DeduplicationWindow, 5*time.Minute)
+	c.OrderAttribute = cmp.Or(c.OrderAttribute, "sequence")
 	s := &Server{
-		cfg: c, history: newHistory(c), faults: &faults{clock: c.Clock}, secrets: newSecrets(),
-		closed: make(chan struct{}),
+		cfg: c, history: &history{cfg: c, tallies: map[[2]string]*tally{}}, faults: &faults{clock: c.Clock},
+		secrets: map[string][2]string{}, calls: map[string]int64{}, closed: make(chan struct{}),
 	}
 	s.broker = fakebroker.New(fakebroker.Config{
 		Clock: c.Clock, Region: c.Region, Account: c.Account, DedupWindow: c.DeduplicationWindow,
@@ -138,7 +130,9 @@ func (s *Server) Advance(d time.Duration) {
 // of calls go on.
 func (s *Server) Reset() {
 	s.broker.Reset()
-	s.secrets.reset()
+	s.mu.Lock()
+	clear(s.secrets)
+	s.mu.Unlock()
 	s.ClearFaults()
 	s.faults.mu.Lock()
 	s.faults.applied = nil
@@ -182,13 +176,4 @@ func (s *Server) pause(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-s.closed:
 	}
-}
-
-func sortTallies(list []Tally) {
-	slices.SortFunc(list, func(a, b Tally) int {
-		if c := strings.Compare(a.Kind, b.Kind); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
 }

@@ -1,6 +1,7 @@
 package awsfake
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"strconv"
@@ -25,12 +26,8 @@ func (s *Server) sqs(ctx context.Context, operation, body string) answer {
 	if err := json.Unmarshal([]byte(body), &in); err != nil {
 		return jsonError(malformed(err))
 	}
-	resource := resourceName(in.QueueURL)
-	if resource == "" {
-		resource = in.QueueName
-	}
-	p := s.faults.plan(operation, resource, make([]string, len(in.Entries)))
-	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return jsonError(e) }); done {
+	p := s.faults.plan(operation, cmp.Or(resourceName(in.QueueURL), in.QueueName), make([]string, len(in.Entries)))
+	if a, done := s.before(ctx, p, jsonError); done {
 		return a
 	}
 	out, err := s.sqsCall(ctx, operation, &in, p)
@@ -192,10 +189,7 @@ func (s *Server) moveTasks(operation string, in *sqsInput) (any, error) {
 		moved, err := s.broker.CancelMove(in.TaskHandle)
 		return map[string]int{"ApproximateNumberOfMessagesMoved": moved}, err
 	}
-	limit := in.MaxResults
-	if limit == 0 {
-		limit = 1
-	}
+	limit := cmp.Or(in.MaxResults, 1)
 	if limit < 1 || limit > 10 {
 		return nil, fakebroker.InvalidParameterValue("Value %s for parameter MaxResults is invalid. Reason: Must be between 1 and 10.", strconv.Itoa(limit))
 	}

@@ -114,7 +114,7 @@ func (s *Server) sqsSend(ctx context.Context, operation, body string) answer {
 		return jsonError(malformed(err))
 	}
 	p := s.faults.plan(operation, resourceName(b.Resource), groupsOf(b.Entries))
-	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return jsonError(e) }); done {
+	if a, done := s.before(ctx, p, jsonError); done {
 		return a
 	}
 	q, err := s.queue(b.Resource)
