@@ -97,7 +97,7 @@ func (f *fleet) done(r lambdahost.Response, err error) {
 	st.Invocations++
 	if r.ColdStart > 0 {
 		st.ColdStarts++
-		st.ColdStartMs = max(st.ColdStartMs, milliseconds(r.ColdStart))
+		st.ColdStartMs = max(st.ColdStartMs, r.ColdStart.Seconds()*1000)
 	}
 	var summary relay.Summary
 	if err == nil {
@@ -141,5 +141,3 @@ func (f *fleet) killOwner(ctx context.Context, pool *pgxpool.Pool, tell func()) 
 	tell()
 	return true, f.fn.Kill(name)
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 )
@@ -108,6 +107,3 @@ func (r *report) text() string {
 	}
 	return out.String()
 }
-
-// since returns the seconds since t.
-func since(t time.Time) float64 { return time.Since(t).Seconds() }

@@ -153,7 +153,7 @@ func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (
 		d.live.say("all is written: %d events, %d rolled back", d.progress.Committed.Load(), d.progress.RolledBack.Load())
 		err = d.drain(working)
 	}
-	seconds := since(start)
+	seconds := time.Since(start).Seconds()
 	stop(nil)
 	background.Wait()
 	err = errors.Join(err, d.closeFleet(ctx))

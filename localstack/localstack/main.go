@@ -14,26 +14,17 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/hostmode"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
-}
+func main() { process.Main(run) }
 
-const defaultPort = 4566
-
+// options are the flags and the command of the arguments, which is empty when LocalStack is to be served only.
 type options struct {
 	hostmode.Config
 	optional bool
-	verbose  bool
 	command  []string
 }
 
@@ -42,9 +33,6 @@ type options struct {
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args)
 	if err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			complain(err)
-		}
 		return 2
 	}
 
@@ -64,21 +52,22 @@ func run(ctx context.Context, args []string) int {
 	return code
 }
 
+// parse reads the arguments. It prints the error that it returns.
 func parse(args []string) (options, error) {
 	o := options{Config: hostmode.Config{Progress: os.Stderr}}
 	flags := flag.NewFlagSet("localstack", flag.ContinueOnError)
 	flags.IntVar(&o.Port, "port", 0, "loopback `port` (default 4566 when serving, a free one for a command)")
 	flags.StringVar(&o.Dir, "dir", "", "keep the installation in `dir` (default in the user's cache folder)")
-	flags.BoolVar(&o.verbose, "v", false, "show LocalStack's own output")
+	verbose := flags.Bool("v", false, "show LocalStack's own output")
 	flags.BoolVar(&o.optional, "optional", false, "where LocalStack cannot be installed, say SKIPPED and run the command without it (refused with CI=true)")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
 	o.command = flags.Args()
 	if len(o.command) == 0 && o.Port == 0 {
-		o.Port = defaultPort
+		o.Port = 4566
 	}
-	if o.verbose {
+	if *verbose {
 		o.Output = os.Stderr
 	}
 	return o, nil
