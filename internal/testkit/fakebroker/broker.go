@@ -1,5 +1,5 @@
-// Package fakebroker is the model behind the fake: queues, topics and their rules,
-// without any wire format.
+// Package fakebroker is the model behind awsfake, the fake of SNS and SQS: queues, topics and their rules, without
+// any wire format.
 package fakebroker
 
 import (
@@ -26,13 +26,13 @@ type Acceptance struct {
 	// Kind is KindQueue or KindTopic, and Name the name of that queue or topic.
 	Kind string
 	Name string
-	// Source is where the message came from: one of the constants SourceClient and so on.
+	// Source is where the message came from: SourceClient, SourceTopic, SourceDeadLetter or SourceMoveTask.
 	Source string
 	// GroupID and DeduplicationID are empty when the message has none.
 	GroupID         string
 	DeduplicationID string
-	// MessageID is that of the first message when this one was suppressed, and so is SequenceNumber. The latter is
-	// empty at a standard queue or topic.
+	// MessageID and SequenceNumber are those in the answer to the sender: of a suppressed message, those of the
+	// message that used the deduplication id first. SequenceNumber is empty at a standard queue or topic.
 	MessageID      string
 	SequenceNumber string
 	// Suppressed is whether the deduplication id was known, so that nothing is delivered.
@@ -64,8 +64,8 @@ type Config struct {
 	DedupWindow time.Duration
 	// Discard keeps no message for consumers: queues accept messages and stay empty.
 	Discard bool
-	// Observe is called for every acceptance, in the order of each destination and while
-	// that destination is locked: it must not call the destination.
+	// Observe is called for every acceptance, for each queue and topic in its order. The queue or topic is locked at
+	// that time: Observe must not call it.
 	Observe func(Acceptance)
 	// Lag returns how long the delivery from the topic to the queue of these names takes; 0 is at once.
 	Lag func(topic, queue string) time.Duration
@@ -99,8 +99,8 @@ func New(cfg Config) *Broker {
 	return b
 }
 
-// Reset forgets every queue, topic and task, cancels tasks that run, wakes every waiting receive, and sets
-// Undelivered to 0.
+// Reset forgets every queue, topic and task, cancels tasks that run, ends every waiting receive with an *Error, and
+// sets Undelivered to 0.
 func (b *Broker) Reset() {
 	b.mu.Lock()
 	queues, tasks := b.queues, b.tasks
@@ -140,7 +140,7 @@ func (b *Broker) QueueURL(name string) string {
 	return b.cfg.URL() + "/" + b.cfg.Account + "/" + name
 }
 
-// Queue finds a queue by name, URL or ARN, of which only the part with the name counts. It errs when there is none.
+// Queue finds a queue by name, URL or ARN, of which only the part with the name counts, or returns an *Error.
 func (b *Broker) Queue(ref string) (*Queue, error) {
 	name := ref[strings.LastIndexAny(ref, "/:")+1:]
 	b.mu.RLock()
@@ -159,8 +159,8 @@ func (b *Broker) Queues() []*Queue {
 	return slices.SortedFunc(maps.Values(b.queues), func(p, q *Queue) int { return strings.Compare(p.name, q.name) })
 }
 
-// DeleteQueue removes a queue and its messages, and wakes receives that wait at it. For a queue that was removed
-// before it does nothing.
+// DeleteQueue removes a queue and its messages, and ends receives that wait at it with an *Error. For a queue that was
+// removed before it does nothing.
 func (b *Broker) DeleteQueue(q *Queue) {
 	b.mu.Lock()
 	if b.queues[q.name] == q {

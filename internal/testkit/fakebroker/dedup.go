@@ -7,12 +7,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// dedupTable remembers deduplication ids for a fixed time after their first
-// use, whatever became of the message. It keeps 128-bit hashes instead of ids
-// so that millions of them cost the garbage collector nothing.
-// The lock of its queue or topic guards it.
+// dedupTable remembers deduplication ids for a fixed time after their first use, whatever became of the message. It
+// keeps 128-bit hashes instead of ids so that millions of them cost the garbage collector nothing. The lock of its
+// queue or topic guards it.
 type dedupTable struct {
-	// window is how long an id is remembered, in nanoseconds.
+	// window is how long an id is remembered, in nanoseconds. Times are in nanoseconds since 1970.
 	window int64
 	// entries has the remembered keys.
 	entries map[dedupKey]dedupEntry
@@ -30,7 +29,7 @@ type dedupEntry struct {
 	sequence uint64
 }
 
-// dedupAge is a key with the time of its first use, in nanoseconds since 1970.
+// dedupAge is a key with the time of its first use.
 type dedupAge struct {
 	key dedupKey
 	at  int64
@@ -51,14 +50,14 @@ func newDedupKey(id, group string, perGroup bool) dedupKey {
 	return dedupKey(sum[:16])
 }
 
-// first returns the entry under k if it is still remembered.
+// first returns the message that used k first, and true if k is remembered at the time now.
 func (t *dedupTable) first(now int64, k dedupKey) (dedupEntry, bool) {
 	t.expire(now)
 	e, ok := t.entries[k]
 	return e, ok
 }
 
-// remember starts the window of k, at the time now, unless k is remembered already.
+// remember starts the window of k, with e as the message that used k first, unless k is remembered already.
 func (t *dedupTable) remember(now int64, k dedupKey, e dedupEntry) {
 	if _, ok := t.entries[k]; ok {
 		return

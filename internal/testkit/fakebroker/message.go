@@ -54,13 +54,13 @@ type message struct {
 	// group has the message, between prev and next, nil at the ends. All three are nil once it is removed.
 	group      *group
 	prev, next *message
-	// timedIndex is the place in Queue.timed, which has the hidden messages.
+	// timedIndex is the place in Queue.timed, which has the hidden messages; -1 when the message is visible.
 	timedIndex int
 }
 
 // Received is a message as a consumer gets it. MD5 is that of the body, in hex. DeduplicationID and SequenceNumber are
-// empty at a standard queue, and DeadLetterSource for a message that no queue dead-lettered. Receives counts this
-// receive too.
+// empty at a standard queue. DeadLetterSource is the ARN of the queue that gave the message to this dead-letter queue,
+// empty for other messages. Receives counts this receive too.
 type Received struct {
 	MessageID        string
 	ReceiptHandle    string
@@ -97,9 +97,8 @@ func queueSequence(n uint64) string { return fmt.Sprintf("188%017d", n) }
 // topicSequence returns the sequence number n of a topic as 20 digits, which begin with 100.
 func topicSequence(n uint64) string { return fmt.Sprintf("100%017d", n) }
 
-// AttributesMD5 returns the checksum that SQS gives over message attributes,
-// empty when there are none. See "Calculating the MD5 message digest for
-// message attributes" in the SQS developer guide.
+// AttributesMD5 returns the checksum of message attributes that SQS answers with, in hex, empty when there are none.
+// See "Calculating the MD5 message digest for message attributes" in the SQS developer guide.
 func AttributesMD5(attributes []Attribute) string {
 	if len(attributes) == 0 {
 		return ""

@@ -12,10 +12,9 @@ import (
 
 // MoveTask moves the messages of a dead-letter queue to one queue, or each back to the queue that it came from.
 type MoveTask struct {
-	b      *Broker
-	source *Queue
-	// destination is an ARN, empty when each message goes back to the queue that it came from.
-	destination string
+	b           *Broker
+	source      *Queue
+	destination string // an ARN, empty when each message goes back
 	// perSecond is how many messages are moved in a second, 0 for all at once.
 	perSecond int
 	started   time.Time
@@ -23,7 +22,7 @@ type MoveTask struct {
 
 	// mu guards the fields below.
 	mu     sync.Mutex
-	status string // one of the constants moveRunning and so on
+	status string // moveRunning, moveCompleted, moveCancelled or moveFailed
 	reason string // why the task failed, otherwise empty
 	moved  int
 	toMove int         // how many messages were visible at the start
@@ -46,10 +45,10 @@ const (
 	moveFailed    = "FAILED"
 )
 
-// StartMove begins to move the messages of the queue sourceARN, a dead-letter queue, to
-// the queue destinationARN, or each to the queue it came from when that is empty, and
-// returns the task's handle. perSecond is from 1 to 500, or 0 for no limit. It errs when a
-// task of that queue runs already.
+// StartMove begins to move the messages of the queue sourceARN to the queue destinationARN, or, when that is empty, each
+// to the queue that it came from, and returns the task's handle. perSecond is from 1 to 500, or 0 for no limit. It
+// returns an *Error when a task of the source runs already, the source is no dead-letter queue, the destination is the
+// source or of another type, one of them does not exist, or perSecond is out of range.
 func (b *Broker) StartMove(sourceARN, destinationARN string, perSecond int) (string, error) {
 	source, err := b.Queue(sourceARN)
 	if err != nil || source.arn != sourceARN {
@@ -101,7 +100,7 @@ func (b *Broker) DeadLetterSources(arn string) []*Queue {
 	return out
 }
 
-// Moves returns the tasks of a source queue, the newest first.
+// Moves returns the tasks of a source queue, ended ones too, the newest first, or an *Error when there is no such queue.
 func (b *Broker) Moves(sourceARN string) ([]MoveStatus, error) {
 	source, err := b.Queue(sourceARN)
 	if err != nil || source.arn != sourceARN {
@@ -118,8 +117,8 @@ func (b *Broker) Moves(sourceARN string) ([]MoveStatus, error) {
 	return out, nil
 }
 
-// CancelMove stops the task with that handle and returns how many messages it had moved. It errs when there is no such
-// task, or it does not run any more.
+// CancelMove stops the task with that handle and returns how many messages it had moved. It returns an *Error when there
+// is no such task, or it does not run any more.
 func (b *Broker) CancelMove(handle string) (int, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -140,7 +139,7 @@ func (t *MoveTask) handle() string {
 	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":"%s","sourceArn":"%s"}`, t.id.String(), t.source.arn))
 }
 
-// Status returns how far the task is.
+// Status describes the task as it is now.
 func (t *MoveTask) Status() MoveStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -163,8 +162,8 @@ func (t *MoveTask) schedule(d time.Duration) {
 	}
 }
 
-// step moves one message and schedules the next step, or moves all when perSecond is 0. It ends the task when no
-// message is visible, or when the queue for one cannot be found; that message is put back.
+// step moves one message and schedules the next step, or moves all when perSecond is 0. It ends the task as completed
+// when no message is visible, and as failed when the queue for a message cannot be found; that message is put back.
 func (t *MoveTask) step() {
 	for {
 		t.mu.Lock()
@@ -219,7 +218,7 @@ func (t *MoveTask) end(status, reason string) bool {
 	return true
 }
 
-// takeForMove removes and returns the oldest message that can be received, nil when there is none.
+// takeForMove removes and returns the oldest message that can be received, nil when there is none or q is deleted.
 func (q *Queue) takeForMove() *message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -253,9 +252,8 @@ func (q *Queue) putBack(m *message) {
 	q.refresh(g)
 }
 
-// receiveMoved accepts a copy of a message from a move task: the copy has a new id, a new
-// enqueue time and no receives, and the group and deduplication id of m. It is never
-// suppressed.
+// receiveMoved accepts a copy of a message from a move task: the copy has a new id, a new time of sending and no
+// receives, and the group and deduplication id of m. It is never suppressed.
 func (q *Queue) receiveMoved(m *message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// CheckRequired returns the error of a request whose entry lacks a group id or a deduplication id that the topic needs,
-// and nil otherwise. Only a FIFO topic needs any.
+// CheckRequired returns the error with which SNS refuses a whole request because the entry e of it lacks a group id or
+// a deduplication id that the topic needs, and nil otherwise. Only a FIFO topic needs any.
 func (t *Topic) CheckRequired(e *Entry) *Error {
 	if !t.fifo {
 		return nil
@@ -37,7 +37,8 @@ func (t *Topic) MaxBytes() int {
 	return t.maxBytes
 }
 
-// check returns the error of one entry that SNS refuses by itself, nil for any other. maxBytes is the limit of one.
+// check returns why SNS refuses e alone, while other entries of its batch may be accepted, and nil when SNS takes it.
+// maxBytes is the topic's limit of one message.
 func (t *Topic) check(e *Entry, maxBytes int) *Error {
 	switch {
 	case e.Refuse != nil:
@@ -75,8 +76,8 @@ func (t *Topic) check(e *Entry, maxBytes int) *Error {
 	return nil
 }
 
-// structured returns the body for SQS of a message with the structure "json": its member "sqs", else "default".
-// It returns false when body is no such JSON.
+// structured returns the body for SQS of a message with the structure "json": the member "sqs" of the JSON object in
+// body, else "default". It returns false unless there is a member "default" and both are strings.
 func structured(body string) (string, bool) {
 	var m map[string]json.RawMessage
 	var s string
@@ -91,12 +92,12 @@ func structured(body string) (string, bool) {
 	return s, true
 }
 
-// delivery is a published message on its way to a subscriber.
+// delivery is a published message on its way to subscribers.
 type delivery struct {
-	// at is when it was published, due when it arrives if it lags, both in nanoseconds since 1970.
+	// at is when the message was published, due when it arrives if it lags, both in nanoseconds since 1970.
 	at  int64
 	due int64
-	// id and sequence are the topic's; sequence is 0 at a standard topic.
+	// id and sequence were given by the topic, and the queue gives others; sequence is 0 at a standard topic.
 	id       uuid.UUID
 	sequence uint64
 	// body is what SQS subscribers get.
@@ -134,8 +135,8 @@ func (t *Topic) Publish(entries []Entry) []Sent {
 	return out
 }
 
-// accept gives an entry its ids, which it puts into out, calls Config.Observe, and returns what is to be delivered. It
-// returns false for a duplicate, which is not delivered. t.mu is locked.
+// accept gives e its ids, or, when it is a duplicate, those of the first message, and writes them to out. It calls
+// Config.Observe, and returns what is to be delivered, and false for a duplicate, which is not. t.mu is locked.
 func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	d := delivery{
 		at: now, id: uuid.New(), body: e.Body, subject: e.Subject,
@@ -169,8 +170,8 @@ func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	return d, !out.Suppressed
 }
 
-// deliver puts the messages that pass the filter into the subscribed queue, in order, at once or after Config.Lag. It
-// does nothing for other subscribers than queues. The topic's mu is locked.
+// deliver puts the messages ds that pass the filter into the subscribed queue, in order, at once or after Config.Lag,
+// which it calls once for all. It does nothing for other subscribers than queues. The topic's mu is locked.
 func (s *Subscription) deliver(now int64, ds []delivery) {
 	if s.protocol != "sqs" {
 		return
@@ -213,8 +214,8 @@ func (s *Subscription) schedule(now int64) {
 	})
 }
 
-// put writes one message into the subscribed queue, or, when that is not possible, into
-// the subscription's dead-letter queue, or else counts it as undelivered.
+// put writes one message into the subscribed queue, or, when that is not possible, into the subscription's dead-letter
+// queue, or else counts it as undelivered.
 func (s *Subscription) put(d *delivery) {
 	b := s.topic.b
 	m := s.message(d)
@@ -263,8 +264,8 @@ func (q *Queue) receiveDelivery(m *message) bool {
 	return true
 }
 
-// envelope wraps a message as SNS does without raw delivery. What comes from a
-// FIFO topic has a SequenceNumber and is not signed.
+// envelope returns the JSON in which SNS wraps a message without raw delivery. It has a SequenceNumber when the topic is
+// FIFO, and otherwise the fields of a signature, which is none.
 func (s *Subscription) envelope(d *delivery) string {
 	type value struct{ Type, Value string }
 	type signature struct {

@@ -29,7 +29,7 @@ type Queue struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	deleted bool
-	// attrs has the attributes as they were given, settings what they mean.
+	// attrs has the attributes as they were given, and the defaults of others; settings has what they mean.
 	attrs    map[string]string
 	tags     map[string]string
 	settings settings
@@ -51,7 +51,8 @@ type Queue struct {
 	dedup   dedupTable
 	// attempts has the receives that can be repeated, by attempt id.
 	attempts map[string]attempt
-	// wake is closed when a group becomes ready. It is nil while no receive waits.
+	// wake is closed, and then set to nil, to make waiting receives look again: when a group becomes ready, and when
+	// the visibility of a message changes. The next receive that waits makes a new one.
 	wake chan struct{}
 }
 
@@ -64,9 +65,9 @@ func (q *Queue) ARN() string { return q.arn }
 // URL returns the queue's URL.
 func (q *Queue) URL() string { return q.b.QueueURL(q.name) }
 
-// CreateQueue makes a queue, or returns the one of that name if every given attribute has
-// the same value there; otherwise, and for a bad name or attribute, it returns an *Error.
-// attrs and tags may be nil; tags are ignored for a queue that exists.
+// CreateQueue makes a queue, with the defaults of SQS for attributes that attrs does not have, or returns the queue of
+// that name if every given attribute has the same value there. It returns an *Error when one differs, and for a bad
+// name or attribute. attrs and tags may be nil; tags are ignored for a queue that exists.
 func (b *Broker) CreateQueue(name string, attrs, tags map[string]string) (*Queue, error) {
 	fifo := attrs["FifoQueue"] == "true"
 	if _, given := attrs["FifoQueue"]; given && !fifo {
@@ -111,7 +112,7 @@ func (b *Broker) CreateQueue(name string, attrs, tags map[string]string) (*Queue
 	return q, nil
 }
 
-// close marks the queue as deleted and wakes receives that wait. Calling it again does nothing.
+// close marks the queue as deleted, which ends receives that wait. Calling it again does nothing.
 func (q *Queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -177,7 +178,8 @@ func (q *Queue) expire(now int64) {
 	}
 }
 
-// Purge removes every message. SQS allows it once in 60 seconds.
+// Purge removes every message. It returns an *Error, with status 403, within 60 seconds after the last purge, as SQS
+// does.
 func (q *Queue) Purge() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -207,7 +209,7 @@ func (q *Queue) Counts() Counts {
 	return q.counts()
 }
 
-// counts is Counts with q.mu locked.
+// counts is Counts for callers that have locked q.mu.
 func (q *Queue) counts() Counts {
 	q.expire(q.b.now())
 	return Counts{Visible: q.count - len(q.timed), InFlight: len(q.timed) - q.delayed, Delayed: q.delayed}

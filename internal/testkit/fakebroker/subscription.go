@@ -17,16 +17,16 @@ type Subscription struct {
 	protocol string
 	endpoint string
 
-	// topic.mu guards all fields below. attrs has the attributes as they were given.
+	// topic.mu guards all fields below. attrs has the attributes as they were given, raw and the rest what they mean.
 	attrs map[string]string
-	// raw is whether messages come without SNS's envelope.
+	// raw is whether messages are delivered without SNS's envelope.
 	raw bool
 	// filter is nil when every message passes; filterBody applies it to the body and not to the attributes.
 	filter     filter
 	filterBody bool
 	// dlq is the ARN of the dead-letter queue, empty when there is none.
 	dlq string
-	// pending has the deliveries that lag, in order; active is set while a timer for the first is set.
+	// pending has the deliveries that lag (see Config.Lag), in order; active is whether a timer for the first is set.
 	pending []delivery
 	active  bool
 }
@@ -133,7 +133,8 @@ func (s *Subscription) apply(attrs map[string]string) error {
 	return nil
 }
 
-// Subscription finds a subscription by ARN, or returns the *Error InvalidParameter or NotFound.
+// Subscription finds a subscription by ARN, or returns the *Error InvalidParameter for a text that is no such ARN, and
+// NotFound when there is no such subscription.
 func (b *Broker) Subscription(arn string) (*Subscription, error) {
 	cut := strings.LastIndexByte(arn, ':')
 	if cut < 0 || strings.Count(arn, ":") != 6 {
@@ -151,7 +152,7 @@ func (b *Broker) Subscription(arn string) (*Subscription, error) {
 	return nil, NotFound("Subscription does not exist")
 }
 
-// Unsubscribe ends the subscription. What lags is still delivered. Calling it again does nothing.
+// Unsubscribe ends the subscription. Messages that lag are still delivered. Calling it again does nothing.
 func (s *Subscription) Unsubscribe() {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()

@@ -17,9 +17,8 @@ const (
 	maxAttributeLen = 256
 )
 
-// validIdentifier reports whether s may be a message group id, a message
-// deduplication id or a receive request attempt id: 1 to 128 ASCII letters,
-// digits and punctuation.
+// validIdentifier reports whether s may be a group id, a deduplication id or the attempt id of a receive: 1 to 128
+// ASCII letters, digits and punctuation.
 func validIdentifier(s string) bool {
 	notAllowed := func(r rune) bool { return r <= ' ' || r >= 0x7f }
 	return s != "" && len(s) <= maxIdentifier && !strings.ContainsFunc(s, notAllowed)
@@ -38,8 +37,8 @@ func onlyNameChars(s string) bool {
 	})
 }
 
-// validName reports whether s may name a queue (longest 80) or a topic (longest 256), which is FIFO or not as fifo
-// says: then the name ends in .fifo.
+// validName reports whether s may name a queue (longest 80) or a topic (longest 256). With fifo the name must end in
+// .fifo, without it must not.
 func validName(s string, fifo bool, longest int) bool {
 	if len(s) > longest {
 		return false
@@ -53,8 +52,8 @@ func validName(s string, fifo bool, longest int) bool {
 	return s != "" && onlyNameChars(s)
 }
 
-// validContents reports whether SQS takes s as a body: #x9 | #xA | #xD | #x20
-// to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
+// validContents reports whether SQS takes s as a body or as the value of an attribute: #x9 | #xA | #xD | #x20 to
+// #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
 func validContents(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
 		return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff
