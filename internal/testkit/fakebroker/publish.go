@@ -245,25 +245,6 @@ func (s *Subscription) message(d *delivery) *message {
 	return m
 }
 
-// receiveDelivery accepts a message from a topic, and returns false when the queue is deleted or FIFO and m has
-// no group.
-func (q *Queue) receiveDelivery(m *message) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.deleted {
-		return false
-	}
-	if q.fifo != (m.groupID != "") {
-		if q.fifo {
-			return false
-		}
-		// Groups are not passed on to standard queues: SNS developer guide, Message grouping for FIFO topics.
-		m.groupID, m.dedupID = "", ""
-	}
-	q.accept(q.b.now(), m, q.settings.delay, SourceTopic)
-	return true
-}
-
 // envelope returns the JSON in which SNS wraps a message without raw delivery. It has a SequenceNumber when the topic is
 // FIFO, and otherwise the fields of a signature, which is none.
 func (s *Subscription) envelope(d *delivery) string {

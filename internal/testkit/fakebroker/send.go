@@ -188,6 +188,25 @@ func (q *Queue) accept(now int64, m *message, delay time.Duration, source string
 	return id, sequence, false
 }
 
+// receiveDelivery accepts a message from a topic, and returns false when the queue is deleted or FIFO and m has
+// no group.
+func (q *Queue) receiveDelivery(m *message) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.deleted {
+		return false
+	}
+	if q.fifo != (m.groupID != "") {
+		if q.fifo {
+			return false
+		}
+		// Groups are not passed on to standard queues: SNS developer guide, Message grouping for FIFO topics.
+		m.groupID, m.dedupID = "", ""
+	}
+	q.accept(q.b.now(), m, q.settings.delay, SourceTopic)
+	return true
+}
+
 // observe calls Config.Observe with an acceptance of m. q.mu is locked.
 func (q *Queue) observe(now int64, m *message, id, sequence, source string, suppressed bool) {
 	q.b.cfg.Observe(Acceptance{

@@ -14,7 +14,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
-// HistoryMode says how much the server remembers of what it accepted.
+// HistoryMode says how much the server remembers of the messages that queues and topics accepted.
 type HistoryMode int
 
 const (
@@ -22,13 +22,13 @@ const (
 	HistoryFull HistoryMode = iota
 	// HistoryHashes keeps every acceptance, with the SHA-256 of its body in place of body and attributes.
 	HistoryHashes
-	// HistoryCounts keeps only counts and the order number of each message group, so that a benchmark of any
-	// length fits into memory.
+	// HistoryCounts keeps only the tallies, with one number for each message group, so that a benchmark of any length
+	// fits into memory.
 	HistoryCounts
 )
 
-// Accepted is a message that a queue or topic answered with success. A message
-// that a topic hands to a queue is accepted twice: by the topic and by the queue.
+// Accepted is a message that a queue or topic accepted, or suppressed as a duplicate, with success for the sender. What
+// a topic hands to a queue is accepted twice: by the topic and by the queue.
 type Accepted struct {
 	// Offset is the position in the history, from 0 on without gaps.
 	Offset int64     `json:"offset"`
@@ -46,9 +46,10 @@ type Accepted struct {
 	MessageID      string `json:"message_id"`
 	SequenceNumber string `json:"sequence_number,omitempty"`
 	// Suppressed says that the deduplication id was used before in the window: the sender's answer was a
-	// success, and nothing was delivered. The fields below Suppressed depend on the mode: Body and Attributes
-	// are set with HistoryFull and for OnAccepted, BodySHA256, in hexadecimal, with HistoryHashes.
-	Suppressed bool              `json:"suppressed"`
+	// success, and nothing was delivered.
+	Suppressed bool `json:"suppressed"`
+	// Attributes and Body are set with HistoryFull and for OnAccepted, BodySHA256, in hexadecimal, with
+	// HistoryHashes. The value of a binary attribute is not kept: it is "".
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Body       string            `json:"body,omitempty"`
 	BodySHA256 string            `json:"body_sha256,omitempty"`
@@ -65,7 +66,8 @@ type Tally struct {
 	Groups     int   `json:"groups"`
 	// OutOfOrder counts accepted messages whose order attribute (see Config.OrderAttribute) was lower than the
 	// highest before in their group, and Repeated those where it equalled the highest: a duplicate that
-	// deduplication let through. Messages without a number there are not compared.
+	// deduplication let through. A message without a number there is not compared, and counts as 0 for the next
+	// when it is the first of its group.
 	OutOfOrder int64     `json:"out_of_order"`
 	Repeated   int64     `json:"repeated"`
 	First      time.Time `json:"first"`
@@ -169,8 +171,8 @@ func orderOf(attributes []fakebroker.Attribute, name string) (int64, bool) {
 	return 0, false
 }
 
-// slice returns up to limit acceptances from offset on, and the offset to go on at. It returns none at the end
-// of the history. The caller must not change what is returned.
+// slice returns up to limit acceptances from offset on, and the offset of the next after them. It returns none at the
+// end of the history, and always with HistoryCounts. The caller must not change what is returned.
 func (h *history) slice(offset int64, limit int) ([]Accepted, int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -18,18 +18,14 @@ type Config struct {
 	// Clock is the time that visibility, deduplication, delays and long polls go by. Defaults to a new
 	// [ShiftClock].
 	Clock Clock
-	// Region and Account appear in ARNs and queue URLs. They default to
-	// "us-east-1" and "000000000000".
+	// Region and Account are parts of ARNs, and Account of queue URLs. They default to "us-east-1" and "000000000000".
 	Region  string
 	Account string
-	// DeduplicationWindow is how long a deduplication id is remembered.
-	// Defaults to the 5 minutes of AWS.
+	// DeduplicationWindow is how long a deduplication id is remembered. Defaults to the 5 minutes of AWS.
 	DeduplicationWindow time.Duration
-	// History says how much is remembered of the messages that queues and topics accept. The zero value is
-	// HistoryFull.
+	// History says how much is remembered of accepted messages. Defaults to HistoryFull.
 	History HistoryMode
-	// Discard keeps no message for consumers: a queue accepts, deduplicates
-	// and stays empty. Defaults to false.
+	// Discard keeps no message for consumers: a queue accepts, deduplicates and stays empty.
 	Discard bool
 	// OrderAttribute is the name of the message attribute whose number must grow within a message group:
 	// [Tally] counts where it does not. Defaults to "sequence".
@@ -40,7 +36,7 @@ type Config struct {
 	OnAccepted func(Accepted)
 }
 
-// Server is the fake. Its methods are safe for concurrent use.
+// Server is the fake of SNS and SQS, made by [New]. Its methods are safe for concurrent use.
 type Server struct {
 	cfg     Config
 	broker  *fakebroker.Broker
@@ -60,7 +56,7 @@ type Server struct {
 	serveErr error
 }
 
-// New returns a server that does not listen yet.
+// New returns a server with the defaults for fields of c that are zero. It serves after [Server.Start].
 func New(c Config) *Server {
 	if c.Clock == nil {
 		c.Clock = NewShiftClock()
@@ -105,8 +101,8 @@ func (s *Server) Start(addr string) error {
 	return nil
 }
 
-// URL returns the server's address, such as "http://127.0.0.1:4566", for the
-// BaseEndpoint of an SDK client. It is empty before Start.
+// URL returns the server's address, such as "http://127.0.0.1:4566", for the BaseEndpoint of an SDK client. It is empty
+// before Start.
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

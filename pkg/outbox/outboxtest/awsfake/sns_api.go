@@ -10,7 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
 )
 
-// sns carries out one call of the SNS API.
+// sns carries out one call of the SNS API, with f as its parameters, and applies the planned faults.
 func (s *Server) sns(ctx context.Context, operation string, f fakewire.Form) answer {
 	switch operation {
 	case "Publish", "PublishBatch":

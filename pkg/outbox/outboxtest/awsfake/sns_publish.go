@@ -42,7 +42,7 @@ func xmlError(err error) answer {
 	return answer{status: e.Status, mediaType: xmlType, body: out}
 }
 
-// snsFault returns an error of SNS, which has no JSON shape.
+// snsFault returns an error of SNS with status 400 that the sender is to blame for.
 func snsFault(code, message string) *fakebroker.Error {
 	return fakebroker.Fault(code, "", "%s", message)
 }

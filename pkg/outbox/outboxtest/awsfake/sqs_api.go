@@ -10,10 +10,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
-// nothing is the answer of an operation that returns nothing: {}.
+// nothing is what an operation without a result returns: {} in JSON.
 type nothing struct{}
 
-// sqs carries out one call of the SQS API.
+// sqs carries out one call of the SQS API, with body as its parameters in JSON, and applies the planned faults.
 func (s *Server) sqs(ctx context.Context, operation, body string) answer {
 	switch operation {
 	case "SendMessage", "SendMessageBatch":
@@ -154,8 +154,8 @@ func changeVisibility(q *fakebroker.Queue, handle string, seconds *int) error {
 	return q.ChangeVisibility(handle, *seconds)
 }
 
-// listQueues returns a page of at most MaxResults queues, of all when that is 0, by name. The token of the next
-// page is the last name of this one.
+// listQueues returns a page of queues, by name: at most MaxResults, or all when that is 0. NextToken, for the next page,
+// is the last name of this one.
 func (s *Server) listQueues(in *sqsInput) any {
 	out := struct {
 		QueueURLs []string `json:"QueueUrls,omitempty"`
