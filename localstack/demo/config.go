@@ -14,7 +14,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/source"
 )
 
-// config is what the command line says.
+// config is what the command line and the variables SOURCE and EMULATOR say, with the defaults for the rest.
 type config struct {
 	source     source.Source
 	emulator   string
@@ -42,6 +42,8 @@ const (
 	readAhead = 30 * time.Second
 )
 
+// parseFlags returns the config of the arguments, and prints usage and errors of flags to out. It returns flag.ErrHelp
+// for -h.
 func parseFlags(args []string, getenv func(string) string, out io.Writer) (config, error) {
 	var c config
 	var from string

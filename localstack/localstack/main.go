@@ -1,11 +1,9 @@
-// Command localstack runs LocalStack without Docker: for the length of a command,
-// or until it is interrupted.
+// Command localstack runs LocalStack without Docker: for the length of a command, or until it is interrupted.
 //
 //	go run ./localstack/localstack                       # serve at 127.0.0.1:4566
 //	go run ./localstack/localstack -- go test ./...      # run a command with it
 //
-// The command finds the endpoint in OUTBOX_TEST_LOCALSTACK_URL and
-// AWS_ENDPOINT_URL.
+// The command finds the endpoint in OUTBOX_TEST_LOCALSTACK_URL and AWS_ENDPOINT_URL.
 package main
 
 import (
@@ -28,8 +26,8 @@ type options struct {
 	command  []string
 }
 
-// run starts LocalStack, runs the command or serves, and returns the exit code: that of the command when there
-// is one, 1 when LocalStack fails, 2 for wrong arguments.
+// run starts LocalStack, runs the command or serves, and returns the exit code: that of the command when there is one, 1
+// when LocalStack fails, 2 for wrong flags or -h. With -optional it calls without where LocalStack cannot be installed.
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args)
 	if err != nil {
@@ -73,8 +71,8 @@ func parse(args []string) (options, error) {
 	return o, nil
 }
 
-// with runs the command with environment variables that lead to the server, and returns its exit code. Without
-// a command it prints the URL and waits for an interrupt.
+// with runs the command with environment variables that lead to the server, and returns its exit code. Without a command
+// it prints the URL, and returns 0 at an interrupt and 1 when LocalStack ends by itself.
 func with(ctx context.Context, o options, server *hostmode.Server) int {
 	if len(o.command) == 0 {
 		fmt.Println(server.URL())

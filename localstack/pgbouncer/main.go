@@ -21,8 +21,8 @@ import (
 
 func main() { process.Main(run) }
 
-// run starts PgBouncer, runs the command or waits for an interrupt, and returns the exit code: that of the
-// command when there is one, 1 when PgBouncer fails, 2 for wrong arguments or without DATABASE_URL.
+// run starts PgBouncer, runs the command or waits for an interrupt, and returns the exit code: that of the command when
+// there is one, 1 when PgBouncer fails, 2 for wrong flags, -h or no DATABASE_URL, 0 when -optional skips the command.
 func run(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("pgbouncer", flag.ContinueOnError)
 	optional := flags.Bool("optional", false, "where there is no PgBouncer, say SKIPPED and succeed without running the command (refused with CI=true)")

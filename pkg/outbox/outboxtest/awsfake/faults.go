@@ -292,8 +292,7 @@ func (r *rule) hit() bool {
 	return true
 }
 
-// draw returns the time that a fault of the kind Delay or DeliveryLag takes: Delay plus Tail with the chance
-// TailProbability, else Delay.
+// draw returns how long a fault of the kind Delay or DeliveryLag takes, with Tail if TailProbability says so.
 func (r *rule) draw() time.Duration {
 	if r.Tail > 0 && r.rng.Float64() < r.TailProbability {
 		return r.Delay + r.Tail
