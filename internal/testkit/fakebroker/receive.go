@@ -201,7 +201,6 @@ func (q *Queue) ChangeVisibility(handle string, seconds int) error {
 		return Modelled("MessageNotInflight", "The message referred to isn't in flight.")
 	}
 	q.hide(m, now+int64(seconds)*int64(time.Second))
-	q.expire(now)
 	if q.wake != nil {
 		// Receives that wait look again at when the next message appears.
 		close(q.wake)
