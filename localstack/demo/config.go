@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/localstack/demo/source"
 )
 
-// config is what the command line says.
+// config is what the command line and the variables SOURCE and EMULATOR say, with the defaults for the rest.
 type config struct {
 	source     source.Source
 	emulator   string
@@ -31,24 +32,25 @@ type config struct {
 	seed       uint64
 }
 
-// The times of the relay. Every tick starts a new invocation, which takes over.
 const (
 	// relayTimeout is the time limit of one invocation of the relay, relayMargin how long before that limit the
 	// relay ends its work. Every tick starts a new invocation, which takes over.
 	relayTimeout = 20 * time.Second
-	// readAhead is the longest time for which a relay may keep an event in memory before the broker accepts it,
-	// on a machine with much else to do: the checker's setting.
-	readAhead   = 30 * time.Second
-	relayMargin = 4 * time.Second
+	relayMargin  = 4 * time.Second
+	// readAhead is a setting of the checker: the longest time for which a relay may keep an event in memory before
+	// the broker accepts it, on a machine with much else to do.
+	readAhead = 30 * time.Second
 )
 
+// parseFlags returns the config of the arguments, and prints usage and errors of flags to out. It returns flag.ErrHelp
+// for -h.
 func parseFlags(args []string, getenv func(string) string, out io.Writer) (config, error) {
 	var c config
 	var from string
 	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
 	flags.SetOutput(out)
-	flags.StringVar(&from, "source", or(getenv("SOURCE"), "webhooks"), "what to replay: webhooks, npm, or git:PATH (env SOURCE)")
-	flags.StringVar(&c.emulator, "emulator", or(getenv("EMULATOR"), "fake"), "SNS and SQS: fake, localstack, or the URL of an endpoint (env EMULATOR)")
+	flags.StringVar(&from, "source", cmp.Or(getenv("SOURCE"), "webhooks"), "what to replay: webhooks, npm, or git:PATH (env SOURCE)")
+	flags.StringVar(&c.emulator, "emulator", cmp.Or(getenv("EMULATOR"), "fake"), "SNS and SQS: fake, localstack, or the URL of an endpoint (env EMULATOR)")
 	flags.IntVar(&c.events, "events", 0, "how many events (default 21000, and 2000 with an emulator other than fake)")
 	flags.IntVar(&c.aggregates, "aggregates", 0, "over how many aggregates at least (default 1200, and 300 with an emulator other than fake)")
 	flags.Float64Var(&c.rate, "rate", 0, "events a second before the burst (default 500, and 50 with an emulator other than fake)")
@@ -79,7 +81,7 @@ func (c *config) setDefaults() {
 	if c.emulator != "fake" {
 		events, aggregates, rate = 2000, 300, 50
 	}
-	c.events, c.aggregates, c.rate = or(c.events, events), or(c.aggregates, aggregates), or(c.rate, rate)
+	c.events, c.aggregates, c.rate = cmp.Or(c.events, events), cmp.Or(c.aggregates, aggregates), cmp.Or(c.rate, rate)
 	// A quarter of the events comes steadily.
 	c.steady = c.events / 4
 }
@@ -118,12 +120,4 @@ func sourceOf(name string) (source.Source, error) {
 		return source.Git{Path: path}, nil
 	}
 	return nil, fmt.Errorf("-source is %q, want webhooks, npm or git:PATH", name)
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

@@ -10,8 +10,7 @@ import (
 	"golang.org/x/term"
 )
 
-// live shows progress: on a terminal one line that is overwritten, elsewhere a line every
-// two seconds.
+// live shows progress: on a terminal in one line that is overwritten, elsewhere in a line every two seconds.
 type live struct {
 	out      io.Writer
 	terminal bool
@@ -30,8 +29,8 @@ func (l *live) say(format string, args ...any) {
 	_, _ = fmt.Fprintf(l.out, "%5.1fs  %s\n", time.Since(l.start).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// watch prints what line returns, four times a second on a terminal, where it overwrites the last one, and
-// every two seconds elsewhere, until ctx ends.
+// watch calls line and prints what it returns, until ctx ends: four times a second on a terminal, where each line
+// overwrites the last, and every two seconds elsewhere.
 func (l *live) watch(ctx context.Context, line func(ctx context.Context) string) {
 	every := 2 * time.Second
 	if l.terminal {

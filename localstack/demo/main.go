@@ -15,16 +15,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := command(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
-}
+func main() { process.Main(command) }
 
 // command runs the demo and returns the exit code: 0 when the checker found no fault, 1 when it did or the demo
 // failed, 2 for wrong arguments.

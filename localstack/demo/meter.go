@@ -24,10 +24,10 @@ type journal struct {
 	// destinations has the destination of each topic and queue by its name. It is empty until the topics and
 	// queues exist.
 	destinations map[string]string
-	// open has the time of commit or of acceptance of each event whose other time is not known yet.
+	// open has the time of the commit or of the acceptance of each event of which only one of both is known yet.
 	open     map[uuid.UUID]time.Time
-	accepted int64
-	latency  *hdrhistogram.Histogram // of commit to acceptance, in microseconds, since the last line
+	accepted int64                   // events since the start, without suppressed ones
+	latency  *hdrhistogram.Histogram // from commit to acceptance, in microseconds, since the last call of take
 }
 
 func newJournal() *journal {
@@ -37,7 +37,7 @@ func newJournal() *journal {
 	}
 }
 
-// setDestinations sets j.destinations. arns has, by destination, the ARN of its topic or queue.
+// setDestinations sets j.destinations from arns, which has, by destination, the ARN of its topic or queue.
 func (j *journal) setDestinations(arns map[string]string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -46,7 +46,7 @@ func (j *journal) setDestinations(arns map[string]string) {
 	}
 }
 
-// Committed implements service.Journal: it records the events and the begin of their commit.
+// Committed implements service.Journal: it records the events and measures latencies from the begin of their commit.
 func (j *journal) Committed(c history.Commit, events ...history.Event) {
 	j.Recorder.Committed(c, events...)
 	j.mu.Lock()
@@ -56,8 +56,8 @@ func (j *journal) Committed(c history.Commit, events ...history.Event) {
 	}
 }
 
-// onAccepted records an acceptance by the fake. What a topic hands to its queues is no
-// send of the relay, and is left out.
+// onAccepted records an acceptance by the fake of a message that the relay sent. Those of messages that a topic hands to
+// its queues are ignored.
 func (j *journal) onAccepted(a awsfake.Accepted) {
 	if a.Source != "client" {
 		return
@@ -109,8 +109,8 @@ func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 	return j.accepted, p99, of
 }
 
-// finish records the final state of every row of the outbox. When watched is false, because the broker did not
-// report what it accepted, it also records an acceptance of every row that is marked as sent.
+// finish records the state of every row of the outbox at the end of the run. When watched is false, because the broker
+// did not report what it accepted, it also records an acceptance of every row that is marked as sent.
 func (j *journal) finish(ctx context.Context, pool *pgxpool.Pool, watched bool) error {
 	return j.ReadFinals(ctx, pool, func(r history.Row) {
 		if !watched && !r.SentAt.IsZero() {

@@ -29,13 +29,13 @@ type fleet struct {
 	stats fleetStats
 }
 
-// fleetStats counts invocations by how they ended. Failure is the error of the last one that failed.
+// fleetStats counts invocations by how they ended. Failure is the error of the last one that failed, "" for none.
 type fleetStats struct {
 	Invocations int `json:"invocations"`
 	// Standby counts invocations that found another relay at work and left at once.
 	Standby int `json:"standby"`
-	// Relays counts invocations that carried events, HandOvers those of them that gave their shards to the next
-	// relay while there was work.
+	// Relays counts invocations that owned shards and answered, HandOvers those that gave theirs to the next relay
+	// while there was work.
 	Relays    int `json:"relays"`
 	HandOvers int `json:"hand_overs"`
 	// Killed counts invocations that the demo killed, Failed those that failed otherwise.
@@ -50,9 +50,9 @@ type fleetStats struct {
 	Failure string `json:"failure,omitempty"`
 }
 
-// newFleet returns the relay function of template.yaml with the compiled program binary, but with short runs,
-// so that hand-overs can be watched, and with a recording in ledger of the outcomes that were unknown to a
-// relay. tick is the time between invocations; what the relays print goes to log.
+// newFleet returns the relay function of template.yaml, which runs the compiled program binary. Its runs are short, so
+// that hand-overs can be watched, and each relay records in ledger which outcomes it saw as unknown. tick is the time
+// between invocations; what the relays print goes to log.
 func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, log io.Writer) (*fleet, error) {
 	env, err := s.outputs.Environment("RelayFunction")
 	if err != nil {
@@ -89,7 +89,7 @@ func newFleet(s *stack, binary string, ledger rig.Ledger, tick time.Duration, lo
 	return f, err
 }
 
-// done counts an invocation that ended, by the relay's answer r or, when there is none, by the error.
+// done counts an invocation that ended, by the relay's answer r or, when err is not nil, by err.
 func (f *fleet) done(r lambdahost.Response, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -97,7 +97,7 @@ func (f *fleet) done(r lambdahost.Response, err error) {
 	st.Invocations++
 	if r.ColdStart > 0 {
 		st.ColdStarts++
-		st.ColdStartMs = max(st.ColdStartMs, milliseconds(r.ColdStart))
+		st.ColdStartMs = max(st.ColdStartMs, r.ColdStart.Seconds()*1000)
 	}
 	var summary relay.Summary
 	if err == nil {
@@ -131,8 +131,8 @@ func (f *fleet) snapshot() fleetStats {
 	return f.stats
 }
 
-// killOwner kills, with SIGKILL, the process of the relay that owns the shards, after a call of tell, and
-// reports whether there was one. It fails also when that relay ended before the kill.
+// killOwner calls tell and kills, with SIGKILL, the process of the relay that owns the shards. It returns false, without
+// a call of tell, when no relay does. It fails also when the relay ended by itself before the kill.
 func (f *fleet) killOwner(ctx context.Context, pool *pgxpool.Pool, tell func()) (bool, error) {
 	name, err := rig.Owner(ctx, pool, f.fn)
 	if err != nil || name == "" {
@@ -141,5 +141,3 @@ func (f *fleet) killOwner(ctx context.Context, pool *pgxpool.Pool, tell func()) 
 	tell()
 	return true, f.fn.Kill(name)
 }
-
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 )
@@ -16,11 +15,11 @@ import (
 type report struct {
 	Source   string `json:"source"`
 	Emulator string `json:"emulator"`
-	// Watched is whether the broker reported every send, as only the fake does. If not, acceptances are derived
-	// from the rows that are marked as sent, and second sends cannot be seen.
+	// Watched is whether the broker reported every send, as only the fake does. If not, acceptances are derived from
+	// the rows that are marked as sent, and it cannot be seen whether an event was sent twice.
 	Watched    bool   `json:"watched"`
 	PostgreSQL string `json:"postgresql"`
-	// Seconds is the time from the first write until every consumer had everything.
+	// Seconds is the time from the first write until every consumer had every event of its destination.
 	Seconds float64 `json:"seconds"`
 	// Written counts committed events, Late the events of transactions that were kept open for up to half a
 	// second, RolledBack the events of transactions that were rolled back, which must never be seen.
@@ -29,14 +28,14 @@ type report struct {
 	RolledBack int64 `json:"rolled_back"`
 	// Aggregates counts the aggregates that the events are about.
 	Aggregates int64 `json:"aggregates"`
-	// ReadModel counts the changes in the service's own tables. It must equal Written.
+	// ReadModel counts the deliveries in the service's own tables. It must equal Written.
 	ReadModel int64 `json:"read_model"`
 	// Delivered counts the events that each consumer received, each once.
 	Delivered map[string]int   `json:"delivered"`
 	Relay     fleetStats       `json:"relay"`
 	Verdict   *history.Verdict `json:"verdict"`
-	// Faults are what the demo found wrong beside the verdict of the checker. OK is set when there are none and
-	// the verdict has no violation.
+	// Faults are what the demo found wrong beside the Verdict, which is the checker's. OK is set when there are none
+	// and the Verdict has no violation.
 	Faults []string `json:"faults"`
 	OK     bool     `json:"ok"`
 }
@@ -108,6 +107,3 @@ func (r *report) text() string {
 	}
 	return out.String()
 }
-
-// since returns the seconds since t.
-func since(t time.Time) float64 { return time.Since(t).Seconds() }

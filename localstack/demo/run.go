@@ -42,9 +42,8 @@ type demo struct {
 	consumers []*consumer.Consumer
 }
 
-// run makes one run of the demo, with progress on out, and returns its report. It fails when the run could not
-// be made or took longer than cfg.timeout, not when the checker found a fault. It ends everything that it
-// started.
+// run makes one run of the demo, with progress on out, and returns its report. It fails when the run could not be made
+// or took longer than cfg.timeout, not when the checker found a fault. It ends everything that it started.
 func run(ctx context.Context, cfg config, out *os.File) (_ *report, err error) {
 	d := &demo{cfg: cfg, live: newLive(out), journal: newJournal()}
 	ctx, cancel := context.WithTimeoutCause(ctx, cfg.timeout, fmt.Errorf("not done after %s", cfg.timeout))
@@ -63,8 +62,8 @@ func run(ctx context.Context, cfg config, out *os.File) (_ *report, err error) {
 	return r, nil
 }
 
-// prepare builds the relay, starts PostgreSQL, the broker and what else d has, and returns the deliveries that
-// the service is to write.
+// prepare builds the relay, opens d.stack, and makes the service, the fleet and the consumers, which do not run yet. It
+// returns the deliveries that the service is to write. d.stack must be closed also when prepare fails.
 func (d *demo) prepare(ctx context.Context) (iter.Seq[source.Delivery], error) {
 	base, err := d.cfg.source.Deliveries(ctx)
 	if err != nil {
@@ -153,7 +152,7 @@ func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (
 		d.live.say("all is written: %d events, %d rolled back", d.progress.Committed.Load(), d.progress.RolledBack.Load())
 		err = d.drain(working)
 	}
-	seconds := since(start)
+	seconds := time.Since(start).Seconds()
 	stop(nil)
 	background.Wait()
 	err = errors.Join(err, d.closeFleet(ctx))
@@ -163,7 +162,7 @@ func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (
 	return d.report(ctx, seconds)
 }
 
-// closeFleet waits until the last relays have ended, which they do when no events come, for 20 seconds at most.
+// closeFleet waits until the last relays have ended, which they do when no events come, for relayTimeout at most.
 func (d *demo) closeFleet(ctx context.Context) error {
 	d.live.say("waiting for the last relay to leave")
 	ctx, cancel := context.WithTimeout(ctx, relayTimeout)
@@ -171,8 +170,8 @@ func (d *demo) closeFleet(ctx context.Context) error {
 	return d.fleet.fn.Close(ctx)
 }
 
-// drain waits until every event is sent and every consumer has received all sent events of its destination. It
-// fails when ctx ends.
+// drain waits until no event is to be sent any more and every consumer has received all sent events of its destination.
+// It fails when ctx ends.
 func (d *demo) drain(ctx context.Context) error {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -206,8 +205,8 @@ func (d *demo) count(ctx context.Context) (pending int64, sent map[string]int64,
 	return pending, map[string]int64{outbox.DefaultDestination: toDefault, service.Audit: toAudit}, nil
 }
 
-// kill kills the relay that owns the shards twice: in the middle of the steady part, and when a third of the
-// burst is written. It records each kill as a cause of resends, and returns nil when ctx ends.
+// kill kills the relay that owns the shards twice: when half of the steady part is written, and when a third of the
+// burst is. It records each kill as a cause of resends, and returns nil after both or when ctx ends.
 func (d *demo) kill(ctx context.Context) error {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
@@ -233,7 +232,7 @@ func (d *demo) kill(ctx context.Context) error {
 	return nil
 }
 
-// line returns the text that shows progress: counts so far, and latencies since the last call of line.
+// line returns the text that shows progress: counts so far, and the p99 of the latencies since the last call of line.
 func (d *demo) line(ctx context.Context) string {
 	written := d.progress.Committed.Load()
 	accepted, p99, of := d.journal.take()
@@ -258,6 +257,8 @@ func (d *demo) line(ctx context.Context) string {
 		phase, written, accepted, max(0, written-accepted), latency, strings.Join(received, ", "))
 }
 
+// report reads what the run has left in the ledger and the database, and returns the judged report. seconds is its
+// field Seconds.
 func (d *demo) report(ctx context.Context, seconds float64) (*report, error) {
 	if err := d.ledger.Record(d.journal.Recorder); err != nil {
 		return nil, err

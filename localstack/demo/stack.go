@@ -20,24 +20,23 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
-// stack is everything that the relay and the service need: the database, the endpoint of SNS and SQS, and the
-// topics and queues there. close ends it.
+// stack is everything that the relay and the service need: the database, the endpoint of SNS and SQS, and the topics
+// and queues there. close ends what was started for it.
 type stack struct {
 	databaseURL string
 	pool        *pgxpool.Pool
 	endpoint    string
 	aws         aws.Config
 	outputs     resources.Outputs
-	// postgres is the server's version.
-	postgres string
-	closers  []func() error
+	postgres    string         // the server's version
+	closers     []func() error // what close calls, the last first
 }
 
 const region = "us-east-1"
 
-// openStack starts PostgreSQL and, unless c names the URL of one, the emulator of SNS and SQS, and makes the
-// topics and queues of template.yaml in the folder root. say prints progress. onAccepted is called with every
-// acceptance, by the fake only.
+// openStack starts PostgreSQL, makes the outbox, starts the emulator of SNS and SQS unless c.emulator is the URL of one,
+// and makes there the topics and queues of root/template.yaml. say prints progress. The fake, and no other emulator,
+// calls onAccepted with every acceptance.
 func openStack(ctx context.Context, c *config, root string, say func(string, ...any), onAccepted func(awsfake.Accepted)) (_ *stack, err error) {
 	s := &stack{}
 	defer func() {
@@ -68,6 +67,7 @@ func openStack(ctx context.Context, c *config, root string, say func(string, ...
 	return s, nil
 }
 
+// openDatabase starts PostgreSQL with durable commits and makes the outbox.
 func (s *stack) openDatabase(ctx context.Context, c *config) error {
 	server, err := pgserver.Start(ctx, pgserver.Config{Fsync: true, Embedded: c.embedded})
 	if err != nil {
@@ -83,12 +83,11 @@ func (s *stack) openDatabase(ctx context.Context, c *config) error {
 	if err := s.pool.QueryRow(ctx, "show server_version").Scan(&s.postgres); err != nil {
 		return fmt.Errorf("ask for the version: %w", err)
 	}
-	if _, err := pgstore.Migrate(ctx, s.pool); err != nil {
-		return err
-	}
-	return nil
+	_, err = pgstore.Migrate(ctx, s.pool)
+	return err
 }
 
+// openEmulator starts the emulator that c names, and returns its URL or the one that c has.
 func (s *stack) openEmulator(ctx context.Context, c *config, onAccepted func(awsfake.Accepted)) (endpoint string, err error) {
 	switch c.emulator {
 	case "fake":

@@ -1,11 +1,9 @@
-// Command localstack runs LocalStack without Docker: for the length of a command,
-// or until it is interrupted.
+// Command localstack runs LocalStack without Docker: for the length of a command, or until it is interrupted.
 //
 //	go run ./localstack/localstack                       # serve at 127.0.0.1:4566
 //	go run ./localstack/localstack -- go test ./...      # run a command with it
 //
-// The command finds the endpoint in OUTBOX_TEST_LOCALSTACK_URL and
-// AWS_ENDPOINT_URL.
+// The command finds the endpoint in OUTBOX_TEST_LOCALSTACK_URL and AWS_ENDPOINT_URL.
 package main
 
 import (
@@ -14,37 +12,25 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/hostmode"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
-}
+func main() { process.Main(run) }
 
-const defaultPort = 4566
-
+// options are the flags and the command of the arguments, which is empty when LocalStack is to be served only.
 type options struct {
 	hostmode.Config
 	optional bool
-	verbose  bool
 	command  []string
 }
 
-// run starts LocalStack, runs the command or serves, and returns the exit code: that of the command when there
-// is one, 1 when LocalStack fails, 2 for wrong arguments.
+// run starts LocalStack, runs the command or serves, and returns the exit code: that of the command when there is one, 1
+// when LocalStack fails, 2 for wrong flags or -h. With -optional it calls without where LocalStack cannot be installed.
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args)
 	if err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			complain(err)
-		}
 		return 2
 	}
 
@@ -64,28 +50,29 @@ func run(ctx context.Context, args []string) int {
 	return code
 }
 
+// parse reads the arguments. It prints the error that it returns.
 func parse(args []string) (options, error) {
 	o := options{Config: hostmode.Config{Progress: os.Stderr}}
 	flags := flag.NewFlagSet("localstack", flag.ContinueOnError)
 	flags.IntVar(&o.Port, "port", 0, "loopback `port` (default 4566 when serving, a free one for a command)")
 	flags.StringVar(&o.Dir, "dir", "", "keep the installation in `dir` (default in the user's cache folder)")
-	flags.BoolVar(&o.verbose, "v", false, "show LocalStack's own output")
+	verbose := flags.Bool("v", false, "show LocalStack's own output")
 	flags.BoolVar(&o.optional, "optional", false, "where LocalStack cannot be installed, say SKIPPED and run the command without it (refused with CI=true)")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
 	o.command = flags.Args()
 	if len(o.command) == 0 && o.Port == 0 {
-		o.Port = defaultPort
+		o.Port = 4566
 	}
-	if o.verbose {
+	if *verbose {
 		o.Output = os.Stderr
 	}
 	return o, nil
 }
 
-// with runs the command with environment variables that lead to the server, and returns its exit code. Without
-// a command it prints the URL and waits for an interrupt.
+// with runs the command with environment variables that lead to the server, and returns its exit code. Without a command
+// it prints the URL, and returns 0 at an interrupt and 1 when LocalStack ends by itself.
 func with(ctx context.Context, o options, server *hostmode.Server) int {
 	if len(o.command) == 0 {
 		fmt.Println(server.URL())

@@ -14,22 +14,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgbouncer"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:])
-	stop()
-	os.Exit(code)
-}
+func main() { process.Main(run) }
 
-// run starts PgBouncer, runs the command or waits for an interrupt, and returns the exit code: that of the
-// command when there is one, 1 when PgBouncer fails, 2 for wrong arguments or without DATABASE_URL.
+// run starts PgBouncer, runs the command or waits for an interrupt, and returns the exit code: that of the command when
+// there is one, 1 when PgBouncer fails, 2 for wrong flags, -h or no DATABASE_URL, 0 when -optional skips the command.
 func run(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("pgbouncer", flag.ContinueOnError)
 	optional := flags.Bool("optional", false, "where there is no PgBouncer, say SKIPPED and succeed without running the command (refused with CI=true)")
@@ -50,16 +43,5 @@ func run(ctx context.Context, args []string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	code := 0
-	if flags.NArg() == 0 {
-		fmt.Println(bouncer.URL())
-		<-ctx.Done()
-	} else {
-		code = process.Run(ctx, flags.Args(), "OUTBOX_TEST_POOLER_URL="+bouncer.URL())
-	}
-	if err := bouncer.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return max(code, 1)
-	}
-	return code
+	return process.Serve(ctx, bouncer, "OUTBOX_TEST_POOLER_URL", flags.Args())
 }

@@ -12,41 +12,28 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-func main() {
-	var cfg pgserver.Config
-	flag.BoolVar(&cfg.Fsync, "fsync", false, "make commits durable, as on a real server")
-	flag.BoolVar(&cfg.Embedded, "embedded", false, "use the embedded server even when one is installed")
-	flag.StringVar(&cfg.DataDir, "data", "", "keep the cluster in this directory (default a temporary one)")
-	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, cfg, flag.Args())
-	stop()
-	os.Exit(code)
-}
+func main() { process.Main(run) }
 
-func run(ctx context.Context, cfg pgserver.Config, command []string) int {
+// run starts PostgreSQL, runs the command in args or waits for an interrupt, and returns the exit code: that of the
+// command when there is one, 1 when PostgreSQL fails, 2 for wrong flags or -h.
+func run(ctx context.Context, args []string) int {
+	var cfg pgserver.Config
+	flags := flag.NewFlagSet("postgres", flag.ContinueOnError)
+	flags.BoolVar(&cfg.Fsync, "fsync", false, "make commits durable, as on a real server")
+	flags.BoolVar(&cfg.Embedded, "embedded", false, "use the embedded server even when one is installed")
+	flags.StringVar(&cfg.DataDir, "data", "", "keep the cluster in this directory (default a temporary one)")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
 	server, err := pgserver.Start(ctx, cfg)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	code := 0
-	if len(command) == 0 {
-		fmt.Println(server.URL())
-		<-ctx.Done()
-	} else {
-		code = process.Run(ctx, command, "DATABASE_URL="+server.URL())
-	}
-	if err := server.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return max(code, 1)
-	}
-	return code
+	return process.Serve(ctx, server, "DATABASE_URL", flags.Args())
 }

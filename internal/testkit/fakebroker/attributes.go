@@ -11,7 +11,7 @@ import (
 
 // settings are the attributes of a queue in the form that its code uses.
 type settings struct {
-	// visibility, delay, retention and wait are the defaults for each message or receive.
+	// visibility, delay and wait are for sends and receives that do not say otherwise, retention is for all messages.
 	visibility, delay, retention, wait time.Duration
 	// maxBytes is the limit of one message.
 	maxBytes int
@@ -44,9 +44,9 @@ func defaultAttributes(fifo bool) map[string]string {
 	return m
 }
 
-// parseSettings checks the attributes of the queue called name: all is every value it
-// would have, given those that the request names. It returns all as settings, or an
-// *Error for the first name or value that is not allowed.
+// parseSettings checks the attributes of the queue called name: all has every value that the queue would have, given
+// those that the request names. It returns all as settings, or an *Error for a name in given or a value in all that is
+// not allowed.
 func (b *Broker) parseSettings(name string, fifo bool, all, given map[string]string) (s settings, err error) {
 	for k := range given {
 		if err = checkAttributeName(k, fifo); err != nil {
@@ -107,7 +107,8 @@ func (s *settings) parseFIFO(all map[string]string) error {
 	return nil
 }
 
-// checkAttributeName returns an *Error unless a request may set the queue attribute called name.
+// checkAttributeName returns an *Error unless a request may set the attribute called name of a queue that is FIFO or
+// not, as fifo says.
 func checkAttributeName(name string, fifo bool) error {
 	switch name {
 	case "VisibilityTimeout", "DelaySeconds", "MessageRetentionPeriod", "ReceiveMessageWaitTimeSeconds",
@@ -123,8 +124,8 @@ func checkAttributeName(name string, fifo bool) error {
 	return InvalidAttributeName("Unknown Attribute %s.", name)
 }
 
-// parseRedrive reads the RedrivePolicy of the queue called name, JSON. It returns an *Error unless the dead-letter
-// queue exists and is of the same type, FIFO or standard.
+// parseRedrive reads the RedrivePolicy of the queue called name, JSON. It returns an *Error for a policy that is
+// malformed, and unless the dead-letter queue is another one, exists and is of the same type, FIFO or standard.
 func (b *Broker) parseRedrive(name string, fifo bool, policy string) (*redrivePolicy, error) {
 	var p struct {
 		Target string `json:"deadLetterTargetArn"`
@@ -155,7 +156,7 @@ func (b *Broker) parseRedrive(name string, fifo bool, policy string) (*redrivePo
 	return &redrivePolicy{target: p.Target, max: limit}, nil
 }
 
-// jsonScalar returns a string as it is, and any other value as JSON.
+// jsonScalar returns a string as it is, and any other value of decoded JSON as JSON.
 func jsonScalar(v any) string {
 	if s, ok := v.(string); ok {
 		return s
@@ -167,8 +168,8 @@ func jsonScalar(v any) string {
 	return string(raw)
 }
 
-// sameAttribute reports whether a and b are the same value of the attribute called name.
-// The values of one whose name ends in "Policy" are compared as JSON objects.
+// sameAttribute reports whether a and b are the same value of the attribute called name. If the name ends in "Policy"
+// the values are compared as JSON objects.
 func sameAttribute(name, a, b string) bool {
 	if a == b {
 		return true

@@ -1,10 +1,10 @@
-// Package fakebroker is the model behind the fake: queues, topics and their rules,
-// without any wire format.
+// Package fakebroker is the model behind awsfake, the fake of SNS and SQS: queues, topics and their rules, without
+// any wire format.
 package fakebroker
 
 import (
-	"math/rand/v2"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,13 +26,13 @@ type Acceptance struct {
 	// Kind is KindQueue or KindTopic, and Name the name of that queue or topic.
 	Kind string
 	Name string
-	// Source is where the message came from: one of the constants SourceClient and so on.
+	// Source is where the message came from: SourceClient, SourceTopic, SourceDeadLetter or SourceMoveTask.
 	Source string
 	// GroupID and DeduplicationID are empty when the message has none.
 	GroupID         string
 	DeduplicationID string
-	// MessageID is that of the first message when this one was suppressed, and so is SequenceNumber. The latter is
-	// empty at a standard queue or topic.
+	// MessageID and SequenceNumber are those in the answer to the sender: of a suppressed message, those of the
+	// message that used the deduplication id first. SequenceNumber is empty at a standard queue or topic.
 	MessageID      string
 	SequenceNumber string
 	// Suppressed is whether the deduplication id was known, so that nothing is delivered.
@@ -64,8 +64,8 @@ type Config struct {
 	DedupWindow time.Duration
 	// Discard keeps no message for consumers: queues accept messages and stay empty.
 	Discard bool
-	// Observe is called for every acceptance, in the order of each destination and while
-	// that destination is locked: it must not call the destination.
+	// Observe is called for every acceptance, for each queue and topic in its order. The queue or topic is locked at
+	// that time: Observe must not call it.
 	Observe func(Acceptance)
 	// Lag returns how long the delivery from the topic to the queue of these names takes; 0 is at once.
 	Lag func(topic, queue string) time.Duration
@@ -99,8 +99,8 @@ func New(cfg Config) *Broker {
 	return b
 }
 
-// Reset forgets every queue, topic and task, cancels tasks that run, wakes every waiting receive, and sets
-// Undelivered to 0.
+// Reset forgets every queue, topic and task, cancels tasks that run, ends every waiting receive with an *Error, and
+// sets Undelivered to 0.
 func (b *Broker) Reset() {
 	b.mu.Lock()
 	queues, tasks := b.queues, b.tasks
@@ -108,15 +108,12 @@ func (b *Broker) Reset() {
 	b.mu.Unlock()
 	b.undelivered.Store(0)
 	for _, t := range tasks {
-		t.cancel()
+		t.end(moveCancelled, "")
 	}
 	for _, q := range queues {
 		q.close()
 	}
 }
-
-// Close does what Reset does.
-func (b *Broker) Close() { b.Reset() }
 
 // Undelivered returns how many deliveries from topics since the last Reset were given up
 // because neither the subscribed queue nor the subscription's dead-letter queue took them.
@@ -127,16 +124,6 @@ func (b *Broker) now() int64 { return b.cfg.Clock.Now().UnixNano() }
 
 // nextSequence returns the next sequence number: 256 more, as real ones are not consecutive.
 func (b *Broker) nextSequence() uint64 { return b.sequence.Add(256) }
-
-// newID returns a random UUID.
-func newID() (id [16]byte) {
-	hi, lo := rand.Uint64(), rand.Uint64()
-	for i := range 8 {
-		id[i], id[8+i] = byte(hi>>(8*i)), byte(lo>>(8*i))
-	}
-	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
-	return id
-}
 
 // QueueARN returns the ARN of the queue called name.
 func (b *Broker) QueueARN(name string) string {
@@ -153,7 +140,7 @@ func (b *Broker) QueueURL(name string) string {
 	return b.cfg.URL() + "/" + b.cfg.Account + "/" + name
 }
 
-// Queue finds a queue by name, URL or ARN, of which only the part with the name counts. It errs when there is none.
+// Queue finds a queue by name, URL or ARN, of which only the part with the name counts, or returns an *Error.
 func (b *Broker) Queue(ref string) (*Queue, error) {
 	name := ref[strings.LastIndexAny(ref, "/:")+1:]
 	b.mu.RLock()
@@ -169,16 +156,11 @@ func (b *Broker) Queue(ref string) (*Queue, error) {
 func (b *Broker) Queues() []*Queue {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	out := make([]*Queue, 0, len(b.queues))
-	for _, q := range b.queues {
-		out = append(out, q)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
-	return out
+	return slices.SortedFunc(maps.Values(b.queues), func(p, q *Queue) int { return strings.Compare(p.name, q.name) })
 }
 
-// DeleteQueue removes a queue and its messages, and wakes receives that wait at it. For a queue that was removed
-// before it does nothing.
+// DeleteQueue removes a queue and its messages, and ends receives that wait at it with an *Error. For a queue that was
+// removed before it does nothing.
 func (b *Broker) DeleteQueue(q *Queue) {
 	b.mu.Lock()
 	if b.queues[q.name] == q {

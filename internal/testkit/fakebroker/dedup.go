@@ -1,18 +1,18 @@
 package fakebroker
 
 import (
-	"hash/maphash"
+	"crypto/sha256"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// dedupTable remembers deduplication ids for a fixed time after their first
-// use, whatever became of the message. It keeps 128-bit hashes instead of ids
-// so that millions of them cost the garbage collector nothing.
-// The lock of its queue or topic guards it.
+// dedupTable remembers deduplication ids for a fixed time after their first use, whatever became of the message. It
+// keeps 128-bit hashes instead of ids so that millions of them cost the garbage collector nothing. The lock of its
+// queue or topic guards it.
 type dedupTable struct {
-	// window is how long an id is remembered, in nanoseconds.
+	// window is how long an id is remembered, in nanoseconds. Times are in nanoseconds since 1970.
 	window int64
-	seeds  [2]maphash.Seed
 	// entries has the remembered keys.
 	entries map[dedupKey]dedupEntry
 	// order lists the keys by time of first use; those before the index oldest are forgotten.
@@ -21,15 +21,15 @@ type dedupTable struct {
 }
 
 // dedupKey is the hash of a deduplication id and its scope.
-type dedupKey [2]uint64
+type dedupKey [16]byte
 
 // dedupEntry is the message that used a deduplication id first: its message id and sequence number.
 type dedupEntry struct {
-	id       [16]byte
+	id       uuid.UUID
 	sequence uint64
 }
 
-// dedupAge is a key with the time of its first use, in nanoseconds since 1970.
+// dedupAge is a key with the time of its first use.
 type dedupAge struct {
 	key dedupKey
 	at  int64
@@ -37,36 +37,27 @@ type dedupAge struct {
 
 // newDedupTable returns an empty table that remembers ids for the time window.
 func newDedupTable(window time.Duration) dedupTable {
-	return dedupTable{
-		window:  int64(window),
-		seeds:   [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()},
-		entries: map[dedupKey]dedupEntry{},
-	}
+	return dedupTable{window: int64(window), entries: map[dedupKey]dedupEntry{}}
 }
 
-// key hashes the id within a scope: a message group, or "" for the whole
-// queue or topic. Ids cannot contain a zero byte.
-func (t *dedupTable) key(scope, id string) dedupKey {
-	var k dedupKey
-	for i, seed := range t.seeds {
-		var h maphash.Hash
-		h.SetSeed(seed)
-		_, _ = h.WriteString(scope)
-		_ = h.WriteByte(0)
-		_, _ = h.WriteString(id)
-		k[i] = h.Sum64()
+// newDedupKey hashes a deduplication id, together with the message group if ids are compared within groups only
+// (perGroup). No id or group contains a zero byte.
+func newDedupKey(id, group string, perGroup bool) dedupKey {
+	if !perGroup {
+		group = ""
 	}
-	return k
+	sum := sha256.Sum256([]byte(group + "\x00" + id))
+	return dedupKey(sum[:16])
 }
 
-// first returns the entry under k if it is still remembered.
+// first returns the message that used k first, and true if k is remembered at the time now.
 func (t *dedupTable) first(now int64, k dedupKey) (dedupEntry, bool) {
 	t.expire(now)
 	e, ok := t.entries[k]
 	return e, ok
 }
 
-// remember starts the window of k, at the time now, unless k is remembered already.
+// remember starts the window of k, with e as the message that used k first, unless k is remembered already.
 func (t *dedupTable) remember(now int64, k dedupKey, e dedupEntry) {
 	if _, ok := t.entries[k]; ok {
 		return

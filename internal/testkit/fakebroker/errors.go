@@ -4,10 +4,9 @@ import "fmt"
 
 // Error is the answer to a request, or to an entry of one, that is refused.
 type Error struct {
-	// Code is the error code of the Query protocol, which is also the code of
-	// a failed batch entry.
+	// Code is the error code of the Query protocol, which is also the code of a failed batch entry.
 	Code string
-	// Type is the error's shape in the JSON protocol, which SQS speaks; empty for an error of SNS.
+	// Type is the error's shape in the JSON protocol, which SQS speaks. Answers of SNS do not have it.
 	Type    string
 	Message string
 	// Status is the HTTP status.
@@ -25,8 +24,8 @@ func Fault(code, shape, format string, args ...any) *Error {
 	return &Error{Code: code, Type: shape, Message: fmt.Sprintf(format, args...), Status: 400, Sender: true}
 }
 
-// Modelled returns an error of SQS with status 400, whose code is its shape with the
-// prefix that SQS used before it spoke JSON. shape is without a prefix.
+// Modelled returns an error of SQS that the caller is to blame for, with status 400. shape is the name of the error,
+// without the prefix that its Type has in JSON or that its Code has in the Query protocol.
 func Modelled(shape, format string, args ...any) *Error {
 	return Fault("AWS.SimpleQueueService."+shape, "com.amazonaws.sqs#"+shape, format, args...)
 }
@@ -52,12 +51,12 @@ func InvalidAttributeName(format string, args ...any) *Error {
 	return Fault("InvalidAttributeName", "com.amazonaws.sqs#InvalidAttributeName", format, args...)
 }
 
-// InvalidParameter is the answer of SNS to most bad values.
+// InvalidParameter is the answer of SNS to most bad values. Its message begins with "Invalid parameter: ".
 func InvalidParameter(format string, args ...any) *Error {
 	return Fault("InvalidParameter", "", "Invalid parameter: "+format, args...)
 }
 
-// NotFound is the answer of SNS to a name it does not know.
+// NotFound is the answer of SNS, with status 404, to the ARN of what it does not know.
 func NotFound(format string, args ...any) *Error {
 	e := Fault("NotFound", "", format, args...)
 	e.Status = 404
@@ -70,7 +69,8 @@ func errQueueDoesNotExist() *Error {
 		"The specified queue does not exist.")
 }
 
-// errTaskNotFound is the answer of SQS, with status 404, to a move task, or a queue of one, that does not exist.
+// errTaskNotFound is the answer of SQS, with status 404, when a move task, or its source or destination, does not
+// exist. reason is the message.
 func errTaskNotFound(reason string) *Error {
 	e := Fault("ResourceNotFoundException", "com.amazonaws.sqs#ResourceNotFoundException", "%s", reason)
 	e.Status = 404

@@ -1,7 +1,6 @@
 package fakebroker
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,12 +9,9 @@ import (
 	"strings"
 )
 
-// encodeBinary returns b in base64.
-func encodeBinary(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
-
-// filter is a subscription's filter policy: each key must have a value that matches one of
-// the key's conditions; a key whose value is an object has a filter of its own. Understood are exact strings, numbers, booleans and null,
-// prefix, suffix, anything-but, equals-ignore-case, exists and numeric.
+// filter is a subscription's filter policy. It has, by key, a list of conditions, of which the message's value under the
+// key must match one, or an object: a filter for the members of that value. A condition is an exact string, number,
+// boolean or null, or one of prefix, suffix, anything-but, equals-ignore-case, exists and numeric.
 type filter map[string]any
 
 // parseFilter reads a filter policy, JSON, and returns an error for a condition that is not understood.
@@ -72,8 +68,8 @@ func (s *Subscription) matches(d *delivery) bool {
 	return s.filter.matchObject(values)
 }
 
-// attributeValue returns the value that a filter compares: a list, a number, nil for a binary attribute, or else, and
-// for a value that cannot be read, the text.
+// attributeValue returns the value that a filter compares: a list for the type String.Array, a float64 for Number, nil
+// for Binary, and for other types, or when list or number cannot be read, the text.
 func attributeValue(a *Attribute) any {
 	switch {
 	case a.Type == "String.Array":
@@ -119,8 +115,8 @@ func matchAny(condition, have any, present bool) bool {
 	return matchOne(condition, have, present)
 }
 
-// matchOne reports whether the condition holds for the value have, which is no list. present is whether the key is
-// there at all. An object stands for one operation, such as {"prefix": "a"}.
+// matchOne reports whether the condition, a scalar or an object with one operation such as {"prefix": "a"}, holds for
+// the value have, which is no list. present is whether the key is there at all.
 func matchOne(condition, have any, present bool) bool {
 	object, ok := condition.(map[string]any)
 	if !ok {
@@ -148,7 +144,8 @@ func matchOne(condition, have any, present bool) bool {
 	return false
 }
 
-// matchExcluded reports whether have is what "anything-but" with the argument arg excludes.
+// matchExcluded reports whether "anything-but" with the argument arg, a list of values or one condition, excludes the
+// value have.
 func matchExcluded(arg, have any) bool {
 	if list, ok := arg.([]any); ok {
 		return slices.ContainsFunc(list, func(v any) bool { return sameScalar(v, have) })
@@ -156,7 +153,7 @@ func matchExcluded(arg, have any) bool {
 	return matchOne(arg, have, true)
 }
 
-// sameScalar is == for JSON values that are neither objects nor lists.
+// sameScalar is == for JSON values, and false for objects and lists.
 func sameScalar(a, b any) bool {
 	switch a.(type) {
 	case map[string]any, []any:

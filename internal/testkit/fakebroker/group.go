@@ -2,14 +2,11 @@ package fakebroker
 
 import "container/heap"
 
-// group is the messages of one message group, in order. In a standard queue
-// every message has a group of its own.
+// group is the messages of one message group, in order. In a standard queue every message has a group of its own.
 //
-// A group can be received from while its head is visible, and then as far as
-// the first hidden message. That one rule gives the behaviour recorded from
-// AWS: a group with its head in flight is blocked; a head made visible again
-// comes back while its successor is still in flight; what follows an invisible
-// message stays hidden.
+// While its head is visible, the messages up to the first hidden one can be received, and otherwise none. So groups
+// behave as recorded from AWS: a group with its head in flight gives no message, and a head made visible again comes
+// back while its successor is still in flight.
 type group struct {
 	// key is the group id, or in a standard queue the id of the only message.
 	key string
@@ -19,8 +16,8 @@ type group struct {
 	readyIndex int
 }
 
-// groupOf returns the group of a message, which is new when the message is its first.
-// q.mu is locked.
+// groupOf returns the group that m belongs to, from q.groups, where it adds a new one when there is none. q.mu is
+// locked.
 func (q *Queue) groupOf(m *message) *group {
 	key := m.groupID
 	if !q.fifo {
@@ -60,9 +57,8 @@ func (g *group) remove(m *message) {
 	m.prev, m.next, m.group = nil, nil, nil
 }
 
-// refresh puts g where it belongs after its head changed: into q.ready when the head is
-// visible, which wakes waiting receives, out of it otherwise, and out of q.groups when g
-// is empty. q.mu is locked.
+// refresh puts g where it belongs after its head changed: into q.ready when the head is visible, out of q.ready
+// otherwise, and out of q.groups when g is empty. It wakes waiting receives when g comes into q.ready. q.mu is locked.
 func (q *Queue) refresh(g *group) {
 	switch {
 	case g.head != nil && !g.head.hidden:

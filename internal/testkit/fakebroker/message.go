@@ -5,8 +5,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"sort"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Attribute is a message attribute. Binary types use Binary, all others Value.
@@ -18,14 +21,14 @@ type Attribute struct {
 }
 
 // isBinary reports whether the value is in Binary.
-func (a *Attribute) isBinary() bool { return len(a.Type) >= 6 && a.Type[:6] == "Binary" }
+func (a *Attribute) isBinary() bool { return strings.HasPrefix(a.Type, "Binary") }
 
 // size returns the bytes of name, type and value, which count towards the limits.
 func (a *Attribute) size() int { return len(a.Name) + len(a.Type) + len(a.Value) + len(a.Binary) }
 
 // message is one message in a queue. The queue's lock guards it.
 type message struct {
-	id [16]byte
+	id uuid.UUID
 	// sequence orders the messages of a queue, also of a standard one.
 	sequence   uint64
 	md5        [16]byte // of body
@@ -51,13 +54,13 @@ type message struct {
 	// group has the message, between prev and next, nil at the ends. All three are nil once it is removed.
 	group      *group
 	prev, next *message
-	// timedIndex is the place in Queue.timed, which has the hidden messages.
+	// timedIndex is the place in Queue.timed, which has the hidden messages; -1 when the message is visible.
 	timedIndex int
 }
 
 // Received is a message as a consumer gets it. MD5 is that of the body, in hex. DeduplicationID and SequenceNumber are
-// empty at a standard queue, and DeadLetterSource for a message that no queue dead-lettered. Receives counts this
-// receive too.
+// empty at a standard queue. DeadLetterSource is the ARN of the queue that gave the message to this dead-letter queue,
+// empty for other messages. Receives counts this receive too.
 type Received struct {
 	MessageID        string
 	ReceiptHandle    string
@@ -77,7 +80,7 @@ type Received struct {
 // received returns m as a consumer gets it. q.mu is locked.
 func (q *Queue) received(m *message) Received {
 	r := Received{
-		MessageID: formatID(m.id), ReceiptHandle: q.handle(m), Body: m.body, MD5: hex.EncodeToString(m.md5[:]),
+		MessageID: m.id.String(), ReceiptHandle: q.handle(m), Body: m.body, MD5: hex.EncodeToString(m.md5[:]),
 		Attributes: m.attributes, GroupID: m.groupID, TraceHeader: m.traceHeader, DeadLetterSource: m.source,
 		SentAt: time.Unix(0, m.sentAt), FirstReceivedAt: time.Unix(0, m.firstReceivedAt), Receives: m.receives,
 	}
@@ -87,49 +90,20 @@ func (q *Queue) received(m *message) Received {
 	return r
 }
 
-// formatID returns id as the text of a UUID.
-func formatID(id [16]byte) string {
-	var b [36]byte
-	hex.Encode(b[0:8], id[0:4])
-	hex.Encode(b[9:13], id[4:6])
-	hex.Encode(b[14:18], id[6:8])
-	hex.Encode(b[19:23], id[8:10])
-	hex.Encode(b[24:36], id[10:16])
-	b[8], b[13], b[18], b[23] = '-', '-', '-', '-'
-	return string(b[:])
-}
-
 // queueSequence returns the sequence number n of a queue as 20 digits, as real ones have. It begins with 188 and one of
 // a topic with 100, so that a test cannot mistake one for the other.
-func queueSequence(n uint64) string { return sequenceDigits("188", n) }
+func queueSequence(n uint64) string { return fmt.Sprintf("188%017d", n) }
 
-// topicSequence returns the sequence number n of a topic as 20 digits.
-func topicSequence(n uint64) string { return sequenceDigits("100", n) }
+// topicSequence returns the sequence number n of a topic as 20 digits, which begin with 100.
+func topicSequence(n uint64) string { return fmt.Sprintf("100%017d", n) }
 
-// sequenceDigits returns 20 digits: the prefix, of three, and n with leading zeros.
-func sequenceDigits(prefix string, n uint64) string {
-	b := []byte("00000000000000000000")
-	copy(b, prefix)
-	for i := 19; i >= 3 && n > 0; i-- {
-		b[i] = byte('0' + n%10)
-		n /= 10
-	}
-	return string(b)
-}
-
-// AttributesMD5 returns the checksum that SQS gives over message attributes,
-// empty when there are none. See "Calculating the MD5 message digest for
-// message attributes" in the SQS developer guide.
+// AttributesMD5 returns the checksum of message attributes that SQS answers with, in hex, empty when there are none.
+// See "Calculating the MD5 message digest for message attributes" in the SQS developer guide.
 func AttributesMD5(attributes []Attribute) string {
 	if len(attributes) == 0 {
 		return ""
 	}
-	sorted := attributes
-	byName := func(i, j int) bool { return sorted[i].Name < sorted[j].Name }
-	if !sort.SliceIsSorted(sorted, byName) {
-		sorted = append([]Attribute(nil), attributes...)
-		sort.Slice(sorted, byName)
-	}
+	sorted := slices.SortedFunc(slices.Values(attributes), func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 	var buf []byte
 	field := func(s string) {
 		buf = binary.BigEndian.AppendUint32(buf, uint32(len(s)))

@@ -6,22 +6,23 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // MoveTask moves the messages of a dead-letter queue to one queue, or each back to the queue that it came from.
 type MoveTask struct {
-	b      *Broker
-	source *Queue
-	// destination is an ARN, empty when each message goes back to the queue that it came from.
-	destination string
+	b           *Broker
+	source      *Queue
+	destination string // an ARN, empty when each message goes back
 	// perSecond is how many messages are moved in a second, 0 for all at once.
 	perSecond int
 	started   time.Time
-	id        [16]byte
+	id        uuid.UUID
 
 	// mu guards the fields below.
 	mu     sync.Mutex
-	status string // one of the constants moveRunning and so on
+	status string // moveRunning, moveCompleted, moveCancelled or moveFailed
 	reason string // why the task failed, otherwise empty
 	moved  int
 	toMove int         // how many messages were visible at the start
@@ -44,10 +45,10 @@ const (
 	moveFailed    = "FAILED"
 )
 
-// StartMove begins to move the messages of the queue sourceARN, a dead-letter queue, to
-// the queue destinationARN, or each to the queue it came from when that is empty, and
-// returns the task's handle. perSecond is from 1 to 500, or 0 for no limit. It errs when a
-// task of that queue runs already.
+// StartMove begins to move the messages of the queue sourceARN to the queue destinationARN, or, when that is empty, each
+// to the queue that it came from, and returns the task's handle. perSecond is from 1 to 500, or 0 for no limit. It
+// returns an *Error when a task of the source runs already, the source is no dead-letter queue, the destination is the
+// source or of another type, one of them does not exist, or perSecond is out of range.
 func (b *Broker) StartMove(sourceARN, destinationARN string, perSecond int) (string, error) {
 	source, err := b.Queue(sourceARN)
 	if err != nil || source.arn != sourceARN {
@@ -80,7 +81,7 @@ func (b *Broker) StartMove(sourceARN, destinationARN string, perSecond int) (str
 	}
 	t := &MoveTask{
 		b: b, source: source, destination: destinationARN, perSecond: perSecond,
-		started: b.cfg.Clock.Now(), id: newID(), status: moveRunning, toMove: source.Counts().Visible,
+		started: b.cfg.Clock.Now(), id: uuid.New(), status: moveRunning, toMove: source.Counts().Visible,
 	}
 	b.tasks = append(b.tasks, t)
 	b.mu.Unlock()
@@ -99,7 +100,7 @@ func (b *Broker) DeadLetterSources(arn string) []*Queue {
 	return out
 }
 
-// Moves returns the tasks of a source queue, the newest first.
+// Moves returns the tasks of a source queue, ended ones too, the newest first, or an *Error when there is no such queue.
 func (b *Broker) Moves(sourceARN string) ([]MoveStatus, error) {
 	source, err := b.Queue(sourceARN)
 	if err != nil || source.arn != sourceARN {
@@ -116,8 +117,8 @@ func (b *Broker) Moves(sourceARN string) ([]MoveStatus, error) {
 	return out, nil
 }
 
-// CancelMove stops the task with that handle and returns how many messages it had moved. It errs when there is no such
-// task, or it does not run any more.
+// CancelMove stops the task with that handle and returns how many messages it had moved. It returns an *Error when there
+// is no such task, or it does not run any more.
 func (b *Broker) CancelMove(handle string) (int, error) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -125,7 +126,7 @@ func (b *Broker) CancelMove(handle string) (int, error) {
 		if t.handle() != handle {
 			continue
 		}
-		if !t.cancel() {
+		if !t.end(moveCancelled, "") {
 			return 0, Modelled("UnsupportedOperation", "Only active tasks can be cancelled.")
 		}
 		return t.Status().Moved, nil
@@ -135,10 +136,10 @@ func (b *Broker) CancelMove(handle string) (int, error) {
 
 // handle returns the text that names the task to CancelMove.
 func (t *MoveTask) handle() string {
-	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":"%s","sourceArn":"%s"}`, formatID(t.id), t.source.arn))
+	return base64.StdEncoding.EncodeToString(fmt.Appendf(nil, `{"taskId":"%s","sourceArn":"%s"}`, t.id.String(), t.source.arn))
 }
 
-// Status returns how far the task is.
+// Status describes the task as it is now.
 func (t *MoveTask) Status() MoveStatus {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -152,20 +153,6 @@ func (t *MoveTask) Status() MoveStatus {
 	return s
 }
 
-// cancel ends the task, and reports whether it ran.
-func (t *MoveTask) cancel() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.status != moveRunning {
-		return false
-	}
-	t.status = moveCancelled
-	if t.stop != nil {
-		t.stop()
-	}
-	return true
-}
-
 // schedule makes the next step happen after d, unless the task has ended.
 func (t *MoveTask) schedule(d time.Duration) {
 	t.mu.Lock()
@@ -175,8 +162,8 @@ func (t *MoveTask) schedule(d time.Duration) {
 	}
 }
 
-// step moves one message and schedules the next step, or moves all when perSecond is 0. It ends the task when no
-// message is visible, or when the queue for one cannot be found; that message is put back.
+// step moves one message and schedules the next step, or moves all when perSecond is 0. It ends the task as completed
+// when no message is visible, and as failed when the queue for a message cannot be found; that message is put back.
 func (t *MoveTask) step() {
 	for {
 		t.mu.Lock()
@@ -216,16 +203,22 @@ func (t *MoveTask) step() {
 	}
 }
 
-// end sets how the task has ended, and why, unless it has ended already.
-func (t *MoveTask) end(status, reason string) {
+// end sets how the task has ended, and why, prevents the next step, and returns true. It returns false and does
+// nothing when the task has ended already.
+func (t *MoveTask) end(status, reason string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.status == moveRunning {
-		t.status, t.reason = status, reason
+	if t.status != moveRunning {
+		return false
 	}
+	t.status, t.reason = status, reason
+	if t.stop != nil {
+		t.stop()
+	}
+	return true
 }
 
-// takeForMove removes and returns the oldest message that can be received, nil when there is none.
+// takeForMove removes and returns the oldest message that can be received, nil when there is none or q is deleted.
 func (q *Queue) takeForMove() *message {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -259,14 +252,13 @@ func (q *Queue) putBack(m *message) {
 	q.refresh(g)
 }
 
-// receiveMoved accepts a copy of a message from a move task: the copy has a new id, a new
-// enqueue time and no receives, and the group and deduplication id of m. It is never
-// suppressed.
+// receiveMoved accepts a copy of a message from a move task: the copy has a new id, a new time of sending and no
+// receives, and the group and deduplication id of m. It is never suppressed.
 func (q *Queue) receiveMoved(m *message) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	c := &message{
-		id: newID(), md5: m.md5, body: m.body, attributes: m.attributes,
+		id: uuid.New(), md5: m.md5, body: m.body, attributes: m.attributes,
 		groupID: m.groupID, dedupID: m.dedupID, traceHeader: m.traceHeader,
 	}
 	q.accept(q.b.now(), c, q.settings.delay, SourceMoveTask)

@@ -3,14 +3,17 @@ package fakebroker
 import (
 	"crypto/md5" //nolint:gosec // the protocol's checksum, not a secret
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
-// CheckRequired returns the error of a request whose entry lacks a group id or a deduplication id that the topic needs,
-// and nil otherwise. Only a FIFO topic needs any.
+// CheckRequired returns the error with which SNS refuses a whole request because the entry e of it lacks a group id or
+// a deduplication id that the topic needs, and nil otherwise. Only a FIFO topic needs any.
 func (t *Topic) CheckRequired(e *Entry) *Error {
 	if !t.fifo {
 		return nil
@@ -34,7 +37,8 @@ func (t *Topic) MaxBytes() int {
 	return t.maxBytes
 }
 
-// check returns the error of one entry that SNS refuses by itself, nil for any other. maxBytes is the limit of one.
+// check returns why SNS refuses e alone, while other entries of its batch may be accepted, and nil when SNS takes it.
+// maxBytes is the topic's limit of one message.
 func (t *Topic) check(e *Entry, maxBytes int) *Error {
 	switch {
 	case e.Refuse != nil:
@@ -72,8 +76,8 @@ func (t *Topic) check(e *Entry, maxBytes int) *Error {
 	return nil
 }
 
-// structured returns the body for SQS of a message with the structure "json": its member "sqs", else "default".
-// It returns false when body is no such JSON.
+// structured returns the body for SQS of a message with the structure "json": the member "sqs" of the JSON object in
+// body, else "default". It returns false unless there is a member "default" and both are strings.
 func structured(body string) (string, bool) {
 	var m map[string]json.RawMessage
 	var s string
@@ -88,13 +92,13 @@ func structured(body string) (string, bool) {
 	return s, true
 }
 
-// delivery is a published message on its way to a subscriber.
+// delivery is a published message on its way to subscribers.
 type delivery struct {
-	// at is when it was published, due when it arrives if it lags, both in nanoseconds since 1970.
+	// at is when the message was published, due when it arrives if it lags, both in nanoseconds since 1970.
 	at  int64
 	due int64
-	// id and sequence are the topic's; sequence is 0 at a standard topic.
-	id       [16]byte
+	// id and sequence were given by the topic, and the queue gives others; sequence is 0 at a standard topic.
+	id       uuid.UUID
 	sequence uint64
 	// body is what SQS subscribers get.
 	body       string
@@ -131,11 +135,11 @@ func (t *Topic) Publish(entries []Entry) []Sent {
 	return out
 }
 
-// accept gives an entry its ids, which it puts into out, calls Config.Observe, and returns what is to be delivered. It
-// returns false for a duplicate, which is not delivered. t.mu is locked.
+// accept gives e its ids, or, when it is a duplicate, those of the first message, and writes them to out. It calls
+// Config.Observe, and returns what is to be delivered, and false for a duplicate, which is not. t.mu is locked.
 func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	d := delivery{
-		at: now, id: newID(), body: e.Body, subject: e.Subject,
+		at: now, id: uuid.New(), body: e.Body, subject: e.Subject,
 		groupID: e.GroupID, dedupID: e.DedupID, attributes: e.Attributes,
 	}
 	if e.Structure == "json" {
@@ -146,13 +150,9 @@ func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 			sum := sha256.Sum256([]byte(e.Body))
 			d.dedupID = hex.EncodeToString(sum[:])
 		}
-		scope := ""
-		if t.groupScope {
-			scope = e.GroupID
-		}
-		key := t.dedup.key(scope, d.dedupID)
+		key := newDedupKey(d.dedupID, e.GroupID, t.groupScope)
 		if first, ok := t.dedup.first(now, key); ok {
-			out.MessageID, out.SequenceNumber, out.Suppressed = formatID(first.id), topicSequence(first.sequence), true
+			out.MessageID, out.SequenceNumber, out.Suppressed = first.id.String(), topicSequence(first.sequence), true
 		} else {
 			d.sequence = t.b.nextSequence()
 			t.dedup.remember(now, key, dedupEntry{id: d.id, sequence: d.sequence})
@@ -160,7 +160,7 @@ func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 		}
 	}
 	if !out.Suppressed {
-		out.MessageID = formatID(d.id)
+		out.MessageID = d.id.String()
 	}
 	t.b.cfg.Observe(Acceptance{
 		At: time.Unix(0, now), Kind: KindTopic, Name: t.name, Source: SourceClient, GroupID: d.groupID, DeduplicationID: d.dedupID,
@@ -170,8 +170,8 @@ func (t *Topic) accept(now int64, e *Entry, out *Sent) (delivery, bool) {
 	return d, !out.Suppressed
 }
 
-// deliver puts the messages that pass the filter into the subscribed queue, in order, at once or after Config.Lag. It
-// does nothing for other subscribers than queues. The topic's mu is locked.
+// deliver puts the messages ds that pass the filter into the subscribed queue, in order, at once or after Config.Lag,
+// which it calls once for all. It does nothing for other subscribers than queues. The topic's mu is locked.
 func (s *Subscription) deliver(now int64, ds []delivery) {
 	if s.protocol != "sqs" {
 		return
@@ -214,8 +214,8 @@ func (s *Subscription) schedule(now int64) {
 	})
 }
 
-// put writes one message into the subscribed queue, or, when that is not possible, into
-// the subscription's dead-letter queue, or else counts it as undelivered.
+// put writes one message into the subscribed queue, or, when that is not possible, into the subscription's dead-letter
+// queue, or else counts it as undelivered.
 func (s *Subscription) put(d *delivery) {
 	b := s.topic.b
 	m := s.message(d)
@@ -235,7 +235,7 @@ func (s *Subscription) put(d *delivery) {
 
 // message returns d as a message of the subscribed queue, with a new id: raw, or in SNS's envelope without attributes.
 func (s *Subscription) message(d *delivery) *message {
-	m := &message{id: newID(), groupID: d.groupID, dedupID: d.dedupID}
+	m := &message{id: uuid.New(), groupID: d.groupID, dedupID: d.dedupID}
 	if s.raw {
 		m.body, m.attributes = d.body, d.attributes
 	} else {
@@ -245,27 +245,8 @@ func (s *Subscription) message(d *delivery) *message {
 	return m
 }
 
-// receiveDelivery accepts a message from a topic, and returns false when the queue is deleted or FIFO and m has
-// no group.
-func (q *Queue) receiveDelivery(m *message) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.deleted {
-		return false
-	}
-	if q.fifo != (m.groupID != "") {
-		if q.fifo {
-			return false
-		}
-		// Groups are not passed on to standard queues: SNS developer guide, Message grouping for FIFO topics.
-		m.groupID, m.dedupID = "", ""
-	}
-	q.accept(q.b.now(), m, q.settings.delay, SourceTopic)
-	return true
-}
-
-// envelope wraps a message as SNS does without raw delivery. What comes from a
-// FIFO topic has a SequenceNumber and is not signed.
+// envelope returns the JSON in which SNS wraps a message without raw delivery. It has a SequenceNumber when the topic is
+// FIFO, and otherwise the fields of a signature, which is none.
 func (s *Subscription) envelope(d *delivery) string {
 	type value struct{ Type, Value string }
 	type signature struct {
@@ -283,7 +264,7 @@ func (s *Subscription) envelope(d *delivery) string {
 		UnsubscribeURL    string
 		MessageAttributes map[string]value `json:",omitempty"`
 	}{
-		Type: "Notification", MessageID: formatID(d.id), TopicArn: s.topic.arn, Subject: d.subject, Message: d.body,
+		Type: "Notification", MessageID: d.id.String(), TopicArn: s.topic.arn, Subject: d.subject, Message: d.body,
 		Timestamp:      time.Unix(0, d.at).UTC().Format("2006-01-02T15:04:05.000Z"),
 		UnsubscribeURL: s.topic.b.cfg.URL() + "/?Action=Unsubscribe&SubscriptionArn=" + s.arn,
 	}
@@ -299,7 +280,7 @@ func (s *Subscription) envelope(d *delivery) string {
 		}
 		v := value{Type: a.Type, Value: a.Value}
 		if a.isBinary() {
-			v.Value = encodeBinary(a.Binary)
+			v.Value = base64.StdEncoding.EncodeToString(a.Binary)
 		}
 		e.MessageAttributes[a.Name] = v
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/serverless-outbox/serverless-outbox/internal/placed"
 )
 
@@ -27,7 +29,7 @@ type Queue struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	deleted bool
-	// attrs has the attributes as they were given, settings what they mean.
+	// attrs has the attributes as they were given, and the defaults of others; settings has what they mean.
 	attrs    map[string]string
 	tags     map[string]string
 	settings settings
@@ -42,14 +44,15 @@ type Queue struct {
 	// timed has the hidden messages, the next to appear first.
 	timed placed.Heap[*message]
 	// seen has the messages that were received at least once, by id.
-	seen map[[16]byte]*message
+	seen map[uuid.UUID]*message
 	// count is the number of all messages, delayed of those that are delayed.
 	count   int
 	delayed int
 	dedup   dedupTable
 	// attempts has the receives that can be repeated, by attempt id.
 	attempts map[string]attempt
-	// wake is closed when a group becomes ready. It is nil while no receive waits.
+	// wake is closed, and then set to nil, to make waiting receives look again: when a group becomes ready, and when
+	// the visibility of a message changes. The next receive that waits makes a new one.
 	wake chan struct{}
 }
 
@@ -62,9 +65,9 @@ func (q *Queue) ARN() string { return q.arn }
 // URL returns the queue's URL.
 func (q *Queue) URL() string { return q.b.QueueURL(q.name) }
 
-// CreateQueue makes a queue, or returns the one of that name if every given attribute has
-// the same value there; otherwise, and for a bad name or attribute, it returns an *Error.
-// attrs and tags may be nil; tags are ignored for a queue that exists.
+// CreateQueue makes a queue, with the defaults of SQS for attributes that attrs does not have, or returns the queue of
+// that name if every given attribute has the same value there. It returns an *Error when one differs, and for a bad
+// name or attribute. attrs and tags may be nil; tags are ignored for a queue that exists.
 func (b *Broker) CreateQueue(name string, attrs, tags map[string]string) (*Queue, error) {
 	fifo := attrs["FifoQueue"] == "true"
 	if _, given := attrs["FifoQueue"]; given && !fifo {
@@ -100,7 +103,7 @@ func (b *Broker) CreateQueue(name string, attrs, tags map[string]string) (*Queue
 	q := &Queue{
 		b: b, name: name, arn: b.QueueARN(name), fifo: fifo, closed: make(chan struct{}),
 		attrs: merged, tags: maps.Clone(tags), settings: parsed, created: now, modified: now,
-		groups: map[string]*group{}, seen: map[[16]byte]*message{}, attempts: map[string]attempt{},
+		groups: map[string]*group{}, seen: map[uuid.UUID]*message{}, attempts: map[string]attempt{},
 		dedup: newDedupTable(b.cfg.DedupWindow),
 	}
 	sum := sha256.Sum256([]byte(q.arn + strconv.FormatInt(now, 10)))
@@ -109,7 +112,7 @@ func (b *Broker) CreateQueue(name string, attrs, tags map[string]string) (*Queue
 	return q, nil
 }
 
-// close marks the queue as deleted and wakes receives that wait. Calling it again does nothing.
+// close marks the queue as deleted, which ends receives that wait. Calling it again does nothing.
 func (q *Queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -160,32 +163,23 @@ func (q *Queue) hide(m *message, until int64) {
 	heap.Push(&q.timed, m)
 }
 
-// show makes a hidden m visible. q.mu is locked.
-func (q *Queue) show(m *message) {
-	heap.Remove(&q.timed, m.timedIndex)
-	q.appear(m)
-}
-
-// appear makes a message visible that was already taken off q.timed. q.mu is locked.
-func (q *Queue) appear(m *message) {
-	m.hidden = false
-	if m.delayed {
-		m.delayed = false
-		q.delayed--
-	}
-	if m.group.head == m {
-		q.refresh(m.group)
-	}
-}
-
-// expire shows the messages whose time has come. q.mu is locked.
+// expire makes visible the hidden messages whose time has come. q.mu is locked.
 func (q *Queue) expire(now int64) {
 	for len(q.timed) > 0 && q.timed[0].visibleAt <= now {
-		q.appear(q.timed.Take())
+		m := q.timed.Take()
+		m.hidden = false
+		if m.delayed {
+			m.delayed = false
+			q.delayed--
+		}
+		if m.group.head == m {
+			q.refresh(m.group)
+		}
 	}
 }
 
-// Purge removes every message. SQS allows it once in 60 seconds.
+// Purge removes every message. It returns an *Error, with status 403, within 60 seconds after the last purge, as SQS
+// does.
 func (q *Queue) Purge() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -196,7 +190,7 @@ func (q *Queue) Purge() error {
 		return e
 	}
 	q.purgedAt = now
-	q.groups, q.seen, q.attempts = map[string]*group{}, map[[16]byte]*message{}, map[string]attempt{}
+	q.groups, q.seen, q.attempts = map[string]*group{}, map[uuid.UUID]*message{}, map[string]attempt{}
 	q.ready, q.timed, q.count, q.delayed = nil, nil, 0, 0
 	return nil
 }
@@ -215,7 +209,7 @@ func (q *Queue) Counts() Counts {
 	return q.counts()
 }
 
-// counts is Counts with q.mu locked.
+// counts is Counts for callers that have locked q.mu.
 func (q *Queue) counts() Counts {
 	q.expire(q.b.now())
 	return Counts{Visible: q.count - len(q.timed), InFlight: len(q.timed) - q.delayed, Delayed: q.delayed}
@@ -233,7 +227,7 @@ func (q *Queue) handle(m *message) string {
 
 // parseHandle returns the message id and the number of receives in a receipt handle, or an *Error for one that is not
 // of this queue.
-func (q *Queue) parseHandle(s string) (id [16]byte, receives int, err error) {
+func (q *Queue) parseHandle(s string) (id uuid.UUID, receives int, err error) {
 	b, decodeErr := base64.StdEncoding.DecodeString(s)
 	if decodeErr != nil || len(b) != 28 || [8]byte(b[:8]) != q.tag {
 		e := Fault("ReceiptHandleIsInvalid", "com.amazonaws.sqs#ReceiptHandleIsInvalid",
@@ -241,7 +235,7 @@ func (q *Queue) parseHandle(s string) (id [16]byte, receives int, err error) {
 		e.Status = 404
 		return id, 0, e
 	}
-	return [16]byte(b[8:24]), int(binary.BigEndian.Uint32(b[24:])), nil
+	return uuid.UUID(b[8:24]), int(binary.BigEndian.Uint32(b[24:])), nil
 }
 
 // wait blocks until a group may have become ready, until the deadline, until the queue is

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Receive asks for messages.
+// Receive has the parameters of a call of ReceiveMessage.
 type Receive struct {
 	// Max is how many messages are wanted at most, from 1 to 10.
 	Max int
@@ -13,25 +13,24 @@ type Receive struct {
 	// not nil.
 	Visibility *int
 	Wait       *int
-	// AttemptID makes a repeated receive of a FIFO queue return the same messages while they are in flight. Empty is
-	// none.
+	// AttemptID makes a receive of a FIFO queue return the messages of an earlier one with the same AttemptID, for
+	// five minutes and while all of them are still in flight from it. Empty is none.
 	AttemptID string
 }
 
-// attempt is what a receive with an attempt id returned.
+// attempt is what a receive with an attempt id returned, and at which time, in nanoseconds since 1970.
 type attempt struct {
-	at       int64 // in nanoseconds since 1970
+	at       int64
 	messages []*message
-	receives []int // of each message, by then
+	receives []int // how often each of messages had been received then
 }
 
 // attemptWindow is how long a receive can be repeated by its attempt id.
 const attemptWindow = 5 * time.Minute
 
-// Receive hides and returns up to r.Max messages, as many as possible of one group. When
-// there are none it waits for some, for r.Wait at most, and then returns none. The end of
-// ctx is no error. It moves messages that were received too often to the dead-letter
-// queue. It returns an *Error for a bad r, or when the queue is deleted.
+// Receive hides and returns up to r.Max messages, as many as possible of one group. When there are none it waits for
+// some, for r.Wait or until ctx ends, and then returns none, without an error. It moves messages that were received too
+// often to the dead-letter queue. It returns an *Error for a bad r, or when the queue is deleted.
 func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
 	if r.Max < 1 || r.Max > MaxEntries {
 		return nil, InvalidParameterValue("Value %d for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided.", r.Max)
@@ -68,7 +67,7 @@ func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
 		for i, m := range messages {
 			out[i] = q.received(m)
 		}
-		over := len(out) > 0 || now >= deadline || ended(ctx)
+		over := len(out) > 0 || now >= deadline || ctx.Err() != nil
 		switch {
 		case len(dead) > 0:
 			target := q.settings.redrive.target
@@ -85,17 +84,13 @@ func (q *Queue) Receive(ctx context.Context, r Receive) ([]Received, error) {
 	}
 }
 
-// ended reports whether ctx has ended, as it does when the caller of a receive is gone.
-func ended(ctx context.Context) bool { return ctx.Err() != nil }
-
 // badVisibility returns the error of a visibility timeout that is not allowed.
 func badVisibility(seconds int) *Error {
 	return InvalidParameterValue("Value %d for parameter VisibilityTimeout is invalid. Reason: Must be between 0 and 43200.", seconds)
 }
 
-// take hides up to r.Max messages for the time visibility and returns them as out. It
-// removes those that were received too often, which it returns as dead, and those older
-// than the queue's retention. q.mu is locked.
+// take hides up to r.Max messages for the time visibility and returns them as out. It removes those that were received
+// too often, which it returns as dead, and those older than the queue's retention. q.mu is locked.
 func (q *Queue) take(now int64, r Receive, visibility time.Duration) (out, dead []*message) {
 	q.expire(now)
 	if q.fifo && r.AttemptID != "" {
@@ -136,8 +131,8 @@ func (q *Queue) take(now int64, r Receive, visibility time.Duration) (out, dead 
 	return out, dead
 }
 
-// repeat returns the messages of the earlier attempt of that id, hidden anew for the time
-// visibility, if all of them are still in flight from that attempt, and nil otherwise.
+// repeat returns the messages of the earlier receive with the attempt id, hidden anew for the time visibility, if all
+// of them are still in flight from that receive, and nil otherwise. q.mu is locked.
 func (q *Queue) repeat(now int64, id string, visibility time.Duration) []*message {
 	for k, a := range q.attempts {
 		if now-a.at >= int64(attemptWindow) {
@@ -183,8 +178,8 @@ func (q *Queue) Delete(handle string) error {
 	return nil
 }
 
-// ChangeVisibility hides the message in flight that the receipt handle names for so many
-// seconds from now, from 0 to 43200; 0 makes it visible. It returns an *Error when the
+// ChangeVisibility hides the message in flight that the receipt handle names for so many seconds from now, from 0 to
+// 43200; 0 makes it visible. It returns an *Error for other seconds, for a handle of another queue, and when the
 // message is not in flight any more.
 func (q *Queue) ChangeVisibility(handle string, seconds int) error {
 	if seconds < 0 || seconds > 43200 {
@@ -204,21 +199,18 @@ func (q *Queue) ChangeVisibility(handle string, seconds int) error {
 		return InvalidParameterValue("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", handle)
 	case !m.hidden:
 		return Modelled("MessageNotInflight", "The message referred to isn't in flight.")
-	case seconds == 0:
-		q.show(m)
-	default:
-		q.hide(m, now+int64(seconds)*int64(time.Second))
-		if q.wake != nil {
-			// Waiters look again at when the next message appears.
-			close(q.wake)
-			q.wake = nil
-		}
+	}
+	q.hide(m, now+int64(seconds)*int64(time.Second))
+	if q.wake != nil {
+		// Receives that wait look again at when the next message appears.
+		close(q.wake)
+		q.wake = nil
 	}
 	return nil
 }
 
-// deadLetter puts copies of messages of the queue source into the dead-letter queue target;
-// both are ARNs. If target is gone the messages are lost, as they would be in SQS.
+// deadLetter puts copies of the messages dead, which were taken off the queue source, into the dead-letter queue
+// target; both are ARNs. If target is gone the messages are lost, as they would be in SQS.
 func (b *Broker) deadLetter(source, target string, dead []*message) {
 	q, err := b.Queue(target)
 	if err != nil {
@@ -236,7 +228,7 @@ func (b *Broker) deadLetter(source, target string, dead []*message) {
 			// "The original message's deduplication ID will be replaced with the
 			// original message's ID": SQS developer guide, Configuring a
 			// dead-letter queue redrive.
-			c.dedupID = formatID(m.id)
+			c.dedupID = m.id.String()
 		}
 		q.accept(now, c, 0, SourceDeadLetter)
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Entry is one message on its way into a queue or topic.
@@ -24,8 +26,7 @@ type Entry struct {
 	Refuse *Error
 }
 
-// Size is what counts towards the limits: the body and the names, types and
-// values of the attributes.
+// Size returns the bytes that count towards the limits: the body and the names, types and values of the attributes.
 func (e *Entry) Size() int {
 	n := len(e.Body)
 	for i := range e.Attributes {
@@ -36,8 +37,8 @@ func (e *Entry) Size() int {
 
 // Sent is the answer to one entry: Err, or ids.
 type Sent struct {
-	// MessageID and SequenceNumber are those of the first message when this one was suppressed. SequenceNumber is
-	// empty at a standard queue or topic.
+	// MessageID and SequenceNumber are new, or, for a suppressed message, those of the message that used its
+	// deduplication id first. SequenceNumber is empty at a standard queue or topic.
 	MessageID      string
 	SequenceNumber string
 	// BodyMD5 and AttributesMD5 are in hex and set by queues only.
@@ -49,9 +50,9 @@ type Sent struct {
 	Err *Error
 }
 
-// CheckRequired returns the error of a request whose entry lacks a group id or a
-// deduplication id that the queue needs, and nil otherwise. Only a FIFO queue needs any.
-// One such entry makes SQS refuse a whole batch. batch chooses the text of the error.
+// CheckRequired returns the error with which SQS refuses a whole request because the entry e of it lacks a group id or
+// a deduplication id that the queue needs, and nil otherwise. Only a FIFO queue needs any. batch chooses between the
+// errors of SendMessageBatch and SendMessage.
 func (q *Queue) CheckRequired(e *Entry, batch bool) *Error {
 	if !q.fifo {
 		return nil
@@ -71,7 +72,8 @@ func (q *Queue) CheckRequired(e *Entry, batch bool) *Error {
 	return nil
 }
 
-// check returns the error of one entry that SQS refuses by itself, nil for any other. maxBytes is the limit of one.
+// check returns why SQS refuses e alone, while other entries of its batch may be accepted, and nil when SQS takes it.
+// maxBytes is the queue's limit of one message.
 func (q *Queue) check(e *Entry, maxBytes int) *Error {
 	switch {
 	case e.Refuse != nil:
@@ -111,8 +113,8 @@ func (q *Queue) check(e *Entry, maxBytes int) *Error {
 	return nil
 }
 
-// Send accepts entries in their order, and returns the answer to each: its ids, or in Err
-// why it was refused. It fails as a whole only when the queue is deleted.
+// Send accepts entries in their order, and returns the answer to each: its ids, or in Err why it was refused. It fails
+// as a whole only when the queue is deleted.
 func (q *Queue) Send(entries []Entry) ([]Sent, error) {
 	q.mu.Lock()
 	maxBytes := q.settings.maxBytes
@@ -125,7 +127,7 @@ func (q *Queue) Send(entries []Entry) ([]Sent, error) {
 			continue
 		}
 		messages[i] = message{
-			id: newID(), md5: md5.Sum([]byte(e.Body)), body: e.Body, attributes: e.Attributes,
+			id: uuid.New(), md5: md5.Sum([]byte(e.Body)), body: e.Body, attributes: e.Attributes,
 			groupID: e.GroupID, dedupID: e.DedupID, traceHeader: e.TraceHeader,
 		}
 		out[i].BodyMD5 = hex.EncodeToString(messages[i].md5[:])
@@ -151,9 +153,9 @@ func (q *Queue) Send(entries []Entry) ([]Sent, error) {
 	return out, nil
 }
 
-// accept suppresses m as a duplicate, or gives it a sequence number and a place in the
-// queue, hidden for delay; with Config.Discard it has no place. It calls Config.Observe
-// with source, and returns the answer's ids. q.mu is locked.
+// accept suppresses m as a duplicate, or gives it a sequence number and a place in the queue, hidden for delay; with
+// Config.Discard it has no place. Messages from a dead-letter move or a move task are never suppressed. It calls
+// Config.Observe with source, and returns the ids for the answer to the sender. q.mu is locked.
 func (q *Queue) accept(now int64, m *message, delay time.Duration, source string) (id, sequence string, suppressed bool) {
 	var key dedupKey
 	if q.fifo {
@@ -161,15 +163,11 @@ func (q *Queue) accept(now int64, m *message, delay time.Duration, source string
 			sum := sha256.Sum256([]byte(m.body))
 			m.dedupID = hex.EncodeToString(sum[:])
 		}
-		scope := ""
-		if q.settings.groupScope {
-			scope = m.groupID
-		}
-		key = q.dedup.key(scope, m.dedupID)
+		key = newDedupKey(m.dedupID, m.groupID, q.settings.groupScope)
 		// A dead-letter copy and a moved message are never dropped: they exist
 		// nowhere else.
 		if first, ok := q.dedup.first(now, key); ok && source != SourceDeadLetter && source != SourceMoveTask {
-			id, sequence = formatID(first.id), queueSequence(first.sequence)
+			id, sequence = first.id.String(), queueSequence(first.sequence)
 			q.observe(now, m, id, sequence, source, true)
 			return id, sequence, true
 		}
@@ -178,7 +176,7 @@ func (q *Queue) accept(now int64, m *message, delay time.Duration, source string
 	if m.sentAt == 0 || q.fifo {
 		m.sentAt = now
 	}
-	id = formatID(m.id)
+	id = m.id.String()
 	if q.fifo {
 		q.dedup.remember(now, key, dedupEntry{id: m.id, sequence: m.sequence})
 		sequence = queueSequence(m.sequence)
@@ -188,6 +186,25 @@ func (q *Queue) accept(now int64, m *message, delay time.Duration, source string
 	}
 	q.observe(now, m, id, sequence, source, false)
 	return id, sequence, false
+}
+
+// receiveDelivery accepts a message from a topic, and returns false when the queue is deleted or FIFO and m has
+// no group.
+func (q *Queue) receiveDelivery(m *message) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.deleted {
+		return false
+	}
+	if q.fifo != (m.groupID != "") {
+		if q.fifo {
+			return false
+		}
+		// Groups are not passed on to standard queues: SNS developer guide, Message grouping for FIFO topics.
+		m.groupID, m.dedupID = "", ""
+	}
+	q.accept(q.b.now(), m, q.settings.delay, SourceTopic)
+	return true
 }
 
 // observe calls Config.Observe with an acceptance of m. q.mu is locked.

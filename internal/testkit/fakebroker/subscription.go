@@ -3,7 +3,10 @@ package fakebroker
 import (
 	"encoding/json"
 	"maps"
+	"slices"
 	"strings"
+
+	"github.com/google/uuid"
 )
 
 // Subscription carries the messages of a topic to a queue.
@@ -14,16 +17,16 @@ type Subscription struct {
 	protocol string
 	endpoint string
 
-	// topic.mu guards all fields below. attrs has the attributes as they were given.
+	// topic.mu guards all fields below. attrs has the attributes as they were given, raw and the rest what they mean.
 	attrs map[string]string
-	// raw is whether messages come without SNS's envelope.
+	// raw is whether messages are delivered without SNS's envelope.
 	raw bool
 	// filter is nil when every message passes; filterBody applies it to the body and not to the attributes.
 	filter     filter
 	filterBody bool
 	// dlq is the ARN of the dead-letter queue, empty when there is none.
 	dlq string
-	// pending has the deliveries that lag, in order; active is set while a timer for the first is set.
+	// pending has the deliveries that lag (see Config.Lag), in order; active is whether a timer for the first is set.
 	pending []delivery
 	active  bool
 }
@@ -74,7 +77,7 @@ func (t *Topic) Subscribe(protocol, endpoint string, attrs map[string]string) (*
 		}
 		return have, nil
 	}
-	s.arn = t.arn + ":" + formatID(newID())
+	s.arn = t.arn + ":" + uuid.NewString()
 	t.subs = append(t.subs, s)
 	return s, nil
 }
@@ -130,7 +133,8 @@ func (s *Subscription) apply(attrs map[string]string) error {
 	return nil
 }
 
-// Subscription finds a subscription by ARN, or returns the *Error InvalidParameter or NotFound.
+// Subscription finds a subscription by ARN, or returns the *Error InvalidParameter for a text that is no such ARN, and
+// NotFound when there is no such subscription.
 func (b *Broker) Subscription(arn string) (*Subscription, error) {
 	cut := strings.LastIndexByte(arn, ':')
 	if cut < 0 || strings.Count(arn, ":") != 6 {
@@ -148,16 +152,11 @@ func (b *Broker) Subscription(arn string) (*Subscription, error) {
 	return nil, NotFound("Subscription does not exist")
 }
 
-// Unsubscribe ends the subscription. What lags is still delivered. Calling it again does nothing.
+// Unsubscribe ends the subscription. Messages that lag are still delivered. Calling it again does nothing.
 func (s *Subscription) Unsubscribe() {
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
-	for i, have := range s.topic.subs {
-		if have == s {
-			s.topic.subs = append(s.topic.subs[:i:i], s.topic.subs[i+1:]...)
-			return
-		}
-	}
+	s.topic.subs = slices.DeleteFunc(s.topic.subs, func(have *Subscription) bool { return have == s })
 }
 
 // SetAttribute changes one attribute; an empty value removes a policy. It returns an *Error InvalidParameter for an
@@ -190,5 +189,5 @@ func (s *Subscription) Attributes() map[string]string {
 func (t *Topic) Subscriptions() []*Subscription {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return append([]*Subscription(nil), t.subs...)
+	return slices.Clone(t.subs)
 }

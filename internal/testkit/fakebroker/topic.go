@@ -2,7 +2,7 @@ package fakebroker
 
 import (
 	"maps"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -16,7 +16,8 @@ type Topic struct {
 
 	// mu guards the fields below, and those of each Subscription.
 	mu sync.Mutex
-	// attrs has the attributes as they were given; the three fields after tags say what they mean.
+	// attrs has the attributes as they were given, and the defaults of a FIFO topic; contentDedup, groupScope and
+	// maxBytes have what they mean.
 	attrs map[string]string
 	tags  map[string]string
 	// contentDedup makes the deduplication id of the body where a message has none.
@@ -32,9 +33,9 @@ type Topic struct {
 // ARN returns the topic's ARN.
 func (t *Topic) ARN() string { return t.arn }
 
-// CreateTopic makes a topic, or returns the one of that name if every given attribute has
-// the same value there; otherwise, and for a bad name or attribute, it returns an *Error
-// InvalidParameter. attrs and tags may be nil; tags are ignored for a topic that exists.
+// CreateTopic makes a topic, or returns the one of that name if every given attribute has the same value there. It
+// returns an *Error InvalidParameter when one differs, and for a bad name or attribute. attrs and tags may be nil; tags
+// are ignored for a topic that exists.
 func (b *Broker) CreateTopic(name string, attrs, tags map[string]string) (*Topic, error) {
 	fifo := attrs["FifoTopic"] == "true"
 	if !validName(name, fifo, 256) {
@@ -150,7 +151,7 @@ func (t *Topic) SetAttribute(name, value string) error {
 	return nil
 }
 
-// Attributes returns all attributes of the topic.
+// Attributes returns all attributes of the topic, with the number of its subscriptions.
 func (t *Topic) Attributes() map[string]string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -176,7 +177,8 @@ func (t *Topic) Tag(add map[string]string, remove []string) {
 	t.tags = changed(t.tags, add, remove)
 }
 
-// Topic finds a topic by ARN, or returns the *Error InvalidParameter for a text that is no ARN, or NotFound.
+// Topic finds a topic by ARN, or returns the *Error InvalidParameter for a text that is no ARN, and NotFound when there
+// is no such topic.
 func (b *Broker) Topic(arn string) (*Topic, error) {
 	if strings.Count(arn, ":") != 5 || !strings.HasPrefix(arn, "arn:") {
 		return nil, InvalidParameter("TopicArn Reason: An ARN must have at least 6 elements, not %d", strings.Count(arn, ":")+1)
@@ -194,16 +196,11 @@ func (b *Broker) Topic(arn string) (*Topic, error) {
 func (b *Broker) Topics() []*Topic {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	out := make([]*Topic, 0, len(b.topics))
-	for _, t := range b.topics {
-		out = append(out, t)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
-	return out
+	return slices.SortedFunc(maps.Values(b.topics), func(t, u *Topic) int { return strings.Compare(t.name, u.name) })
 }
 
-// DeleteTopic removes a topic and its subscriptions. Deleting one that is not
-// there is no error.
+// DeleteTopic removes a topic and its subscriptions. Messages that lag are still delivered. For an ARN of no topic it
+// does nothing.
 func (b *Broker) DeleteTopic(arn string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -17,19 +17,11 @@ const (
 	maxAttributeLen = 256
 )
 
-// validIdentifier reports whether s may be a message group id, a message
-// deduplication id or a receive request attempt id: 1 to 128 ASCII letters,
-// digits and punctuation.
+// validIdentifier reports whether s may be a group id, a deduplication id or the attempt id of a receive: 1 to 128
+// ASCII letters, digits and punctuation.
 func validIdentifier(s string) bool {
-	if s == "" || len(s) > maxIdentifier {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] >= 0x7f {
-			return false
-		}
-	}
-	return true
+	notAllowed := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	return s != "" && len(s) <= maxIdentifier && !strings.ContainsFunc(s, notAllowed)
 }
 
 // ValidEntryID reports whether s may name an entry of a batch: 1 to 80 ASCII letters, digits, hyphens and underscores.
@@ -39,18 +31,14 @@ func ValidEntryID(s string) bool {
 
 // onlyNameChars reports whether s has nothing but ASCII letters, digits, hyphens and underscores, and true when empty.
 func onlyNameChars(s string) bool {
-	for i := range len(s) {
-		switch c := s[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+		return !letter && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
 }
 
-// validName reports whether s may name a queue (longest 80) or a topic (longest 256), which is FIFO or not as fifo
-// says: then the name ends in .fifo.
+// validName reports whether s may name a queue (longest 80) or a topic (longest 256). With fifo the name must end in
+// .fifo, without it must not.
 func validName(s string, fifo bool, longest int) bool {
 	if len(s) > longest {
 		return false
@@ -64,25 +52,12 @@ func validName(s string, fifo bool, longest int) bool {
 	return s != "" && onlyNameChars(s)
 }
 
-// validContents reports whether SQS takes s as a body: #x9 | #xA | #xD | #x20
-// to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
+// validContents reports whether SQS takes s as a body or as the value of an attribute: #x9 | #xA | #xD | #x20 to
+// #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF.
 func validContents(s string) bool {
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
-				return false
-			}
-			i++
-			continue
-		}
-		r, n := utf8.DecodeRuneInString(s[i:])
-		if (r == utf8.RuneError && n == 1) || r == 0xfffe || r == 0xffff {
-			return false
-		}
-		i += n
-	}
-	return true
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xfffe || r == 0xffff
+	})
 }
 
 // attributeProblem says what is wrong with a's name or type, "" when nothing is.

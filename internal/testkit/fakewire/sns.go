@@ -14,14 +14,13 @@ import (
 // ErrForm means that a form, or a list, index or binary value in it, cannot be read.
 var ErrForm = errors.New("malformed form")
 
-// maxIndex bounds the lists of a form, so that member.999999999 costs nothing.
+// maxIndex is the highest index of a list in a form, so that member.999999999 costs no memory.
 const maxIndex = 100
 
-// Form is a request of the Query protocol: its fields, of which the first of a
-// name counts.
+// Form is a request of the Query protocol: its fields by name, the first when a name is there more than once.
 type Form map[string]string
 
-// DecodeForm reads a form-encoded body. It returns ErrForm when it cannot.
+// DecodeForm reads a form-encoded body. It returns ErrForm when the body cannot be read.
 func DecodeForm(body string) (Form, error) {
 	values, err := url.ParseQuery(body)
 	if err != nil {

@@ -16,8 +16,7 @@ type BatchEntry struct {
 	fakebroker.Entry
 }
 
-// Batch is a send of either service: a SendMessageBatch, a SendMessage (one
-// entry without an id), a PublishBatch or a Publish.
+// Batch is a call of SendMessageBatch or PublishBatch, or of SendMessage or Publish, which have one entry without an id.
 type Batch struct {
 	// Resource is the queue's URL or the topic's ARN.
 	Resource string
@@ -27,15 +26,14 @@ type Batch struct {
 // Attributes are message attributes as SQS has them, by name.
 type Attributes map[string]Attribute
 
-// Attribute is a message attribute as SQS has it. Binary types have a
-// BinaryValue, all others a StringValue.
+// Attribute is a message attribute as SQS has it. Binary types have a BinaryValue, all others a StringValue.
 type Attribute struct {
 	DataType    string
 	StringValue string `json:",omitempty"`
 	BinaryValue []byte `json:",omitempty"`
 }
 
-// Add adds an attribute under its name, in the place of one that is there.
+// Add adds an attribute of the broker to a under its name, in the place of one that is there.
 func (a Attributes) Add(from *fakebroker.Attribute) {
 	to := Attribute{DataType: from.Type, StringValue: from.Value}
 	if strings.HasPrefix(from.Type, "Binary") {
@@ -59,8 +57,7 @@ func sortAttributes(list []fakebroker.Attribute) {
 	slices.SortStableFunc(list, func(a, b fakebroker.Attribute) int { return strings.Compare(a.Name, b.Name) })
 }
 
-// sendEntry is an entry of SendMessageBatch, or the parameters of SendMessage but
-// for the queue.
+// sendEntry is an entry of SendMessageBatch, or the parameters of SendMessage without the queue.
 type sendEntry struct {
 	ID                      string `json:"Id"`
 	MessageBody             string

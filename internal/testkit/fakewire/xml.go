@@ -27,8 +27,8 @@ func needsEscape(r rune) bool {
 	return r < ' ' || r > '~' || r == '<' || r == '>' || r == '&' || r == '"' || r == '\''
 }
 
-// AppendMap appends <name> with an <entry> of <key> and <value> for each member of m, in
-// the order of the keys, to dst and returns the result.
+// AppendMap appends <name> with an <entry> of <key> and <value> for each member of m, in the order of the keys, to dst
+// and returns the result.
 func AppendMap(dst []byte, name string, m map[string]string) []byte {
 	dst = append(append(append(dst, '<'), name...), '>')
 	for _, k := range slices.Sorted(maps.Keys(m)) {

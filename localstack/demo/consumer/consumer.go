@@ -1,6 +1,5 @@
-// Package consumer reads FIFO queues the way they must be read to keep their
-// order: a message is deleted only after it was dealt with, and the messages of
-// one batch are dealt with in their order.
+// Package consumer reads FIFO queues the way they must be read to keep their order: a message is deleted only after it
+// was dealt with, and the messages of one batch are dealt with in their order.
 package consumer
 
 import (
@@ -22,7 +21,7 @@ import (
 // Journal records every message that a consumer receives. [history.Recorder] implements it. It must be safe for
 // concurrent use.
 type Journal interface {
-	// Received records a message before it is deleted.
+	// Received records a message. It is called before the message is deleted.
 	Received(r history.Receipt)
 }
 
@@ -46,8 +45,8 @@ type Consumer struct {
 	seen map[uuid.UUID]bool
 }
 
-// New returns the consumer called name of the queue at queueURL, which gets what destination accepts. journal
-// gets every message that it receives.
+// New returns a consumer of the queue at queueURL. name and destination are for the journal, which records every message
+// that the consumer receives: destination is that of the events which the queue gets.
 func New(api API, name, destination, queueURL string, journal Journal) *Consumer {
 	return &Consumer{api: api, name: name, destination: destination, queueURL: queueURL, journal: journal, seen: map[uuid.UUID]bool{}}
 }
@@ -55,7 +54,7 @@ func New(api API, name, destination, queueURL string, journal Journal) *Consumer
 // Name returns the consumer's name.
 func (c *Consumer) Name() string { return c.name }
 
-// Destination returns the destination whose messages the queue gets.
+// Destination returns the destination of the events that the queue gets.
 func (c *Consumer) Destination() string { return c.destination }
 
 // Distinct returns the number of events received, each counted once.
@@ -65,8 +64,8 @@ func (c *Consumer) Distinct() int {
 	return len(c.seen)
 }
 
-// Run receives messages, records and deletes them with several workers until ctx ends, which is no error, or a
-// call fails. While a worker has messages of a group, SQS gives no other worker messages of that group.
+// Run receives, records and deletes messages with several workers, side by side, until ctx ends, which is no error, or
+// until a call fails. While a worker has messages of a group, SQS gives no other worker messages of that group.
 func (c *Consumer) Run(ctx context.Context, workers int) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -1,6 +1,5 @@
-// Package service is a small service that keeps a read model of repositories
-// and work items, and writes an event of each change to the outbox, in the same
-// transaction. It is an example of what users of the library write.
+// Package service is a small service that keeps a read model of repositories and work items, and writes an event of each
+// change to the outbox, in the same transaction. It is an example of what users of the library write.
 package service
 
 import (
@@ -30,8 +29,8 @@ var touchWorkItemSQL string
 //go:embed count_deliveries.sql
 var countDeliveriesSQL string
 
-// Audit is the destination of events about a repository or account as a whole. Events about
-// a work item go to the default destination.
+// Audit is the destination of events about a repository or account as a whole. Events about a work item go to the
+// default destination.
 const Audit = "audit"
 
 // Service keeps the read model and writes the events, in one database. It is safe for concurrent use.
@@ -42,7 +41,7 @@ type Service struct {
 // New returns a service on the pool's database, which must have an outbox. The caller closes the pool.
 func New(pool *pgxpool.Pool) *Service { return &Service{pool: pool} }
 
-// Migrate makes the tables of the read model where they are missing.
+// Migrate makes the tables of the read model that are missing. It makes no outbox.
 func (s *Service) Migrate(ctx context.Context) error {
 	if _, err := s.pool.Exec(ctx, schemaSQL); err != nil {
 		return fmt.Errorf("migrate the read model: %w", err)
@@ -50,17 +49,18 @@ func (s *Service) Migrate(ctx context.Context) error {
 	return nil
 }
 
-// Manner is the order of a transaction's two writes, and what it locks.
+// Manner is how a transaction of [Service.Apply] makes its two writes, read model and events: in which order, and
+// whether it locks the aggregates.
 type Manner int
 
 const (
-	// ModelFirst updates the read model and then enqueues. Other writers of the aggregate that update first
-	// wait for the lock on the updated rows.
+	// ModelFirst updates the read model and then enqueues. Other transactions that update rows of the same aggregate
+	// first wait for the lock on them.
 	ModelFirst Manner = iota
-	// Locked locks the aggregates as it enqueues, and then updates the read model.
+	// Locked enqueues with a lock on the aggregates, and then updates the read model.
 	Locked
-	// EventsFirst enqueues, without a lock, and then updates the read model. So the order
-	// of ids can differ from that of the commits.
+	// EventsFirst enqueues, without a lock, and then updates the read model. So the order of ids can differ from that
+	// of the commits.
 	EventsFirst
 )
 

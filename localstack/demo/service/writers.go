@@ -28,21 +28,21 @@ var findRowsSQL string
 type Load struct {
 	// Writers is how many transactions are open side by side at most. Required.
 	Writers int
-	// Batch is the most deliveries of one transaction; how many it has is drawn. Required.
+	// Batch is the most deliveries of one transaction. The most of each is drawn, from 1 to Batch. Required.
 	Batch int
 	// Rate is how many deliveries a second are written at first, and Steady the number of deliveries written at
 	// that rate. The others follow as fast as the writers go: a burst. With a Steady of 0 all are a burst;
 	// otherwise Rate is required.
 	Rate   float64
 	Steady int
-	// RollBack and Late are the shares, from 0 to 1, of transactions that are rolled back, and that stay open
-	// for up to LateBy before they commit.
+	// RollBack is the share, from 0 to 1, of transactions that are rolled back, Late of those that stay open for up
+	// to LateBy before they commit.
 	RollBack, Late float64
 	LateBy         time.Duration
-	// InOrder keeps the deliveries of one aggregate in their order, by giving them to one writer; every
-	// transaction is ModelFirst then. Otherwise the manner is drawn.
+	// InOrder keeps the deliveries of one aggregate in their order, by giving them to one writer, and makes the Manner
+	// of every transaction ModelFirst. Otherwise the Manner is drawn.
 	InOrder bool
-	// Seed decides what is drawn: the size and manner of transactions, and which are rolled back or late.
+	// Seed decides what is drawn: the size and Manner of transactions, and which are rolled back or late.
 	Seed uint64
 }
 
@@ -56,16 +56,16 @@ type Journal interface {
 	InDoubt(c history.Commit, events ...history.Event)
 }
 
-// Progress counts events as they are written: committed, rolled back, and late ones. It may be read at any
-// time.
+// Progress counts events as they are written: of transactions that committed, were rolled back, and stayed open (Late).
+// It may be read at any time.
 type Progress struct {
 	Committed, RolledBack, Late atomic.Int64
-	// Burst is set when the first delivery after the steady part is written.
+	// Burst is set when the first delivery after the steady part comes.
 	Burst atomic.Bool
 }
 
-// Run writes the deliveries as l says, records every transaction in rec and counts its events in p. It returns
-// when all are written, or at the first error.
+// Run writes the deliveries as l says, records every transaction in rec and counts its events in p. It returns nil when
+// all are written, and otherwise the first error or why ctx ended.
 func (s *Service) Run(ctx context.Context, deliveries iter.Seq[source.Delivery], l Load, rec Journal, p *Progress) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -90,9 +90,9 @@ func (s *Service) Run(ctx context.Context, deliveries iter.Seq[source.Delivery],
 	return context.Cause(ctx)
 }
 
-// feed sends the deliveries to inputs at the rate of the load, and then closes inputs. With InOrder all
-// deliveries of an aggregate go to the same input, else all go to the first. It sets p.Burst, and stops when
-// ctx ends.
+// feed sends the deliveries to inputs, the first l.Steady of them at l.Rate a second, and then closes inputs. With
+// InOrder all deliveries of an aggregate go to the same input, else all go to the first. It sets p.Burst, and stops
+// when ctx ends.
 func feed(ctx context.Context, deliveries iter.Seq[source.Delivery], l Load, inputs []chan source.Delivery, p *Progress) {
 	defer func() {
 		for _, c := range inputs {
@@ -122,6 +122,7 @@ func feed(ctx context.Context, deliveries iter.Seq[source.Delivery], l Load, inp
 	}
 }
 
+// waitUntil waits until the time at and returns true, or false when ctx ends before.
 func waitUntil(ctx context.Context, at time.Time) bool {
 	wait := time.Until(at)
 	if wait <= 0 {
@@ -146,8 +147,8 @@ type writer struct {
 	random *rand.Rand
 }
 
-// run writes the deliveries of its input until that is closed: each transaction has as many as wait there, up
-// to a number that is drawn. It returns the first error.
+// run writes the deliveries of input until input is closed: each transaction has as many as wait there, up to a number
+// that is drawn. It returns the first error.
 func (w *writer) run(ctx context.Context, input <-chan source.Delivery) error {
 	for first := range input {
 		if err := w.write(ctx, gather(first, input, 1+w.random.IntN(w.load.Batch))); err != nil {
@@ -157,7 +158,7 @@ func (w *writer) run(ctx context.Context, input <-chan source.Delivery) error {
 	return nil
 }
 
-// gather returns first and the deliveries that wait in input, at most most in all.
+// gather returns first and the deliveries that wait in input, without waiting for more: at most most in all.
 func gather(first source.Delivery, input <-chan source.Delivery, most int) []source.Delivery {
 	batch := []source.Delivery{first}
 	for len(batch) < most {
@@ -220,7 +221,8 @@ func (w *writer) write(ctx context.Context, batch []source.Delivery) error {
 	return nil
 }
 
-// record records a commit that failed: as rolled back when the server refused it, and else as in doubt.
+// record records the events of a commit that failed with err: as rolled back when the server refused the commit, and
+// else as in doubt.
 func (w *writer) record(commit history.Commit, written []history.Event, err error) {
 	if refused := (*pgconn.PgError)(nil); errors.As(err, &refused) || errors.Is(err, pgx.ErrTxCommitRollback) {
 		w.rec.RolledBack(written...)

@@ -1,5 +1,5 @@
-// Package source brings real input to the demo: documents that code hosts sent
-// to webhooks, and the history of Git repositories.
+// Package source brings real input to the demo: documents that code hosts sent to webhooks, and the history of Git
+// repositories.
 package source
 
 import (
@@ -21,8 +21,7 @@ type Source interface {
 type Delivery struct {
 	// Provider is the code host that reports the change, such as "github".
 	Provider string
-	// Event and Action say what happened, such as "issues" and "opened". The
-	// action may be empty.
+	// Event and Action say what happened, such as "issues" and "opened". The action may be empty.
 	Event, Action string
 	// Scope is the name of the repository, or of the account where there is no repository.
 	Scope string
@@ -31,7 +30,7 @@ type Delivery struct {
 	Kind, Item string
 	// Title is the title of the item. It may be empty.
 	Title string
-	// Body is the document as it was sent.
+	// Body is the document that the provider sent, or that package source made of a commit.
 	Body json.RawMessage
 }
 
@@ -61,8 +60,8 @@ func (d *Delivery) Type() string {
 	return d.Provider + "." + d.Event + "." + d.Action
 }
 
-// inScope returns a copy of the delivery that comes from the repository scope. In the document only the name of
-// the repository is replaced.
+// inScope returns a copy of the delivery as if it came from the repository called scope: Scope is another, and the
+// name is replaced in the document.
 func (d *Delivery) inScope(scope string) Delivery {
 	moved := *d
 	moved.Scope = scope
@@ -70,9 +69,8 @@ func (d *Delivery) inScope(scope string) Delivery {
 	return moved
 }
 
-// rename returns a JSON document with the name from replaced by to: everywhere when from has a slash, so that
-// addresses change with it, and otherwise only where it is a whole string and no key. It may return doc itself
-// when there is nothing to replace.
+// rename returns a copy of a JSON document with the name from replaced by to: everywhere when from has a slash, so
+// that addresses change with it, and otherwise only where it is a whole string and no key.
 func rename(doc []byte, from, to string) []byte {
 	if strings.Contains(from, "/") {
 		return bytes.ReplaceAll(doc, []byte(from), []byte(to))

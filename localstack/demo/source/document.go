@@ -7,18 +7,19 @@ import (
 	"strings"
 )
 
-// places has the paths, in JSON documents of code hosts, of the name of the repository and of the item. The
-// first path that has a value counts.
+// places has the paths, in JSON documents of code hosts, where the name of the repository or account (scopes) and the
+// item can be. The first path that has a value counts.
 type places struct {
 	scopes []string
 	items  []item
 }
 
-// item is where a document has an item: the kind of the item, and the paths of its number and its title.
+// item is where a document has an item: kind is what Delivery.Kind becomes, number and title are paths.
 type item struct {
 	kind, number, title string
 }
 
+// providers returns the places for all code hosts.
 func providers() places {
 	return places{
 		scopes: []string{
@@ -54,7 +55,7 @@ func providers() places {
 	}
 }
 
-// parse returns the delivery of a document that provider sent for event. Where the document names no repository
+// parse returns the delivery of the document body that provider sent for event. Where the document names no repository
 // or account, the scope is the provider. It fails for a document that is no JSON object.
 func parse(provider, event string, body []byte) (Delivery, error) {
 	var doc map[string]any

@@ -8,14 +8,14 @@ import (
 	"strings"
 )
 
-// Git is the source that reads the history of a repository on this machine: one delivery for each file that a
-// commit touched, oldest first, without merges.
+// Git is the source that reads the history of a repository on this machine: one delivery for each file that a commit
+// touched, the oldest commit first, without merges.
 type Git struct {
 	// Path is the folder of the repository. Required.
 	Path string
 }
 
-// String returns a text with the path of the repository.
+// String returns "the history of" and the path of the repository.
 func (g Git) String() string { return "the history of " + g.Path }
 
 // change is the document of a delivery of Git: one file of one commit.

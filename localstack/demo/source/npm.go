@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// NPM is the source of the 329 GitHub documents of the npm package @octokit/webhooks-examples (MIT), which the
-// npm client fetches.
+// NPM is the source of the 329 documents of GitHub in the npm package @octokit/webhooks-examples (MIT), which the npm
+// client fetches.
 type NPM struct {
 	// Cache is the folder that the package is kept in. Required; it is made when it is missing.
 	Cache string
@@ -17,7 +17,7 @@ type NPM struct {
 
 const npmPackage = "@octokit/webhooks-examples@7.6.1"
 
-// String names the package.
+// String returns "webhook documents of the npm package" and the package with its version.
 func (NPM) String() string { return "webhook documents of the npm package " + npmPackage }
 
 // Deliveries returns the documents, grouped by event. It runs npm install when the package is not in the cache.

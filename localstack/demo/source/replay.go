@@ -6,9 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// Replay yields n deliveries made from base, again and again: each round is shuffled by seed and has the
-// repositories under other names, so that there are about as many aggregates as given once n is large enough.
-// base must not be empty.
+// Replay yields n deliveries made from base in rounds: each round has all of base, shuffled by seed, and renames the
+// repositories as often as it takes for at least that many aggregates, once n is large enough. base must not be empty.
 func Replay(base []Delivery, n, aggregates int, seed uint64) iter.Seq[Delivery] {
 	scopes := copies(base, aggregates)
 	return func(yield func(Delivery) bool) {
@@ -40,8 +39,8 @@ func InOrder(base []Delivery, n int) iter.Seq[Delivery] {
 	}
 }
 
-// copies returns under how many names each repository of base must appear so that there are at least that many
-// aggregates; 1 at least.
+// copies returns under how many names each repository of base must appear so that there are at least as many aggregates
+// as asked for; 1 at least.
 func copies(base []Delivery, aggregates int) int {
 	found := map[string]bool{}
 	for _, d := range base {

@@ -20,7 +20,7 @@ type Webhooks struct{}
 
 const webhooksModule = "github.com/go-playground/webhooks/v6@v6.4.0"
 
-// String names the module.
+// String returns "webhook documents of" and the module with its version.
 func (Webhooks) String() string { return "webhook documents of " + webhooksModule }
 
 // Deliveries returns the documents, ordered by provider and event.
@@ -61,8 +61,8 @@ func readTree(fsys fs.FS, root string) ([]Delivery, error) {
 	return deliveries, nil
 }
 
-// run runs a program in the folder dir, in the current one for "", and returns its standard output. The error
-// of a program that failed has what it printed.
+// run runs a program in the folder dir, in the current one for "", and returns its standard output. It fails when the
+// program does; the error has what the program printed.
 func run(ctx context.Context, dir, name string, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = dir

@@ -13,7 +13,7 @@ import (
 // admin serves the paths under /_fake/:
 //
 //	GET    health            {"status":"ok"}
-//	POST   reset             forgets everything
+//	POST   reset             calls Server.Reset
 //	GET    stats             calls, tallies, queue depths
 //	GET    faults            planned faults; ?applied=true what happened
 //	POST   faults            plans one (a Fault as JSON), answers {"id":...}
@@ -125,14 +125,14 @@ func (s *Server) adminClock(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, map[string]time.Time{"now": clock.Now()})
 }
 
-// Stats are the server's counts: Calls by operation of the API, Tallies of what was accepted, and Queues, by
-// name, of the messages that queues have at this moment.
+// Stats are the server's counts: Calls has requests by operation of the API (see [Server.Calls]), Tallies what was
+// accepted (see [Server.Tallies]), and Queues, by name, the messages that queues have at this moment.
 type Stats struct {
 	Calls   map[string]int64             `json:"calls"`
 	Tallies []Tally                      `json:"tallies"`
 	Queues  map[string]fakebroker.Counts `json:"queues"`
-	// Undelivered counts the messages that a topic could not deliver because the queue was gone and the
-	// subscription had no dead-letter queue.
+	// Undelivered counts the deliveries of topics that neither the subscribed queue nor the subscription's
+	// dead-letter queue took, since the start or the last Reset.
 	Undelivered int64 `json:"undelivered"`
 }
 

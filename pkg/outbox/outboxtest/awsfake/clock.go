@@ -8,8 +8,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/placed"
 )
 
-// Clock is the time that a [Server] goes by: visibility timeouts, deduplication windows, delays and long polls.
-// It must be safe for concurrent use.
+// Clock is the time that a [Server] goes by: visibility timeouts, deduplication windows, delays and long polls. It must
+// be safe for concurrent use.
 type Clock interface {
 	Now() time.Time
 	// AfterFunc calls f in a goroutine of its own once d has passed. The function stop prevents the call, and

@@ -12,28 +12,29 @@ import (
 // FaultKind names what a fault does.
 type FaultKind string
 
-// The kinds of faults.
 const (
 	// FailEntry refuses an entry of a batch: the answer has it in the list Failed with Code and SenderFault.
 	// The other entries are accepted. A call that sends one message fails with that error.
 	FailEntry FaultKind = "fail_entry"
 	// OmitEntry leaves an entry out of both lists of a batch's answer, Successful and Failed. The message is
-	// accepted all the same when Fault.Accepted is set, and refused otherwise.
+	// accepted all the same when Fault.Accepted is set, and refused otherwise. A call that sends one message fails
+	// without Accepted, and is not changed with it.
 	OmitEntry FaultKind = "omit_entry"
-	// WrongMD5 answers an accepted entry with a wrong checksum of the body. It has an effect on sends to SQS
-	// only.
+	// WrongMD5 answers an accepted entry with a wrong checksum of the body, in sends to SQS only.
 	WrongMD5 FaultKind = "wrong_md5"
 	// FailCall refuses the whole request with Status and Code, without carrying it out.
 	FailCall FaultKind = "fail_call"
-	// LoseResponse carries the request out and then loses the answer in the way that Fault.Mode names.
+	// LoseResponse carries the request out and then loses the answer in the way that Fault.Mode names. The answer to
+	// a request that fails is not lost.
 	LoseResponse FaultKind = "lose_response"
 	// DropConnection closes the connection without carrying the request out.
 	DropConnection FaultKind = "drop_connection"
 	// Delay carries the request out later: after Fault.Delay, with the chance TailProbability after Delay plus
 	// Tail.
 	Delay FaultKind = "delay"
-	// DeliveryLag delays messages on the way from a topic to a queue, by as much as the kind Delay.
-	// Fault.Resource is the name of the topic or the queue; Operation, GroupID and Entry are ignored.
+	// DeliveryLag delays messages on the way from a topic to a queue, by as much as the kind Delay. All messages of
+	// one publish to one subscribed queue are one match. Fault.Resource is the name of the topic or the queue;
+	// Operation, GroupID and Entry are ignored.
 	DeliveryLag FaultKind = "delivery_lag"
 )
 
@@ -48,8 +49,8 @@ const (
 	LossHang     LossMode = "hang"     // nothing is sent until the client gives up
 )
 
-// Fault is a planned fault: what happens to which requests. An empty Operation, Resource or GroupID, and an
-// Entry of 0, match all.
+// Fault is a planned fault: what happens to which requests to SNS and SQS. Calls of Secrets Manager are changed by
+// FailCall only, and those of STS by none. An empty Operation, Resource or GroupID, and an Entry of 0, match all.
 type Fault struct {
 	Kind FaultKind `json:"kind"`
 
@@ -57,17 +58,16 @@ type Fault struct {
 	Operation string `json:"operation,omitempty"`
 	// Resource is the name of a queue or topic.
 	Resource string `json:"resource,omitempty"`
-	// GroupID picks the entries of one message group, or the requests that have such an entry.
+	// GroupID picks the entries of one message group, or, for faults of whole requests, those that have such an entry.
 	GroupID string `json:"group_id,omitempty"`
-	// Entry picks one entry of a batch by its place, counted from 1.
+	// Entry picks one entry of a batch by its place, counted from 1, or the requests that have an entry there.
 	Entry int `json:"entry,omitempty"`
 
 	// After is how many matching requests or entries are spared before the first that is hit.
 	After int `json:"after,omitempty"`
 	// Count is how many times the fault happens, and then never again. 0 is no limit.
 	Count int `json:"count,omitempty"`
-	// Probability is the chance, from 0 to 1, that the fault happens at a match; it is drawn with Seed. 0 is
-	// always.
+	// Probability is the chance, from 0 to 1, that the fault happens at a match, drawn with Seed; 0 is always.
 	Probability float64 `json:"probability,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
 
@@ -108,8 +108,7 @@ type AppliedFault struct {
 	GroupID string `json:"group_id,omitempty"`
 }
 
-// maxApplied is the most applied faults that are remembered. When there are as many, the older half is
-// forgotten.
+// maxApplied is the most applied faults that are remembered. Before one more the older half is forgotten.
 const maxApplied = 100_000
 
 // faults has the planned faults and the record of those that happened.
@@ -121,10 +120,10 @@ type faults struct {
 	applied []AppliedFault
 }
 
-// rule is a planned fault and the state from which it decides when to happen.
+// rule is a planned fault with the state that decides when it happens.
 type rule struct {
 	FaultStatus
-	// seen counts the matches; rng decides for Probability and TailProbability.
+	// seen counts the matches until Count is reached; rng draws for Probability and TailProbability.
 	seen int
 	rng  *rand.Rand
 }
@@ -177,8 +176,7 @@ func (s *Server) ClearFaults() {
 	s.faults.rules = nil
 }
 
-// Faults returns the planned faults in the order in which they were added, those too that have happened Count
-// times.
+// Faults returns the planned faults in the order of AddFault, those too that have happened Count times.
 func (s *Server) Faults() []FaultStatus {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
@@ -195,17 +193,6 @@ func (s *Server) AppliedFaults() []AppliedFault {
 	s.faults.mu.Lock()
 	defer s.faults.mu.Unlock()
 	return slices.Clone(s.faults.applied)
-}
-
-// plan is what the planned faults do to one request.
-type plan struct {
-	// delay is how long the request waits before it is carried out.
-	delay time.Duration
-	// call is the fault of the whole request (FailCall, LoseResponse or DropConnection), nil when there is
-	// none.
-	call *Fault
-	// entries are the faults of single entries, by index in the batch from 0.
-	entries map[int]*Fault
 }
 
 // plan decides which faults happen to a request for the operation on the resource, and counts and records them
@@ -246,8 +233,8 @@ func (f *faults) plan(operation, resource string, groups []string) plan {
 	return p
 }
 
-// lag returns by how much faults of the kind DeliveryLag delay a message on its way from a topic to a queue,
-// both given by name, and records those faults as applied. It returns 0 when there is none.
+// lag returns by how much faults of the kind DeliveryLag delay a publish on its way from a topic to a queue, both given
+// by name, and counts and records those faults as applied. It returns 0 when there is none.
 func (f *faults) lag(topic, queue string) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -270,12 +257,13 @@ func (f *faults) record(r *rule, operation, resource string, entry int, group st
 	})
 }
 
-// wants reports whether the fault matches the entry at index i, from 0, of the given message group.
+// wants reports whether Entry and GroupID match the entry at index i, from 0, of the given message group.
 func (r *rule) wants(i int, group string) bool {
 	return (r.Entry == 0 || r.Entry == i+1) && (r.GroupID == "" || r.GroupID == group)
 }
 
-// wantsAny reports whether the fault matches a request with entries of these message groups, in their order.
+// wantsAny reports whether Entry and GroupID match one of the entries of a request, which have these message groups in
+// their order. If both are empty they match every request.
 func (r *rule) wantsAny(groups []string) bool {
 	if r.Entry == 0 && r.GroupID == "" {
 		return true
@@ -304,8 +292,7 @@ func (r *rule) hit() bool {
 	return true
 }
 
-// draw returns the time that a fault of the kind Delay or DeliveryLag takes: Delay plus Tail with the chance
-// TailProbability, else Delay.
+// draw returns how long a fault of the kind Delay or DeliveryLag takes, with Tail if TailProbability says so.
 func (r *rule) draw() time.Duration {
 	if r.Tail > 0 && r.rng.Float64() < r.TailProbability {
 		return r.Delay + r.Tail

@@ -1,17 +1,20 @@
 package awsfake
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"iter"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
-// HistoryMode says how much the server remembers of what it accepted.
+// HistoryMode says how much the server remembers of the messages that queues and topics accepted.
 type HistoryMode int
 
 const (
@@ -19,13 +22,13 @@ const (
 	HistoryFull HistoryMode = iota
 	// HistoryHashes keeps every acceptance, with the SHA-256 of its body in place of body and attributes.
 	HistoryHashes
-	// HistoryCounts keeps only counts and the order number of each message group, so that a benchmark of any
-	// length fits into memory.
+	// HistoryCounts keeps only the tallies, with one number for each message group, so that a benchmark of any length
+	// fits into memory.
 	HistoryCounts
 )
 
-// Accepted is a message that a queue or topic answered with success. A message
-// that a topic hands to a queue is accepted twice: by the topic and by the queue.
+// Accepted is a message that a queue or topic accepted, or suppressed as a duplicate, with success for the sender. What
+// a topic hands to a queue is accepted twice: by the topic and by the queue.
 type Accepted struct {
 	// Offset is the position in the history, from 0 on without gaps.
 	Offset int64     `json:"offset"`
@@ -43,9 +46,10 @@ type Accepted struct {
 	MessageID      string `json:"message_id"`
 	SequenceNumber string `json:"sequence_number,omitempty"`
 	// Suppressed says that the deduplication id was used before in the window: the sender's answer was a
-	// success, and nothing was delivered. The fields below Suppressed depend on the mode: Body and Attributes
-	// are set with HistoryFull and for OnAccepted, BodySHA256, in hexadecimal, with HistoryHashes.
-	Suppressed bool              `json:"suppressed"`
+	// success, and nothing was delivered.
+	Suppressed bool `json:"suppressed"`
+	// Attributes and Body are set with HistoryFull and for OnAccepted, BodySHA256, in hexadecimal, with
+	// HistoryHashes. The value of a binary attribute is not kept: it is "".
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Body       string            `json:"body,omitempty"`
 	BodySHA256 string            `json:"body_sha256,omitempty"`
@@ -62,33 +66,32 @@ type Tally struct {
 	Groups     int   `json:"groups"`
 	// OutOfOrder counts accepted messages whose order attribute (see Config.OrderAttribute) was lower than the
 	// highest before in their group, and Repeated those where it equalled the highest: a duplicate that
-	// deduplication let through. Messages without a number there are not compared.
+	// deduplication let through. A message without a number there is not compared, and counts as 0 for the next
+	// when it is the first of its group.
 	OutOfOrder int64     `json:"out_of_order"`
 	Repeated   int64     `json:"repeated"`
 	First      time.Time `json:"first"`
 	Last       time.Time `json:"last"`
 }
 
+// history remembers and counts what queues and topics accepted, as cfg says.
 type history struct {
-	mode      HistoryMode
-	attribute string
-	hook      func(Accepted)
+	cfg Config
 
-	mu      sync.Mutex
+	mu sync.Mutex
+	// next is the offset of the next acceptance, also with HistoryCounts, where log stays empty.
 	next    int64
 	log     []Accepted
-	tallies map[[2]string]*tally
+	tallies map[[2]string]*tally // by kind and name
 }
 
+// tally is a Tally with, by message group, the highest number of the order attribute so far.
 type tally struct {
 	Tally
 	last map[string]int64
 }
 
-func newHistory(c Config) *history {
-	return &history{mode: c.History, attribute: c.OrderAttribute, hook: c.OnAccepted, tallies: map[[2]string]*tally{}}
-}
-
+// reset forgets everything; offsets begin at 0 again.
 func (h *history) reset() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -100,14 +103,14 @@ func (h *history) observe(a fakebroker.Acceptance) {
 		At: a.At, Kind: a.Kind, Name: a.Name, Source: a.Source, GroupID: a.GroupID, DeduplicationID: a.DeduplicationID,
 		MessageID: a.MessageID, SequenceNumber: a.SequenceNumber, Suppressed: a.Suppressed,
 	}
-	if h.mode == HistoryFull || h.hook != nil {
+	if h.cfg.History == HistoryFull || h.cfg.OnAccepted != nil {
 		r.Body = a.Body
 		r.Attributes = make(map[string]string, len(a.Attributes))
 		for i := range a.Attributes {
 			r.Attributes[a.Attributes[i].Name] = a.Attributes[i].Value
 		}
 	}
-	if h.mode == HistoryHashes {
+	if h.cfg.History == HistoryHashes {
 		sum := sha256.Sum256([]byte(a.Body))
 		r.BodySHA256 = hex.EncodeToString(sum[:])
 	}
@@ -116,13 +119,13 @@ func (h *history) observe(a fakebroker.Acceptance) {
 	h.count(&a)
 	r.Offset = h.next
 	h.next++
-	if h.hook != nil {
-		h.hook(r)
+	if h.cfg.OnAccepted != nil {
+		h.cfg.OnAccepted(r)
 	}
-	if h.mode == HistoryCounts {
+	if h.cfg.History == HistoryCounts {
 		return
 	}
-	if h.mode == HistoryHashes {
+	if h.cfg.History == HistoryHashes {
 		r.Body, r.Attributes = "", nil
 	}
 	h.log = append(h.log, r)
@@ -142,7 +145,7 @@ func (h *history) count(a *fakebroker.Acceptance) {
 	t.Accepted++
 	last, known := t.last[a.GroupID]
 	position := last
-	if n, ok := orderOf(a.Attributes, h.attribute); ok {
+	if n, ok := orderOf(a.Attributes, h.cfg.OrderAttribute); ok {
 		switch {
 		case known && n < last:
 			t.OutOfOrder++
@@ -168,8 +171,8 @@ func orderOf(attributes []fakebroker.Attribute, name string) (int64, bool) {
 	return 0, false
 }
 
-// slice returns up to limit acceptances from offset on, and the offset to go on at. It returns none at the end
-// of the history. The caller must not change what is returned.
+// slice returns up to limit acceptances from offset on, and the offset of the next after them. It returns none at the
+// end of the history, and always with HistoryCounts. The caller must not change what is returned.
 func (h *history) slice(offset int64, limit int) ([]Accepted, int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -217,6 +220,8 @@ func (s *Server) Tallies() []Tally {
 	for _, t := range s.history.tallies {
 		out = append(out, t.Tally)
 	}
-	sortTallies(out)
+	slices.SortFunc(out, func(a, b Tally) int {
+		return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.Name, b.Name))
+	})
 	return out
 }

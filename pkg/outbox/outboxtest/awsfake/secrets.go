@@ -3,7 +3,6 @@ package awsfake
 import (
 	"encoding/json"
 	"strings"
-	"sync"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
@@ -18,35 +17,20 @@ func (s *Server) callerIdentity() answer {
 	return xmlAnswer("https://sts.amazonaws.com/doc/2011-06-15/", "GetCallerIdentity", out)
 }
 
-// secrets has, by name, the current value of each secret and, behind it, the previous one, "" when there was
-// none.
-type secrets struct {
-	mu     sync.Mutex
-	values map[string][2]string
-}
-
-func newSecrets() *secrets { return &secrets{values: map[string][2]string{}} }
-
-func (s *secrets) reset() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.values = map[string][2]string{}
-}
-
+// secretSuffix ends the ARN of each secret, where AWS has six random characters.
 const secretSuffix = "-fake00"
 
+// secretsManager carries out one call of the API of Secrets Manager. A secret is found by its name or ARN.
 func (s *Server) secretsManager(operation, body string) answer {
 	var in struct {
-		Name, SecretID, SecretString, VersionStage string
+		Name         string
+		SecretID     string `json:"SecretId"`
+		SecretString string
+		VersionStage string
 	}
-	var fields map[string]any
-	if err := json.Unmarshal([]byte(body), &fields); err != nil {
+	if err := json.Unmarshal([]byte(body), &in); err != nil {
 		return jsonError(malformed(err))
 	}
-	in.Name, _ = fields["Name"].(string)
-	in.SecretID, _ = fields["SecretId"].(string)
-	in.SecretString, _ = fields["SecretString"].(string)
-	in.VersionStage, _ = fields["VersionStage"].(string)
 	p := s.faults.plan(operation, in.SecretID+in.Name, nil)
 	if p.call != nil && p.call.Kind == FailCall {
 		return jsonError(p.call.brokerError())
@@ -54,9 +38,9 @@ func (s *Server) secretsManager(operation, body string) answer {
 
 	prefix := "arn:aws:secretsmanager:" + s.cfg.Region + ":" + s.cfg.Account + ":secret:"
 	name := in.Name + strings.TrimSuffix(strings.TrimPrefix(in.SecretID, prefix), secretSuffix)
-	s.secrets.mu.Lock()
-	defer s.secrets.mu.Unlock()
-	value, exists := s.secrets.values[name]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	value, exists := s.secrets[name]
 	out := map[string]any{"ARN": prefix + name + secretSuffix, "Name": name}
 	fault := func(code, message string) answer {
 		return jsonError(fakebroker.Fault(code, code, "%s", message))
@@ -65,11 +49,11 @@ func (s *Server) secretsManager(operation, body string) answer {
 	case operation == "CreateSecret" && exists:
 		return fault("ResourceExistsException", "The operation failed because the secret "+name+" already exists.")
 	case operation == "CreateSecret":
-		s.secrets.values[name] = [2]string{in.SecretString}
+		s.secrets[name] = [2]string{in.SecretString}
 	case !exists:
 		return fault("ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
 	case operation == "PutSecretValue", operation == "UpdateSecret":
-		s.secrets.values[name] = [2]string{in.SecretString, value[0]}
+		s.secrets[name] = [2]string{in.SecretString, value[0]}
 	case operation == "GetSecretValue":
 		out["VersionStages"] = []string{"AWSCURRENT"}
 		out["SecretString"] = value[0]
@@ -78,7 +62,7 @@ func (s *Server) secretsManager(operation, body string) answer {
 			out["SecretString"] = value[1]
 		}
 	case operation == "DeleteSecret":
-		delete(s.secrets.values, name)
+		delete(s.secrets, name)
 	case operation != "DescribeSecret":
 		return fault("InvalidAction", "The action "+operation+" is not valid for this endpoint.")
 	}

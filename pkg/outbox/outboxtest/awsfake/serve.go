@@ -11,50 +11,40 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"sync"
+	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
 )
 
-// maxRequest is the most bytes of a request body: a full batch in form encoding takes less. Longer requests are
-// refused with the status 400.
+// maxRequest is the most bytes of a request body: a full batch in form encoding takes less. A longer body is refused
+// with the status 400, and one in gzip that unpacks to more is cut off there.
 const maxRequest = 8 << 20
 
 // answer is an HTTP answer before it is written, so that a fault can lose it.
 type answer struct {
 	status     int
 	mediaType  string
-	queryError string
+	queryError string // of the header X-Amzn-Query-Error, "" for none
 	body       []byte
-	lose       LossMode
-	drop       bool
+	lose       LossMode // "" when the answer is not lost
+	drop       bool     // the connection is closed without an answer
 }
 
-// calls counts requests by operation.
-type calls struct {
-	mu sync.Mutex
-	by map[string]int64
-}
-
-func (c *calls) add(operation string) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.by == nil {
-		c.by = map[string]int64{}
-	}
-	c.by[operation]++
-}
-
-func (c *calls) counts() map[string]int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return maps.Clone(c.by)
+// countCall adds a request for the operation to what Calls returns.
+func (s *Server) countCall(operation string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[operation]++
 }
 
 // Calls returns how many requests came in for each operation since the start, by its name in the API, such as
 // "SendMessageBatch".
-func (s *Server) Calls() map[string]int64 { return s.calls.counts() }
+func (s *Server) Calls() map[string]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.calls)
+}
 
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if strings.HasPrefix(r.URL.Path, "/_fake/") {
@@ -88,12 +78,12 @@ func readBody(r *http.Request) (string, error) {
 	return sb.String(), nil
 }
 
-// route carries out a request: the JSON protocols name their call in the header X-Amz-Target, Query in the
-// field Action.
+// route carries out a request of any service and returns its answer. A request of a JSON protocol names its operation
+// in the header X-Amz-Target, one of the Query protocol in the form field Action.
 func (s *Server) route(r *http.Request, body string) answer {
 	if target := r.Header.Get("X-Amz-Target"); target != "" {
 		service, operation, _ := strings.Cut(target, ".")
-		s.calls.add(operation)
+		s.countCall(operation)
 		switch service {
 		case "AmazonSQS":
 			return s.sqs(r.Context(), operation, body)
@@ -111,7 +101,7 @@ func (s *Server) route(r *http.Request, body string) answer {
 		return xmlError(snsFault("MalformedQueryString", err.Error()))
 	}
 	operation := form["Action"]
-	s.calls.add(operation)
+	s.countCall(operation)
 	switch operation {
 	case "":
 		return answer{status: http.StatusNotFound, mediaType: "text/plain", body: []byte("This is a fake of SNS and SQS. See /_fake/health.\n")}
@@ -121,9 +111,19 @@ func (s *Server) route(r *http.Request, body string) answer {
 	return s.sns(r.Context(), operation, form)
 }
 
-// before waits for the plan's delay and applies the faults that take effect before the request is carried out.
-// It returns true with the answer, which fail makes of an error, when the request is not to be carried out.
-func (s *Server) before(ctx context.Context, p plan, fail func(*fakebroker.Error) answer) (answer, bool) {
+// plan is what the planned faults do to one request.
+type plan struct {
+	// delay is how long the request waits before it is carried out.
+	delay time.Duration
+	// call is the first fault of the whole request (FailCall, LoseResponse or DropConnection), nil when there is none.
+	call *Fault
+	// entries has the first fault of each entry that has one, by index in the batch from 0.
+	entries map[int]*Fault
+}
+
+// before waits for the plan's delay, and returns true with the answer when FailCall or DropConnection prevents the
+// request. fail makes an answer of an error, in the protocol of the request.
+func (s *Server) before(ctx context.Context, p plan, fail func(error) answer) (answer, bool) {
 	s.pause(ctx, p.delay)
 	if p.call == nil {
 		return answer{}, false

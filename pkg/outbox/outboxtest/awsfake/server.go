@@ -1,13 +1,12 @@
 package awsfake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,18 +18,14 @@ type Config struct {
 	// Clock is the time that visibility, deduplication, delays and long polls go by. Defaults to a new
 	// [ShiftClock].
 	Clock Clock
-	// Region and Account appear in ARNs and queue URLs. They default to
-	// "us-east-1" and "000000000000".
+	// Region and Account are parts of ARNs, and Account of queue URLs. They default to "us-east-1" and "000000000000".
 	Region  string
 	Account string
-	// DeduplicationWindow is how long a deduplication id is remembered.
-	// Defaults to the 5 minutes of AWS.
+	// DeduplicationWindow is how long a deduplication id is remembered. Defaults to the 5 minutes of AWS.
 	DeduplicationWindow time.Duration
-	// History says how much is remembered of the messages that queues and topics accept. The zero value is
-	// HistoryFull.
+	// History says how much is remembered of accepted messages. Defaults to HistoryFull.
 	History HistoryMode
-	// Discard keeps no message for consumers: a queue accepts, deduplicates
-	// and stays empty. Defaults to false.
+	// Discard keeps no message for consumers: a queue accepts, deduplicates and stays empty.
 	Discard bool
 	// OrderAttribute is the name of the message attribute whose number must grow within a message group:
 	// [Tally] counts where it does not. Defaults to "sequence".
@@ -41,17 +36,19 @@ type Config struct {
 	OnAccepted func(Accepted)
 }
 
-// Server is the fake. Its methods are safe for concurrent use.
+// Server is the fake of SNS and SQS, made by [New]. Its methods are safe for concurrent use.
 type Server struct {
 	cfg     Config
 	broker  *fakebroker.Broker
 	history *history
 	faults  *faults
-	secrets *secrets
 	http    *http.Server
-	calls   calls
 
-	mu       sync.Mutex
+	mu sync.Mutex
+	// secrets has, by name, the current value of each secret and, behind it, the previous one, "" when there was
+	// none.
+	secrets  map[string][2]string
+	calls    map[string]int64 // by operation
 	listener net.Listener
 	url      string
 	done     chan struct{}
@@ -59,26 +56,17 @@ type Server struct {
 	serveErr error
 }
 
-// New returns a server that does not listen yet.
+// New returns a server with the defaults for fields of c that are zero. It serves after [Server.Start].
 func New(c Config) *Server {
 	if c.Clock == nil {
 		c.Clock = NewShiftClock()
 	}
-	if c.Region == "" {
-		c.Region = "us-east-1"
-	}
-	if c.Account == "" {
-		c.Account = "000000000000"
-	}
-	if c.DeduplicationWindow == 0 {
-		c.DeduplicationWindow = 5 * time.Minute
-	}
-	if c.OrderAttribute == "" {
-		c.OrderAttribute = "sequence"
-	}
+	c.Region, c.Account = cmp.Or(c.Region, "us-east-1"), cmp.Or(c.Account, "000000000000")
+	c.DeduplicationWindow = cmp.Or(c.DeduplicationWindow, 5*time.Minute)
+	c.OrderAttribute = cmp.Or(c.OrderAttribute, "sequence")
 	s := &Server{
-		cfg: c, history: newHistory(c), faults: &faults{clock: c.Clock}, secrets: newSecrets(),
-		closed: make(chan struct{}),
+		cfg: c, history: &history{cfg: c, tallies: map[[2]string]*tally{}}, faults: &faults{clock: c.Clock},
+		secrets: map[string][2]string{}, calls: map[string]int64{}, closed: make(chan struct{}),
 	}
 	s.broker = fakebroker.New(fakebroker.Config{
 		Clock: c.Clock, Region: c.Region, Account: c.Account, DedupWindow: c.DeduplicationWindow,
@@ -113,8 +101,8 @@ func (s *Server) Start(addr string) error {
 	return nil
 }
 
-// URL returns the server's address, such as "http://127.0.0.1:4566", for the
-// BaseEndpoint of an SDK client. It is empty before Start.
+// URL returns the server's address, such as "http://127.0.0.1:4566", for the BaseEndpoint of an SDK client. It is empty
+// before Start.
 func (s *Server) URL() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,7 +126,9 @@ func (s *Server) Advance(d time.Duration) {
 // of calls go on.
 func (s *Server) Reset() {
 	s.broker.Reset()
-	s.secrets.reset()
+	s.mu.Lock()
+	clear(s.secrets)
+	s.mu.Unlock()
 	s.ClearFaults()
 	s.faults.mu.Lock()
 	s.faults.applied = nil
@@ -157,7 +147,7 @@ func (s *Server) Close() error {
 		close(s.closed)
 	}
 	s.mu.Unlock()
-	s.broker.Close()
+	s.broker.Reset()
 	if done == nil {
 		return nil
 	}
@@ -182,13 +172,4 @@ func (s *Server) pause(ctx context.Context, d time.Duration) {
 	case <-ctx.Done():
 	case <-s.closed:
 	}
-}
-
-func sortTallies(list []Tally) {
-	slices.SortFunc(list, func(a, b Tally) int {
-		if c := strings.Compare(a.Kind, b.Kind); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
 }

@@ -1,7 +1,10 @@
 package awsfake_test
 
 import (
+	"context"
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -100,5 +103,47 @@ func TestPublishedBatchReachesTheSubscribedQueueInOrder(t *testing.T) {
 	}
 	if topics != 2 || queues != 3 {
 		t.Fatalf("history: %d topic, %d queue acceptances", topics, queues)
+	}
+}
+
+// stillClock is a clock that never moves, and says on waits that a call waits for a time.
+type stillClock struct{ waits chan struct{} }
+
+func (stillClock) Now() time.Time { return time.Unix(1_700_000_000, 0) }
+
+func (c stillClock) AfterFunc(time.Duration, func()) (stop func() bool) {
+	c.waits <- struct{}{}
+	return func() bool { return true }
+}
+
+func TestWaitingReceiveGetsAMessageThatIsMadeVisible(t *testing.T) {
+	t.Parallel()
+	clock := stillClock{waits: make(chan struct{}, 1)}
+	q, _ := clients(start(t, awsfake.Config{Clock: clock}))
+	url := createQueue(t, q, "a.fifo")
+	if _, err := q.SendMessageBatch(t.Context(), batch(url, "1")); err != nil {
+		t.Fatal(err)
+	}
+	first, err := q.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &url})
+	if err != nil || len(first.Messages) != 1 {
+		t.Fatalf("received %+v, %v", first, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	received := make(chan error, 1)
+	go func() {
+		again, err := q.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 20})
+		if err == nil && len(again.Messages) != 1 {
+			err = fmt.Errorf("received %d messages", len(again.Messages))
+		}
+		received <- err
+	}()
+	<-clock.waits
+	_, err = q.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: first.Messages[0].ReceiptHandle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-received; err != nil {
+		t.Fatal(err)
 	}
 }

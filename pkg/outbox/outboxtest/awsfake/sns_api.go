@@ -1,6 +1,7 @@
 package awsfake
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -9,18 +10,14 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
 )
 
-// sns carries out one call of the SNS API.
+// sns carries out one call of the SNS API, with f as its parameters, and applies the planned faults.
 func (s *Server) sns(ctx context.Context, operation string, f fakewire.Form) answer {
 	switch operation {
 	case "Publish", "PublishBatch":
 		return s.snsPublish(ctx, operation, f)
 	}
-	resource := resourceName(f["TopicArn"])
-	if resource == "" {
-		resource = f["Name"]
-	}
-	p := s.faults.plan(operation, resource, nil)
-	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return xmlError(e) }); done {
+	p := s.faults.plan(operation, cmp.Or(resourceName(f["TopicArn"]), f["Name"]), nil)
+	if a, done := s.before(ctx, p, xmlError); done {
 		return a
 	}
 	result, err := s.snsCall(operation, f)

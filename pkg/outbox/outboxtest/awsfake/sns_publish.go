@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakewire"
@@ -41,7 +42,7 @@ func xmlError(err error) answer {
 	return answer{status: e.Status, mediaType: xmlType, body: out}
 }
 
-// snsFault returns an error of SNS, which has no JSON shape.
+// snsFault returns an error of SNS with status 400 that the sender is to blame for.
 func snsFault(code, message string) *fakebroker.Error {
 	return fakebroker.Fault(code, "", "%s", message)
 }
@@ -54,7 +55,7 @@ func checkPublishBatch(t *fakebroker.Topic, entries []fakewire.BatchEntry) *fake
 		total += entries[i].Size()
 	}
 	if e := checkBatch(ids, "PublishBatchRequest"); e != nil {
-		switch code := resourceCode(e.Code); code {
+		switch code := strings.TrimPrefix(e.Code, "AWS.SimpleQueueService."); code {
 		case "EmptyBatchRequest":
 			return snsFault(code, "The batch request doesn't contain any entries.")
 		case "TooManyEntriesInBatchRequest":
@@ -73,14 +74,6 @@ func checkPublishBatch(t *fakebroker.Topic, entries []fakewire.BatchEntry) *fake
 	return nil
 }
 
-func resourceCode(code string) string {
-	const prefix = "AWS.SimpleQueueService."
-	if len(code) > len(prefix) && code[:len(prefix)] == prefix {
-		return code[len(prefix):]
-	}
-	return code
-}
-
 func (s *Server) snsPublish(ctx context.Context, operation string, f fakewire.Form) answer {
 	isBatch := operation == "PublishBatch"
 	b, err := fakewire.DecodePublish(f, isBatch)
@@ -88,7 +81,7 @@ func (s *Server) snsPublish(ctx context.Context, operation string, f fakewire.Fo
 		return xmlError(snsFault("MalformedQueryString", err.Error()))
 	}
 	p := s.faults.plan(operation, resourceName(b.Resource), groupsOf(b.Entries))
-	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return xmlError(e) }); done {
+	if a, done := s.before(ctx, p, xmlError); done {
 		return a
 	}
 	t, err := s.broker.Topic(b.Resource)

@@ -1,6 +1,7 @@
 package awsfake
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"strconv"
@@ -9,10 +10,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
-// nothing is the answer of an operation that returns nothing: {}.
+// nothing is what an operation without a result returns: {} in JSON.
 type nothing struct{}
 
-// sqs carries out one call of the SQS API.
+// sqs carries out one call of the SQS API, with body as its parameters in JSON, and applies the planned faults.
 func (s *Server) sqs(ctx context.Context, operation, body string) answer {
 	switch operation {
 	case "SendMessage", "SendMessageBatch":
@@ -25,12 +26,8 @@ func (s *Server) sqs(ctx context.Context, operation, body string) answer {
 	if err := json.Unmarshal([]byte(body), &in); err != nil {
 		return jsonError(malformed(err))
 	}
-	resource := resourceName(in.QueueURL)
-	if resource == "" {
-		resource = in.QueueName
-	}
-	p := s.faults.plan(operation, resource, make([]string, len(in.Entries)))
-	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return jsonError(e) }); done {
+	p := s.faults.plan(operation, cmp.Or(resourceName(in.QueueURL), in.QueueName), make([]string, len(in.Entries)))
+	if a, done := s.before(ctx, p, jsonError); done {
 		return a
 	}
 	out, err := s.sqsCall(ctx, operation, &in, p)
@@ -157,8 +154,8 @@ func changeVisibility(q *fakebroker.Queue, handle string, seconds *int) error {
 	return q.ChangeVisibility(handle, *seconds)
 }
 
-// listQueues returns a page of at most MaxResults queues, of all when that is 0, by name. The token of the next
-// page is the last name of this one.
+// listQueues returns a page of queues, by name: at most MaxResults, or all when that is 0. NextToken, for the next page,
+// is the last name of this one.
 func (s *Server) listQueues(in *sqsInput) any {
 	out := struct {
 		QueueURLs []string `json:"QueueUrls,omitempty"`
@@ -192,10 +189,7 @@ func (s *Server) moveTasks(operation string, in *sqsInput) (any, error) {
 		moved, err := s.broker.CancelMove(in.TaskHandle)
 		return map[string]int{"ApproximateNumberOfMessagesMoved": moved}, err
 	}
-	limit := in.MaxResults
-	if limit == 0 {
-		limit = 1
-	}
+	limit := cmp.Or(in.MaxResults, 1)
 	if limit < 1 || limit > 10 {
 		return nil, fakebroker.InvalidParameterValue("Value %s for parameter MaxResults is invalid. Reason: Must be between 1 and 10.", strconv.Itoa(limit))
 	}

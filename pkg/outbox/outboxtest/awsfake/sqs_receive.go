@@ -51,8 +51,8 @@ type receivedMessage struct {
 	MessageAttributes      fakewire.Attributes `json:",omitempty"`
 }
 
-// received returns m as a receive answers it that asks for the system attributes named in system and the
-// message attributes named in names.
+// received returns m for the answer to a ReceiveMessage that asks for the system attributes in system and the message
+// attributes in names.
 func (s *Server) received(m *fakebroker.Received, system, names []string) receivedMessage {
 	out := receivedMessage{
 		MessageID: m.MessageID, ReceiptHandle: m.ReceiptHandle, MD5OfBody: m.MD5, Body: m.Body,
@@ -71,8 +71,8 @@ func (s *Server) received(m *fakebroker.Received, system, names []string) receiv
 	return out
 }
 
-// wantsAttribute reports whether a receive that asks for names gets the message attribute: a name may be "All",
-// ".*", or a prefix followed by ".*".
+// wantsAttribute reports whether a ReceiveMessage that asks for names gets the message attribute: "All" and ".*" stand
+// for every attribute, and a name that ends in ".*" for those that begin with the rest of it.
 func wantsAttribute(names []string, attribute string) bool {
 	return slices.ContainsFunc(names, func(n string) bool {
 		prefix, wild := strings.CutSuffix(n, ".*")
@@ -80,8 +80,8 @@ func wantsAttribute(names []string, attribute string) bool {
 	})
 }
 
-// systemAttributes returns the system attributes of m that a receive with names asks for; the name "All" asks
-// for all. Attributes without a value are left out.
+// systemAttributes returns the system attributes of m that names asks for; the name "All" stands for all. Attributes
+// without a value are not returned.
 func (s *Server) systemAttributes(m *fakebroker.Received, names []string) map[string]string {
 	out := map[string]string{}
 	for name, value := range map[string]string{
@@ -113,9 +113,8 @@ type doneEntry struct {
 	ID string `json:"Id"`
 }
 
-// handleBatch answers a DeleteMessageBatch or ChangeMessageVisibilityBatch: do carries out one entry, and is
-// called for each that no fault of p refuses. request is the name of the call's request, for the text of
-// errors.
+// handleBatch carries out a DeleteMessageBatch or ChangeMessageVisibilityBatch and returns its answer: it calls do for
+// each entry that no fault of p refuses. request is the name of the call's request, for the text of errors.
 func handleBatch(entries []handleEntry, request string, p plan, do func(handleEntry) error) (any, error) {
 	ids := make([]string, len(entries))
 	for i := range entries {

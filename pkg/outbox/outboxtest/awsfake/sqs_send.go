@@ -30,7 +30,7 @@ func refused(id string, e *fakebroker.Error) failedEntry {
 	return failedEntry{ID: id, Code: e.Code, Message: e.Message, SenderFault: e.Sender}
 }
 
-// batchAnswer is the answer to a batch of SQS.
+// batchAnswer is the answer to a batch of SQS; E is what it says of an entry that succeeded.
 type batchAnswer[E any] struct {
 	Successful []E
 	Failed     []failedEntry `json:",omitempty"`
@@ -51,7 +51,7 @@ func accepted(id string, s *fakebroker.Sent) sentEntry {
 	}
 }
 
-// jsonAnswer is a success with v as JSON.
+// jsonAnswer returns the answer to a successful call of a JSON protocol, with v as JSON.
 func jsonAnswer(v any) answer {
 	var buf bytes.Buffer
 	encoder := json.NewEncoder(&buf)
@@ -62,8 +62,8 @@ func jsonAnswer(v any) answer {
 	return answer{status: http.StatusOK, mediaType: jsonType, body: buf.Bytes()}
 }
 
-// jsonError returns an error in the form of SQS's JSON protocol: its type in the body, and the code that the
-// older Query protocol has for it in a header.
+// jsonError returns the answer to a call of a JSON protocol that failed: the error's type in the body, and the code
+// that the older Query protocol has for it in a header. An err that is no *fakebroker.Error is an InternalError.
 func jsonError(err error) answer {
 	e := asBrokerError(err)
 	who := "Receiver"
@@ -114,7 +114,7 @@ func (s *Server) sqsSend(ctx context.Context, operation, body string) answer {
 		return jsonError(malformed(err))
 	}
 	p := s.faults.plan(operation, resourceName(b.Resource), groupsOf(b.Entries))
-	if a, done := s.before(ctx, p, func(e *fakebroker.Error) answer { return jsonError(e) }); done {
+	if a, done := s.before(ctx, p, jsonError); done {
 		return a
 	}
 	q, err := s.queue(b.Resource)
@@ -140,10 +140,9 @@ func (s *Server) sqsSend(ctx context.Context, operation, body string) answer {
 	return p.after(jsonAnswer(p.sendBatch(b.Entries, sent)))
 }
 
-// checkSend returns the error for which SQS refuses a send as a whole, nil when there is none: an entry lacks the
-// group id or deduplication id that q needs; or, with isBatch, checkBatch finds a fault, or the entries have more
-// than fakebroker.MaxQueueBytes in all. isBatch says that the call is SendMessageBatch, and not SendMessage. Other
-// faults are those of single entries, which q.Send finds.
+// checkSend returns the error for which SQS refuses a send to q as a whole, nil when there is none: an entry lacks a
+// group id or deduplication id that q needs, or, in a SendMessageBatch (isBatch), checkBatch finds a fault or the
+// entries have more than fakebroker.MaxQueueBytes in all. Faults of single entries are found by q.Send.
 func checkSend(q *fakebroker.Queue, entries []fakewire.BatchEntry, isBatch bool) *fakebroker.Error {
 	if isBatch {
 		ids := make([]string, len(entries))
@@ -175,8 +174,8 @@ func groupsOf(entries []fakewire.BatchEntry) []string {
 	return groups
 }
 
-// refuse returns the entries as package fakebroker takes them. Those that a fault of the plan refuses have the
-// error of the fault, so that the broker does not accept them.
+// refuse returns the entries as the broker takes them. Those that FailEntry, or OmitEntry without Accepted, hits have
+// the error of the fault in Entry.Refuse, so that the broker does not accept them.
 func (p plan) refuse(entries []fakewire.BatchEntry) []fakebroker.Entry {
 	out := make([]fakebroker.Entry, len(entries))
 	for i := range entries {
@@ -188,8 +187,8 @@ func (p plan) refuse(entries []fakewire.BatchEntry) []fakebroker.Entry {
 	return out
 }
 
-// sendBatch returns the answer to a SendMessageBatch. sent has what became of each entry; the faults of the
-// plan leave entries out of the answer or falsify their checksums.
+// sendBatch returns the answer to a SendMessageBatch. sent has what became of each entry, which OmitEntry leaves out of
+// the answer, and to whose checksum WrongMD5 writes another.
 func (p plan) sendBatch(entries []fakewire.BatchEntry, sent []fakebroker.Sent) batchAnswer[sentEntry] {
 	out := batchAnswer[sentEntry]{Successful: []sentEntry{}}
 	for i := range sent {
