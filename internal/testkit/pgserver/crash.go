@@ -39,7 +39,10 @@ func (s *Server) Crash(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("crash postgres: %w", err)
 	}
-	return s.awaitRecovery(ctx)
+	if err = s.super.Await(ctx, s.connect); err != nil {
+		return fmt.Errorf("crash postgres: %w", err)
+	}
+	return nil
 }
 
 // waitCut returns nil when the other side has closed the connection, or the cause when ctx ends first.
@@ -50,23 +53,6 @@ func waitCut(ctx context.Context, conn net.Conn) error {
 	for {
 		if _, err := conn.Read(buffer); err != nil {
 			return context.Cause(ctx) // What the server still sent was read before.
-		}
-	}
-}
-
-// awaitRecovery returns nil when the server takes connections, which it tries every 10 ms, or an error when ctx ends.
-func (s *Server) awaitRecovery(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := pgx.Connect(ctx, s.url)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("crash postgres: wait for its recovery: %w", errors.Join(context.Cause(ctx), err))
-		case <-tick.C:
 		}
 	}
 }

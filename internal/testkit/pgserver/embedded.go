@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
@@ -34,14 +33,11 @@ func embeddedBin(ctx context.Context) (string, error) {
 	if err = os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("embedded postgres: %w", err)
 	}
-	f, err := os.OpenFile(root+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err := process.Lock(root + ".lock")
 	if err != nil {
 		return "", fmt.Errorf("embedded postgres: %w", err)
 	}
-	defer func() { _ = f.Close() }()
-	if err = flock(f, syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("embedded postgres: %w", err)
-	}
+	defer unlock()
 	if _, err = version(ctx, bin); err == nil {
 		return bin, nil
 	}

@@ -5,7 +5,6 @@ package pgserver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -22,28 +21,13 @@ func lockNew(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := process.Flock(f, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	if err := os.Rename(path+".new", path); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-// flock locks a file as how says (LOCK_EX, perhaps with LOCK_NB), and tries again when a signal interrupts it. Without
-// LOCK_NB it waits for the lock.
-func flock(f *os.File, how int) error {
-	for {
-		//nolint:gosec // A descriptor fits.
-		err := syscall.Flock(int(f.Fd()), how)
-		if err != syscall.EINTR {
-			if err != nil {
-				return fmt.Errorf("lock %s: %w", f.Name(), err)
-			}
-			return nil
-		}
-	}
 }
 
 // removeLeftovers stops servers whose supervisor was killed, and removes their directories: those of acc's folder for
@@ -65,7 +49,7 @@ func removeLeftover(ctx context.Context, home, bin string, acc *process.Account)
 		return
 	}
 	defer func() { _ = f.Close() }()
-	if flock(f, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+	if process.Flock(f, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		return
 	}
 	c := &cluster{bin: bin, acc: acc, home: home, data: filepath.Join(home, "data")}

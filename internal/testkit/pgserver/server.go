@@ -3,11 +3,9 @@
 package pgserver
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net"
 	"net/url"
@@ -15,8 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -36,13 +32,9 @@ type Config struct {
 	// empty; otherwise it must have one that this package made. It is kept. Defaults to a
 	// temporary directory that is removed when the server stops.
 	DataDir string
-	// BinDir is the folder of the programs initdb and postgres. Defaults to the first that
-	// is found: $PG_BIN, the newest of 15 or later in the folders where packages install
-	// (such as /usr/lib/postgresql/*/bin) and in PATH, and at last the embedded server.
-	BinDir string
-	// Embedded takes the embedded server even when one is installed, unless BinDir is set:
-	// programs of PostgreSQL 18 that are fetched once, 15 MB, and then kept in the user's
-	// cache directory (root: in /var/cache). Defaults to false.
+	// Embedded takes the embedded server even when one is installed: programs of PostgreSQL 18 that are fetched once,
+	// 15 MB, and then kept in the user's cache directory (root: in /var/cache). Defaults to false: then the programs
+	// are those in $PG_BIN, else the newest of 15 or later that packages installed, else the embedded ones.
 	Embedded bool
 }
 
@@ -52,10 +44,6 @@ type Server struct {
 	url   string           // what URL returns
 	super *process.Process // the server with its supervisor
 }
-
-// startAttempts bounds the retries after another process took the free port
-// between the moment it was found and the moment PostgreSQL bound it.
-const startAttempts = 5
 
 // Start starts a server and returns when it takes connections. ctx bounds the
 // start only: the server runs until [Server.Stop] or the end of the process.
@@ -72,26 +60,18 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("start postgres: %w", err)
 	}
 	removeLeftovers(ctx, bin, acc)
-	for attempt := 1; ; attempt++ {
-		s, err := startOnce(ctx, cfg, bin, acc)
-		if err == nil {
-			return s, nil
+	s, err := process.OnFreePort(ctx, func(port int) (*Server, error) {
+		c, err := newCluster(ctx, cfg, bin, acc)
+		if err != nil {
+			return nil, err
 		}
-		if !errors.Is(err, errPortTaken) || attempt == startAttempts {
-			return nil, fmt.Errorf("start postgres: %w", err)
-		}
-	}
-}
-
-// startOnce makes the cluster and starts a server once, on a free port. The error wraps errPortTaken when another
-// process took the port.
-func startOnce(ctx context.Context, cfg Config, bin string, acc *process.Account) (*Server, error) {
-	c, err := newCluster(ctx, cfg, bin, acc)
+		defer c.unlock()
+		return c.start(ctx, cfg, port)
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("start postgres: %w", err)
 	}
-	defer c.unlock()
-	return c.start(ctx, cfg)
+	return s, nil
 }
 
 // URL returns the address of the database postgres for the superuser.
@@ -113,15 +93,9 @@ type cluster struct {
 	password string           // of the superuser postgres
 }
 
-// errPortTaken means that another process took the free port before the server did.
-var errPortTaken = errors.New("port is taken")
-
-// start starts a server on a free port and returns when it takes connections. After an error the server is stopped.
-func (c *cluster) start(ctx context.Context, cfg Config) (*Server, error) {
-	port, err := process.FreePort(ctx)
-	if err != nil {
-		return nil, err
-	}
+// start starts a server on the port and returns when it takes connections. After an error the server is stopped. The
+// error wraps process.ErrPortTaken when another process took the port.
+func (c *cluster) start(ctx context.Context, cfg Config, port int) (*Server, error) {
 	super, err := process.Start(process.Config{
 		Args: c.arguments(port, cfg), Account: c.acc, Log: c.log, Signal: c.signal(), Remove: c.home, Lock: c.lock,
 	})
@@ -137,7 +111,7 @@ func (c *cluster) start(ctx context.Context, cfg Config) (*Server, error) {
 		RawQuery: "sslmode=disable",
 	}
 	s := &Server{url: u.String(), super: super}
-	if err := s.waitReady(ctx, c); err != nil {
+	if err := super.Await(ctx, s.connect); err != nil {
 		return nil, errors.Join(err, super.Stop())
 	}
 	return s, nil
@@ -164,44 +138,13 @@ func (c *cluster) arguments(port int, cfg Config) []string {
 	return args
 }
 
-// waitReady returns nil when the server answers, which it tries every 10 ms, and an error with the end of the log when
-// the server has ended or ctx is done.
-func (s *Server) waitReady(ctx context.Context, c *cluster) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	// The supervisor removes the log with the directory; a handle still reads it.
-	log, err := os.Open(c.log)
+// connect opens a connection to the server and closes it.
+func (s *Server) connect(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, s.url)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = log.Close() }()
-	for {
-		conn, err := pgx.Connect(ctx, s.url)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-s.super.Done():
-			text := tail(log)
-			if strings.Contains(text, "could not bind") {
-				return fmt.Errorf("%w\n%s", errPortTaken, text)
-			}
-			return fmt.Errorf("the server ended\n%s", text)
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the server: %w\n%s", context.Cause(ctx), tail(log))
-		case <-tick.C:
-		}
-	}
-}
-
-// tail returns the last 2,000 bytes of the server's log, or why they cannot be read.
-func tail(log io.Reader) string {
-	const most = 2000
-	b, err := io.ReadAll(log)
-	if err != nil {
-		return err.Error()
-	}
-	return string(bytes.TrimSpace(b[max(0, len(b)-most):]))
+	return conn.Close(ctx)
 }
 
 // command returns a command, not started, for the program called name in c.bin. It runs as the server's user, in the

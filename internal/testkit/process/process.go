@@ -5,12 +5,16 @@
 package process
 
 import (
+	"bytes"
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -40,6 +44,7 @@ type Config struct {
 // called concurrently.
 type Process struct {
 	name string        // of the program, for errors
+	log  string        // the path of Config.Log
 	hold *os.File      // a pipe: when it is closed, the shell stops the server
 	done chan struct{} // closed when the shell has ended
 	once sync.Once     // closes hold
@@ -73,12 +78,56 @@ func Start(c Config) (*Process, error) {
 	if err := r.Close(); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	p := &Process{name: filepath.Base(c.Args[0]), hold: w, done: make(chan struct{})}
+	p := &Process{name: filepath.Base(c.Args[0]), log: c.Log, hold: w, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait() // The exit code of a server that was stopped says nothing.
 	}()
 	return p, nil
+}
+
+// ErrPortTaken means that another process took the server's port before the server did.
+var ErrPortTaken = errors.New("port is taken")
+
+// Await calls ready every 10 ms until that returns nil, because the server answers. It fails when the server has ended,
+// with ErrPortTaken where that is why, and when ctx ends, then also with the last error of ready. Its errors have the
+// end of the server's log.
+func (p *Process) Await(ctx context.Context, ready func(context.Context) error) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	// The supervisor removes the log with the directory; a handle still reads it.
+	log, err := os.Open(p.log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			text := tail(log)
+			if strings.Contains(text, "Address already in use") {
+				return fmt.Errorf("%w\n%s", ErrPortTaken, text)
+			}
+			return fmt.Errorf("%s ended\n%s", p.name, text)
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w (%w)\n%s", p.name, context.Cause(ctx), err, tail(log))
+		case <-tick.C:
+		}
+	}
+}
+
+// tail returns the last 2,000 bytes of a server's log, or why they cannot be read.
+func tail(log io.Reader) string {
+	const most = 2000
+	b, err := io.ReadAll(log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(bytes.TrimSpace(b[max(0, len(b)-most):]))
 }
 
 // Done is closed when the server has ended, by Stop or by itself, and Config.Remove is gone.

@@ -49,6 +49,24 @@ func InCI() bool {
 	return err == nil && ci
 }
 
+// startAttempts bounds the attempts of OnFreePort.
+const startAttempts = 5
+
+// OnFreePort calls start with a free port of 127.0.0.1 and returns what start returns. It calls start with another port,
+// five times in all, while the error of start wraps ErrPortTaken.
+func OnFreePort[T any](ctx context.Context, start func(port int) (T, error)) (T, error) {
+	for attempt := 1; ; attempt++ {
+		var started T
+		port, err := FreePort(ctx)
+		if err == nil {
+			started, err = start(port)
+		}
+		if !errors.Is(err, ErrPortTaken) || attempt == startAttempts {
+			return started, err
+		}
+	}
+}
+
 // FreePort returns a port of 127.0.0.1 that was free. Another process may take it
 // before the caller does.
 func FreePort(ctx context.Context) (int, error) {

@@ -17,7 +17,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
 // ErrUnavailable means that a tool cannot be installed on this machine: there
@@ -64,7 +65,7 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 	if err = os.MkdirAll(c.Dir, 0o755); err != nil {
 		return "", fmt.Errorf("install %s: %w", c.Name, err)
 	}
-	unlock, err := lock(filepath.Join(c.Dir, "lock"))
+	unlock, err := process.Lock(filepath.Join(c.Dir, "lock"))
 	if err != nil {
 		return "", fmt.Errorf("install %s: %w", c.Name, err)
 	}
@@ -87,10 +88,7 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 	// Progress is for a person to watch; a broken terminal stops nothing.
 	_, _ = fmt.Fprintf(c.Progress, "installing %s with %s into %s (once, less than a minute)\n", c.Name, base, venv)
 	// The marker first: a half-made environment must not be taken for a whole one.
-	if err := os.RemoveAll(marker); err != nil {
-		return "", fmt.Errorf("install %s: %w", c.Name, err)
-	}
-	if err := os.RemoveAll(venv); err != nil {
+	if err := errors.Join(os.RemoveAll(marker), os.RemoveAll(venv)); err != nil {
 		return "", fmt.Errorf("install %s: %w", c.Name, err)
 	}
 	if out, err := run(ctx, base, "-m", "venv", venv); err != nil {
@@ -108,27 +106,6 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 		return "", fmt.Errorf("install %s: %w", c.Name, err)
 	}
 	return bin, nil
-}
-
-// lock makes the file at path unless it exists, waits for an exclusive lock on it, and
-// returns the function that releases the lock. The kernel releases it at the end of the
-// process at the latest.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR { //nolint:errorlint // Flock returns the bare errno
-			break
-		}
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { _ = f.Close() }, nil
 }
 
 // runs reports whether the program python starts and has pip. That of a virtual environment
