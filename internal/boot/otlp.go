@@ -148,7 +148,7 @@ func encodeSpans(spans []sdktrace.ReadOnlySpan) otlpRequest {
 	return otlpRequest{ResourceSpans: []otlpResourceSpans{of}}
 }
 
-// encodeSpan returns a span in the form of trace.proto. Only a status of Error is told.
+// encodeSpan returns a span in the form of trace.proto. A status other than Error is left out.
 func encodeSpan(s sdktrace.ReadOnlySpan) otlpSpan {
 	self := s.SpanContext()
 	encoded := otlpSpan{
