@@ -157,8 +157,8 @@ func (p *Proxy) forward(client net.Conn) {
 	p.mu.Unlock()
 }
 
-// pipe carries data from one side to the other, until one fails or from has ended. It then closes to, and from too
-// unless it ended by itself.
+// pipe carries data from one connection to the other, until one of them fails or the peer has ended from. Then it closes
+// to, and also from where a connection failed.
 func (p *Proxy) pipe(from, to net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {

@@ -150,7 +150,7 @@ log_disconnections = 0
 `, behind.Host, behind.Port, port, auth, filepath.Join(home, "users"))
 }
 
-// userList returns the text of the file with the only user and its password.
+// userList returns the text of the file of users, which has the user of behind and its password.
 func userList(behind *pgx.ConnConfig) string {
 	quote := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 	return quote(behind.User) + " " + quote(behind.Password) + "\n"

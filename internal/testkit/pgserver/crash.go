@@ -45,7 +45,7 @@ func (s *Server) Crash(ctx context.Context) error {
 	return nil
 }
 
-// waitCut returns nil when the other side has closed the connection, or the cause when ctx ends first.
+// waitCut waits until the other side has closed conn and returns nil, or the cause of the end of ctx where that is first.
 func waitCut(ctx context.Context, conn net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(0, 0)) })
 	defer stop()

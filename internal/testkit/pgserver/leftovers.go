@@ -30,8 +30,8 @@ func lockNew(path string) (*os.File, error) {
 	return f, nil
 }
 
-// removeLeftovers stops servers whose supervisor was killed, and removes their directories: those of acc's folder for
-// temporary files that no process has locked. bin is the folder with pg_ctl. It ignores failures.
+// removeLeftovers stops servers whose supervisor was killed, and removes their directories: those of this package, in
+// acc's folder for temporary files, that no process has locked. bin is the folder with pg_ctl. It ignores failures.
 func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
 	homes, err := filepath.Glob(filepath.Join(acc.TempDir(), homePrefix+"*"))
 	if err != nil {
@@ -42,7 +42,8 @@ func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
 	}
 }
 
-// removeLeftover stops the server in the directory home and removes home, unless a process has locked it.
+// removeLeftover stops the server in the directory home, if one runs, and removes home. It does nothing where a process
+// has locked home, and leaves home where the server cannot be stopped.
 func removeLeftover(ctx context.Context, home, bin string, acc *process.Account) {
 	f, err := os.OpenFile(filepath.Join(home, lockFile), os.O_RDWR, 0)
 	if err != nil {

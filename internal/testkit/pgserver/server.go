@@ -47,7 +47,7 @@ type Server struct {
 
 // Start starts a server and returns when it takes connections. ctx bounds the
 // start only: the server runs until [Server.Stop] or the end of the process.
-// Errors hold the end of the server's log. When no PostgreSQL can be found or
+// Errors have the end of the server's log. When no PostgreSQL can be found or
 // fetched, the error wraps a [NotFoundError] that says how to install one. It also
 // stops servers, and removes directories, that killed processes left behind.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
@@ -86,7 +86,7 @@ func (s *Server) Stop() error { return s.super.Stop() }
 type cluster struct {
 	bin      string           // the folder with initdb and postgres
 	acc      *process.Account // the server's user, nil for that of this process
-	home     string           // temporary: the data, the log and the lock; empty when DataDir is the caller's
+	home     string           // the temporary folder of data, log and lock; empty when DataDir is the caller's
 	data     string           // the data directory
 	log      string           // the path of the log file
 	lock     *os.File         // nil when DataDir is the caller's
@@ -117,7 +117,7 @@ func (c *cluster) start(ctx context.Context, cfg Config, port int) (*Server, err
 	return s, nil
 }
 
-// arguments returns the arguments of the server program.
+// arguments returns the command line of the server: its program, c.data, the port and the settings, those of cfg last.
 func (c *cluster) arguments(port int, cfg Config) []string {
 	settings := map[string]string{
 		"listen_addresses":          "127.0.0.1",

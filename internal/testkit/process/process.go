@@ -46,7 +46,7 @@ type Process struct {
 	name string        // of the program, for errors
 	log  string        // the path of Config.Log
 	hold *os.File      // a pipe: when it is closed, the shell stops the server
-	done chan struct{} // closed when the shell has ended
+	done chan struct{} // closed when the server has ended, Config.Remove is gone and the shell has ended
 	once sync.Once     // closes hold
 }
 
@@ -89,9 +89,9 @@ func Start(c Config) (*Process, error) {
 // ErrPortTaken means that another process took the server's port before the server did.
 var ErrPortTaken = errors.New("port is taken")
 
-// Await calls ready every 10 ms until that returns nil, because the server answers. It fails when the server has ended,
-// with ErrPortTaken where that is why, and when ctx ends, then also with the last error of ready. Its errors have the
-// end of the server's log.
+// Await waits until the server answers: it calls ready every 10 ms until ready returns nil. It fails when the server has
+// ended, with ErrPortTaken where the log names that cause, and when ctx ends, then also with the last error of ready.
+// Its errors have the end of the server's log.
 func (p *Process) Await(ctx context.Context, ready func(context.Context) error) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -130,11 +130,8 @@ func tail(log io.Reader) string {
 	return string(bytes.TrimSpace(b[max(0, len(b)-most):]))
 }
 
-// Done is closed when the server has ended, by Stop or by itself, and Config.Remove is gone.
-func (p *Process) Done() <-chan struct{} { return p.done }
-
-// Stop ends the server and waits for its end, at most stopTimeout; it errs when the server runs for longer. Another
-// call waits as well.
+// Stop ends the server and waits for its end, at most stopTimeout; it errs when the server runs for longer. A second
+// call only waits.
 func (p *Process) Stop() error {
 	var err error
 	p.once.Do(func() { err = p.hold.Close() })

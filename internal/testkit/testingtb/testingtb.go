@@ -15,6 +15,7 @@ import (
 type T struct {
 	testing.TB // nil: only testing itself can implement its private method
 
+	// ctx is what Context returns; cancel ends it.
 	ctx      context.Context //nolint:containedctx // a testing.TB has one
 	cancel   context.CancelFunc
 	cleanups []func() // not run yet, in the order given
@@ -91,8 +92,8 @@ func (t *T) Errorf(format string, args ...any) {
 	t.failures = append(t.failures, fmt.Sprintf(format, args...))
 }
 
-// Fatal implements testing.TB: it panics.
+// Fatal implements testing.TB: it panics, and Failure returns its text.
 func (t *T) Fatal(args ...any) { panic(failed{fmt.Sprint(args...)}) }
 
-// Fatalf implements testing.TB: it panics.
+// Fatalf implements testing.TB: it panics, and Failure returns its text.
 func (t *T) Fatalf(format string, args ...any) { panic(failed{fmt.Sprintf(format, args...)}) }

@@ -52,7 +52,7 @@ func (t Tuning) MarshalText() ([]byte, error) {
 	return json.Marshal(plain(t))
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads the JSON that MarshalText returns.
 func (t *Tuning) UnmarshalText(text []byte) error {
 	type plain Tuning // has no methods
 	if err := json.Unmarshal(text, (*plain)(t)); err != nil {
