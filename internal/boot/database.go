@@ -90,10 +90,10 @@ type SecretReader interface {
 	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
-// Connect opens a pool of connections to the database and checks the schema. The password comes from the URL; or is an IAM token, made
-// for each new connection, since RDS accepts one for 15 minutes; or comes from the secret, which is read again
-// after five minutes and after the database refused the password. With a secret, the user is that of the secret.
-// The caller closes the pool.
+// Connect opens a pool of connections to the database and checks the schema. The password comes from the URL; or is
+// an IAM token, made for each new connection, since RDS accepts one for 15 minutes; or comes from the secret, which
+// is read again after five minutes and after the database refused the password. With a secret, the user is that of
+// the secret. The caller closes the pool.
 func (d *Database) Connect(ctx context.Context, cfg aws.Config) (*pgxpool.Pool, error) {
 	pool, err := d.connect(ctx, cfg, secretsmanager.NewFromConfig(cfg))
 	if err != nil {
@@ -154,10 +154,9 @@ type secret struct {
 	Password string      `json:"password"`
 }
 
-// url returns the connection URL, without a password: base with the secret's user in it, or, where base is empty,
-// one made of the secret alone, with port 5432, the database postgres where the secret has none, and
-// sslmode=verify-full. It fails when base is empty and the secret has no host, and when base is not a URL with a
-// host.
+// url returns the connection URL, without a password: base with the secret's user in it, or, where base is empty, one
+// made of the secret alone, with port 5432, the database postgres where the secret has none, and sslmode=verify-full.
+// It fails when base is empty and the secret has no host, and when base is not a URL with a host.
 func (s *secret) url(base string) (string, error) {
 	if base == "" {
 		if s.Host == "" {

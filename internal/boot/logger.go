@@ -34,12 +34,12 @@ func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // a wrapper of the same interface
 }
 
-// WithAttrs implements [slog.Handler].
+// WithAttrs implements [slog.Handler]. Its handler adds request ids too.
 func (h requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return requestHandler{h.Handler.WithAttrs(attrs)}
 }
 
-// WithGroup implements [slog.Handler].
+// WithGroup implements [slog.Handler]. Its handler adds request ids too.
 func (h requestHandler) WithGroup(name string) slog.Handler {
 	return requestHandler{h.Handler.WithGroup(name)}
 }

@@ -22,8 +22,7 @@ const (
 	DefaultFunctionName = "local"
 )
 
-// entry is the default of a variable, nil for none, and the meaning: what to set the variable to and what it
-// does.
+// entry is the default of a variable, nil for none, and the meaning: what to set the variable to and what it does.
 type entry struct {
 	value   any
 	meaning string
@@ -100,8 +99,7 @@ func meanings() map[string]entry {
 	}
 }
 
-// text returns a default in the form that the value of a variable has, such as 24h for a duration, and "" for
-// nil.
+// text returns a default in the form that the value of a variable has, such as 24h for a duration, and "" for nil.
 func text(value any) string {
 	switch v := value.(type) {
 	case nil:

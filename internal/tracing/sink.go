@@ -84,7 +84,7 @@ type sink struct {
 	attributes []attribute.KeyValue
 }
 
-// Limits implements [outbox.Sink].
+// Limits implements [outbox.Sink] with the limits of next.
 func (s *sink) Limits() outbox.Limits { return s.next.Limits() }
 
 // Publish implements [outbox.Sink]. The context that next gets has the span, where there is one.

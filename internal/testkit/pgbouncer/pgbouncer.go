@@ -28,8 +28,7 @@ import (
 // ErrNotFound means that no PgBouncer is installed.
 var ErrNotFound = errors.New("no pgbouncer in PATH or /usr/sbin: run apt-get install pgbouncer (Debian, Ubuntu) or brew install pgbouncer")
 
-// Bouncer is a running PgBouncer, listening on 127.0.0.1 only. Its methods may
-// be called concurrently.
+// Bouncer is a running PgBouncer, listening on 127.0.0.1 only. Its methods may be called concurrently.
 type Bouncer struct {
 	url     string
 	process *process.Process

@@ -131,8 +131,7 @@ func (c *cluster) remove() {
 	}
 }
 
-// unlock closes this process's copy of the lock. The supervisor's copy, if there is
-// one, keeps the directory locked.
+// unlock closes this process's copy of the lock. The supervisor's copy, if there is one, keeps the directory locked.
 func (c *cluster) unlock() {
 	if c.lock != nil {
 		_ = c.lock.Close() // Nothing was written to the file.

@@ -17,9 +17,8 @@ import (
 
 const embeddedVersion = embeddedpostgres.V18
 
-// embeddedBin returns the folder of the embedded server's programs, and fetches them when
-// they are not in the cache yet. One process fetches; others wait, also past the end of
-// ctx.
+// embeddedBin returns the folder of the embedded server's programs, and fetches them when they are not in the cache
+// yet. One process fetches; others wait, also past the end of ctx.
 func embeddedBin(ctx context.Context) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -50,10 +49,9 @@ func embeddedBin(ctx context.Context) (string, error) {
 	return bin, nil
 }
 
-// fetch downloads the archive of the embedded server from Maven Central into the folder
-// cache and unpacks it to the folder root. The library does so only while it starts a
-// server, which is stopped again. When this process is root that server cannot start,
-// which is no error: only the programs are needed.
+// fetch downloads the archive of the embedded server from Maven Central into the folder cache and unpacks it to the
+// folder root. The library does so only while it starts a server, which is stopped again. When this process is root
+// that server cannot start, which is no error: only the programs are needed.
 func fetch(ctx context.Context, cache, root string) error {
 	port, err := process.FreePort(ctx)
 	if err != nil {

@@ -12,10 +12,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-// lockNew makes the file path, which must not exist, and locks it. The lock lasts until
-// this process and every one that inherited the file have closed it. The file gets its
-// name once it is locked, so that no process takes the directory for a leftover in
-// between.
+// lockNew makes the file path, which must not exist, and locks it. The lock lasts until this process and every one
+// that inherited the file have closed it. The file gets its name once it is locked, so that no process takes the
+// directory for a leftover in between.
 func lockNew(path string) (*os.File, error) {
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {

@@ -21,9 +21,8 @@ import (
 
 // Config describes a server. The zero value is a throw-away server for tests.
 type Config struct {
-	// Fsync makes the server as durable as an ordinary one. Without it commits
-	// cost no disk write, and nothing that is measured says anything about a
-	// real server. Defaults to false.
+	// Fsync makes the server as durable as an ordinary one. Without it commits cost no disk write, and nothing that
+	// is measured says anything about a real server. Defaults to false.
 	Fsync bool
 	// Settings are further configuration parameters, such as wal_level. They
 	// win over the ones of this package. Defaults to none.
@@ -38,18 +37,16 @@ type Config struct {
 	Embedded bool
 }
 
-// Server is a running PostgreSQL server, listening on 127.0.0.1 only. Its
-// methods may be called concurrently.
+// Server is a running PostgreSQL server, listening on 127.0.0.1 only. Its methods may be called concurrently.
 type Server struct {
 	url   string           // what URL returns
 	super *process.Process // the server with its supervisor
 }
 
-// Start starts a server and returns when it takes connections. ctx bounds the
-// start only: the server runs until [Server.Stop] or the end of the process.
-// Errors have the end of the server's log. When no PostgreSQL can be found or
-// fetched, the error wraps a [NotFoundError] that says how to install one. It also
-// stops servers, and removes directories, that killed processes left behind.
+// Start starts a server and returns when it takes connections. ctx bounds the start only: the server runs until
+// [Server.Stop] or the end of the process. Errors have the end of the server's log. When no PostgreSQL can be found
+// or fetched, the error wraps a [NotFoundError] that says how to install one. It also stops servers, and removes
+// directories, that killed processes left behind.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	acc, err := process.Unprivileged()
 	if err != nil {
@@ -77,9 +74,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 // URL returns the address of the database postgres for the superuser.
 func (s *Server) URL() string { return s.url }
 
-// Stop stops the server and removes its directory, unless Config.DataDir named
-// it. Connections are cut. It returns when the server is gone, or an error when that takes
-// longer than 30 s; calling it again changes nothing.
+// Stop stops the server and removes its directory, unless Config.DataDir named it. Connections are cut. It returns
+// when the server is gone, or an error when that takes longer than 30 s; calling it again changes nothing.
 func (s *Server) Stop() error { return s.super.Stop() }
 
 // cluster is a data directory with which a server can be started.

@@ -39,9 +39,8 @@ type Config struct {
 	Lock *os.File
 }
 
-// Process is a running server and the shell that supervises it. The shell outlives
-// this process by the time that it takes to stop the server. The methods may be
-// called concurrently.
+// Process is a running server and the shell that supervises it. The shell outlives this process by the time that it
+// takes to stop the server. The methods may be called concurrently.
 type Process struct {
 	name string        // of the program, for errors
 	log  string        // the path of Config.Log
@@ -54,8 +53,7 @@ type Process struct {
 // takes: an immediate one of PostgreSQL kills after five seconds what still runs.
 const stopTimeout = 30 * time.Second
 
-// Start starts the server and its supervisor. It does not wait until the server
-// answers.
+// Start starts the server and its supervisor. It does not wait until the server answers.
 func Start(c Config) (*Process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {

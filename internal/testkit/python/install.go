@@ -1,7 +1,6 @@
-// Package python installs Python tools, each into a virtual environment of its own
-// in the user's cache folder: outside the repository, so that `sam build` and
-// `git clean` leave them alone. Each tool's packages are pinned by a pip
-// requirements file; those of the project's own tools are beside this file.
+// Package python installs Python tools, each into a virtual environment of its own in the user's cache folder:
+// outside the repository, so that `sam build` and `git clean` leave them alone. Each tool's packages are pinned by a
+// pip requirements file; those of the project's own tools are beside this file.
 package python
 
 import (
@@ -21,9 +20,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-// ErrUnavailable means that a tool cannot be installed on this machine: there
-// is no suitable Python, or its packages cannot be fetched. The error that wraps
-// it says what to install.
+// ErrUnavailable means that a tool cannot be installed on this machine: there is no suitable Python, or its packages
+// cannot be fetched. The error that wraps it says what to install.
 var ErrUnavailable = errors.New("cannot be installed here")
 
 // Config describes one tool. Name and Requirements must be set.
@@ -33,16 +31,14 @@ type Config struct {
 	// Requirements is the text of a pip requirements file. When it changes, the next
 	// Install installs the tool again. Required.
 	Requirements []byte
-	// Dir is the folder of the virtual environment. Processes may share it.
-	// Defaults to DefaultDir(Name).
+	// Dir is the folder of the virtual environment. Processes may share it. Defaults to DefaultDir(Name).
 	Dir string
 	// Progress receives a line before an installation. Defaults to [io.Discard].
 	Progress io.Writer
 }
 
-// DefaultDir returns the folder below the user's cache folder in which the tool of that
-// name is installed; below the folder for temporary files when the user has no cache
-// folder. It makes no folder.
+// DefaultDir returns the folder below the user's cache folder in which the tool of that name is installed; below the
+// folder for temporary files when the user has no cache folder. It makes no folder.
 func DefaultDir(name string) string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -51,10 +47,9 @@ func DefaultDir(name string) string {
 	return filepath.Join(cache, "serverless-outbox", name)
 }
 
-// Install installs the tool unless it is installed already, and returns the folder
-// of its programs, python among them. When several processes call it at the same
-// time, one installs and the others wait, also past the end of ctx. The error wraps
-// [ErrUnavailable] when there is no suitable Python, or pip fails.
+// Install installs the tool unless it is installed already, and returns the folder of its programs, python among
+// them. When several processes call it at the same time, one installs and the others wait, also past the end of ctx.
+// The error wraps [ErrUnavailable] when there is no suitable Python, or pip fails.
 func Install(ctx context.Context, c Config) (bin string, err error) {
 	if c.Dir == "" {
 		c.Dir = DefaultDir(c.Name)
@@ -108,7 +103,7 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 	return bin, nil
 }
 
-// runs reports whether the program python starts and has pip. That of a virtual environment
+// runs reports whether the program python starts and has pip. The python of a virtual environment
 // does not start when the interpreter that the environment was made with has been removed.
 func runs(ctx context.Context, python string) bool {
 	return exec.CommandContext(ctx, python, "-c", "import pip").Run() == nil

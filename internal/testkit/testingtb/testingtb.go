@@ -25,9 +25,8 @@ type T struct {
 // failed is what a fatal failure panics with.
 type failed struct{ text string }
 
-// New returns a T for an Example, and end, which the Example defers: it ends the
-// context, runs what Cleanup was given, and panics when Errorf was called, so that the
-// Example fails. Fatal and Fatalf panic at once.
+// New returns a T for an Example, and end, which the Example defers: it ends the context, runs what Cleanup was
+// given, and panics when Errorf was called, so that the Example fails. Fatal and Fatalf panic at once.
 func New() (t *T, end func()) {
 	t = &T{}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -39,9 +38,8 @@ func New() (t *T, end func()) {
 	}
 }
 
-// Failure runs f to its end or its first fatal failure and returns the texts
-// of all failures, a line each: empty when f passed. It runs what f gave to Cleanup,
-// too. A panic of f that is no failure goes on.
+// Failure runs f to its end or its first fatal failure and returns the texts of all failures, a line each: empty when
+// f passed. It runs what f gave to Cleanup, too. A panic of f that is no failure goes on.
 func Failure(f func(t *T)) string {
 	t, _ := New()
 	func() {
@@ -80,8 +78,7 @@ func (t *T) Name() string { return "example" }
 // Context implements testing.TB: the context ends before the cleanups run.
 func (t *T) Context() context.Context { return t.ctx }
 
-// Output implements testing.TB: what is written is lost, because an Example
-// prints only its own output.
+// Output implements testing.TB: what is written is lost, because an Example prints only its own output.
 func (t *T) Output() io.Writer { return io.Discard }
 
 // Cleanup implements testing.TB: the last function given runs first.

@@ -1,5 +1,4 @@
-// Package tuning carries settings of a relay that have no variable into the
-// program that tests run in its place.
+// Package tuning carries settings of a relay that have no variable into the program that tests run in its place.
 package tuning
 
 import (
