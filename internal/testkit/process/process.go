@@ -28,7 +28,7 @@ type Config struct {
 	Args []string
 	// Account is the user that the server runs as, nil for that of this process.
 	Account *Account
-	// Log is the path of the file to which the server's output is appended. Required. Await needs the file from the start.
+	// Log is the path of the file to which the server's output is appended; Await needs it to exist. Required.
 	Log string
 	// Signal is the signal that ends the server, without "SIG", such as "TERM". Required.
 	Signal string
