@@ -50,13 +50,13 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 	}, nil
 }
 
-// checked is the outbox that the commands show. Its method Check is the check that a relay makes before it starts.
+// checked is the outbox that the commands status and show read.
 type checked struct {
 	*pgadmin.Store
 	relays *pgstore.Store
 }
 
-// Check implements [cli.Outbox].
+// Check implements [cli.Outbox] with the check that a relay makes before it starts.
 func (c checked) Check(ctx context.Context) error {
 	return c.relays.Check(ctx) //nolint:wrapcheck // says what it did
 }

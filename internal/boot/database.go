@@ -3,6 +3,7 @@ package boot
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,21 +78,11 @@ func (d *Database) Validate() []error {
 		if d.URL == "" || d.SecretARN != "" {
 			faults = append(faults, errors.New("OUTBOX_DATABASE_AUTH: iam takes host and user from OUTBOX_DATABASE_URL and no OUTBOX_DATABASE_SECRET_ARN"))
 		}
-		if config != nil && (config.TLSConfig == nil || hasPlain(config)) {
+		if config != nil && anyHost(config, func(_ string, t *tls.Config) bool { return t == nil }) {
 			faults = append(faults, errors.New("OUTBOX_DATABASE_URL: an IAM token goes over TLS only: leave OUTBOX_DATABASE_TLS at verify-full"))
 		}
 	}
 	return faults
-}
-
-// hasPlain reports whether the connection may fall back to one without TLS.
-func hasPlain(c *pgx.ConnConfig) bool {
-	for _, f := range c.Fallbacks {
-		if f.TLSConfig == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // SecretReader is the part of [secretsmanager.Client] that reads a secret.
@@ -99,12 +90,20 @@ type SecretReader interface {
 	GetSecretValue(ctx context.Context, in *secretsmanager.GetSecretValueInput, opts ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
 }
 
-// Connect opens a pool of connections to the database. The password comes from the URL; or is an IAM token, made
-// for each new connection, since RDS accepts one for 15 minutes; or comes from the secret, which is read again
-// after five minutes and after the database refused the password. With a secret, the user is that of the secret.
-// The caller closes the pool.
+// Connect opens a pool of connections to the database and checks the schema. The password comes from the URL; or is
+// an IAM token, made for each new connection, since RDS accepts one for 15 minutes; or comes from the secret, which
+// is read again after five minutes and after the database refused the password. With a secret, the user is that of
+// the secret. The caller closes the pool.
 func (d *Database) Connect(ctx context.Context, cfg aws.Config) (*pgxpool.Pool, error) {
-	return d.connect(ctx, cfg, secretsmanager.NewFromConfig(cfg))
+	pool, err := d.connect(ctx, cfg, secretsmanager.NewFromConfig(cfg))
+	if err != nil {
+		return nil, err
+	}
+	if err := pgstore.New(pool).Check(ctx); err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("database: %w", err)
+	}
+	return pool, nil
 }
 
 func (d *Database) connect(ctx context.Context, cfg aws.Config, secrets SecretReader) (*pgxpool.Pool, error) {
@@ -155,10 +154,9 @@ type secret struct {
 	Password string      `json:"password"`
 }
 
-// url returns the connection URL, without a password: base with the secret's user in it, or, where base is empty,
-// one made of the secret alone, with port 5432, the database postgres where the secret has none, and
-// sslmode=verify-full. It fails when base is empty and the secret has no host, and when base is not a URL with a
-// host.
+// url returns the connection URL, without a password: base with the secret's user in it, or, where base is empty, one
+// made of the secret alone, with port 5432, the database postgres where the secret has none, and sslmode=verify-full.
+// It fails when base is empty and the secret has no host, and when base is not a URL with a host.
 func (s *secret) url(base string) (string, error) {
 	if base == "" {
 		if s.Host == "" {

@@ -104,9 +104,8 @@ func objectEntries(text []byte) ([]objectEntry, error) {
 	return entries, nil
 }
 
-// parseDestination reads one destination: a string with an ARN or a queue URL, or an object with that string as
-// arn, and with on_reject (skip, the default, or block) and max_message_bytes (zero, the default, is that of the
-// sink).
+// parseDestination reads one destination: a string with an ARN or a queue URL, or an object with that string as arn,
+// and with on_reject (skip, the default, or block) and max_message_bytes (zero, the default, is that of the sink).
 func parseDestination(value json.RawMessage) (Destination, error) {
 	var long struct {
 		ARN             string `json:"arn"`

@@ -1,6 +1,5 @@
-// Package boot makes what the functions run on from the environment: the
-// configuration, the logger, the pool and the AWS clients. It is the only
-// reader of the environment.
+// Package boot makes what the functions run on from the environment: the configuration, the logger, the pool and the
+// AWS clients. It is the only reader of the environment.
 package boot
 
 import (

@@ -52,8 +52,8 @@ func ours(tb testing.TB, template *resources.Template) map[figure]bool {
 	found := map[figure]bool{}
 	for _, all := range []bool{true, false} {
 		var out bytes.Buffer
-		r.observer(&out).Observe(report(all))
-		j.observer(&out).ObserveJanitor(janitorReport(all))
+		r.metrics(&out, r.MetricsNamespace).Observe(report(all))
+		j.metrics(&out, j.MetricsNamespace).ObserveJanitor(janitorReport(all))
 		for line := range bytes.Lines(out.Bytes()) {
 			var emf struct {
 				AWS struct {

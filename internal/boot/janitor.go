@@ -3,20 +3,16 @@ package boot
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/host"
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor/s3export"
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
-	"github.com/serverless-outbox/serverless-outbox/internal/telemetry"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 const (
@@ -78,19 +74,19 @@ func (j *Janitor) Validate() []error {
 // JanitorRuntime is what the janitor function opens once and uses in every invocation: its engine, AWS clients and
 // pool. It is a [host.Environment].
 type JanitorRuntime struct {
+	connections
+
 	janitor *janitor.Janitor
-	aws     *AWS
-	pool    *pgxpool.Pool
 }
 
-// JanitorEnvironment is a [JanitorRuntime], or what a test puts in its place.
+// JanitorEnvironment is the [host.Environment] of the janitor function: a [JanitorRuntime], except in tests.
 type JanitorEnvironment = host.Environment[host.None, janitor.Report]
 
 // JanitorHost answers the invocations of the janitor function.
 type JanitorHost = host.Host[host.None, janitor.Report]
 
-// Host returns the host that answers the invocations of the janitor function. It calls open to make an
-// environment, in the first invocation and after a run that failed.
+// Host returns the host that answers the invocations of the janitor function. It calls open where no environment
+// is open: in the first invocation, and in the one after a failure.
 func (j *Janitor) Host(logger *slog.Logger, open func(context.Context) (JanitorEnvironment, error)) *JanitorHost {
 	return host.New(host.Config[host.None, janitor.Report]{
 		Name: "janitor", Logger: logger, Margin: janitorMargin, Open: open,
@@ -120,7 +116,7 @@ func (j *Janitor) Open(ctx context.Context, logger *slog.Logger, metrics io.Writ
 	}
 	cfg := j.Config()
 	cfg.Logger = logger
-	cfg.Observer = j.observer(metrics)
+	cfg.Observer = j.metrics(metrics, j.MetricsNamespace)
 	if j.ExportBucket != "" {
 		cfg.Target = s3export.New(s3.NewFromConfig(a.Config), j.ExportBucket)
 	}
@@ -128,36 +124,16 @@ func (j *Janitor) Open(ctx context.Context, logger *slog.Logger, metrics io.Writ
 	if err != nil {
 		return nil, err
 	}
-	if err = pgstore.New(pool).Check(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("database: %w", err)
-	}
 	made, err := janitor.New(pgadmin.New(pool), cfg)
 	if err != nil {
 		pool.Close()
 		return nil, err
 	}
-	return &JanitorRuntime{janitor: made, aws: a, pool: pool}, nil
+	return &JanitorRuntime{connections: connections{aws: a, pool: pool}, janitor: made}, nil
 }
-
-// observer returns an observer that writes the metrics of each run to w, under the name of the function, as the
-// alarms and dashboards of template.yaml expect them.
-func (j *Janitor) observer(w io.Writer) janitor.Observer {
-	return telemetry.NewEMF(w, j.MetricsNamespace, map[string]string{"FunctionName": j.FunctionName})
-}
-
-// Thaw drops the idle HTTP connections, which AWS has closed by now. The pool needs no such call: it pings
-// a database connection that was idle before it uses it.
-func (j *JanitorRuntime) Thaw() { j.aws.HTTP.CloseIdleConnections() }
 
 // Run does the janitor's steps, and ends at call.Until or soon after. Its error joins the errors of the steps
 // that failed; the report is complete then too.
 func (j *JanitorRuntime) Run(ctx context.Context, call host.Call[host.None]) (janitor.Report, error) {
 	return j.janitor.Run(ctx, call.Until)
-}
-
-// Close closes the pool and the idle HTTP connections.
-func (j *JanitorRuntime) Close() {
-	j.pool.Close()
-	j.aws.HTTP.CloseIdleConnections()
 }

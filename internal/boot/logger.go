@@ -11,7 +11,7 @@ import (
 )
 
 // Logger returns a logger that writes to w JSON lines in the form of Lambda's own, each with the request id of the
-// invocation in the context of the call. Its level is LogLevel, or LambdaLogLevel where that is not set.
+// invocation in the context of the call. Its level is LogLevel, or LambdaLogLevel where LogLevel is not set.
 func (p *Process) Logger(w io.Writer) *slog.Logger {
 	level := p.LambdaLogLevel.Level
 	if p.LogLevel.set {
@@ -26,7 +26,7 @@ func (p *Process) Logger(w io.Writer) *slog.Logger {
 // requestHandler adds to each record the request id of the invocation that is in the context of the call.
 type requestHandler struct{ slog.Handler }
 
-// Handle implements [slog.Handler].
+// Handle implements [slog.Handler]. It leaves a record as it is where ctx is of no invocation.
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		r.AddAttrs(slog.String("requestId", lc.AwsRequestID)) //nolint:sloglint // the key of Lambda's own records
@@ -34,12 +34,12 @@ func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r) //nolint:wrapcheck // a wrapper of the same interface
 }
 
-// WithAttrs implements [slog.Handler].
+// WithAttrs implements [slog.Handler]. Its handler adds request ids too.
 func (h requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return requestHandler{h.Handler.WithAttrs(attrs)}
 }
 
-// WithGroup implements [slog.Handler].
+// WithGroup implements [slog.Handler]. Its handler adds request ids too.
 func (h requestHandler) WithGroup(name string) slog.Handler {
 	return requestHandler{h.Handler.WithGroup(name)}
 }

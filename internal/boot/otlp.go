@@ -16,10 +16,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// exporter sends spans over OTLP/HTTP in its JSON encoding, which every receiver
-// of OTLP/HTTP takes (https://opentelemetry.io/docs/specs/otlp/#otlphttp). The
-// exporter of the OpenTelemetry project would make the function 9.5 MB larger,
-// by two thirds, since it links gRPC and protocol buffers for one HTTP request.
+// exporter sends spans over OTLP/HTTP in its JSON encoding, which every receiver of OTLP/HTTP takes
+// (https://opentelemetry.io/docs/specs/otlp/#otlphttp). The exporter of the OpenTelemetry project would make the
+// function 9.5 MB larger, by two thirds, since it links gRPC and protocol buffers for one HTTP request.
 //
 // A request that fails, or takes longer than timeout, is not repeated, because spans that are kept for another
 // attempt would take the relay's memory.
@@ -148,7 +147,7 @@ func encodeSpans(spans []sdktrace.ReadOnlySpan) otlpRequest {
 	return otlpRequest{ResourceSpans: []otlpResourceSpans{of}}
 }
 
-// encodeSpan returns a span in the form of trace.proto. Only a status of Error is told.
+// encodeSpan returns a span in the form of trace.proto. A status other than Error is left out.
 func encodeSpan(s sdktrace.ReadOnlySpan) otlpSpan {
 	self := s.SpanContext()
 	encoded := otlpSpan{

@@ -1,8 +1,13 @@
 package boot
 
 import (
+	"io"
 	"math"
 	"runtime/debug"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/telemetry"
 )
 
 // Process is what every function is configured with: the level of its log, and the name and memory that Lambda gives
@@ -37,4 +42,28 @@ func (p *Process) memoryLimit() (int64, bool) {
 		return 0, false
 	}
 	return int64(p.MemoryMB) << 20 / 5 * 4, true
+}
+
+// metrics returns an observer that writes metrics to w in a CloudWatch namespace, under the name of the function, as
+// the alarms and dashboards of template.yaml expect them.
+func (p *Process) metrics(w io.Writer, namespace string) *telemetry.EMF {
+	return telemetry.NewEMF(w, namespace, map[string]string{"FunctionName": p.FunctionName})
+}
+
+// connections are what a function keeps connected from one invocation to the next: its AWS clients and its pool.
+type connections struct {
+	aws  *AWS
+	pool *pgxpool.Pool // nil while the function has not needed the database
+}
+
+// Thaw drops the idle HTTP connections, which AWS has closed by now. The pool needs no such call: it pings
+// a database connection that was idle before it uses it.
+func (c *connections) Thaw() { c.aws.HTTP.CloseIdleConnections() }
+
+// Close closes the pool, if there is one, and the idle HTTP connections.
+func (c *connections) Close() {
+	if c.pool != nil {
+		c.pool.Close()
+	}
+	c.aws.HTTP.CloseIdleConnections()
 }

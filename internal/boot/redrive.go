@@ -5,13 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/host"
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
@@ -20,7 +18,6 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/sqsdlq"
-	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 )
 
 const (
@@ -53,22 +50,24 @@ func (r *Redrive) Validate() []error {
 }
 
 // RedriveRuntime is what the redrive function opens once and uses in every invocation: its AWS clients, an engine,
-// and a pool. It is a [host.Environment] and not safe for concurrent use.
+// and a pool, which is nil until a request needs the database. It is a [host.Environment] and not safe for concurrent
+// use.
 type RedriveRuntime struct {
+	connections
+
 	cfg    *Redrive
 	logger *slog.Logger
-	aws    *AWS
 	queues *sqsdlq.Engine
-	pool   *pgxpool.Pool // nil until a request needs the database
 }
 
-// RedriveEnvironment is a [RedriveRuntime], or what a test puts in its place.
+// RedriveEnvironment is the [host.Environment] of the redrive function: a [RedriveRuntime], except in tests.
 type RedriveEnvironment = host.Environment[redrive.Request, redrive.Answer]
 
 // RedriveHost answers the invocations of the redrive function.
 type RedriveHost = host.Host[redrive.Request, redrive.Answer]
 
-// Host returns the host that answers the invocations of the redrive function. It calls open to make an environment.
+// Host returns the host that answers the invocations of the redrive function. It calls open where no environment
+// is open: in the first invocation, and in the one after a failure.
 func (r *Redrive) Host(logger *slog.Logger, open func(context.Context) (RedriveEnvironment, error)) *RedriveHost {
 	return host.New(host.Config[redrive.Request, redrive.Answer]{
 		Name: "redrive", Logger: logger, Margin: redriveMargin, Open: open,
@@ -106,12 +105,8 @@ func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntim
 	if err != nil {
 		return nil, err
 	}
-	return &RedriveRuntime{cfg: r, logger: logger, aws: a, queues: queues}, nil
+	return &RedriveRuntime{connections: connections{aws: a}, cfg: r, logger: logger, queues: queues}, nil
 }
-
-// Thaw drops the idle HTTP connections, which AWS has closed by now. The pool needs no such call: it pings
-// a database connection that was idle before it uses it.
-func (r *RedriveRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
 
 // Run answers the request with the engine for its kind, and starts nothing after call.Until. A request for the
 // database, where none is configured, is an error.
@@ -169,10 +164,6 @@ func (r *RedriveRuntime) store(ctx context.Context) (*pgadmin.Store, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err = pgstore.New(pool).Check(ctx); err != nil {
-			pool.Close()
-			return nil, fmt.Errorf("database: %w", err)
-		}
 		r.pool = pool
 	}
 	return pgadmin.New(r.pool), nil
@@ -210,12 +201,4 @@ func (r *RedriveRuntime) replaying(ctx context.Context) func(redrive.Answer, rep
 				slog.String("token", a.Token))
 		}
 	}
-}
-
-// Close closes the pool, if there is one, and the idle HTTP connections.
-func (r *RedriveRuntime) Close() {
-	if r.pool != nil {
-		r.pool.Close()
-	}
-	r.aws.HTTP.CloseIdleConnections()
 }

@@ -9,10 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"github.com/serverless-outbox/serverless-outbox/internal/host"
-	"github.com/serverless-outbox/serverless-outbox/internal/telemetry"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
@@ -74,14 +71,14 @@ func (r *Relay) Validate() []error {
 // RelayRuntime is what the relay function opens once and uses in every invocation: its sinks, AWS clients and pool.
 // It is a [host.Environment].
 type RelayRuntime struct {
+	connections
+
 	// Store is the outbox in the database.
 	Store relay.Store
 	// Config is the engine's configuration without the Name, which Run sets to the id of the invocation.
 	Config relay.Config
 
 	traces *Traces // nil when nothing is traced
-	aws    *AWS
-	pool   *pgxpool.Pool
 }
 
 // RelayEnvironment is the [host.Environment] of the relay function: its Run takes no request and returns the summary
@@ -91,8 +88,8 @@ type RelayEnvironment = host.Environment[host.None, relay.Summary]
 // RelayHost answers the invocations of the relay function.
 type RelayHost = host.Host[host.None, relay.Summary]
 
-// Host returns the host that answers the invocations of the relay function. It calls open to make an environment,
-// in the first invocation and after a run that failed.
+// Host returns the host that answers the invocations of the relay function. It calls open where no environment is
+// open: in Prepare or the first invocation, and in the one after a failure.
 func (r *Relay) Host(logger *slog.Logger, open func(context.Context) (RelayEnvironment, error)) *RelayHost {
 	return host.New(host.Config[host.None, relay.Summary]{
 		Name: "relay", Logger: logger, Margin: r.Margin, MarginVariable: "OUTBOX_MARGIN", Open: open,
@@ -118,7 +115,7 @@ func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer
 	}
 	cfg := r.Config()
 	cfg.Logger = logger
-	cfg.Observer = r.observer(metrics)
+	cfg.Observer = r.metrics(metrics, r.MetricsNamespace)
 	if cfg.Destinations, err = a.Sinks(r.Destinations, r.SDKCodec); err != nil {
 		return nil, err
 	}
@@ -126,26 +123,11 @@ func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer
 	if err != nil {
 		return nil, err
 	}
-	store := pgstore.New(pool)
-	if err := store.Check(ctx); err != nil {
-		pool.Close()
-		return nil, fmt.Errorf("database: %w", err)
-	}
 	a.Probe(ctx, r.Destinations, logger)
 	spans := r.Tracing.Open(ctx, r.FunctionName, logger)
 	spans.Wrap(cfg.Destinations, r.Destinations)
-	return &RelayRuntime{Store: store, Config: cfg, traces: spans, aws: a, pool: pool}, nil
+	return &RelayRuntime{connections: connections{aws: a, pool: pool}, Store: pgstore.New(pool), Config: cfg, traces: spans}, nil
 }
-
-// observer returns an observer that writes the relay's metrics to w, under the name of the function, as the alarms and
-// dashboards of template.yaml expect them.
-func (r *Relay) observer(w io.Writer) relay.Observer {
-	return telemetry.NewEMF(w, r.MetricsNamespace, map[string]string{"FunctionName": r.FunctionName})
-}
-
-// Thaw drops the idle HTTP connections, which AWS has closed by now. The pool needs no such call: it pings
-// a database connection that was idle before it uses it.
-func (r *RelayRuntime) Thaw() { r.aws.HTTP.CloseIdleConnections() }
 
 // Run carries events until call.Until, or until the relay has been idle for IdleExit (zero is never), and then
 // ends the run within relay.DefaultShutdownGrace. Each Run is a new relay, named by the id of the invocation.
@@ -164,6 +146,5 @@ func (r *RelayRuntime) Run(ctx context.Context, call host.Call[host.None]) (rela
 // Close shuts tracing down, and closes the pool and the idle HTTP connections.
 func (r *RelayRuntime) Close() {
 	r.traces.Close()
-	r.pool.Close()
-	r.aws.HTTP.CloseIdleConnections()
+	r.connections.Close()
 }

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"crypto/tls"
 	"crypto/x509"
 	_ "embed"
 	"errors"
@@ -8,9 +9,11 @@ import (
 	"net/netip"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 // rdsRoots are the certificates of the authorities of Amazon RDS and Aurora, in PEM form. docs/security.md says where
@@ -62,7 +65,7 @@ func (d *Database) secured(connection string) (string, error) {
 	if err != nil {
 		return "", errConnectionString
 	}
-	if onlyLocal(config) {
+	if !anyHost(config, func(host string, _ *tls.Config) bool { return !local(host) }) {
 		return connection, nil
 	}
 	if !sslmode.MatchString(connection) {
@@ -88,17 +91,12 @@ func withVerifyFull(connection string) string {
 	return connection + "?sslmode=verify-full"
 }
 
-// onlyLocal reports whether all hosts of the configuration, those of fallbacks included, are this machine.
-func onlyLocal(c *pgx.ConnConfig) bool {
-	if !local(c.Host) {
-		return false
-	}
-	for _, f := range c.Fallbacks {
-		if !local(f.Host) {
-			return false
-		}
-	}
-	return true
+// anyHost reports whether is returns true for one of the ways to connect that c has, its fallbacks included. is gets the
+// host and the TLS settings of a way, which are nil where it goes without TLS.
+func anyHost(c *pgx.ConnConfig, is func(host string, config *tls.Config) bool) bool {
+	return is(c.Host, c.TLSConfig) || slices.ContainsFunc(c.Fallbacks, func(f *pgconn.FallbackConfig) bool {
+		return is(f.Host, f.TLSConfig)
+	})
 }
 
 // local reports whether connections to the host stay on this machine: it is a socket in the
@@ -114,15 +112,7 @@ func local(host string) bool {
 // weak reports whether a connection, or one of its fallbacks, goes without TLS or does not check the server's
 // certificate.
 func weak(c *pgx.ConnConfig) bool {
-	if c.TLSConfig == nil || c.TLSConfig.InsecureSkipVerify {
-		return true
-	}
-	for _, f := range c.Fallbacks {
-		if f.TLSConfig == nil || f.TLSConfig.InsecureSkipVerify {
-			return true
-		}
-	}
-	return false
+	return anyHost(c, func(_ string, t *tls.Config) bool { return t == nil || t.InsecureSkipVerify })
 }
 
 // authorities returns the authorities that may sign the database's certificate: those in the file CA, or, where

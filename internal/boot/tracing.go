@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,7 +34,7 @@ type Tracing struct {
 	OTLPTracesEndpoint string      `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"`
 	OTLPHeaders        OTLPHeaders `env:"OTEL_EXPORTER_OTLP_HEADERS"`
 	OTLPTracesHeaders  OTLPHeaders `env:"OTEL_EXPORTER_OTLP_TRACES_HEADERS"`
-	OTLPTimeout        OTLPTimeout `env:"OTEL_EXPORTER_OTLP_TIMEOUT"`
+	OTLPTimeoutMS      int32       `env:"OTEL_EXPORTER_OTLP_TIMEOUT"`
 	OTLPProtocol       string      `env:"OTEL_EXPORTER_OTLP_PROTOCOL"`
 	TracesExporter     string      `env:"OTEL_TRACES_EXPORTER"`
 	SDKDisabled        bool        `env:"OTEL_SDK_DISABLED"`
@@ -46,8 +45,8 @@ func (t *Tracing) enabled() bool {
 	return !t.SDKDisabled && t.TracesExporter != "none" && (t.OTLPEndpoint != "" || t.OTLPTracesEndpoint != "")
 }
 
-// Validate returns the faults of the endpoints and of the protocol, each with the name of its variable.
-// Without tracing there are none.
+// Validate returns the faults of the endpoints, the protocol and the timeout, each with the name of its variable.
+// Where no spans are made there are none.
 func (t *Tracing) Validate() []error {
 	if !t.enabled() {
 		return nil
@@ -64,6 +63,9 @@ func (t *Tracing) Validate() []error {
 	if t.OTLPProtocol == "grpc" {
 		faults = append(faults, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL: grpc is not spoken: use the receiver's port for HTTP, mostly 4318, and set http/json"))
 	}
+	if t.OTLPTimeoutMS < 1 {
+		faults = append(faults, fmt.Errorf("OTEL_EXPORTER_OTLP_TIMEOUT: must be above 0, is %d", t.OTLPTimeoutMS))
+	}
 	return faults
 }
 
@@ -78,7 +80,7 @@ func (t *Tracing) exporter() *exporter {
 	if len(headers) == 0 {
 		headers = t.OTLPHeaders
 	}
-	return &exporter{url: target, headers: headers, timeout: time.Duration(t.OTLPTimeout), client: &http.Client{
+	return &exporter{url: target, headers: headers, timeout: time.Duration(t.OTLPTimeoutMS) * time.Millisecond, client: &http.Client{
 		Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second},
 	}}
 }
@@ -104,32 +106,15 @@ func (h *OTLPHeaders) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// OTLPTimeout is a duration that a variable gives as a number of milliseconds.
-type OTLPTimeout time.Duration
-
-// String returns t as a number of milliseconds.
-func (t OTLPTimeout) String() string {
-	return strconv.FormatInt(time.Duration(t).Milliseconds(), 10)
-}
-
-// UnmarshalText accepts a whole number of milliseconds, from 1 to 2,147,483,647.
-func (t *OTLPTimeout) UnmarshalText(text []byte) error {
-	ms, err := strconv.ParseUint(string(text), 10, 31)
-	if err != nil || ms == 0 {
-		return fmt.Errorf("%q is not a number of milliseconds", text)
-	}
-	*t = OTLPTimeout(time.Duration(ms) * time.Millisecond)
-	return nil
-}
-
 // Traces makes the spans of a process and sends them during invocations. The methods of a nil Traces do nothing.
 type Traces struct {
 	provider *sdktrace.TracerProvider
 	gate     *gate
-	ctx      context.Context //nolint:containedctx // for Close, which a signal calls without a context
+	// ctx is the context of Open without its end, for Close, which is called without a context.
+	ctx context.Context //nolint:containedctx // for Close
 }
 
-// Open returns what makes the spans of the function service, or nil when nothing is traced. It connects to
+// Open returns the Traces of the function with the name service, or nil when no spans are made. It connects to
 // nothing, so that a receiver that is down does not stop the relay. Spans that cannot be sent are lost, which is
 // logged. It sets the logger and the error handler of OpenTelemetry for the whole process.
 func (t *Tracing) Open(ctx context.Context, service string, logger *slog.Logger) *Traces {
@@ -243,8 +228,9 @@ var errGateClosed = errors.New("no invocation is running")
 type gate struct {
 	sdktrace.SpanExporter
 
-	mu     sync.Mutex
-	ctx    context.Context    //nolint:containedctx // of the invocation, which background calls belong to; nil outside of one
+	mu sync.Mutex
+	// ctx has the values of the invocation's context and ends with the invocation; nil outside of an invocation.
+	ctx    context.Context    //nolint:containedctx // of the invocation, which background calls belong to
 	cancel context.CancelFunc // ends the calls of the invocation
 	calls  sync.WaitGroup     // the calls under way
 }
@@ -279,7 +265,7 @@ func (g *gate) enter() context.Context {
 	return g.ctx
 }
 
-// ExportSpans implements [sdktrace.SpanExporter].
+// ExportSpans implements [sdktrace.SpanExporter]. close cancels it. Outside of an invocation it fails with errGateClosed.
 func (g *gate) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	running := g.enter()
 	if running == nil {

@@ -217,6 +217,7 @@ func TestWrongReceiversAreNamedAndKeysAreNot(t *testing.T) {
 		{"OTEL_EXPORTER_OTLP_HEADERS", "hush"},
 		{"OTEL_EXPORTER_OTLP_HEADERS", "api-key=hush\nX: y"},
 		{"OTEL_EXPORTER_OTLP_TIMEOUT", "2s"},
+		{"OTEL_EXPORTER_OTLP_TIMEOUT", "0", "OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"},
 	} {
 		_, err := Parse[Relay](environ(c...))
 		if err == nil || !strings.Contains(err.Error(), c[0]) || strings.Contains(err.Error(), "hush") {

@@ -16,14 +16,13 @@ const (
 	DefaultMargin = 8 * time.Second
 	// DefaultNamespace is the CloudWatch namespace of the metrics.
 	DefaultNamespace = "ServerlessOutbox"
-	// DefaultOTLPTimeout is the longest time of one request that sends spans.
-	DefaultOTLPTimeout = 2 * time.Second
+	// DefaultOTLPTimeoutMS is the longest time of one request that sends spans, in milliseconds.
+	DefaultOTLPTimeoutMS int32 = 2000
 	// DefaultFunctionName is the name of the function outside Lambda.
 	DefaultFunctionName = "local"
 )
 
-// entry is the default of a variable, nil for none, and the meaning: what to set the variable to and what it
-// does.
+// entry is the default of a variable, nil for none, and the meaning: what to set the variable to and what it does.
 type entry struct {
 	value   any
 	meaning string
@@ -59,7 +58,7 @@ func meanings() map[string]entry {
 		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": {nil, "The same for traces only, as a whole URL such as http://localhost:4318/v1/traces"},
 		"OTEL_EXPORTER_OTLP_HEADERS":         {nil, "Headers for the receiver, such as api-key=secret,tenant=1"},
 		"OTEL_EXPORTER_OTLP_TRACES_HEADERS":  {nil, "The same for traces only"},
-		"OTEL_EXPORTER_OTLP_TIMEOUT":         {OTLPTimeout(DefaultOTLPTimeout), "The longest request to the receiver, in milliseconds"},
+		"OTEL_EXPORTER_OTLP_TIMEOUT":         {DefaultOTLPTimeoutMS, "The longest request to the receiver, in milliseconds"},
 		"OTEL_EXPORTER_OTLP_PROTOCOL": {nil, "Spans are sent as http/json. http/protobuf means the same receiver, which takes both; " +
 			"grpc is not spoken"},
 		"OTEL_TRACES_EXPORTER": {"otlp", "otlp, or none to trace nothing"},
@@ -100,8 +99,7 @@ func meanings() map[string]entry {
 	}
 }
 
-// text returns a default in the form that the value of a variable has, such as 24h for a duration, and "" for
-// nil.
+// text returns a default in the form that the value of a variable has, such as 24h for a duration, and "" for nil.
 func text(value any) string {
 	switch v := value.(type) {
 	case nil:

@@ -85,9 +85,8 @@ func (h *Host[Q, A]) Start(ctx context.Context) {
 }
 
 // Prepare opens the environment ahead of the first invocation, in Lambda's init phase, in which Lambda does not
-// throttle processor time. It takes eight seconds at most. A failure is neither returned nor logged, because
-// Lambda would only start the process again: the first invocation opens once more, and its error says what is
-// wrong.
+// throttle processor time. It takes eight seconds at most. A failure is neither returned nor logged, because Lambda
+// would only start the process again: the first invocation opens once more, and its error says what is wrong.
 func (h *Host[Q, A]) Prepare(ctx context.Context) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

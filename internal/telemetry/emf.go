@@ -1,3 +1,4 @@
+// Package telemetry writes the reports of relays and janitors as CloudWatch metrics.
 package telemetry
 
 import (
@@ -157,7 +158,7 @@ func spread(values []time.Duration) []float64 {
 		if n > 1 {
 			at = i * (len(sorted) - 1) / (n - 1)
 		}
-		picked[i] = milliseconds(sorted[at])
+		picked[i] = float64(sorted[at].Microseconds()) / 1000
 	}
 	return picked
 }

@@ -35,51 +35,33 @@ func janitorMetrics() []metric[janitor.Report] {
 		count("Stale", "unsent events older than the alarm age", func(r *r) int64 { return r.Health.Stale }),
 		count("DefaultRows", "rows in the default partition of outbox.events", func(r *r) int64 { return r.Health.DefaultRows }),
 		count("BlockedAggregates", "aggregates that wait behind a dead letter", func(r *r) int64 { return r.Health.Blocked }),
-		{
-			Metric{Name: "BlockedAge", Unit: "Seconds", Meaning: "for how long the first of them has been blocked"},
-			func(r *r) float64 { return r.Health.BlockedSeconds },
-		},
+		measure("BlockedAge", "Seconds", "for how long the first of them has been blocked", func(r *r) float64 { return r.Health.BlockedSeconds }),
 		count("DeadLetterRows", "rows of outbox.dead_letters, counted up to a limit", func(r *r) int64 { return r.Health.DeadLetters }),
-		{
-			Metric{Name: "DeadLetterAge", Unit: "Seconds", Meaning: "age of the oldest dead letter"},
-			func(r *r) float64 { return r.Health.DeadLetterSeconds },
-		},
-		{
-			Metric{Name: "XminAge", Unit: "Seconds", Meaning: "for how long the oldest transaction has kept vacuum from its work"},
-			func(r *r) float64 {
-				if r.Health.Xmin == nil {
-					return 0
-				}
-				return r.Health.Xmin.Seconds
-			},
-		},
+		measure("DeadLetterAge", "Seconds", "age of the oldest dead letter", func(r *r) float64 { return r.Health.DeadLetterSeconds }),
+		measure("XminAge", "Seconds", "for how long the oldest transaction has kept vacuum from its work", func(r *r) float64 {
+			if r.Health.Xmin == nil {
+				return 0
+			}
+			return r.Health.Xmin.Seconds
+		}),
 		count("PartitionsKept", "full partitions that unsent events keep from the archive", func(r *r) int64 { return r.PartitionsKept }),
 		count("PartitionsMade", "partitions made ahead", func(r *r) int64 { return r.Made }),
 		count("PartitionsArchived", "partitions that went to the archive as a whole", func(r *r) int64 { return r.Archived }),
 		count("PartitionsDropped", "partitions that were empty after their rows were moved", func(r *r) int64 { return r.Dropped }),
 		count("RowsMoved", "rows that went to the archive one by one", func(r *r) int64 { return r.Moved }),
-		{
-			Metric{Name: "LockTime", Unit: "Milliseconds", Meaning: "for how long writers and relays were kept out, in all"},
-			func(r *r) float64 { return r.LockedSeconds * 1000 },
-		},
+		measure("LockTime", "Milliseconds", "for how long writers and relays were kept out, in all", func(r *r) float64 { return r.LockedSeconds * 1000 }),
 		count("LockRefusals", "steps that were put off because another session used the table", func(r *r) int64 { return r.Locked }),
 		count("ArchivePartitionsDropped", "partitions of the archive whose retention had ended", func(r *r) int64 { return r.Expired }),
 		count("ArchiveRowsDeleted", "single rows of the archive whose retention had ended", func(r *r) int64 { return r.ExpiredRows }),
 		count("RowsExported", "rows written to files before they were removed", func(r *r) int64 { return r.FileRows }),
-		{
-			Metric{Name: "BytesExported", Unit: "Bytes", Meaning: "size of these files, compressed"},
-			func(r *r) float64 { return float64(r.FileBytes) },
-		},
+		measure("BytesExported", "Bytes", "size of these files, compressed", func(r *r) float64 { return float64(r.FileBytes) }),
 		count("DeadLettersDeleted", "dead letters whose retention had ended", func(r *r) int64 { return r.DeadLetters }),
-		{
-			Metric{Name: "More", Unit: "Count", Meaning: "1 when the time ended before the work did"},
-			func(r *r) float64 {
-				if r.More {
-					return 1
-				}
-				return 0
-			},
-		},
+		count("More", "1 when the time ended before the work did", func(r *r) int64 {
+			if r.More {
+				return 1
+			}
+			return 0
+		}),
 		count("JanitorErrors", "steps that failed", func(r *r) int64 { return int64(len(r.Errors)) }),
 	}
 }

@@ -1,8 +1,6 @@
 package telemetry
 
 import (
-	"time"
-
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -24,7 +22,7 @@ type metric[T any] struct {
 
 // count makes a metric in the unit Count that is left out while it is zero.
 func count[T any](name, meaning string, value func(*T) int64) metric[T] {
-	return metric[T]{Metric{Name: name, Unit: "Count", Meaning: meaning}, func(r *T) float64 { return float64(value(r)) }}
+	return measure(name, "Count", meaning, func(r *T) float64 { return float64(value(r)) })
 }
 
 // always returns m as a metric that is written while it is zero too.
@@ -33,9 +31,14 @@ func always[T any](m metric[T]) metric[T] {
 	return m
 }
 
+// measure makes a metric in the CloudWatch unit unit that is left out while it is zero.
+func measure[T any](name, unit, meaning string, value func(*T) float64) metric[T] {
+	return metric[T]{Metric{Name: name, Unit: unit, Meaning: meaning}, value}
+}
+
 // gauge makes a metric of a state, in the CloudWatch unit unit, that is written while it is zero too.
 func gauge[T any](name, unit, meaning string, value func(*T) float64) metric[T] {
-	return metric[T]{Metric{Name: name, Unit: unit, Meaning: meaning, Always: true}, value}
+	return always(measure(name, unit, meaning, value))
 }
 
 // latency returns the description of Latency, the only metric that has many values in a line.
@@ -43,8 +46,8 @@ func latency() Metric {
 	return Metric{Name: "Latency", Unit: "Milliseconds", Meaning: "time from insert to acceptance, as up to 100 values spread evenly over all of them, so that percentiles hold and the number of samples does not"}
 }
 
-// relayMetrics returns the metrics of a relay, without Latency. A gauge is a value at the time of the line, any other
-// metric counts since the line before.
+// relayMetrics returns the metrics of a relay, without Latency. A gauge has its value at the time of the line; any other
+// metric is about the time since the line before.
 func relayMetrics() []metric[relay.Report] {
 	type r = relay.Report
 	return []metric[r]{
@@ -60,10 +63,7 @@ func relayMetrics() []metric[relay.Report] {
 		always(count("Published", "events that their destination accepted", func(r *r) int64 { return r.Published })),
 		always(count("Settled", "events marked as sent", func(r *r) int64 { return r.Settled })),
 		always(count("Batches", "calls to destinations", func(r *r) int64 { return r.Batches })),
-		{
-			Metric{Name: "BatchFill", Unit: "None", Meaning: "events per call to a destination"},
-			func(r *r) float64 { return float64(r.BatchEntries) / float64(max(1, r.Batches)) },
-		},
+		measure("BatchFill", "None", "events per call to a destination", func(r *r) float64 { return float64(r.BatchEntries) / float64(max(1, r.Batches)) }),
 		count("DeadLetters", "events that became dead letters", func(r *r) int64 { return r.DeadLetters }),
 		count("Blocked", "dead letters that blocked their lane", func(r *r) int64 { return r.Blocked }),
 		count("Transient", "results of class transient: refused now, sent again later", func(r *r) int64 { return r.Transient }),
@@ -92,8 +92,4 @@ func destinationMetrics() []metric[relay.DestinationCounts] {
 		count("Throttled", "results of class throttled", func(d *d) int64 { return d.Throttled }),
 		count("Unavailable", "results of class unavailable", func(d *d) int64 { return d.Unavailable }),
 	}
-}
-
-func milliseconds(d time.Duration) float64 {
-	return float64(d.Microseconds()) / 1000
 }

@@ -84,10 +84,10 @@ type sink struct {
 	attributes []attribute.KeyValue
 }
 
-// Limits implements [outbox.Sink].
+// Limits implements [outbox.Sink] with the limits of next.
 func (s *sink) Limits() outbox.Limits { return s.next.Limits() }
 
-// Publish implements [outbox.Sink].
+// Publish implements [outbox.Sink]. The context that next gets has the span, where there is one.
 func (s *sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	links := creations(ctx, msgs)
 	if links == nil {

@@ -1,5 +1,4 @@
-// Package faultproxy is a TCP proxy whose connections can be cut, reset,
-// delayed and stalled while they are in use.
+// Package faultproxy is a TCP proxy whose connections can be cut, reset, delayed and stalled while they are in use.
 package faultproxy
 
 import (
@@ -11,8 +10,7 @@ import (
 	"time"
 )
 
-// Proxy forwards connections to one address. Its methods may be called
-// concurrently.
+// Proxy forwards connections to one address. Its methods may be called concurrently.
 type Proxy struct {
 	listener net.Listener
 	upstream string
@@ -31,8 +29,7 @@ type pair struct {
 	client, server net.Conn
 }
 
-// Start returns a proxy on a free port of 127.0.0.1 that forwards to upstream,
-// a host and port.
+// Start returns a proxy on a free port of 127.0.0.1 that forwards to upstream, a host and port.
 func Start(upstream string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It listens until Close.
 	if err != nil {
@@ -46,8 +43,7 @@ func Start(upstream string) (*Proxy, error) {
 // Addr returns the host and port that clients connect to.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Refuse closes every new connection at once, until it is called with false. Connections
-// that are open stay open.
+// Refuse closes every new connection at once, until it is called with false. Connections that are open stay open.
 func (p *Proxy) Refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -157,8 +153,8 @@ func (p *Proxy) forward(client net.Conn) {
 	p.mu.Unlock()
 }
 
-// pipe carries data from one side to the other, until one fails or from has ended. It then closes to, and from too
-// unless it ended by itself.
+// pipe carries data from one connection to the other, until one of them fails or the peer has ended from. Then it closes
+// to, and also from where a connection failed.
 func (p *Proxy) pipe(from, to net.Conn) {
 	buffer := make([]byte, 64<<10)
 	for {

@@ -9,7 +9,6 @@
 package pgbouncer
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +19,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -30,15 +28,11 @@ import (
 // ErrNotFound means that no PgBouncer is installed.
 var ErrNotFound = errors.New("no pgbouncer in PATH or /usr/sbin: run apt-get install pgbouncer (Debian, Ubuntu) or brew install pgbouncer")
 
-// Bouncer is a running PgBouncer, listening on 127.0.0.1 only. Its methods may
-// be called concurrently.
+// Bouncer is a running PgBouncer, listening on 127.0.0.1 only. Its methods may be called concurrently.
 type Bouncer struct {
 	url     string
 	process *process.Process
 }
-
-// startAttempts bounds the retries after another process took the free port.
-const startAttempts = 5
 
 // Start starts a PgBouncer that leads to every database of server, the URL of a
 // PostgreSQL, for the user in that URL only. It returns when a query gets through. ctx
@@ -52,17 +46,11 @@ func Start(ctx context.Context, server string) (*Bouncer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start pgbouncer: %w", err)
 	}
-	for range startAttempts {
-		b, startErr := startOnce(ctx, bin, behind)
-		if startErr == nil {
-			return b, nil
-		}
-		err = startErr
-		if ctx.Err() != nil || !strings.Contains(err.Error(), "Address already in use") {
-			break
-		}
+	b, err := process.OnFreePort(ctx, func(port int) (*Bouncer, error) { return startOn(ctx, port, bin, behind) })
+	if err != nil {
+		return nil, fmt.Errorf("start pgbouncer: %w", err)
 	}
-	return nil, fmt.Errorf("start pgbouncer: %w", err)
+	return b, nil
 }
 
 // URL returns the address of the database that the server's URL named.
@@ -82,14 +70,10 @@ func find() (string, error) {
 	return "", ErrNotFound
 }
 
-// startOnce starts the program bin once, on a free port, in front of the server behind, and returns when a query gets
-// through. After an error nothing of it is left.
-func startOnce(ctx context.Context, bin string, behind *pgx.ConnConfig) (*Bouncer, error) {
+// startOn starts the program bin on the port, in front of the server behind, and returns when a query gets through.
+// After an error nothing of it is left. The error wraps process.ErrPortTaken when another process took the port.
+func startOn(ctx context.Context, port int, bin string, behind *pgx.ConnConfig) (*Bouncer, error) {
 	acc, err := process.Unprivileged()
-	if err != nil {
-		return nil, err
-	}
-	port, err := process.FreePort(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +93,7 @@ func startOnce(ctx context.Context, bin string, behind *pgx.ConnConfig) (*Bounce
 		RawQuery: "sslmode=disable",
 	}
 	b := &Bouncer{url: u.String(), process: p}
-	if err := b.waitReady(ctx, home); err != nil {
+	if err := p.Await(ctx, b.ping); err != nil {
 		return nil, errors.Join(err, p.Stop())
 	}
 	return b, nil
@@ -136,9 +120,10 @@ func launch(bin, home string, acc *process.Account, ini, users string) (*process
 	})
 }
 
-// config returns the text of pgbouncer.ini, for a PgBouncer with its files in home that listens on port. PgBouncer has a pool for each database, and each test has a
-// database of its own: so pools are small, and idle connections are closed after 2 s. extra_float_digits is
-// ignored because the driver lib/pq sends it, and PgBouncer would refuse it.
+// config returns the text of pgbouncer.ini, for a PgBouncer with its files in home that listens on port and leads to
+// the server behind. PgBouncer has a pool for each database, and each test has a database of its own: so pools are
+// small, and idle connections are closed after 2 s. extra_float_digits is ignored because the driver lib/pq sends it,
+// and PgBouncer would refuse it.
 func config(home string, port int, behind *pgx.ConnConfig) string {
 	auth := "scram-sha-256"
 	if behind.Password == "" {
@@ -164,46 +149,15 @@ log_disconnections = 0
 `, behind.Host, behind.Port, port, auth, filepath.Join(home, "users"))
 }
 
-// userList returns the text of the file with the only user and its password.
+// userList returns the text of the file of users, which has the user of behind and its password.
 func userList(behind *pgx.ConnConfig) string {
 	quote := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 	return quote(behind.User) + " " + quote(behind.Password) + "\n"
 }
 
-// waitReady returns nil when a query gets through, which it tries every 5 ms, and an error with the begin of the log
-// in home when PgBouncer has ended or ctx is done.
-func (b *Bouncer) waitReady(ctx context.Context, home string) error {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	// The log goes with the directory; a handle still reads it.
-	log, err := os.Open(filepath.Join(home, "log"))
-	if err != nil {
-		return err
-	}
-	defer func() { _ = log.Close() }()
-	said := func() string {
-		text := make([]byte, 4000)
-		n, readErr := log.ReadAt(text, 0)
-		return cmp.Or(string(text[:n]), fmt.Sprint(readErr))
-	}
-	for {
-		err := ping(ctx, b.url)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-b.process.Done():
-			return fmt.Errorf("it ended\n%s", said())
-		case <-ctx.Done():
-			return fmt.Errorf("wait for it: %w (%w)\n%s", context.Cause(ctx), err, said())
-		case <-tick.C:
-		}
-	}
-}
-
-// ping connects to the database at address, a URL, makes one query and closes the connection.
-func ping(ctx context.Context, address string) error {
-	config, err := pgx.ParseConfig(address)
+// ping connects to the database at b.url, makes one query and closes the connection.
+func (b *Bouncer) ping(ctx context.Context) error {
+	config, err := pgx.ParseConfig(b.url)
 	if err != nil {
 		return err
 	}

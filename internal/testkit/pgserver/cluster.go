@@ -42,9 +42,8 @@ func newCluster(ctx context.Context, cfg Config, bin string, acc *process.Accoun
 	return c, nil
 }
 
-// makeHome makes a temporary directory for the data, the log and the lock, and sets home,
-// data, log and lock. The directory is locked until the server's supervisor has ended: an
-// unlocked one is a leftover.
+// makeHome makes a temporary directory for the data, the log and the lock, and sets the fields home, data, log and lock
+// of c. The directory is locked until the server's supervisor has ended: an unlocked one is a leftover.
 func (c *cluster) makeHome() error {
 	home, err := os.MkdirTemp(c.acc.TempDir(), homePrefix)
 	if err != nil {
@@ -60,8 +59,8 @@ func (c *cluster) makeHome() error {
 	return c.own(c.home, c.data, c.log)
 }
 
-// useDir sets data to the caller's directory, which it makes when it is missing, and log to a file beside it, the
-// directory's name with ".log".
+// useDir sets c.data to dir, the caller's directory, which it makes when it is missing, and c.log to a file beside it:
+// the directory's name with ".log".
 func (c *cluster) useDir(dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -114,7 +113,7 @@ func (c *cluster) initdb(ctx context.Context) error {
 	return os.Rename(aside, kept)
 }
 
-// readPassword reads the superuser's password from a file.
+// readPassword sets c.password to the content of the file at path. It errs when there is none.
 func (c *cluster) readPassword(path string) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -132,8 +131,7 @@ func (c *cluster) remove() {
 	}
 }
 
-// unlock closes this process's copy of the lock. The supervisor's copy, if there is
-// one, keeps the directory locked.
+// unlock closes this process's copy of the lock. The supervisor's copy, if there is one, keeps the directory locked.
 func (c *cluster) unlock() {
 	if c.lock != nil {
 		_ = c.lock.Close() // Nothing was written to the file.

@@ -13,12 +13,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Crash makes the server restart as after a crash: one of its processes is
-// killed, so that PostgreSQL ends all of them at once, as an immediate
-// shutdown does, and starts again on the same data and port. Every connection is
-// cut, open transactions are gone, and what was committed is recovered from the
-// log. It returns nil when the server takes connections again, and an error when ctx ends.
-// The parameter restart_after_crash must be on, as it is by default.
+// Crash makes the server restart as after a crash: one of its processes is killed, so that PostgreSQL ends all of
+// them at once, as an immediate shutdown does, and starts again on the same data and port. Every connection is cut,
+// open transactions are gone, and what was committed is recovered from the log. It returns nil when the server takes
+// connections again, and an error when ctx ends. The parameter restart_after_crash must be on, as it is by default.
 func (s *Server) Crash(ctx context.Context) error {
 	victim, err := pgx.Connect(ctx, s.url)
 	if err != nil {
@@ -39,10 +37,13 @@ func (s *Server) Crash(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("crash postgres: %w", err)
 	}
-	return s.awaitRecovery(ctx)
+	if err = s.super.Await(ctx, s.connect); err != nil {
+		return fmt.Errorf("crash postgres: %w", err)
+	}
+	return nil
 }
 
-// waitCut returns nil when the other side has closed the connection, or the cause when ctx ends first.
+// waitCut waits until the other side has closed conn and returns nil, or the cause of the end of ctx where that is first.
 func waitCut(ctx context.Context, conn net.Conn) error {
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(0, 0)) })
 	defer stop()
@@ -50,23 +51,6 @@ func waitCut(ctx context.Context, conn net.Conn) error {
 	for {
 		if _, err := conn.Read(buffer); err != nil {
 			return context.Cause(ctx) // What the server still sent was read before.
-		}
-	}
-}
-
-// awaitRecovery returns nil when the server takes connections, which it tries every 10 ms, or an error when ctx ends.
-func (s *Server) awaitRecovery(ctx context.Context) error {
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		conn, err := pgx.Connect(ctx, s.url)
-		if err == nil {
-			return conn.Close(ctx)
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("crash postgres: wait for its recovery: %w", errors.Join(context.Cause(ctx), err))
-		case <-tick.C:
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	embeddedpostgres "github.com/fergusstrange/embedded-postgres"
 
@@ -18,9 +17,8 @@ import (
 
 const embeddedVersion = embeddedpostgres.V18
 
-// embeddedBin returns the folder of the embedded server's programs, and fetches them when
-// they are not in the cache yet. One process fetches; others wait, also past the end of
-// ctx.
+// embeddedBin returns the folder of the embedded server's programs, and fetches them when they are not in the cache
+// yet. One process fetches; others wait, also past the end of ctx.
 func embeddedBin(ctx context.Context) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {
@@ -34,14 +32,11 @@ func embeddedBin(ctx context.Context) (string, error) {
 	if err = os.MkdirAll(cache, 0o755); err != nil {
 		return "", fmt.Errorf("embedded postgres: %w", err)
 	}
-	f, err := os.OpenFile(root+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	unlock, err := process.Lock(root + ".lock")
 	if err != nil {
 		return "", fmt.Errorf("embedded postgres: %w", err)
 	}
-	defer func() { _ = f.Close() }()
-	if err = flock(f, syscall.LOCK_EX); err != nil {
-		return "", fmt.Errorf("embedded postgres: %w", err)
-	}
+	defer unlock()
 	if _, err = version(ctx, bin); err == nil {
 		return bin, nil
 	}
@@ -54,10 +49,9 @@ func embeddedBin(ctx context.Context) (string, error) {
 	return bin, nil
 }
 
-// fetch downloads the archive of the embedded server from Maven Central into the folder
-// cache and unpacks it to the folder root. The library does so only while it starts a
-// server, which is stopped again. When this process is root that server cannot start,
-// which is no error: only the programs are needed.
+// fetch downloads the archive of the embedded server from Maven Central into the folder cache and unpacks it to the
+// folder root. The library does so only while it starts a server, which is stopped again. When this process is root
+// that server cannot start, which is no error: only the programs are needed.
 func fetch(ctx context.Context, cache, root string) error {
 	port, err := process.FreePort(ctx)
 	if err != nil {

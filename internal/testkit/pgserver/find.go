@@ -38,15 +38,9 @@ func (e *NotFoundError) Error() string {
 // Unwrap returns why the embedded server could not be fetched.
 func (e *NotFoundError) Unwrap() error { return e.Fetch }
 
-// findBin returns the folder with initdb and postgres that the configuration asks for, or else the first that
-// Config.BinDir describes. It may fetch the embedded server, and returns a NotFoundError when that fails too.
+// findBin returns the folder with initdb and postgres that Config.Embedded describes. It may fetch the embedded server,
+// and returns a NotFoundError when no server is installed and that fails too.
 func findBin(ctx context.Context, cfg Config) (string, error) {
-	if cfg.BinDir != "" {
-		if _, err := version(ctx, cfg.BinDir); err != nil {
-			return "", err
-		}
-		return filepath.Abs(cfg.BinDir)
-	}
 	if cfg.Embedded {
 		return embeddedBin(ctx)
 	}

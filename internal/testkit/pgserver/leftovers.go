@@ -5,7 +5,6 @@ package pgserver
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -13,16 +12,15 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-// lockNew makes the file path, which must not exist, and locks it. The lock lasts until
-// this process and every one that inherited the file have closed it. The file gets its
-// name once it is locked, so that no process takes the directory for a leftover in
-// between.
+// lockNew makes the file path, which must not exist, and locks it. The lock lasts until this process and every one
+// that inherited the file have closed it. The file gets its name once it is locked, so that no process takes the
+// directory for a leftover in between.
 func lockNew(path string) (*os.File, error) {
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(f, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+	if err := process.Flock(f, syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	if err := os.Rename(path+".new", path); err != nil {
@@ -31,23 +29,8 @@ func lockNew(path string) (*os.File, error) {
 	return f, nil
 }
 
-// flock locks a file as how says (LOCK_EX, perhaps with LOCK_NB), and tries again when a signal interrupts it. Without
-// LOCK_NB it waits for the lock.
-func flock(f *os.File, how int) error {
-	for {
-		//nolint:gosec // A descriptor fits.
-		err := syscall.Flock(int(f.Fd()), how)
-		if err != syscall.EINTR {
-			if err != nil {
-				return fmt.Errorf("lock %s: %w", f.Name(), err)
-			}
-			return nil
-		}
-	}
-}
-
-// removeLeftovers stops servers whose supervisor was killed, and removes their directories: those of acc's folder for
-// temporary files that no process has locked. bin is the folder with pg_ctl. It ignores failures.
+// removeLeftovers stops servers whose supervisor was killed, and removes their directories: those of this package, in
+// acc's folder for temporary files, that no process has locked. bin is the folder with pg_ctl. It ignores failures.
 func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
 	homes, err := filepath.Glob(filepath.Join(acc.TempDir(), homePrefix+"*"))
 	if err != nil {
@@ -58,14 +41,15 @@ func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
 	}
 }
 
-// removeLeftover stops the server in the directory home and removes home, unless a process has locked it.
+// removeLeftover stops the server in the directory home, if one runs, and removes home. It does nothing where a process
+// has locked home, and leaves home where the server cannot be stopped.
 func removeLeftover(ctx context.Context, home, bin string, acc *process.Account) {
 	f, err := os.OpenFile(filepath.Join(home, lockFile), os.O_RDWR, 0)
 	if err != nil {
 		return
 	}
 	defer func() { _ = f.Close() }()
-	if flock(f, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
+	if process.Flock(f, syscall.LOCK_EX|syscall.LOCK_NB) != nil {
 		return
 	}
 	c := &cluster{bin: bin, acc: acc, home: home, data: filepath.Join(home, "data")}

@@ -245,7 +245,11 @@ func TestErrorsSayWhatTheServerSaid(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no_such_setting") {
 		t.Errorf("err = %v, want the server's complaint", err)
 	}
-	_, err = pgserver.Start(t.Context(), pgserver.Config{BinDir: t.TempDir()})
+}
+
+func TestAFolderWithoutServerIsRefused(t *testing.T) {
+	t.Setenv("PG_BIN", t.TempDir())
+	_, err := pgserver.Start(t.Context(), pgserver.Config{})
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("err = %v, want %v", err, fs.ErrNotExist)
 	}

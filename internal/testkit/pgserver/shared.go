@@ -13,11 +13,10 @@ var shared struct { //nolint:gochecknoglobals // One server for all tests of the
 	server *Server
 }
 
-// Shared returns the URL of a server that all tests of the process may use,
-// each in a database of its own: $OUTBOX_TEST_DATABASE_URL, else $DATABASE_URL,
-// else a server that the first call starts and that ends with the process. The
-// user may create databases and roles. It is safe for concurrent use; a failed
-// start is tried again by the next call.
+// Shared returns the URL of a server that all tests of the process may use, each in a database of its own:
+// $OUTBOX_TEST_DATABASE_URL, else $DATABASE_URL, else a server that the first call starts and that ends with the
+// process. The user may create databases and roles. It is safe for concurrent use; a failed start is tried again by
+// the next call.
 func Shared(ctx context.Context) (string, error) {
 	for _, name := range []string{"OUTBOX_TEST_DATABASE_URL", "DATABASE_URL"} {
 		if url := os.Getenv(name); url != "" {

@@ -19,9 +19,8 @@ type Account struct {
 	uid, gid int
 }
 
-// Unprivileged returns the account of the user postgres, or else of the user without
-// rights, when this process runs as root. It returns nil and no error when this process
-// does not run as root, and errs when there is neither user.
+// Unprivileged returns the account of the user postgres, or else of the user without rights, when this process runs
+// as root. It returns nil and no error when this process does not run as root, and errs when there is neither user.
 func Unprivileged() (*Account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil //nolint:nilnil // Nil is an account.

@@ -5,12 +5,16 @@
 package process
 
 import (
+	"bytes"
+	"context"
 	_ "embed"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -24,7 +28,7 @@ type Config struct {
 	Args []string
 	// Account is the user that the server runs as, nil for that of this process.
 	Account *Account
-	// Log is the path of the file to which the server's output is appended. Required.
+	// Log is the path of the file to which the server's output is appended; Await needs it to exist. Required.
 	Log string
 	// Signal is the signal that ends the server, without "SIG", such as "TERM". Required.
 	Signal string
@@ -35,13 +39,13 @@ type Config struct {
 	Lock *os.File
 }
 
-// Process is a running server and the shell that supervises it. The shell outlives
-// this process by the time that it takes to stop the server. The methods may be
-// called concurrently.
+// Process is a running server and the shell that supervises it. The shell outlives this process by the time that it
+// takes to stop the server. The methods may be called concurrently.
 type Process struct {
 	name string        // of the program, for errors
+	log  string        // the path of Config.Log
 	hold *os.File      // a pipe: when it is closed, the shell stops the server
-	done chan struct{} // closed when the shell has ended
+	done chan struct{} // closed when the server has ended, Config.Remove is gone and the shell has ended
 	once sync.Once     // closes hold
 }
 
@@ -49,8 +53,7 @@ type Process struct {
 // takes: an immediate one of PostgreSQL kills after five seconds what still runs.
 const stopTimeout = 30 * time.Second
 
-// Start starts the server and its supervisor. It does not wait until the server
-// answers.
+// Start starts the server and its supervisor. It does not wait until the server answers.
 func Start(c Config) (*Process, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -73,7 +76,7 @@ func Start(c Config) (*Process, error) {
 	if err := r.Close(); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
-	p := &Process{name: filepath.Base(c.Args[0]), hold: w, done: make(chan struct{})}
+	p := &Process{name: filepath.Base(c.Args[0]), log: c.Log, hold: w, done: make(chan struct{})}
 	go func() {
 		defer close(p.done)
 		_ = cmd.Wait() // The exit code of a server that was stopped says nothing.
@@ -81,11 +84,52 @@ func Start(c Config) (*Process, error) {
 	return p, nil
 }
 
-// Done is closed when the server has ended, by Stop or by itself, and Config.Remove is gone.
-func (p *Process) Done() <-chan struct{} { return p.done }
+// ErrPortTaken means that another process took the server's port before the server did.
+var ErrPortTaken = errors.New("port is taken")
 
-// Stop ends the server and waits for its end, at most stopTimeout; it errs when the server runs for longer. Another
-// call waits as well.
+// Await waits until the server answers: it calls ready every 10 ms until ready returns nil. It fails when the server has
+// ended, with ErrPortTaken where the log names that cause, and when ctx ends, then also with the last error of ready.
+// Its errors have the end of the server's log.
+func (p *Process) Await(ctx context.Context, ready func(context.Context) error) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	// The supervisor removes the log with the directory; a handle still reads it.
+	log, err := os.Open(p.log)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = log.Close() }()
+	for {
+		err := ready(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-p.done:
+			text := tail(log)
+			if strings.Contains(text, "Address already in use") {
+				return fmt.Errorf("%w\n%s", ErrPortTaken, text)
+			}
+			return fmt.Errorf("%s ended\n%s", p.name, text)
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w (%w)\n%s", p.name, context.Cause(ctx), err, tail(log))
+		case <-tick.C:
+		}
+	}
+}
+
+// tail returns the last 2,000 bytes of a server's log, or why they cannot be read.
+func tail(log io.Reader) string {
+	const most = 2000
+	b, err := io.ReadAll(log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(bytes.TrimSpace(b[max(0, len(b)-most):]))
+}
+
+// Stop ends the server and waits for its end, at most stopTimeout; it errs when the server runs for longer. A second
+// call only waits.
 func (p *Process) Stop() error {
 	var err error
 	p.once.Do(func() { err = p.hold.Close() })

@@ -17,10 +17,9 @@ import (
 // killAfter is how long a command has to end after SIGTERM. Then it is killed.
 const killAfter = 10 * time.Second
 
-// Run runs a command, on this process's standard input and outputs and with further
-// variables ("NAME=value") in its environment, waits for its end and returns its exit
-// code: the sum of 128 and the signal's number when a signal ended it, as a shell does,
-// and 127 when it could not be started. It sends SIGTERM when ctx ends.
+// Run runs a command, on this process's standard input and outputs and with further variables ("NAME=value") in its
+// environment, waits for its end and returns its exit code: the sum of 128 and the signal's number when a signal
+// ended it, as a shell does, and 127 when it could not be started. It sends SIGTERM when ctx ends.
 func Run(ctx context.Context, command []string, variables ...string) int {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), variables...)
@@ -42,15 +41,31 @@ func Run(ctx context.Context, command []string, variables ...string) int {
 	return max(exit.ExitCode(), 1)
 }
 
-// InCI reports whether the variable CI is true: then a server that is missing is a
-// failure and not something to skip.
+// InCI reports whether the variable CI is true: then a server that is missing is a failure and not something to skip.
 func InCI() bool {
 	ci, err := strconv.ParseBool(os.Getenv("CI"))
 	return err == nil && ci
 }
 
-// FreePort returns a port of 127.0.0.1 that was free. Another process may take it
-// before the caller does.
+// startAttempts bounds the attempts of OnFreePort.
+const startAttempts = 5
+
+// OnFreePort calls start with a free port of 127.0.0.1 and returns what start returns. It calls start with another port,
+// five times in all, while the error of start wraps ErrPortTaken.
+func OnFreePort[T any](ctx context.Context, start func(port int) (T, error)) (T, error) {
+	for attempt := 1; ; attempt++ {
+		var started T
+		port, err := FreePort(ctx)
+		if err == nil {
+			started, err = start(port)
+		}
+		if !errors.Is(err, ErrPortTaken) || attempt == startAttempts {
+			return started, err
+		}
+	}
+}
+
+// FreePort returns a port of 127.0.0.1 that was free. Another process may take it before the caller does.
 func FreePort(ctx context.Context) (int, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")

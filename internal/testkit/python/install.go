@@ -1,7 +1,6 @@
-// Package python installs Python tools, each into a virtual environment of its own
-// in the user's cache folder: outside the repository, so that `sam build` and
-// `git clean` leave them alone. Each tool's packages are pinned by a pip
-// requirements file; those of the project's own tools are beside this file.
+// Package python installs Python tools, each into a virtual environment of its own in the user's cache folder:
+// outside the repository, so that `sam build` and `git clean` leave them alone. Each tool's packages are pinned by a
+// pip requirements file; those of the project's own tools are beside this file.
 package python
 
 import (
@@ -17,12 +16,12 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
 )
 
-// ErrUnavailable means that a tool cannot be installed on this machine: there
-// is no suitable Python, or its packages cannot be fetched. The error that wraps
-// it says what to install.
+// ErrUnavailable means that a tool cannot be installed on this machine: there is no suitable Python, or its packages
+// cannot be fetched. The error that wraps it says what to install.
 var ErrUnavailable = errors.New("cannot be installed here")
 
 // Config describes one tool. Name and Requirements must be set.
@@ -32,16 +31,14 @@ type Config struct {
 	// Requirements is the text of a pip requirements file. When it changes, the next
 	// Install installs the tool again. Required.
 	Requirements []byte
-	// Dir is the folder of the virtual environment. Processes may share it.
-	// Defaults to DefaultDir(Name).
+	// Dir is the folder of the virtual environment. Processes may share it. Defaults to DefaultDir(Name).
 	Dir string
 	// Progress receives a line before an installation. Defaults to [io.Discard].
 	Progress io.Writer
 }
 
-// DefaultDir returns the folder below the user's cache folder in which the tool of that
-// name is installed; below the folder for temporary files when the user has no cache
-// folder. It makes no folder.
+// DefaultDir returns the folder below the user's cache folder in which the tool of that name is installed; below the
+// folder for temporary files when the user has no cache folder. It makes no folder.
 func DefaultDir(name string) string {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -50,10 +47,9 @@ func DefaultDir(name string) string {
 	return filepath.Join(cache, "serverless-outbox", name)
 }
 
-// Install installs the tool unless it is installed already, and returns the folder
-// of its programs, python among them. When several processes call it at the same
-// time, one installs and the others wait, also past the end of ctx. The error wraps
-// [ErrUnavailable] when there is no suitable Python, or pip fails.
+// Install installs the tool unless it is installed already, and returns the folder of its programs, python among
+// them. When several processes call it at the same time, one installs and the others wait, also past the end of ctx.
+// The error wraps [ErrUnavailable] when there is no suitable Python, or pip fails.
 func Install(ctx context.Context, c Config) (bin string, err error) {
 	if c.Dir == "" {
 		c.Dir = DefaultDir(c.Name)
@@ -64,7 +60,7 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 	if err = os.MkdirAll(c.Dir, 0o755); err != nil {
 		return "", fmt.Errorf("install %s: %w", c.Name, err)
 	}
-	unlock, err := lock(filepath.Join(c.Dir, "lock"))
+	unlock, err := process.Lock(filepath.Join(c.Dir, "lock"))
 	if err != nil {
 		return "", fmt.Errorf("install %s: %w", c.Name, err)
 	}
@@ -87,10 +83,7 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 	// Progress is for a person to watch; a broken terminal stops nothing.
 	_, _ = fmt.Fprintf(c.Progress, "installing %s with %s into %s (once, less than a minute)\n", c.Name, base, venv)
 	// The marker first: a half-made environment must not be taken for a whole one.
-	if err := os.RemoveAll(marker); err != nil {
-		return "", fmt.Errorf("install %s: %w", c.Name, err)
-	}
-	if err := os.RemoveAll(venv); err != nil {
+	if err := errors.Join(os.RemoveAll(marker), os.RemoveAll(venv)); err != nil {
 		return "", fmt.Errorf("install %s: %w", c.Name, err)
 	}
 	if out, err := run(ctx, base, "-m", "venv", venv); err != nil {
@@ -110,28 +103,7 @@ func Install(ctx context.Context, c Config) (bin string, err error) {
 	return bin, nil
 }
 
-// lock makes the file at path unless it exists, waits for an exclusive lock on it, and
-// returns the function that releases the lock. The kernel releases it at the end of the
-// process at the latest.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX)
-		if err != syscall.EINTR { //nolint:errorlint // Flock returns the bare errno
-			break
-		}
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	return func() { _ = f.Close() }, nil
-}
-
-// runs reports whether the program python starts and has pip. That of a virtual environment
+// runs reports whether the program python starts and has pip. The python of a virtual environment
 // does not start when the interpreter that the environment was made with has been removed.
 func runs(ctx context.Context, python string) bool {
 	return exec.CommandContext(ctx, python, "-c", "import pip").Run() == nil

@@ -24,10 +24,9 @@ const probe = `import sys, venv, ensurepip
 assert "%d.%d" % sys.version_info[:2] == sys.argv[1]
 print(sys.executable)`
 
-// findInterpreter returns the path of a Python of the version, such as "3.13", with what a
-// virtual environment needs, or an error that wraps ErrUnavailable when there is none. It
-// runs each candidate with the probe, because a python3.13 on PATH may be a version
-// manager's shim that fails only when it is run.
+// findInterpreter returns the path of a Python of the version, such as "3.13", with what a virtual environment needs,
+// or an error that wraps ErrUnavailable when there is none. It runs each candidate with the probe, because a
+// python3.13 on PATH may be a version manager's shim that fails only when it is run.
 func findInterpreter(ctx context.Context, version string) (string, error) {
 	for _, c := range candidates(ctx, version) {
 		args := slices.Concat(c.argv[1:], []string{"-c", probe, version})

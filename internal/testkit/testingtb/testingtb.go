@@ -15,6 +15,7 @@ import (
 type T struct {
 	testing.TB // nil: only testing itself can implement its private method
 
+	// ctx is what Context returns; cancel ends it.
 	ctx      context.Context //nolint:containedctx // a testing.TB has one
 	cancel   context.CancelFunc
 	cleanups []func() // not run yet, in the order given
@@ -24,9 +25,8 @@ type T struct {
 // failed is what a fatal failure panics with.
 type failed struct{ text string }
 
-// New returns a T for an Example, and end, which the Example defers: it ends the
-// context, runs what Cleanup was given, and panics when Errorf was called, so that the
-// Example fails. Fatal and Fatalf panic at once.
+// New returns a T for an Example, and end, which the Example defers: it ends the context, runs what Cleanup was
+// given, and panics when Errorf was called, so that the Example fails. Fatal and Fatalf panic at once.
 func New() (t *T, end func()) {
 	t = &T{}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -38,9 +38,8 @@ func New() (t *T, end func()) {
 	}
 }
 
-// Failure runs f to its end or its first fatal failure and returns the texts
-// of all failures, a line each: empty when f passed. It runs what f gave to Cleanup,
-// too. A panic of f that is no failure goes on.
+// Failure runs f to its end or its first fatal failure and returns the texts of all failures, a line each: empty when
+// f passed. It runs what f gave to Cleanup, too. A panic of f that is no failure goes on.
 func Failure(f func(t *T)) string {
 	t, _ := New()
 	func() {
@@ -79,8 +78,7 @@ func (t *T) Name() string { return "example" }
 // Context implements testing.TB: the context ends before the cleanups run.
 func (t *T) Context() context.Context { return t.ctx }
 
-// Output implements testing.TB: what is written is lost, because an Example
-// prints only its own output.
+// Output implements testing.TB: what is written is lost, because an Example prints only its own output.
 func (t *T) Output() io.Writer { return io.Discard }
 
 // Cleanup implements testing.TB: the last function given runs first.
@@ -91,8 +89,8 @@ func (t *T) Errorf(format string, args ...any) {
 	t.failures = append(t.failures, fmt.Sprintf(format, args...))
 }
 
-// Fatal implements testing.TB: it panics.
+// Fatal implements testing.TB: it panics, and Failure returns its text.
 func (t *T) Fatal(args ...any) { panic(failed{fmt.Sprint(args...)}) }
 
-// Fatalf implements testing.TB: it panics.
+// Fatalf implements testing.TB: it panics, and Failure returns its text.
 func (t *T) Fatalf(format string, args ...any) { panic(failed{fmt.Sprintf(format, args...)}) }

@@ -1,5 +1,4 @@
-// Package tuning carries settings of a relay that have no variable into the
-// program that tests run in its place.
+// Package tuning carries settings of a relay that have no variable into the program that tests run in its place.
 package tuning
 
 import (
@@ -52,7 +51,7 @@ func (t Tuning) MarshalText() ([]byte, error) {
 	return json.Marshal(plain(t))
 }
 
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads the JSON that MarshalText returns.
 func (t *Tuning) UnmarshalText(text []byte) error {
 	type plain Tuning // has no methods
 	if err := json.Unmarshal(text, (*plain)(t)); err != nil {

@@ -111,10 +111,20 @@ func (p *Program) root() *cobra.Command {
 	flags.StringVar(&g.databaseURL, "database-url", "",
 		"PostgreSQL URL (default $OUTBOX_DATABASE_URL, else $DATABASE_URL)")
 	flags.DurationVar(&g.timeout, "timeout", 0, "give up after this long (default 30s, 10m for migrate, 15m for redrive and replay)")
-	root.AddCommand(p.migrate(&g), p.status(&g), p.show(&g), p.dead(&g), p.blocked(&g), p.redrive(&g), p.replay(&g),
-		p.janitor(&g), p.archive(&g), p.version())
+	root.AddCommand(p.migrate(&g), p.status(&g), p.show(&g), p.redrive(&g), p.replay(&g), p.version(),
+		group("dead", p.deadList(&g), p.deadShow(&g)),
+		group("blocked", p.blockedList(&g), p.blockedRelease(&g)),
+		group("janitor", p.janitorRun(&g)),
+		group("archive", p.archiveList(&g), p.archiveExport(&g)))
 	describe(root)
 	return root
+}
+
+// group returns a command that only has further commands, such as dead of "dead list".
+func group(name string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: name}
+	cmd.AddCommand(commands...)
+	return cmd
 }
 
 // limit returns --timeout, or byDefault when that flag is not set or zero. A negative --timeout is a failure for

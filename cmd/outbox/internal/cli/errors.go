@@ -27,7 +27,13 @@ func (f *failure) Error() string {
 // Unwrap returns f.err, which may be nil.
 func (f *failure) Unwrap() error { return f.err }
 
-func failed(err error) error { return &failure{code: exitFailure, err: err} }
+// failed returns err as a failure with exit code 1, and nil for nil.
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{code: exitFailure, err: err}
+}
 
 func usagef(format string, args ...any) error {
 	return &failure{code: exitUsage, err: fmt.Errorf(format, args...)}
@@ -46,9 +52,9 @@ func explain(err error, limit time.Duration) error {
 	return err
 }
 
-// databaseURL returns the database URL of the flag, or else of OUTBOX_DATABASE_URL, or else of DATABASE_URL. That
-// there is none, or that the first of them cannot be parsed, is a failure for wrong usage. The error does not
-// quote the URL, as the parser's own error does, with the password in some cases (password = x).
+// databaseURL returns the database URL of the flag, or else of OUTBOX_DATABASE_URL, or else of DATABASE_URL. It is a
+// failure for wrong usage when none is set, or when the first that is set cannot be parsed. The error never quotes the
+// URL, which may have a password in it.
 func (p *Program) databaseURL(g *globals) (string, error) {
 	for _, source := range []struct{ name, value string }{
 		{"--database-url", g.databaseURL},

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,14 +15,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 )
-
-func (p *Program) janitor(g *globals) *cobra.Command {
-	cmd := &cobra.Command{Use: "janitor"}
-	cmd.AddCommand(p.janitorRun(g))
-	return cmd
-}
 
 func (p *Program) janitorRun(g *globals) *cobra.Command {
 	var (
@@ -52,7 +46,7 @@ func (p *Program) janitorRun(g *globals) *cobra.Command {
 					return err //nolint:wrapcheck // names the field
 				}
 				report, err := j.Run(ctx, until)
-				return errors.Join(err, p.json(report))
+				return errors.Join(err, view.JSON(p.Out, report))
 			})
 		},
 	}
@@ -62,12 +56,6 @@ func (p *Program) janitorRun(g *globals) *cobra.Command {
 	flags.DurationVar(&cfg.ArchiveRetention, "archive-retention", 0, "how long sent events stay in outbox.archive (default for ever)")
 	flags.DurationVar(&cfg.DeadLetterRetention, "dead-letter-retention", 0, "how long dead letters are kept (default for ever)")
 	flags.StringVar(&export, "export", "", "folder for the events that --archive-retention removes")
-	return cmd
-}
-
-func (p *Program) archive(g *globals) *cobra.Command {
-	cmd := &cobra.Command{Use: "archive"}
-	cmd.AddCommand(p.archiveList(g), p.archiveExport(g))
 	return cmd
 }
 
@@ -105,7 +93,7 @@ func (p *Program) archiveList(g *globals) *cobra.Command {
 					})
 				}
 				if asJSON {
-					return p.json(shown)
+					return view.JSON(p.Out, shown) //nolint:wrapcheck // says what it did
 				}
 				w := tabwriter.NewWriter(p.Out, 0, 0, 2, ' ', 0)
 				_, err = fmt.Fprintln(w, "PARTITION\tROWS (ESTIMATE)\tMB\tSENT FROM\tTO\tCLOSED")
@@ -163,12 +151,6 @@ func (p *Program) archiveExport(g *globals) *cobra.Command {
 	return cmd
 }
 
-func (p *Program) json(v any) error {
-	enc := json.NewEncoder(p.Out)
-	enc.SetIndent("", "  ")
-	return enc.Encode(v) //nolint:wrapcheck // of the output
-}
-
 func stamp(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
@@ -184,7 +166,7 @@ func when(t *time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// folder is a [janitor.Target] that stores files in a folder on disk, which is its value.
+// folder is a [janitor.Target] that stores files in a folder on disk. Its value is the path of the folder.
 type folder string
 
 // Put implements [janitor.Target]. It makes the folders of the key, writes and syncs a temporary file and renames
@@ -210,8 +192,8 @@ func (f folder) Put(ctx context.Context, key string, content []byte, sum [sha256
 	return f.Verify(ctx, key, int64(len(content)), sum)
 }
 
-// Verify implements [janitor.Target]. It reads the whole file and compares its SHA-256 only; the size follows
-// from that.
+// Verify implements [janitor.Target]. It reads the whole file and compares its SHA-256 only, since another
+// size has another SHA-256. A file that differs or is missing is janitor.ErrAltered, wrapped.
 func (f folder) Verify(_ context.Context, key string, _ int64, sum [sha256.Size]byte) error {
 	content, err := os.ReadFile(f.Location(key))
 	if errors.Is(err, fs.ErrNotExist) || err == nil && sha256.Sum256(content) != sum {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,12 +28,26 @@ type Lists interface {
 // examine is how many unsent events are looked at to count those that wait in blocked lanes.
 const examine = 100_000
 
-func (p *Program) dead(g *globals) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "dead",
+// list writes the first limit rows of a table as JSON or with the function text. read reads one row more, which tells
+// whether there are more rows. A limit below 1 is a failure for wrong usage.
+func list[T any](ctx context.Context, p *Program, g *globals, limit int, asJSON bool,
+	text func(w io.Writer, style view.Style, rows []T, more bool, now time.Time) error,
+	read func(ctx context.Context, l Lists) ([]T, error),
+) error {
+	if limit < 1 {
+		return usagef("--limit: must be above 0, is %d", limit)
 	}
-	cmd.AddCommand(p.deadList(g), p.deadShow(g))
-	return cmd
+	return p.with(ctx, g, 30*time.Second, func(ctx context.Context, db Database) error {
+		rows, err := read(ctx, db.Lists)
+		if err != nil {
+			return err
+		}
+		shown := rows[:min(len(rows), limit)]
+		if asJSON {
+			return view.ListJSON(p.Out, shown) //nolint:wrapcheck // says what it did
+		}
+		return text(p.Out, p.style(), shown, len(rows) > limit, p.Now())
+	})
 }
 
 func (p *Program) deadList(g *globals) *cobra.Command {
@@ -42,23 +57,13 @@ func (p *Program) deadList(g *globals) *cobra.Command {
 		Use:  "list",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return usagef("--limit: must be above 0, is %d", limit)
-			}
 			f.request.Source = redrive.SourceDeadLetters
 			r, err := f.build()
 			if err != nil {
 				return err
 			}
-			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
-				list, err := db.Lists.DeadLetters(ctx, &r, 0, limit+1, false)
-				switch {
-				case err != nil:
-					return err //nolint:wrapcheck // the store names the operation
-				case f.asJSON:
-					return view.ListJSON(p.Out, list[:min(len(list), limit)]) //nolint:wrapcheck // says what it did
-				}
-				return view.DeadLettersText(p.Out, p.style(), list[:min(len(list), limit)], len(list) > limit, p.Now()) //nolint:wrapcheck // says what it did
+			return list(cmd.Context(), p, g, limit, f.asJSON, view.DeadLettersText, func(ctx context.Context, l Lists) ([]pgadmin.DeadLetter, error) {
+				return l.DeadLetters(ctx, &r, 0, limit+1, false)
 			})
 		},
 	}
@@ -95,14 +100,6 @@ func (p *Program) deadShow(g *globals) *cobra.Command {
 	return cmd
 }
 
-func (p *Program) blocked(g *globals) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "blocked",
-	}
-	cmd.AddCommand(p.blockedList(g), p.blockedRelease(g))
-	return cmd
-}
-
 func (p *Program) blockedList(g *globals) *cobra.Command {
 	var r redrive.Request
 	var limit int
@@ -111,18 +108,8 @@ func (p *Program) blockedList(g *globals) *cobra.Command {
 		Use:  "list",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 {
-				return usagef("--limit: must be above 0, is %d", limit)
-			}
-			return p.with(cmd.Context(), g, 30*time.Second, func(ctx context.Context, db Database) error {
-				list, err := db.Lists.BlockedLanes(ctx, &r, limit+1, examine)
-				switch {
-				case err != nil:
-					return err //nolint:wrapcheck // the store names the operation
-				case asJSON:
-					return view.ListJSON(p.Out, list[:min(len(list), limit)]) //nolint:wrapcheck // says what it did
-				}
-				return view.BlockedText(p.Out, p.style(), list[:min(len(list), limit)], len(list) > limit, p.Now()) //nolint:wrapcheck // says what it did
+			return list(cmd.Context(), p, g, limit, asJSON, view.BlockedText, func(ctx context.Context, l Lists) ([]pgadmin.BlockedLane, error) {
+				return l.BlockedLanes(ctx, &r, limit+1, examine)
 			})
 		},
 	}

@@ -17,10 +17,7 @@ func (p *Program) migrate(g *globals) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if print {
-				if err := pgstore.MigrationSQL(p.Out); err != nil {
-					return failed(err)
-				}
-				return nil
+				return failed(pgstore.MigrationSQL(p.Out))
 			}
 			return p.with(cmd.Context(), g, 10*time.Minute, p.runMigrate)
 		},

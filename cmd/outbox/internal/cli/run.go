@@ -35,7 +35,9 @@ func (p *Program) bringBack(ctx context.Context, g *globals, f *requestFlags, r 
 			return replay.New(db.Replay, replay.Config{RequestID: p.requestID(f), AggregateLimit: f.aggregateLimit, Progress: p.replaying()})
 		}),
 	}
-	a, err := engines.Run(ctx, r, p.until(ctx))
+	// The time between until and the end of ctx is for calls that are under way.
+	until := time.Now().Add(limit - min(5*time.Second, limit/5))
+	a, err := engines.Run(ctx, r, until)
 	if err != nil {
 		return err //nolint:wrapcheck // a failure with its exit code
 	}
@@ -93,22 +95,12 @@ func (p *Program) requestID(f *requestFlags) string {
 	return strings.TrimSpace("outbox-cli " + p.Getenv("USER"))
 }
 
-// until returns when a run has to end: the deadline of ctx less five seconds, or less a fifth of the time that
-// remains where that is shorter. Without a deadline it is runLimit from now.
-func (p *Program) until(ctx context.Context) time.Time {
-	at, ok := ctx.Deadline()
-	if !ok {
-		return p.Now().Add(runLimit)
-	}
-	return at.Add(-min(5*time.Second, time.Until(at)/5))
-}
-
 // answer writes the answer of a run to p.Out. It returns a failure with exit code 1 when an error ended the run,
 // and one with exit code 3 and no text when the run left something: more to do, failed or unconfirmed events.
 func (p *Program) answer(a *redrive.Answer, asJSON bool) error {
 	var err error
 	if asJSON {
-		err = view.AnswerJSON(p.Out, a)
+		err = view.JSON(p.Out, a)
 	} else {
 		err = view.AnswerText(p.Out, p.style(), a)
 	}
@@ -132,9 +124,8 @@ func (p *Program) redriving() func(redrive.Answer) {
 	}
 }
 
-// replaying returns a function that writes the progress of a replay to standard error. The first call writes a
-// line with the token, with which a replay that is interrupted goes on; further lines come at most every two
-// seconds.
+// replaying returns a function that writes the progress of a replay to standard error. The first call with a token
+// writes it, because a replay that is interrupted goes on with it; other lines come at most every two seconds.
 func (p *Program) replaying() func(redrive.Answer, replay.Progress) {
 	write := p.progress()
 	named := false

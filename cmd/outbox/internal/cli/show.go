@@ -46,7 +46,7 @@ func (p *Program) runShow(ctx context.Context, o Outbox, id uuid.UUID, asJSON bo
 	case err != nil:
 		return err //nolint:wrapcheck // the store names the operation
 	case asJSON:
-		return view.EventJSON(p.Out, &location) //nolint:wrapcheck // says what it did
+		return view.JSON(p.Out, &location) //nolint:wrapcheck // says what it did
 	}
 	return view.EventText(p.Out, p.style(), &location, p.Now()) //nolint:wrapcheck // says what it did
 }

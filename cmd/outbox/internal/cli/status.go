@@ -39,7 +39,7 @@ func (p *Program) status(g *globals) *cobra.Command {
 				}
 				ok := !check || st.Check(limits)
 				if asJSON {
-					err = st.JSON(p.Out)
+					err = view.JSON(p.Out, &st)
 				} else {
 					err = st.Text(p.Out, p.style())
 				}
@@ -63,7 +63,7 @@ func (p *Program) status(g *globals) *cobra.Command {
 
 // readStatus reads the status, counting limit unsent events at most, and checks the database. A schema or a
 // setting with which a relay must not work becomes one of the problems of the status. A database that is
-// read-only is none, since the command only reads.
+// read-only is no problem, since the command only reads.
 func readStatus(ctx context.Context, o Outbox, limit int) (view.Status, error) {
 	raw, err := o.Status(ctx, limit)
 	if err != nil {

@@ -22,10 +22,7 @@ func (p *Program) version() *cobra.Command {
 					}
 				}
 			}
-			if err := p.printf("outbox %s (%s%s)\nschema %d\n", version, goVersion, commit, pgstore.Version()); err != nil {
-				return failed(err)
-			}
-			return nil
+			return failed(p.printf("outbox %s (%s%s)\nschema %d\n", version, goVersion, commit, pgstore.Version()))
 		},
 	}
 }

@@ -1,16 +1,12 @@
 package view
 
 import (
-	"fmt"
 	"io"
 	"strconv"
 	"strings"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
-
-// AnswerJSON writes the answer of a redrive or a replay as one JSON object.
-func AnswerJSON(w io.Writer, a *redrive.Answer) error { return writeJSON(w, a) }
 
 // AnswerText writes the answer of a redrive or a replay as text for people. Its only error is that of w.
 func AnswerText(w io.Writer, style Style, a *redrive.Answer) error {
@@ -67,8 +63,5 @@ func AnswerText(w io.Writer, style Style, a *redrive.Answer) error {
 		}
 		p.line(style.paint(yellow, "there is more"+why+": "+how))
 	}
-	if p.err != nil {
-		return fmt.Errorf("write: %w", p.err)
-	}
-	return nil
+	return p.failed()
 }

@@ -11,18 +11,12 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 )
 
-// NotFound is the state, in JSON, of an event that no table has.
-const NotFound = "not_found"
-
-// EventJSON writes the state of an event as one JSON object, with the field names of [pgadmin.Location].
-func EventJSON(w io.Writer, l *pgadmin.Location) error { return writeJSON(w, l) }
-
-// NotFoundJSON writes a JSON object with the event id and the state NotFound, for an event that no table has.
+// NotFoundJSON writes a JSON object with the event id and the state not_found, for an event that no table has.
 func NotFoundJSON(w io.Writer, id uuid.UUID) error {
-	return writeJSON(w, struct {
+	return JSON(w, struct {
 		State   string    `json:"state"`
 		EventID uuid.UUID `json:"event_id"`
-	}{NotFound, id})
+	}{"not_found", id})
 }
 
 // EventText writes the state of an event and its history as text for people. Ages are those at the time now. Its
@@ -36,7 +30,7 @@ func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) err
 	}
 	at := func(name string, t *time.Time) {
 		if t != nil {
-			field(name, moment(*t)+" ("+Duration(max(0, now.Sub(*t)))+" ago)")
+			field(name, ago(*t, now))
 		}
 	}
 	p.line(style.paint(bold, "event "+l.EventID.String()))
@@ -74,15 +68,12 @@ func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) err
 		o := &l.Others[i]
 		field("also", "row "+strconv.FormatInt(o.ID, 10)+" "+style.paint(stateShade(o.State), string(o.State))+explain(o))
 	}
-	if p.err != nil {
-		return fmt.Errorf("write: %w", p.err)
-	}
-	return nil
+	return p.failed()
 }
 
-// redriven returns a line about one entry in the history of an event.
+// redriven returns a line about one entry in the history of an event. Its age is that at the time now.
 func redriven(r *pgadmin.Redriven, now time.Time) string {
-	text := moment(r.RedrivenAt) + " (" + Duration(max(0, now.Sub(r.RedrivenAt))) + " ago) from " + Printable(r.Source) +
+	text := ago(r.RedrivenAt, now) + " from " + Printable(r.Source) +
 		" as generation " + strconv.Itoa(r.Generation) + " to " + Printable(r.Destination)
 	if r.CopyID != 0 {
 		text += ", row " + strconv.FormatInt(r.RowID, 10) + " copied to row " + strconv.FormatInt(r.CopyID, 10)

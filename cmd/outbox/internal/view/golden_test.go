@@ -118,7 +118,7 @@ func TestStatusGolden(t *testing.T) {
 			if err := shown.Text(&color, view.Style{Color: true}); err != nil {
 				t.Fatal(err)
 			}
-			if err := shown.JSON(&object); err != nil {
+			if err := view.JSON(&object, &shown); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "status_"+name+".txt", text.Bytes())
@@ -172,7 +172,7 @@ func TestEventGolden(t *testing.T) {
 			if err := view.EventText(&text, view.Style{}, &l, now); err != nil {
 				t.Fatal(err)
 			}
-			if err := view.EventJSON(&object, &l); err != nil {
+			if err := view.JSON(&object, &l); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "event_"+name+".txt", text.Bytes())

@@ -14,7 +14,7 @@ func ListJSON[T any](w io.Writer, list []T) error {
 	if list == nil {
 		list = []T{}
 	}
-	return writeJSON(w, list)
+	return JSON(w, list)
 }
 
 // DeadLettersText writes a table of dead letters as text for people. With more it says that the list is not complete.
@@ -52,7 +52,8 @@ func DeadLettersText(w io.Writer, style Style, list []pgadmin.DeadLetter, more b
 	return p.failed()
 }
 
-// DeadLettersDetail writes all that is known about dead letters, with payload and headers, as text for people.
+// DeadLettersDetail writes all that is known about dead letters, with payload and headers, as text for people. Ages
+// are those at the time now.
 func DeadLettersDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now time.Time) error {
 	p := &printer{w: w}
 	for i := range list {
@@ -68,8 +69,8 @@ func DeadLettersDetail(w io.Writer, style Style, list []pgadmin.DeadLetter, now 
 		field("aggregate", Printable(d.AggregateType)+" "+Printable(d.AggregateID))
 		field("destination", Printable(d.Destination))
 		field("id", strconv.FormatInt(d.ID, 10))
-		field("created", moment(d.CreatedAt)+" ("+Duration(max(0, now.Sub(d.CreatedAt)))+" ago)")
-		field("dead", moment(d.DeadAt)+" ("+Duration(max(0, now.Sub(d.DeadAt)))+" ago)")
+		field("created", ago(d.CreatedAt, now))
+		field("dead", ago(d.DeadAt, now))
 		field("attempts", strconv.Itoa(d.Attempts))
 		field("code", style.paint(red, Printable(d.Code)))
 		field("reason", Printable(d.Reason))

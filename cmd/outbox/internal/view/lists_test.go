@@ -86,7 +86,7 @@ func TestAnswerGolden(t *testing.T) {
 			if err := view.AnswerText(&text, view.Style{}, &a); err != nil {
 				t.Fatal(err)
 			}
-			if err := view.AnswerJSON(&object, &a); err != nil {
+			if err := view.JSON(&object, &a); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, "answer_"+name+".txt", text.Bytes())

@@ -22,25 +22,14 @@ type Problem struct {
 	severity severity
 }
 
-type severity int
+// severity is the first words of a problem in text.
+type severity string
 
 const (
-	hint severity = iota
-	warning
-	failed
+	hint    severity = "note"
+	warning severity = "warning"
+	failed  severity = "check failed"
 )
-
-// String returns the first words of a problem in text: note, warning or check failed.
-func (s severity) String() string {
-	switch s {
-	case warning:
-		return "warning"
-	case failed:
-		return "check failed"
-	case hint:
-	}
-	return "note"
-}
 
 func (s severity) shade() shade {
 	switch s {
@@ -85,9 +74,9 @@ func (s *Status) findProblems() {
 	}
 	for _, d := range s.Destinations {
 		if oldestRelay > stall && d.oldest > stall {
-			s.add(warning, "destination_waits", "events for %s have waited for %s though a relay runs: "+
+			s.add(warning, "destination_waits", "events for %q have waited for %s though a relay runs: "+
 				"the name may be missing from OUTBOX_DESTINATIONS, the destination may refuse or throttle, or their aggregates are blocked; the log of the relay says which",
-				quoted(d.Destination), Duration(d.oldest))
+				d.Destination, Duration(d.oldest))
 		}
 	}
 	if s.DeadLetters > 0 {
@@ -103,7 +92,7 @@ func (s *Status) findProblems() {
 	}
 }
 
-// Limits are the highest values that Check allows. A negative limit is none, and a limit of zero allows none.
+// Limits are the highest values that Check allows. A negative limit allows any value.
 type Limits struct {
 	// Age is the highest age of the oldest pending event.
 	Age time.Duration

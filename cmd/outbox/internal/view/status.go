@@ -117,10 +117,8 @@ func NewStatus(st *pgadmin.Status) Status {
 	return s
 }
 
-// JSON writes the status as one JSON object.
-func (s *Status) JSON(w io.Writer) error { return writeJSON(w, s) }
-
-func writeJSON(w io.Writer, v any) error {
+// JSON writes v as indented JSON. Characters of HTML are not escaped.
+func JSON(w io.Writer, v any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
@@ -168,12 +166,9 @@ func (s *Status) Text(w io.Writer, style Style) error {
 		p.line()
 	}
 	for _, problem := range s.Problems {
-		p.line(style.paint(problem.severity.shade(), problem.severity.String()+":"), " ", problem.Message)
+		p.line(style.paint(problem.severity.shade(), string(problem.severity)+":"), " ", problem.Message)
 	}
-	if p.err != nil {
-		return fmt.Errorf("write: %w", p.err)
-	}
-	return nil
+	return p.failed()
 }
 
 // oldestOf returns the words of the first line of text about the oldest pending event, empty when none is pending.

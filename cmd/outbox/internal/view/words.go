@@ -1,7 +1,6 @@
 package view
 
 import (
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,10 +101,11 @@ func plural(n int64, one, many string) string {
 	return Count(n) + " " + many
 }
 
-func moment(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.000 UTC") }
+// ago returns t as text in UTC with its age at the time now behind it, zero for a t after now.
+func ago(t, now time.Time) string {
+	return t.UTC().Format("2006-01-02 15:04:05.000 UTC") + " (" + Duration(max(0, now.Sub(t))) + " ago)"
+}
 
 func seconds(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond)) / float64(time.Second)
 }
-
-func quoted(text string) string { return fmt.Sprintf("%q", text) }

@@ -1,2 +1,0 @@
-// Package telemetry writes the reports of relays and janitors as CloudWatch metrics.
-package telemetry
