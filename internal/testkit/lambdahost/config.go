@@ -34,18 +34,9 @@ type Config struct {
 	// MaxConcurrency is how many environments, busy or idle, there are at most, so how many
 	// invocations run at the same time. Defaults to 10.
 	MaxConcurrency int
-	// KeepRunning leaves idle environments running, which Lambda freezes. Defaults to
-	// false.
-	KeepRunning bool
-	// MaxEventAge is how old an asynchronous event may be at the start of a repeated
-	// attempt. Defaults to 6 h, as in Lambda.
+	// MaxEventAge is how old a throttled asynchronous event may be at its next attempt.
+	// Defaults to 6 h, as in Lambda.
 	MaxEventAge time.Duration
-	// Retries is how often an asynchronous event whose invocation failed is
-	// tried again, at most 2. Defaults to 0 (Lambda's own default is 2).
-	Retries int
-	// RetryDelay returns the wait before retry n, from 1. Defaults to n minutes,
-	// as in Lambda.
-	RetryDelay func(n int) time.Duration
 	// ThrottleDelay returns the wait before an asynchronous event that was
 	// throttled n times is tried again. Defaults to 1 s, doubled each time, at
 	// most 5 min, as in Lambda.
@@ -67,15 +58,13 @@ type Line struct {
 	// RequestID is that of the invocation that the process worked on. It is empty
 	// while the process starts.
 	RequestID string
-	// Stderr is true for standard error and false for standard output.
-	Stderr bool
 	// Text is the line without its newline.
 	Text string
 }
 
-// Validate returns an error that names every field that cannot be used: Binary when empty, negative times and
-// concurrency, and Retries outside of 0 to 2.
-func (c *Config) Validate() error {
+// validate returns an error that names every field that cannot be used: Binary when empty, and negative times and
+// concurrency.
+func (c *Config) validate() error {
 	var errs []error
 	if c.Binary == "" {
 		errs = append(errs, fmt.Errorf("%s is required", "Binary"))
@@ -87,9 +76,6 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxConcurrency < 0 {
 		errs = append(errs, fmt.Errorf("%s is negative: %d", "MaxConcurrency", c.MaxConcurrency))
-	}
-	if c.Retries < 0 || c.Retries > 2 {
-		errs = append(errs, fmt.Errorf("%s is not in 0-2: %d", "Retries", c.Retries))
 	}
 	return errors.Join(errs...)
 }
@@ -113,9 +99,6 @@ func (c *Config) setDefaults() error {
 	setDefault(&c.MaxEventAge, 6*time.Hour)
 	setDefault(&c.Memory, 128)
 	setDefault(&c.MaxConcurrency, 10)
-	if c.RetryDelay == nil {
-		c.RetryDelay = func(n int) time.Duration { return time.Duration(n) * time.Minute }
-	}
 	if c.ThrottleDelay == nil {
 		c.ThrottleDelay = func(n int) time.Duration { return min(time.Second<<min(n-1, 10), 5*time.Minute) }
 	}
@@ -133,11 +116,6 @@ func setDefault[T int | time.Duration](v *T, to T) {
 	if *v == 0 {
 		*v = to
 	}
-}
-
-// arn returns the function's ARN.
-func (c *Config) arn() string {
-	return "arn:aws:lambda:" + c.Region + ":000000000000:function:" + c.Name
 }
 
 // environ returns the variables of the process that id numbers, which finds the Runtime API at the address api, as

@@ -2,19 +2,12 @@
 
 package lambdahost
 
-import (
-	"syscall"
-	"time"
-)
+import "syscall"
 
 // Running is an invocation that a process works on.
 type Running struct {
 	RequestID string
-	// Environment numbers the process, from 1.
-	Environment int
-	PID         int
-	// Deadline is when the process is killed if it still runs.
-	Deadline time.Time
+	PID       int
 }
 
 // Running returns the invocations that run now, by environment.
@@ -23,7 +16,7 @@ func (f *Function) Running() []Running {
 	for _, e := range f.environments() {
 		e.mu.Lock()
 		if inv := e.current; inv != nil {
-			all = append(all, Running{RequestID: inv.id, Environment: e.id, PID: e.cmd.Process.Pid, Deadline: inv.deadline})
+			all = append(all, Running{RequestID: inv.id, PID: e.cmd.Process.Pid})
 		}
 		e.mu.Unlock()
 	}

@@ -71,7 +71,7 @@ func startEnvironment(cfg *Config, id int) (*environment, error) {
 	}
 	e := &environment{cfg: cfg, id: id, exited: make(chan struct{}), polls: make(chan poll, 1)}
 	e.server = &http.Server{Handler: e.handler(), ReadHeaderTimeout: time.Minute}
-	stdout, stderr := e.writer(false), e.writer(true)
+	stdout, stderr := e.writer(), e.writer()
 	//nolint:gosec,noctx // Running the caller's program is the purpose; it ends by Close.
 	e.cmd = exec.Command(cfg.Binary)
 	e.cmd.Dir = filepath.Dir(cfg.Binary)
@@ -115,7 +115,7 @@ func (e *environment) invoke(inv *invocation, r *Response) error {
 		if err := e.waitInit(inv.id, r); err != nil {
 			return err
 		}
-	} else if err := e.thaw(); err != nil {
+	} else if err := e.signal(syscall.SIGCONT); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -129,7 +129,7 @@ func (e *environment) invoke(inv *invocation, r *Response) error {
 	case <-e.exited:
 		return exitError(inv.id, e.exitErr)
 	case <-timer.C:
-		return e.timeout(inv.id)
+		return e.timeout(inv.id, e.cfg.Timeout)
 	}
 	e.waiting = nil
 	select {
@@ -147,10 +147,10 @@ func (e *environment) invoke(inv *invocation, r *Response) error {
 		return exitError(inv.id, e.exitErr)
 	case <-timer.C:
 		r.Duration = time.Since(start)
-		return e.timeout(inv.id)
+		return e.timeout(inv.id, e.cfg.Timeout)
 	}
 	err := e.answer(inv, r)
-	if ferr := e.freeze(); ferr != nil && !e.gone() {
+	if ferr := e.signal(syscall.SIGSTOP); ferr != nil && !e.gone() {
 		return errors.Join(err, ferr)
 	}
 	return err
@@ -187,17 +187,18 @@ func (e *environment) waitInit(requestID string, r *Response) error {
 		}
 		return exitError(requestID, e.exitErr)
 	case <-timer.C:
-		err := e.kill()
-		<-e.exited
-		return errors.Join(timeoutError(requestID, e.cfg.InitTimeout), err)
+		return e.timeout(requestID, e.cfg.InitTimeout)
 	}
 }
 
-// timeout kills the process, waits for its end, and returns the error of an invocation that ran into its deadline.
-func (e *environment) timeout(requestID string) error {
-	err := e.kill()
+// timeout kills the process, waits for its end, and returns the error of an invocation that took longer than limit.
+func (e *environment) timeout(requestID string, limit time.Duration) error {
+	err := e.signal(syscall.SIGKILL)
 	<-e.exited
-	return errors.Join(timeoutError(requestID, e.cfg.Timeout), err)
+	return errors.Join(&FunctionError{
+		RequestID: requestID, Type: TypeTimeout,
+		Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", requestID, limit.Seconds()),
+	}, err)
 }
 
 // setCurrent sets the invocation that runs; nil is none.
@@ -217,20 +218,6 @@ func (e *environment) requestID() string {
 	return e.current.id
 }
 
-// freeze stops the process, unless Config.KeepRunning is set.
-func (e *environment) freeze() error {
-	if e.cfg.KeepRunning {
-		return nil
-	}
-	return e.signal(syscall.SIGSTOP)
-}
-
-// thaw lets a frozen process go on.
-func (e *environment) thaw() error { return e.signal(syscall.SIGCONT) }
-
-// kill ends the process and does not wait for its end.
-func (e *environment) kill() error { return e.signal(syscall.SIGKILL) }
-
 // signal sends s to the process and its children. A process that is gone is no error.
 func (e *environment) signal(s syscall.Signal) error {
 	if e.gone() {
@@ -245,7 +232,7 @@ func (e *environment) signal(s syscall.Signal) error {
 // shutdown ends an idle process and waits for its end: with SIGTERM and shutdownGrace when it registered an extension,
 // and then, or else at once, with SIGKILL.
 func (e *environment) shutdown() {
-	if e.registered.Load() && e.thaw() == nil && e.signal(syscall.SIGTERM) == nil {
+	if e.registered.Load() && e.signal(syscall.SIGCONT) == nil && e.signal(syscall.SIGTERM) == nil {
 		timer := time.NewTimer(shutdownGrace)
 		defer timer.Stop()
 		select {
@@ -254,6 +241,6 @@ func (e *environment) shutdown() {
 		case <-timer.C:
 		}
 	}
-	_ = e.kill() // It fails only for a process that is gone.
+	_ = e.signal(syscall.SIGKILL) // It fails only for a process that is gone.
 	<-e.exited
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 )
 
 var (
@@ -40,14 +39,6 @@ type FunctionError struct {
 
 // Error returns the type and the message.
 func (e *FunctionError) Error() string { return e.Type + ": " + e.Message }
-
-// timeoutError returns the error of an invocation that took longer than timeout.
-func timeoutError(requestID string, timeout time.Duration) *FunctionError {
-	return &FunctionError{
-		RequestID: requestID, Type: TypeTimeout,
-		Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", requestID, timeout.Seconds()),
-	}
-}
 
 // exitError returns the error of an invocation whose process ended; cause is what Wait returned, nil for exit code 0.
 func exitError(requestID string, cause error) *FunctionError {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -49,7 +50,7 @@ func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "application/json")
 		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
 		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
-		h.Set("Lambda-Runtime-Invoked-Function-Arn", e.cfg.arn())
+		h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:"+e.cfg.Region+":000000000000:function:"+e.cfg.Name)
 		h.Set("Lambda-Runtime-Trace-Id", traceID(inv))
 		_, _ = w.Write(inv.payload) // A process that is gone is noticed by its exit.
 	case <-r.Context().Done():
@@ -58,8 +59,8 @@ func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
 
 // traceID is the X-Ray header of an invocation that is not sampled.
 func traceID(inv *invocation) string {
-	id := uuid.NewString()
-	return "Root=1-" + strconv.FormatInt(inv.deadline.Unix(), 16) + "-" + id[:8] + id[9:13] + id[14:18] + id[19:23] + id[24:28] + ";Sampled=0"
+	id := strings.ReplaceAll(uuid.NewString(), "-", "")
+	return "Root=1-" + strconv.FormatInt(inv.deadline.Unix(), 16) + "-" + id[:24] + ";Sampled=0"
 }
 
 // handleAnswer returns the handler of a POST of the response or error of an invocation: keep, which is called with

@@ -82,11 +82,11 @@ func (e Experiment) play(ctx context.Context, o *Outcome) (err error) {
 	defer stopTicks()
 	var background, writing sync.WaitGroup
 	if e.OneRelay {
-		if _, err = w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(lambdahost.Tick{ScheduledTime: time.Now()})); err != nil {
+		if _, err = w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(time.Now())); err != nil {
 			return err
 		}
 	} else {
-		background.Go(func() { lambdahost.Schedule{Every: Tick}.Run(ticking, w.Function) })
+		background.Go(func() { lambdahost.Schedule(ticking, Tick, w.Function) })
 	}
 	stop := make(chan struct{})
 	writing.Go(func() {
