@@ -80,11 +80,6 @@ func (p *Plan) UnmarshalText(text []byte) error {
 	if err := json.Unmarshal(text, (*plain)(p)); err != nil {
 		return fmt.Errorf("failpoint: %w", err)
 	}
-	return p.validate()
-}
-
-// validate returns everything that is wrong with the plan.
-func (p *Plan) validate() error {
 	var faults []error
 	none := p.Step == "" && p.Fault == ""
 	if !none && !p.Step.known() {

@@ -3,6 +3,7 @@ package failpoint
 import (
 	"context"
 	"net/http/httptrace"
+	"slices"
 	"sync"
 	"time"
 
@@ -11,15 +12,13 @@ import (
 
 // Sink wraps inner: h is called at each step of a Publish, and its error makes every message Unknown, except at the
 // step Accepted, where it is ignored. Publish tells h of all messages that are Unknown, whatever the reason.
-func Sink(inner outbox.Sink, h Hook) outbox.Sink { return &sink{inner: inner, hook: h} }
+func Sink(inner outbox.Sink, h Hook) outbox.Sink { return &sink{Sink: inner, hook: h} }
 
 // sink is what Sink returns.
 type sink struct {
-	inner outbox.Sink
-	hook  Hook
+	outbox.Sink
+	hook Hook
 }
-
-func (s *sink) Limits() outbox.Limits { return s.inner.Limits() }
 
 func (s *sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	results := s.publish(ctx, msgs)
@@ -43,7 +42,7 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	calling, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var sent request
-	results := s.inner.Publish(httptrace.WithClientTrace(calling, &httptrace.ClientTrace{
+	results := s.Sink.Publish(httptrace.WithClientTrace(calling, &httptrace.ClientTrace{
 		WroteRequest: func(w httptrace.WroteRequestInfo) {
 			if w.Err == nil {
 				sent.written(func() error { return s.hook.At(ctx, Sent) }, cancel)
@@ -53,7 +52,7 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	if err := sent.failure(); err != nil {
 		return all(len(msgs), err)
 	}
-	if !anyAccepted(results) {
+	if !slices.ContainsFunc(results, func(r outbox.Result) bool { return r.Class == outbox.Accepted }) {
 		return results
 	}
 	if err := s.hook.At(ctx, Answered); err != nil {
@@ -100,20 +99,7 @@ func (r *request) failure() error {
 	return r.err
 }
 
-func anyAccepted(results []outbox.Result) bool {
-	for i := range results {
-		if results[i].Class == outbox.Accepted {
-			return true
-		}
-	}
-	return false
-}
-
 // all returns n results of the class Unknown with err.
 func all(n int, err error) []outbox.Result {
-	results := make([]outbox.Result, n)
-	for i := range results {
-		results[i] = outbox.Result{Class: outbox.Unknown, Err: err, Code: "Failpoint"}
-	}
-	return results
+	return slices.Repeat([]outbox.Result{{Class: outbox.Unknown, Err: err, Code: "Failpoint"}}, n)
 }

@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,8 +20,6 @@ type Broker struct {
 	// Delay passes twice in each call: before the messages are accepted, and before the answer. When the context ends
 	// in between, all results are Unknown. Zero is no delay.
 	Delay time.Duration
-	// Most has the limits that Limits returns. Defaults to those of SQS.
-	Most outbox.Limits
 	// Judge, when not nil, decides message i of a call, whose number is from 1, before
 	// the message is accepted: a result of another class than Accepted is returned as it
 	// is. It is called by one goroutine at a time, while the broker is locked.
@@ -57,11 +56,8 @@ type Acceptance struct {
 	Suppressed bool
 }
 
-// Limits implements outbox.Sink.
+// Limits implements outbox.Sink, with the limits of SQS.
 func (b *Broker) Limits() outbox.Limits {
-	if b.Most != (outbox.Limits{}) {
-		return b.Most
-	}
 	return outbox.Limits{Entries: 10, MessageBytes: 1 << 20, BatchBytes: 1 << 20}
 }
 
@@ -131,7 +127,7 @@ func (b *Broker) loses(call int, msgs []outbox.Message) bool {
 func (b *Broker) Log() []Acceptance {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]Acceptance(nil), b.log...)
+	return slices.Clone(b.log)
 }
 
 // Calls returns the number of calls so far.

@@ -44,7 +44,7 @@ func (s *Store) join(j relay.Join) bool {
 		r.live = now.Add(j.TTL)
 		return true
 	}
-	s.relays[j.RelayID] = &relayRow{name: j.Name, started: now, until: now.Add(j.RunFor), live: now.Add(j.TTL), seq: s.joins}
+	s.relays[j.RelayID] = &relayRow{started: now, until: now.Add(j.RunFor), live: now.Add(j.TTL), seq: s.joins}
 	s.joins++
 	return true
 }

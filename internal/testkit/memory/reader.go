@@ -262,16 +262,11 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 		}
 		s.deadLetters[d.ID] = DeadLetter{DeadLetter: d, Record: r.rec, By: relayID, At: time.Now()}
 		if d.Block {
-			s.block(&r.rec)
+			b := s.blockOf(&r.rec)
+			b.event, b.released = r.rec.EventID, false // It blocks again what was released before.
 		}
 	}
 	return got
-}
-
-// block blocks the lane of a dead letter, again if the lane was released before. s.mu is locked.
-func (s *Store) block(rec *outbox.Record) {
-	b := s.blockOf(rec)
-	b.event, b.released = rec.EventID, false
 }
 
 // blockOf returns the block of the event's lane, which it makes if there is none, and lowers its firstID to the

@@ -67,7 +67,6 @@ type row struct {
 
 // relayRow is a relay that has joined.
 type relayRow struct {
-	name string
 	// started is when the relay joined, until when its run ends, and live when its lease lapses.
 	started, until, live time.Time
 	// position is the newest that the relay has reported, for all of its shards that are covered.
@@ -117,11 +116,10 @@ type DeadLetter struct {
 // NewStore returns an empty store.
 func NewStore() *Store {
 	return &Store{
-		rows:    map[int64]*row{},
-		writers: map[string]struct{}{},
-		relays:  map[uuid.UUID]*relayRow{},
-		blocked: map[outbox.Lane]*block{},
-
+		rows:        map[int64]*row{},
+		writers:     map[string]struct{}{},
+		relays:      map[uuid.UUID]*relayRow{},
+		blocked:     map[outbox.Lane]*block{},
 		deadLetters: map[int64]DeadLetter{},
 	}
 }
@@ -267,9 +265,7 @@ func (s *Store) Sent() map[int64]relay.Accepted {
 func (s *Store) DeadLetters() map[int64]DeadLetter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := map[int64]DeadLetter{}
-	maps.Copy(out, s.deadLetters)
-	return out
+	return maps.Clone(s.deadLetters)
 }
 
 // Blocked returns the blocked lanes, also released ones that their owner has not unblocked
@@ -375,18 +371,4 @@ func (s *Store) IsBlocked(lane outbox.Lane) bool {
 	defer s.mu.Unlock()
 	b := s.blocked[lane]
 	return b != nil && !b.released
-}
-
-// Owners returns the number of shards that each relay owns, by the name that the relay joined with, without relays
-// that own none.
-func (s *Store) Owners() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := map[string]int{}
-	for i := range s.shards {
-		if r := s.relays[s.shards[i].owner]; r != nil {
-			out[r.name]++
-		}
-	}
-	return out
 }
