@@ -60,7 +60,7 @@ func (r *Recorder) Check(c Config) *Verdict {
 		firstSend:   make([]int32, len(r.events)),
 		latestFirst: make([]int32, len(r.events)),
 		sent:        map[int32]int{},
-		own:         map[int32]int{},
+		own:         map[int32][]cause{},
 		verdict: &Verdict{
 			Causes:     map[CauseKind]int{},
 			Violations: map[Kind]int{},
@@ -102,9 +102,11 @@ type judge struct {
 	// there is none; latestFirst counts only sends under the deduplication id of the event's latest replay.
 	firstSend   []int32
 	latestFirst []int32
-	// own has, by event, the number of causes that name the event. sent has the number of sends of each event in own,
-	// suppressed ones included.
-	sent, own map[int32]int
+	// everyone has the causes that concern all events, and own, by event, those that name it, each sorted by time.
+	everyone []cause
+	own      map[int32][]cause
+	// sent has the number of sends of each event in own, suppressed ones included.
+	sent map[int32]int
 }
 
 // fail counts a violation in the verdict, and adds the witness, which says what happened to the events, while the
@@ -116,16 +118,19 @@ func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
 	}
 }
 
-// recording counts the causes by kind, fills own, and fails as Malformed what was found wrong while recording and
+// recording counts the causes by kind, fills everyone and own, and fails as Malformed what was found wrong while recording and
 // every row that two committed events share.
 func (j *judge) recording() {
 	for _, m := range j.malformed {
 		j.fail(Malformed, m)
 	}
-	for i := range j.causes {
-		j.verdict.Causes[j.causes[i].kind]++
-		if event := j.causes[i].event; event >= 0 {
-			j.own[event]++
+	causes := slices.SortedStableFunc(slices.Values(j.causes), func(a, b cause) int { return cmp.Compare(a.at, b.at) })
+	for _, c := range causes {
+		j.verdict.Causes[c.kind]++
+		if c.event < 0 {
+			j.everyone = append(j.everyone, c)
+		} else {
+			j.own[c.event] = append(j.own[c.event], c)
 		}
 	}
 	for _, n := range j.replays {
@@ -169,17 +174,7 @@ func (j *judge) written(e *event) bool {
 
 // String returns how the transaction that wrote an event ended, such as "rolled back", for the text of a violation.
 func (o origin) String() string {
-	switch o {
-	case unwritten:
-		return "never written"
-	case committed:
-		return "committed"
-	case inDoubt:
-		return "in doubt"
-	case rolledBack:
-		return "rolled back"
-	}
-	return "invalid"
+	return [...]string{unwritten: "never written", committed: "committed", inDoubt: "in doubt", rolledBack: "rolled back"}[o]
 }
 
 // groupKey is a group id at a destination, both as indices of words.
@@ -217,7 +212,7 @@ func (j *judge) perSend() {
 			j.fail(DeduplicationChanged, fmt.Sprintf("event %s was sent with deduplication id %q after %d replays", e.id, got, j.replays[s.event]), e.id)
 		}
 		j.group(owner, groups, s, e)
-		if j.own[s.event] > 0 {
+		if len(j.own[s.event]) > 0 {
 			j.sent[s.event]++
 		}
 		if s.sum != 0 && e.sum != 0 && s.sum != e.sum {
@@ -332,7 +327,7 @@ func (j *judge) settled(i int32, e *event) {
 	switch {
 	case e.state == Sent && !accepted:
 		j.fail(MarkedNotAccepted, fmt.Sprintf("event %s (row %d of %v) is marked sent but was never accepted", e.id, e.row, j.laneKeys[e.lane]), e.id)
-	case (e.state == Dead || e.state == Blocked) && accepted && j.own[i] > 0 && j.own[i] >= j.sent[i]:
+	case (e.state == Dead || e.state == Blocked) && accepted && len(j.own[i]) > 0 && len(j.own[i]) >= j.sent[i]:
 		j.verdict.AcceptedAndDead++
 	case e.state != Sent && accepted:
 		j.fail(AcceptedNotMarked, fmt.Sprintf("event %s (row %d of %v) was accepted at %s but its row is %s",

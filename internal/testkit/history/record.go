@@ -114,19 +114,7 @@ const (
 
 // String returns the word for the state.
 func (s State) String() string {
-	switch s {
-	case Absent:
-		return "absent"
-	case Pending:
-		return "pending"
-	case Sent:
-		return "sent"
-	case Dead:
-		return "dead"
-	case Blocked:
-		return "blocked"
-	}
-	return "invalid"
+	return [...]string{Absent: "absent", Pending: "pending", Sent: "sent", Dead: "dead", Blocked: "blocked"}[s]
 }
 
 // Final is the state of a row once nothing moves any more.

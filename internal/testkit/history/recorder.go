@@ -119,7 +119,7 @@ type receipt struct {
 
 // New returns an empty Recorder, whose times count from now.
 func New() *Recorder {
-	r := &Recorder{
+	return &Recorder{
 		base:      time.Now(),
 		byID:      map[uuid.UUID]int32{},
 		replays:   map[int32]int32{},
@@ -128,7 +128,6 @@ func New() *Recorder {
 		words:     []string{""},
 		lanes:     map[outbox.Lane]int32{},
 	}
-	return r
 }
 
 // Committed records the events of a transaction whose commit succeeded. An event that was recorded as written before,

@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -129,12 +130,12 @@ func (v *Verdict) String() string {
 	}
 	fmt.Fprintf(&b, "%s: %d committed, %d rolled back, %d accepted, %d dead, %d blocked; %d sends, %d suppressed, %d duplicates with a cause, %d replayed; %d received, %d redelivered\n",
 		word, v.Committed, v.RolledBack, v.Accepted, v.DeadLetters, v.Blocked, v.Sends, v.Suppressed, v.DuplicatesWithCause, v.Replayed, v.Received, v.Redelivered)
-	for _, name := range sortedKeys(v.Latency) {
+	for _, name := range slices.Sorted(maps.Keys(v.Latency)) {
 		l := v.Latency[name]
 		fmt.Fprintf(&b, "  %s: commit to accepted p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, p99.9 %.1f ms, max %.1f ms (%d)\n",
 			name, l.P50, l.P90, l.P99, l.P999, l.Max, l.Count)
 	}
-	for _, kind := range sortedKeys(v.Violations) {
+	for _, kind := range slices.Sorted(maps.Keys(v.Violations)) {
 		fmt.Fprintf(&b, "  %s: %d\n", kind, v.Violations[kind])
 		for _, w := range v.Witnesses {
 			if w.Kind == kind {
@@ -143,16 +144,6 @@ func (v *Verdict) String() string {
 		}
 	}
 	return b.String()
-}
-
-// sortedKeys returns the keys of a map in order.
-func sortedKeys[K ~string, V any](m map[K]V) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // stamp returns the text of a time that is given in nanoseconds since Recorder.base, such as "1.5s".
