@@ -50,6 +50,9 @@ func (e Experiment) Play(ctx context.Context) *Outcome {
 	if e.Journal == nil {
 		e.Journal = NewJournal(nil)
 	}
+	if e.Write == nil {
+		e.Write = func(ctx context.Context, w *World, stop <-chan struct{}) error { return w.Write(ctx, e.Seed, stop) }
+	}
 	o := &Outcome{journal: e.Journal}
 	if o.Logs, o.Err = os.MkdirTemp(e.Logs, e.Name+"-"); o.Err == nil {
 		o.Err = e.play(ctx, o)
@@ -90,7 +93,7 @@ func (e Experiment) play(ctx context.Context, o *Outcome) (err error) {
 	}
 	stop := make(chan struct{})
 	writing.Go(func() {
-		if writeErr := e.write(ctx, w, stop); writeErr != nil {
+		if writeErr := e.Write(ctx, w, stop); writeErr != nil {
 			cancel(fmt.Errorf("write: %w", writeErr))
 		}
 	})
@@ -131,14 +134,6 @@ func (e *Experiment) equip(logs string) (Ledger, error) {
 	maps.Copy(env, e.Env)
 	e.Env = env
 	return Ledger(ledger), err
-}
-
-// write calls e.Write, or World.Write when it is nil.
-func (e *Experiment) write(ctx context.Context, w *World, stop <-chan struct{}) error {
-	if e.Write != nil {
-		return e.Write(ctx, w, stop)
-	}
-	return w.Write(ctx, e.Seed, stop)
 }
 
 // judge adds to the history what is known only at the end of a run (final states, unknown outcomes, what the faults

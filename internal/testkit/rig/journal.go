@@ -77,10 +77,10 @@ type Journal struct {
 
 // acceptance is a send that the broker took; Suppressed is whether it dropped the message as a duplicate.
 type acceptance struct {
-	Event       uuid.UUID `json:"event"`
-	Destination string    `json:"destination"`
-	At          time.Time `json:"at"`
-	Suppressed  bool      `json:"suppressed"`
+	Event       uuid.UUID
+	Destination string
+	At          time.Time
+	Suppressed  bool
 }
 
 // fault is one fault with the time that it was in effect.

@@ -102,9 +102,11 @@ type World struct {
 
 	// root is the folder with the template.
 	root string
-	// frozen has the request ids of invocations that a fault stops, each with the value true.
-	frozen sync.Map
-	ends   invocations
+	// mu guards frozen, which has the request ids of invocations that a fault stops, each with the value true, and
+	// ends, which counts the invocations that have ended so far.
+	mu     sync.Mutex
+	frozen map[string]bool
+	ends   Ends
 	// databaseURL and brokerURL are the addresses that the relay is given: those of the proxies.
 	databaseURL, brokerURL string
 	// closers end what Open started, in the order of the starts.
@@ -115,7 +117,7 @@ type World struct {
 // process of the function. After an error it has ended what it started, and the world is
 // of no use.
 func Open(ctx context.Context, c Config) (_ *World, err error) {
-	w := &World{root: c.Program.Root, Server: c.Server, Journal: c.Journal}
+	w := &World{root: c.Program.Root, Server: c.Server, Journal: c.Journal, frozen: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
