@@ -15,7 +15,8 @@ type Config struct {
 	// ReadAhead is how long a relay may keep an event in memory between reading it and
 	// its acceptance. A row that became visible only after an event with a greater id
 	// began to commit must precede that event only when the row had been visible for
-	// longer than ReadAhead. Negative means no time at all. 0 is the default, 1 s.
+	// longer than ReadAhead at the event's acceptance. Negative means no time at all. 0 is
+	// the default, 1 s.
 	ReadAhead time.Duration
 	// InFlight is how long after a [Cause] without Events the broker may still accept a
 	// request that was under way: the cause explains a resend only of sends that were
@@ -24,8 +25,8 @@ type Config struct {
 	// WithoutFinal judges a history in which no final state was recorded: every
 	// committed event must then have been accepted. Defaults to false.
 	WithoutFinal bool
-	// Witnesses is how many violations of each kind the verdict describes, the first ones
-	// found; all are counted. Defaults to 5.
+	// Witnesses is how many violations of each kind the verdict describes: the first found.
+	// All are counted. Defaults to 5.
 	Witnesses int
 }
 
@@ -99,7 +100,8 @@ type judge struct {
 	// bySend has the indices of sends, sorted by event and then by time.
 	bySend []int32
 	// firstSend has, for each event, one plus the index of its first send that was not suppressed, and 0 when
-	// there is none; latestFirst counts only sends under the deduplication id of the event's latest replay.
+	// there is none. latestFirst is the same of the sends under the newest deduplication id of the event (of its
+	// latest replay, if any) or under an unreadable one.
 	firstSend   []int32
 	latestFirst []int32
 	// everyone has the causes that concern all events, and own, by event, those that name it, each sorted by time.
@@ -166,8 +168,8 @@ func (j *judge) origins() {
 	}
 }
 
-// written reports whether the event was committed. An event whose commit got no answer was when its row was found at
-// the end.
+// written reports whether the event was committed. One whose commit got no answer counts as committed when its row was
+// found at the end.
 func (j *judge) written(e *event) bool {
 	return e.origin == committed || e.origin == inDoubt && e.state != Absent
 }
@@ -183,8 +185,7 @@ type groupKey struct {
 }
 
 // perSend judges destination, deduplication id, group and body of each acceptance, and fills firstSend, latestFirst
-// and sent. It passes over acceptances of events that were not committed, or at a wrong destination, once they have
-// failed.
+// and sent. An acceptance of an event that was not committed, or at a wrong destination, fails and fills nothing.
 func (j *judge) perSend() {
 	owner := map[groupKey]int32{}
 	groups := map[int32]int32{}
@@ -232,7 +233,8 @@ func (j *judge) perSend() {
 	}
 }
 
-// precedes reports whether a was accepted before b. Both are sends of one event.
+// precedes reports whether a was accepted before b, by sequence numbers if both have one in the same group, else by
+// time. Both are sends of one event.
 func (j *judge) precedes(a, b *send) bool {
 	if a.group == b.group && a.numbered() && b.numbered() {
 		return a.compareSequence(b) < 0

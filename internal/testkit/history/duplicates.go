@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// duplicates looks for a cause of every send after the first of a generation, and
-// compares the marks on rows with the message ids of their sends.
+// duplicates judges the sends of each committed event: mark compares their message ids with the row, and chain looks
+// for a cause of each send that repeats a deduplication id.
 func (j *judge) duplicates() {
 	for from := 0; from < len(j.bySend); {
 		to := from + 1

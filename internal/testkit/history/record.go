@@ -9,7 +9,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Event is a row that a writer inserted.
+// Event is an event and its row in the outbox, as a writer inserted it.
 type Event struct {
 	EventID uuid.UUID
 	// Row is the id of the row. The events of a lane are ordered by it.
@@ -61,15 +61,15 @@ type Cause struct {
 	Events []uuid.UUID
 }
 
-// Acceptance is a send that the broker took, whether it kept the message or
+// Acceptance is a send that the broker accepted, whether it kept the message or
 // suppressed it as a duplicate.
 type Acceptance struct {
 	EventID         uuid.UUID
 	DeduplicationID string
 	Destination     string
 	Group           string
-	// MessageID is what the broker called the message. A row that is marked as sent must
-	// have the id of one of its sends. Empty is unknown: the row is then not compared.
+	// MessageID is the broker's id of the message. A row that is marked as sent must have
+	// the id of one of its sends. Empty is unknown: the row is then not compared.
 	MessageID string
 	// SequenceNumber is the broker's decimal number; empty, or a text that is no number of
 	// up to 128 bits, stands for none. When all first acceptances of a lane have one, it
@@ -77,8 +77,8 @@ type Acceptance struct {
 	SequenceNumber string
 	// At is when the broker accepted it. Zero is the time of the call.
 	At time.Time
-	// Suppressed is whether the broker knew the deduplication id and delivers nothing.
-	// It stays false where the broker does not say so.
+	// Suppressed is whether the broker said that it knows the deduplication id and
+	// delivers nothing.
 	Suppressed bool
 	// Relay is the relay that sent the message. Empty is unknown.
 	Relay string
@@ -95,12 +95,11 @@ type Receipt struct {
 	Sum uint64
 }
 
-// State is where an event ended.
+// State is the final state of an event's row.
 type State int
 
 const (
-	// Absent: the row is nowhere. It is never recorded, and is the state of every event
-	// for which Final was not called.
+	// Absent: there is no row. It is the state of every event for which Final was not called.
 	Absent State = iota
 	// Pending: the row waits to be sent.
 	Pending
@@ -117,7 +116,7 @@ func (s State) String() string {
 	return [...]string{Absent: "absent", Pending: "pending", Sent: "sent", Dead: "dead", Blocked: "blocked"}[s]
 }
 
-// Final is the state of a row once nothing moves any more.
+// Final is the state of an event's row after writers and relays have ended.
 type Final struct {
 	EventID uuid.UUID
 	State   State

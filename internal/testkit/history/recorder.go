@@ -60,7 +60,7 @@ type event struct {
 	messageID string
 	// row is the id of the event's row.
 	row int64
-	// began and done bound the commit, in nanoseconds since Recorder.base; both are 0 for a rollback.
+	// began and done are the begin and the end of the commit, in nanoseconds since Recorder.base; 0 for a rollback.
 	began, done int64
 	// sum is the checksum of the payload; 0 is not compared.
 	sum uint64
@@ -75,7 +75,7 @@ type event struct {
 // unreadable is the generation of a deduplication id that is not made of the event's id.
 const unreadable = -1
 
-// send is one [Acceptance].
+// send is one [Acceptance] in less memory.
 type send struct {
 	messageID string
 	// seqHigh and seqLow are the sequence number's upper and lower 64 bits; both 0 stand for none.
@@ -163,8 +163,8 @@ func (r *Recorder) RolledBack(events ...Event) {
 	}
 }
 
-// Cause records a reason for which events may be sent again. A [Replay] raises the generation that each of its events
-// may be sent under; without Events it makes the history [Malformed].
+// Cause records a reason for which events may be sent again. A [Replay] allows each of its events one deduplication id
+// more; without Events it makes the history [Malformed].
 func (r *Recorder) Cause(c Cause) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -186,9 +186,8 @@ func (r *Recorder) Cause(c Cause) {
 	}
 }
 
-// Accepted records a send that the broker took. Where two sends of a lane have neither
-// sequence numbers nor different times, the order of the calls counts: a fake broker
-// calls it under the lock that orders the group.
+// Accepted records a send that the broker accepted. Where two sends of a lane have neither sequence numbers nor
+// different times, the order of the calls counts, so a fake broker must call it in the order of acceptance.
 func (r *Recorder) Accepted(a Acceptance) {
 	high, low := sequence(a.SequenceNumber)
 	generation, dedup := generation(a.EventID, a.DeduplicationID), ""
@@ -231,7 +230,7 @@ func (r *Recorder) Received(c Receipt) {
 	*list = append(*list, receipt{event: r.index(c.EventID), sum: c.Sum})
 }
 
-// Final records the final state of a row. Of several calls for an event the last counts.
+// Final records the final state of an event's row. Of several calls for an event the last counts.
 func (r *Recorder) Final(f Final) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -239,8 +238,9 @@ func (r *Recorder) Final(f Final) {
 	e.state, e.messageID, e.reasoned = f.State, f.MessageID, f.Reason != ""
 }
 
-// write records an event of a transaction that ended as o says, and began and done its commit, in nanoseconds since
-// base. An event that is written already stays as it is and is noted in malformed. The caller has locked mu.
+// write records an event of a transaction that ended as o says. Its commit lasted from began to done, in nanoseconds
+// since base; both are 0 for a rollback. An event that was recorded as written before stays as it is and is noted in
+// malformed. The caller has locked mu.
 func (r *Recorder) write(e *Event, o origin, began, done int64) {
 	i := r.index(e.EventID)
 	if r.events[i].origin != unwritten {

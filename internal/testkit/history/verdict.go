@@ -14,18 +14,19 @@ import (
 type Kind string
 
 const (
-	// Lost: a committed event was not accepted, nor since its latest replay when it had
-	// one, and its row is pending or absent.
+	// Lost: a committed event was not accepted (since its latest replay, if it had one),
+	// and its row is pending or absent.
 	Lost Kind = "lost"
-	// Reordered: an event was first accepted after one of its lane with a greater row that
-	// it had to precede, or is blocked and never accepted while such a one was.
+	// Reordered: an event was first accepted after one of its lane with a greater row id
+	// that it had to precede, or it is blocked, never accepted, and that one was accepted.
 	Reordered Kind = "reordered"
 	// Duplicated: an event was sent again without a cause.
 	Duplicated Kind = "duplicated"
 	// DeduplicationChanged: a send carried a deduplication id that is neither the event id
 	// nor the one of a [Replay] that was recorded.
 	DeduplicationChanged Kind = "deduplication_changed"
-	// MarkedNotAccepted: a row is marked as sent but no broker accepted it.
+	// MarkedNotAccepted: a row is marked as sent but its event was not accepted (since its
+	// latest replay, if it had one).
 	MarkedNotAccepted Kind = "marked_not_accepted"
 	// AcceptedNotMarked: an event was accepted but its row is not marked as sent. Not for
 	// a dead or blocked event that has a cause of its own for every send.
@@ -45,8 +46,8 @@ const (
 	Unexplained Kind = "unexplained"
 	// NotReceived: a consumer missed an event that was accepted for it.
 	NotReceived Kind = "not_received"
-	// ReceivedOutOfOrder: a consumer first received an event of a lane after
-	// one that the broker had accepted later.
+	// ReceivedOutOfOrder: a consumer first received an event of a lane after one of the
+	// lane that the broker had accepted later.
 	ReceivedOutOfOrder Kind = "received_out_of_order"
 	// Malformed: the recording contradicts itself and proves nothing; no promise of the
 	// outbox is concerned.
@@ -89,9 +90,9 @@ type Verdict struct {
 	// AcceptedAndDead counts events that a broker accepted although they are
 	// dead or blocked: each of their sends has a cause of its own.
 	AcceptedAndDead int `json:"accepted_and_dead"`
-	// Sends counts all acceptances, Suppressed those that the broker dropped
-	// as duplicates, DuplicatesWithCause those that a cause explains, and
-	// Replayed the first sends under the deduplication id of a replay.
+	// Sends counts all acceptances, Suppressed those that the broker dropped as
+	// duplicates, DuplicatesWithCause the repeated ones that a cause explains, and
+	// Replayed the first under the deduplication id of a replay.
 	Sends               int `json:"sends"`
 	Suppressed          int `json:"suppressed"`
 	DuplicatesWithCause int `json:"duplicates_with_cause"`

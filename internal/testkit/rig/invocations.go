@@ -17,8 +17,8 @@ type Ends struct {
 	// Overran counts those that the runtime had to kill at their deadline
 	// although [World.WillFreeze] had not named them.
 	Overran int
-	// Fenced counts the events whose settlement the database refused, since
-	// another relay had taken over, in invocations that did not fail.
+	// Fenced counts the events that invocations without an error could not settle, because
+	// another relay had taken over the lease.
 	Fenced int64
 }
 
@@ -49,8 +49,8 @@ func (w *World) Ends() Ends {
 	return w.ends
 }
 
-// WillFreeze records that a fault is about to stop the invocation's process, so that it
-// does not count as overrun when it meets its deadline. It stops nothing itself.
+// WillFreeze records that the caller stops the process of the invocation, so that the
+// invocation does not count as overrun at its deadline. It stops nothing itself.
 func (w *World) WillFreeze(requestID string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -72,8 +72,8 @@ type Config struct {
 	AsDeployed bool
 	// Timeout is how long an invocation may take. Defaults to RelayTimeout.
 	Timeout time.Duration
-	// Log receives every line that the function writes to standard output or standard error, one at a time, each
-	// after "relay", the number of its environment and its request id.
+	// Log receives every line that the function writes to standard output or standard error, one at a time, with
+	// "relay", the number of the environment and the request id in front of it.
 	Log io.Writer
 	// Output is called with each line after it was written to Log, one at a time. Nil is not called.
 	Output func(lambdahost.Line)
@@ -93,7 +93,7 @@ type World struct {
 	Fake *awsfake.Server
 	// AWS is the configuration of clients of the fake that bypass the proxy.
 	AWS aws.Config
-	// Outputs is what the template says of its topics, queues and functions.
+	// Outputs has the topics, queues and functions of template.yaml, with their addresses and variables.
 	Outputs resources.Outputs
 	// ToDatabase and ToBroker are the proxies that the relay connects to.
 	ToDatabase, ToBroker *faultproxy.Proxy
@@ -139,8 +139,8 @@ func Open(ctx context.Context, c Config) (_ *World, err error) {
 	return w, err
 }
 
-// function returns the template's relay function, not started yet, with the settings that c asks for. It exits after
-// one second without events, and at most 6 run at the same time.
+// function returns the template's relay function, not started yet, with the settings that c asks for. A relay exits
+// after a second without events, unless c.Env says otherwise, and at most 6 run at the same time.
 func (w *World) function(c Config) (*lambdahost.Function, error) {
 	env, err := w.Outputs.Environment("RelayFunction")
 	if err != nil {
@@ -285,8 +285,8 @@ func (w *World) Rest(ctx context.Context) error {
 	return w.Function.Close(closing)
 }
 
-// Close ends everything that Open started, the newest first, but not the function: call
-// Rest before. Calling it again does nothing.
+// Close ends what Open started, the last first, except for the function, which Rest must
+// have closed before. Calling Close again does nothing.
 func (w *World) Close() error {
 	var err error
 	for _, closer := range slices.Backward(w.closers) {
