@@ -10,8 +10,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Sink wraps inner: h is called at each step of a Publish, and its error makes every message Unknown, except at the
-// step Accepted, where it is ignored. Publish tells h of all messages that are Unknown, whatever the reason.
+// Sink returns inner with h called at each step of a Publish. An error of h makes every message Unknown, except at the
+// step Accepted, where it is ignored. h.Unknown gets all messages that are Unknown, because of h or not.
 func Sink(inner outbox.Sink, h Hook) outbox.Sink { return &sink{Sink: inner, hook: h} }
 
 // sink is what Sink returns.
@@ -65,8 +65,8 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 // flushed is how long net/http has to send a request from its buffer: it calls WroteRequest just before it sends.
 const flushed = time.Millisecond
 
-// request calls the hook at the step Sent, once each time that a request of one Publish was written. The destination
-// may answer before that call or while it lasts.
+// request calls the hook at the step Sent, once for each time that Publish has written a request (a client may write it
+// again). The destination may answer before that call or while it lasts.
 type request struct {
 	mu sync.Mutex
 	// tell calls the hook. It is nil before the request was written and once tell was called.
@@ -75,8 +75,8 @@ type request struct {
 	err error
 }
 
-// written notes that the request was written: after the time flushed it calls tell, and fail with tell's error, if
-// any. A call of failure before then calls tell at once instead.
+// written notes that the request was written. After the time flushed it calls tell, and fail with the error of tell, if
+// any, unless failure was called before and has called tell.
 func (r *request) written(tell func() error, fail func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

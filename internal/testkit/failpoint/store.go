@@ -46,8 +46,8 @@ func (s *store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	return got, s.hook.At(ctx, LeaseTaken)
 }
 
-// gained reports whether an answer to a renewal, now, names shards that the answer before did not, or under another
-// epoch, and remembers now in owned.
+// gained reports whether now, the answer to a renewal, names a shard that the answer before did not name under this
+// epoch, and keeps now in owned.
 func (s *store) gained(now []relay.ShardLease) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -25,7 +25,7 @@ import (
 const ReadAhead = 6 * time.Second
 
 // inFlight is how long after a fault a request that was under way may still be
-// accepted. slack is the largest error of the recorded time of a fault.
+// accepted. slack is how far apart a fault and the mark of a row that it hit may be recorded.
 const (
 	inFlight = SendTimeout + 400*time.Millisecond
 	slack    = 200 * time.Millisecond

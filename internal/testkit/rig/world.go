@@ -93,7 +93,7 @@ type World struct {
 	Fake *awsfake.Server
 	// AWS is the configuration of clients of the fake that bypass the proxy.
 	AWS aws.Config
-	// Outputs has the topics, queues and functions of template.yaml, with their addresses and variables.
+	// Outputs has the topics and queues that were made from template.yaml, and the variables of its functions.
 	Outputs resources.Outputs
 	// ToDatabase and ToBroker are the proxies that the relay connects to.
 	ToDatabase, ToBroker *faultproxy.Proxy
