@@ -120,8 +120,8 @@ func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
 	}
 }
 
-// recording counts the causes by kind, fills everyone and own, and fails as Malformed what was found wrong while recording and
-// every row that two committed events share.
+// recording counts the causes by kind, fills everyone and own, and fails as Malformed what was found wrong while
+// recording and every row that two committed events share.
 func (j *judge) recording() {
 	for _, m := range j.malformed {
 		j.fail(Malformed, m)

@@ -12,10 +12,10 @@ import (
 
 // InvokeAsync queues an event and returns its request id at once, or [ErrClosed].
 // Config.Done is called with the result of each attempt, throttled ones included. A
-// throttled attempt is made again any number of times, a failed one is not: the template
-// asks for no retries. An event whose next attempt would come after Config.MaxEventAge is
-// dropped with [ErrExpired]. When ctx ends, an event that waits for an attempt is dropped
-// with the cause of that end, and a running attempt goes on.
+// throttled attempt is made again any number of times; a failed one is not, as
+// template.yaml asks of Lambda. An event whose next attempt would come after
+// Config.MaxEventAge is dropped with [ErrExpired]. When ctx ends, an event that waits for
+// an attempt is dropped with the cause of that end, and a running attempt goes on.
 func (f *Function) InvokeAsync(ctx context.Context, payload []byte) (requestID string, err error) {
 	if err := f.enter(); err != nil {
 		return "", err
@@ -50,8 +50,7 @@ func (f *Function) deliver(ctx context.Context, requestID string, payload []byte
 	}
 }
 
-// sleep waits for d and returns nil. It returns early the cause when ctx ends, and ErrClosed when the function is
-// closed.
+// sleep waits for d and returns nil. When ctx ends before, it returns the cause; when Close is called before, ErrClosed.
 func (f *Function) sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -41,13 +41,12 @@ type Config struct {
 	// throttled n times is tried again. Defaults to 1 s, doubled each time, at
 	// most 5 min, as in Lambda.
 	ThrottleDelay func(n int) time.Duration
-	// Output gets each line that a process writes. Calls for one environment
-	// come in order; different environments call concurrently. Defaults to
-	// dropping them.
+	// Output is called with each line that a process writes, in order for each of the two
+	// outputs of one environment, and otherwise concurrently. Nil drops the lines.
 	Output func(Line)
-	// Done is called with the result of every attempt, and with the reason for which an
+	// Done is called with the result of every attempt, and with the error for which an
 	// asynchronous event was dropped. Invoke returns after the call, unless its context
-	// ended. Calls may be concurrent. Defaults to none.
+	// ended. Calls may be concurrent. Nil is not called.
 	Done func(Response, error)
 }
 
@@ -56,7 +55,7 @@ type Line struct {
 	// Environment numbers the process, from 1.
 	Environment int
 	// RequestID is that of the invocation that the process worked on. It is empty
-	// while the process starts.
+	// while the process starts, and between two invocations.
 	RequestID string
 	// Text is the line without its newline.
 	Text string
@@ -111,15 +110,16 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// setDefault sets a value that is 0.
+// setDefault sets *v to the given value when it is 0.
 func setDefault[T int | time.Duration](v *T, to T) {
 	if *v == 0 {
 		*v = to
 	}
 }
 
-// environ returns the variables of the process that id numbers, which finds the Runtime API at the address api, as
-// https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html lists them.
+// environ returns the variables of the process that id numbers: those that
+// https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html lists, with api as the address of the Runtime
+// API, and c.Env.
 func (c *Config) environ(api string, id int) []string {
 	vars := map[string]string{
 		"_HANDLER":                        "bootstrap",

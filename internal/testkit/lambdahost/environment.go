@@ -33,11 +33,11 @@ type environment struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	current *invocation    // the one that runs, nil between two
-	initErr *FunctionError // what the process reported instead of a first request, or nil
+	initErr *FunctionError // the error with which the process reported that it cannot start, or nil
 }
 
-// poll is a request of the process for its next invocation. It came at the time at, and is answered with what is sent
-// to deliver.
+// poll is a request of the process for its next invocation, made at the time at. The answer is the invocation that is
+// sent to deliver.
 type poll struct {
 	at      time.Time
 	deliver chan *invocation
@@ -109,7 +109,8 @@ func (e *environment) gone() bool {
 
 // invoke gives the invocation to the process and waits until the process asks for the next
 // one, or kills the process at the deadline. It sets the times and the payload of r. The
-// error is a *FunctionError when the invocation failed. The process is frozen or gone then.
+// error is a *FunctionError when the invocation failed. When invoke returns, the process is
+// frozen or has ended.
 func (e *environment) invoke(inv *invocation, r *Response) error {
 	if e.waiting == nil {
 		if err := e.waitInit(inv.id, r); err != nil {
@@ -156,8 +157,8 @@ func (e *environment) invoke(inv *invocation, r *Response) error {
 	return err
 }
 
-// answer sets r.Payload to the handler's answer, nil when there was none, or returns the error that the process
-// reported.
+// answer sets r.Payload to the handler's answer, nil when there is none, unless the process reported an error for the
+// invocation: answer then returns that error.
 func (e *environment) answer(inv *invocation, r *Response) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -169,7 +170,7 @@ func (e *environment) answer(inv *invocation, r *Response) error {
 }
 
 // waitInit waits for the first request of a new process, keeps it in e.waiting, and sets r.ColdStart. It returns a
-// *FunctionError when the process ends before, or after Config.InitTimeout, when it kills the process.
+// *FunctionError when the process ends before, and kills the process and returns one after Config.InitTimeout.
 func (e *environment) waitInit(requestID string, r *Response) error {
 	timer := time.NewTimer(e.cfg.InitTimeout)
 	defer timer.Stop()
@@ -229,8 +230,8 @@ func (e *environment) signal(s syscall.Signal) error {
 	return nil
 }
 
-// shutdown ends an idle process and waits for its end: with SIGTERM and shutdownGrace when it registered an extension,
-// and then, or else at once, with SIGKILL.
+// shutdown ends an idle process and waits for its end. One that registered an extension gets SIGTERM and, after
+// shutdownGrace, SIGKILL; any other gets SIGKILL at once.
 func (e *environment) shutdown() {
 	if e.registered.Load() && e.signal(syscall.SIGCONT) == nil && e.signal(syscall.SIGTERM) == nil {
 		timer := time.NewTimer(shutdownGrace)

@@ -13,10 +13,9 @@ var (
 	ErrThrottled = errors.New("rate exceeded")
 	// ErrClosed means that the function was closed. Nothing was run.
 	ErrClosed = errors.New("function is closed")
-	// ErrExpired means that an asynchronous event was dropped because of its age. Attempts
-	// that failed may have run before.
+	// ErrExpired means that an asynchronous event was dropped because of its age. Nothing was run.
 	ErrExpired = errors.New("event is too old")
-	// ErrNotRunning means that no environment has the invocation.
+	// ErrNotRunning means that no process runs the invocation.
 	ErrNotRunning = errors.New("invocation is not running")
 )
 
@@ -28,11 +27,11 @@ const (
 	TypeExit = "Runtime.ExitError"
 )
 
-// FunctionError is an invocation that ran and failed. The environment is gone after a timeout, an exit or a
-// panic, and stays after an error that the handler returned.
+// FunctionError is the error of an invocation that ran and failed. Its process has ended after a timeout, an exit or a
+// panic, and is used again after an error that the handler returned.
 type FunctionError struct {
 	RequestID string
-	// Type is TypeTimeout, TypeExit, or the type that the function reported.
+	// Type is TypeTimeout, TypeExit, Runtime.Unknown, or the type that the function reported.
 	Type    string
 	Message string
 }
@@ -48,8 +47,7 @@ func exitError(requestID string, cause error) *FunctionError {
 	}
 }
 
-// reportedError returns the error in a body that the runtime posted, of the type Runtime.Unknown when it is no
-// JSON.
+// reportedError returns the error in a body that the process posted, of the type Runtime.Unknown when body is no JSON.
 func reportedError(requestID string, body []byte) *FunctionError {
 	var report struct {
 		Type    string `json:"errorType"`

@@ -25,7 +25,7 @@ type Function struct {
 	started int                   // the number of environments started so far
 	live    map[*environment]bool // the busy and the idle ones, each with the value true
 	idle    []*environment        // the one used last is last
-	pending sync.WaitGroup        // counts invocations and asynchronous events under way
+	pending sync.WaitGroup        // counts the invocations and asynchronous events that have not ended
 }
 
 // Response is the result of an invocation.
@@ -94,8 +94,7 @@ func (f *Function) enter() error {
 	return nil
 }
 
-// attempt runs one invocation in an environment that has no other at the time, and returns the response and the error
-// of Invoke.
+// attempt runs one invocation in an environment that has no other at the time, and returns what Invoke returns.
 func (f *Function) attempt(requestID string, payload []byte) (Response, error) {
 	r := Response{RequestID: requestID}
 	e, err := f.acquire()

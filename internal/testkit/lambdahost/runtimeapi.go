@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// handler returns the Runtime API of this environment, and as much of the Extensions API as a runtime needs that wants
+// handler returns the Runtime API of this environment, and of the Extensions API what a process needs to ask for
 // SIGTERM.
 func (e *environment) handler() http.Handler {
 	mux := http.NewServeMux()
@@ -36,7 +36,7 @@ func (e *environment) handler() http.Handler {
 	return mux
 }
 
-// handleNext handles the request for the next invocation, and answers once invoke gives it one.
+// handleNext answers the request for the next invocation with the one that invoke sends, and waits until then.
 func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
 	p := poll{at: time.Now(), deliver: make(chan *invocation)}
 	select {
@@ -57,7 +57,7 @@ func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// traceID is the X-Ray header of an invocation that is not sampled.
+// traceID returns the value of the X-Ray header for an invocation, with a new trace id and "not sampled".
 func traceID(inv *invocation) string {
 	id := strings.ReplaceAll(uuid.NewString(), "-", "")
 	return "Root=1-" + strconv.FormatInt(inv.deadline.Unix(), 16) + "-" + id[:24] + ";Sampled=0"
