@@ -61,21 +61,18 @@ func (j *judge) chain(e *event, chain []int32, own []cause) {
 }
 
 // explained reports whether a cause explains that s follows the send before, and uses that cause up for their event:
-// it takes a cause out of own, or else notes the index of one of j.everyone in spent. A cause of own may be of any
+// it takes the first cause off own, or else notes the index of one of j.everyone in spent. A cause of own may be of any
 // time up to s; one of everyone is besides not older than the send before by more than InFlight.
 func (j *judge) explained(before, s *send, own *[]cause, spent map[int]bool) bool {
-	for k, c := range *own {
-		if c.at <= s.at && (c.relay == 0 || before.relay == 0 || c.relay == before.relay) {
-			*own = slices.Delete(slices.Clone(*own), k, k+1)
-			return true
-		}
+	if len(*own) > 0 && (*own)[0].at <= s.at {
+		*own = (*own)[1:]
+		return true
 	}
 	// A relay that ended before the first send was under way cannot have forgotten that send.
 	earliest := before.at - int64(j.config.InFlight)
 	start, _ := slices.BinarySearchFunc(j.everyone, earliest, func(c cause, at int64) int { return cmp.Compare(c.at, at) })
 	for k := start; k < len(j.everyone) && j.everyone[k].at <= s.at; k++ {
-		c := j.everyone[k]
-		if !spent[k] && (c.relay == 0 || before.relay == 0 || c.relay == before.relay) {
+		if !spent[k] {
 			spent[k] = true
 			return true
 		}

@@ -54,9 +54,6 @@ type Cause struct {
 	Kind CauseKind
 	// At is when it happened. Zero is the time of the call.
 	At time.Time
-	// Relay limits the cause to events that this relay had sent; an acceptance without a
-	// relay passes as one of this relay. Empty means any relay. Ignored for Replay.
-	Relay string
 	// Events limits the cause to these events. Empty means all, and is not allowed for Replay.
 	Events []uuid.UUID
 }
@@ -80,8 +77,6 @@ type Acceptance struct {
 	// Suppressed is whether the broker said that it knows the deduplication id and
 	// delivers nothing.
 	Suppressed bool
-	// Relay is the relay that sent the message. Empty is unknown.
-	Relay string
 	// Sum is the [Sum] of the body, 0 when it is not to be compared.
 	Sum uint64
 }
