@@ -75,8 +75,8 @@ type request struct {
 	err error
 }
 
-// written notes that the request was written. After the time flushed it calls tell, and fail with the error of tell, if
-// any, unless failure was called before and has called tell.
+// written notes that the request was written. After the time flushed it calls tell, unless failure has called it until
+// then, and fail with the error of tell, if any.
 func (r *request) written(tell func() error, fail func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -52,7 +52,7 @@ const (
 // Cause is one reason for which events may be sent again.
 type Cause struct {
 	Kind CauseKind
-	// At is when it happened. Zero is the time of the call.
+	// At is when the cause happened. Zero is the time of the call that records it.
 	At time.Time
 	// Events limits the cause to these events. Empty means all, and is not allowed for Replay.
 	Events []uuid.UUID
@@ -72,7 +72,7 @@ type Acceptance struct {
 	// up to 128 bits, stands for none. When all first acceptances of a lane have one, it
 	// decides their order; otherwise At and then the order of the calls do.
 	SequenceNumber string
-	// At is when the broker accepted it. Zero is the time of the call.
+	// At is when the broker accepted the message. Zero is the time of the call that records it.
 	At time.Time
 	// Suppressed is whether the broker said that it knows the deduplication id and
 	// delivers nothing.

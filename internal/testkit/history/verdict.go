@@ -77,8 +77,8 @@ type Latency struct {
 
 // Verdict is the judgement of a history. It can be printed and encoded as JSON.
 type Verdict struct {
-	// Committed and RolledBack count events as they were written; events in doubt are
-	// counted by their final states.
+	// Committed and RolledBack count events by how their transactions ended, and those in
+	// doubt by their final states.
 	Committed  int `json:"committed"`
 	RolledBack int `json:"rolled_back"`
 	// Accepted counts events that a broker accepted at least once.
@@ -92,7 +92,7 @@ type Verdict struct {
 	AcceptedAndDead int `json:"accepted_and_dead"`
 	// Sends counts all acceptances, Suppressed those that the broker dropped as
 	// duplicates, DuplicatesWithCause the repeated ones that a cause explains, and
-	// Replayed the first under the deduplication id of a replay.
+	// Replayed the first one under each deduplication id of a replay.
 	Sends               int `json:"sends"`
 	Suppressed          int `json:"suppressed"`
 	DuplicatesWithCause int `json:"duplicates_with_cause"`

@@ -27,8 +27,8 @@ func (f *Function) Running() []Running {
 // fails with TypeExit. Kill returns [ErrNotRunning] when no process runs it.
 func (f *Function) Kill(requestID string) error { return f.signal(requestID, syscall.SIGKILL) }
 
-// Pause stops the process that runs the invocation (SIGSTOP), and its deadline stays. It
-// returns [ErrNotRunning] as Kill does.
+// Pause stops the process that runs the invocation (SIGSTOP). The invocation's deadline
+// stays. Pause returns [ErrNotRunning] as Kill does.
 func (f *Function) Pause(requestID string) error { return f.signal(requestID, syscall.SIGSTOP) }
 
 // Resume lets the process that runs the invocation go on after Pause. It returns [ErrNotRunning] as Kill does.

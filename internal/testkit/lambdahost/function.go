@@ -106,8 +106,8 @@ func (f *Function) attempt(requestID string, payload []byte) (Response, error) {
 	return r, err
 }
 
-// acquire returns the idle environment that was used last, or else a new one, or
-// [ErrThrottled].
+// acquire returns the idle environment that was used last, or else a new one. It errs with
+// [ErrThrottled], or when no process could be started.
 func (f *Function) acquire() (*environment, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -34,7 +34,8 @@ type Broker struct {
 	// calls and sequence count the calls of Publish and the messages accepted and not suppressed.
 	calls    int
 	sequence int
-	// seen has the last acceptance of each deduplication id, by group id, a zero byte and the id; nil before any.
+	// seen has the last acceptance of each deduplication id that was not suppressed, by group id, a zero byte and the
+	// deduplication id; nil before any.
 	seen map[string]accepted
 	log  []Acceptance
 }

@@ -107,8 +107,8 @@ func (s *Store) mine(r *row, shards []int) bool {
 	return r.sentAt.IsZero() && slices.Contains(shards, r.rec.Shard) && s.blocked[r.rec.Lane()] == nil
 }
 
-// scan returns up to scan.Limit rows after the id scan.After, each with its record when it is unsent, not blocked, and
-// of one of the shards: those of scan.Shards, or, when that is nil, of shards.
+// scan returns up to scan.Limit rows after the id scan.After, each with its record when mine accepts it for scan.Shards,
+// or for shards when scan.Shards is nil.
 func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,8 +155,8 @@ func (s *Store) page(p relay.Page, wanted func(*row) bool) relay.Backfilled {
 	return out
 }
 
-// sweep returns up to p.Limit rows from p.From on and below p.Before that are unsent, of shards and not blocked. Next
-// is where the next sweep goes on: p.Before when nothing is left below.
+// sweep returns up to p.Limit rows from p.From on and below p.Before that mine accepts. Next is where the next sweep
+// goes on: p.Before when nothing is left below.
 func (s *Store) sweep(p relay.Sweep, shards []int) relay.Backfilled {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -245,7 +245,7 @@ func (s *Store) Pending() int {
 	return n
 }
 
-// Sent returns the events marked as sent, by row id.
+// Sent returns the events marked as sent, each with the broker's ids of its message, by row id.
 func (s *Store) Sent() map[int64]relay.Accepted {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,8 +14,8 @@ import (
 type Ends struct {
 	// All is every invocation, Failed those that failed or were killed.
 	All, Failed int
-	// Overran counts those that the runtime had to kill at their deadline
-	// although [World.WillFreeze] had not named them.
+	// Overran counts those that were killed at their deadline although [World.WillFreeze]
+	// had not named them.
 	Overran int
 	// Fenced counts the events that invocations without an error could not settle, because
 	// another relay had taken over the lease.
