@@ -22,19 +22,15 @@ type Config struct {
 	// request that was under way: the cause explains a resend only of sends that were
 	// accepted by then. Defaults to 2 s.
 	InFlight time.Duration
-	// WithoutFinal judges a history in which no final state was recorded: every
-	// committed event must then have been accepted. Defaults to false.
-	WithoutFinal bool
-	// Witnesses is how many violations of each kind the verdict describes: the first found.
-	// All are counted. Defaults to 5.
-	Witnesses int
 }
 
 const (
 	defaultReadAhead = time.Second
 	defaultInFlight  = 2 * time.Second
-	defaultWitnesses = 5
 )
+
+// witnesses is how many violations of each kind the verdict describes: the first found.
+const witnesses = 5
 
 // Check judges what was recorded so far as a finished history: a committed event that is
 // not accepted yet counts as lost. It takes some seconds for a million events, in which
@@ -48,12 +44,7 @@ func (r *Recorder) Check(c Config) *Verdict {
 	case c.ReadAhead < 0:
 		c.ReadAhead = 0
 	}
-	if c.InFlight == 0 {
-		c.InFlight = defaultInFlight
-	}
-	if c.Witnesses == 0 {
-		c.Witnesses = defaultWitnesses
-	}
+	c.InFlight = cmp.Or(c.InFlight, defaultInFlight)
 	j := &judge{
 		Recorder:    r,
 		config:      c,
@@ -111,11 +102,11 @@ type judge struct {
 	sent map[int32]int
 }
 
-// fail counts a violation in the verdict, and adds the witness, which says what happened to the events, while the
-// verdict has fewer than Config.Witnesses of the kind.
+// fail counts a violation in the verdict, and adds the witness, which says what happened to the events, to the first
+// violations of the kind.
 func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
 	j.verdict.Violations[kind]++
-	if j.verdict.Violations[kind] <= j.config.Witnesses {
+	if j.verdict.Violations[kind] <= witnesses {
 		j.verdict.Witnesses = append(j.verdict.Witnesses, Violation{Kind: kind, Events: events, Witness: witness})
 	}
 }
@@ -310,15 +301,9 @@ func (j *judge) perEvent() {
 }
 
 // settled compares the final state of event e, whose index is i, with whether it was accepted since its latest
-// replay, if any. Without final states it only fails an event that was not accepted.
+// replay, if any.
 func (j *judge) settled(i int32, e *event) {
 	accepted := j.latestFirst[i] != 0
-	if j.config.WithoutFinal {
-		if !accepted {
-			j.fail(Lost, fmt.Sprintf("event %s (row %d of %v) was committed at %s and never accepted", e.id, e.row, j.laneKeys[e.lane], stamp(e.done)), e.id)
-		}
-		return
-	}
 	switch e.state {
 	case Dead:
 		j.verdict.DeadLetters++

@@ -104,8 +104,7 @@ type Verdict struct {
 	// Causes counts the recorded causes by kind: one for each event that a cause names, and
 	// one for a cause of all events.
 	Causes map[CauseKind]int `json:"causes"`
-	// Violations counts every violation by kind; Witnesses has the first few of each kind,
-	// as many as [Config].Witnesses says.
+	// Violations counts every violation by kind; Witnesses has the first five of each kind.
 	Violations map[Kind]int `json:"violations"`
 	Witnesses  []Violation  `json:"witnesses"`
 	// Latency is by destination, without those that accepted no event.
