@@ -75,8 +75,6 @@ type Config struct {
 	// Log receives every line that the function writes to standard output or standard error, one at a time, with
 	// "relay", the number of the environment and the request id in front of it.
 	Log io.Writer
-	// Output is called with each line after it was written to Log, one at a time. Nil is not called.
-	Output func(lambdahost.Line)
 	// MaxConns is how many connections World.Pool has at most. Defaults to 10.
 	MaxConns int
 }
@@ -169,9 +167,6 @@ func (w *World) function(c Config) (*lambdahost.Function, error) {
 			writing.Lock()
 			defer writing.Unlock()
 			_, _ = fmt.Fprintf(c.Log, "relay %d %s: %s\n", l.Environment, l.RequestID, l.Text) // A log that is lost fails no run.
-			if c.Output != nil {
-				c.Output(l)
-			}
 		},
 	})
 }
