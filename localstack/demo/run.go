@@ -123,7 +123,7 @@ func (d *demo) play(ctx context.Context, deliveries iter.Seq[source.Delivery]) (
 	defer stop(nil)
 	var background sync.WaitGroup
 	background.Go(func() {
-		lambdahost.Schedule{Every: d.cfg.tick}.Run(working, d.fleet.fn)
+		lambdahost.Schedule(working, d.cfg.tick, d.fleet.fn)
 	})
 	for _, c := range d.consumers {
 		background.Go(func() {

@@ -99,7 +99,7 @@ func (w *world) ticks(ctx context.Context, i *injection) (int, error) {
 				return 0, err
 			}
 		}
-		if _, err := w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(lambdahost.Tick{ScheduledTime: time.Now(), Attempt: n + 1})); err != nil {
+		if _, err := w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(time.Now())); err != nil {
 			return 0, fmt.Errorf("tick: %w", err)
 		}
 	}

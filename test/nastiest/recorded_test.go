@@ -71,7 +71,7 @@ func TestWhatARelaySawAsUnknownExcusesOneResendOfThatEvent(t *testing.T) {
 		{DeduplicationID: known.String()}, {DeduplicationID: unknown.String()}, {DeduplicationID: replayed.String() + "#r1"}, {DeduplicationID: "no event"},
 	})
 	judge := func() (withCause, without int) {
-		v := rec.Check(history.Config{WithoutFinal: true})
+		v := rec.Check(history.Config{})
 		return v.DuplicatesWithCause, v.Violations[history.Duplicated]
 	}
 	accept(unknown, "")

@@ -36,10 +36,10 @@ type Report struct {
 	OK bool
 }
 
-// Main runs the campaign of all that the first of args names, with the others as its
-// flags, and returns the exit code of the process: 0 when its report is OK or help was
-// asked for, 1 when the report is not OK, could not be written, or the campaign could not
-// be carried out, and 2 when args are wrong. It prints progress and report to stdout.
+// Main runs the campaign in all that the first of args names, with the other args as its
+// flags. It prints progress and report to stdout, and returns the exit code of the process:
+// 0 when the report is OK or help was asked for, 1 when the report is not OK, could not be
+// written, or the campaign could not be carried out, and 2 when args are wrong.
 func Main(ctx context.Context, all []Campaign, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 || args[0] == "-h" || args[0] == "-help" || args[0] == "--help" {
 		list(all, stderr)
@@ -58,7 +58,7 @@ func Main(ctx context.Context, all []Campaign, args []string, stdout, stderr io.
 	return 2
 }
 
-// main is Main once the campaign is known: args are its flags.
+// main runs the campaign with args as its flags, and returns the exit code as Main does.
 func (c *Campaign) main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	flags := NewFlags(c.Name, stderr)
 	var write string
@@ -88,7 +88,7 @@ func (c *Campaign) main(ctx context.Context, args []string, stdout, stderr io.Wr
 	return 0
 }
 
-// list prints the name of each campaign and what it does.
+// list prints how the command is used, and the name of each campaign with what it does.
 func list(all []Campaign, out io.Writer) {
 	_, _ = fmt.Fprint(out, "usage: campaign NAME [-flag ...]; campaign NAME -help lists its flags\n\n")
 	for _, c := range all {

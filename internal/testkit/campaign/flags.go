@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Flags are the flags of one campaign. Each declaration says where the value goes and
-// which values are allowed, and Parse names every flag whose value is not.
+// Flags are the flags of one campaign. Each is declared with the variable for its value
+// and the values that are allowed; the error of Parse names all that have another value.
 type Flags struct {
 	set *flag.FlagSet
 	// checks are called after the flags were parsed, and return an error when a value is not allowed.
@@ -70,7 +70,7 @@ func (f *Flags) Duration(p *time.Duration, name string, value, least time.Durati
 // String declares the flag -name, any text, that Parse puts into p. It is empty by default.
 func (f *Flags) String(p *string, name, usage string) { f.set.StringVar(p, name, "", usage) }
 
-// Seed declares -seed, from which the runs derive everything that they choose. Its default is 1.
+// Seed declares -seed, which decides what the runs draw at random, and which Parse puts into p. Its default is 1.
 func (f *Flags) Seed(p *uint64) {
 	f.set.Uint64Var(p, "seed", 1, "decides what is chosen; where there are several runs, the seed of the first")
 }
@@ -80,8 +80,8 @@ func (f *Flags) Parallel(p *int, value int) {
 	f.Int(p, "parallel", value, 1, "runs at the same time")
 }
 
-// Logs declares -logs, the folder for what failed runs leave behind. Empty, the default, is the one for temporary
-// files.
+// Logs declares -logs, the folder for the logs of failed runs. Empty, the default, is the system's folder for
+// temporary files.
 func (f *Flags) Logs(p *string) {
 	f.String(p, "logs", "the `folder` in which the logs of failed runs are kept (default: the one for temporary files)")
 }

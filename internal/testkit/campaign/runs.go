@@ -16,12 +16,11 @@ type Result interface {
 	Line() string
 }
 
-// Runs makes n runs, at most parallel of them at the same time, prints the line of
-// each when it ends, and returns the results in the order of their numbers. run gets
-// the number of its run, from 0, and that of its worker, from 0 to parallel-1: no two
-// runs of one worker overlap. An error of a run, or the end of ctx, cancels the context of
-// the others and starts no more; Runs then returns the results of the runs that ended
-// before, and the errors.
+// Runs calls run n times, at most parallel of the calls at the same time, prints the Line
+// of each result to out, and returns the results by number. run gets the number of its run,
+// from 0, and that of its worker, from 0 to parallel-1: no two runs of one worker overlap.
+// After an error of a run, or the end of ctx, the context of the others ends and no more
+// start; Runs then returns the results of the runs that ended before, and the errors.
 func Runs[R Result](ctx context.Context, n, parallel int, out io.Writer, run func(ctx context.Context, worker, number int) (R, error)) ([]R, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -76,8 +75,8 @@ func Runs[R Result](ctx context.Context, n, parallel int, out io.Writer, run fun
 	return ended, errors.Join(errs...)
 }
 
-// Quantile returns the q-quantile, q from 0 to 1, of durations that are sorted from the shortest on: the nearest of
-// them that is not longer. It returns 0 when there are none.
+// Quantile returns the q-quantile, q from 0 to 1, of durations that are sorted from the shortest on. Between two of
+// them it returns the shorter. It returns 0 when there are none.
 func Quantile(sorted []time.Duration, q float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0

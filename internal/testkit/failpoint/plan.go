@@ -54,7 +54,7 @@ type Plan struct {
 	mu sync.Mutex
 	// passed counts how often this process has passed the step.
 	passed int
-	// signal replaces the signal to this process in tests. Nil sends the signal.
+	// signal, set by tests, is called in the place of a signal to this process. Nil sends the signal.
 	signal func(syscall.Signal)
 }
 
@@ -64,8 +64,8 @@ type Hit struct {
 	PID int       `json:"pid"`
 }
 
-// Unanswered is the record of one call: the messages whose outcome the relay saw as
-// unknown, and when.
+// Unanswered is the record of one call of a destination: when the call returned, and the
+// messages whose outcome was unknown to the relay then.
 type Unanswered struct {
 	At               time.Time `json:"at"`
 	DeduplicationIDs []string  `json:"deduplication_ids"`
@@ -80,11 +80,6 @@ func (p *Plan) UnmarshalText(text []byte) error {
 	if err := json.Unmarshal(text, (*plain)(p)); err != nil {
 		return fmt.Errorf("failpoint: %w", err)
 	}
-	return p.validate()
-}
-
-// validate returns everything that is wrong with the plan.
-func (p *Plan) validate() error {
 	var faults []error
 	none := p.Step == "" && p.Fault == ""
 	if !none && !p.Step.known() {
@@ -105,8 +100,9 @@ func (p *Plan) validate() error {
 	return errors.Join(faults...)
 }
 
-// At implements [Hook]: it does the fault when this is the plan's step, an nth passing, and not done Times times yet.
-// It also fails, with another error than ErrInjected, when the record cannot be written.
+// At implements [Hook]: it does the fault when s is the plan's step, passed an nth time, and the fault was done fewer
+// than Times times. Fail returns ErrInjected, and Lose the cause of the end of ctx. A record that cannot be written is
+// another error, and no fault is done.
 func (p *Plan) At(ctx context.Context, s Step) error {
 	if s != p.Step || !p.due() {
 		return nil
@@ -143,7 +139,7 @@ func (p *Plan) Unknown(ids []string) {
 	_ = f.Close()
 }
 
-// due counts a passing of the step, and returns true at each Nth.
+// due counts a passing of the step, and reports whether it is an nth one.
 func (p *Plan) due() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

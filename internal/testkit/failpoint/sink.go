@@ -3,23 +3,22 @@ package failpoint
 import (
 	"context"
 	"net/http/httptrace"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Sink wraps inner: h is called at each step of a Publish, and its error makes every message Unknown, except at the
-// step Accepted, where it is ignored. Publish tells h of all messages that are Unknown, whatever the reason.
-func Sink(inner outbox.Sink, h Hook) outbox.Sink { return &sink{inner: inner, hook: h} }
+// Sink returns inner with h called at each step of a Publish. An error of h makes every message Unknown, except at the
+// step Accepted, where it is ignored. h.Unknown gets all messages that are Unknown, because of h or not.
+func Sink(inner outbox.Sink, h Hook) outbox.Sink { return &sink{Sink: inner, hook: h} }
 
 // sink is what Sink returns.
 type sink struct {
-	inner outbox.Sink
-	hook  Hook
+	outbox.Sink
+	hook Hook
 }
-
-func (s *sink) Limits() outbox.Limits { return s.inner.Limits() }
 
 func (s *sink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Result {
 	results := s.publish(ctx, msgs)
@@ -43,7 +42,7 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	calling, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var sent request
-	results := s.inner.Publish(httptrace.WithClientTrace(calling, &httptrace.ClientTrace{
+	results := s.Sink.Publish(httptrace.WithClientTrace(calling, &httptrace.ClientTrace{
 		WroteRequest: func(w httptrace.WroteRequestInfo) {
 			if w.Err == nil {
 				sent.written(func() error { return s.hook.At(ctx, Sent) }, cancel)
@@ -53,7 +52,7 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 	if err := sent.failure(); err != nil {
 		return all(len(msgs), err)
 	}
-	if !anyAccepted(results) {
+	if !slices.ContainsFunc(results, func(r outbox.Result) bool { return r.Class == outbox.Accepted }) {
 		return results
 	}
 	if err := s.hook.At(ctx, Answered); err != nil {
@@ -66,8 +65,8 @@ func (s *sink) publish(ctx context.Context, msgs []outbox.Message) []outbox.Resu
 // flushed is how long net/http has to send a request from its buffer: it calls WroteRequest just before it sends.
 const flushed = time.Millisecond
 
-// request calls the hook at the step Sent, once each time that a request of one Publish was written. The destination
-// may answer before that call or while it lasts.
+// request calls the hook at the step Sent, once for each time that Publish has written a request (a client may write it
+// again). The destination may answer before that call or while it lasts.
 type request struct {
 	mu sync.Mutex
 	// tell calls the hook. It is nil before the request was written and once tell was called.
@@ -76,8 +75,8 @@ type request struct {
 	err error
 }
 
-// written notes that the request was written: after the time flushed it calls tell, and fail with tell's error, if
-// any. A call of failure before then calls tell at once instead.
+// written notes that the request was written. After the time flushed it calls tell, unless failure has called it until
+// then, and fail with the error of tell, if any.
 func (r *request) written(tell func() error, fail func(error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -100,20 +99,7 @@ func (r *request) failure() error {
 	return r.err
 }
 
-func anyAccepted(results []outbox.Result) bool {
-	for i := range results {
-		if results[i].Class == outbox.Accepted {
-			return true
-		}
-	}
-	return false
-}
-
 // all returns n results of the class Unknown with err.
 func all(n int, err error) []outbox.Result {
-	results := make([]outbox.Result, n)
-	for i := range results {
-		results[i] = outbox.Result{Class: outbox.Unknown, Err: err, Code: "Failpoint"}
-	}
-	return results
+	return slices.Repeat([]outbox.Result{{Class: outbox.Unknown, Err: err, Code: "Failpoint"}}, n)
 }

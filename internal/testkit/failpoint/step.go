@@ -55,13 +55,13 @@ func (s Step) IsCall() bool { return s != Accepted && s != Marked }
 // known reports whether s is one of Steps.
 func (s Step) known() bool { return slices.Contains(Steps(), s) }
 
-// Hook is called at steps.
+// Hook is what the wrapped ports of a relay call at each [Step].
 type Hook interface {
 	// At is called at each step, from the goroutine of the call, and may be called concurrently. An error fails
 	// the call: at a step "before" the call is then never made, at the others its answer is lost. ctx ends when
 	// the call's time is over; At may block until then.
 	At(ctx context.Context, s Step) error
-	// Unknown is called before a call returns with messages of an unknown outcome, with the deduplication ids
-	// of those messages. The relay sends them again, whatever the reason.
+	// Unknown is called before Publish returns with messages of an unknown outcome, with the deduplication ids
+	// of those messages, which the relay sends again.
 	Unknown(ids []string)
 }

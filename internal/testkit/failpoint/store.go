@@ -2,6 +2,7 @@ package failpoint
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,27 +17,21 @@ const seen = time.Millisecond
 // Store returns inner with h called at each step of its calls, but for Backlog. Make one
 // for each run of a relay, since it remembers the shards that the relay owns.
 func Store(inner relay.Store, h Hook) relay.Store {
-	return &store{inner: inner, hook: h, owned: map[tenure]bool{}}
+	return &store{Store: inner, hook: h}
 }
 
 // store is what Store returns.
 type store struct {
-	inner relay.Store
-	hook  Hook
+	relay.Store
+	hook Hook
 
 	mu sync.Mutex
-	// owned are the shards that the newest answer to a renewal named, each with the value true.
-	owned map[tenure]bool
-}
-
-// tenure is one ownership of a shard: the epoch grows each time that the shard gets an owner.
-type tenure struct {
-	shard int
-	epoch int64
+	// owned has the epoch of each shard that the newest answer to a renewal named, by shard; nil before the first.
+	owned map[int]int64
 }
 
 func (s *store) Join(ctx context.Context, j relay.Join) (bool, error) {
-	return around(ctx, s.hook, BeforeJoin, Joined, func() (bool, error) { return s.inner.Join(ctx, j) })
+	return around(ctx, s.hook, BeforeJoin, Joined, func() (bool, error) { return s.Store.Join(ctx, j) })
 }
 
 func (s *store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
@@ -44,31 +39,31 @@ func (s *store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	if len(r.GiveBack) > 0 {
 		before, after = BeforeHandOver, HandedOver
 	}
-	got, err := around(ctx, s.hook, before, after, func() (relay.Lease, error) { return s.inner.Renew(ctx, r) })
+	got, err := around(ctx, s.hook, before, after, func() (relay.Lease, error) { return s.Store.Renew(ctx, r) })
 	if err != nil || !s.gained(got.Shards) {
 		return got, err
 	}
 	return got, s.hook.At(ctx, LeaseTaken)
 }
 
-// gained reports whether an answer to a renewal, now, names shards that the answer before did not, or under another
-// epoch, and remembers now in owned.
+// gained reports whether now, the answer to a renewal, names a shard that the answer before did not name under this
+// epoch, and keeps now in owned.
 func (s *store) gained(now []relay.ShardLease) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	owned := make(map[tenure]bool, len(now))
+	owned := make(map[int]int64, len(now))
 	more := false
 	for _, l := range now {
-		t := tenure{shard: l.Shard, epoch: l.Epoch}
-		owned[t] = true
-		more = more || !s.owned[t]
+		owned[l.Shard] = l.Epoch
+		before, known := s.owned[l.Shard]
+		more = more || !known || before != l.Epoch
 	}
 	s.owned = owned
 	return more
 }
 
 func (s *store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
-	_, err := around(ctx, s.hook, BeforeLeave, Left, func() (struct{}, error) { return struct{}{}, s.inner.Leave(ctx, relayID, p) })
+	_, err := around(ctx, s.hook, BeforeLeave, Left, func() (struct{}, error) { return struct{}{}, s.Store.Leave(ctx, relayID, p) })
 	return err
 }
 
@@ -76,7 +71,7 @@ func (s *store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 	if err := s.hook.At(ctx, BeforeFetch); err != nil {
 		return relay.Fetched{}, err
 	}
-	got, err := s.inner.Fetch(ctx, f)
+	got, err := s.Store.Fetch(ctx, f)
 	if err != nil || !hasRecords(&got) {
 		return got, err
 	}
@@ -84,29 +79,15 @@ func (s *store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 }
 
 func hasRecords(f *relay.Fetched) bool {
-	for _, rows := range f.Scans {
-		for i := range rows {
-			if rows[i].Record != nil {
-				return true
-			}
-		}
-	}
-	for _, pages := range [][]relay.Backfilled{f.Destinations, f.Lanes, {f.Sweep}} {
-		for i := range pages {
-			if len(pages[i].Records) > 0 {
-				return true
-			}
-		}
-	}
-	return len(f.Gaps.Records) > 0
-}
-
-func (s *store) Backlog(ctx context.Context, low int64, limit int) (relay.Backlog, error) {
-	return s.inner.Backlog(ctx, low, limit)
+	rows := slices.Concat(f.Scans...)
+	pages := slices.Concat(f.Destinations, f.Lanes, []relay.Backfilled{f.Sweep})
+	return len(f.Gaps.Records) > 0 ||
+		slices.ContainsFunc(rows, func(r relay.Row) bool { return r.Record != nil }) ||
+		slices.ContainsFunc(pages, func(p relay.Backfilled) bool { return len(p.Records) > 0 })
 }
 
 func (s *store) Settle(ctx context.Context, relayID uuid.UUID, m relay.Settlement) (relay.Settled, error) {
-	got, err := around(ctx, s.hook, BeforeSettle, Settled, func() (relay.Settled, error) { return s.inner.Settle(ctx, relayID, m) })
+	got, err := around(ctx, s.hook, BeforeSettle, Settled, func() (relay.Settled, error) { return s.Store.Settle(ctx, relayID, m) })
 	if err == nil && !got.Fenced {
 		soon(ctx, s.hook, Marked)
 	}

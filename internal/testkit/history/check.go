@@ -15,25 +15,22 @@ type Config struct {
 	// ReadAhead is how long a relay may keep an event in memory between reading it and
 	// its acceptance. A row that became visible only after an event with a greater id
 	// began to commit must precede that event only when the row had been visible for
-	// longer than ReadAhead. Negative means no time at all. 0 is the default, 1 s.
+	// longer than ReadAhead at the event's acceptance. Negative means no time at all. 0 is
+	// the default, 1 s.
 	ReadAhead time.Duration
 	// InFlight is how long after a [Cause] without Events the broker may still accept a
 	// request that was under way: the cause explains a resend only of sends that were
 	// accepted by then. Defaults to 2 s.
 	InFlight time.Duration
-	// WithoutFinal judges a history in which no final state was recorded: every
-	// committed event must then have been accepted. Defaults to false.
-	WithoutFinal bool
-	// Witnesses is how many violations of each kind the verdict describes, the first ones
-	// found; all are counted. Defaults to 5.
-	Witnesses int
 }
 
 const (
 	defaultReadAhead = time.Second
 	defaultInFlight  = 2 * time.Second
-	defaultWitnesses = 5
 )
+
+// witnesses is how many violations of each kind the verdict describes: the first found.
+const witnesses = 5
 
 // Check judges what was recorded so far as a finished history: a committed event that is
 // not accepted yet counts as lost. It takes some seconds for a million events, in which
@@ -47,12 +44,7 @@ func (r *Recorder) Check(c Config) *Verdict {
 	case c.ReadAhead < 0:
 		c.ReadAhead = 0
 	}
-	if c.InFlight == 0 {
-		c.InFlight = defaultInFlight
-	}
-	if c.Witnesses == 0 {
-		c.Witnesses = defaultWitnesses
-	}
+	c.InFlight = cmp.Or(c.InFlight, defaultInFlight)
 	j := &judge{
 		Recorder:    r,
 		config:      c,
@@ -60,7 +52,7 @@ func (r *Recorder) Check(c Config) *Verdict {
 		firstSend:   make([]int32, len(r.events)),
 		latestFirst: make([]int32, len(r.events)),
 		sent:        map[int32]int{},
-		own:         map[int32]int{},
+		own:         map[int32][]cause{},
 		verdict: &Verdict{
 			Causes:     map[CauseKind]int{},
 			Violations: map[Kind]int{},
@@ -99,33 +91,39 @@ type judge struct {
 	// bySend has the indices of sends, sorted by event and then by time.
 	bySend []int32
 	// firstSend has, for each event, one plus the index of its first send that was not suppressed, and 0 when
-	// there is none; latestFirst counts only sends under the deduplication id of the event's latest replay.
+	// there is none. latestFirst is the same of the sends under the newest deduplication id of the event (of its
+	// latest replay, if any) or under an unreadable one.
 	firstSend   []int32
 	latestFirst []int32
-	// own has, by event, the number of causes that name the event. sent has the number of sends of each event in own,
-	// suppressed ones included.
-	sent, own map[int32]int
+	// everyone has the causes that concern all events, and own, by event, those that name it, each sorted by time.
+	everyone []cause
+	own      map[int32][]cause
+	// sent has the number of sends of each event in own, suppressed ones included.
+	sent map[int32]int
 }
 
-// fail counts a violation in the verdict, and adds the witness, which says what happened to the events, while the
-// verdict has fewer than Config.Witnesses of the kind.
+// fail counts a violation in the verdict, and adds the witness, which says what happened to the events, to the first
+// violations of the kind.
 func (j *judge) fail(kind Kind, witness string, events ...uuid.UUID) {
 	j.verdict.Violations[kind]++
-	if j.verdict.Violations[kind] <= j.config.Witnesses {
+	if j.verdict.Violations[kind] <= witnesses {
 		j.verdict.Witnesses = append(j.verdict.Witnesses, Violation{Kind: kind, Events: events, Witness: witness})
 	}
 }
 
-// recording counts the causes by kind, fills own, and fails as Malformed what was found wrong while recording and
-// every row that two committed events share.
+// recording counts the causes by kind, fills everyone and own, and fails as Malformed what was found wrong while
+// recording and every row that two committed events share.
 func (j *judge) recording() {
 	for _, m := range j.malformed {
 		j.fail(Malformed, m)
 	}
-	for i := range j.causes {
-		j.verdict.Causes[j.causes[i].kind]++
-		if event := j.causes[i].event; event >= 0 {
-			j.own[event]++
+	causes := slices.SortedStableFunc(slices.Values(j.causes), func(a, b cause) int { return cmp.Compare(a.at, b.at) })
+	for _, c := range causes {
+		j.verdict.Causes[c.kind]++
+		if c.event < 0 {
+			j.everyone = append(j.everyone, c)
+		} else {
+			j.own[c.event] = append(j.own[c.event], c)
 		}
 	}
 	for _, n := range j.replays {
@@ -161,25 +159,15 @@ func (j *judge) origins() {
 	}
 }
 
-// written reports whether the event was committed. An event whose commit got no answer was when its row was found at
-// the end.
+// written reports whether the event was committed. One whose commit got no answer counts as committed when its row was
+// found at the end.
 func (j *judge) written(e *event) bool {
 	return e.origin == committed || e.origin == inDoubt && e.state != Absent
 }
 
 // String returns how the transaction that wrote an event ended, such as "rolled back", for the text of a violation.
 func (o origin) String() string {
-	switch o {
-	case unwritten:
-		return "never written"
-	case committed:
-		return "committed"
-	case inDoubt:
-		return "in doubt"
-	case rolledBack:
-		return "rolled back"
-	}
-	return "invalid"
+	return [...]string{unwritten: "never written", committed: "committed", inDoubt: "in doubt", rolledBack: "rolled back"}[o]
 }
 
 // groupKey is a group id at a destination, both as indices of words.
@@ -188,8 +176,7 @@ type groupKey struct {
 }
 
 // perSend judges destination, deduplication id, group and body of each acceptance, and fills firstSend, latestFirst
-// and sent. It passes over acceptances of events that were not committed, or at a wrong destination, once they have
-// failed.
+// and sent. An acceptance of an event that was not committed, or at a wrong destination, fails and fills nothing.
 func (j *judge) perSend() {
 	owner := map[groupKey]int32{}
 	groups := map[int32]int32{}
@@ -217,7 +204,7 @@ func (j *judge) perSend() {
 			j.fail(DeduplicationChanged, fmt.Sprintf("event %s was sent with deduplication id %q after %d replays", e.id, got, j.replays[s.event]), e.id)
 		}
 		j.group(owner, groups, s, e)
-		if j.own[s.event] > 0 {
+		if len(j.own[s.event]) > 0 {
 			j.sent[s.event]++
 		}
 		if s.sum != 0 && e.sum != 0 && s.sum != e.sum {
@@ -237,7 +224,8 @@ func (j *judge) perSend() {
 	}
 }
 
-// precedes reports whether a was accepted before b. Both are sends of one event.
+// precedes reports whether a was accepted before b, by sequence numbers if both have one in the same group, else by
+// time. Both are sends of one event.
 func (j *judge) precedes(a, b *send) bool {
 	if a.group == b.group && a.numbered() && b.numbered() {
 		return a.compareSequence(b) < 0
@@ -313,15 +301,9 @@ func (j *judge) perEvent() {
 }
 
 // settled compares the final state of event e, whose index is i, with whether it was accepted since its latest
-// replay, if any. Without final states it only fails an event that was not accepted.
+// replay, if any.
 func (j *judge) settled(i int32, e *event) {
 	accepted := j.latestFirst[i] != 0
-	if j.config.WithoutFinal {
-		if !accepted {
-			j.fail(Lost, fmt.Sprintf("event %s (row %d of %v) was committed at %s and never accepted", e.id, e.row, j.laneKeys[e.lane], stamp(e.done)), e.id)
-		}
-		return
-	}
 	switch e.state {
 	case Dead:
 		j.verdict.DeadLetters++
@@ -332,7 +314,7 @@ func (j *judge) settled(i int32, e *event) {
 	switch {
 	case e.state == Sent && !accepted:
 		j.fail(MarkedNotAccepted, fmt.Sprintf("event %s (row %d of %v) is marked sent but was never accepted", e.id, e.row, j.laneKeys[e.lane]), e.id)
-	case (e.state == Dead || e.state == Blocked) && accepted && j.own[i] > 0 && j.own[i] >= j.sent[i]:
+	case (e.state == Dead || e.state == Blocked) && accepted && len(j.own[i]) > 0 && len(j.own[i]) >= j.sent[i]:
 		j.verdict.AcceptedAndDead++
 	case e.state != Sent && accepted:
 		j.fail(AcceptedNotMarked, fmt.Sprintf("event %s (row %d of %v) was accepted at %s but its row is %s",

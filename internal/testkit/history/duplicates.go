@@ -6,10 +6,9 @@ import (
 	"slices"
 )
 
-// duplicates looks for a cause of every send after the first of a generation, and
-// compares the marks on rows with the message ids of their sends.
+// duplicates judges the sends of each committed event: mark compares their message ids with the row, and chain looks
+// for a cause of each send that repeats a deduplication id.
 func (j *judge) duplicates() {
-	everyone, own := j.sortedCauses()
 	for from := 0; from < len(j.bySend); {
 		to := from + 1
 		for to < len(j.bySend) && j.sends[j.bySend[to]].event == j.sends[j.bySend[from]].event {
@@ -25,32 +24,14 @@ func (j *judge) duplicates() {
 		if len(chain) == 1 && j.sends[chain[0]].generation <= 0 {
 			continue
 		}
-		j.chain(&j.events[i], chain, everyone, own[i])
+		j.chain(&j.events[i], chain, j.own[i])
 	}
-}
-
-// sortedCauses returns the causes that concern all events, and by event those that name it, each list sorted by time.
-func (j *judge) sortedCauses() (everyone []cause, own map[int32][]cause) {
-	own = map[int32][]cause{}
-	for _, c := range j.causes {
-		if c.event < 0 {
-			everyone = append(everyone, c)
-		} else {
-			own[c.event] = append(own[c.event], c)
-		}
-	}
-	byTime := func(a, b cause) int { return cmp.Compare(a.at, b.at) }
-	slices.SortStableFunc(everyone, byTime)
-	for _, list := range own {
-		slices.SortStableFunc(list, byTime)
-	}
-	return everyone, own
 }
 
 // chain judges the sends of event e: it fails as Duplicated each send that repeats the deduplication id of an earlier
-// one and has no cause left. chain has the indices of the sends in order of time, everyone the causes of all events,
-// own those that name e. Sends to a wrong destination are left out.
-func (j *judge) chain(e *event, chain []int32, everyone, own []cause) {
+// one and has no cause left. chain has the indices of the sends in order of time, own the causes that name e.
+// Sends to a wrong destination are left out.
+func (j *judge) chain(e *event, chain []int32, own []cause) {
 	last := map[int32]*send{}
 	spent := map[int]bool{}
 	for _, n := range chain {
@@ -66,7 +47,7 @@ func (j *judge) chain(e *event, chain []int32, everyone, own []cause) {
 			}
 			continue
 		}
-		if j.explained(before, s, everyone, &own, spent) {
+		if j.explained(before, s, &own, spent) {
 			j.verdict.DuplicatesWithCause++
 			continue
 		}
@@ -79,22 +60,19 @@ func (j *judge) chain(e *event, chain []int32, everyone, own []cause) {
 	}
 }
 
-// explained reports whether a cause explains that s follows the send before, and uses that cause up: it takes a cause
-// out of own, or marks the index of one of everyone in spent, which is for one event. A cause of own may be of any
-// time up to s; one of everyone is not older than the send before by more than InFlight. own comes first.
-func (j *judge) explained(before, s *send, everyone []cause, own *[]cause, spent map[int]bool) bool {
-	for k, c := range *own {
-		if c.at <= s.at && (c.relay == 0 || before.relay == 0 || c.relay == before.relay) {
-			*own = slices.Delete(slices.Clone(*own), k, k+1)
-			return true
-		}
+// explained reports whether a cause explains that s follows the send before, and uses that cause up for their event:
+// it takes the first cause off own, or else notes the index of one of j.everyone in spent. A cause of own may be of any
+// time up to s; one of everyone is besides not older than the send before by more than InFlight.
+func (j *judge) explained(before, s *send, own *[]cause, spent map[int]bool) bool {
+	if len(*own) > 0 && (*own)[0].at <= s.at {
+		*own = (*own)[1:]
+		return true
 	}
 	// A relay that ended before the first send was under way cannot have forgotten that send.
 	earliest := before.at - int64(j.config.InFlight)
-	start, _ := slices.BinarySearchFunc(everyone, earliest, func(c cause, at int64) int { return cmp.Compare(c.at, at) })
-	for k := start; k < len(everyone) && everyone[k].at <= s.at; k++ {
-		c := everyone[k]
-		if !spent[k] && (c.relay == 0 || before.relay == 0 || c.relay == before.relay) {
+	start, _ := slices.BinarySearchFunc(j.everyone, earliest, func(c cause, at int64) int { return cmp.Compare(c.at, at) })
+	for k := start; k < len(j.everyone) && j.everyone[k].at <= s.at; k++ {
+		if !spent[k] {
 			spent[k] = true
 			return true
 		}

@@ -92,7 +92,7 @@ func event(n, aggregate int) history.Event {
 func acceptance(e history.Event, ms int) history.Acceptance {
 	return history.Acceptance{
 		EventID: e.EventID, DeduplicationID: e.EventID.String(), Destination: e.Lane.Destination, Group: "order:" + e.Lane.AggregateID,
-		MessageID: "m-" + e.EventID.String(), SequenceNumber: fmt.Sprintf("188%017d", ms), At: tick(ms), Relay: "a", Sum: e.Sum,
+		MessageID: "m-" + e.EventID.String(), SequenceNumber: fmt.Sprintf("188%017d", ms), At: tick(ms), Sum: e.Sum,
 	}
 }
 
@@ -205,10 +205,6 @@ func TestEveryKindOfFaultIsFound(t *testing.T) {
 			s.causes = append(s.causes, history.Cause{Kind: history.Crash, At: tick(501)})
 			s.again(3, 500, true)
 		}},
-		"crash of another relay": {history.Duplicated, "no cause", []uuid.UUID{id(3)}, func(s *story) {
-			s.causes = append(s.causes, history.Cause{Kind: history.Crash, At: tick(140), Relay: "b"})
-			s.again(3, 500, true)
-		}},
 		"new deduplication id": {history.DeduplicationChanged, "attempt-2", []uuid.UUID{id(3)}, func(s *story) { s.accepted[2].DeduplicationID = "attempt-2" }},
 		"generation nobody asked for": {history.DeduplicationChanged, "#r1", []uuid.UUID{id(3)}, func(s *story) {
 			s.again(3, 500, false)
@@ -307,7 +303,7 @@ func TestExcusedHistoriesAreOK(t *testing.T) {
 			s.again(3, 500, true)
 		}},
 		"crash": {2, 0, literal, func(s *story) {
-			s.causes = append(s.causes, history.Cause{Kind: history.Crash, At: tick(131), Relay: "a"})
+			s.causes = append(s.causes, history.Cause{Kind: history.Crash, At: tick(131)})
 			s.again(3, 500, true)
 			s.again(2, 501, false)
 		}},

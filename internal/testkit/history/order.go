@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// lanes judges the order of first acceptances within each lane. It leaves out dead letters, and events that were
-// first accepted in a replay.
+// lanes judges the order of first acceptances within each lane, and has overtaken compare blocked events with them. It
+// leaves out dead letters, and events that were first accepted in a replay.
 func (j *judge) lanes() {
 	accepted := make([]int32, 0, j.verdict.Accepted)
 	for i := range j.events {
@@ -34,9 +34,8 @@ func (j *judge) lanes() {
 	j.overtaken(accepted)
 }
 
-// overtaken fails as Reordered each blocked event that was never accepted and had to be
-// accepted before one of the accepted events of its lane. It leaves out blocked events
-// that were replayed, since those were dead letters. accepted has indices of events.
+// overtaken fails as Reordered each blocked event that was never accepted and had to be accepted before an event of
+// its lane in accepted, which has indices. It leaves out blocked events that were replayed: they were dead letters.
 func (j *judge) overtaken(accepted []int32) {
 	blocked := map[int32][]int32{}
 	for i := range j.events {
@@ -98,9 +97,9 @@ func (j *judge) arrange(events []int32) {
 	})
 }
 
-// lane fails as Reordered the events of one lane that were accepted after one with a greater row which they had to
-// precede. It sorts events, walks in the broker's order, and looks back only while an earlier acceptance has a
-// greater row and is late enough to matter: linear time, unless late rows are many and far apart.
+// lane fails as Reordered each event of a lane that was accepted after one with a greater row id which it had to
+// precede. It sorts events in the broker's order, and compares an event with those accepted earlier only as long as
+// one of them can have a greater row id and be a fault: linear time, unless late rows are many and far apart.
 func (j *judge) lane(events []int32) {
 	if len(events) < 2 {
 		return
@@ -128,9 +127,8 @@ func (j *judge) lane(events []int32) {
 	}
 }
 
-// due reports whether event a, whose row is the smaller, had to be accepted before event
-// b, which was accepted in the given send: a was visible before b's commit began, or for
-// longer than ReadAhead when b was accepted.
+// due reports whether event a, which has the smaller row id, had to be accepted before event b, whose first
+// acceptance is accepted: a was visible before b's commit began, or for longer than ReadAhead at that acceptance.
 func (j *judge) due(a, b *event, accepted *send) bool {
 	return a.done <= b.began || a.done+int64(j.config.ReadAhead) < accepted.at
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Event is a row that a writer inserted.
+// Event is an event and its row in the outbox, as a writer inserted it.
 type Event struct {
 	EventID uuid.UUID
 	// Row is the id of the row. The events of a lane are ordered by it.
@@ -52,36 +52,31 @@ const (
 // Cause is one reason for which events may be sent again.
 type Cause struct {
 	Kind CauseKind
-	// At is when it happened. Zero is the time of the call.
+	// At is when the cause happened. Zero is the time of the call that records it.
 	At time.Time
-	// Relay limits the cause to events that this relay had sent; an acceptance without a
-	// relay passes as one of this relay. Empty means any relay. Ignored for Replay.
-	Relay string
 	// Events limits the cause to these events. Empty means all, and is not allowed for Replay.
 	Events []uuid.UUID
 }
 
-// Acceptance is a send that the broker took, whether it kept the message or
+// Acceptance is a send that the broker accepted, whether it kept the message or
 // suppressed it as a duplicate.
 type Acceptance struct {
 	EventID         uuid.UUID
 	DeduplicationID string
 	Destination     string
 	Group           string
-	// MessageID is what the broker called the message. A row that is marked as sent must
-	// have the id of one of its sends. Empty is unknown: the row is then not compared.
+	// MessageID is the broker's id of the message. A row that is marked as sent must have
+	// the id of one of its sends. Empty is unknown: the row is then not compared.
 	MessageID string
 	// SequenceNumber is the broker's decimal number; empty, or a text that is no number of
 	// up to 128 bits, stands for none. When all first acceptances of a lane have one, it
 	// decides their order; otherwise At and then the order of the calls do.
 	SequenceNumber string
-	// At is when the broker accepted it. Zero is the time of the call.
+	// At is when the broker accepted the message. Zero is the time of the call that records it.
 	At time.Time
-	// Suppressed is whether the broker knew the deduplication id and delivers nothing.
-	// It stays false where the broker does not say so.
+	// Suppressed is whether the broker said that it knows the deduplication id and
+	// delivers nothing.
 	Suppressed bool
-	// Relay is the relay that sent the message. Empty is unknown.
-	Relay string
 	// Sum is the [Sum] of the body, 0 when it is not to be compared.
 	Sum uint64
 }
@@ -95,12 +90,11 @@ type Receipt struct {
 	Sum uint64
 }
 
-// State is where an event ended.
+// State is the final state of an event's row.
 type State int
 
 const (
-	// Absent: the row is nowhere. It is never recorded, and is the state of every event
-	// for which Final was not called.
+	// Absent: there is no row. It is the state of every event for which Final was not called.
 	Absent State = iota
 	// Pending: the row waits to be sent.
 	Pending
@@ -114,22 +108,10 @@ const (
 
 // String returns the word for the state.
 func (s State) String() string {
-	switch s {
-	case Absent:
-		return "absent"
-	case Pending:
-		return "pending"
-	case Sent:
-		return "sent"
-	case Dead:
-		return "dead"
-	case Blocked:
-		return "blocked"
-	}
-	return "invalid"
+	return [...]string{Absent: "absent", Pending: "pending", Sent: "sent", Dead: "dead", Blocked: "blocked"}[s]
 }
 
-// Final is the state of a row once nothing moves any more.
+// Final is the state of an event's row after writers and relays have ended.
 type Final struct {
 	EventID uuid.UUID
 	State   State

@@ -2,6 +2,7 @@ package history
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -13,18 +14,19 @@ import (
 type Kind string
 
 const (
-	// Lost: a committed event was not accepted, nor since its latest replay when it had
-	// one, and its row is pending or absent.
+	// Lost: a committed event was not accepted (since its latest replay, if it had one),
+	// and its row is pending or absent.
 	Lost Kind = "lost"
-	// Reordered: an event was first accepted after one of its lane with a greater row that
-	// it had to precede, or is blocked and never accepted while such a one was.
+	// Reordered: an event was first accepted after one of its lane with a greater row id
+	// that it had to precede, or it is blocked, never accepted, and that one was accepted.
 	Reordered Kind = "reordered"
 	// Duplicated: an event was sent again without a cause.
 	Duplicated Kind = "duplicated"
 	// DeduplicationChanged: a send carried a deduplication id that is neither the event id
 	// nor the one of a [Replay] that was recorded.
 	DeduplicationChanged Kind = "deduplication_changed"
-	// MarkedNotAccepted: a row is marked as sent but no broker accepted it.
+	// MarkedNotAccepted: a row is marked as sent but its event was not accepted (since its
+	// latest replay, if it had one).
 	MarkedNotAccepted Kind = "marked_not_accepted"
 	// AcceptedNotMarked: an event was accepted but its row is not marked as sent. Not for
 	// a dead or blocked event that has a cause of its own for every send.
@@ -44,8 +46,8 @@ const (
 	Unexplained Kind = "unexplained"
 	// NotReceived: a consumer missed an event that was accepted for it.
 	NotReceived Kind = "not_received"
-	// ReceivedOutOfOrder: a consumer first received an event of a lane after
-	// one that the broker had accepted later.
+	// ReceivedOutOfOrder: a consumer first received an event of a lane after one of the
+	// lane that the broker had accepted later.
 	ReceivedOutOfOrder Kind = "received_out_of_order"
 	// Malformed: the recording contradicts itself and proves nothing; no promise of the
 	// outbox is concerned.
@@ -75,8 +77,8 @@ type Latency struct {
 
 // Verdict is the judgement of a history. It can be printed and encoded as JSON.
 type Verdict struct {
-	// Committed and RolledBack count events as they were written; events in doubt are
-	// counted by their final states.
+	// Committed and RolledBack count events by how their transactions ended, and those in
+	// doubt by their final states.
 	Committed  int `json:"committed"`
 	RolledBack int `json:"rolled_back"`
 	// Accepted counts events that a broker accepted at least once.
@@ -88,9 +90,9 @@ type Verdict struct {
 	// AcceptedAndDead counts events that a broker accepted although they are
 	// dead or blocked: each of their sends has a cause of its own.
 	AcceptedAndDead int `json:"accepted_and_dead"`
-	// Sends counts all acceptances, Suppressed those that the broker dropped
-	// as duplicates, DuplicatesWithCause those that a cause explains, and
-	// Replayed the first sends under the deduplication id of a replay.
+	// Sends counts all acceptances, Suppressed those that the broker dropped as
+	// duplicates, DuplicatesWithCause the repeated ones that a cause explains, and
+	// Replayed the first one under each deduplication id of a replay.
 	Sends               int `json:"sends"`
 	Suppressed          int `json:"suppressed"`
 	DuplicatesWithCause int `json:"duplicates_with_cause"`
@@ -102,8 +104,7 @@ type Verdict struct {
 	// Causes counts the recorded causes by kind: one for each event that a cause names, and
 	// one for a cause of all events.
 	Causes map[CauseKind]int `json:"causes"`
-	// Violations counts every violation by kind; Witnesses has the first few of each kind,
-	// as many as [Config].Witnesses says.
+	// Violations counts every violation by kind; Witnesses has the first five of each kind.
 	Violations map[Kind]int `json:"violations"`
 	Witnesses  []Violation  `json:"witnesses"`
 	// Latency is by destination, without those that accepted no event.
@@ -129,12 +130,12 @@ func (v *Verdict) String() string {
 	}
 	fmt.Fprintf(&b, "%s: %d committed, %d rolled back, %d accepted, %d dead, %d blocked; %d sends, %d suppressed, %d duplicates with a cause, %d replayed; %d received, %d redelivered\n",
 		word, v.Committed, v.RolledBack, v.Accepted, v.DeadLetters, v.Blocked, v.Sends, v.Suppressed, v.DuplicatesWithCause, v.Replayed, v.Received, v.Redelivered)
-	for _, name := range sortedKeys(v.Latency) {
+	for _, name := range slices.Sorted(maps.Keys(v.Latency)) {
 		l := v.Latency[name]
 		fmt.Fprintf(&b, "  %s: commit to accepted p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, p99.9 %.1f ms, max %.1f ms (%d)\n",
 			name, l.P50, l.P90, l.P99, l.P999, l.Max, l.Count)
 	}
-	for _, kind := range sortedKeys(v.Violations) {
+	for _, kind := range slices.Sorted(maps.Keys(v.Violations)) {
 		fmt.Fprintf(&b, "  %s: %d\n", kind, v.Violations[kind])
 		for _, w := range v.Witnesses {
 			if w.Kind == kind {
@@ -143,16 +144,6 @@ func (v *Verdict) String() string {
 		}
 	}
 	return b.String()
-}
-
-// sortedKeys returns the keys of a map in order.
-func sortedKeys[K ~string, V any](m map[K]V) []K {
-	keys := make([]K, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	slices.Sort(keys)
-	return keys
 }
 
 // stamp returns the text of a time that is given in nanoseconds since Recorder.base, such as "1.5s".

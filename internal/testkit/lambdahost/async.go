@@ -11,11 +11,11 @@ import (
 )
 
 // InvokeAsync queues an event and returns its request id at once, or [ErrClosed].
-// Config.Done is called with the result of each attempt, throttled ones included. A failed
-// attempt is made again up to Config.Retries times, and a throttled one any number of
-// times. An event whose next attempt would come after Config.MaxEventAge is dropped with
-// [ErrExpired]. When ctx ends, an event that waits for an attempt is dropped with its
-// cause, and a running attempt goes on.
+// Config.Done is called with the result of each attempt, throttled ones included. A
+// throttled attempt is made again any number of times; a failed one is not, as
+// template.yaml asks of Lambda. An event whose next attempt would come after
+// Config.MaxEventAge is dropped with [ErrExpired]. When ctx ends, an event that waits for
+// an attempt is dropped with the cause of that end, and a running attempt goes on.
 func (f *Function) InvokeAsync(ctx context.Context, payload []byte) (requestID string, err error) {
 	if err := f.enter(); err != nil {
 		return "", err
@@ -28,28 +28,17 @@ func (f *Function) InvokeAsync(ctx context.Context, payload []byte) (requestID s
 	return requestID, nil
 }
 
-// deliver makes the attempts of one event, calls Config.Done with each result, and returns when one has succeeded or
-// the event is dropped.
+// deliver makes the attempts of one event until one is not throttled or the event is dropped, and calls Config.Done
+// with each result.
 func (f *Function) deliver(ctx context.Context, requestID string, payload []byte) {
 	expires := time.Now().Add(f.cfg.MaxEventAge)
-	failed, throttled := 0, 0
-	for {
+	for throttled := 1; ; throttled++ {
 		r, err := f.attempt(requestID, payload)
 		f.cfg.Done(r, err)
-		var wait time.Duration
-		switch {
-		case err == nil:
+		if !errors.Is(err, ErrThrottled) {
 			return
-		case errors.Is(err, ErrThrottled):
-			throttled++
-			wait = f.cfg.ThrottleDelay(throttled)
-		default:
-			failed++
-			if failed > f.cfg.Retries {
-				return
-			}
-			wait = f.cfg.RetryDelay(failed)
 		}
+		wait := f.cfg.ThrottleDelay(throttled)
 		if time.Now().Add(wait).After(expires) {
 			f.cfg.Done(Response{RequestID: requestID}, ErrExpired)
 			return
@@ -61,8 +50,7 @@ func (f *Function) deliver(ctx context.Context, requestID string, payload []byte
 	}
 }
 
-// sleep waits for d and returns nil. It returns early the cause when ctx ends, and ErrClosed when the function is
-// closed.
+// sleep waits for d and returns nil. When ctx ends before, it returns the cause; when Close is called before, ErrClosed.
 func (f *Function) sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -17,30 +17,24 @@ type done struct {
 	err error
 }
 
-func TestAsyncEventIsRetriedUnderOneRequestID(t *testing.T) {
+func TestFailedAsyncEventIsNotRetried(t *testing.T) {
 	t.Parallel()
 	ends := make(chan done, 10)
-	f := newFunction(t, lambdahost.Config{
-		Retries:    2,
-		RetryDelay: func(int) time.Duration { return time.Millisecond },
-		Done:       func(r lambdahost.Response, err error) { ends <- done{r, err} },
-	})
+	f := newFunction(t, lambdahost.Config{Done: func(r lambdahost.Response, err error) { ends <- done{r, err} }})
 	id, err := f.InvokeAsync(t.Context(), request("fail", "again"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
-		d := <-ends
-		_ = functionError(t, d.err, "errorString")
-		if d.r.RequestID != id {
-			t.Errorf("request id = %s, want %s", d.r.RequestID, id)
-		}
+	d := <-ends
+	_ = functionError(t, d.err, "errorString")
+	if d.r.RequestID != id {
+		t.Errorf("request id = %s, want %s", d.r.RequestID, id)
 	}
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(ends); n != 0 {
-		t.Errorf("%d attempts more than 1 + 2", n)
+		t.Errorf("%d attempts more than 1", n)
 	}
 }
 
@@ -92,38 +86,51 @@ func TestThrottledAsyncEventRunsLaterOrExpires(t *testing.T) {
 
 func TestWaitingEventEndsWithItsContextAndWithClose(t *testing.T) {
 	t.Parallel()
-	ends := make(chan done, 10)
-	retrying := make(chan struct{}, 2)
+	out, ends := collect(), make(chan done, 10)
+	waiting := make(chan struct{}, 2)
 	f := newFunction(t, lambdahost.Config{
-		Retries: 1,
-		RetryDelay: func(int) time.Duration {
-			retrying <- struct{}{}
+		MaxConcurrency: 1,
+		ThrottleDelay: func(int) time.Duration {
+			waiting <- struct{}{}
 			return time.Hour / 2
 		},
-		Done: func(r lambdahost.Response, err error) { ends <- done{r, err} },
+		Output: out.add,
+		Done:   func(r lambdahost.Response, err error) { ends <- done{r, err} },
 	})
-	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := f.InvokeAsync(ctx, request("fail", "")); err != nil {
+	release := filepath.Join(t.TempDir(), "release")
+	busy, err := f.InvokeAsync(t.Context(), request("wait", release))
+	if err != nil {
 		t.Fatal(err)
 	}
-	<-retrying
+	out.wait(t, "waiting")
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := f.InvokeAsync(ctx, request("echo", "")); err != nil {
+		t.Fatal(err)
+	}
+	<-waiting
 	cancel()
-	if d := <-ends; d.err == nil {
-		t.Fatalf("end = %+v, want the failed attempt", d)
+	if d := <-ends; !errors.Is(d.err, lambdahost.ErrThrottled) {
+		t.Fatalf("end = %+v, want the throttled attempt", d)
 	}
 	if d := <-ends; !errors.Is(d.err, context.Canceled) {
 		t.Errorf("end = %v, want %v", d.err, context.Canceled)
 	}
-	if _, err := f.InvokeAsync(t.Context(), request("fail", "")); err != nil {
+	id, err := f.InvokeAsync(t.Context(), request("echo", ""))
+	if err != nil {
 		t.Fatal(err)
 	}
-	<-retrying
+	<-waiting
+	touch(t, release)
 	if err := f.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	<-ends
-	if d := <-ends; !errors.Is(d.err, lambdahost.ErrClosed) {
-		t.Errorf("end = %v, want %v", d.err, lambdahost.ErrClosed)
+	got := map[string]error{}
+	for range 3 {
+		d := <-ends
+		got[d.r.RequestID] = errors.Join(got[d.r.RequestID], d.err)
+	}
+	if got[busy] != nil || !errors.Is(got[id], lambdahost.ErrThrottled) || !errors.Is(got[id], lambdahost.ErrClosed) {
+		t.Errorf("ends %v, want the running one done and the waiting one dropped with %v", got, lambdahost.ErrClosed)
 	}
 	if _, err := f.InvokeAsync(t.Context(), nil); !errors.Is(err, lambdahost.ErrClosed) {
 		t.Errorf("event after close: %v, want %v", err, lambdahost.ErrClosed)

@@ -34,29 +34,19 @@ type Config struct {
 	// MaxConcurrency is how many environments, busy or idle, there are at most, so how many
 	// invocations run at the same time. Defaults to 10.
 	MaxConcurrency int
-	// KeepRunning leaves idle environments running, which Lambda freezes. Defaults to
-	// false.
-	KeepRunning bool
-	// MaxEventAge is how old an asynchronous event may be at the start of a repeated
-	// attempt. Defaults to 6 h, as in Lambda.
+	// MaxEventAge is how old a throttled asynchronous event may be at its next attempt.
+	// Defaults to 6 h, as in Lambda.
 	MaxEventAge time.Duration
-	// Retries is how often an asynchronous event whose invocation failed is
-	// tried again, at most 2. Defaults to 0 (Lambda's own default is 2).
-	Retries int
-	// RetryDelay returns the wait before retry n, from 1. Defaults to n minutes,
-	// as in Lambda.
-	RetryDelay func(n int) time.Duration
 	// ThrottleDelay returns the wait before an asynchronous event that was
 	// throttled n times is tried again. Defaults to 1 s, doubled each time, at
 	// most 5 min, as in Lambda.
 	ThrottleDelay func(n int) time.Duration
-	// Output gets each line that a process writes. Calls for one environment
-	// come in order; different environments call concurrently. Defaults to
-	// dropping them.
+	// Output is called with each line that a process writes, in order for each of the two
+	// outputs of one environment, and otherwise concurrently. Nil drops the lines.
 	Output func(Line)
-	// Done is called with the result of every attempt, and with the reason for which an
+	// Done is called with the result of every attempt, and with the error for which an
 	// asynchronous event was dropped. Invoke returns after the call, unless its context
-	// ended. Calls may be concurrent. Defaults to none.
+	// ended. Calls may be concurrent. Nil is not called.
 	Done func(Response, error)
 }
 
@@ -65,17 +55,15 @@ type Line struct {
 	// Environment numbers the process, from 1.
 	Environment int
 	// RequestID is that of the invocation that the process worked on. It is empty
-	// while the process starts.
+	// while the process starts, and between two invocations.
 	RequestID string
-	// Stderr is true for standard error and false for standard output.
-	Stderr bool
 	// Text is the line without its newline.
 	Text string
 }
 
-// Validate returns an error that names every field that cannot be used: Binary when empty, negative times and
-// concurrency, and Retries outside of 0 to 2.
-func (c *Config) Validate() error {
+// validate returns an error that names every field that cannot be used: Binary when empty, and negative times and
+// concurrency.
+func (c *Config) validate() error {
 	var errs []error
 	if c.Binary == "" {
 		errs = append(errs, fmt.Errorf("%s is required", "Binary"))
@@ -87,9 +75,6 @@ func (c *Config) Validate() error {
 	}
 	if c.MaxConcurrency < 0 {
 		errs = append(errs, fmt.Errorf("%s is negative: %d", "MaxConcurrency", c.MaxConcurrency))
-	}
-	if c.Retries < 0 || c.Retries > 2 {
-		errs = append(errs, fmt.Errorf("%s is not in 0-2: %d", "Retries", c.Retries))
 	}
 	return errors.Join(errs...)
 }
@@ -113,9 +98,6 @@ func (c *Config) setDefaults() error {
 	setDefault(&c.MaxEventAge, 6*time.Hour)
 	setDefault(&c.Memory, 128)
 	setDefault(&c.MaxConcurrency, 10)
-	if c.RetryDelay == nil {
-		c.RetryDelay = func(n int) time.Duration { return time.Duration(n) * time.Minute }
-	}
 	if c.ThrottleDelay == nil {
 		c.ThrottleDelay = func(n int) time.Duration { return min(time.Second<<min(n-1, 10), 5*time.Minute) }
 	}
@@ -128,20 +110,16 @@ func (c *Config) setDefaults() error {
 	return nil
 }
 
-// setDefault sets a value that is 0.
+// setDefault sets *v to the given value when it is 0.
 func setDefault[T int | time.Duration](v *T, to T) {
 	if *v == 0 {
 		*v = to
 	}
 }
 
-// arn returns the function's ARN.
-func (c *Config) arn() string {
-	return "arn:aws:lambda:" + c.Region + ":000000000000:function:" + c.Name
-}
-
-// environ returns the variables of the process that id numbers, which finds the Runtime API at the address api, as
-// https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html lists them.
+// environ returns the variables of the process that id numbers: those that
+// https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html lists, with api as the address of the Runtime
+// API, and c.Env.
 func (c *Config) environ(api string, id int) []string {
 	vars := map[string]string{
 		"_HANDLER":                        "bootstrap",

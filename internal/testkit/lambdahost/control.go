@@ -2,28 +2,21 @@
 
 package lambdahost
 
-import (
-	"syscall"
-	"time"
-)
+import "syscall"
 
 // Running is an invocation that a process works on.
 type Running struct {
 	RequestID string
-	// Environment numbers the process, from 1.
-	Environment int
-	PID         int
-	// Deadline is when the process is killed if it still runs.
-	Deadline time.Time
+	PID       int
 }
 
-// Running returns the invocations that run now, by environment.
+// Running returns the invocations that run now, in the order in which their processes were started.
 func (f *Function) Running() []Running {
 	var all []Running
 	for _, e := range f.environments() {
 		e.mu.Lock()
 		if inv := e.current; inv != nil {
-			all = append(all, Running{RequestID: inv.id, Environment: e.id, PID: e.cmd.Process.Pid, Deadline: inv.deadline})
+			all = append(all, Running{RequestID: inv.id, PID: e.cmd.Process.Pid})
 		}
 		e.mu.Unlock()
 	}
@@ -31,14 +24,14 @@ func (f *Function) Running() []Running {
 }
 
 // Kill ends the process that runs the invocation with SIGKILL. The invocation
-// fails with TypeExit. It returns [ErrNotRunning] when none runs it.
+// fails with TypeExit. Kill returns [ErrNotRunning] when no process runs it.
 func (f *Function) Kill(requestID string) error { return f.signal(requestID, syscall.SIGKILL) }
 
-// Pause stops the process that runs the invocation where it is, as a host
-// without processor time would. The deadline goes on.
+// Pause stops the process that runs the invocation (SIGSTOP). The invocation's deadline
+// stays. Pause returns [ErrNotRunning] as Kill does.
 func (f *Function) Pause(requestID string) error { return f.signal(requestID, syscall.SIGSTOP) }
 
-// Resume lets the process that runs the invocation go on after Pause.
+// Resume lets the process that runs the invocation go on after Pause. It returns [ErrNotRunning] as Kill does.
 func (f *Function) Resume(requestID string) error { return f.signal(requestID, syscall.SIGCONT) }
 
 // signal sends s to the process that runs the invocation, and to its children. It returns ErrNotRunning when none does.

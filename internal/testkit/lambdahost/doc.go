@@ -8,8 +8,8 @@
 // process and has one invocation at a time; idle ones are used again, new ones
 // are started up to the concurrency that is allowed, and what comes on top is
 // throttled. A process that is still busy at its deadline is killed with
-// SIGKILL. Between invocations it is frozen (SIGSTOP). Asynchronous events are
-// tried again, and expire.
+// SIGKILL. Between invocations it is frozen (SIGSTOP). A throttled asynchronous
+// event is tried again until it expires; a failed one is not tried again.
 //
 // It does not bound memory or processor time, nor the size of payloads.
 //

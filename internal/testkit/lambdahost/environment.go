@@ -33,11 +33,11 @@ type environment struct {
 	// mu guards the fields below.
 	mu      sync.Mutex
 	current *invocation    // the one that runs, nil between two
-	initErr *FunctionError // what the process reported instead of a first request, or nil
+	initErr *FunctionError // the error with which the process reported that it cannot start, or nil
 }
 
-// poll is a request of the process for its next invocation. It came at the time at, and is answered with what is sent
-// to deliver.
+// poll is a request of the process for its next invocation, made at the time at. The answer is the invocation that is
+// sent to deliver.
 type poll struct {
 	at      time.Time
 	deliver chan *invocation
@@ -71,7 +71,7 @@ func startEnvironment(cfg *Config, id int) (*environment, error) {
 	}
 	e := &environment{cfg: cfg, id: id, exited: make(chan struct{}), polls: make(chan poll, 1)}
 	e.server = &http.Server{Handler: e.handler(), ReadHeaderTimeout: time.Minute}
-	stdout, stderr := e.writer(false), e.writer(true)
+	stdout, stderr := e.writer(), e.writer()
 	//nolint:gosec,noctx // Running the caller's program is the purpose; it ends by Close.
 	e.cmd = exec.Command(cfg.Binary)
 	e.cmd.Dir = filepath.Dir(cfg.Binary)
@@ -109,13 +109,14 @@ func (e *environment) gone() bool {
 
 // invoke gives the invocation to the process and waits until the process asks for the next
 // one, or kills the process at the deadline. It sets the times and the payload of r. The
-// error is a *FunctionError when the invocation failed. The process is frozen or gone then.
+// error is a *FunctionError when the invocation failed. When invoke returns, the process is
+// frozen or has ended.
 func (e *environment) invoke(inv *invocation, r *Response) error {
 	if e.waiting == nil {
 		if err := e.waitInit(inv.id, r); err != nil {
 			return err
 		}
-	} else if err := e.thaw(); err != nil {
+	} else if err := e.signal(syscall.SIGCONT); err != nil {
 		return err
 	}
 	start := time.Now()
@@ -129,7 +130,7 @@ func (e *environment) invoke(inv *invocation, r *Response) error {
 	case <-e.exited:
 		return exitError(inv.id, e.exitErr)
 	case <-timer.C:
-		return e.timeout(inv.id)
+		return e.timeout(inv.id, e.cfg.Timeout)
 	}
 	e.waiting = nil
 	select {
@@ -147,17 +148,17 @@ func (e *environment) invoke(inv *invocation, r *Response) error {
 		return exitError(inv.id, e.exitErr)
 	case <-timer.C:
 		r.Duration = time.Since(start)
-		return e.timeout(inv.id)
+		return e.timeout(inv.id, e.cfg.Timeout)
 	}
 	err := e.answer(inv, r)
-	if ferr := e.freeze(); ferr != nil && !e.gone() {
+	if ferr := e.signal(syscall.SIGSTOP); ferr != nil && !e.gone() {
 		return errors.Join(err, ferr)
 	}
 	return err
 }
 
-// answer sets r.Payload to the handler's answer, nil when there was none, or returns the error that the process
-// reported.
+// answer sets r.Payload to the handler's answer, nil when there is none, unless the process reported an error for the
+// invocation: answer then returns that error.
 func (e *environment) answer(inv *invocation, r *Response) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -169,7 +170,7 @@ func (e *environment) answer(inv *invocation, r *Response) error {
 }
 
 // waitInit waits for the first request of a new process, keeps it in e.waiting, and sets r.ColdStart. It returns a
-// *FunctionError when the process ends before, or after Config.InitTimeout, when it kills the process.
+// *FunctionError when the process ends before, and kills the process and returns one after Config.InitTimeout.
 func (e *environment) waitInit(requestID string, r *Response) error {
 	timer := time.NewTimer(e.cfg.InitTimeout)
 	defer timer.Stop()
@@ -187,17 +188,18 @@ func (e *environment) waitInit(requestID string, r *Response) error {
 		}
 		return exitError(requestID, e.exitErr)
 	case <-timer.C:
-		err := e.kill()
-		<-e.exited
-		return errors.Join(timeoutError(requestID, e.cfg.InitTimeout), err)
+		return e.timeout(requestID, e.cfg.InitTimeout)
 	}
 }
 
-// timeout kills the process, waits for its end, and returns the error of an invocation that ran into its deadline.
-func (e *environment) timeout(requestID string) error {
-	err := e.kill()
+// timeout kills the process, waits for its end, and returns the error of an invocation that took longer than limit.
+func (e *environment) timeout(requestID string, limit time.Duration) error {
+	err := e.signal(syscall.SIGKILL)
 	<-e.exited
-	return errors.Join(timeoutError(requestID, e.cfg.Timeout), err)
+	return errors.Join(&FunctionError{
+		RequestID: requestID, Type: TypeTimeout,
+		Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", requestID, limit.Seconds()),
+	}, err)
 }
 
 // setCurrent sets the invocation that runs; nil is none.
@@ -217,20 +219,6 @@ func (e *environment) requestID() string {
 	return e.current.id
 }
 
-// freeze stops the process, unless Config.KeepRunning is set.
-func (e *environment) freeze() error {
-	if e.cfg.KeepRunning {
-		return nil
-	}
-	return e.signal(syscall.SIGSTOP)
-}
-
-// thaw lets a frozen process go on.
-func (e *environment) thaw() error { return e.signal(syscall.SIGCONT) }
-
-// kill ends the process and does not wait for its end.
-func (e *environment) kill() error { return e.signal(syscall.SIGKILL) }
-
 // signal sends s to the process and its children. A process that is gone is no error.
 func (e *environment) signal(s syscall.Signal) error {
 	if e.gone() {
@@ -242,10 +230,10 @@ func (e *environment) signal(s syscall.Signal) error {
 	return nil
 }
 
-// shutdown ends an idle process and waits for its end: with SIGTERM and shutdownGrace when it registered an extension,
-// and then, or else at once, with SIGKILL.
+// shutdown ends an idle process and waits for its end. One that registered an extension gets SIGTERM and, after
+// shutdownGrace, SIGKILL; any other gets SIGKILL at once.
 func (e *environment) shutdown() {
-	if e.registered.Load() && e.thaw() == nil && e.signal(syscall.SIGTERM) == nil {
+	if e.registered.Load() && e.signal(syscall.SIGCONT) == nil && e.signal(syscall.SIGTERM) == nil {
 		timer := time.NewTimer(shutdownGrace)
 		defer timer.Stop()
 		select {
@@ -254,6 +242,6 @@ func (e *environment) shutdown() {
 		case <-timer.C:
 		}
 	}
-	_ = e.kill() // It fails only for a process that is gone.
+	_ = e.signal(syscall.SIGKILL) // It fails only for a process that is gone.
 	<-e.exited
 }

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 )
 
 var (
@@ -14,10 +13,9 @@ var (
 	ErrThrottled = errors.New("rate exceeded")
 	// ErrClosed means that the function was closed. Nothing was run.
 	ErrClosed = errors.New("function is closed")
-	// ErrExpired means that an asynchronous event was dropped because of its age. Attempts
-	// that failed may have run before.
+	// ErrExpired means that an asynchronous event was dropped because of its age. Nothing was run.
 	ErrExpired = errors.New("event is too old")
-	// ErrNotRunning means that no environment has the invocation.
+	// ErrNotRunning means that no process runs the invocation.
 	ErrNotRunning = errors.New("invocation is not running")
 )
 
@@ -29,25 +27,17 @@ const (
 	TypeExit = "Runtime.ExitError"
 )
 
-// FunctionError is an invocation that ran and failed. The environment is gone after a timeout, an exit or a
-// panic, and stays after an error that the handler returned.
+// FunctionError is the error of an invocation that ran and failed. Its process has ended after a timeout, an exit or a
+// panic, and is used again after an error that the handler returned.
 type FunctionError struct {
 	RequestID string
-	// Type is TypeTimeout, TypeExit, or the type that the function reported.
+	// Type is TypeTimeout, TypeExit, Runtime.Unknown, or the type that the function reported.
 	Type    string
 	Message string
 }
 
 // Error returns the type and the message.
 func (e *FunctionError) Error() string { return e.Type + ": " + e.Message }
-
-// timeoutError returns the error of an invocation that took longer than timeout.
-func timeoutError(requestID string, timeout time.Duration) *FunctionError {
-	return &FunctionError{
-		RequestID: requestID, Type: TypeTimeout,
-		Message: fmt.Sprintf("RequestId: %s Error: Task timed out after %.2f seconds", requestID, timeout.Seconds()),
-	}
-}
 
 // exitError returns the error of an invocation whose process ended; cause is what Wait returned, nil for exit code 0.
 func exitError(requestID string, cause error) *FunctionError {
@@ -57,8 +47,7 @@ func exitError(requestID string, cause error) *FunctionError {
 	}
 }
 
-// reportedError returns the error in a body that the runtime posted, of the type Runtime.Unknown when it is no
-// JSON.
+// reportedError returns the error in a body that the process posted, of the type Runtime.Unknown when body is no JSON.
 func reportedError(requestID string, body []byte) *FunctionError {
 	var report struct {
 		Type    string `json:"errorType"`

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,7 +25,7 @@ type Function struct {
 	started int                   // the number of environments started so far
 	live    map[*environment]bool // the busy and the idle ones, each with the value true
 	idle    []*environment        // the one used last is last
-	pending sync.WaitGroup        // counts invocations and asynchronous events under way
+	pending sync.WaitGroup        // counts the invocations and asynchronous events that have not ended
 }
 
 // Response is the result of an invocation.
@@ -33,8 +34,6 @@ type Response struct {
 	RequestID string
 	// Payload is what the handler returned. It is nil after an error.
 	Payload []byte
-	// Environment numbers the process that ran it, from 1; 0 when none did.
-	Environment int
 	// ColdStart is the time from the start of the process to its first request
 	// for an invocation. It is 0 for a process that had run before.
 	ColdStart time.Duration
@@ -46,7 +45,7 @@ type Response struct {
 // New returns a function, or an error that names each bad field of cfg. It starts no process before the first
 // invocation.
 func New(cfg Config) (*Function, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("lambdahost: %w", err)
 	}
 	if err := cfg.setDefaults(); err != nil {
@@ -95,22 +94,20 @@ func (f *Function) enter() error {
 	return nil
 }
 
-// attempt runs one invocation in an environment that has no other at the time, and returns the response and the error
-// of Invoke.
+// attempt runs one invocation in an environment that has no other at the time, and returns what Invoke returns.
 func (f *Function) attempt(requestID string, payload []byte) (Response, error) {
 	r := Response{RequestID: requestID}
 	e, err := f.acquire()
 	if err != nil {
 		return r, err
 	}
-	r.Environment = e.id
 	err = e.invoke(&invocation{id: requestID, payload: payload}, &r)
 	f.release(e)
 	return r, err
 }
 
-// acquire returns the idle environment that was used last, or else a new one, or
-// [ErrThrottled].
+// acquire returns the idle environment that was used last, or else a new one. It errs with
+// [ErrThrottled], or when no process could be started.
 func (f *Function) acquire() (*environment, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,7 +165,7 @@ func (f *Function) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		err = fmt.Errorf("close: invocations were cut off: %w", context.Cause(ctx))
 		for _, e := range f.environments() {
-			err = errors.Join(err, e.kill())
+			err = errors.Join(err, e.signal(syscall.SIGKILL))
 		}
 		<-idle
 	}

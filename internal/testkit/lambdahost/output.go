@@ -14,10 +14,10 @@ type lineWriter struct {
 	emit func(text string) // called with each line, without its newline
 }
 
-// writer returns a writer that gives each line to Config.Output, as one of standard error when stderr is set.
-func (e *environment) writer(stderr bool) *lineWriter {
+// writer returns a writer that gives each line to Config.Output.
+func (e *environment) writer() *lineWriter {
 	return &lineWriter{emit: func(text string) {
-		e.cfg.Output(Line{Environment: e.id, RequestID: e.requestID(), Stderr: stderr, Text: text})
+		e.cfg.Output(Line{Environment: e.id, RequestID: e.requestID(), Text: text})
 	}}
 }
 
@@ -36,7 +36,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	}
 }
 
-// flush emits a last line that has no end.
+// flush emits what came after the last newline, if anything.
 func (w *lineWriter) flush() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

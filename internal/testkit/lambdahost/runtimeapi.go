@@ -6,12 +6,13 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-// handler returns the Runtime API of this environment, and as much of the Extensions API as a runtime needs that wants
+// handler returns the Runtime API of this environment, and of the Extensions API what a process needs to ask for
 // SIGTERM.
 func (e *environment) handler() http.Handler {
 	mux := http.NewServeMux()
@@ -35,7 +36,7 @@ func (e *environment) handler() http.Handler {
 	return mux
 }
 
-// handleNext handles the request for the next invocation, and answers once invoke gives it one.
+// handleNext answers the request for the next invocation with the one that invoke sends, and waits until then.
 func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
 	p := poll{at: time.Now(), deliver: make(chan *invocation)}
 	select {
@@ -49,17 +50,17 @@ func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "application/json")
 		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
 		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
-		h.Set("Lambda-Runtime-Invoked-Function-Arn", e.cfg.arn())
+		h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:"+e.cfg.Region+":000000000000:function:"+e.cfg.Name)
 		h.Set("Lambda-Runtime-Trace-Id", traceID(inv))
 		_, _ = w.Write(inv.payload) // A process that is gone is noticed by its exit.
 	case <-r.Context().Done():
 	}
 }
 
-// traceID is the X-Ray header of an invocation that is not sampled.
+// traceID returns the value of the X-Ray header for an invocation, with a new trace id and "not sampled".
 func traceID(inv *invocation) string {
-	id := uuid.NewString()
-	return "Root=1-" + strconv.FormatInt(inv.deadline.Unix(), 16) + "-" + id[:8] + id[9:13] + id[14:18] + id[19:23] + id[24:28] + ";Sampled=0"
+	id := strings.ReplaceAll(uuid.NewString(), "-", "")
+	return "Root=1-" + strconv.FormatInt(inv.deadline.Unix(), 16) + "-" + id[:24] + ";Sampled=0"
 }
 
 // handleAnswer returns the handler of a POST of the response or error of an invocation: keep, which is called with

@@ -52,7 +52,7 @@ func TestScheduleFiresAtOnceAndEveryPeriod(t *testing.T) {
 		r := &recorder{start: time.Now()}
 		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
 		defer cancel()
-		lambdahost.Schedule{Every: 10 * time.Second}.Run(ctx, r)
+		lambdahost.Schedule(ctx, 10*time.Second, r)
 		var at []time.Duration
 		ids := map[string]bool{}
 		for _, f := range r.fired {
@@ -68,37 +68,9 @@ func TestScheduleFiresAtOnceAndEveryPeriod(t *testing.T) {
 	})
 }
 
-func TestScheduleDuplicatesAndDelays(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		r := &recorder{start: time.Now()}
-		ctx, cancel := context.WithTimeout(t.Context(), 25*time.Second)
-		defer cancel()
-		lambdahost.Schedule{
-			Every:      10 * time.Second,
-			Duplicates: func(n int) int { return n % 2 },
-			Late:       func(n int) time.Duration { return time.Duration(n) * 3 * time.Second },
-		}.Run(ctx, r)
-		var at, due []time.Duration
-		for _, f := range r.fired {
-			at, due = append(at, f.at), append(due, f.scheduled)
-		}
-		// The third, due at 20 s and 6 s late, was cut off at 25 s.
-		if want := []time.Duration{0, 13 * time.Second, 13 * time.Second}; !slices.Equal(at, want) {
-			t.Fatalf("fired at %v, want %v", at, want)
-		}
-		if want := []time.Duration{0, 10 * time.Second, 10 * time.Second}; !slices.Equal(due, want) {
-			t.Errorf("due at %v, want %v", due, want)
-		}
-		if a, b := r.fired[1], r.fired[2]; a.execution != b.execution || a.attempt != "1" || b.attempt != "2" {
-			t.Errorf("duplicates %+v, %+v: want one execution, attempts 1 and 2", a, b)
-		}
-	})
-}
-
 func TestScheduleEndsWithTheFunction(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		lambdahost.Schedule{Every: time.Second}.Run(t.Context(), &recorder{refuse: true})
+		lambdahost.Schedule(t.Context(), time.Second, &recorder{refuse: true})
 	})
 }

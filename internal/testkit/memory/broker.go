@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,17 +18,15 @@ const DedupWindow = 5 * time.Minute
 // for concurrent use.
 type Broker struct {
 	// Delay passes twice in each call: before the messages are accepted, and before the answer. When the context ends
-	// in between, all results are Unknown. Zero is no delay.
+	// during one of the two, all results are Unknown. Zero is no delay.
 	Delay time.Duration
-	// Most has the limits that Limits returns. Defaults to those of SQS.
-	Most outbox.Limits
-	// Judge, when not nil, decides message i of a call, whose number is from 1, before
-	// the message is accepted: a result of another class than Accepted is returned as it
-	// is. It is called by one goroutine at a time, while the broker is locked.
+	// Judge, when not nil, decides whether message i of a call is accepted: a result of
+	// another class than Accepted is the answer, and nothing is delivered. Calls are numbered
+	// from 1. It is called by one goroutine at a time, while the broker is locked.
 	Judge func(call int, msgs []outbox.Message, i int) outbox.Result
-	// Lose, when not nil, says whether the answer to a call, whose number is from 1, is
-	// lost after its messages were accepted: all results are then Unknown. It is called
-	// by one goroutine at a time, while the broker is locked.
+	// Lose, when not nil, says whether the answer to a call is lost after the messages were
+	// accepted: all results are then Unknown. Calls are numbered from 1. It is called by one
+	// goroutine at a time, while the broker is locked.
 	Lose func(call int, msgs []outbox.Message) bool
 
 	// mu guards all fields below.
@@ -35,7 +34,8 @@ type Broker struct {
 	// calls and sequence count the calls of Publish and the messages accepted and not suppressed.
 	calls    int
 	sequence int
-	// seen has the last acceptance of each deduplication id, by group id, a zero byte and the id; nil before any.
+	// seen has the last acceptance of each deduplication id that was not suppressed, by group id, a zero byte and the
+	// deduplication id; nil before any.
 	seen map[string]accepted
 	log  []Acceptance
 }
@@ -46,22 +46,19 @@ type accepted struct {
 	res outbox.Result
 }
 
-// Acceptance is a message that the broker answered with success, whether or not the answer was lost.
+// Acceptance is a message that the broker accepted, also when the answer was lost.
 type Acceptance struct {
 	At      time.Time
 	Message outbox.Message
 	// Result is the answer, of the class Accepted.
 	Result outbox.Result
 	// Suppressed is set when the deduplication id was known in the message's group, so that nothing was delivered.
-	// Result is then the first message's.
+	// Result is then the answer to the message that first had this id.
 	Suppressed bool
 }
 
-// Limits implements outbox.Sink.
+// Limits implements outbox.Sink, with the limits of SQS.
 func (b *Broker) Limits() outbox.Limits {
-	if b.Most != (outbox.Limits{}) {
-		return b.Most
-	}
 	return outbox.Limits{Entries: 10, MessageBytes: 1 << 20, BatchBytes: 1 << 20}
 }
 
@@ -120,7 +117,7 @@ func (b *Broker) accept(call int, msgs []outbox.Message, i int) outbox.Result {
 	return r
 }
 
-// loses asks Lose whether the answer to a call is lost. It is not when Lose is nil.
+// loses reports whether Lose says that the answer to a call is lost, and false when Lose is nil.
 func (b *Broker) loses(call int, msgs []outbox.Message) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -131,7 +128,7 @@ func (b *Broker) loses(call int, msgs []outbox.Message) bool {
 func (b *Broker) Log() []Acceptance {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]Acceptance(nil), b.log...)
+	return slices.Clone(b.log)
 }
 
 // Calls returns the number of calls so far.

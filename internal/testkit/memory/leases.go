@@ -24,8 +24,8 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	return true, s.after(ctx, "join")
 }
 
-// join lets the relay in, or extends its lease when it is in already, and returns true. It returns false when j.Relays
-// other relays have a lease and will run for longer than j.JoinWindow still.
+// join gives the relay a lease, or extends the lease that it has, and returns true. It returns false when j.Relays
+// other relays have a lease and a run that ends later than j.JoinWindow from now.
 func (s *Store) join(j relay.Join) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -44,13 +44,13 @@ func (s *Store) join(j relay.Join) bool {
 		r.live = now.Add(j.TTL)
 		return true
 	}
-	s.relays[j.RelayID] = &relayRow{name: j.Name, started: now, until: now.Add(j.RunFor), live: now.Add(j.TTL), seq: s.joins}
+	s.relays[j.RelayID] = &relayRow{started: now, until: now.Add(j.RunFor), live: now.Add(j.TTL), seq: s.joins}
 	s.joins++
 	return true
 }
 
-// Renew implements relay.Leases. The position counts only for shards that the relay knew to be its own: those
-// that the last answer named that had reached the relay when it asked.
+// Renew implements relay.Leases. The position counts only for shards that the relay knew to be its own when it asked:
+// those in the newest answer to a renewal that had reached the relay.
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
 	named := s.named(r.RelayID)
 	if err := s.before(ctx, "renew"); err != nil {
@@ -78,7 +78,7 @@ func (s *Store) named(id uuid.UUID) map[int]int64 {
 	return nil
 }
 
-// answered remembers the shards of an answer that reached the relay.
+// answered keeps the shards of an answer that has reached the relay, for named to return.
 func (s *Store) answered(id uuid.UUID, shards []relay.ShardLease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,9 +136,9 @@ func (s *Store) renew(r relay.Renewal, named map[int]int64) (relay.Lease, error)
 	return s.leaseOf(r.RelayID, target, now), nil
 }
 
-// place stores the position of a relay for the shards in named, an epoch for each, that the relay owns under that
-// epoch. The empty position of a relay that has read nothing is stored only when unblocks is set: the same request
-// then unblocks lanes. s.mu is locked.
+// place stores the position p of a relay, for those shards in named that the relay still owns under the epoch there.
+// An empty position, of a relay that has read nothing, is stored only when the same request also unblocks lanes.
+// s.mu is locked.
 func (s *Store) place(id uuid.UUID, p relay.Position, unblocks bool, named map[int]int64) {
 	if p.Low == 0 && len(p.Gaps) == 0 && !unblocks {
 		return
@@ -171,8 +171,8 @@ func (s *Store) remove(id uuid.UUID) {
 	delete(s.relays, id)
 }
 
-// leaseOf returns the answer to a renewal: the shards of a relay, and the released lanes among them, those with the
-// smallest first id first. target and now are passed on. s.mu is locked.
+// leaseOf returns the answer to a renewal: target and now, the shards of a relay, and the released lanes in them,
+// sorted by the first id. s.mu is locked.
 func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
 	lease := relay.Lease{Target: target, Now: now}
 	for n, sh := range s.shards {
@@ -189,8 +189,8 @@ func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
 	return lease
 }
 
-// target returns how many shards the relay should own: an equal share, rounded up, for each of the r.Relays that
-// joined last of those with a lease and not leaving, and 0 for any other. s.mu is locked.
+// target returns how many shards the relay should own. Of the relays with a lease that are not leaving, the r.Relays
+// that joined last get an equal share each, rounded up, and any other 0. s.mu is locked.
 func (s *Store) target(r relay.Renewal, now time.Time) int {
 	if s.relays[r.RelayID].leaving {
 		return 0

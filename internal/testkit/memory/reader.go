@@ -101,14 +101,14 @@ func (s *Store) from(id int64, f func(*row) bool) {
 	}
 }
 
-// mine reports whether a row is unsent, of one of the shards, and not of a lane in s.blocked, released or not. s.mu is
-// locked.
+// mine reports whether a row is unsent, in one of the shards, and of a lane that s.blocked lacks: a released lane stays
+// there until its owner has unblocked it. s.mu is locked.
 func (s *Store) mine(r *row, shards []int) bool {
 	return r.sentAt.IsZero() && slices.Contains(shards, r.rec.Shard) && s.blocked[r.rec.Lane()] == nil
 }
 
-// scan returns up to scan.Limit rows after the id scan.After, each with its record when it is unsent, not blocked, and
-// of one of the shards: those of scan.Shards, or, when that is nil, of shards.
+// scan returns up to scan.Limit rows after the id scan.After, each with its record when mine accepts it for scan.Shards,
+// or for shards when scan.Shards is nil.
 func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -155,8 +155,8 @@ func (s *Store) page(p relay.Page, wanted func(*row) bool) relay.Backfilled {
 	return out
 }
 
-// sweep returns up to p.Limit rows from p.From on and below p.Before that are unsent, of shards and not blocked. Next
-// is where the next sweep goes on: p.Before when nothing is left below.
+// sweep returns up to p.Limit rows from p.From on and below p.Before that mine accepts. Next is where the next sweep
+// goes on: p.Before when nothing is left below.
 func (s *Store) sweep(p relay.Sweep, shards []int) relay.Backfilled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -178,8 +178,9 @@ func (s *Store) sweep(p relay.Sweep, shards []int) relay.Backfilled {
 	return out
 }
 
-// gaps returns the rows that are visible now within f.Gaps, at most f.GapLimit in all. Through is the id of the last
-// row when there are more, and otherwise 0.
+// gaps returns the rows that are visible now within f.Gaps, at most f.GapLimit in all: all their IDs, the Records of
+// those that mine accepts, and Blocked for unsent ones of blocked lanes. Through is the id of the last row when there
+// are more, and otherwise 0.
 func (s *Store) gaps(f relay.Fetch) (out relay.GapRows) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,8 +236,8 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, set relay.Settlem
 	return got, nil
 }
 
-// settle marks rows as sent and buries others, and counts those that it changed. It changes nothing when the relay is
-// not known: the settlement is then fenced.
+// settle marks rows as sent and buries others, passes over rows that are sent already or were redriven since, and
+// counts those that it changed. When the relay is not known it changes nothing: the settlement is then fenced.
 func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,16 +263,11 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 		}
 		s.deadLetters[d.ID] = DeadLetter{DeadLetter: d, Record: r.rec, By: relayID, At: time.Now()}
 		if d.Block {
-			s.block(&r.rec)
+			b := s.blockOf(&r.rec)
+			b.event, b.released = r.rec.EventID, false // It blocks again what was released before.
 		}
 	}
 	return got
-}
-
-// block blocks the lane of a dead letter, again if the lane was released before. s.mu is locked.
-func (s *Store) block(rec *outbox.Record) {
-	b := s.blockOf(rec)
-	b.event, b.released = rec.EventID, false
 }
 
 // blockOf returns the block of the event's lane, which it makes if there is none, and lowers its firstID to the

@@ -1,7 +1,7 @@
 // Package memory has doubles of the database and of a broker that live in
-// memory: for tests of the relay in virtual time, and for users who test code
-// around it. They keep the contracts of the real ones, visibility and leases
-// included, and count time by the clock of the process.
+// memory, for tests of the relay, most of them in virtual time. They keep the
+// contracts of the real ones, visibility and leases included, and count time by
+// the clock of the process.
 package memory
 
 import (
@@ -19,17 +19,15 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// Store is an outbox in memory. It implements the relay's contracts. It is safe
-// for concurrent use.
+// Store is an outbox in memory. It implements relay.Store. It is safe for concurrent use.
 type Store struct {
-	// Before, when not nil, is called before each step of each operation, with
-	// names such as "fetch", "fetch.gaps", "settle", "renew", and without the
-	// store being locked. It may wait, write, or return an error that the
-	// operation then fails with.
+	// Before, when not nil, is called before each step of each operation, with "join",
+	// "renew", "leave", "fetch", "backlog", "settle" or a part such as "fetch.gaps", while
+	// the store is not locked. It may wait, or write. The operation fails with its error.
 	Before func(ctx context.Context, step string) error
 	// After, when not nil, is called when an operation has taken effect, with "join",
-	// "renew", "leave", "fetch" or "settle", and without the store being locked. The
-	// operation returns its error in the place of the answer, so that the answer is lost.
+	// "renew", "leave", "fetch" or "settle", while the store is not locked. The operation
+	// returns its error in the place of the answer, so that the answer is lost.
 	After func(ctx context.Context, step string) error
 
 	// mu guards all fields below.
@@ -42,8 +40,8 @@ type Store struct {
 	ids  []int64 // of rows, ascending
 	// writers has the names of the open transactions that have enqueued.
 	writers map[string]struct{}
-	// relays has the relays that have joined and not left, by relay id, also with a lapsed lease until one of the
-	// others renews.
+	// relays has the relays that have joined and not left, by relay id. One with a lapsed lease is removed when
+	// another relay renews.
 	relays map[uuid.UUID]*relayRow
 	// joins counts the relays that have joined.
 	joins  int
@@ -56,18 +54,16 @@ type Store struct {
 	deadLetters map[int64]DeadLetter
 }
 
-// row is a committed row; sentAt, sentBy and sent are zero until it is marked as sent.
+// row is a committed row. sentAt, sentBy (the relay) and sent are zero until a relay marks the row as sent.
 type row struct {
 	rec    outbox.Record
 	sentAt time.Time
-	// sentBy is the relay that marked the row.
 	sentBy uuid.UUID
 	sent   relay.Accepted
 }
 
 // relayRow is a relay that has joined.
 type relayRow struct {
-	name string
 	// started is when the relay joined, until when its run ends, and live when its lease lapses.
 	started, until, live time.Time
 	// position is the newest that the relay has reported, for all of its shards that are covered.
@@ -86,7 +82,7 @@ type shardRow struct {
 	owner uuid.UUID
 	// epoch counts the owners that the shard has had.
 	epoch int64
-	// position is where the owner resumes: what the owner before had reported.
+	// position is where the owner resumes: what the last owner that reported one for the shard had reported.
 	position relay.Position
 	// covered is set when the owner has reported a position for the shard, which then takes the place of position
 	// when the shard is freed.
@@ -117,11 +113,10 @@ type DeadLetter struct {
 // NewStore returns an empty store.
 func NewStore() *Store {
 	return &Store{
-		rows:    map[int64]*row{},
-		writers: map[string]struct{}{},
-		relays:  map[uuid.UUID]*relayRow{},
-		blocked: map[outbox.Lane]*block{},
-
+		rows:        map[int64]*row{},
+		writers:     map[string]struct{}{},
+		relays:      map[uuid.UUID]*relayRow{},
+		blocked:     map[outbox.Lane]*block{},
 		deadLetters: map[int64]DeadLetter{},
 	}
 }
@@ -186,12 +181,12 @@ func (t *Tx) Enqueue(events ...outbox.Event) []outbox.Record {
 	return slices.Clone(t.recs[first:])
 }
 
-// RollbackTo drops all events but the first n, as a rollback to a savepoint does.
-// The ids of the others stay unused.
+// RollbackTo drops all events of the transaction but the first n, as a rollback to a
+// savepoint does. The ids of the others stay unused.
 func (t *Tx) RollbackTo(n int) { t.recs = t.recs[:n] }
 
-// EnqueueAt adds an event under a row id that the caller has drawn earlier and no row has, like a session whose
-// sequence has a cache. It uses up another id, which stays unused.
+// EnqueueAt adds an event under the row id, which no row may have: a session that caches ids of the sequence inserts
+// smaller ids than others. EnqueueAt uses up one more id, which stays unused.
 func (t *Tx) EnqueueAt(id int64, e outbox.Event) outbox.Record {
 	recs := t.Enqueue(e)
 	t.recs[len(t.recs)-1].ID = id
@@ -250,7 +245,7 @@ func (s *Store) Pending() int {
 	return n
 }
 
-// Sent returns the events marked as sent, by row id.
+// Sent returns the events marked as sent, each with the broker's ids of its message, by row id.
 func (s *Store) Sent() map[int64]relay.Accepted {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -267,9 +262,7 @@ func (s *Store) Sent() map[int64]relay.Accepted {
 func (s *Store) DeadLetters() map[int64]DeadLetter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := map[int64]DeadLetter{}
-	maps.Copy(out, s.deadLetters)
-	return out
+	return maps.Clone(s.deadLetters)
 }
 
 // Blocked returns the blocked lanes, also released ones that their owner has not unblocked
@@ -299,10 +292,10 @@ func (s *Store) release(b *block) {
 	b.released, b.releasedAt = true, time.Unix(0, s.releases)
 }
 
-// Redrive puts a dead letter back as an event under its old id, in its next
-// generation, and releases its lane, which is read again from the event's id on. A
-// lane that another event blocked stays blocked. For an id that is no dead letter it
-// does nothing.
+// Redrive puts the dead letter of a row id back as an unsent event under that id, with
+// one replay more, and releases its lane, so that the owner reads the lane again from
+// that id on. A lane that another event blocked stays blocked. For an id without a dead
+// letter it does nothing.
 func (s *Store) Redrive(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -333,8 +326,8 @@ func (s *Store) Owner(shard int) (uuid.UUID, time.Time) {
 	return uuid.Nil, time.Time{}
 }
 
-// Running says whether the relay is still known: it has joined, and has neither
-// left nor had its lapsed lease taken over.
+// Running reports whether the relay has joined, and has neither left nor had its lapsed
+// lease taken over.
 func (s *Store) Running(relay uuid.UUID) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -375,18 +368,4 @@ func (s *Store) IsBlocked(lane outbox.Lane) bool {
 	defer s.mu.Unlock()
 	b := s.blocked[lane]
 	return b != nil && !b.released
-}
-
-// Owners returns the number of shards that each relay owns, by the name that the relay joined with, without relays
-// that own none.
-func (s *Store) Owners() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := map[string]int{}
-	for i := range s.shards {
-		if r := s.relays[s.shards[i].owner]; r != nil {
-			out[r.name]++
-		}
-	}
-	return out
 }

@@ -18,23 +18,23 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
 )
 
-// Experiment is one run of a world: writers write and the relay works while faults
-// are done, then no event may stay pending, and the history is judged.
+// Experiment is one run of a world: writers write and the relay works while Do causes
+// faults; then the relay must send all that is pending, and the history is judged.
 type Experiment struct {
 	// Config describes the world. Play sets Log to a file, appends the time to Name and turns its hyphens into
 	// underscores, sets Journal to an empty one when it is nil, and adds the plan to Env.
 	Config
-	// Logs is the folder, which must exist, in which the run makes a folder of its own. Empty
-	// is the one for temporary files.
+	// Logs is the folder, which must exist, in which the run makes a folder of its own for
+	// its logs. Empty is the system's folder for temporary files.
 	Logs string
 	// Write writes until stop is closed; an error ends the run. Defaults to [World.Write] with Seed.
 	Write func(ctx context.Context, w *World, stop <-chan struct{}) error
 	// Seed decides what World.Write writes. Unused when Write is set.
 	Seed uint64
-	// Plan is what the relay's failpoints do, for the program [Tuned]. Its own Ledger is
-	// not used: the run makes a folder for the records. Nil sets no plan.
+	// Plan is what the relay's failpoints do, for the program [Tuned]. Its Ledger is ignored:
+	// the run makes a folder for the records. Nil sets no plan.
 	Plan *failpoint.Plan
-	// OneRelay starts the function once, instead of every [Tick], and kills it when no
+	// OneRelay invokes the function once, instead of every [Tick], and kills it when no
 	// event is pending any more. Config.Timeout must outlast the run.
 	OneRelay bool
 	// Do causes the faults, while writers and relay work. Required. Writing stops when Do returns. ledger is the
@@ -44,11 +44,14 @@ type Experiment struct {
 	DrainWithin time.Duration
 }
 
-// Play makes the run and waits for its end. What goes wrong is in the outcome, which is never nil.
+// Play makes the run and waits for its end. Errors are in the outcome, which is never nil.
 func (e Experiment) Play(ctx context.Context) *Outcome {
 	began := time.Now()
 	if e.Journal == nil {
 		e.Journal = NewJournal(nil)
+	}
+	if e.Write == nil {
+		e.Write = func(ctx context.Context, w *World, stop <-chan struct{}) error { return w.Write(ctx, e.Seed, stop) }
 	}
 	o := &Outcome{journal: e.Journal}
 	if o.Logs, o.Err = os.MkdirTemp(e.Logs, e.Name+"-"); o.Err == nil {
@@ -82,15 +85,15 @@ func (e Experiment) play(ctx context.Context, o *Outcome) (err error) {
 	defer stopTicks()
 	var background, writing sync.WaitGroup
 	if e.OneRelay {
-		if _, err = w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(lambdahost.Tick{ScheduledTime: time.Now()})); err != nil {
+		if _, err = w.Function.InvokeAsync(ctx, lambdahost.SchedulerInput(time.Now())); err != nil {
 			return err
 		}
 	} else {
-		background.Go(func() { lambdahost.Schedule{Every: Tick}.Run(ticking, w.Function) })
+		background.Go(func() { lambdahost.Schedule(ticking, Tick, w.Function) })
 	}
 	stop := make(chan struct{})
 	writing.Go(func() {
-		if writeErr := e.write(ctx, w, stop); writeErr != nil {
+		if writeErr := e.Write(ctx, w, stop); writeErr != nil {
 			cancel(fmt.Errorf("write: %w", writeErr))
 		}
 	})
@@ -131,14 +134,6 @@ func (e *Experiment) equip(logs string) (Ledger, error) {
 	maps.Copy(env, e.Env)
 	e.Env = env
 	return Ledger(ledger), err
-}
-
-// write calls e.Write, or World.Write when it is nil.
-func (e *Experiment) write(ctx context.Context, w *World, stop <-chan struct{}) error {
-	if e.Write != nil {
-		return e.Write(ctx, w, stop)
-	}
-	return w.Write(ctx, e.Seed, stop)
 }
 
 // judge adds to the history what is known only at the end of a run (final states, unknown outcomes, what the faults

@@ -19,26 +19,23 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
 
-// ReadAhead is the [history.Config.ReadAhead] that runs are judged with: how long a relay
-// may keep an event in memory before the broker accepts it, through the longest fault, a
-// lease and a back-off, since an event that may have been accepted is sent again before
-// anything else of its lane.
+// ReadAhead is the [history.Config.ReadAhead] that runs are judged with: how long an event
+// may be in a relay's memory before the broker accepts it. The longest fault, a lease and a
+// back-off may pass until then, because an earlier event of its lane is tried again first.
 const ReadAhead = 6 * time.Second
 
 // inFlight is how long after a fault a request that was under way may still be
-// accepted. slack is the largest difference between the recorded time of a fault and
-// that of the event that it hit.
+// accepted. slack is how far apart a fault and the mark of a row that it hit may be recorded.
 const (
 	inFlight = SendTimeout + 400*time.Millisecond
 	slack    = 200 * time.Millisecond
 )
 
-// Effect is which resends a fault explains. Each value but Harmless excuses at most one resend of an event for each
-// cause that it names.
+// Effect is which resends a fault explains: at most one of each event that the fault may have hit, two if Frozen.
 type Effect int
 
 const (
-	// Harmless: none, beyond those of outcomes that the relay itself recorded as unknown.
+	// Harmless: none. Those of outcomes that the relay recorded as unknown have their own causes.
 	Harmless Effect = iota
 	// Unsettled: the relay may have ended before it marked accepted events as sent.
 	Unsettled
@@ -48,8 +45,8 @@ const (
 	Frozen
 )
 
-// Tamper returns what is recorded in the place of the n-th acceptance, from 0: none, one
-// or several. With it tests falsify a record, which must then be found wrong.
+// Tamper returns the acceptances, none or several, that are recorded in the place of the n-th one, a, counted from 0.
+// With it a test falsifies a history, to see that the judgement finds the fault.
 type Tamper func(n int, a history.Acceptance) []history.Acceptance
 
 // Journal records the history of a run, and the faults with the time that each was in
@@ -68,7 +65,7 @@ type Journal struct {
 	destinations map[string]string // by the name of the topic or queue
 	calls        int               // the number of acceptances before tamper
 	accepted     []acceptance      // as recorded, in the broker's order
-	// written has when the commit or rollback of an event began; sent has when its row was marked as sent, and is
+	// written has, by event id, when the commit or rollback began. sent has when the row was marked as sent, and is
 	// filled by Finish.
 	written map[uuid.UUID]time.Time
 	sent    map[uuid.UUID]time.Time
@@ -77,10 +74,10 @@ type Journal struct {
 
 // acceptance is a send that the broker took; Suppressed is whether it dropped the message as a duplicate.
 type acceptance struct {
-	Event       uuid.UUID `json:"event"`
-	Destination string    `json:"destination"`
-	At          time.Time `json:"at"`
-	Suppressed  bool      `json:"suppressed"`
+	Event       uuid.UUID
+	Destination string
+	At          time.Time
+	Suppressed  bool
 }
 
 // fault is one fault with the time that it was in effect.
@@ -101,8 +98,8 @@ func NewJournal(tamper Tamper) *Journal {
 	}
 }
 
-// setDestinations sets which destination each topic and queue serves. arns has the ARN of
-// the topic or queue of each destination.
+// setDestinations sets which destination each topic and queue serves: arns has the ARN of
+// the topic or queue by the name of the destination.
 func (j *Journal) setDestinations(arns map[string]string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -120,9 +117,9 @@ func (j *Journal) wrote(at time.Time, events []history.Event) {
 	}
 }
 
-// onAccepted records an acceptance. The fake calls it in order. It ignores what a topic
-// hands to its queues, which is no send of the relay, and leaves out the sequence number,
-// so that the order of the calls decides: a queue that is deleted and made again counts
+// onAccepted records an acceptance; the fake calls it in the order of acceptance. It
+// ignores messages that a topic passes on to its queues, since the relay did not send them.
+// It leaves out the sequence number, because a queue that is deleted and made again counts
 // from the start. An event id that cannot be read is recorded as uuid.Nil.
 func (j *Journal) onAccepted(a awsfake.Accepted) {
 	if a.Source != "client" {
@@ -148,19 +145,19 @@ func (j *Journal) onAccepted(a awsfake.Accepted) {
 	}
 }
 
-// Excuse records that a fault was in effect from one time to another. Finish records the
-// resends that e explains; the name is for Trace only.
+// Excuse records that a fault was in effect from one time to another. Finish records causes
+// for the resends that e explains. The name is printed by Trace.
 func (j *Journal) Excuse(name string, e Effect, from, to time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.faults = append(j.faults, fault{name: name, effect: e, from: from, to: to})
 }
 
-// FirstAcceptance returns how long after the time of a fault the broker first accepted any
-// event, and whether exactly one fault, the one itself, was in effect between a second
-// before that time and the acceptance. It leaves out the first 50 ms, in which a broker
-// may accept a request of a dead relay that it had already read. It returns 0 and false
-// when nothing was accepted up to until.
+// FirstAcceptance returns how long after the time of a fault, after, the broker first
+// accepted any event, and whether no second fault was in effect between a second before
+// that time and the acceptance. It leaves out the first 50 ms, in which the broker may
+// accept a request that a dead relay had sent. It returns 0 and false when nothing was
+// accepted up to until.
 func (j *Journal) FirstAcceptance(after, until time.Time) (took time.Duration, alone bool) {
 	const read = 50 * time.Millisecond
 	j.mu.Lock()
@@ -213,8 +210,8 @@ func (j *Journal) causes(f fault) {
 }
 
 // unsettled records a cause of the kind for one resend of each event that may have been
-// accepted and not yet marked as sent while the fault was in effect: accepted up to
-// inFlight after its end, and marked, if at all, not more than slack before its begin.
+// accepted and not yet marked as sent while the fault was in effect: accepted not later
+// than inFlight after the fault, and not marked earlier than slack before it.
 func (j *Journal) unsettled(f fault, kind history.CauseKind) {
 	seen := map[uuid.UUID]bool{}
 	for _, a := range j.accepted {
@@ -231,9 +228,9 @@ func (j *Journal) unsettled(f fault, kind history.CauseKind) {
 	}
 }
 
-// late records a cause, of the kind LeaseLost, for the request that had left a relay when
-// it froze and arrived when it woke. That request carries events which were written before
-// the freeze and were accepted from another relay since: each may be resent once.
+// late records causes for the request that had left a relay when the relay froze and that
+// arrives when it wakes: one, of the kind LeaseLost, for each event that was written before
+// the freeze and accepted between the begin of the freeze and inFlight after its end.
 func (j *Journal) late(f fault) {
 	seen := map[uuid.UUID]bool{}
 	for _, a := range j.accepted {

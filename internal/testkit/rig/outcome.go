@@ -21,15 +21,15 @@ type Outcome struct {
 	// Verdict is nil when the run did not come far enough to be judged.
 	Verdict *history.Verdict
 	Ends    Ends
-	// Written is when Experiment.Do returned and the writers were told to stop, zero when
-	// the run did not come so far. Drained is how long it took, once they had stopped,
-	// until no event was pending or the wait was given up. Took is the whole run.
+	// Written is when Experiment.Do returned and the writers had to stop, zero when the run
+	// did not come so far. Drained is how long it took from the end of the writers until no
+	// event was pending or the wait was given up. Took is how long the whole run took.
 	Written       time.Time
 	Drained, Took time.Duration
 	// Logs is the folder with the relay's log, empty when it could not be made.
 	Logs string
-	// Err is why the run did not take place as it should have, or what Close failed with;
-	// nil otherwise. A broken promise is in Verdict and not here.
+	// Err has what kept the run from taking place as planned, and the error of Close; nil
+	// otherwise. A broken promise is in Verdict and not here.
 	Err error
 
 	journal *Journal
@@ -62,9 +62,9 @@ func (o *Outcome) Close(ok bool, note string) {
 }
 
 // Report returns what a campaign prints of the run, ending in a newline. The first line has name, OK or FAILED by
-// ok, the seconds it took and, when there is a verdict, its counts. Unless ok is set, there follow each of faults,
-// Err, the number of overrun invocations, the shortest violation only, and the command that repeats the run:
-// go run ./test/campaign with the arguments again.
+// ok, the seconds it took and, when there is a verdict, its counts. Unless ok is set, further lines have each of
+// faults, Err, the number of overrun invocations, the violation that Shortest returns, and the command that repeats
+// the run: go run ./test/campaign, followed by the arguments in again.
 func (o *Outcome) Report(name string, ok bool, again string, faults ...string) string {
 	word := "OK"
 	if !ok {
@@ -107,7 +107,7 @@ func (o *Outcome) Shortest() *history.Violation {
 	return &w
 }
 
-// Totals is the sum of several runs. The zero value has none. It is for one goroutine.
+// Totals sums up the outcomes of several runs. The zero value has none. It is for one goroutine.
 type Totals struct {
 	runs, ok, events, rolledBack, deadLetters, sends, resent, suppressed int
 	violations                                                           map[history.Kind]int

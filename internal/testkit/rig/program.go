@@ -4,7 +4,6 @@ package rig
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -57,13 +56,9 @@ func Build(ctx context.Context, folder string) (Program, error) {
 
 // moduleRoot returns the folder with the go.mod of the module that this process works in.
 func moduleRoot(ctx context.Context) (string, error) {
-	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-json").Output()
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
-	var module struct{ Dir string }
-	if err := json.Unmarshal(out, &module); err != nil {
-		return "", fmt.Errorf("find the module: %w", err)
-	}
-	return module.Dir, nil
+	return strings.TrimSpace(string(out)), nil
 }

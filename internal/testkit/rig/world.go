@@ -72,11 +72,9 @@ type Config struct {
 	AsDeployed bool
 	// Timeout is how long an invocation may take. Defaults to RelayTimeout.
 	Timeout time.Duration
-	// Log receives every line that the function writes to standard output or standard error, one at a time, each
-	// after "relay", the number of its environment and its request id.
+	// Log receives every line that the function writes to standard output or standard error, one at a time, with
+	// "relay", the number of the environment and the request id in front of it.
 	Log io.Writer
-	// Output is called with each line after it was written to Log, one at a time. Nil is not called.
-	Output func(lambdahost.Line)
 	// MaxConns is how many connections World.Pool has at most. Defaults to 10.
 	MaxConns int
 }
@@ -93,7 +91,7 @@ type World struct {
 	Fake *awsfake.Server
 	// AWS is the configuration of clients of the fake that bypass the proxy.
 	AWS aws.Config
-	// Outputs is what the template says of its topics, queues and functions.
+	// Outputs has the topics and queues that were made from template.yaml, and the variables of its functions.
 	Outputs resources.Outputs
 	// ToDatabase and ToBroker are the proxies that the relay connects to.
 	ToDatabase, ToBroker *faultproxy.Proxy
@@ -102,9 +100,11 @@ type World struct {
 
 	// root is the folder with the template.
 	root string
-	// frozen has the request ids of invocations that a fault stops, each with the value true.
-	frozen sync.Map
-	ends   invocations
+	// mu guards frozen, which has the request ids of invocations that a fault stops, each with the value true, and
+	// ends, which counts the invocations that have ended so far.
+	mu     sync.Mutex
+	frozen map[string]bool
+	ends   Ends
 	// databaseURL and brokerURL are the addresses that the relay is given: those of the proxies.
 	databaseURL, brokerURL string
 	// closers end what Open started, in the order of the starts.
@@ -115,7 +115,7 @@ type World struct {
 // process of the function. After an error it has ended what it started, and the world is
 // of no use.
 func Open(ctx context.Context, c Config) (_ *World, err error) {
-	w := &World{root: c.Program.Root, Server: c.Server, Journal: c.Journal}
+	w := &World{root: c.Program.Root, Server: c.Server, Journal: c.Journal, frozen: map[string]bool{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -137,8 +137,8 @@ func Open(ctx context.Context, c Config) (_ *World, err error) {
 	return w, err
 }
 
-// function returns the template's relay function, not started yet, with the settings that c asks for. It exits after
-// one second without events, and at most 6 run at the same time.
+// function returns the template's relay function, not started yet, with the settings that c asks for. A relay exits
+// after a second without events, unless c.Env says otherwise, and at most 6 run at the same time.
 func (w *World) function(c Config) (*lambdahost.Function, error) {
 	env, err := w.Outputs.Environment("RelayFunction")
 	if err != nil {
@@ -167,9 +167,6 @@ func (w *World) function(c Config) (*lambdahost.Function, error) {
 			writing.Lock()
 			defer writing.Unlock()
 			_, _ = fmt.Fprintf(c.Log, "relay %d %s: %s\n", l.Environment, l.RequestID, l.Text) // A log that is lost fails no run.
-			if c.Output != nil {
-				c.Output(l)
-			}
 		},
 	})
 }
@@ -283,8 +280,8 @@ func (w *World) Rest(ctx context.Context) error {
 	return w.Function.Close(closing)
 }
 
-// Close ends everything that Open started, the newest first, but not the function: call
-// Rest before. Calling it again does nothing.
+// Close ends what Open started, the last first, except for the function, which Rest must
+// have closed before. Calling Close again does nothing.
 func (w *World) Close() error {
 	var err error
 	for _, closer := range slices.Backward(w.closers) {

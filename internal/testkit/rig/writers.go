@@ -25,8 +25,8 @@ import (
 //go:embed find_rows.sql
 var findRowsSQL string
 
-// How the events are written: by so many writers, to so many aggregates, up to
-// batchMost in a transaction. The other numbers without a unit are probabilities.
+// How World.Write writes: with so many writers, to so many aggregates, up to batchMost
+// events in a transaction. The other numbers without a unit are probabilities.
 const (
 	writers    = 4
 	aggregates = 16
@@ -102,9 +102,9 @@ func (w *writer) events() ([]outbox.Event, error) {
 	return events, nil
 }
 
-// Put writes events in one transaction that waits for others of the same aggregates, and
-// records the transaction in the Journal, as in doubt when its commit fails. before, when
-// not nil, is called right before the commit, with the time and the rows of the events.
+// Put writes events in one transaction, which waits for open ones of the same aggregates,
+// and records it in the Journal, as in doubt when its commit fails. before, when not nil,
+// is called right before the commit, with the time and the rows of the events.
 func (w *World) Put(ctx context.Context, events []outbox.Event, before func(began time.Time, rows []history.Event)) error {
 	tx, err := w.Pool.Begin(ctx)
 	if err != nil {
@@ -132,10 +132,10 @@ func (w *World) Put(ctx context.Context, events []outbox.Event, before func(bega
 	return nil
 }
 
-// write makes one transaction and records what became of it. One that fails before its
-// commit wrote nothing and is not recorded; one whose commit failed is in doubt, unless
-// PostgreSQL says that it rolled back. A failure of the database is no error: write then
-// waits until the database answers. It errs when ctx ends.
+// write makes one transaction and records how it ended. One that fails before its commit
+// wrote nothing and is not recorded; one whose commit fails is in doubt, unless PostgreSQL
+// says that it rolled back. A failure of the database is no error: write then waits until
+// the database answers. It errs when ctx ends.
 func (w *writer) write(ctx context.Context) error {
 	events, err := w.events()
 	if err != nil {

@@ -60,7 +60,7 @@ func TestEventsAndReadModelCommitTogether(t *testing.T) {
 		t.Errorf("committed %d, events %d (%d about items), read model %d (%d about items)", committed, rows, aboutItems, all, items)
 	}
 	// Nothing carries the events, so the checker must miss every one of them.
-	v := rec.Check(history.Config{WithoutFinal: true})
+	v := rec.Check(history.Config{})
 	if v.Committed != int(committed) || v.RolledBack != int(rolledBack) || v.Violations[history.Lost] != int(committed) {
 		t.Errorf("verdict %s", v)
 	}

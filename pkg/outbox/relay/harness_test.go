@@ -154,6 +154,17 @@ func (w *world) nothingPending() {
 	}
 }
 
+// owners returns the number of shards that each relay owns, by relay id, without relays that own none.
+func (w *world) owners() map[uuid.UUID]int {
+	owners := map[uuid.UUID]int{}
+	for shard := range outbox.Shards {
+		if owner, _ := w.store.Owner(shard); owner != uuid.Nil {
+			owners[owner]++
+		}
+	}
+	return owners
+}
+
 // pass lets virtual time pass.
 func pass(d time.Duration) { <-time.After(d) }
 

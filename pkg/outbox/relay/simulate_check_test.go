@@ -26,7 +26,7 @@ func (s *sim) acceptance(k *simSink, t *attempt, m outbox.Message, r outbox.Resu
 	s.record.Accepted(history.Acceptance{
 		EventID: t.event.rec.EventID, DeduplicationID: m.DeduplicationID, Destination: k.name, Group: m.GroupID,
 		MessageID: r.MessageID, SequenceNumber: r.SequenceNumber, At: at, Suppressed: known,
-		Relay: t.by.name, Sum: history.Sum([]byte(m.Body)),
+		Sum: history.Sum([]byte(m.Body)),
 	})
 	s.arrived(t)
 	if known {
