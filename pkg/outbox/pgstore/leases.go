@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
@@ -33,7 +34,7 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	var joined bool
 	err := s.do(ctx, "join", func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, joinSQL,
-			j.RelayID.String(), clean(j.Name),
+			j.RelayID.String(), pgdb.Text(j.Name),
 			j.TTL.Microseconds(), j.RunFor.Microseconds(), j.JoinWindow.Microseconds(), int32(j.Relays), //nolint:gosec // a handful
 		).Scan(&joined)
 	})

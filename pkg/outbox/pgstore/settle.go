@@ -6,12 +6,12 @@ import (
 	_ "embed"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -40,8 +40,8 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	if len(accepted) > 0 {
 		batch.Queue(settleSQL, id,
 			column(accepted, func(a relay.Accepted) int64 { return a.ID }),
-			column(accepted, func(a relay.Accepted) string { return clean(a.MessageID) }),
-			column(accepted, func(a relay.Accepted) string { return clean(a.SequenceNumber) }),
+			column(accepted, func(a relay.Accepted) string { return pgdb.Text(a.MessageID) }),
+			column(accepted, func(a relay.Accepted) string { return pgdb.Text(a.SequenceNumber) }),
 		).QueryRow(func(row pgx.Row) error {
 			var n *int
 			err := row.Scan(&n)
@@ -57,8 +57,8 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 		batch.Queue(burySQL, id,
 			column(run, func(d relay.DeadLetter) int64 { return d.ID }), run[0].ID, run[len(run)-1].ID,
 			column(run, func(d relay.DeadLetter) int32 { return int32(d.Attempts) }), //nolint:gosec // a small count
-			column(run, func(d relay.DeadLetter) string { return clean(d.Code) }),
-			column(run, func(d relay.DeadLetter) string { return clean(d.Reason) }),
+			column(run, func(d relay.DeadLetter) string { return pgdb.Text(d.Code) }),
+			column(run, func(d relay.DeadLetter) string { return pgdb.Text(d.Reason) }),
 			column(run, func(d relay.DeadLetter) bool { return d.Block }),
 			column(run, func(d relay.DeadLetter) int32 { return int32(d.Replays) }), //nolint:gosec // the database's own number
 		).QueryRow(func(row pgx.Row) error {
@@ -112,10 +112,4 @@ func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
 			from = to
 		}
 	}
-}
-
-// clean returns s with what PostgreSQL cannot store, NUL and broken UTF-8, replaced by U+FFFD. It is for texts
-// of a broker or a caller: one such text must not undo a whole settlement.
-func clean(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
