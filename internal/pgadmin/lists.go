@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
@@ -32,19 +33,19 @@ type DeadLetter struct {
 	Attempts      int       `json:"attempts"`
 	Code          string    `json:"code"`
 	Reason        string    `json:"reason"`
-	// Blocks is true when the lane of the event is blocked behind it.
+	// Blocks is true when the lane of the event has a row in outbox.blocked that names this event.
 	Blocks bool `json:"blocks"`
 	// Payload is the text of the payload as it was written, and Headers a JSON object. Both are empty where the caller
-	// did not ask for the content.
+	// of DeadLetters did not ask for the content.
 	Payload string          `json:"payload,omitempty"`
 	Headers json.RawMessage `json:"headers,omitempty"`
 }
 
-// DeadLetters lists the dead letters with ids above after that pass the filters of r, at most limit, in the order
-// of their ids. An after of zero is the beginning. With content they have Payload and Headers.
+// DeadLetters lists the dead letters with ids above after (0 for all) that pass the filters of r, at most limit, in the
+// order of their ids. Only with content do they have Payload and Headers.
 func (s *Store) DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]DeadLetter, error) {
 	var out []DeadLetter
-	err := s.document(ctx, "list dead letters", listDeadLettersSQL, append([]any{after, rowLimit(limit), content}, filters(r)...), &out)
+	err := s.document(ctx, "list dead letters", listDeadLettersSQL, append([]any{after, pgdb.Limit(limit), content}, filters(r)...), &out)
 	return out, err
 }
 
@@ -62,16 +63,16 @@ type BlockedLane struct {
 	BlockedAt     time.Time  `json:"blocked_at"`
 	ReleasedAt    *time.Time `json:"released_at,omitempty"`
 	Reason        string     `json:"reason"`
-	// Waiting is the number of unsent events of the lane among those that were counted.
+	// Waiting is how many of the unsent events that BlockedLanes looked at are of this lane.
 	Waiting int `json:"waiting"`
 }
 
-// BlockedLanes lists the rows of outbox.blocked, at most limit, in the order of FirstID: those of the
-// destination, the aggregate type and the aggregate id of r, where these are set. Other filters of r are ignored.
-// For Waiting only the first examine unsent events of the whole outbox are counted, so that the cost is bounded.
+// BlockedLanes lists rows of outbox.blocked, at most limit, in the order of FirstID: those of the destination, the
+// aggregate type and the aggregate id of r, where these are set. Other filters of r are ignored. For Waiting it looks at
+// the first examine unsent events of the whole outbox only, so that the cost is bounded.
 func (s *Store) BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]BlockedLane, error) {
 	var out []BlockedLane
-	args := []any{rowLimit(limit), rowLimit(examine), optional(r.Destination), optional(r.AggregateType), optional(r.AggregateID)}
+	args := []any{pgdb.Limit(limit), pgdb.Limit(examine), optional(r.Destination), optional(r.AggregateType), optional(r.AggregateID)}
 	err := s.document(ctx, "list blocked", listBlockedSQL, args, &out)
 	return out, err
 }

@@ -15,8 +15,9 @@ var lookupSQL string
 // State is what has become of an event so far.
 type State string
 
-// The states of an event. An unsent event is Pending, or Blocked while its lane waits behind a dead letter; a dead
-// letter is Dead; a sent one is Sent while it is in outbox.events, and Archived when it is in outbox.archive.
+// The states of an event. An unsent event is Pending, or Blocked while its lane has a row in outbox.blocked, also for the
+// time between a release and its end; a dead letter is Dead; a sent event is Sent while it is in outbox.events, and
+// Archived when it is in outbox.archive.
 const (
 	Pending  State = "pending"
 	Blocked  State = "blocked"
@@ -25,8 +26,8 @@ const (
 	Archived State = "archived"
 )
 
-// Location is one row of an event, in any table, and what is known about it. Fields that have no meaning in its state
-// are zero.
+// Location is one row of an event, in outbox.events, outbox.dead_letters or outbox.archive, and what is known about it.
+// Fields that have no meaning in its state are zero.
 type Location struct {
 	State         State     `json:"state"`
 	ID            int64     `json:"id"`
@@ -67,12 +68,12 @@ type Redriven struct {
 	RedrivenAt time.Time `json:"redriven_at"`
 	// Source is what brought the event back: dead_letters, blocked or replay.
 	Source string `json:"source"`
-	// RequestID is the id that the request was made with, such as the name of a person.
+	// RequestID is the text that the request of the redrive or replay gave as its id, such as the name of a person.
 	RequestID string `json:"request_id"`
-	// RowID is the id of the row that was brought back, and CopyID the id of its copy, for a replay.
+	// RowID is the id of the row that was redriven or copied. CopyID is the id of the copy, 0 unless it was replayed.
 	RowID  int64 `json:"row_id"`
 	CopyID int64 `json:"copy_id,omitempty"`
-	// Generation is the number that the deduplication id of the event has had since then.
+	// Generation is the number in the deduplication id under which the event was sent from then on.
 	Generation  int    `json:"generation"`
 	Destination string `json:"destination"`
 	// Of a dead letter: after how many attempts it had been given up, and the broker's error code and text.

@@ -13,7 +13,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 )
 
-// Sample implements [janitor.Partitions].
+// Sample implements [janitor.Partitions]: it measures at which rate ids of outbox.events are drawn.
 func (s *Store) Sample(ctx context.Context) (janitor.Sample, error) {
 	var sample janitor.Sample
 	err := s.one(ctx, "sample", "select sampled_at, current, ids_per_second from outbox.sample_ids()", nil,
@@ -21,7 +21,8 @@ func (s *Store) Sample(ctx context.Context) (janitor.Sample, error) {
 	return sample, err
 }
 
-// Make implements [janitor.Partitions].
+// Make implements [janitor.Partitions]: it makes a partition of outbox.events, and returns false when it made none. Where
+// the database had no lock for it in time the error wraps [janitor.ErrLocked].
 func (s *Store) Make(ctx context.Context, number int64) (bool, error) {
 	var made bool
 	err := s.one(ctx, "make partition", "select outbox.make_partition($1::bigint)", []any{number}, &made)
@@ -31,11 +32,11 @@ func (s *Store) Make(ctx context.Context, number int64) (bool, error) {
 	return made, err
 }
 
-// ListEvents implements [janitor.Partitions].
+// ListEvents implements [janitor.Partitions]: it lists the limit partitions of outbox.events with the lowest numbers.
 func (s *Store) ListEvents(ctx context.Context, limit int) ([]janitor.EventsPartition, error) {
 	const sql = "select number, closed, archived, sealed, vacant, unsent, newest from outbox.list_events($1::integer)"
 	var list []janitor.EventsPartition
-	err := s.each(ctx, "list partitions", sql, []any{rowLimit(limit)}, func(row pgx.Rows) (bool, error) {
+	err := s.each(ctx, "list partitions", sql, []any{pgdb.Limit(limit)}, func(row pgx.Rows) (bool, error) {
 		var p janitor.EventsPartition
 		var newest pgtype.Timestamptz
 		err := row.Scan(&p.Number, &p.Closed, &p.Archived, &p.Sealed, &p.Vacant, &p.Unsent, &newest)
@@ -56,7 +57,8 @@ func outcome(answer string) (janitor.Outcome, error) {
 	return "", fmt.Errorf("the answer %q is not known", answer)
 }
 
-// step runs sql, which calls a function of the schema that returns an outcome. op names the operation in errors.
+// step runs sql, which calls a function of the schema that returns the text of an outcome. Errors begin with op, the name
+// of the operation.
 func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.Outcome, error) {
 	var answer string
 	if err := s.one(ctx, op, sql, args, &answer); err != nil {
@@ -65,9 +67,8 @@ func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.
 	return outcome(answer)
 }
 
-// lockingStep runs sql, which calls a function of the schema that locks outbox.events, with number, that of a
-// partition, as its argument. It returns the outcome, and for how long writers and relays were kept out. op names
-// the operation in errors.
+// lockingStep runs sql, which calls a function of the schema that locks outbox.events, with the number of a partition. It
+// returns the outcome, and for how long writers and relays were kept out. Errors begin with op, the name of the operation.
 func (s *Store) lockingStep(ctx context.Context, op, sql string, number int64) (janitor.Outcome, time.Duration, error) {
 	var answer string
 	var seconds float64
@@ -78,7 +79,8 @@ func (s *Store) lockingStep(ctx context.Context, op, sql string, number int64) (
 	return o, time.Duration(seconds * float64(time.Second)), err
 }
 
-// Seal implements [janitor.Archiver].
+// Seal implements [janitor.Archiver]: it adds a constraint to a partition of outbox.events that refuses unsent rows and
+// rows sent at before or later, and then validates it, in a transaction of its own.
 func (s *Store) Seal(ctx context.Context, number int64, before time.Time) (janitor.Outcome, error) {
 	o, err := s.step(ctx, "seal", "select outbox.seal_partition($1::bigint, $2::timestamptz)", number, before)
 	if err != nil || o != janitor.Done {
@@ -87,23 +89,25 @@ func (s *Store) Seal(ctx context.Context, number int64, before time.Time) (janit
 	return s.step(ctx, "validate", "select outbox.validate_partition($1::bigint)", number)
 }
 
-// Archive implements [janitor.Archiver].
+// Archive implements [janitor.Archiver]: it makes a sealed partition of outbox.events one of outbox.archive, and returns
+// for how long writers and relays were kept out.
 func (s *Store) Archive(ctx context.Context, number int64) (janitor.Outcome, time.Duration, error) {
 	return s.lockingStep(ctx, "archive", "select outcome, seconds from outbox.archive_partition($1::bigint)", number)
 }
 
-// Unseal implements [janitor.Archiver].
+// Unseal implements [janitor.Archiver]: it drops the constraint that Seal added to a partition, if there is one.
 func (s *Store) Unseal(ctx context.Context, number int64) (janitor.Outcome, error) {
 	return s.step(ctx, "unseal", "select outbox.unseal_partition($1::bigint)", number)
 }
 
-// MoveSent implements [janitor.Mover].
+// MoveSent implements [janitor.Mover]: of the next limit rows of a partition, or of outbox.events_default for
+// [janitor.DefaultPartition], from the id from on, it moves those to outbox.archive that were sent earlier than before.
 func (s *Store) MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (janitor.Move, error) {
 	const sql = `select outcome, moved, coalesce(next, 0)
 		from outbox.move_sent(nullif($1::bigint, -1), $2::bigint, $3::timestamptz, $4::integer)`
 	var m janitor.Move
 	var answer string
-	if err := s.one(ctx, "move rows", sql, []any{number, from, before, rowLimit(limit)}, &answer, &m.Moved, &m.Next); err != nil {
+	if err := s.one(ctx, "move rows", sql, []any{number, from, before, pgdb.Limit(limit)}, &answer, &m.Moved, &m.Next); err != nil {
 		return janitor.Move{}, err
 	}
 	var err error
@@ -111,7 +115,8 @@ func (s *Store) MoveSent(ctx context.Context, number, from int64, before time.Ti
 	return m, err
 }
 
-// DropVacant implements [janitor.Mover].
+// DropVacant implements [janitor.Mover]: it drops a partition of outbox.events that has no rows, and returns for how long
+// writers and relays were kept out.
 func (s *Store) DropVacant(ctx context.Context, number int64) (janitor.Outcome, time.Duration, error) {
 	return s.lockingStep(ctx, "drop vacant partition", "select outcome, seconds from outbox.drop_vacant($1::bigint)", number)
 }

@@ -2,60 +2,54 @@ package pgadmin
 
 import (
 	"context"
-	"fmt"
-	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
 
-// RedriveDeadLetters implements [rows.Store]. The database user needs the role outbox_redrive.
+// RedriveDeadLetters implements [rows.Store]: it puts the next b.Limit dead letters that pass the filters back into
+// outbox.events, where that keeps order or b confirms it. The login needs the role outbox_redrive.
 func (s *Store) RedriveDeadLetters(ctx context.Context, b rows.Batch) ([]rows.Row, error) {
 	const sql = `
-		select r.id, coalesce(r.event_id::text, ''), coalesce(r.destination, ''), coalesce(r.aggregate_type, ''),
+		select r.id, r.event_id, coalesce(r.destination, ''), coalesce(r.aggregate_type, ''),
 		       coalesce(r.aggregate_id, ''), r.outcome, coalesce(r.ordered, false)
 		from outbox.redrive_dead_letters(
 			$1::text, $2::bigint, $3::integer, $4::text, $5::boolean, $6::boolean,
 			$7::text[]::uuid[], $8::text, $9::text, $10::text, $11::text,
 			$12::timestamptz, $13::timestamptz, $14::bigint, $15::bigint) as r`
-	args := []any{clean(b.RequestID), b.After, rowLimit(b.Limit), optional(b.Request.Redirect), b.Request.Confirm, b.Request.DryRun}
+	args := []any{pgdb.Text(b.RequestID), b.After, pgdb.Limit(b.Limit), optional(b.Request.Redirect), b.Request.Confirm, b.Request.DryRun}
 	return s.redriven(ctx, "redrive dead letters", sql, append(args, filters(b.Request)...))
 }
 
-// ReleaseBlocked implements [rows.Store]. The database user needs the role outbox_redrive.
+// ReleaseBlocked implements [rows.Store]: it releases the next b.Limit blocked lanes that pass the filters, and puts the
+// dead letters that block them back, unless b confirms to go on without them. The login needs the role outbox_redrive.
 func (s *Store) ReleaseBlocked(ctx context.Context, b rows.Batch) ([]rows.Row, error) {
 	const sql = `
-		select r.id, r.event_id::text, r.destination, r.aggregate_type, r.aggregate_id, r.outcome, r.ordered
+		select r.id, r.event_id, r.destination, r.aggregate_type, r.aggregate_id, r.outcome, r.ordered
 		from outbox.release_blocked(
 			$1::text, $2::bigint, $3::integer, $4::boolean, $5::boolean,
 			$6::text[]::uuid[], $7::text, $8::text, $9::text, $10::text,
 			$11::timestamptz, $12::timestamptz, $13::bigint, $14::bigint) as r`
-	args := []any{clean(b.RequestID), b.After, rowLimit(b.Limit), b.Request.Confirm, b.Request.DryRun}
+	args := []any{pgdb.Text(b.RequestID), b.After, pgdb.Limit(b.Limit), b.Request.Confirm, b.Request.DryRun}
 	return s.redriven(ctx, "release blocked", sql, append(args, filters(b.Request)...))
 }
 
-// redriven runs sql with args and returns the rows of its result, which are what became of dead letters or lanes.
-// op names the operation in errors.
+// redriven runs sql with args and returns its rows: what became of each dead letter, or of each blocked lane. Errors begin
+// with op, the name of the operation.
 func (s *Store) redriven(ctx context.Context, op, sql string, args []any) ([]rows.Row, error) {
 	var out []rows.Row
 	err := s.each(ctx, op, sql, args, func(found pgx.Rows) (bool, error) {
 		var r rows.Row
-		var eventID, answer string
+		var eventID pgtype.UUID
+		var answer string
 		err := found.Scan(&r.ID, &eventID, &r.Lane.Destination, &r.Lane.AggregateType, &r.Lane.AggregateID, &answer, &r.Ordered)
-		if err != nil {
-			return false, err //nolint:wrapcheck // named by call
-		}
-		r.Outcome = rows.Outcome(answer)
-		if eventID != "" {
-			if r.EventID, err = uuid.Parse(eventID); err != nil {
-				return false, fmt.Errorf("event id: %w", err)
-			}
-		}
+		r.Outcome, r.EventID = rows.Outcome(answer), eventID.Bytes
 		out = append(out, r)
-		return true, nil
+		return true, err //nolint:wrapcheck // named by call
 	})
 	if err != nil {
 		return nil, err
@@ -73,7 +67,7 @@ func filters(r *redrive.Request) []any {
 	}
 	return []any{
 		ids, optional(r.Destination), optional(r.AggregateType), optional(r.AggregateID), optional(r.EventType),
-		optionalTime(r.From), optionalTime(r.To), optional(r.IDFrom), optional(r.IDTo),
+		optional(r.From), optional(r.To), optional(r.IDFrom), optional(r.IDTo),
 	}
 }
 
@@ -84,12 +78,4 @@ func optional[T comparable](v T) *T {
 		return nil
 	}
 	return &v
-}
-
-// optionalTime returns nil, which is null in SQL, for the zero time, else a pointer to t.
-func optionalTime(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }

@@ -7,13 +7,15 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 )
 
-// CountReplay implements [replay.Searcher]. The database user needs the role outbox_redrive, as for all methods
-// of a replay.
+// CountReplay implements [replay.Searcher]: found is how many of the next limit rows with ids above after a replay would
+// copy, next the after of the next call, 0 at the end. The login needs the role outbox_redrive, as for every replay.
 func (s *Store) CountReplay(ctx context.Context, r *redrive.Request, after int64, limit int) (found int, next int64, err error) {
 	const sql = `
 		select c.found, coalesce(c.next, 0)
@@ -21,27 +23,29 @@ func (s *Store) CountReplay(ctx context.Context, r *redrive.Request, after int64
 			$1::bigint, $2::integer,
 			$3::text[]::uuid[], $4::text, $5::text, $6::text, $7::text,
 			$8::timestamptz, $9::timestamptz, $10::bigint, $11::bigint) as c`
-	err = s.one(ctx, "count replay", sql, append([]any{after, rowLimit(limit)}, filters(r)...), &found, &next)
+	err = s.one(ctx, "count replay", sql, append([]any{after, pgdb.Limit(limit)}, filters(r)...), &found, &next)
 	return found, next, err
 }
 
-// StartReplay implements [replay.Searcher].
+// StartReplay implements [replay.Searcher]: it stores a replay of what was sent by now and passes the filters of r. It
+// changes nothing when there is a replay with that id.
 func (s *Store) StartReplay(ctx context.Context, id uuid.UUID, requestID string, r *redrive.Request) error {
 	const sql = `
 		select outbox.start_replay(
 			$1::uuid, $2::text, $3::text, $4::boolean,
 			$5::text[]::uuid[], $6::text, $7::text, $8::text, $9::text,
 			$10::timestamptz, $11::timestamptz, $12::bigint, $13::bigint)`
-	return s.exec(ctx, "start replay", sql, append([]any{id.String(), clean(requestID), optional(r.Redirect), r.Interleave}, filters(r)...)...)
+	return s.exec(ctx, "start replay", sql, append([]any{id.String(), pgdb.Text(requestID), optional(r.Redirect), r.Interleave}, filters(r)...)...)
 }
 
-// FindReplay implements [replay.Searcher]. A replay that is not in the database is replay.ErrNotFound, wrapped.
+// FindReplay implements [replay.Searcher]: it looks at the next limit rows, lists those that the replay will copy, and
+// returns how far the replay is. An id that no replay has is [replay.ErrNotFound], wrapped.
 func (s *Store) FindReplay(ctx context.Context, id uuid.UUID, limit int) (replay.Progress, error) {
 	const sql = `
 		select r.searched_at is not null, r.through, r.last_id, r.found, r.copied, r.failed
 		from outbox.find_replay($1::uuid, $2::integer) as r`
 	var p replay.Progress
-	err := s.one(ctx, "find replay", sql, []any{id.String(), rowLimit(limit)},
+	err := s.one(ctx, "find replay", sql, []any{id.String(), pgdb.Limit(limit)},
 		&p.Searched, &p.Through, &p.Last, &p.Found, &p.Copied, &p.Failed)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return p, fmt.Errorf("find replay: %w", replay.ErrNotFound)
@@ -49,15 +53,16 @@ func (s *Store) FindReplay(ctx context.Context, id uuid.UUID, limit int) (replay
 	return p, err
 }
 
-// CopyReplay implements [replay.Copier]. A replay that is not in the database is replay.ErrNotFound, wrapped; one
-// whose search is not over is another error.
+// CopyReplay implements [replay.Copier]: it copies the listed events of one aggregate, at most limit, and returns what it
+// did. An id that no replay has is [replay.ErrNotFound], wrapped; a search that is not over is another error.
 func (s *Store) CopyReplay(ctx context.Context, id uuid.UUID, limit int) (replay.Step, error) {
 	const sql = `
-		select c.outcome, c.count, coalesce(c.event_id::text, ''), coalesce(c.aggregate_type, ''), coalesce(c.aggregate_id, '')
+		select c.outcome, c.count, c.event_id, coalesce(c.aggregate_type, ''), coalesce(c.aggregate_id, '')
 		from outbox.copy_replay($1::uuid, $2::integer) as c`
 	var step replay.Step
-	var answer, eventID string
-	err := s.one(ctx, "copy replay", sql, []any{id.String(), rowLimit(limit)},
+	var answer string
+	var eventID pgtype.UUID
+	err := s.one(ctx, "copy replay", sql, []any{id.String(), pgdb.Limit(limit)},
 		&answer, &step.Count, &eventID, &step.AggregateType, &step.AggregateID)
 	switch {
 	case err != nil:
@@ -67,11 +72,6 @@ func (s *Store) CopyReplay(ctx context.Context, id uuid.UUID, limit int) (replay
 	case answer == "search":
 		return replay.Step{}, errors.New("copy replay: the search is not over")
 	}
-	step.Outcome = replay.Outcome(answer)
-	if eventID != "" {
-		if step.EventID, err = uuid.Parse(eventID); err != nil {
-			return replay.Step{}, fmt.Errorf("copy replay: event id: %w", err)
-		}
-	}
+	step.Outcome, step.EventID = replay.Outcome(answer), eventID.Bytes
 	return step, nil
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 )
 
 //go:embed sql/status.sql
@@ -13,10 +15,10 @@ var statusSQL string
 
 // Status is the state of an outbox, as an operator reads it.
 type Status struct {
-	// Destinations has the number of unsent events of each destination, in the order of their names. Only the first
-	// PendingLimit unsent events are counted.
+	// Destinations are the destinations of the unsent events, in the order of their names. Only the first
+	// PendingLimit unsent events of the outbox are counted.
 	Destinations []DestinationStatus `json:"destinations"`
-	// Pending is the number of unsent events, those of blocked lanes included, and at most PendingLimit.
+	// Pending is the number of unsent events, those of blocked lanes included, at most PendingLimit.
 	Pending      int `json:"pending"`
 	PendingLimit int `json:"pending_limit"`
 	// Relays are the relays that have a row in outbox.relays, the one that started last first.
@@ -39,8 +41,8 @@ type DestinationStatus struct {
 	Oldest      time.Time `json:"oldest"`
 }
 
-// RelayStatus is a relay that has a lease, or whose lease lapsed and whose shards no other relay has taken yet. Low is
-// the id up to which its events are settled, gaps and blocked lanes aside, and Shards is how many shards it owns.
+// RelayStatus is a row of outbox.relays: a relay that has a lease, or whose lease lapsed and was not taken over yet. Low
+// is the id up to which its events are settled, gaps and blocked lanes aside; Shards is how many shards it owns.
 type RelayStatus struct {
 	RelayID    uuid.UUID `json:"relay_id"`
 	Name       string    `json:"name"`
@@ -52,7 +54,8 @@ type RelayStatus struct {
 	Shards     int       `json:"shards"`
 }
 
-// ShardStatus is a shard and the relay that owns it.
+// ShardStatus is a shard and the relay that owns it. Epoch is how often the shard was given an owner, and AcquiredAt when
+// that was last, nil when it never was.
 type ShardStatus struct {
 	Shard int `json:"shard"`
 	// Owner is the id of the relay that owns the shard, nil when none does.
@@ -61,10 +64,11 @@ type ShardStatus struct {
 	AcquiredAt *time.Time `json:"acquired_at"`
 }
 
-// Status reads the state of the outbox. It counts at most limit unsent events, so that its cost is bounded.
+// Status reads the state of the outbox. It counts at most limit unsent events, Status.PendingLimit of the result, so that
+// its cost is bounded.
 func (s *Store) Status(ctx context.Context, limit int) (Status, error) {
 	var st Status
-	if err := s.document(ctx, "status", statusSQL, []any{rowLimit(limit)}, &st); err != nil {
+	if err := s.document(ctx, "status", statusSQL, []any{pgdb.Limit(limit)}, &st); err != nil {
 		return Status{}, err
 	}
 	st.PendingLimit = limit

@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -17,8 +15,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
 
-// Store is the outbox in one PostgreSQL database. It has no state, changes no setting of a session, and is safe for
-// concurrent use. Its errors name the operation and wrap those that package pgstore declares.
+// Store is the outbox in one PostgreSQL database, for all that is not the work of a relay. It has no state, changes no
+// setting of a session, and is safe for concurrent use. Its errors begin with the operation, and wrap the error of
+// package pgstore that says what a caller can do, where one fits.
 type Store struct{ pool *pgxpool.Pool }
 
 var (
@@ -33,7 +32,7 @@ func New(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 // ErrNotFound is the error of Lookup, wrapped, when no table has the event.
 var ErrNotFound = errors.New("no such event")
 
-// exec runs a statement and ignores the rows that it returns. op names the operation in errors.
+// exec runs a statement and ignores the rows that it returns. Errors begin with op, the name of the operation.
 func (s *Store) exec(ctx context.Context, op, sql string, args ...any) error {
 	return s.call(ctx, op, func(conn *pgxpool.Conn) error {
 		_, err := conn.Exec(ctx, sql, args...)
@@ -42,15 +41,15 @@ func (s *Store) exec(ctx context.Context, op, sql string, args ...any) error {
 }
 
 // one runs a statement that returns one row, and scans that row into the pointers into. A statement that returns
-// none is pgx.ErrNoRows, wrapped. op names the operation in errors.
+// no row is pgx.ErrNoRows, wrapped. Errors begin with op, the name of the operation.
 func (s *Store) one(ctx context.Context, op, sql string, args []any, into ...any) error {
 	return s.call(ctx, op, func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, sql, args...).Scan(into...)
 	})
 }
 
-// document runs a statement that returns one row of JSON texts, and parses each column into the pointer of into
-// at the same index. op names the operation in errors.
+// document runs a statement that returns one row of JSON texts, and unmarshals the text of each column into the
+// pointer of into at the same index. Errors begin with op, the name of the operation.
 func (s *Store) document(ctx context.Context, op, sql string, args []any, into ...any) error {
 	texts, targets := make([]string, len(into)), make([]any, len(into))
 	for i := range texts {
@@ -67,8 +66,8 @@ func (s *Store) document(ctx context.Context, op, sql string, args []any, into .
 	return nil
 }
 
-// each runs a statement and calls row for every row that it returns. It ends early when row returns false, which
-// is no error, or an error, which it returns with the operation op.
+// each runs a statement and calls row for every row that it returns, until row returns false or an error. An error of
+// row or of the statement is returned, and begins with op, the name of the operation.
 func (s *Store) each(ctx context.Context, op, sql string, args []any, row func(rows pgx.Rows) (bool, error)) error {
 	return s.call(ctx, op, func(conn *pgxpool.Conn) error {
 		found, _ := conn.Query(ctx, sql, args...)
@@ -82,18 +81,7 @@ func (s *Store) each(ctx context.Context, op, sql string, args []any, row func(r
 	})
 }
 
-// call runs f with a connection of the pool, and returns its error with the operation op, wrapped in the error of
-// pgstore that says what a caller can do; see [pgdb.Call].
+// call runs f with a connection of the pool of s, as [pgdb.Call] does. Errors begin with op, the name of the operation.
 func (s *Store) call(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
 	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
-}
-
-// rowLimit returns n as the LIMIT of a statement, from 0 to the highest value of PostgreSQL's type integer.
-func rowLimit(n int) int32 {
-	return int32(min(max(n, 0), math.MaxInt32)) //nolint:gosec // bounded here
-}
-
-// clean returns s with U+FFFD in the place of NUL and of broken UTF-8, which PostgreSQL cannot store in a text.
-func clean(s string) string {
-	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
