@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -98,7 +96,7 @@ func (s *stack) openEmulator(ctx context.Context, c *config, onAccepted func(aws
 		s.closers = append(s.closers, fake.Close)
 		return fake.URL(), nil
 	case "localstack":
-		server, err := hostmode.Start(ctx, hostmode.Config{StartTimeout: time.Minute, Progress: io.Discard})
+		server, err := hostmode.Start(ctx, hostmode.Config{})
 		if err != nil {
 			return "", err
 		}

@@ -12,13 +12,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 func TestListensOnLoopbackOnly(t *testing.T) {
 	t.Parallel()
 	needLocalStack(t)
-	s, err := Start(t.Context(), Config{StartTimeout: 2 * time.Minute, Output: t.Output()})
+	s, err := Start(t.Context(), Config{Output: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}

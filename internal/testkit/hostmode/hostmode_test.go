@@ -39,7 +39,7 @@ func TestAMachineWithoutPythonIsUnavailableAndToldWhatToInstall(t *testing.T) {
 func TestClientSettingsDoNotReachLocalStack(t *testing.T) {
 	t.Setenv("AWS_ENDPOINT_URL", "http://192.0.2.1")
 	t.Setenv("PYTHONPATH", "/elsewhere")
-	env := environ(Config{}.withDefaults(), 4566, t.TempDir())
+	env := environ(4566, t.TempDir())
 	for _, kv := range env {
 		if strings.HasPrefix(kv, "AWS_") || strings.HasPrefix(kv, "PYTHON") {
 			t.Errorf("LocalStack would see %s", kv)
@@ -83,7 +83,7 @@ func TestRingKeepsTheEnd(t *testing.T) {
 func TestStopLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	needLocalStack(t)
-	s, err := Start(t.Context(), Config{StartTimeout: 2 * time.Minute, Output: t.Output()})
+	s, err := Start(t.Context(), Config{Output: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}

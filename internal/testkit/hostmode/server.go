@@ -19,8 +19,12 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
-// stopGrace is how long LocalStack may take to end after SIGTERM. Then it is killed.
-const stopGrace = 5 * time.Second
+const (
+	// startTimeout is how long LocalStack may take from its start to its first answer.
+	startTimeout = 2 * time.Minute
+	// stopGrace is how long LocalStack may take to end after SIGTERM. Then it is killed.
+	stopGrace = 5 * time.Second
+)
 
 // Server is a running LocalStack. Its methods may be called concurrently.
 type Server struct {
@@ -28,13 +32,13 @@ type Server struct {
 	state string        // the folder of LocalStack's files, which Stop removes
 	pid   int           // of the process, which leads a process group
 	done  chan struct{} // closed when the process has ended
-	err   error         // what Wait returned; readable once done is closed
+	err   error         // how the process ended, nil for exit code 0; readable once done is closed
 	stop  sync.Once
 }
 
-// Start installs LocalStack if need be, starts it on loopback and waits until it
-// answers. ctx bounds installation and start only: the server runs until Stop. The error
-// wraps [ErrUnavailable] when LocalStack cannot be installed on this machine.
+// Start installs LocalStack if it is not installed yet, starts it on 127.0.0.1 and waits until it answers. ctx bounds the
+// installation and the start only: the server runs until Stop. The error wraps [ErrUnavailable] when LocalStack cannot be
+// installed on this machine.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
 	bin, err := python.Install(ctx, python.Config{
@@ -43,7 +47,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.StartTimeout)
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 
 	began := time.Now()
@@ -59,26 +63,25 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	return s, nil
 }
 
-// URL returns the endpoint of all services.
+// URL returns the endpoint of SQS, SNS and STS, without a slash at its end.
 func (s *Server) URL() string { return "http://" + address(s.port) }
 
-// Done is closed when LocalStack has ended, by Stop or by itself.
+// Done returns a channel that is closed when LocalStack has ended, by Stop or by itself.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Stop ends LocalStack with everything it started, waits for the end, and removes its
-// files. It kills LocalStack when that takes longer than stopGrace. Stopping twice is no
-// error.
+// Stop ends LocalStack with everything it started, waits for the end, and removes its files. It kills LocalStack when that
+// takes longer than stopGrace. Another call waits for the first, and returns nil.
 func (s *Server) Stop() error {
 	var err error
 	s.stop.Do(func() { err = s.end() })
 	return err
 }
 
-// errExited means that the process ended before it answered.
+// errExited means that LocalStack ended before it answered.
 var errExited = errors.New("LocalStack ended before it answered")
 
-// start starts an installed LocalStack once, with the program python of its virtual environment, and waits until it
-// answers. After an error nothing of it is left.
+// start starts an installed LocalStack with python, the path of the interpreter of its virtual environment, and waits
+// until it answers. The error is errExited, wrapped, when it ends before. After an error nothing of it is left.
 func start(ctx context.Context, c Config, python string) (*Server, error) {
 	port := c.Port
 	if port == 0 {
@@ -95,7 +98,7 @@ func start(ctx context.Context, c Config, python string) (*Server, error) {
 	last := &ring{}
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), python, "-m", "localstack.runtime.main")
 	cmd.Dir = state
-	cmd.Env = environ(c, port, state)
+	cmd.Env = environ(port, state)
 	cmd.Stdout = io.MultiWriter(last, c.Output)
 	cmd.Stderr = cmd.Stdout
 	cmd.SysProcAttr = sysProcAttr()
@@ -116,11 +119,10 @@ func start(ctx context.Context, c Config, python string) (*Server, error) {
 	return s, nil
 }
 
-// environ returns the environment variables of a LocalStack that listens on 127.0.0.1 and
-// the port only, has its files in the folder state, fetches nothing and reports nothing:
-// this process's own, but for those of AWS and Python, and settings. The hypercorn gateway
-// is needed because the default one listens on every address whatever GATEWAY_LISTEN says.
-func environ(c Config, port int, state string) []string {
+// environ returns the environment variables of a LocalStack that listens on 127.0.0.1 and the port only, has its files in
+// the folder state, fetches nothing and reports nothing: those of this process without AWS_* and PYTHON*, and settings.
+// The hypercorn gateway is needed because the default one listens on every address whatever GATEWAY_LISTEN says.
+func environ(port int, state string) []string {
 	env := make([]string, 0, 32)
 	for _, kv := range os.Environ() {
 		name, _, _ := strings.Cut(kv, "=")
@@ -130,7 +132,7 @@ func environ(c Config, port int, state string) []string {
 		}
 	}
 	return append(env,
-		"SERVICES="+strings.Join(c.Services, ","),
+		"SERVICES=sqs,sns,sts", // all that the locked packages can serve
 		"EAGER_SERVICE_LOADING=0",
 		"GATEWAY_SERVER=hypercorn",
 		"GATEWAY_LISTEN="+address(port),
@@ -178,7 +180,7 @@ func (s *Server) healthy(ctx context.Context) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-// end does what Stop does, once.
+// end ends LocalStack and removes its files, as Stop says. It is called once.
 func (s *Server) end() error {
 	s.signal(syscall.SIGTERM)
 	grace := time.NewTimer(stopGrace)
@@ -196,10 +198,10 @@ func (s *Server) end() error {
 	return nil
 }
 
-// signal sends a signal to the whole process group. A group that has ended is no error.
+// signal sends a signal to LocalStack and all processes it started. When none runs any more it does nothing.
 func (s *Server) signal(sig syscall.Signal) { _ = syscall.Kill(-s.pid, sig) }
 
-// ring keeps the last 64 KiB of what is written to it. It is safe for concurrent use.
+// ring is a writer that keeps the last 64 KiB of what is written to it. It is safe for concurrent use.
 type ring struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -217,7 +219,7 @@ func (r *ring) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// String returns what is kept.
+// String returns the last 64 KiB that were written.
 func (r *ring) String() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -231,8 +233,7 @@ func tail(s string) string {
 	return strings.Join(lines[max(0, len(lines)-most):], "\n")
 }
 
-// say writes one line of progress to w. A failure to write is ignored.
+// say writes one line of progress to w. It ignores a failed write, since progress is for a person to watch.
 func say(w io.Writer, format string, args ...any) {
-	// Progress is for a person to watch; a broken terminal stops nothing.
 	_, _ = fmt.Fprintf(w, "localstack: "+format+"\n", args...)
 }

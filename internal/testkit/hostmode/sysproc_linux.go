@@ -2,8 +2,8 @@ package hostmode
 
 import "syscall"
 
-// sysProcAttr makes the process lead a group, so that it can be ended with all
-// its children, and lets it die with this program even when that is killed.
+// sysProcAttr returns attributes by which a process leads a group, so that a signal reaches all its children, and is
+// killed when the thread of this program that started it ends, as all threads do at the program's end.
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }

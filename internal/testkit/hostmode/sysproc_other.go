@@ -4,8 +4,7 @@ package hostmode
 
 import "syscall"
 
-// sysProcAttr makes the process lead a group, so that it can be ended with all
-// its children.
+// sysProcAttr returns attributes by which a process leads a group, so that a signal reaches all its children.
 func sysProcAttr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true}
 }

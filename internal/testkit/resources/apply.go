@@ -17,18 +17,16 @@ import (
 
 // Options are the parts of a stack that the template does not fix.
 type Options struct {
-	// StackName is the value of AWS::StackName, and so the beginning of all
-	// names. Defaults to "outbox".
+	// StackName is the value of AWS::StackName, and so the beginning of all names. Defaults to "outbox".
 	StackName string
-	// AccountID is the value of AWS::AccountId. Defaults to 000000000000, the
-	// account of the emulators.
+	// AccountID is the value of AWS::AccountId. Defaults to 000000000000, the account of the emulators.
 	AccountID string
-	// Parameters override the defaults of the template's parameters, by name. A name that
-	// the template does not have is an error. Nil overrides none.
+	// Parameters override the defaults of the template's parameters, by name. A name that the template does not have is
+	// an error. Nil overrides none.
 	Parameters map[string]string
 }
 
-// withDefaults returns o with the defaults of its empty texts.
+// withDefaults returns o with the defaults of StackName and AccountID where these are empty.
 func (o Options) withDefaults() Options {
 	o.StackName = cmp.Or(o.StackName, "outbox")
 	o.AccountID = cmp.Or(o.AccountID, "000000000000")
@@ -39,28 +37,28 @@ func (o Options) withDefaults() Options {
 type Outputs struct {
 	// Resources holds the created resources by logical id.
 	Resources map[string]Created
-	// Destinations has the ARN of each of the relay's destinations, by name, from its
-	// variable OUTBOX_DESTINATIONS. It is nil when the template has no relay.
+	// Destinations has the ARN of each of the relay's destinations, by name, from its variable OUTBOX_DESTINATIONS. It is
+	// nil when the template has no resource RelayFunction.
 	Destinations map[string]string
 
-	resolver *resolver // with the values of all created resources
+	resolver *resolver // of the template, with the values of all created resources
 }
 
 // Created is a resource that exists after Apply.
 type Created struct {
 	// Type is the type of CloudFormation, such as "AWS::SQS::Queue".
 	Type string
-	// ARN is empty for the policies of queues and topics, which have none.
+	// ARN is the resource's ARN, empty for the policies of queues and topics, which have none.
 	ARN string
-	// URL is set for queues only.
+	// URL is the URL of a queue, empty for any other resource.
 	URL string
 }
 
 // relayFunction is the logical id of the relay in the template.
 const relayFunction = "RelayFunction"
 
-// skipped reports whether resources of the type kind are passed over without an error:
-// functions, roles, logs, alarms, dashboards and buckets mean nothing to SNS and SQS.
+// skipped reports whether Apply passes resources of the type kind over without an error: functions, roles, logs, alarms,
+// dashboards and buckets, which mean nothing to SNS and SQS.
 func skipped(kind string) bool {
 	switch kind {
 	case "AWS::Serverless::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
@@ -70,11 +68,9 @@ func skipped(kind string) bool {
 	return false
 }
 
-// Apply creates the messaging resources of the template at path, in the order of their
-// dependencies, with clients of cfg. A second call changes nothing, except that attributes
-// of queues follow the template. A resource type or property that Apply does not know is
-// an error that names it, and nothing is created then. After another error some resources
-// may exist.
+// Apply creates the messaging resources of the template at path, in the order of their dependencies, with clients of cfg.
+// A second call changes nothing, except that attributes of queues follow the template. A resource type or property that
+// Apply does not know is an error that names it, and nothing is created then. After another error some may exist.
 func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs, error) {
 	t, err := Load(path)
 	if err != nil {
@@ -107,9 +103,8 @@ func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs
 	return out, nil
 }
 
-// Environment returns the environment variables, by name, that the template gives to the
-// function of that logical id. It errs when the template has no such function, and when a
-// value names a resource that Apply did not create.
+// Environment returns the environment variables, by name, that the template gives to the function of that logical id. It
+// errs when the template has no such function, and when a value names a resource that Apply did not create.
 func (o *Outputs) Environment(function string) (map[string]string, error) {
 	resource, ok := o.resolver.template.Resources[function]
 	if !ok {
@@ -160,9 +155,9 @@ func (o *Outputs) destinations() (map[string]string, error) {
 	return destinations, nil
 }
 
-// plan returns the logical ids of the resources to create, each after what it refers to,
-// without those that are skipped or whose condition does not hold. It errs for types and
-// properties that are not supported, and for circular dependencies.
+// plan returns the logical ids of the resources to create, each after what it refers to, without those that are skipped or
+// whose condition does not hold. It errs for types, properties and functions that are not supported, and for circular
+// dependencies.
 func plan(t *Template, r *resolver) ([]string, error) {
 	var faults []error
 	wanted := map[string]bool{}
@@ -182,7 +177,7 @@ func plan(t *Template, r *resolver) ([]string, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	v := visitor{t: t, wanted: wanted, state: map[string]int{}}
+	v := visitor{r: r, wanted: wanted, state: map[string]int{}}
 	for _, id := range slices.Sorted(maps.Keys(wanted)) {
 		if err := v.visit(id, nil); err != nil {
 			return nil, err
@@ -193,14 +188,14 @@ func plan(t *Template, r *resolver) ([]string, error) {
 
 // visitor sorts resources by dependency, depth first.
 type visitor struct {
-	t      *Template
+	r      *resolver
 	wanted map[string]bool // by logical id, whether the resource is to be created
 	state  map[string]int  // by logical id: 0 not visited, 1 being visited, 2 done
 	order  []string        // the logical ids that are done, each after what it refers to
 }
 
-// visit adds the resource id to order, after what it refers to, unless it is not wanted or is there already. path has
-// the logical ids that led here, for the error of a circular dependency.
+// visit adds the resource id to order, after what it refers to, unless it is not wanted or is in order already. path has
+// the logical ids of the resources that led to this one, for the error of a circular dependency.
 func (v *visitor) visit(id string, path []string) error {
 	if !v.wanted[id] || v.state[id] == 2 {
 		return nil
@@ -210,8 +205,12 @@ func (v *visitor) visit(id string, path []string) error {
 		return fmt.Errorf("circular dependency: %s", strings.Join(path, " -> "))
 	}
 	v.state[id] = 1
-	resource := v.t.Resources[id]
-	for _, next := range slices.Concat(v.t.references(resource.Properties), resource.DependsOn) {
+	resource := v.r.template.Resources[id]
+	references, err := v.r.references(resource)
+	if err != nil {
+		return fmt.Errorf("%s: %w", id, err)
+	}
+	for _, next := range slices.Concat(references, resource.DependsOn) {
 		if err := v.visit(next, path); err != nil {
 			return err
 		}

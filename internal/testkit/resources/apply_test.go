@@ -296,7 +296,8 @@ func FuzzParse(f *testing.F) {
 		// Whatever was parsed can be resolved or refused, and names only
 		// resources of the template.
 		for id, resource := range template.Resources {
-			for _, name := range template.references(resource.Properties) {
+			names, _ := r.references(resource)
+			for _, name := range names {
 				if _, ok := template.Resources[name]; !ok {
 					t.Errorf("%s refers to %s, which is not in the template", id, name)
 				}

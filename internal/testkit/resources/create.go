@@ -21,8 +21,8 @@ type creator struct {
 	sqs *sqs.Client
 }
 
-// properties names the supported properties of a resource type: attributes go to the API as they are, under
-// their own names; arguments are handled by the code of the type.
+// properties names the properties of a resource type that [Apply] supports. Those in attributes are passed to the API
+// under their own names; create handles each of those in arguments.
 type properties struct {
 	arguments  []string
 	attributes []string
@@ -58,7 +58,8 @@ func supported(kind string) (properties, bool) {
 	return properties{}, false
 }
 
-// known returns an error for a resource of a type that is not supported, or that names each property that is not.
+// known returns nil when the resource's type and properties are all supported, and else an error that names those that
+// are not.
 func known(resource Resource) error {
 	p, ok := supported(resource.Type)
 	if !ok {
@@ -73,16 +74,12 @@ func known(resource Resource) error {
 	return errors.Join(faults...)
 }
 
-// create creates a resource, or finds the one of its name, with the properties that r resolves. It returns the
-// resource, and the values of its !Ref (under "Ref") and !GetAtt (under the attribute's name).
+// create creates a resource, or finds the one of its name, with its properties as r resolves them. It also returns what
+// !Ref (under "Ref") and !GetAtt (under the attribute's name) of the resource are.
 func (c *creator) create(ctx context.Context, r *resolver, resource Resource) (Created, map[string]string, error) {
-	resolved, err := r.resolve(resource.Properties)
+	values, err := r.properties(resource)
 	if err != nil {
 		return Created{}, nil, err
-	}
-	values, ok := resolved.(map[string]any)
-	if !ok {
-		return Created{}, nil, errors.New("its properties are not a mapping")
 	}
 	p, _ := supported(resource.Type)
 	attributes := map[string]string{}
@@ -108,9 +105,9 @@ func (c *creator) create(ctx context.Context, r *resolver, resource Resource) (C
 			"Ref": created.URL, "Arn": created.ARN, "QueueUrl": created.URL, "QueueName": text(values["QueueName"]),
 		}, err
 	case "AWS::SQS::QueuePolicy":
-		return created, map[string]string{}, c.queuePolicy(ctx, values["Queues"], values["PolicyDocument"])
+		return created, map[string]string{}, eachPolicy(ctx, values, "Queues", c.queuePolicy)
 	case "AWS::SNS::TopicPolicy":
-		return created, map[string]string{}, c.topicPolicy(ctx, values["Topics"], values["PolicyDocument"])
+		return created, map[string]string{}, eachPolicy(ctx, values, "Topics", c.topicPolicy)
 	case "AWS::SNS::Subscription":
 		created.ARN, err = c.subscription(ctx, values, attributes)
 		return created, map[string]string{"Ref": created.ARN, "Arn": created.ARN}, err
@@ -164,39 +161,35 @@ func (c *creator) update(ctx context.Context, name string, attributes map[string
 	return aws.ToString(found.QueueUrl), err
 }
 
-// queuePolicy sets the policy, document, of each of the queues, which is a URL or a list of URLs.
-func (c *creator) queuePolicy(ctx context.Context, queues, document any) error {
-	return eachPolicy(queues, document, "Queues", func(url, policy string) error {
-		_, err := c.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{
-			QueueUrl: aws.String(url), Attributes: map[string]string{string(sqstypes.QueueAttributeNamePolicy): policy},
-		})
-		return err
+// queuePolicy sets the policy of the queue with that URL.
+func (c *creator) queuePolicy(ctx context.Context, url, policy string) error {
+	_, err := c.sqs.SetQueueAttributes(ctx, &sqs.SetQueueAttributesInput{
+		QueueUrl: aws.String(url), Attributes: map[string]string{string(sqstypes.QueueAttributeNamePolicy): policy},
 	})
+	return err
 }
 
-// topicPolicy sets the policy, document, of each of the topics, which is an ARN or a list of ARNs.
-func (c *creator) topicPolicy(ctx context.Context, topics, document any) error {
-	return eachPolicy(topics, document, "Topics", func(arn, policy string) error {
-		_, err := c.sns.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{
-			TopicArn: aws.String(arn), AttributeName: aws.String("Policy"), AttributeValue: aws.String(policy),
-		})
-		return err
+// topicPolicy sets the policy of the topic with that ARN.
+func (c *creator) topicPolicy(ctx context.Context, arn, policy string) error {
+	_, err := c.sns.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{
+		TopicArn: aws.String(arn), AttributeName: aws.String("Policy"), AttributeValue: aws.String(policy),
 	})
+	return err
 }
 
-// eachPolicy calls set with each of targets, a text or a list of texts, and the document as JSON, until set errs.
-// property is the name of targets, for errors.
-func eachPolicy(targets, document any, property string, set func(target, policy string) error) error {
-	list, err := names(targets)
+// eachPolicy calls set with each of the targets and the policy as JSON, until set errs. It takes them from values, the
+// properties of a policy: property is the name of the property with the targets, a text or a list of texts.
+func eachPolicy(ctx context.Context, values map[string]any, property string, set func(ctx context.Context, target, policy string) error) error {
+	list, err := names(values[property])
 	if err != nil {
 		return fmt.Errorf("property %s: %w", property, err)
 	}
-	policy, err := attribute(document)
+	policy, err := attribute(values["PolicyDocument"])
 	if err != nil {
 		return fmt.Errorf("property PolicyDocument: %w", err)
 	}
 	for _, target := range list {
-		if err := set(target, policy); err != nil {
+		if err := set(ctx, target, policy); err != nil {
 			return fmt.Errorf("set the policy of %s: %w", target, err)
 		}
 	}
@@ -215,7 +208,7 @@ func (c *creator) subscription(ctx context.Context, values map[string]any, attri
 	return aws.ToString(out.SubscriptionArn), nil
 }
 
-// attribute returns a value in the form that the APIs take: a string, or JSON in one.
+// attribute returns a resolved value as the APIs take it: the JSON text of a mapping or a list, else the text of a scalar.
 func attribute(v any) (string, error) {
 	switch v.(type) {
 	case map[string]any, []any:

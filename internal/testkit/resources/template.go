@@ -14,24 +14,22 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Template is a SAM or CloudFormation template with the short forms of its
-// intrinsic functions spelled out: !Ref X reads as map[Ref: X]. Each section is by name
-// or logical id, and empty when the template does not have it.
+// Template is a SAM or CloudFormation template with the short forms of its intrinsic functions spelled out: !Ref X is
+// map[Ref: X]. Each section has its items by name or logical id, and is empty when the template does not have it.
 type Template struct {
 	Parameters map[string]Parameter
 	Conditions map[string]any
 	Resources  map[string]Resource
-	Outputs    map[string]any
 }
 
-// Parameter is a parameter of a template. Default is nil when it has none.
+// Parameter is a parameter of a template. Default is the value that it has unless Options give another, nil for none.
 type Parameter struct {
 	Type    string
 	Default any
 }
 
-// Resource is a resource of a template. Condition is the name of a condition, empty when the resource is always there;
-// DependsOn has logical ids.
+// Resource is a resource of a template. Condition is the name of the condition under which a stack has it, empty when
+// every stack does; DependsOn has the logical ids of resources to create before it.
 type Resource struct {
 	Type       string
 	Condition  string
@@ -74,9 +72,6 @@ func Parse(data []byte) (*Template, error) {
 	if t.Conditions, err = mapping(top, "Conditions"); err != nil {
 		return nil, err
 	}
-	if t.Outputs, err = mapping(top, "Outputs"); err != nil {
-		return nil, err
-	}
 	if err := t.readParameters(top); err != nil {
 		return nil, err
 	}
@@ -86,7 +81,7 @@ func Parse(data []byte) (*Template, error) {
 	return t, nil
 }
 
-// readParameters fills t.Parameters from the template's top mapping.
+// readParameters fills t.Parameters from top, the whole template as a mapping.
 func (t *Template) readParameters(top map[string]any) error {
 	section, err := mapping(top, "Parameters")
 	if err != nil {
@@ -106,7 +101,7 @@ func (t *Template) readParameters(top map[string]any) error {
 	return nil
 }
 
-// readResources fills t.Resources from the template's top mapping.
+// readResources fills t.Resources from top, the whole template as a mapping.
 func (t *Template) readResources(top map[string]any) error {
 	section, err := mapping(top, "Resources")
 	if err != nil {
@@ -171,12 +166,13 @@ func names(v any) ([]string, error) {
 	return nil, fmt.Errorf("%v is neither a name nor a list of names", v)
 }
 
-// functions are the intrinsic functions that the resolver knows.
+// functions returns the names of the intrinsic functions that the resolver supports, in their long form.
 func functions() []string {
 	return []string{"Fn::GetAtt", "Fn::Sub", "Fn::If", "Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or", "Fn::Join", "Ref", "Condition"}
 }
 
-// plain turns a YAML node into Go values: map[string]any, []any and scalars. Short forms of functions are spelled out.
+// plain turns a YAML node into a Go value: map[string]any, []any or a scalar. Short forms of functions become long ones. It
+// errs for aliases, keys that are there twice, and functions that are not supported.
 func plain(n *yaml.Node) (any, error) {
 	var v any
 	switch n.Kind {
@@ -223,11 +219,11 @@ func plain(n *yaml.Node) (any, error) {
 	return spellOut(n, v)
 }
 
-// custom reports whether a YAML tag is a template's own, such as !Ref.
+// custom reports whether a YAML tag is one of CloudFormation, such as !Ref, and not one of YAML, such as !!str.
 func custom(tag string) bool { return strings.HasPrefix(tag, "!") && !strings.HasPrefix(tag, "!!") }
 
-// spellOut returns the long form of the intrinsic function that is the tag of n, with the argument v. It errs for a
-// function that the resolver does not know.
+// spellOut returns the long form, a mapping of one key, of the intrinsic function that the tag of n names, with the
+// argument v. It errs for a function that is not supported.
 func spellOut(n *yaml.Node, v any) (any, error) {
 	name := strings.TrimPrefix(n.Tag, "!")
 	if name != "Ref" && name != "Condition" {
