@@ -6,12 +6,11 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Call runs f with a connection of the pool, and waits until one is free or ctx ends. The connection goes back
-// to the pool after f. Errors, also those of f, begin with op and wrap one of this package's where the caller
-// can do something about it.
+// Call waits until a connection of the pool is free or ctx ends, runs f with it, and gives it back to the pool. Errors,
+// also those of f, begin with op, the name of the operation, and wrap an error of this package where one fits.
 //
-// When no connection can be made because a password was refused, Call tries once more: the pool may have used a
-// password from a cache that has dropped it since. f is run once at most.
+// When no connection can be made because a password was refused, Call tries once more: the pool may have used a password
+// from a cache that has dropped it since. f is run once at most.
 func Call(ctx context.Context, pool *pgxpool.Pool, op string, f func(conn *pgxpool.Conn) error) error {
 	conn, err := pool.Acquire(ctx)
 	if IsAuthFailure(err) {

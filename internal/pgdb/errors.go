@@ -10,33 +10,28 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// The errors that a caller, or the operator of the database, can do something
-// about. All others are passed on as they are.
+// The errors that a caller, or the operator of the database, can do something about. All others are passed on as they are.
 var (
-	// ErrUnreachable means that no connection could be made or that it broke.
-	// The outcome of what was under way is unknown. Trying again may help.
+	// ErrUnreachable means that no connection could be made or that it broke. The outcome of what was under way is
+	// unknown. Trying again may help.
 	ErrUnreachable = errors.New("the database cannot be reached: check its address, its security group and that it runs")
 	// ErrDenied means that the login or a privilege was refused.
 	ErrDenied = errors.New("the database denied access: check user and password, and grant the role outbox_relay, outbox_writer or outbox_janitor")
 	// ErrSchema means that the schema is missing or older than this program.
 	ErrSchema = errors.New("the outbox schema is missing or too old: run: outbox migrate")
-	// ErrSchemaNewer means that the schema is newer than this program, which
-	// leaves it as it is.
+	// ErrSchemaNewer means that the schema is newer than this program, which leaves it as it is.
 	ErrSchemaNewer = errors.New("the outbox schema is newer than this program: upgrade the outbox command")
-	// ErrReadOnly means that the connection led to a replica, as old ones do
-	// after a failover. The connection was closed; trying again may help.
+	// ErrReadOnly means that the connection led to a replica, as old ones do after a failover. Trying again may help.
 	ErrReadOnly = errors.New("the database is read-only: connect to the writer endpoint")
-	// ErrBusy means that the database ended the transaction because of others:
-	// too many connections, a deadlock, a timeout of its own. Nothing was
-	// changed. Trying again helps.
+	// ErrBusy means that the database refused the call or ended the transaction because of others: too many connections,
+	// a deadlock, a timeout of its own. Nothing was changed. Trying again helps.
 	ErrBusy = errors.New("the database is busy")
-	// ErrSettings means that the database has settings under which events
-	// would be lost.
+	// ErrSettings means that the database has settings under which events would be lost or reordered.
 	ErrSettings = errors.New("the database's settings do not allow it")
 )
 
-// Translate returns err with op in front. Where an error of this package says what can be done about err, the
-// result wraps that one too. It returns nil for nil.
+// Translate returns an error that begins with op, the name of an operation, and wraps err, and also the error of this
+// package that says what can be done about err, where one does. It returns nil for nil.
 func Translate(op string, err error) error {
 	if err == nil {
 		return nil
@@ -47,7 +42,7 @@ func Translate(op string, err error) error {
 	return fmt.Errorf("%s: %w", op, err)
 }
 
-// kindOf returns the error of this package that err is to wrap, nil when there is none. There is none for a
+// kindOf returns the error of this package that says what can be done about err, nil when none does. None does for a
 // context that ended, which the caller caused, unless the server answered with an error of its own.
 func kindOf(err error) error {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -65,8 +60,8 @@ func kindOf(err error) error {
 	return nil
 }
 
-// kindOfCode returns the error of this package for an SQLSTATE, nil when there is none. Appendix A of the
-// PostgreSQL manual lists the codes.
+// kindOfCode returns the error of this package for code, an SQLSTATE as in appendix A of the PostgreSQL manual, nil when
+// there is none.
 func kindOfCode(code string) error {
 	switch code {
 	case "28P01", "28000", "42501": // invalid_password, invalid_authorization_specification, insufficient_privilege
@@ -88,9 +83,9 @@ func kindOfCode(code string) error {
 	return nil
 }
 
-// IsAuthFailure says whether err may mean that a password was refused. It is also true for protocol_violation,
-// which PgBouncer 1.18 reports for a refused password, and for a full pool and an unknown database as well:
-// asking for the password again in those cases costs a caller little.
+// IsAuthFailure says whether err may mean that a password was refused. It is also true for protocol_violation: PgBouncer
+// 1.18 reports that for a refused password, but for a full pool and an unknown database too. In those cases a caller
+// asks for the password once too often, which costs little.
 func IsAuthFailure(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pgErr.Code == "28P01" || pgErr.Code == "28000" || pgErr.Code == "08P01")

@@ -50,9 +50,9 @@ func (s *Store) Check(ctx context.Context) error {
 	return nil
 }
 
-// check returns an error that wraps ErrSchema when a database is older than s. version is the version that the
-// database has, functions a JSON object with the SHA-256 of each of its functions by name. A newer version
-// passes, whatever its functions.
+// check returns an error that wraps ErrSchema when the schema of a database is older than s, or has other functions.
+// version is that of the database, functions a JSON object with the SHA-256 of each of its functions by name. A newer
+// version passes, whatever its functions.
 func (s schema) check(version int64, functions string) error {
 	if version < s.version() {
 		return fmt.Errorf("%w: it has version %d, this program needs %d", ErrSchema, version, s.version())

@@ -28,8 +28,9 @@ const (
 	leaveSQL = "select outbox.leave_relay($1::uuid, $2::smallint[], $3::bigint[], $4::bigint, $5::bigint[], $6::bigint[])"
 )
 
-// Join implements [relay.Leases]. After a lost answer it may be called again with the same id, which extends
-// the lease. It fails with [ErrSettings] under another isolation level than read committed.
+// Join implements [relay.Leases]: it enters a relay, without shards, and returns false when enough others run. After a
+// lost answer it may be called again with the same id, which extends the lease. It fails with [ErrSettings] under
+// another isolation level than read committed.
 func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	var joined bool
 	err := s.do(ctx, "join", func(conn *pgxpool.Conn) error {
@@ -41,11 +42,12 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	return joined, err
 }
 
-// Renew implements [relay.Leases], in one round trip.
+// Renew implements [relay.Leases], in one round trip: it extends the lease of a relay, stores its position, and gives back
+// and takes shards. The error wraps [relay.ErrLeaseLost] when the relay has no lease any more.
 //
-// The position is stored for those shards only that an earlier answer named as owned. A relay that did not get
-// the answer in which it was given a shard cannot have allowed for that shard in its position, so the shard
-// keeps the position that it was handed over with.
+// The position is stored for those shards only that an earlier answer of Renew named as owned. A relay that did not get
+// the answer in which it was given a shard cannot have allowed for that shard in its position, so the shard keeps the
+// position that it was handed over with.
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
 	shards, epochs := s.named(r.RelayID)
 	from, to := ends(r.Position.Gaps)
@@ -74,7 +76,8 @@ func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	return lease, nil
 }
 
-// Leave implements [relay.Leases]. The position p counts for those shards only that an answer named as owned.
+// Leave implements [relay.Leases]: it ends the lease of a relay and frees its shards. The position p is stored for those
+// shards only that an answer of Renew named as owned.
 func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
 	shards, epochs := s.named(relayID)
 	from, to := ends(p.Gaps)
@@ -88,8 +91,8 @@ func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) 
 	return err
 }
 
-// named returns the shards that the newest answer to the relay named as owned, and the epoch of each at the
-// same index. Both are empty before the first answer.
+// named returns the shards that the newest answer of Renew to the relay named as owned, and the epoch of each at the same
+// index. Both are empty before the first answer.
 func (s *Store) named(relayID uuid.UUID) ([]int16, []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,8 +105,8 @@ func (s *Store) named(relayID uuid.UUID) ([]int16, []int64) {
 	return shards, epochs
 }
 
-// answered remembers owned, the shards that an answer to the relay named as owned. Nil forgets the relay, as
-// its lease has ended.
+// answered remembers owned, the shards that an answer of Renew to the relay named as owned, for named. Nil means that the
+// lease has ended, and forgets the relay.
 func (s *Store) answered(relayID uuid.UUID, owned []relay.ShardLease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,7 +117,7 @@ func (s *Store) answered(relayID uuid.UUID, owned []relay.ShardLease) {
 	s.owned[relayID] = slices.Clone(owned)
 }
 
-// parseLease reads the JSON that outbox.renew_relay answers with.
+// parseLease returns the lease in answer, the JSON text that outbox.renew_relay returns.
 func parseLease(answer string) (relay.Lease, error) {
 	var a struct {
 		Now    time.Time `json:"now"`
@@ -156,7 +159,7 @@ func parseLease(answer string) (relay.Lease, error) {
 	return lease, nil
 }
 
-// ends returns the first id and the last id of each range, at the same index, never nil.
+// ends returns the first id of each range in from and the last in to, at the same index. Neither is ever nil.
 func ends(ranges []relay.Range) (from, to []int64) {
 	from, to = make([]int64, 0, len(ranges)), make([]int64, 0, len(ranges))
 	for _, r := range ranges {
@@ -165,8 +168,8 @@ func ends(ranges []relay.Range) (from, to []int64) {
 	return from, to
 }
 
-// releases returns released lanes column by column, as renewSQL takes them, never nil. The times in released
-// are texts, which every mode of the protocol can send, with all the digits that the database keeps.
+// releases returns released lanes as columns, never nil, as renewSQL takes them: destinations, aggregate types, aggregate
+// ids, and when each was released, as texts with all digits that the database keeps: every mode of pgx can send those.
 func releases(rs []relay.ReleasedLane) (destinations, types, ids, released []string) {
 	destinations, types, ids, released = []string{}, []string{}, []string{}, []string{}
 	for _, r := range rs {
@@ -178,7 +181,7 @@ func releases(rs []relay.ReleasedLane) (destinations, types, ids, released []str
 	return destinations, types, ids, released
 }
 
-// smallints returns the numbers of shards in the type that statements take, never nil.
+// smallints returns ns, the numbers of shards, as an array argument of a statement. It is never nil.
 func smallints(ns []int) []int16 {
 	out := make([]int16, 0, len(ns))
 	for _, n := range ns {

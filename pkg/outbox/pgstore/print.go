@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// MigrationSQL writes the whole schema to w as plain SQL in one transaction, for teams that migrate with a tool
-// of their own. The SQL also records versions and functions, so that [Store.Check] and [Migrate] know what is
-// there. It is for a database that has no outbox yet. Its only errors are those of w.
+// MigrationSQL writes the whole schema to w as plain SQL in one transaction, for teams that migrate with a tool of their
+// own. The SQL is for a database that has no outbox yet. It also records versions and functions, so that [Store.Check] and
+// [Migrate] know what is there. The only errors of MigrationSQL are those of w.
 func MigrationSQL(w io.Writer) error {
 	s := readSchema()
 	var b strings.Builder
@@ -44,7 +44,7 @@ insert into outbox.migrations (version_id, is_applied) values (0, true);
 	return nil
 }
 
-// print writes to b the SQL that makes f and records it in outbox.functions.
+// print appends the SQL that makes f and records it in outbox.functions to b.
 func (f function) print(b *strings.Builder) {
 	fmt.Fprintf(b, "\n%supdate outbox.functions set sha256 = '%s', declaration = '%s' where name = '%s';\n",
 		f.text, f.sum, strings.ReplaceAll(f.declaration, "'", "''"), f.name)

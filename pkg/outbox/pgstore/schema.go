@@ -10,11 +10,9 @@ import (
 	"strings"
 )
 
-// The schema as it stands in files: prelude.sql is run once, before all else. The
-// functions below before/ need no table; tables need them. The files below
-// migrations/ are numbered and run once each: tables, constraints, first rows. The
-// functions below functions/ come last. A function is one file, which is run when
-// its text has changed.
+// The schema as it stands in files: prelude.sql is run once, before all else. The functions below before/ need no table;
+// tables need them. The files below migrations/ are numbered and run once each: tables, constraints, first rows. The
+// functions below functions/ come last. A function is one file, which is run when its text has changed.
 //
 //go:embed schema
 var schemaFiles embed.FS
@@ -27,19 +25,19 @@ type migration struct {
 	text    string
 }
 
-// function is a function of the schema.
+// function is a function of the schema. name is its name without the schema's, which is also that of its file.
 type function struct {
 	name string
 	// text creates or replaces the function and grants the right to execute it.
 	text string
 	// sum is the SHA-256 of text in hexadecimal digits.
 	sum string
-	// declaration is what cannot change without dropping the function: its name,
-	// arguments and result, with single spaces.
+	// declaration is what cannot change without dropping the function: its name, arguments and result, with single spaces.
 	declaration string
 }
 
-// schema is the content of all files, in the order in which they are run. prelude is the text of prelude.sql.
+// schema is the content of all files, in the order in which they are run: the text of prelude.sql, the functions of
+// before/, the migrations, and the functions of functions/.
 type schema struct {
 	prelude    string
 	before     []function
@@ -47,7 +45,8 @@ type schema struct {
 	functions  []function
 }
 
-// readSchema reads the embedded files. It panics at a bad one, as they are part of the program.
+// readSchema returns the schema in the embedded files. It panics at a file that is none of a schema: that is a bug of this
+// package.
 func readSchema() schema {
 	s := schema{prelude: readFile("prelude.sql"), before: readFunctions("before"), functions: readFunctions("functions")}
 	// The file of every function ends with a call of this one.
@@ -73,8 +72,8 @@ func readFunctions(folder string) []function {
 	return functions
 }
 
-// newFunction returns the function with the name and the text of its file. It panics when the text has no
-// declaration.
+// newFunction returns the function name that text, the content of its file, makes. It panics when text does not declare a
+// function.
 func newFunction(name, text string) function {
 	sum := sha256.Sum256([]byte(text))
 	_, declaration, _ := strings.Cut(text, "create or replace function ")
@@ -90,7 +89,7 @@ func newFunction(name, text string) function {
 	}
 }
 
-// filesOf returns the files of a folder of the schema, in the order of their names.
+// filesOf returns the files of a folder of the schema, such as "before/uuidv7.sql", in the order of their names.
 func filesOf(folder string) []string {
 	entries, err := schemaFiles.ReadDir(path.Join("schema", folder))
 	if err != nil {
@@ -103,7 +102,7 @@ func filesOf(folder string) []string {
 	return files
 }
 
-// readFile returns the content of a file of the schema. It panics when there is none.
+// readFile returns the content of a file of the schema, such as "prelude.sql". It panics when there is none.
 func readFile(file string) string {
 	text, err := schemaFiles.ReadFile(path.Join("schema", file))
 	if err != nil {
@@ -112,13 +111,13 @@ func readFile(file string) string {
 	return string(text)
 }
 
-// all returns every function, in the order in which they are made: those of before first.
+// all returns every function of s, in the order in which they are made: those of before/ come first.
 func (s schema) all() []function {
 	return append(s.before[:len(s.before):len(s.before)], s.functions...)
 }
 
-// version is the number of the newest migration.
+// version returns the number of the newest migration.
 func (s schema) version() int64 { return s.migrations[len(s.migrations)-1].version }
 
-// Version is the version of the schema that this package needs.
+// Version returns the version of the schema that this package needs: the number of its newest migration.
 func Version() int64 { return readSchema().version() }

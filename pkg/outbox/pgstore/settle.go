@@ -25,8 +25,9 @@ var burySQL string
 // an index.
 const nearby = 64
 
-// Settle implements [relay.Settler], in one round trip and one transaction. Without events it makes no call. An
-// event named twice is settled once; one named as accepted and as a dead letter is accepted.
+// Settle implements [relay.Settler], in one round trip and one transaction: it marks the accepted events of st as sent and
+// buries its dead letters. Without events it makes no call. An event named twice is settled once; one named as accepted
+// and as a dead letter is accepted.
 func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settlement) (relay.Settled, error) {
 	accepted := byID(st.Accepted, func(a relay.Accepted) int64 { return a.ID })
 	letters := byID(st.DeadLetters, func(d relay.DeadLetter) int64 { return d.ID })
@@ -81,14 +82,14 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	return settled, nil
 }
 
-// byID returns a copy of the entries sorted by id, of which the function id returns the number. Of entries with
-// the same id it keeps the first.
+// byID returns a copy of the entries, sorted by the id that the function id returns of each. Of entries with the same id
+// it keeps the first.
 func byID[T any](entries []T, id func(T) int64) []T {
 	out := slices.SortedStableFunc(slices.Values(entries), func(a, b T) int { return cmp.Compare(id(a), id(b)) })
 	return slices.CompactFunc(out, func(a, b T) bool { return id(a) == id(b) })
 }
 
-// column returns the value of each entry, to be sent as an array.
+// column returns what value returns of each entry, in the order of the entries, as an array argument of a statement.
 func column[T, V any](entries []T, value func(T) V) []V {
 	out := make([]V, len(entries))
 	for i, e := range entries {
@@ -97,8 +98,8 @@ func column[T, V any](entries []T, value func(T) V) []V {
 	return out
 }
 
-// runs cuts dead letters, which are sorted by id, into the parts that one burySQL each takes: a new part begins
-// where an id is more than nearby above the id before.
+// runs cuts dead letters, which are sorted by id, into parts, each for one statement burySQL: a new part begins where an
+// id is more than nearby above the id before it.
 func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
 	return func(yield func([]relay.DeadLetter) bool) {
 		from := 0

@@ -11,16 +11,15 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// Store is the outbox in one PostgreSQL database. It implements
-// [relay.Leases], [relay.Reader] and [relay.Settler], and is safe for
-// concurrent use. One process should use one Store: it remembers which shards
-// the answers to its relays named, and which transactions it saw.
+// Store is the outbox in one PostgreSQL database. It implements [relay.Leases], [relay.Reader] and [relay.Settler], and is
+// safe for concurrent use. One process should use one Store: it remembers which shards the database gave to each of the
+// process's relays, and which transactions the database listed as able to write events.
 type Store struct {
 	pool    *pgxpool.Pool
 	writers writerTracker
 
 	mu sync.Mutex
-	// owned are the shards that the newest answer to each relay named, by relay id. mu guards it.
+	// owned has, by relay id, the shards that the relay owns by the newest answer of Renew to it. mu guards it.
 	owned map[uuid.UUID][]relay.ShardLease
 }
 
@@ -30,14 +29,14 @@ var (
 	_ relay.Settler = (*Store)(nil)
 )
 
-// New returns the outbox that pool connects to. It makes no call. The caller keeps the pool and closes it;
-// [Connect] makes one with settings that suit.
+// New returns the outbox that pool connects to. It makes no call. The caller closes the pool; [Connect] makes one with
+// the settings that a Store needs.
 func New(pool *pgxpool.Pool) *Store {
 	return &Store{pool: pool, owned: make(map[uuid.UUID][]relay.ShardLease)}
 }
 
-// do runs f with a connection of the pool of s. Its errors begin with op, and wrap an error of this package
-// where one fits. The connection is not to be used after f.
+// do runs f with a connection of the pool of s, which f must not keep. Errors, also those of f, begin with op, the name of
+// the operation, and wrap an error of this package where one fits.
 func (s *Store) do(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
 	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
 }

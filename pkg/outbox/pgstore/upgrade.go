@@ -11,21 +11,20 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// searchPath is run first in every transaction that makes a part of the schema. Some functions have bodies in
-// which names are looked up when the function is created.
+// searchPath is the statement that comes first in every transaction that makes a part of the schema: some functions have
+// bodies in which names are looked up when the function is created.
 const searchPath = "set local search_path = pg_catalog, pg_temp"
 
-// upgrade brings a database to a schema. made and dropped are the names of the functions that it made and
-// dropped, for Migrated.
+// upgrade brings a database to a schema. made and dropped are the names of the functions that it has made and dropped so
+// far, for Migrated.
 type upgrade struct {
 	schema  schema
 	made    []string
 	dropped []string
 }
 
-// migrations returns the migrations of the schema as goose runs them, each in a transaction of its own. The
-// functions of before/ are made at the start of each migration, because tables need them; all others at the end
-// of the last migration.
+// migrations returns the migrations of the schema as goose runs them, each in a transaction of its own. Each migration
+// first makes the functions of before/, because tables need them; the last one also makes all others, at its end.
 func (u *upgrade) migrations() []*goose.Migration {
 	all := make([]*goose.Migration, 0, len(u.schema.migrations))
 	for _, m := range u.schema.migrations {
@@ -46,8 +45,8 @@ func (u *upgrade) migrations() []*goose.Migration {
 	return all
 }
 
-// begin prepares for a migration, in its transaction: it runs prelude.sql if the table outbox.functions is
-// missing, and makes the functions of before/ whose text has changed.
+// begin prepares for a migration, in its transaction tx: it runs prelude.sql if the table outbox.functions is missing, and
+// makes the functions of before/ that are missing or whose text has changed.
 func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
 	if err := execute(ctx, tx, searchPath); err != nil {
 		return err
@@ -68,9 +67,9 @@ func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
 	return u.make(ctx, tx, u.schema.before, recorded)
 }
 
-// finish completes the last migration, in the transaction tx: it makes the functions whose text has changed,
-// and drops those that the schema has no more. When outbox.grant_roles() is among those that were made it calls
-// that function, to grant rights on the tables.
+// finish brings all functions of the database to the schema, in the transaction tx: it makes those that are missing or
+// whose text has changed, and drops those that the schema has no more. When it made outbox.grant_roles() it calls that
+// function, which grants rights on the tables.
 func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
 	if err := execute(ctx, tx, searchPath); err != nil {
 		return err
@@ -101,9 +100,9 @@ func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
 	return execute(ctx, tx, "select outbox.grant_roles()")
 }
 
-// make makes each of the functions that is missing in the database or whose SHA-256 is not the one in recorded,
-// and records it in outbox.functions. recorded has the rows of that table by name. A function with another
-// declaration is dropped first.
+// make makes each of the functions that is missing in the database or whose SHA-256 is not the recorded one, and records
+// it in outbox.functions. recorded has the rows of that table by name. A function whose declaration has changed is
+// dropped first.
 func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, recorded map[string]record) error {
 	for _, f := range functions {
 		r := recorded[f.name]
@@ -129,8 +128,8 @@ func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, re
 	return nil
 }
 
-// record is the row of a function in outbox.functions, with the SHA-256 of its text and its declaration (name,
-// arguments and result), and whether the function exists in the database.
+// record is what the database has of a function: from its row in outbox.functions, the SHA-256 of the text that made it and
+// its declaration (name, arguments and result); and whether the function exists.
 type record struct {
 	sum, declaration string
 	exists           bool
@@ -175,7 +174,7 @@ func drop(ctx context.Context, tx *sql.Tx, name string) error {
 	return nil
 }
 
-// execute runs a text of one or several statements, by the simple protocol.
+// execute runs a text of one or several statements in tx. It uses the simple protocol, the only one that takes several.
 func execute(ctx context.Context, tx *sql.Tx, text string) error {
 	_, err := tx.ExecContext(ctx, text, pgx.QueryExecModeSimpleProtocol)
 	return err //nolint:wrapcheck // named by the caller

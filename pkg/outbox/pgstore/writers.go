@@ -6,27 +6,25 @@ import (
 	"sync"
 )
 
-// writerTracker names the transactions that may fill gaps, each by one name for as
-// long as it is open, also when it is prepared for two-phase commit.
+// writerTracker names the transactions that may fill gaps, each by one name for as long as it is open, also when it is
+// prepared for two-phase commit. It is safe for concurrent use.
 //
-// PREPARE TRANSACTION hands the transaction's locks from its virtual
-// transaction id, such as 3/1234, to a name made of its transaction id, such
-// as -1/740. A gap that waits for 3/1234 would be given up at that moment although
-// the transaction may still commit. The database does not say which name became
-// which, so a virtual id that disappears while prepared transactions appear is
-// reported until all of those have ended. It is safe for concurrent use.
+// PREPARE TRANSACTION moves the transaction's locks from its virtual transaction id, such as 3/1234, to a name made of its
+// transaction id, such as -1/740. A gap that waits for 3/1234 would be given up at that moment although the transaction
+// may still commit. The database does not say which name became which, so a virtual id that disappears while prepared
+// transactions appear is reported until all of those have ended.
 type writerTracker struct {
 	mu sync.Mutex
-	// open are the virtual transaction ids that the database listed last, prepared the names of prepared
-	// transactions in the same list.
+	// open are the virtual transaction ids in the newest list of the database, and prepared the names of prepared
+	// transactions in it.
 	open, prepared []string
-	// renamed has the virtual ids that are still reported, each with the prepared names that it may have become.
+	// renamed has the virtual ids that are not in the list any more and are still reported, each with the names of the
+	// prepared transactions that it may have become.
 	renamed map[string][]string
 }
 
-// see takes the names of all transactions that the database lists now as able to write events. It returns these
-// names, and the virtual ids that have disappeared but may be transactions that are prepared and not ended,
-// sorted.
+// see takes the newest list of the database: the names of all transactions that can write events now. It returns these
+// names, sorted, with the virtual ids that are not in the list but may be those of prepared transactions in it.
 func (t *writerTracker) see(listed []string) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
