@@ -18,59 +18,45 @@ import (
 //go:embed enqueue.sql
 var enqueueSQL string
 
-// statementBytes and statementEvents bound what one INSERT carries: the driver
-// and the server each keep a few copies of it in memory.
+// statementBytes and statementEvents bound what one INSERT carries: the driver and the server each keep a few copies of it
+// in memory.
 const (
 	statementBytes  = 8 << 20
 	statementEvents = 10_000
 )
 
-// Enqueuer writes events with options. The zero value does what [Enqueue]
-// does; a value can be kept and used by many goroutines.
-//
-// Options are fields of a value, not arguments, so that the events stay the
-// only variadic argument and that a service sets them in one place.
+// Enqueuer writes events with options, its fields. The zero value does what [Enqueue] does. A value can be kept and used by
+// many goroutines.
 type Enqueuer struct {
-	// LockAggregates makes writers of one aggregate wait for each other until
-	// the end of their transactions, so that its events are published in the
-	// order of commit. Without it the order is that of the row ids, which is
-	// the same unless two transactions write events of one aggregate at the
-	// same time. It is not needed when the transactions lock the aggregate's
-	// own row before they enqueue.
+	// LockAggregates makes writers of one aggregate wait for each other until the end of their transactions, so that its
+	// events are published in the order of commit. Without it the order is that of the row ids, which is the same unless
+	// two transactions write events of one aggregate at the same time. It is not needed when the transactions lock the
+	// aggregate's own row before they enqueue.
 	//
-	// The locks (outbox.lock_aggregate) belong to the transaction, and those
-	// of one call are taken in a fixed order. Transactions that call more than
-	// once for several aggregates can still deadlock; PostgreSQL then fails
-	// one of them.
-	//
-	// Defaults to false.
+	// The locks (outbox.lock_aggregate) belong to the transaction, and those of one call are taken in a fixed order.
+	// Transactions that call more than once for several aggregates can still deadlock; PostgreSQL then fails one of them.
 	LockAggregates bool
 }
 
-// Enqueue writes events in the transaction tx and returns their event ids, in
-// the order given. They are published, after tx commits, in that order within
-// each aggregate and destination; when tx does not commit they never were.
+// Enqueue writes events in the transaction tx and returns their event ids, in the order given. After tx commits, the events
+// are published in that order within each aggregate and destination. When tx does not commit they never are.
 //
-// All events are validated first: if some are at fault nothing is written, tx
-// can still be used, and the error holds an [*EventError] for each of them. Such
-// an error, and one for a constraint of the table, matches [ErrInvalid].
-// Otherwise the error is [ErrNilTx], [ErrTxClosed], [ErrNoSchema], one for rows
-// that a rule or trigger dropped, or the driver's, wrapped. After an error of the
-// database tx is aborted, as after any failed statement; roll it back after every
-// error but those of validation.
+// All events are validated first: if some are at fault nothing is written, tx can still be used, and the error holds an
+// [*EventError] for each of them. Such an error, and one for a constraint of the table, matches [ErrInvalid]. Otherwise
+// the error is [ErrNilTx], [ErrTxClosed], [ErrNoSchema], one for rows that a rule or trigger dropped, or the driver's,
+// wrapped. After an error of the database tx is aborted, as after any failed statement; roll it back after every error
+// but those of validation.
 //
-// It is one round trip for up to 10,000 events and 8 MiB, and one more for
-// each further such lot. Use [EnqueueCopy] for more than fits in memory.
+// It is one round trip for up to 10,000 events and 8 MiB, and one more for each further such lot. Use [EnqueueCopy] for
+// more than fits in memory.
 //
-// When ctx carries a span, its W3C trace context goes into the headers
-// traceparent and tracestate of events that have neither. The events given are
-// not changed.
+// When ctx carries a span, its W3C trace context goes into the headers traceparent and tracestate of events that have
+// neither. The events given are not changed.
 func Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
 	return Enqueuer{}.Enqueue(ctx, tx, events...)
 }
 
-// Enqueue does what the function [Enqueue] does, with the options of q. Without events it returns nil and makes
-// no call.
+// Enqueue does what the function [Enqueue] does, with the options of q. Without events it returns nil and makes no call.
 func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
 	if tx == nil {
 		return nil, fmt.Errorf("enqueue: %w", ErrNilTx)
@@ -106,11 +92,11 @@ func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.U
 	return ids, nil
 }
 
-// EnqueueCopy writes events with the COPY protocol, for bulk: memory does not grow with their number. Each is
-// validated before it is sent; the first one at fault ends the copy, with an [*EventError] that matches
-// [ErrInvalid], and tx is then aborted. It returns how many were written, 0 with an error. Event ids,
-// destinations and trace headers that are missing are filled in as [Enqueue] does it; the ids are not returned.
-// Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema] or the driver's, wrapped.
+// EnqueueCopy writes events with the COPY protocol, for bulk: memory does not grow with their number. Each is validated
+// before it is sent; the first one at fault ends the copy, with an [*EventError] that matches [ErrInvalid], as an error
+// for a constraint of the table does. Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema] or the driver's, wrapped.
+// After every error but ErrNilTx, tx is aborted or closed. EnqueueCopy returns how many events were written, 0 with an
+// error. It fills in missing event ids, destinations and trace headers as [Enqueue] does, and does not return the ids.
 func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64, error) {
 	if tx == nil {
 		return 0, fmt.Errorf("enqueue copy: %w", ErrNilTx)
@@ -119,7 +105,7 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 	defer stop()
 	trace := traceContext(ctx)
 	index := 0
-	// The server's answer to a copy that was given up has only the text of it.
+	// The server's answer to a copy that was given up has only the text of the fault.
 	var fault *EventError
 	n, err := tx.CopyFrom(ctx, pgx.Identifier{"outbox", "events"},
 		[]string{"event_id", "aggregate_type", "aggregate_id", "event_type", "destination", "payload", "headers"},
@@ -145,16 +131,16 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 	return n, nil
 }
 
-// row is an event as it is inserted: valid, with its defaults set.
+// row is an event as it is inserted, which fill makes.
 type row struct {
-	// Event has its EventID and Destination set, and the headers of the trace.
+	// Event is valid, and has its EventID, its Destination and the headers of the trace set.
 	Event
 	headers []byte // the JSON of Headers, nil when there are none
 }
 
-// fill sets r to e, with the defaults of the fields that e leaves empty, and with the headers of trace (may be
-// empty) where e has neither traceparent nor tracestate. It returns all faults of e, joined, nil when e is
-// valid. e and its headers are not changed.
+// fill sets r to e, with defaults for an EventID and a Destination that are missing, and with the headers in trace, which
+// may be empty, added when e has neither traceparent nor tracestate. It returns all faults of e, joined, nil when e is
+// valid. It does not change the headers of e.
 func (r *row) fill(e Event, trace map[string]string) error {
 	r.Event = e
 	r.Destination = cmp.Or(e.Destination, DefaultDestination)
@@ -179,7 +165,7 @@ func (r *row) fill(e Event, trace map[string]string) error {
 	return err
 }
 
-// values returns the columns of the row, in the order in which EnqueueCopy names them.
+// values returns the values of the row's columns, in the order in which EnqueueCopy names the columns.
 func (r *row) values() []any {
 	var headers any
 	if r.headers != nil {
@@ -195,8 +181,8 @@ func traceContext(ctx context.Context) map[string]string {
 	return carrier
 }
 
-// statement returns how many of the rows, from the first on, go into the next statement: as many as
-// statementEvents and statementBytes allow, and at least one.
+// statement returns how many of the rows, from the first on, go into the next INSERT: as many as statementEvents and
+// statementBytes allow, and at least one.
 func statement(rows []row) int {
 	size := 0
 	for i := range rows {
@@ -208,8 +194,8 @@ func statement(rows []row) int {
 	return len(rows)
 }
 
-// aggregates returns the different aggregates of the rows, the type of each in types and its id in names. They
-// are sorted, so that two transactions ask for their locks in the same order.
+// aggregates returns the different aggregates of the rows, the type of each in types and its id at the same index of
+// names. They are sorted, so that two transactions ask for their locks in the same order.
 func aggregates(rows []row) (types, names []string) {
 	type aggregate struct{ kind, id string }
 	all := make([]aggregate, len(rows))
@@ -224,8 +210,8 @@ func aggregates(rows []row) (types, names []string) {
 	return types, names
 }
 
-// insert locks the aggregates with the type types[i] and the id names[i] (none when types is nil), and then
-// writes the rows, in one statement. It also returns an error when fewer rows were written.
+// insert writes the rows with one statement, which first locks the aggregates with the type types[i] and the id names[i],
+// none when types is nil. It also returns an error when the database wrote fewer rows than it was given.
 func insert(ctx context.Context, tx Tx, rows []row, types, names []string) error {
 	columns := make([][]string, 7)
 	for c := range columns {

@@ -12,13 +12,11 @@ import (
 )
 
 const (
-	// MaxMessageBytes is the most that SQS takes for a message, attributes
-	// included (SendMessage reference). SNS takes as much where the topic says
-	// so, and 262,144 bytes where it does not.
+	// MaxMessageBytes is the most that SQS takes for a message, attributes included (SendMessage reference). SNS takes as
+	// much where the topic says so, and 262,144 bytes where it does not.
 	MaxMessageBytes = 1 << 20
-	// MaxAttributes is the most attributes that [Encode] gives a message: eight,
-	// and one more for a replay. SNS with raw delivery drops a message that has
-	// more than ten; the tenth is for a redrive from a dead-letter queue.
+	// MaxAttributes is the most attributes that [Encode] gives a message: eight, and one more for a replay. SNS with raw
+	// delivery drops a message that has more than ten; the tenth is for a redrive from a dead-letter queue.
 	MaxAttributes = 9
 	// MaxGroupIDLength is the most characters, all ASCII, that brokers take for a group id.
 	MaxGroupIDLength = 128
@@ -43,26 +41,23 @@ const (
 	HeaderTracestate  = "tracestate"
 )
 
-// attributeType is the data type of every attribute; brokers count its length
-// towards the size of the message.
+// attributeType is the data type of every attribute; brokers count its length towards the size of the message.
 const attributeType = "String"
 
-// Message is an event in the form that brokers take: what is common to SNS and
-// SQS FIFO. [Encode] makes it.
+// Message is an event in the form that brokers take: what is common to SNS and SQS FIFO. [Encode] makes it.
 type Message struct {
-	// GroupID names the group of the message: the broker delivers the messages of a group in the order in which
-	// it accepted them. The function [GroupID] makes it of the aggregate.
+	// GroupID names the group of the message: the broker delivers the messages of a group in the order in which it accepted
+	// them. The function [GroupID] makes it of the aggregate.
 	GroupID string
-	// DeduplicationID is the same for every attempt to send the event. The
-	// broker drops a message whose deduplication id it accepted within the last
-	// five minutes.
+	// DeduplicationID is the same for every attempt to send the event, until it is redriven or replayed. The broker drops a
+	// message whose deduplication id it accepted within the last five minutes.
 	DeduplicationID string
 	// Body is the payload as it was written.
 	Body string
 	// Attributes are at most MaxAttributes string attributes, sorted by name.
 	Attributes []Attribute
-	// Size is the number of bytes that count towards the broker's limits: the
-	// body, and the names, types and values of the attributes.
+	// Size is the number of bytes that count towards the broker's limits: the body, and the names, types and values of the
+	// attributes.
 	Size int
 }
 
@@ -72,15 +67,12 @@ type Attribute struct {
 	Value string
 }
 
-// Encode makes the message of an event. The same record always gives the same
-// message. An error means that no attempt can ever succeed; it is a
-// [*FieldError], whose Code goes with the dead letter.
+// Encode makes the message of an event. The same record always gives the same message. An error means that no attempt to
+// send the event can ever succeed; it is a [*FieldError], whose Code is that of the dead letter.
 //
-// Attributes, all of type String and never empty, sorted by name:
-// aggregate_id, aggregate_type, created_at (RFC 3339, UTC, nanoseconds),
-// event_id, event_type, headers (a JSON object, when there are any but
-// traceparent), outbox-replay (of a replay only: the sequence that the event
-// had before), sequence (the row id, decimal) and traceparent (when the event
+// Attributes, all of type String and never empty, sorted by name: aggregate_id, aggregate_type, created_at (RFC 3339, UTC,
+// up to nanoseconds), event_id, event_type, headers (a JSON object, when there are any but traceparent), outbox-replay (of
+// a replay only: the sequence of the row that it copies), sequence (the row id, decimal) and traceparent (when the event
 // has one).
 //
 // It does not parse the payload: the json column has done so.
@@ -157,9 +149,9 @@ func Encode(rec *Record) (Message, error) {
 	}, nil
 }
 
-// encodable returns the first fault of a record that a broker would refuse, as a FieldError, so that one such
-// event never fails the batch it is in. body is the payload as text. Events that were written in SQL, and not
-// with Enqueue, have not been validated before.
+// encodable returns the first fault of a record for which a broker would refuse its message, or the whole batch with that
+// message, as a FieldError. body is the payload as text. Events that were written in SQL, and not with Enqueue, have not
+// been validated before.
 func encodable(rec *Record, body string) error {
 	if rec.EventID == uuid.Nil {
 		return &FieldError{Field: "EventID", Problem: "is zero: assign one", code: codeInvalid}
@@ -193,8 +185,8 @@ func encodable(rec *Record, body string) error {
 	return nil
 }
 
-// attributeHeaders returns the value of the attribute headers: the headers without traceparent, as JSON, empty
-// when there are none.
+// attributeHeaders returns the value of the attribute "headers": the headers without traceparent, as a JSON object, or an
+// empty text when there are none.
 func attributeHeaders(headers map[string]string) string {
 	_, own := headers[HeaderTraceparent]
 	switch {
@@ -212,15 +204,14 @@ func attributeHeaders(headers map[string]string) string {
 	return string(marshalHeaders(rest))
 }
 
-// GroupID returns the group id of an aggregate. Two aggregates never share one. It is "<type>:<id>" when the
-// type is not empty, has no colon and does not begin with #, and brokers take the whole: at most 128 ASCII
-// letters, digits and punctuation (SendMessage reference, MessageGroupId). Otherwise it is # and a SHA-256 of
-// both in hexadecimal digits.
+// GroupID returns the group id of an aggregate. Two aggregates never share one. It is "<type>:<id>" when the type is not
+// empty, has no colon and does not begin with #, and brokers take the whole: at most 128 ASCII letters, digits and
+// punctuation (SendMessage reference, MessageGroupId). Otherwise it is # and a SHA-256 of both in hexadecimal digits.
 func GroupID(aggregateType, aggregateID string) string {
 	return string(appendGroupID(make([]byte, 0, MaxGroupIDLength), aggregateType, aggregateID))
 }
 
-// appendGroupID returns b with GroupID(aggregateType, aggregateID) appended.
+// appendGroupID returns b with the group id of an aggregate, as GroupID returns it, appended.
 func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
 	if plainGroup(aggregateType, aggregateID) {
 		b = append(b, aggregateType...)
@@ -236,8 +227,8 @@ func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
 	return hex.AppendEncode(append(b, '#'), sum[:])
 }
 
-// plainGroup says whether "<type>:<id>" can be the group id: brokers take it (at most MaxGroupIDLength bytes,
-// printable ASCII without spaces), and no other aggregate has it (no colon or leading # in the type).
+// plainGroup says whether the group id of an aggregate is "<type>:<id>": brokers take that (at most MaxGroupIDLength bytes,
+// printable ASCII without spaces), and no other aggregate has it (a type that has no colon and no leading #).
 func plainGroup(aggregateType, aggregateID string) bool {
 	if len(aggregateType)+1+len(aggregateID) > MaxGroupIDLength || aggregateType == "" || aggregateType[0] == '#' {
 		return false
@@ -255,7 +246,8 @@ func plainGroup(aggregateType, aggregateID string) bool {
 	return true
 }
 
-// appendUUID returns b with the canonical text of id appended, without an allocation.
+// appendUUID returns b with the canonical text of id appended, such as 0192e5a4-7a3b-7c11-8f00-1234567890ab. Unlike
+// id.String it makes no string.
 func appendUUID(b []byte, id uuid.UUID) []byte {
 	b = hex.AppendEncode(b, id[0:4])
 	b = append(b, '-')

@@ -29,8 +29,7 @@ var (
 	ErrNilTx = errors.New("transaction is nil")
 	// ErrTxClosed means that the transaction is over: nothing was written.
 	ErrTxClosed = errors.New("transaction is closed: enqueue before commit or rollback")
-	// ErrNoSchema means that the database has no outbox, or one that is too old: a table, column or function is
-	// missing.
+	// ErrNoSchema means that the database has no outbox, or one that is too old: a table, column or function is missing.
 	ErrNoSchema = errors.New("schema outbox is missing: run outbox migrate")
 )
 
@@ -38,11 +37,11 @@ var (
 // (pgx/stdlib and lib/pq are tested). With a nil tx every method returns [ErrNilTx].
 func SQL(tx *sql.Tx) Tx { return sqlTx{tx: tx} }
 
-// sqlTx is a transaction of database/sql with the methods of Tx.
+// sqlTx is a transaction of database/sql with the methods of Tx. Every method returns ErrNilTx when tx is nil.
 type sqlTx struct{ tx *sql.Tx }
 
-// Exec implements [Tx]. It replaces each argument that is a []string by a text which PostgreSQL reads as
-// text[].
+// Exec implements [Tx]: it runs query, and replaces each element of args that is a []string by a text which PostgreSQL
+// reads as text[]. The command tag has the number of rows only.
 func (t sqlTx) Exec(ctx context.Context, query string, args ...any) (pgconn.CommandTag, error) {
 	if t.tx == nil {
 		return pgconn.CommandTag{}, ErrNilTx
@@ -60,7 +59,7 @@ func (t sqlTx) Exec(ctx context.Context, query string, args ...any) (pgconn.Comm
 	return pgconn.NewCommandTag(fmt.Sprintf("INSERT 0 %d", n)), err
 }
 
-// Commit implements [Tx].
+// Commit implements [Tx]: it commits the transaction.
 func (t sqlTx) Commit(context.Context) error {
 	if t.tx == nil {
 		return ErrNilTx
@@ -68,7 +67,7 @@ func (t sqlTx) Commit(context.Context) error {
 	return t.tx.Commit() //nolint:wrapcheck // it stands for the call itself
 }
 
-// Rollback implements [Tx].
+// Rollback implements [Tx]: it rolls the transaction back.
 func (t sqlTx) Rollback(context.Context) error {
 	if t.tx == nil {
 		return ErrNilTx
@@ -77,33 +76,18 @@ func (t sqlTx) Rollback(context.Context) error {
 }
 
 // arrayLiteral returns texts in the form in which PostgreSQL reads a text[], such as {"a","b"}. Every driver of
-// database/sql can pass that.
+// database/sql can pass such a text.
 func arrayLiteral(texts []string) string {
-	n := 2
+	escaped := strings.NewReplacer(`"`, `\"`, `\`, `\\`)
+	quoted := make([]string, 0, len(texts))
 	for _, s := range texts {
-		n += len(s) + 3 + strings.Count(s, `"`) + strings.Count(s, `\`)
+		quoted = append(quoted, `"`+escaped.Replace(s)+`"`)
 	}
-	b := make([]byte, 0, n)
-	b = append(b, '{')
-	for i, s := range texts {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, '"')
-		for j := range len(s) {
-			if s[j] == '"' || s[j] == '\\' {
-				b = append(b, '\\')
-			}
-			b = append(b, s[j])
-		}
-		b = append(b, '"')
-	}
-	return string(append(b, '}'))
+	return "{" + strings.Join(quoted, ",") + "}"
 }
 
-// translate wraps a driver's error in the sentinel that says what the caller
-// can do: ErrTxClosed, ErrInvalid or ErrNoSchema. Other errors come back as
-// they are.
+// translate wraps a driver's error, and with it the error that says what the caller can do: ErrTxClosed, ErrInvalid or
+// ErrNoSchema. It returns other errors as they are.
 func translate(err error) error {
 	if errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, sql.ErrTxDone) {
 		return fmt.Errorf("%w (%w)", ErrTxClosed, err)

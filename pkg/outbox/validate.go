@@ -8,19 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of an event. The table has the same ones as CHECK constraints, for
-// writers in other languages. They are chosen so that a valid event always
-// fits into [MaxMessageBytes].
+// Limits of an event. The table has the same ones as CHECK constraints, for writers in other languages. They are chosen so
+// that a valid event always fits into [MaxMessageBytes].
 const (
 	// MaxAggregateIDLength is the most characters of an aggregate id. Ids that brokers refuse in a group id
 	// (long ones, spaces, non-ASCII) are hashed in the group id: see [GroupID].
 	MaxAggregateIDLength = 1024
-	// MaxNameLength bounds, in characters, the aggregate type, the event type
-	// and the destination.
+	// MaxNameLength bounds, in characters, the aggregate type, the event type and the destination.
 	MaxNameLength = 256
-	// MaxLaneBytes bounds the destination, the aggregate type and the aggregate
-	// id together, in bytes. Only names beyond ASCII come near: an index of
-	// PostgreSQL takes 2,704 bytes.
+	// MaxLaneBytes bounds the destination, the aggregate type and the aggregate id together, in bytes: an index entry of
+	// PostgreSQL has at most 2,704. Only names beyond ASCII come near.
 	MaxLaneBytes = 2600
 	// MaxPayloadBytes bounds the payload: MaxMessageBytes less 32 KiB for the attributes.
 	MaxPayloadBytes = MaxMessageBytes - 32<<10
@@ -28,11 +25,11 @@ const (
 	MaxHeaderBytes = 8 << 10
 )
 
-// ErrInvalid is matched by every error that is the fault of the event itself:
-// the same event will never be taken. [FieldError] says what to do about it.
+// ErrInvalid is matched, as [errors.Is] does it, by every error that is the fault of the event itself: the same event will
+// never be taken. [FieldError] says what to do about it.
 var ErrInvalid = errors.New("invalid event")
 
-// FieldError is one fault of one field of an event. It matches [ErrInvalid].
+// FieldError is one fault of one field of an event. [errors.Is] matches it with [ErrInvalid].
 type FieldError struct {
 	// Field is the name of a field of [Event], such as "AggregateID", or "Message" for the whole encoded
 	// message.
@@ -40,17 +37,17 @@ type FieldError struct {
 	// Problem says what is wrong and what to do.
 	Problem string
 
-	code string // what Code returns
+	code string // that of the dead letter, as Code returns it
 }
 
-// Error returns the field and the problem.
+// Error returns the name of the field, a colon and the problem.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 
-// Is says whether target is [ErrInvalid].
+// Is says whether target is [ErrInvalid], for [errors.Is].
 func (e *FieldError) Is(target error) bool { return target == ErrInvalid }
 
-// Code returns the code of the dead letter: InvalidEvent, InvalidMessageContents (a character that SQS refuses)
-// or MessageTooLong.
+// Code returns the code that a dead letter has when the event is given up for this fault: InvalidEvent, MessageTooLong or,
+// for a character that SQS refuses, InvalidMessageContents.
 func (e *FieldError) Code() string { return e.code }
 
 const (
@@ -59,18 +56,18 @@ const (
 	codeTooLong  = "MessageTooLong"
 )
 
-// EventError says which of several events an error is about.
+// EventError is the error about one of several events that were given to [Enqueue] or [EnqueueCopy].
 type EventError struct {
 	// Index is the index of the event among those given, from 0.
 	Index int
-	// Err is the cause, such as one or more [FieldError].
+	// Err is what is wrong with that event: one [FieldError], or several that are joined.
 	Err error
 }
 
-// Error returns the index and the cause.
+// Error returns the index of the event and the text of Err.
 func (e *EventError) Error() string { return fmt.Sprintf("event %d: %s", e.Index, e.Err) }
 
-// Unwrap returns the cause.
+// Unwrap returns Err.
 func (e *EventError) Unwrap() error { return e.Err }
 
 // Validate says whether the event can be stored and published. It returns all faults at once, joined, each a
@@ -83,8 +80,8 @@ func (e *Event) Validate() error {
 	return err
 }
 
-// validate does what Validate does, and also returns the headers as JSON, nil when there are none or they are
-// at fault.
+// validate does what Validate does, and also returns the headers as a JSON object, nil when there are none and when they
+// are at fault.
 func (e *Event) validate() ([]byte, error) {
 	var faults []error
 	add := func(err *FieldError) {
@@ -105,8 +102,8 @@ func (e *Event) validate() ([]byte, error) {
 	return headers, errors.Join(faults...)
 }
 
-// checkLane returns the fault of a destination, aggregate type and aggregate id that have more than
-// MaxLaneBytes together, else nil.
+// checkLane returns a fault when the destination, the aggregate type and the aggregate id of e have more than MaxLaneBytes
+// together, else nil.
 func checkLane(e *Event) *FieldError {
 	n := len(e.Destination) + len(e.AggregateType) + len(e.AggregateID)
 	if e.Destination == "" {
@@ -122,8 +119,8 @@ func checkLane(e *Event) *FieldError {
 	}
 }
 
-// checkText returns the first fault of the text s in the field with that name, nil when there is none. longest
-// is the most characters it may have. An empty text is a fault only when required is set.
+// checkText returns the first fault of s, the text of the field with that name, nil when there is none. longest is the most
+// characters that s may have. An empty s is a fault only when required is true.
 func checkText(field, s string, longest int, required bool) *FieldError {
 	if s == "" {
 		if required {
@@ -158,8 +155,8 @@ func checkPayload(p json.RawMessage) *FieldError {
 	return nil
 }
 
-// encodeHeaders returns headers as a JSON object with sorted keys, nil when there are none. With faults it
-// returns nil and all of the faults.
+// encodeHeaders returns headers as a JSON object with sorted keys, nil when there are none. When they are at fault it
+// returns nil and their faults instead.
 func encodeHeaders(headers map[string]string) ([]byte, []*FieldError) {
 	if len(headers) == 0 {
 		return nil, nil
@@ -186,8 +183,7 @@ func encodeHeaders(headers map[string]string) ([]byte, []*FieldError) {
 	return text, nil
 }
 
-// marshalHeaders returns headers as a JSON object with sorted keys. It leaves <, > and & as they are: escaping
-// would only cost size.
+// marshalHeaders returns headers as a JSON object with sorted keys, in which <, > and & are not escaped, to keep it short.
 func marshalHeaders(headers map[string]string) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -197,7 +193,7 @@ func marshalHeaders(headers map[string]string) []byte {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }
 
-// characterError returns the fault of the field for the refused character that begins at byte at of s.
+// characterError returns the fault of the field with the text s for the refused character that begins at byte at of s.
 func characterError(field, s string, at int) *FieldError {
 	r, size := utf8.DecodeRuneInString(s[at:])
 	problem := fmt.Sprintf("has the character %U at byte %d, which SQS refuses: remove it or encode the value as base64", r, at)
@@ -207,8 +203,8 @@ func characterError(field, s string, at int) *FieldError {
 	return &FieldError{Field: field, Problem: problem, code: codeContents}
 }
 
-// badCharacter returns the index of the first byte of s that begins a character which no message may hold, or
-// that is not UTF-8. It returns -1 when there is none.
+// badCharacter returns the index of the first byte of s that is not UTF-8 or begins a character that no message may have.
+// It returns -1 when there is none.
 func badCharacter(s string) int {
 	for i := 0; i < len(s); {
 		c := s[i]
