@@ -28,8 +28,7 @@ type Event struct {
 	Type string
 	// Destination is the name of a destination in the relay's configuration. Defaults to [DefaultDestination].
 	Destination string
-	// Payload is the body, one JSON value of at most [MaxPayloadBytes]. Its bytes are published as written.
-	// Required.
+	// Payload is the body, one JSON value of at most [MaxPayloadBytes]. Its bytes are published as written. Required.
 	Payload json.RawMessage
 	// Headers are sent with the message: traceparent as the attribute "traceparent", all others as a JSON object in the
 	// attribute "headers". Enqueue adds traceparent and tracestate when its context carries a span and neither is set.

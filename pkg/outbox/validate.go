@@ -31,8 +31,7 @@ var ErrInvalid = errors.New("invalid event")
 
 // FieldError is one fault of one field of an event. [errors.Is] matches it with [ErrInvalid].
 type FieldError struct {
-	// Field is the name of a field of [Event], such as "AggregateID", or "Message" for the whole encoded
-	// message.
+	// Field is the name of a field of [Event], such as "AggregateID", or "Message" for the whole encoded message.
 	Field string
 	// Problem says what is wrong and what to do.
 	Problem string

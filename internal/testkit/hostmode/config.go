@@ -1,6 +1,5 @@
-// Package hostmode runs LocalStack as a plain process on loopback, without
-// Docker and without an account. It installs LocalStack with pip into a virtual
-// environment of its own the first time.
+// Package hostmode runs LocalStack as a plain process on loopback, without Docker and without an account. It installs
+// LocalStack with pip into a virtual environment of its own the first time.
 package hostmode
 
 import (

@@ -1,7 +1,6 @@
-// Package resources creates the topics, queues, policies and subscriptions of
-// template.yaml on any endpoint that speaks SNS and SQS: the template is the one
-// description of them, on AWS and in tests. Everything else about a stack needs
-// CloudFormation.
+// Package resources creates the topics, queues, policies and subscriptions of template.yaml on any endpoint that
+// speaks SNS and SQS: the template is the one description of them, on AWS and in tests. Everything else about a stack
+// needs CloudFormation.
 package resources
 
 import (

@@ -37,9 +37,8 @@ type dbOptions struct {
 // server, such as PgBouncer in transaction mode.
 const poolerVariable = "OUTBOX_TEST_POOLER_URL"
 
-// Pooled reports whether [DB] and [URL] go through a pooler in transaction mode,
-// which the variable OUTBOX_TEST_POOLER_URL names. A test that keeps something
-// in its session then needs [Direct].
+// Pooled reports whether [DB] and [URL] go through a pooler in transaction mode, which the variable
+// OUTBOX_TEST_POOLER_URL names. A test that keeps something in its session then needs [Direct].
 func Pooled() bool { return os.Getenv(poolerVariable) != "" }
 
 // Direct makes [DB] and [URL] connect to the server itself, even where there is a pooler.
@@ -49,8 +48,7 @@ func Direct() DBOption { return func(o *dbOptions) { o.direct = true } }
 // [pgstore.Migrate] cannot work through a pooler.
 func Unmigrated() DBOption { return func(o *dbOptions) { o.unmigrated, o.direct = true, true } }
 
-// ExecMode sets how the pool of [DB] sends statements. Defaults to the mode of [pgstore.Config]. [URL] ignores
-// it.
+// ExecMode sets how the pool of [DB] sends statements. Defaults to the mode of [pgstore.Config]. [URL] ignores it.
 func ExecMode(mode pgx.QueryExecMode) DBOption { return func(o *dbOptions) { o.mode = mode } }
 
 // MaxConns sets the most connections of the pool of [DB]. Defaults to 8. [URL] ignores it.
@@ -73,9 +71,8 @@ func DB(tb testing.TB, opts ...DBOption) *pgxpool.Pool {
 	return pool
 }
 
-// URL makes a new database with the outbox in it, as [DB] does, for tests that connect by themselves: it
-// returns the address of the database, and drops it when the test ends. It fails the test when it cannot make
-// the database.
+// URL makes a new database with the outbox in it, as [DB] does, for tests that connect by themselves: it returns the
+// address of the database, and drops it when the test ends. It fails the test when it cannot make the database.
 func URL(tb testing.TB, opts ...DBOption) string {
 	tb.Helper()
 	var o dbOptions

@@ -151,8 +151,7 @@ func countPending(ctx context.Context, pool *pgxpool.Pool) (pending, error) {
 	return p, err //nolint:wrapcheck // the caller says what was read
 }
 
-// without returns a text about the first destination by name that has events in p and no sink, "" when there is
-// none.
+// without returns a text about the first destination by name that has events in p and no sink, "" when there is none.
 func (p pending) without(sinks map[string]outbox.Sink) string {
 	for _, name := range slices.Sorted(maps.Keys(p)) {
 		if _, ok := sinks[name]; !ok {

@@ -23,8 +23,7 @@ type Queryer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-// enqueuedSQL also reads the dead letters: a relay moves them out of the table
-// of events.
+// enqueuedSQL also reads the dead letters: a relay moves them out of the table of events.
 const enqueuedSQL = `
 	select id, event_id, aggregate_type, aggregate_id, event_type, destination, payload::text, headers::text,
 	       shard::integer, created_at, replays, coalesce(replay_of, 0)

@@ -10,9 +10,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Sink is an [outbox.Sink] that remembers what it was sent, for [Drain]. It
-// has the limits of an SQS queue and accepts every message that keeps to them.
-// Like a FIFO queue it takes a deduplication id once, but remembers it for
+// Sink is an [outbox.Sink] that remembers what it was sent, for [Drain]. It has the limits of an SQS queue and
+// accepts every message that keeps to them. Like a FIFO queue it takes a deduplication id once, but remembers it for
 // ever. The zero value is ready to use; it is safe for concurrent use.
 type Sink struct {
 	mu       sync.Mutex

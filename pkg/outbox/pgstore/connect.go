@@ -70,10 +70,9 @@ func (c Config) validate() error {
 	return errors.Join(faults...)
 }
 
-// Connect opens a pool and makes one connection, to find out whether it leads to a database. A refused password
-// is tried once more where Password is set. The caller closes the pool. Errors wrap [ErrUnreachable],
-// [ErrDenied] or another error of this package where one fits; a faulty c gives a plain error and no connection
-// is tried.
+// Connect opens a pool and makes one connection, to find out whether it leads to a database. A refused password is
+// tried once more where Password is set. The caller closes the pool. Errors wrap [ErrUnreachable], [ErrDenied] or
+// another error of this package where one fits; a faulty c gives a plain error and no connection is tried.
 //
 // Connections set nothing in their session, because RDS Proxy would pin it: give the login a statement_timeout
 // with ALTER ROLE ... SET. The isolation level must be read committed, which is PostgreSQL's default;

@@ -134,8 +134,7 @@ func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, e
 	if _, err = conn.Exec(ctx, "select pg_advisory_lock($1::integer, $2::integer)", lockClass, lockMigrate); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock: %w", err), conn.Close(context.WithoutCancel(ctx)))
 	}
-	// CREATE SCHEMA IF NOT EXISTS asks for a right on the database even where the
-	// schema is there.
+	// CREATE SCHEMA IF NOT EXISTS asks for a right on the database even where the schema is there.
 	var exists bool
 	err = conn.QueryRow(ctx, "select exists (select from pg_catalog.pg_namespace where nspname = 'outbox')").Scan(&exists)
 	if err == nil && !exists {

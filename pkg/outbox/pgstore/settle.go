@@ -20,9 +20,8 @@ const settleSQL = "select outbox.settle($1::uuid, $2::bigint[], $3::text[], $4::
 //go:embed sql/bury.sql
 var burySQL string
 
-// nearby is how far apart two neighbouring ids in one burySQL may lie. Its plan may read every unsent row
-// between the lowest and the highest id, so that a statement of n ids reads at most nearby times n entries of
-// an index.
+// nearby is how far apart two neighbouring ids in one burySQL may lie. Its plan may read every unsent row between the
+// lowest and the highest id, so that a statement of n ids reads at most nearby times n entries of an index.
 const nearby = 64
 
 // Settle implements [relay.Settler], in one round trip and one transaction: it marks the accepted events of st as sent and

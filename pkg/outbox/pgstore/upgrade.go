@@ -109,8 +109,7 @@ func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, re
 		if r.exists && r.sum == f.sum {
 			continue
 		}
-		// Arguments and result cannot be replaced, and other arguments would make
-		// a second function of that name.
+		// Arguments and result cannot be replaced, and other arguments would make a second function of that name.
 		if r.declaration != f.declaration {
 			if err := drop(ctx, tx, f.name); err != nil {
 				return err

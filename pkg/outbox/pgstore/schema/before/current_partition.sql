@@ -1,4 +1,4 @@
--- The number of the partition in use: that of the id that was drawn last.
+-- Returns the number of the partition in use: that of the id that was drawn last.
 create or replace function outbox.current_partition() returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

@@ -1,7 +1,6 @@
--- Makes a partition of outbox.events and answers true, or false when the partition
--- is there or when outbox.events_default has rows of its range: those stay there.
--- number is at least that of the partition in use. A partition that writers may need
--- by now waits, up to the lock timeout, for the transactions that write.
+-- Makes a partition of outbox.events and answers true, or false when the partition is there or when outbox.events_default
+-- has rows of its range: those stay there. number is at least that of the partition in use, and at most 1000 more. For the
+-- partition in use and the next one it waits, up to the lock timeout, until no transaction that writes events is open.
 create or replace function outbox.make_partition(number bigint) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

@@ -4,9 +4,8 @@
 -- outbox.events, every later transaction waits behind it. Therefore it gives up when a transaction that uses
 -- the table is still there after 20 ms, and would hardly end within the 50 ms of the lock_timeout.
 --
--- outcome is done, locked (another transaction uses the table), busy (partitions are being changed by another),
--- unsealed (no validated constraint) or gone (no such partition). seconds is how long writers and relays were
--- kept out.
+-- outcome is done, locked (another transaction uses outbox.events), busy (another transaction is changing partitions),
+-- unsealed (no validated constraint) or gone (no such partition). seconds is how long writers and relays were kept out.
 create or replace function outbox.archive_partition(p_number bigint) returns table (outcome text, seconds double precision)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

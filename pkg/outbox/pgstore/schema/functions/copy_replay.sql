@@ -4,8 +4,8 @@
 -- the first of another aggregate. The copies have new ids, in the order of the old ones, and replays one above
 -- the highest of their event. outcome:
 --   copied   count events were copied
---   gone     count events are neither in outbox.events nor in the archive any more
---   large    the aggregate has more than p_limit events, count: none is copied
+--   gone     the next event, count is 1, is neither in outbox.events nor in the archive any more
+--   large    the list has more than p_limit events of the aggregate: count were taken off it, none was copied
 --   ended    nothing is left on the list
 --   search   the search is not over
 --   missing  there is no such replay

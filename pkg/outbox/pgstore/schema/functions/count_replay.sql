@@ -1,5 +1,5 @@
--- How many of the next p_limit rows a replay would copy, and the id behind which the next call goes on, null at
--- the end.
+-- Returns in found how many of the next p_limit rows with ids above p_after a replay with these filters would copy, and in
+-- next the p_after of the next call, null at the end. With p_event_ids one call looks at all rows of those events.
 create or replace function outbox.count_replay(
     p_after bigint, p_limit integer,
     p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text,

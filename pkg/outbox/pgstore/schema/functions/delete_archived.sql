@@ -1,7 +1,7 @@
--- Deletes rows of the archive with ids from p_from to p_to that were sent before p_before, at most p_limit.
--- With p_exported they must be all the rows of one recorded file, unchanged, and all are deleted or none.
--- outcome is done, changed (they are not such rows) or busy (partitions are being changed by another
--- transaction).
+-- Deletes rows of the archive with ids from p_from to p_to that were sent before p_before, at most p_limit, and returns in
+-- deleted how many. With p_exported, p_from and p_to must be those of a recorded file: it deletes all rows of the file,
+-- whatever p_limit is, when they are unchanged and were all sent before p_before, and else none. outcome is done, changed
+-- (nothing was deleted for that reason) or busy (another transaction is changing partitions).
 create or replace function outbox.delete_archived(p_from bigint, p_to bigint, p_before timestamptz, p_limit integer, p_exported boolean)
 returns table (outcome text, deleted bigint)
 language plpgsql volatile security definer

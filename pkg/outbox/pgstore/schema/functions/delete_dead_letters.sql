@@ -1,5 +1,5 @@
--- Deletes dead letters that were buried before p_before, at most p_limit, those
--- with the lowest ids first, and answers how many.
+-- Deletes dead letters that were buried before p_before, at most p_limit, those with the lowest ids first, and answers how
+-- many. It passes over those that another transaction has locked.
 create or replace function outbox.delete_dead_letters(p_before timestamptz, p_limit integer) returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- Deletes records of redrives and replays from before p_before, at most p_limit,
--- the oldest first, and answers how many.
+-- Deletes rows of outbox.redrives, the history of redrives and replays, from before p_before, at most p_limit, the oldest
+-- first, and answers how many. It passes over those that another transaction has locked.
 create or replace function outbox.delete_redrives(p_before timestamptz, p_limit integer) returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

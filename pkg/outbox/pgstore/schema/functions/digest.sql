@@ -1,5 +1,5 @@
--- A hash of all columns of a row of the archive. The sum over the rows of a file is recorded with the file, and
--- proves later which rows were exported. Its body is resolved when it is created, so that it needs no
+-- Returns a hash of all columns of a row of the archive but shard, which is computed from others. The sum over the rows
+-- of a file is recorded with the file, and proves later which rows were exported. Its body is resolved when it is created, so that it needs no
 -- search_path.
 create or replace function outbox.digest(a outbox.archive) returns bigint
 language sql immutable parallel safe

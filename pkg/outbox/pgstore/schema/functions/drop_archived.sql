@@ -1,7 +1,7 @@
 -- Drops a partition of the archive of which all rows were sent before p_before. With p_exported its rows must
--- be those of its recorded files, unchanged. It answers done, open (rows may still be added), young (a row was
--- sent later), changed (rows and files differ), gone (no such partition), locked (another transaction uses it)
--- or busy (partitions are being changed by another).
+-- be those of its recorded files, unchanged. It answers done, open (its ids may still be drawn, or outbox.events has a
+-- partition for them), young (a row was sent at p_before or later), changed (rows and files differ), gone (no such
+-- partition), locked (another transaction uses the archive) or busy (another transaction is changing partitions).
 create or replace function outbox.drop_archived(p_number bigint, p_before timestamptz, p_exported boolean) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -24,7 +24,7 @@ begin
        or to_regclass(format('outbox.%I', outbox.partition_name('events', p_number))) is not null then
         return 'open';
     end if;
-    -- From here on no transaction adds rows, and all may read.
+    -- From here on other transactions can read the partition, and not write to it.
     execute format('lock table only outbox.%I in share mode', resting);
     execute format('select exists (select from outbox.%I where sent_at >= $1)', resting) into young using p_before;
     if young then

@@ -1,7 +1,6 @@
--- Drops a partition of outbox.events of which all rows were moved. outcome is done, open (its ids may still be
--- drawn), full (it has rows), gone (no such partition), locked (another transaction uses the table, or the look
--- for rows took over 50 ms) or busy (partitions are being changed by another). seconds is how long writers and
--- relays were kept out.
+-- Drops a partition of outbox.events that has no rows. outcome is done, open (its ids may still be drawn), full (it has
+-- rows), gone (no such partition), locked (another transaction uses outbox.events, or the look for rows took over 50 ms)
+-- or busy (another transaction is changing partitions). seconds is how long writers and relays were kept out.
 create or replace function outbox.drop_vacant(p_number bigint) returns table (outcome text, seconds double precision)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- Records that a run of the janitor ended.
+-- Stores the present time in outbox.janitor as the end of the last run of the janitor.
 create or replace function outbox.end_janitor() returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- Deletes relays whose lease lapsed before p_before, frees their shards and answers how many relays. Every
--- relay does so when it renews its own lease; this is for the time when none runs.
+-- Deletes relays whose lease lapsed before p_before, frees their shards and answers how many relays it deleted. A relay
+-- that renews its own lease does the same to others; this function is for the time when no relay runs.
 create or replace function outbox.expire_relays(p_before timestamptz) returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

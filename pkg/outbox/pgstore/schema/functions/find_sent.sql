@@ -1,5 +1,5 @@
--- The rows of some events that a replay may copy: those that were sent before
--- p_before and are no copies themselves.
+-- Returns the rows of outbox.events and the archive with the given event ids that a replay may copy: those that were sent
+-- before p_before and are no copies themselves.
 create or replace function outbox.find_sent(p_event_ids uuid[], p_before timestamptz)
 returns table (
     id bigint, created_at timestamptz, event_id uuid, aggregate_type text, aggregate_id text, event_type text, destination text

@@ -1,5 +1,5 @@
--- Forgets the files of a partition whose rows are still in the archive, so that
--- they are exported again. The files themselves stay where they are.
+-- Deletes the records of the files of a partition whose rows are still in the archive, so that the rows are exported
+-- again. The files themselves stay where they are.
 create or replace function outbox.forget_exports(p_number bigint) returns void
 language sql volatile security definer
 set search_path = pg_catalog, pg_temp

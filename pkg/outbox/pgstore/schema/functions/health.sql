@@ -1,6 +1,5 @@
--- What an operator should know, as one JSON object with the keys of Go's
--- janitor.Health. Counts stop at p_limit; p_alarm is the age from which on an
--- unsent event is stale.
+-- Returns the state of the outbox as one JSON object with the keys of Go's janitor.Health. Counts of rows stop at p_limit,
+-- but not that of blocked lanes; p_alarm is the age above which an unsent event counts as stale.
 create or replace function outbox.health(p_alarm interval, p_limit integer) returns json
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

@@ -1,7 +1,7 @@
--- Enters a relay into outbox.relays and answers true, or false when p_relays others have a lease and are to run
--- for longer than p_window from now on. Asked again with the same id, as after an answer that got lost, it
--- extends the lease. It refuses an isolation level under which the statements of a fetch would share one
--- snapshot.
+-- Enters a relay into outbox.relays, with a lease of p_ttl from now and without shards, and answers true; or false when
+-- p_relays others have a lease, are not leaving and are to run for longer than p_window from now on. Called again with
+-- the same id, as after an answer that got lost, it extends the lease. It raises an error under an isolation level other
+-- than read committed, under which the statements of a fetch would share one snapshot.
 create or replace function outbox.join_relay(
     p_relay uuid, p_name text, p_ttl interval, p_run_for interval, p_window interval, p_relays integer
 ) returns boolean

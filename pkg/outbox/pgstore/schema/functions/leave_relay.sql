@@ -1,5 +1,6 @@
--- Ends the lease of a relay and frees its shards, which keep the position that the
--- relay stopped at. It answers false when the relay has no lease.
+-- Ends the lease of a relay and frees its shards. Shards among p_known_shards, with their epochs, keep p_low and the gaps
+-- as the position for their next owner. Where p_low is 0 and there is no gap, the relay has read nothing, and positions
+-- that are stored stay. It answers false when the relay has no lease.
 create or replace function outbox.leave_relay(
     p_relay        uuid,
     p_known_shards smallint[],

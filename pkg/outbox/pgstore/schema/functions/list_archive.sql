@@ -1,7 +1,7 @@
--- The oldest partitions of the archive, at most p_limit, in order. closed: no row
--- will be moved to it any more, but for those that a redrive puts back under an old
--- id. oldest and newest are when the rows with the lowest and the highest id were
--- sent, null when there is no row. rows is an estimate.
+-- Returns the partitions of the archive with the lowest numbers, at most p_limit, in order. closed: all ids of it were
+-- drawn, and outbox.events has no partition for them; rows are then only added by move_sent from outbox.events_default.
+-- oldest and newest are when the rows with the lowest and the highest id were sent, null when there is no row. rows is
+-- an estimate, bytes the size with indexes.
 create or replace function outbox.list_archive(p_limit integer)
 returns table (number bigint, closed boolean, oldest timestamptz, newest timestamptz, rows bigint, bytes bigint)
 language plpgsql volatile security definer

@@ -1,5 +1,5 @@
--- The oldest partitions of outbox.events, at most p_limit, in order. closed: no id of it will be drawn any
--- more. archived: the archive has a partition for the range. sealed: it refuses unsent rows. vacant: it has no
+-- Returns the partitions of outbox.events with the lowest numbers, at most p_limit, in order. closed: no id of it will be
+-- drawn any more. archived: the archive has a partition for the range. sealed: it refuses unsent rows. vacant: it has no
 -- row. unsent: it has an unsent row. newest is when the row with the highest id was sent, null when that row is
 -- unsent or there is no row.
 create or replace function outbox.list_events(p_limit integer)

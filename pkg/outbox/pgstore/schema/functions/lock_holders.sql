@@ -1,5 +1,5 @@
--- The virtual ids of other transactions that have a lock on outbox.events, for each
--- of which an exclusive lock would wait.
+-- Returns the virtual ids of all other transactions that have a lock of any mode on outbox.events: an access exclusive lock
+-- would wait for each of them.
 create or replace function outbox.lock_holders() returns text[]
 language sql volatile
 set search_path = pg_catalog, pg_temp

@@ -1,6 +1,5 @@
--- Makes the partition of the archive that rows are moved to one by one, unless it
--- is there. It raises an error when outbox.archive_default has rows of the range,
--- which no function of the schema writes.
+-- Makes the partition of the archive with that number, to which move_sent moves rows one by one, unless it is there. It
+-- raises an error when outbox.archive_default has rows of its ids.
 create or replace function outbox.make_archive(p_number bigint) returns void
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp

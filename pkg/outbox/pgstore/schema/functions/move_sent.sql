@@ -1,8 +1,9 @@
 -- Moves rows that were sent before p_before to the archive, from the id p_from on, of one partition or, where
 -- p_number is null, of outbox.events_default. It looks at p_limit rows. next is the id to go on from, null when
 -- there are no more or when all that it looked at were written since p_before. Rows that another transaction
--- has locked stay, and unsent rows always: relays and settlements look for them in outbox.events. outcome is
--- done, locked (the archive is in use) or busy (partitions are being changed by another).
+-- has locked stay, and all unsent rows: relays and settlements look for them in outbox.events. outcome is
+-- done, also when there is no such partition, locked (another transaction uses the archive) or busy (another transaction
+-- is changing partitions).
 create or replace function outbox.move_sent(p_number bigint, p_from bigint, p_before timestamptz, p_limit integer)
 returns table (outcome text, moved bigint, next bigint)
 language plpgsql volatile security definer

@@ -1,5 +1,5 @@
--- The number for the column replays with which the next copy of an event goes out: one above the highest that
--- its rows have.
+-- Returns the value of the column replays for a row of the event that is about to be sent again: one above the highest
+-- value that the rows of the event have.
 create or replace function outbox.next_generation(p_event uuid) returns integer
 language sql stable
 set search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- Whether a dead letter passes the filters. A filter that is null lets every dead letter pass. Its body is
+-- Answers whether a dead letter passes the filters. A filter that is null lets every dead letter pass. Its body is
 -- resolved when it is created, so that it needs no search_path.
 create or replace function outbox.passes(
     d outbox.dead_letters,

@@ -1,5 +1,5 @@
--- How many unsent rows there are above an id, at most p_limit, and the age in
--- seconds of the oldest of those.
+-- Returns in pending how many unsent rows have ids above p_low, at most p_limit, and in oldest the age in seconds of the
+-- oldest of those that were counted, 0 when there are none.
 --
 -- The settings leave the planner one plan, in the order of an index, so that the limits stop the reading whatever
 -- the statistics say: after a large COPY there are none, and a plan that sorts would read the whole backlog each

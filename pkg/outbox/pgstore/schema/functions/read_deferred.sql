@@ -1,7 +1,8 @@
--- The unsent rows of a lane, or of a destination where p_id is empty, or of all destinations where p_destination is
--- empty as well, from the id p_from on and of the given shards; those of blocked lanes only with p_blocked. It looks
--- at p_examine unsent rows at most and returns p_limit rows at most. place counts the rows looked at up to a row. Row
--- number p_examine comes in any case, as an id alone when it was not asked for: the next call goes on behind it.
+-- Returns the unsent rows of a lane, or of a destination where p_id is empty, or of all destinations where p_destination
+-- is empty as well, from the id p_from on and of the given shards; those of blocked lanes only with p_blocked. It looks at
+-- p_examine unsent rows at most and returns p_limit rows at most. place counts the rows looked at up to a row. Unless
+-- p_limit rows came before it, row number p_examine comes too, as an id alone when it is none of those: the next call goes
+-- on behind it.
 --
 -- The settings leave the planner one plan, in the order of an index, so that the limits stop the reading whatever
 -- the statistics say: after a large COPY there are none, and a plan that sorts would read the whole backlog each

@@ -1,7 +1,6 @@
--- The rows in ranges of ids, in the order of their ids, of any shard and state, at
--- most p_limit. A row that is unsent and of one of the shards comes with its
--- content, or with blocked true and without payload and headers when its lane is
--- blocked. All others come with their id alone.
+-- Returns the rows with ids from p_from[i] to p_to[i], in the order of their ids, of any shard and state, at most p_limit.
+-- The ranges must be sorted. A row that is unsent and of one of the shards comes with its content, or with blocked true
+-- and without payload and headers when its lane is blocked. All others come with their id alone.
 --
 -- The settings leave the planner one plan, in the order of an index, so that the limits stop the reading whatever
 -- the statistics say: after a large COPY there are none, and a plan that sorts would read the whole backlog each

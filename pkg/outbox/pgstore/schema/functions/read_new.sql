@@ -1,7 +1,6 @@
--- The rows above an id in the order of their ids, at most p_limit, of any shard and
--- state: an id that is missing between two of them is a gap. A row that the relay
--- may send, which is unsent, of one of the shards and of no blocked lane, comes
--- with its content; the others come with their id alone.
+-- Returns the rows with ids above p_after in the order of their ids, at most p_limit, of any shard and state: an id that is
+-- missing between two of them is a gap. A row that the relay may send, which is unsent, of one of the shards and of no
+-- blocked lane, comes with its content; the others come with their id alone.
 --
 -- It is a function because the server keeps the plans of a function with the session, whatever pooler is in front; a
 -- statement without a name is planned each time, which takes longer than running it. The settings leave one plan,

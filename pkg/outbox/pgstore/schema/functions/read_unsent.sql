@@ -1,7 +1,7 @@
--- The unsent rows with ids from p_from to below p_before, of the shards and of no
--- blocked lane. The range bounds the reading: while nothing can be vacuumed, the
--- index still has an entry for every row that was sent, and each is looked at. The
--- column place makes the rows look like those of outbox.read_deferred.
+-- Returns the unsent rows with ids from p_from to below p_before, of the shards and of no blocked lane, in the order of
+-- their ids, at most p_limit. The range bounds the reading: while a transaction holds back vacuum, the index of unsent rows
+-- still has entries of rows that were sent since, and each is looked at. The column place, always 0, makes the rows look
+-- like those of outbox.read_deferred.
 --
 -- It is a function because the server keeps the plans of a function with the session, whatever pooler is in front; a
 -- statement without a name is planned each time, which takes longer than running it. The settings leave one plan,

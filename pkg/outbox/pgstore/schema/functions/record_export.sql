@@ -1,5 +1,4 @@
--- Records a file of exported rows. Called again with the same location it replaces
--- the record.
+-- Records a file of exported rows in outbox.exports. Called again with the same location it replaces the record.
 create or replace function outbox.record_export(
     p_number bigint, p_from bigint, p_to bigint, p_rows bigint, p_digest numeric, p_bytes bigint, p_sha256 text, p_location text
 ) returns void

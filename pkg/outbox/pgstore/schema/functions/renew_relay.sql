@@ -1,7 +1,6 @@
--- Renews the lease of a relay, stores its position, takes over lapsed leases, and
--- gives shards back and takes free ones until the relay owns its share. It answers
--- the shards that the relay owns and its released lanes, or null when the lease is
--- lost.
+-- Renews the lease of a relay, stores its position, ends lapsed leases of others, gives the shards p_release back, takes
+-- free ones until the relay owns its share, and deletes the rows of released lanes that the relay has read again. It
+-- answers a JSON object with the shards that the relay owns and its released lanes, or null when the lease is lost.
 --
 -- p_known_shards and p_known_epochs are the shards that earlier answers named to the relay as owned. Only for those
 -- does its position count: the relay knows of no others, so that its position does not allow for their events. Where

@@ -1,6 +1,6 @@
--- Answers the number of the partition in use and the rate at which ids are drawn, in ids a second. It measures
--- the rate when the last measurement is a minute old or more. The rate answered is the highest of late: a
--- higher one from before counts, halved for every six hours.
+-- Returns the number of the partition in use, and in ids_per_second the highest recent rate at which ids were drawn. It
+-- measures the rate when the last measurement is a minute old or more. The stored rate, halved for every six hours since
+-- it was measured, counts while it is higher than the new one.
 create or replace function outbox.sample_ids() returns table (sampled_at timestamptz, current bigint, ids_per_second double precision)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

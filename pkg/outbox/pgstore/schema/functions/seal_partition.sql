@@ -1,14 +1,14 @@
 -- The first of three steps that archive a partition: it adds a constraint by which a partition that is closed and
--- wholly sent refuses rows that are unsent or were sent at p_before or later. Adding it waits until no transaction
--- that wrote to the partition is open. It answers:
+-- wholly sent refuses rows that are unsent or were sent at p_before or later. Adding it waits, for 50 ms at
+-- most, until no transaction that wrote to the partition is open. It answers:
 --   done    go on with validate_partition
 --   open    ids of it may still be drawn
 --   unsent  it has unsent rows
---   young   its last row was sent too late
+--   young   its row with the highest id was sent at p_before or later
 --   moved   the archive has rows of it already: move the rest
 --   gone    it is no partition of outbox.events
 --   locked  another transaction uses it
---   busy    another janitor is at work
+--   busy    another transaction is changing partitions
 create or replace function outbox.seal_partition(p_number bigint, p_before timestamptz) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

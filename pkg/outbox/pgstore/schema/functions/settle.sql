@@ -1,4 +1,4 @@
--- Marks events as sent and answers how many it marked, or null when the relay's lease was taken over. The lock on the
+-- Marks events as sent and answers how many it marked, or null when the relay has no row in outbox.relays any more. The lock on the
 -- relay's row waits for a takeover that is deleting the row, and delays no renewal. The ids come sorted, and the rows
 -- are written in the order of an index, so that two settlements of the same events do not wait for each other in a
 -- circle.

@@ -1,5 +1,5 @@
 -- Takes the seal of seal_partition off a partition, so that it takes unsent rows again. It answers done, also
--- when there is no seal or no such partition, or locked when a lock was not to be had.
+-- when there is no seal or no such partition, or locked when another transaction has a lock that it needs.
 create or replace function outbox.unseal_partition(p_number bigint) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

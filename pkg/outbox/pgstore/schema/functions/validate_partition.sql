@@ -1,7 +1,7 @@
 -- Validates the constraint that seal_partition has added, the second of the three steps that archive a
 -- partition. It reads the whole partition, under a lock that stops no reader and no writer. It answers done,
--- young when a row breaks the constraint, unsealed when there is no constraint to validate, or busy (a lock was
--- not to be had).
+-- young when a row breaks the constraint, unsealed when there is no constraint to validate, or busy when another
+-- transaction has a lock that it needs.
 create or replace function outbox.validate_partition(p_number bigint) returns text
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp

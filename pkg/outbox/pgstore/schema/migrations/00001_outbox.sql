@@ -75,7 +75,7 @@ with (
     autovacuum_analyze_threshold = 2000000
 );
 
--- The sent events of partitions that are closed. sent_at is not null here, so that
+-- The sent events that the janitor moved out of outbox.events, partition by partition or row by row. sent_at is not null here, so that
 -- the database itself refuses to archive what was not sent: a partition is attached
 -- after its own column was set to not null.
 create table outbox.archive (
@@ -102,8 +102,7 @@ create index archive_event_id_idx on outbox.archive (event_id);
 
 create table outbox.archive_default partition of outbox.archive default;
 
--- Events that cannot be published as they are. An event is here or in
--- outbox.events, never in both.
+-- Events that the relay gave up, and why. A row is here or in outbox.events, never in both.
 create table outbox.dead_letters (
     id             bigint not null,
     created_at     timestamptz not null,
