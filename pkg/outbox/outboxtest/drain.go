@@ -39,14 +39,12 @@ const pendingSQL = `
 		  and b.released_at is null)
 	group by e.destination`
 
-// Drain runs a relay in the process of the test until every committed event is sent, is a dead letter, or waits
-// behind one. The sinks are by name of destination, and those of destinations with unsent events are required:
-// an event that names no destination goes to [outbox.DefaultDestination]. A rejected event becomes a dead
-// letter, and its lane goes on.
+// Drain runs a relay in the process of the test until every committed event is sent, is a dead letter, or waits behind one.
+// sinks has the sink of each destination by name, at least of those with unsent events; an event that names no destination
+// goes to [outbox.DefaultDestination]. A rejected event becomes a dead letter, and its lane goes on.
 //
-// Drain fails the test when an event has no sink, when another relay runs on the database, and after 30
-// seconds. What it returns says how many events were published, and how many became dead letters; it is zero
-// when no event was to be sent.
+// Drain fails the test when an event has no sink, when another relay runs on the database, and after 30 seconds. The summary
+// says how many events were published and how many became dead letters. It is zero when no event was to be sent.
 func Drain(tb testing.TB, pool *pgxpool.Pool, sinks map[string]outbox.Sink) relay.Summary {
 	tb.Helper()
 	return drain(tb, pool, sinks, drainTimeout)
@@ -103,9 +101,9 @@ func drain(tb testing.TB, pool *pgxpool.Pool, sinks map[string]outbox.Sink, time
 	return summary
 }
 
-// watch polls the outbox every drainPoll until no event is left to send, and then returns "". It returns a text
-// about the fault when an event has no sink, when the outbox cannot be read, when ctx ends, and when done,
-// which is closed at the end of the relay, is closed although events are left.
+// watch reads the outbox every drainPoll until no event is left to send, and then returns "". It returns a text for the
+// failed test instead when an event has no sink, when the outbox cannot be read, when ctx ends, and when done is closed,
+// because the relay ended, and events are left.
 func watch(ctx context.Context, pool *pgxpool.Pool, sinks map[string]outbox.Sink, done <-chan struct{}) string {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()
@@ -133,7 +131,7 @@ func watch(ctx context.Context, pool *pgxpool.Pool, sinks map[string]outbox.Sink
 	}
 }
 
-// pending is the number of events still to send, by destination.
+// pending has the number of events still to send, by destination. Destinations without any are not in it.
 type pending map[string]int
 
 func countPending(ctx context.Context, pool *pgxpool.Pool) (pending, error) {
@@ -161,7 +159,7 @@ func (p pending) without(sinks map[string]outbox.Sink) string {
 	return ""
 }
 
-// String returns the numbers in one line.
+// String returns the numbers in one line, such as "events (2 for audit, 1 for default)".
 func (p pending) String() string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(p)) {
@@ -170,8 +168,8 @@ func (p pending) String() string {
 	return "events (" + strings.Join(parts, ", ") + ")"
 }
 
-// failures returns a line for each destination that failed as a whole, with its latest failure and a line break
-// before it; "" when none failed.
+// failures returns a line break and a line with the latest failure for each destination that failed as a whole, "" when
+// none did.
 func failures(summary relay.Summary) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(summary.Destinations)) {

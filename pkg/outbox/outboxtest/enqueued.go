@@ -17,8 +17,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Queryer is what events are read with: a pool or a connection sees those of committed transactions, a [pgx.Tx]
-// those of its own transaction as well.
+// Queryer is what events are read with: a pool or a connection sees the events of committed transactions, a [pgx.Tx] those
+// of its own transaction as well.
 type Queryer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
@@ -38,8 +38,8 @@ const enqueuedSQL = `
 	) as enqueued
 	order by id`
 
-// Enqueued returns every event in the outbox that was not archived, sent, unsent and dead letters alike, in the
-// order of ids. It fails the test when they cannot be read, as in a database without the outbox.
+// Enqueued returns every event in the outbox that was not archived, be it sent, unsent or a dead letter, in the order of
+// ids. It fails the test when the events cannot be read, as in a database without the outbox.
 func Enqueued(tb testing.TB, db Queryer) []outbox.Record {
 	tb.Helper()
 	if db == nil {
@@ -105,8 +105,8 @@ func fatalRead(tb testing.TB, err error) {
 	tb.Fatalf("read the outbox: %v", err)
 }
 
-// like reports whether got has every value that is set in want. payload is want.Payload as decode returns it,
-// and is not looked at when want.Payload is empty.
+// like reports whether got has every value that is set in want. payload is what decode returns for want.Payload, and is
+// ignored when want.Payload is empty.
 func like(got *outbox.Record, want *outbox.Event, payload any) bool {
 	if want.EventID != uuid.Nil && got.EventID != want.EventID {
 		return false
@@ -133,8 +133,8 @@ func like(got *outbox.Record, want *outbox.Event, payload any) bool {
 	return err == nil && reflect.DeepEqual(stored, payload)
 }
 
-// decode reads a JSON value, with numbers as [json.Number]; an empty text gives nil. It fails unless the text
-// is one whole JSON value.
+// decode returns a JSON text as a Go value, with numbers as [json.Number], and nil for an empty text. It fails when the text
+// is not one whole JSON value.
 func decode(text json.RawMessage) (value any, err error) {
 	if len(text) == 0 {
 		return nil, nil //nolint:nilnil // no text is no value
@@ -147,7 +147,7 @@ func decode(text json.RawMessage) (value any, err error) {
 	return value, d.Decode(&value)
 }
 
-// describe returns an event in one line, without the fields that are not set.
+// describe returns an event in one line, without the fields that are not set, such as {Type=order.placed}.
 func describe(e *outbox.Event) string {
 	var b strings.Builder
 	part := func(name, value string) {

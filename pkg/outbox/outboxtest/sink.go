@@ -21,14 +21,14 @@ type Sink struct {
 
 var _ outbox.Sink = (*Sink)(nil)
 
-// Messages returns the accepted messages, in the order of acceptance, each deduplication id once.
+// Messages returns the messages that were accepted so far, in the order of acceptance, each deduplication id once.
 func (s *Sink) Messages() []outbox.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.messages)
 }
 
-// Limits implements [outbox.Sink]: ten messages of [outbox.MaxMessageBytes] in all.
+// Limits implements [outbox.Sink]: ten messages, of [outbox.MaxMessageBytes] alone and all together.
 func (s *Sink) Limits() outbox.Limits {
 	return outbox.Limits{Entries: 10, MessageBytes: outbox.MaxMessageBytes, BatchBytes: outbox.MaxMessageBytes}
 }

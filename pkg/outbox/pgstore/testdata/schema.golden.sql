@@ -738,7 +738,7 @@ begin
        or to_regclass(format('outbox.%I', outbox.partition_name('events', p_number))) is not null then
         return 'open';
     end if;
-    -- From here on no transaction adds rows, and all may read.
+    -- From here on other transactions can read the partition, and not write to it.
     execute format('lock table only outbox.%I in share mode', resting);
     execute format('select exists (select from outbox.%I where sent_at >= $1)', resting) into young using p_before;
     if young then

@@ -1,8 +1,8 @@
 -- Puts dead letters back, in the order of their ids, in one transaction: of the next p_limit that pass the filters, with
--- ids above p_after, those that keep the order of their lane, or all with p_confirm. The order is kept (ordered is true) when the lane is
--- blocked behind the event, no earlier event of the lane is a dead letter, and the event goes to its own destination.
--- When an event could not be put back, later ones of its lane are not put back either. Besides the outcomes of
--- put_back it answers:
+-- ids above p_after, those that keep the order of their lane, or all with p_confirm. The order is kept (ordered is true)
+-- when the lane is blocked behind the event, no earlier event of the lane is a dead letter, and the event goes to its own
+-- destination. When an event could not be put back, later ones of its lane are not put back either. Besides the outcomes
+-- of put_back it answers:
 --   unconfirmed  it would break the order
 --   behind       an earlier event of its lane that passes the filters is still dead
 --   gone         another call put it back, or removed it; answered for the last one only, others are left out
