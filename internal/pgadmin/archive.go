@@ -39,14 +39,15 @@ func (s *Store) ListArchive(ctx context.Context, limit int) ([]janitor.ArchivePa
 	return list, err
 }
 
-// DropArchived implements [janitor.Keeper]: it drops a partition of outbox.archive whose rows were all sent earlier than
-// before, and with exported only if they are still the rows of its recorded files.
+// DropArchived implements [janitor.Keeper]: it drops a partition of outbox.archive whose rows were all sent earlier
+// than before, and with exported only if they are still the rows of its recorded files.
 func (s *Store) DropArchived(ctx context.Context, number int64, before time.Time, exported bool) (janitor.Outcome, error) {
 	return s.step(ctx, "drop archived", "select outbox.drop_archived($1::bigint, $2::timestamptz, $3::boolean)", number, before, exported)
 }
 
 // DeleteArchived implements [janitor.Keeper]: it deletes rows of outbox.archive with ids from from up to to that were
-// sent earlier than before, and returns how many: limit at most, or with exported all rows of one recorded file or none.
+// sent earlier than before, and returns how many: limit at most, or with exported all rows of one recorded file or
+// none.
 func (s *Store) DeleteArchived(ctx context.Context, from, to int64, before time.Time, limit int, exported bool) (janitor.Outcome, int64, error) {
 	const sql = `select outcome, deleted
 		from outbox.delete_archived($1::bigint, $2::bigint, $3::timestamptz, $4::integer, $5::boolean)`
@@ -96,8 +97,8 @@ func (s *Store) ForgetFiles(ctx context.Context, number int64) error {
 	return s.exec(ctx, "forget files", "select outbox.forget_exports($1::bigint)", number)
 }
 
-// ReadArchive implements [janitor.Rows]: it calls row for the first limit rows of a partition of outbox.archive with the
-// id from or a higher one, until row returns false or an error.
+// ReadArchive implements [janitor.Rows]: it calls row for the first limit rows of a partition of outbox.archive with
+// the id from or a higher one, until row returns false or an error.
 func (s *Store) ReadArchive(ctx context.Context, number, from int64, limit int, row func(r *janitor.Row) (bool, error)) error {
 	args := []any{max(from, number*janitor.PartitionSize), (number + 1) * janitor.PartitionSize, pgdb.Limit(limit)}
 	return s.each(ctx, "read archive", readArchiveSQL, args, func(found pgx.Rows) (bool, error) {

@@ -15,9 +15,9 @@ var lookupSQL string
 // State is what has become of an event so far.
 type State string
 
-// The states of an event. An unsent event is Pending, or Blocked while its lane has a row in outbox.blocked, also for the
-// time between a release and its end; a dead letter is Dead; a sent event is Sent while it is in outbox.events, and
-// Archived when it is in outbox.archive.
+// The states of an event. An unsent event is Pending, or Blocked while its lane has a row in outbox.blocked, also for
+// the time between a release and its end; a dead letter is Dead; a sent event is Sent while it is in outbox.events,
+// and Archived when it is in outbox.archive.
 const (
 	Pending  State = "pending"
 	Blocked  State = "blocked"

@@ -21,8 +21,8 @@ func (s *Store) Sample(ctx context.Context) (janitor.Sample, error) {
 	return sample, err
 }
 
-// Make implements [janitor.Partitions]: it makes a partition of outbox.events, and returns false when it made none. Where
-// the database had no lock for it in time the error wraps [janitor.ErrLocked].
+// Make implements [janitor.Partitions]: it makes a partition of outbox.events, and returns false when it made none.
+// Where the database had no lock for it in time the error wraps [janitor.ErrLocked].
 func (s *Store) Make(ctx context.Context, number int64) (bool, error) {
 	var made bool
 	err := s.one(ctx, "make partition", "select outbox.make_partition($1::bigint)", []any{number}, &made)
@@ -57,8 +57,8 @@ func outcome(answer string) (janitor.Outcome, error) {
 	return "", fmt.Errorf("the answer %q is not known", answer)
 }
 
-// step runs sql, which calls a function of the schema that returns the text of an outcome. Errors begin with op, the name
-// of the operation.
+// step runs sql, which calls a function of the schema that returns the text of an outcome. Errors begin with op, the
+// name of the operation.
 func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.Outcome, error) {
 	var answer string
 	if err := s.one(ctx, op, sql, args, &answer); err != nil {
@@ -67,8 +67,9 @@ func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.
 	return outcome(answer)
 }
 
-// lockingStep runs sql, which calls a function of the schema that locks outbox.events, with the number of a partition. It
-// returns the outcome, and for how long writers and relays were kept out. Errors begin with op, the name of the operation.
+// lockingStep runs sql, which calls a function of the schema that locks outbox.events, with the number of a
+// partition. It returns the outcome, and for how long writers and relays were kept out. Errors begin with op, the
+// name of the operation.
 func (s *Store) lockingStep(ctx context.Context, op, sql string, number int64) (janitor.Outcome, time.Duration, error) {
 	var answer string
 	var seconds float64
@@ -89,8 +90,8 @@ func (s *Store) Seal(ctx context.Context, number int64, before time.Time) (janit
 	return s.step(ctx, "validate", "select outbox.validate_partition($1::bigint)", number)
 }
 
-// Archive implements [janitor.Archiver]: it makes a sealed partition of outbox.events one of outbox.archive, and returns
-// for how long writers and relays were kept out.
+// Archive implements [janitor.Archiver]: it makes a sealed partition of outbox.events one of outbox.archive, and
+// returns for how long writers and relays were kept out.
 func (s *Store) Archive(ctx context.Context, number int64) (janitor.Outcome, time.Duration, error) {
 	return s.lockingStep(ctx, "archive", "select outcome, seconds from outbox.archive_partition($1::bigint)", number)
 }
@@ -115,8 +116,8 @@ func (s *Store) MoveSent(ctx context.Context, number, from int64, before time.Ti
 	return m, err
 }
 
-// DropVacant implements [janitor.Mover]: it drops a partition of outbox.events that has no rows, and returns for how long
-// writers and relays were kept out.
+// DropVacant implements [janitor.Mover]: it drops a partition of outbox.events that has no rows, and returns for how
+// long writers and relays were kept out.
 func (s *Store) DropVacant(ctx context.Context, number int64) (janitor.Outcome, time.Duration, error) {
 	return s.lockingStep(ctx, "drop vacant partition", "select outcome, seconds from outbox.drop_vacant($1::bigint)", number)
 }

@@ -25,8 +25,9 @@ func (s *Store) RedriveDeadLetters(ctx context.Context, b rows.Batch) ([]rows.Ro
 	return s.redriven(ctx, "redrive dead letters", sql, append(args, filters(b.Request)...))
 }
 
-// ReleaseBlocked implements [rows.Store]: it releases the next b.Limit blocked lanes that pass the filters, and puts the
-// dead letters that block them back, unless b confirms to go on without them. The login needs the role outbox_redrive.
+// ReleaseBlocked implements [rows.Store]: it releases the next b.Limit blocked lanes that pass the filters, and puts
+// the dead letters that block them back, unless b confirms to go on without them. The login needs the role
+// outbox_redrive.
 func (s *Store) ReleaseBlocked(ctx context.Context, b rows.Batch) ([]rows.Row, error) {
 	const sql = `
 		select r.id, r.event_id, r.destination, r.aggregate_type, r.aggregate_id, r.outcome, r.ordered
@@ -38,8 +39,8 @@ func (s *Store) ReleaseBlocked(ctx context.Context, b rows.Batch) ([]rows.Row, e
 	return s.redriven(ctx, "release blocked", sql, append(args, filters(b.Request)...))
 }
 
-// redriven runs sql with args and returns its rows: what became of each dead letter, or of each blocked lane. Errors begin
-// with op, the name of the operation.
+// redriven runs sql with args and returns its rows: what became of each dead letter, or of each blocked lane. Errors
+// begin with op, the name of the operation.
 func (s *Store) redriven(ctx context.Context, op, sql string, args []any) ([]rows.Row, error) {
 	var out []rows.Row
 	err := s.each(ctx, op, sql, args, func(found pgx.Rows) (bool, error) {

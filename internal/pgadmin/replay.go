@@ -14,8 +14,9 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 )
 
-// CountReplay implements [replay.Searcher]: found is how many of the next limit rows with ids above after a replay would
-// copy, next the after of the next call, 0 at the end. The login needs the role outbox_redrive, as for every replay.
+// CountReplay implements [replay.Searcher]: found is how many of the next limit rows with ids above after a replay
+// would copy, next the after of the next call, 0 at the end. The login needs the role outbox_redrive, as for every
+// replay.
 func (s *Store) CountReplay(ctx context.Context, r *redrive.Request, after int64, limit int) (found int, next int64, err error) {
 	const sql = `
 		select c.found, coalesce(c.next, 0)
@@ -53,8 +54,8 @@ func (s *Store) FindReplay(ctx context.Context, id uuid.UUID, limit int) (replay
 	return p, err
 }
 
-// CopyReplay implements [replay.Copier]: it copies the listed events of one aggregate, at most limit, and returns what it
-// did. An id that no replay has is [replay.ErrNotFound], wrapped; a search that is not over is another error.
+// CopyReplay implements [replay.Copier]: it copies the listed events of one aggregate, at most limit, and returns
+// what it did. An id that no replay has is [replay.ErrNotFound], wrapped; a search that is not over is another error.
 func (s *Store) CopyReplay(ctx context.Context, id uuid.UUID, limit int) (replay.Step, error) {
 	const sql = `
 		select c.outcome, c.count, c.event_id, coalesce(c.aggregate_type, ''), coalesce(c.aggregate_id, '')

@@ -41,8 +41,8 @@ type DestinationStatus struct {
 	Oldest      time.Time `json:"oldest"`
 }
 
-// RelayStatus is a row of outbox.relays: a relay that has a lease, or whose lease lapsed and was not taken over yet. Low
-// is the id up to which its events are settled, gaps and blocked lanes aside; Shards is how many shards it owns.
+// RelayStatus is a row of outbox.relays: a relay that has a lease, or whose lease lapsed and was not taken over yet.
+// Low is the id up to which its events are settled, gaps and blocked lanes aside; Shards is how many shards it owns.
 type RelayStatus struct {
 	RelayID    uuid.UUID `json:"relay_id"`
 	Name       string    `json:"name"`
@@ -54,8 +54,8 @@ type RelayStatus struct {
 	Shards     int       `json:"shards"`
 }
 
-// ShardStatus is a shard and the relay that owns it. Epoch is how often the shard was given an owner, and AcquiredAt when
-// that was last, nil when it never was.
+// ShardStatus is a shard and the relay that owns it. Epoch is how often the shard was given an owner, and AcquiredAt
+// when that was last, nil when it never was.
 type ShardStatus struct {
 	Shard int `json:"shard"`
 	// Owner is the id of the relay that owns the shard, nil when none does.
@@ -64,8 +64,8 @@ type ShardStatus struct {
 	AcquiredAt *time.Time `json:"acquired_at"`
 }
 
-// Status reads the state of the outbox. It counts at most limit unsent events, Status.PendingLimit of the result, so that
-// its cost is bounded.
+// Status reads the state of the outbox. It counts at most limit unsent events, Status.PendingLimit of the result, so
+// that its cost is bounded.
 func (s *Store) Status(ctx context.Context, limit int) (Status, error) {
 	var st Status
 	if err := s.document(ctx, "status", statusSQL, []any{pgdb.Limit(limit)}, &st); err != nil {

@@ -14,14 +14,14 @@ func (s *Store) DeleteDeadLetters(ctx context.Context, before time.Time, limit i
 	return s.count(ctx, "delete dead letters", "select outbox.delete_dead_letters($1::timestamptz, $2::integer)", before, pgdb.Limit(limit))
 }
 
-// DeleteRedrives implements [janitor.Cleaner]: it deletes at most limit rows of outbox.redrives from earlier than before,
-// and returns how many.
+// DeleteRedrives implements [janitor.Cleaner]: it deletes at most limit rows of outbox.redrives from earlier than
+// before, and returns how many.
 func (s *Store) DeleteRedrives(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return s.count(ctx, "delete redrives", "select outbox.delete_redrives($1::timestamptz, $2::integer)", before, pgdb.Limit(limit))
 }
 
-// ExpireRelays implements [janitor.Cleaner]: it deletes relays whose leases lapsed earlier than before, frees their shards
-// and returns how many relays it deleted.
+// ExpireRelays implements [janitor.Cleaner]: it deletes relays whose leases lapsed earlier than before, frees their
+// shards and returns how many relays it deleted.
 func (s *Store) ExpireRelays(ctx context.Context, before time.Time) (int64, error) {
 	return s.count(ctx, "expire relays", "select outbox.expire_relays($1::timestamptz)", before)
 }
@@ -34,8 +34,8 @@ func (s *Store) count(ctx context.Context, op, sql string, args ...any) (int64, 
 	return n, err
 }
 
-// Health implements [janitor.Inspector]: it reads the state of the outbox. Counts stop at limit, and an unsent event that
-// is older than alarm counts as stale.
+// Health implements [janitor.Inspector]: it reads the state of the outbox. Counts stop at limit, and an unsent event
+// that is older than alarm counts as stale.
 func (s *Store) Health(ctx context.Context, alarm time.Duration, limit int) (janitor.Health, error) {
 	const sql = "select outbox.health($1::bigint * interval '1 microsecond', $2::integer)::text"
 	var h janitor.Health

@@ -9,8 +9,8 @@ import (
 // Call waits until a connection of the pool is free or ctx ends, runs f with it, and gives it back to the pool. Errors,
 // also those of f, begin with op, the name of the operation, and wrap an error of this package where one fits.
 //
-// When no connection can be made because a password was refused, Call tries once more: the pool may have used a password
-// from a cache that has dropped it since. f is run once at most.
+// When no connection can be made because a password was refused, Call tries once more: the pool may have used a
+// password from a cache that has dropped it since. f is run once at most.
 func Call(ctx context.Context, pool *pgxpool.Pool, op string, f func(conn *pgxpool.Conn) error) error {
 	conn, err := pool.Acquire(ctx)
 	if IsAuthFailure(err) {

@@ -10,7 +10,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// The errors that a caller, or the operator of the database, can do something about. All others are passed on as they are.
+// The errors that a caller, or the operator of the database, can do something about. All others are passed on as they
+// are.
 var (
 	// ErrUnreachable means that no connection could be made or that it broke. The outcome of what was under way is
 	// unknown. Trying again may help.
@@ -23,8 +24,8 @@ var (
 	ErrSchemaNewer = errors.New("the outbox schema is newer than this program: upgrade the outbox command")
 	// ErrReadOnly means that the connection led to a replica, as old ones do after a failover. Trying again may help.
 	ErrReadOnly = errors.New("the database is read-only: connect to the writer endpoint")
-	// ErrBusy means that the database refused the call or ended the transaction because of others: too many connections,
-	// a deadlock, a timeout of its own. Nothing was changed. Trying again helps.
+	// ErrBusy means that the database refused the call or ended the transaction because of others: too many
+	// connections, a deadlock, a timeout of its own. Nothing was changed. Trying again helps.
 	ErrBusy = errors.New("the database is busy")
 	// ErrSettings means that the database has settings under which events would be lost or reordered.
 	ErrSettings = errors.New("the database's settings do not allow it")
@@ -60,8 +61,8 @@ func kindOf(err error) error {
 	return nil
 }
 
-// kindOfCode returns the error of this package for code, an SQLSTATE as in appendix A of the PostgreSQL manual, nil when
-// there is none.
+// kindOfCode returns the error of this package for code, an SQLSTATE as in appendix A of the PostgreSQL manual, nil
+// when there is none.
 func kindOfCode(code string) error {
 	switch code {
 	case "28P01", "28000", "42501": // invalid_password, invalid_authorization_specification, insufficient_privilege
@@ -83,9 +84,9 @@ func kindOfCode(code string) error {
 	return nil
 }
 
-// IsAuthFailure says whether err may mean that a password was refused. It is also true for protocol_violation: PgBouncer
-// 1.18 reports that for a refused password, but for a full pool and an unknown database too. In those cases a caller
-// asks for the password once too often, which costs little.
+// IsAuthFailure says whether err may mean that a password was refused. It is also true for protocol_violation:
+// PgBouncer 1.18 reports that for a refused password, but for a full pool and an unknown database too. In those cases
+// a caller asks for the password once too often, which costs little.
 func IsAuthFailure(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && (pgErr.Code == "28P01" || pgErr.Code == "28000" || pgErr.Code == "08P01")

@@ -7,8 +7,8 @@ import "container/heap"
 type Item[T any] interface {
 	// Before says whether the item comes out of the heap before other.
 	Before(other T) bool
-	// Place returns a pointer to the variable that has the item's index in the heap. The heap writes to it when the item
-	// moves, and writes -1 when the item is taken out. It should be -1 in an item that was never in a heap.
+	// Place returns a pointer to the variable that has the item's index in the heap. The heap writes to it when the
+	// item moves, and writes -1 when the item is taken out. It should be -1 in an item that was never in a heap.
 	Place() *int
 }
 

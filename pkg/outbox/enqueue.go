@@ -18,28 +18,29 @@ import (
 //go:embed enqueue.sql
 var enqueueSQL string
 
-// statementBytes and statementEvents bound what one INSERT carries: the driver and the server each keep a few copies of it
-// in memory.
+// statementBytes and statementEvents bound what one INSERT carries: the driver and the server each keep a few copies
+// of it in memory.
 const (
 	statementBytes  = 8 << 20
 	statementEvents = 10_000
 )
 
-// Enqueuer writes events with options, its fields. The zero value does what [Enqueue] does. A value can be kept and used by
-// many goroutines.
+// Enqueuer writes events with options, its fields. The zero value does what [Enqueue] does. A value can be kept and
+// used by many goroutines.
 type Enqueuer struct {
-	// LockAggregates makes writers of one aggregate wait for each other until the end of their transactions, so that its
-	// events are published in the order of commit. Without it the order is that of the row ids, which is the same unless
-	// two transactions write events of one aggregate at the same time. It is not needed when the transactions lock the
-	// aggregate's own row before they enqueue.
+	// LockAggregates makes writers of one aggregate wait for each other until the end of their transactions, so that
+	// its events are published in the order of commit. Without it the order is that of the row ids, which is the same
+	// unless two transactions write events of one aggregate at the same time. It is not needed when the transactions
+	// lock the aggregate's own row before they enqueue.
 	//
 	// The locks (outbox.lock_aggregate) belong to the transaction, and those of one call are taken in a fixed order.
-	// Transactions that call more than once for several aggregates can still deadlock; PostgreSQL then fails one of them.
+	// Transactions that call more than once for several aggregates can still deadlock; PostgreSQL then fails one of
+	// them.
 	LockAggregates bool
 }
 
-// Enqueue writes events in the transaction tx and returns their event ids, in the order given. After tx commits, the events
-// are published in that order within each aggregate and destination. When tx does not commit they never are.
+// Enqueue writes events in the transaction tx and returns their event ids, in the order given. After tx commits, the
+// events are published in that order within each aggregate and destination. When tx does not commit they never are.
 //
 // All events are validated first: if some are at fault nothing is written, tx can still be used, and the error holds an
 // [*EventError] for each of them. Such an error, and one for a constraint of the table, matches [ErrInvalid]. Otherwise
@@ -56,7 +57,8 @@ func Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
 	return Enqueuer{}.Enqueue(ctx, tx, events...)
 }
 
-// Enqueue does what the function [Enqueue] does, with the options of q. Without events it returns nil and makes no call.
+// Enqueue does what the function [Enqueue] does, with the options of q. Without events it returns nil and makes no
+// call.
 func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
 	if tx == nil {
 		return nil, fmt.Errorf("enqueue: %w", ErrNilTx)
@@ -92,11 +94,12 @@ func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.U
 	return ids, nil
 }
 
-// EnqueueCopy writes events with the COPY protocol, for bulk: memory does not grow with their number. Each is validated
-// before it is sent; the first one at fault ends the copy, with an [*EventError] that matches [ErrInvalid], as an error
-// for a constraint of the table does. Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema] or the driver's, wrapped.
-// After every error but ErrNilTx, tx is aborted or closed. EnqueueCopy returns how many events were written, 0 with an
-// error. It fills in missing event ids, destinations and trace headers as [Enqueue] does, and does not return the ids.
+// EnqueueCopy writes events with the COPY protocol, for bulk: memory does not grow with their number. Each is
+// validated before it is sent; the first one at fault ends the copy, with an [*EventError] that matches [ErrInvalid],
+// as an error for a constraint of the table does. Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema] or the
+// driver's, wrapped. After every error but ErrNilTx, tx is aborted or closed. EnqueueCopy returns how many events
+// were written, 0 with an error. It fills in missing event ids, destinations and trace headers as [Enqueue] does, and
+// does not return the ids.
 func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64, error) {
 	if tx == nil {
 		return 0, fmt.Errorf("enqueue copy: %w", ErrNilTx)
@@ -138,9 +141,9 @@ type row struct {
 	headers []byte // the JSON of Headers, nil when there are none
 }
 
-// fill sets r to e, with defaults for an EventID and a Destination that are missing, and with the headers in trace, which
-// may be empty, added when e has neither traceparent nor tracestate. It returns all faults of e, joined, nil when e is
-// valid. It does not change the headers of e.
+// fill sets r to e, with defaults for an EventID and a Destination that are missing, and with the headers in trace,
+// which may be empty, added when e has neither traceparent nor tracestate. It returns all faults of e, joined, nil
+// when e is valid. It does not change the headers of e.
 func (r *row) fill(e Event, trace map[string]string) error {
 	r.Event = e
 	r.Destination = cmp.Or(e.Destination, DefaultDestination)
@@ -210,8 +213,8 @@ func aggregates(rows []row) (types, names []string) {
 	return types, names
 }
 
-// insert writes the rows with one statement, which first locks the aggregates with the type types[i] and the id names[i],
-// none when types is nil. It also returns an error when the database wrote fewer rows than it was given.
+// insert writes the rows with one statement, which first locks the aggregates with the type types[i] and the id
+// names[i], none when types is nil. It also returns an error when the database wrote fewer rows than it was given.
 func insert(ctx context.Context, tx Tx, rows []row, types, names []string) error {
 	columns := make([][]string, 7)
 	for c := range columns {

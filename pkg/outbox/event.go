@@ -17,8 +17,8 @@ const DefaultDestination = "default"
 // Event is something that happened to an aggregate, to be published to a destination. [Enqueue] writes it in the
 // transaction that changed the aggregate.
 type Event struct {
-	// EventID identifies the event for ever. Consumers use it to drop duplicates, and the deduplication id of every send
-	// begins with it. Enqueue assigns a UUIDv7 when it is zero.
+	// EventID identifies the event for ever. Consumers use it to drop duplicates, and the deduplication id of every
+	// send begins with it. Enqueue assigns a UUIDv7 when it is zero.
 	EventID uuid.UUID
 	// AggregateType and AggregateID name what the event is about. Events of one aggregate reach a destination in order.
 	// They have at most [MaxNameLength] and [MaxAggregateIDLength] characters. Both are required.
@@ -39,22 +39,23 @@ type Event struct {
 // Record is an event as the outbox stores it.
 type Record struct {
 	Event
-	// ID is the number of the row, from one sequence for all events: those of one aggregate and destination are published
-	// in the order of ID. Some numbers are never used. Of two transactions that did not wait for each other, the one with
-	// the lower IDs may commit later.
+	// ID is the number of the row, from one sequence for all events: those of one aggregate and destination are
+	// published in the order of ID. Some numbers are never used. Of two transactions that did not wait for each
+	// other, the one with the lower IDs may commit later.
 	ID int64
 	// Shard is the shard of the aggregate, from 0 to Shards-1.
 	Shard int
 	// CreatedAt is when the row was inserted, by the database's clock. It says nothing about the order of events.
 	CreatedAt time.Time
-	// Replays is how often the event has been redriven or replayed, 0 for an event that was only written. The deduplication
-	// id has this number, so that a broker does not take a redriven or replayed event for a duplicate.
+	// Replays is how often the event has been redriven or replayed, 0 for an event that was only written. The
+	// deduplication id has this number, so that a broker does not take a redriven or replayed event for a duplicate.
 	Replays int
 	// ReplayOf is the ID of the record that a replay copied, 0 when the record is no copy.
 	ReplayOf int64
 }
 
-// Lane is one aggregate at one destination: events of a lane are published in order, and lanes do not wait for each other.
+// Lane is one aggregate at one destination: events of a lane are published in order, and lanes do not wait for each
+// other.
 type Lane struct {
 	Destination   string
 	AggregateType string

@@ -12,11 +12,11 @@ import (
 )
 
 const (
-	// MaxMessageBytes is the most that SQS takes for a message, attributes included (SendMessage reference). SNS takes as
-	// much where the topic says so, and 262,144 bytes where it does not.
+	// MaxMessageBytes is the most that SQS takes for a message, attributes included (SendMessage reference). SNS
+	// takes as much where the topic says so, and 262,144 bytes where it does not.
 	MaxMessageBytes = 1 << 20
-	// MaxAttributes is the most attributes that [Encode] gives a message: eight, and one more for a replay. SNS with raw
-	// delivery drops a message that has more than ten; the tenth is for a redrive from a dead-letter queue.
+	// MaxAttributes is the most attributes that [Encode] gives a message: eight, and one more for a replay. SNS with
+	// raw delivery drops a message that has more than ten; the tenth is for a redrive from a dead-letter queue.
 	MaxAttributes = 9
 	// MaxGroupIDLength is the most characters, all ASCII, that brokers take for a group id.
 	MaxGroupIDLength = 128
@@ -46,18 +46,18 @@ const attributeType = "String"
 
 // Message is an event in the form that brokers take: what is common to SNS and SQS FIFO. [Encode] makes it.
 type Message struct {
-	// GroupID names the group of the message: the broker delivers the messages of a group in the order in which it accepted
-	// them. The function [GroupID] makes it of the aggregate.
+	// GroupID names the group of the message: the broker delivers the messages of a group in the order in which it
+	// accepted them. The function [GroupID] makes it of the aggregate.
 	GroupID string
-	// DeduplicationID is the same for every attempt to send the event, until it is redriven or replayed. The broker drops a
-	// message whose deduplication id it accepted within the last five minutes.
+	// DeduplicationID is the same for every attempt to send the event, until it is redriven or replayed. The broker
+	// drops a message whose deduplication id it accepted within the last five minutes.
 	DeduplicationID string
 	// Body is the payload as it was written.
 	Body string
 	// Attributes are at most MaxAttributes string attributes, sorted by name.
 	Attributes []Attribute
-	// Size is the number of bytes that count towards the broker's limits: the body, and the names, types and values of the
-	// attributes.
+	// Size is the number of bytes that count towards the broker's limits: the body, and the names, types and values
+	// of the attributes.
 	Size int
 }
 
@@ -67,13 +67,13 @@ type Attribute struct {
 	Value string
 }
 
-// Encode makes the message of an event. The same record always gives the same message. An error means that no attempt to
-// send the event can ever succeed; it is a [*FieldError], whose Code is that of the dead letter.
+// Encode makes the message of an event. The same record always gives the same message. An error means that no attempt
+// to send the event can ever succeed; it is a [*FieldError], whose Code is that of the dead letter.
 //
-// Attributes, all of type String and never empty, sorted by name: aggregate_id, aggregate_type, created_at (RFC 3339, UTC,
-// up to nanoseconds), event_id, event_type, headers (a JSON object, when there are any but traceparent), outbox-replay (of
-// a replay only: the sequence of the row that it copies), sequence (the row id, decimal) and traceparent (when the event
-// has one).
+// Attributes, all of type String and never empty, sorted by name: aggregate_id, aggregate_type, created_at (RFC 3339,
+// UTC, up to nanoseconds), event_id, event_type, headers (a JSON object, when there are any but traceparent),
+// outbox-replay (of a replay only: the sequence of the row that it copies), sequence (the row id, decimal) and
+// traceparent (when the event has one).
 //
 // It does not parse the payload: the json column has done so.
 func Encode(rec *Record) (Message, error) {
@@ -149,9 +149,9 @@ func Encode(rec *Record) (Message, error) {
 	}, nil
 }
 
-// encodable returns the first fault of a record for which a broker would refuse its message, or the whole batch with that
-// message, as a FieldError. body is the payload as text. Events that were written in SQL, and not with Enqueue, have not
-// been validated before.
+// encodable returns the first fault of a record for which a broker would refuse its message, or the whole batch with
+// that message, as a FieldError. body is the payload as text. Events that were written in SQL, and not with Enqueue,
+// have not been validated before.
 func encodable(rec *Record, body string) error {
 	if rec.EventID == uuid.Nil {
 		return &FieldError{Field: "EventID", Problem: "is zero: assign one", code: codeInvalid}
@@ -185,8 +185,8 @@ func encodable(rec *Record, body string) error {
 	return nil
 }
 
-// attributeHeaders returns the value of the attribute "headers": the headers without traceparent, as a JSON object, or an
-// empty text when there are none.
+// attributeHeaders returns the value of the attribute "headers": the headers without traceparent, as a JSON object,
+// or an empty text when there are none.
 func attributeHeaders(headers map[string]string) string {
 	_, own := headers[HeaderTraceparent]
 	switch {
@@ -204,9 +204,10 @@ func attributeHeaders(headers map[string]string) string {
 	return string(marshalHeaders(rest))
 }
 
-// GroupID returns the group id of an aggregate. Two aggregates never share one. It is "<type>:<id>" when the type is not
-// empty, has no colon and does not begin with #, and brokers take the whole: at most 128 ASCII letters, digits and
-// punctuation (SendMessage reference, MessageGroupId). Otherwise it is # and a SHA-256 of both in hexadecimal digits.
+// GroupID returns the group id of an aggregate. Two aggregates never share one. It is "<type>:<id>" when the type is
+// not empty, has no colon and does not begin with #, and brokers take the whole: at most 128 ASCII letters, digits
+// and punctuation (SendMessage reference, MessageGroupId). Otherwise it is # and a SHA-256 of both in hexadecimal
+// digits.
 func GroupID(aggregateType, aggregateID string) string {
 	return string(appendGroupID(make([]byte, 0, MaxGroupIDLength), aggregateType, aggregateID))
 }
@@ -227,8 +228,8 @@ func appendGroupID(b []byte, aggregateType, aggregateID string) []byte {
 	return hex.AppendEncode(append(b, '#'), sum[:])
 }
 
-// plainGroup says whether the group id of an aggregate is "<type>:<id>": brokers take that (at most MaxGroupIDLength bytes,
-// printable ASCII without spaces), and no other aggregate has it (a type that has no colon and no leading #).
+// plainGroup says whether the group id of an aggregate is "<type>:<id>": brokers take that (at most MaxGroupIDLength
+// bytes, printable ASCII without spaces), and no other aggregate has it (a type that has no colon and no leading #).
 func plainGroup(aggregateType, aggregateID string) bool {
 	if len(aggregateType)+1+len(aggregateID) > MaxGroupIDLength || aggregateType == "" || aggregateType[0] == '#' {
 		return false

@@ -4,10 +4,10 @@ import "context"
 
 // Sink publishes messages to one destination: one FIFO topic or one FIFO queue.
 type Sink interface {
-	// Publish sends msgs as one batch and returns one Result per message, at the same index. It never retries for longer
-	// than ctx allows, does not keep msgs, and may be called concurrently. Only the class Accepted means that the
-	// destination has the message. The caller keeps the batch within Limits; a batch that is not comes back with results
-	// of the class Rejected, not truncated.
+	// Publish sends msgs as one batch and returns one Result per message, at the same index. It never retries for
+	// longer than ctx allows, does not keep msgs, and may be called concurrently. Only the class Accepted means that
+	// the destination has the message. The caller keeps the batch within Limits; a batch that is not comes back with
+	// results of the class Rejected, not truncated.
 	Publish(ctx context.Context, msgs []Message) []Result
 	// Limits returns what one batch may hold. It makes no network call, and returns the same each time.
 	Limits() Limits
@@ -27,14 +27,14 @@ type Limits struct {
 type Result struct {
 	// Class says what happened, and so whether and when the message is sent again.
 	Class Class
-	// MessageID and SequenceNumber are those that the broker gave the message, empty unless Class is Accepted. SNS and SQS
-	// FIFO both give sequence numbers that grow within a group.
+	// MessageID and SequenceNumber are those that the broker gave the message, empty unless Class is Accepted. SNS
+	// and SQS FIFO both give sequence numbers that grow within a group.
 	MessageID      string
 	SequenceNumber string
 	// Err is why the message was not accepted, nil when it was. Its text is for people.
 	Err error
-	// Code is the broker's error code, such as "InvalidMessageContents", or a short word of the sink's own. It is empty when
-	// Class is Accepted.
+	// Code is the broker's error code, such as "InvalidMessageContents", or a short word of the sink's own. It is
+	// empty when Class is Accepted.
 	Code string
 }
 
@@ -42,9 +42,10 @@ type Result struct {
 type Class int
 
 const (
-	// Unknown: the message may or may not have been accepted (a timeout, a reset, a 5xx, an id missing from the answer, a
-	// checksum that does not match). The same message goes again, with the same deduplication id, before anything newer
-	// of its lane. It is the zero value, so that a forgotten result is never taken for an acceptance or a rejection.
+	// Unknown: the message may or may not have been accepted (a timeout, a reset, a 5xx, an id missing from the
+	// answer, a checksum that does not match). The same message goes again, with the same deduplication id, before
+	// anything newer of its lane. It is the zero value, so that a forgotten result is never taken for an acceptance
+	// or a rejection.
 	Unknown Class = iota
 	// Accepted: the destination has the message.
 	Accepted
@@ -54,8 +55,8 @@ const (
 	Transient
 	// Throttled: the message was not accepted, because too much was sent. It may be accepted later.
 	Throttled
-	// Unavailable: the destination refuses everything (no such queue, access denied, no connection). No single message is
-	// to blame, and none is charged with an attempt.
+	// Unavailable: the destination refuses everything (no such queue, access denied, no connection). No single
+	// message is to blame, and none is charged with an attempt.
 	Unavailable
 )
 

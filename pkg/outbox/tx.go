@@ -29,7 +29,8 @@ var (
 	ErrNilTx = errors.New("transaction is nil")
 	// ErrTxClosed means that the transaction is over: nothing was written.
 	ErrTxClosed = errors.New("transaction is closed: enqueue before commit or rollback")
-	// ErrNoSchema means that the database has no outbox, or one that is too old: a table, column or function is missing.
+	// ErrNoSchema means that the database has no outbox, or one that is too old: a table, column or function is
+	// missing.
 	ErrNoSchema = errors.New("schema outbox is missing: run outbox migrate")
 )
 

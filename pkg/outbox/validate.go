@@ -8,16 +8,16 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of an event. The table has the same ones as CHECK constraints, for writers in other languages. They are chosen so
-// that a valid event always fits into [MaxMessageBytes].
+// Limits of an event. The table has the same ones as CHECK constraints, for writers in other languages. They are
+// chosen so that a valid event always fits into [MaxMessageBytes].
 const (
 	// MaxAggregateIDLength is the most characters of an aggregate id. Ids that brokers refuse in a group id
 	// (long ones, spaces, non-ASCII) are hashed in the group id: see [GroupID].
 	MaxAggregateIDLength = 1024
 	// MaxNameLength bounds, in characters, the aggregate type, the event type and the destination.
 	MaxNameLength = 256
-	// MaxLaneBytes bounds the destination, the aggregate type and the aggregate id together, in bytes: an index entry of
-	// PostgreSQL has at most 2,704. Only names beyond ASCII come near.
+	// MaxLaneBytes bounds the destination, the aggregate type and the aggregate id together, in bytes: an index entry
+	// of PostgreSQL has at most 2,704. Only names beyond ASCII come near.
 	MaxLaneBytes = 2600
 	// MaxPayloadBytes bounds the payload: MaxMessageBytes less 32 KiB for the attributes.
 	MaxPayloadBytes = MaxMessageBytes - 32<<10
@@ -25,8 +25,8 @@ const (
 	MaxHeaderBytes = 8 << 10
 )
 
-// ErrInvalid is matched, as [errors.Is] does it, by every error that is the fault of the event itself: the same event will
-// never be taken. [FieldError] says what to do about it.
+// ErrInvalid is matched, as [errors.Is] does it, by every error that is the fault of the event itself: the same event
+// will never be taken. [FieldError] says what to do about it.
 var ErrInvalid = errors.New("invalid event")
 
 // FieldError is one fault of one field of an event. [errors.Is] matches it with [ErrInvalid].
@@ -45,8 +45,8 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 // Is says whether target is [ErrInvalid], for [errors.Is].
 func (e *FieldError) Is(target error) bool { return target == ErrInvalid }
 
-// Code returns the code that a dead letter has when the event is given up for this fault: InvalidEvent, MessageTooLong or,
-// for a character that SQS refuses, InvalidMessageContents.
+// Code returns the code that a dead letter has when the event is given up for this fault: InvalidEvent,
+// MessageTooLong or, for a character that SQS refuses, InvalidMessageContents.
 func (e *FieldError) Code() string { return e.code }
 
 const (
@@ -79,8 +79,8 @@ func (e *Event) Validate() error {
 	return err
 }
 
-// validate does what Validate does, and also returns the headers as a JSON object, nil when there are none and when they
-// are at fault.
+// validate does what Validate does, and also returns the headers as a JSON object, nil when there are none and when
+// they are at fault.
 func (e *Event) validate() ([]byte, error) {
 	var faults []error
 	add := func(err *FieldError) {
@@ -101,8 +101,8 @@ func (e *Event) validate() ([]byte, error) {
 	return headers, errors.Join(faults...)
 }
 
-// checkLane returns a fault when the destination, the aggregate type and the aggregate id of e have more than MaxLaneBytes
-// together, else nil.
+// checkLane returns a fault when the destination, the aggregate type and the aggregate id of e have more than
+// MaxLaneBytes together, else nil.
 func checkLane(e *Event) *FieldError {
 	n := len(e.Destination) + len(e.AggregateType) + len(e.AggregateID)
 	if e.Destination == "" {
@@ -118,8 +118,8 @@ func checkLane(e *Event) *FieldError {
 	}
 }
 
-// checkText returns the first fault of s, the text of the field with that name, nil when there is none. longest is the most
-// characters that s may have. An empty s is a fault only when required is true.
+// checkText returns the first fault of s, the text of the field with that name, nil when there is none. longest is
+// the most characters that s may have. An empty s is a fault only when required is true.
 func checkText(field, s string, longest int, required bool) *FieldError {
 	if s == "" {
 		if required {
@@ -182,7 +182,8 @@ func encodeHeaders(headers map[string]string) ([]byte, []*FieldError) {
 	return text, nil
 }
 
-// marshalHeaders returns headers as a JSON object with sorted keys, in which <, > and & are not escaped, to keep it short.
+// marshalHeaders returns headers as a JSON object with sorted keys, in which <, > and & are not escaped, to keep it
+// short.
 func marshalHeaders(headers map[string]string) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -202,8 +203,8 @@ func characterError(field, s string, at int) *FieldError {
 	return &FieldError{Field: field, Problem: problem, code: codeContents}
 }
 
-// badCharacter returns the index of the first byte of s that is not UTF-8 or begins a character that no message may have.
-// It returns -1 when there is none.
+// badCharacter returns the index of the first byte of s that is not UTF-8 or begins a character that no message may
+// have. It returns -1 when there is none.
 func badCharacter(s string) int {
 	for i := 0; i < len(s); {
 		c := s[i]

@@ -10,16 +10,16 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/python"
 )
 
-// ErrUnavailable means that LocalStack cannot be installed on this machine: there is no suitable Python, or its packages
-// cannot be fetched. The error that wraps it says what to install. Callers may go on without LocalStack; any other error
-// is a fault.
+// ErrUnavailable means that LocalStack cannot be installed on this machine: there is no suitable Python, or its
+// packages cannot be fetched. The error that wraps it says what to install. Callers may go on without LocalStack; any
+// other error is a fault.
 var ErrUnavailable = python.ErrUnavailable
 
 // Config describes a LocalStack. The zero value is usable.
 type Config struct {
-	// Dir is the folder of the virtual environment that LocalStack is installed in. It is kept between runs, and processes
-	// may share it. Defaults to serverless-outbox/localstack-<version> in the user's cache folder: in the repository
-	// `sam build` would copy it.
+	// Dir is the folder of the virtual environment that LocalStack is installed in. It is kept between runs, and
+	// processes may share it. Defaults to serverless-outbox/localstack-<version> in the user's cache folder: in the
+	// repository `sam build` would copy it.
 	Dir string
 	// Port is the port of 127.0.0.1 to listen on. Defaults to a free one.
 	Port int

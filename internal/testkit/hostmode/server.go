@@ -36,9 +36,9 @@ type Server struct {
 	stop  sync.Once
 }
 
-// Start installs LocalStack if it is not installed yet, starts it on 127.0.0.1 and waits until it answers. ctx bounds the
-// installation and the start only: the server runs until Stop. The error wraps [ErrUnavailable] when LocalStack cannot be
-// installed on this machine.
+// Start installs LocalStack if it is not installed yet, starts it on 127.0.0.1 and waits until it answers. ctx bounds
+// the installation and the start only: the server runs until Stop. The error wraps [ErrUnavailable] when LocalStack
+// cannot be installed on this machine.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	c = c.withDefaults()
 	bin, err := python.Install(ctx, python.Config{
@@ -69,8 +69,8 @@ func (s *Server) URL() string { return "http://" + address(s.port) }
 // Done returns a channel that is closed when LocalStack has ended, by Stop or by itself.
 func (s *Server) Done() <-chan struct{} { return s.done }
 
-// Stop ends LocalStack with everything it started, waits for the end, and removes its files. It kills LocalStack when that
-// takes longer than stopGrace. Another call waits for the first, and returns nil.
+// Stop ends LocalStack with everything it started, waits for the end, and removes its files. It kills LocalStack when
+// that takes longer than stopGrace. Another call waits for the first, and returns nil.
 func (s *Server) Stop() error {
 	var err error
 	s.stop.Do(func() { err = s.end() })
@@ -119,9 +119,10 @@ func start(ctx context.Context, c Config, python string) (*Server, error) {
 	return s, nil
 }
 
-// environ returns the environment variables of a LocalStack that listens on 127.0.0.1 and the port only, has its files in
-// the folder state, fetches nothing and reports nothing: those of this process without AWS_* and PYTHON*, and settings.
-// The hypercorn gateway is needed because the default one listens on every address whatever GATEWAY_LISTEN says.
+// environ returns the environment variables of a LocalStack that listens on 127.0.0.1 and the port only, has its
+// files in the folder state, fetches nothing and reports nothing: those of this process without AWS_* and PYTHON*,
+// and settings. The hypercorn gateway is needed because the default one listens on every address whatever
+// GATEWAY_LISTEN says.
 func environ(port int, state string) []string {
 	env := make([]string, 0, 32)
 	for _, kv := range os.Environ() {

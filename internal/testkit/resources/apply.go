@@ -37,8 +37,8 @@ func (o Options) withDefaults() Options {
 type Outputs struct {
 	// Resources holds the created resources by logical id.
 	Resources map[string]Created
-	// Destinations has the ARN of each of the relay's destinations, by name, from its variable OUTBOX_DESTINATIONS. It is
-	// nil when the template has no resource RelayFunction.
+	// Destinations has the ARN of each of the relay's destinations, by name, from its variable OUTBOX_DESTINATIONS.
+	// It is nil when the template has no resource RelayFunction.
 	Destinations map[string]string
 
 	resolver *resolver // of the template, with the values of all created resources
@@ -57,8 +57,8 @@ type Created struct {
 // relayFunction is the logical id of the relay in the template.
 const relayFunction = "RelayFunction"
 
-// skipped reports whether Apply passes resources of the type kind over without an error: functions, roles, logs, alarms,
-// dashboards and buckets, which mean nothing to SNS and SQS.
+// skipped reports whether Apply passes resources of the type kind over without an error: functions, roles, logs,
+// alarms, dashboards and buckets, which mean nothing to SNS and SQS.
 func skipped(kind string) bool {
 	switch kind {
 	case "AWS::Serverless::Function", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
@@ -68,9 +68,10 @@ func skipped(kind string) bool {
 	return false
 }
 
-// Apply creates the messaging resources of the template at path, in the order of their dependencies, with clients of cfg.
-// A second call changes nothing, except that attributes of queues follow the template. A resource type or property that
-// Apply does not know is an error that names it, and nothing is created then. After another error some may exist.
+// Apply creates the messaging resources of the template at path, in the order of their dependencies, with clients of
+// cfg. A second call changes nothing, except that attributes of queues follow the template. A resource type or
+// property that Apply does not know is an error that names it, and nothing is created then. After another error some
+// may exist.
 func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs, error) {
 	t, err := Load(path)
 	if err != nil {
@@ -103,8 +104,8 @@ func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs
 	return out, nil
 }
 
-// Environment returns the environment variables, by name, that the template gives to the function of that logical id. It
-// errs when the template has no such function, and when a value names a resource that Apply did not create.
+// Environment returns the environment variables, by name, that the template gives to the function of that logical id.
+// It errs when the template has no such function, and when a value names a resource that Apply did not create.
 func (o *Outputs) Environment(function string) (map[string]string, error) {
 	resource, ok := o.resolver.template.Resources[function]
 	if !ok {
@@ -155,9 +156,9 @@ func (o *Outputs) destinations() (map[string]string, error) {
 	return destinations, nil
 }
 
-// plan returns the logical ids of the resources to create, each after what it refers to, without those that are skipped or
-// whose condition does not hold. It errs for types, properties and functions that are not supported, and for circular
-// dependencies.
+// plan returns the logical ids of the resources to create, each after what it refers to, without those that are
+// skipped or whose condition does not hold. It errs for types, properties and functions that are not supported, and
+// for circular dependencies.
 func plan(t *Template, r *resolver) ([]string, error) {
 	var faults []error
 	wanted := map[string]bool{}
@@ -194,8 +195,8 @@ type visitor struct {
 	order  []string        // the logical ids that are done, each after what it refers to
 }
 
-// visit adds the resource id to order, after what it refers to, unless it is not wanted or is in order already. path has
-// the logical ids of the resources that led to this one, for the error of a circular dependency.
+// visit adds the resource id to order, after what it refers to, unless it is not wanted or is in order already. path
+// has the logical ids of the resources that led to this one, for the error of a circular dependency.
 func (v *visitor) visit(id string, path []string) error {
 	if !v.wanted[id] || v.state[id] == 2 {
 		return nil

@@ -208,7 +208,8 @@ func (c *creator) subscription(ctx context.Context, values map[string]any, attri
 	return aws.ToString(out.SubscriptionArn), nil
 }
 
-// attribute returns a resolved value as the APIs take it: the JSON text of a mapping or a list, else the text of a scalar.
+// attribute returns a resolved value as the APIs take it: the JSON text of a mapping or a list, else the text of a
+// scalar.
 func attribute(v any) (string, error) {
 	switch v.(type) {
 	case map[string]any, []any:

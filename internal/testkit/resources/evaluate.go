@@ -7,9 +7,9 @@ import (
 	"slices"
 )
 
-// Evaluate returns, by logical id, the resources of all types that a stack with the options o has in us-east-1, with every
-// function in their properties replaced by its value. What only AWS knows stays a symbol: ${Topic} for !Ref Topic,
-// ${Topic.Arn} for !GetAtt Topic.Arn. It creates nothing.
+// Evaluate returns, by logical id, the resources of all types that a stack with the options o has in us-east-1, with
+// every function in their properties replaced by its value. What only AWS knows stays a symbol: ${Topic} for !Ref
+// Topic, ${Topic.Arn} for !GetAtt Topic.Arn. It creates nothing.
 func (t *Template) Evaluate(o Options) (map[string]Resource, error) {
 	const region = "us-east-1"
 	r, err := newResolver(t, o.withDefaults(), region)

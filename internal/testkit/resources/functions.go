@@ -24,8 +24,8 @@ func call(m map[string]any) (name string, argument any, ok bool) {
 	return "", nil, false
 }
 
-// evaluate returns the value of the intrinsic function name; argument is its argument, unresolved. It errs for a function
-// that is not supported.
+// evaluate returns the value of the intrinsic function name; argument is its argument, unresolved. It errs for a
+// function that is not supported.
 func (r *resolver) evaluate(name string, argument any) (any, error) {
 	switch name {
 	case "Ref":
@@ -136,8 +136,8 @@ func (r *resolver) join(argument any) (any, error) {
 	return strings.Join(texts, text(parts[0])), nil
 }
 
-// choose returns the value of Fn::If: the second part of argument where the condition holds, else the third. It does not
-// resolve the other one.
+// choose returns the value of Fn::If: the second part of argument where the condition holds, else the third. It does
+// not resolve the other one.
 func (r *resolver) choose(argument any) (any, error) {
 	parts, ok := argument.([]any)
 	if !ok || len(parts) != 3 {
@@ -153,8 +153,8 @@ func (r *resolver) choose(argument any) (any, error) {
 	return r.resolve(parts[2])
 }
 
-// condition reports whether the template's condition of that name holds. It errs when the template has no such condition,
-// and when the condition depends on itself.
+// condition reports whether the template's condition of that name holds. It errs when the template has no such
+// condition, and when the condition depends on itself.
 func (r *resolver) condition(name string) (bool, error) {
 	body, ok := r.template.Conditions[name]
 	if !ok {

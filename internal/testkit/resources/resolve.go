@@ -26,8 +26,8 @@ type resolver struct {
 	evaluating []string
 }
 
-// newResolver returns a resolver of t for a stack with the options o in region, of which no resource is created yet. Its
-// error names all parameters in o that the template does not have, and all parameters without a value.
+// newResolver returns a resolver of t for a stack with the options o in region, of which no resource is created yet.
+// Its error names all parameters in o that the template does not have, and all parameters without a value.
 func newResolver(t *Template, o Options, region string) (*resolver, error) {
 	r := &resolver{
 		template: t, parameters: map[string]any{}, created: map[string]map[string]string{},

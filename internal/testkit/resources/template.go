@@ -170,8 +170,8 @@ func functions() []string {
 	return []string{"Fn::GetAtt", "Fn::Sub", "Fn::If", "Fn::Equals", "Fn::Not", "Fn::And", "Fn::Or", "Fn::Join", "Ref", "Condition"}
 }
 
-// plain turns a YAML node into a Go value: map[string]any, []any or a scalar. Short forms of functions become long ones. It
-// errs for aliases, keys that are there twice, and functions that are not supported.
+// plain turns a YAML node into a Go value: map[string]any, []any or a scalar. Short forms of functions become long
+// ones. It errs for aliases, keys that are there twice, and functions that are not supported.
 func plain(n *yaml.Node) (any, error) {
 	var v any
 	switch n.Kind {

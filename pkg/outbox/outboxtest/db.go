@@ -24,8 +24,8 @@ import (
 // DBOption is an option of [DB] and [URL]: it changes the database that they make, or how it is connected to.
 type DBOption func(*dbOptions)
 
-// dbOptions are the options of one call of DB or URL. Zero values are a database with the outbox in it, the ExecMode and
-// the MaxConns of pgstore.Connect, and the pooler where there is one.
+// dbOptions are the options of one call of DB or URL. Zero values are a database with the outbox in it, the ExecMode
+// and the MaxConns of pgstore.Connect, and the pooler where there is one.
 type dbOptions struct {
 	unmigrated bool
 	mode       pgx.QueryExecMode
@@ -117,9 +117,9 @@ func URL(tb testing.TB, opts ...DBOption) string {
 	return database
 }
 
-// makeTemplate returns the name of a database on the server that has the outbox in it, for new databases to be cloned from.
-// The name has a hash of the schema. Where there is no such database, makeTemplate makes it: under another name first, so
-// that a test which dies half-way leaves no half-made template.
+// makeTemplate returns the name of a database on the server that has the outbox in it, for new databases to be cloned
+// from. The name has a hash of the schema. Where there is no such database, makeTemplate makes it: under another name
+// first, so that a test which dies half-way leaves no half-made template.
 func makeTemplate(ctx context.Context, server string) (name string, err error) {
 	var text strings.Builder
 	if err = pgstore.MigrationSQL(&text); err != nil {
@@ -185,8 +185,8 @@ func migrateDatabase(ctx context.Context, server, name string) error {
 	return nil
 }
 
-// inDatabase returns the URL server with name as its database. It fails when server is not a URL but, for example, a list
-// of keywords and values.
+// inDatabase returns the URL server with name as its database. It fails when server is not a URL but, for example, a
+// list of keywords and values.
 func inDatabase(server, name string) (string, error) {
 	u, err := url.Parse(server)
 	if err != nil || u.Scheme == "" {
@@ -196,8 +196,8 @@ func inDatabase(server, name string) (string, error) {
 	return u.String(), nil
 }
 
-// execOn connects to server, a URL, and runs one statement, up to 50 times while the error is that a database is in use: the
-// template is in use while another test clones it.
+// execOn connects to server, a URL, and runs one statement, up to 50 times while the error is that a database is in
+// use: the template is in use while another test clones it.
 func execOn(ctx context.Context, server, statement string) (err error) {
 	conn, err := pgx.Connect(ctx, server)
 	if err != nil {

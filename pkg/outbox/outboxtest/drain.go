@@ -39,12 +39,14 @@ const pendingSQL = `
 		  and b.released_at is null)
 	group by e.destination`
 
-// Drain runs a relay in the process of the test until every committed event is sent, is a dead letter, or waits behind one.
-// sinks has the sink of each destination by name, at least of those with unsent events; an event that names no destination
-// goes to [outbox.DefaultDestination]. A rejected event becomes a dead letter, and its lane goes on.
+// Drain runs a relay in the process of the test until every committed event is sent, is a dead letter, or waits
+// behind one. sinks has the sink of each destination by name, at least of those with unsent events; an event that
+// names no destination goes to [outbox.DefaultDestination]. A rejected event becomes a dead letter, and its lane goes
+// on.
 //
-// Drain fails the test when an event has no sink, when another relay runs on the database, and after 30 seconds. The summary
-// says how many events were published and how many became dead letters. It is zero when no event was to be sent.
+// Drain fails the test when an event has no sink, when another relay runs on the database, and after 30 seconds. The
+// summary says how many events were published and how many became dead letters. It is zero when no event was to be
+// sent.
 func Drain(tb testing.TB, pool *pgxpool.Pool, sinks map[string]outbox.Sink) relay.Summary {
 	tb.Helper()
 	return drain(tb, pool, sinks, drainTimeout)
@@ -101,9 +103,9 @@ func drain(tb testing.TB, pool *pgxpool.Pool, sinks map[string]outbox.Sink, time
 	return summary
 }
 
-// watch reads the outbox every drainPoll until no event is left to send, and then returns "". It returns a text for the
-// failed test instead when an event has no sink, when the outbox cannot be read, when ctx ends, and when done is closed,
-// because the relay ended, and events are left.
+// watch reads the outbox every drainPoll until no event is left to send, and then returns "". It returns a text for
+// the failed test instead when an event has no sink, when the outbox cannot be read, when ctx ends, and when done is
+// closed, because the relay ended, and events are left.
 func watch(ctx context.Context, pool *pgxpool.Pool, sinks map[string]outbox.Sink, done <-chan struct{}) string {
 	tick := time.NewTicker(drainPoll)
 	defer tick.Stop()

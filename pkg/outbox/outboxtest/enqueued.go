@@ -17,8 +17,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// Queryer is what events are read with: a pool or a connection sees the events of committed transactions, a [pgx.Tx] those
-// of its own transaction as well.
+// Queryer is what events are read with: a pool or a connection sees the events of committed transactions, a [pgx.Tx]
+// those of its own transaction as well.
 type Queryer interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
@@ -38,8 +38,8 @@ const enqueuedSQL = `
 	) as enqueued
 	order by id`
 
-// Enqueued returns every event in the outbox that was not archived, be it sent, unsent or a dead letter, in the order of
-// ids. It fails the test when the events cannot be read, as in a database without the outbox.
+// Enqueued returns every event in the outbox that was not archived, be it sent, unsent or a dead letter, in the order
+// of ids. It fails the test when the events cannot be read, as in a database without the outbox.
 func Enqueued(tb testing.TB, db Queryer) []outbox.Record {
 	tb.Helper()
 	if db == nil {
@@ -133,8 +133,8 @@ func like(got *outbox.Record, want *outbox.Event, payload any) bool {
 	return err == nil && reflect.DeepEqual(stored, payload)
 }
 
-// decode returns a JSON text as a Go value, with numbers as [json.Number], and nil for an empty text. It fails when the text
-// is not one whole JSON value.
+// decode returns a JSON text as a Go value, with numbers as [json.Number], and nil for an empty text. It fails when
+// the text is not one whole JSON value.
 func decode(text json.RawMessage) (value any, err error) {
 	if len(text) == 0 {
 		return nil, nil //nolint:nilnil // no text is no value

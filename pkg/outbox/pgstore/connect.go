@@ -18,31 +18,31 @@ import (
 
 // Config says how to connect to the database of an outbox. Only URL is required.
 type Config struct {
-	// URL is a PostgreSQL connection string, as a URL or in keyword form. With Password set it needs no password itself.
-	// Required.
+	// URL is a PostgreSQL connection string, as a URL or in keyword form. With Password set it needs no password
+	// itself. Required.
 	URL string
-	// MaxConns is the most connections of the pool, from 1 to 1000. A relay uses one to read, one to settle and one to renew
-	// its lease. Defaults to 4.
+	// MaxConns is the most connections of the pool, from 1 to 1000. A relay uses one to read, one to settle and one
+	// to renew its lease. Defaults to 4.
 	MaxConns int
-	// ExecMode is how statements are sent. Defaults to [pgx.QueryExecModeCacheDescribe], which leaves no named statement in
-	// a session: poolers in transaction mode bear none, and the plan that such a statement got while a table was empty
-	// would be used when it is full.
+	// ExecMode is how statements are sent. Defaults to [pgx.QueryExecModeCacheDescribe], which leaves no named
+	// statement in a session: poolers in transaction mode bear none, and the plan that such a statement got while a
+	// table was empty would be used when it is full.
 	ExecMode pgx.QueryExecMode
 	// ConnectTimeout bounds one attempt to connect. Defaults to 5 s.
 	ConnectTimeout time.Duration
 	// PingTimeout bounds the check by which the pool finds out whether an idle connection still works. Defaults to 1 s.
 	PingTimeout time.Duration
-	// MaxConnLifetime is the age at which a connection is closed, so that after a failover the connections spread over the
-	// nodes again; up to a tenth of it is added at random. Defaults to 20 min.
+	// MaxConnLifetime is the age at which a connection is closed, so that after a failover the connections spread
+	// over the nodes again; up to a tenth of it is added at random. Defaults to 20 min.
 	MaxConnLifetime time.Duration
-	// Password, when set, is called for each new connection and returns the password of user at host and port, such as an
-	// IAM token or a secret from a cache. It must be safe for concurrent use. Nil is the password of URL.
+	// Password, when set, is called for each new connection and returns the password of user at host and port, such
+	// as an IAM token or a secret from a cache. It must be safe for concurrent use. Nil is the password of URL.
 	Password func(ctx context.Context, host string, port uint16, user string) (string, error)
-	// RootCAs are the authorities that may sign the server's certificate, where URL says sslmode=verify-full and names no
-	// sslrootcert. Defaults to the authorities of the system.
+	// RootCAs are the authorities that may sign the server's certificate, where URL says sslmode=verify-full and
+	// names no sslrootcert. Defaults to the authorities of the system.
 	RootCAs *x509.CertPool
-	// OnAuthFailure, when set, is called after a password was refused and before Password is called again, so that a cache
-	// can drop its secret. It is also called for errors by which a pooler may mean a refused password.
+	// OnAuthFailure, when set, is called after a password was refused and before Password is called again, so that a
+	// cache can drop its secret. It is also called for errors by which a pooler may mean a refused password.
 	OnAuthFailure func()
 }
 
@@ -100,8 +100,8 @@ func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// pool returns c as the settings of a pool of pgx, with the defaults of the fields that are zero. It fails only when URL
-// cannot be parsed.
+// pool returns c as the settings of a pool of pgx, with the defaults of the fields that are zero. It fails only when
+// URL cannot be parsed.
 func (c Config) pool() (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig(c.URL)
 	if err != nil {
@@ -143,9 +143,9 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	return config, nil
 }
 
-// trust makes a TLS configuration accept certificates of these authorities instead of the system's. It does not change one
-// that has authorities already, or that leaves verifying to pgx or to nothing, as for the weaker modes of sslmode. Nil,
-// a connection without TLS, is allowed.
+// trust makes a TLS configuration accept certificates of these authorities instead of the system's. It does not
+// change one that has authorities already, or that leaves verifying to pgx or to nothing, as for the weaker modes of
+// sslmode. Nil, a connection without TLS, is allowed.
 func trust(config *tls.Config, authorities *x509.CertPool) {
 	if config != nil && config.RootCAs == nil && !config.InsecureSkipVerify {
 		config.RootCAs = authorities

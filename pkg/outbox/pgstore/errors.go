@@ -2,8 +2,8 @@ package pgstore
 
 import "github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 
-// Errors of this package wrap one of these where the caller, or the operator of the database, can do something about it.
-// All others are passed on as they are.
+// Errors of this package wrap one of these where the caller, or the operator of the database, can do something about
+// it. All others are passed on as they are.
 var (
 	// ErrUnreachable means that no connection could be made or that it broke. The outcome of what was under way is
 	// unknown. Trying again may help.
@@ -12,13 +12,14 @@ var (
 	ErrDenied = pgdb.ErrDenied
 	// ErrSchema means that the schema is missing or older than this package. [Migrate] mends that.
 	ErrSchema = pgdb.ErrSchema
-	// ErrSchemaNewer means that the schema is newer than this package. A relay works with it; [Migrate] leaves it as it is.
+	// ErrSchemaNewer means that the schema is newer than this package. A relay works with it; [Migrate] leaves it as
+	// it is.
 	ErrSchemaNewer = pgdb.ErrSchemaNewer
-	// ErrReadOnly means that the connection led to a replica, as old ones do after a failover. A pool of [Connect] closes a
-	// connection on which a statement failed so; trying again may help.
+	// ErrReadOnly means that the connection led to a replica, as old ones do after a failover. A pool of [Connect]
+	// closes a connection on which a statement failed so; trying again may help.
 	ErrReadOnly = pgdb.ErrReadOnly
-	// ErrBusy means that the database refused the call or ended the transaction because of others: too many connections,
-	// a deadlock, a timeout of its own. Nothing was changed. Trying again helps.
+	// ErrBusy means that the database refused the call or ended the transaction because of others: too many
+	// connections, a deadlock, a timeout of its own. Nothing was changed. Trying again helps.
 	ErrBusy = pgdb.ErrBusy
 	// ErrSettings means that the database has settings under which events would be lost or reordered.
 	ErrSettings = pgdb.ErrSettings

@@ -42,8 +42,8 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	return joined, err
 }
 
-// Renew implements [relay.Leases], in one round trip: it extends the lease of a relay, stores its position, and gives back
-// and takes shards. The error wraps [relay.ErrLeaseLost] when the relay has no lease any more.
+// Renew implements [relay.Leases], in one round trip: it extends the lease of a relay, stores its position, and gives
+// back and takes shards. The error wraps [relay.ErrLeaseLost] when the relay has no lease any more.
 //
 // The position is stored for those shards only that an earlier answer of Renew named as owned. A relay that did not get
 // the answer in which it was given a shard cannot have allowed for that shard in its position, so the shard keeps the
@@ -76,8 +76,8 @@ func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	return lease, nil
 }
 
-// Leave implements [relay.Leases]: it ends the lease of a relay and frees its shards. The position p is stored for those
-// shards only that an answer of Renew named as owned.
+// Leave implements [relay.Leases]: it ends the lease of a relay and frees its shards. The position p is stored for
+// those shards only that an answer of Renew named as owned.
 func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
 	shards, epochs := s.named(relayID)
 	from, to := ends(p.Gaps)
@@ -91,8 +91,8 @@ func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) 
 	return err
 }
 
-// named returns the shards that the newest answer of Renew to the relay named as owned, and the epoch of each at the same
-// index. Both are empty before the first answer.
+// named returns the shards that the newest answer of Renew to the relay named as owned, and the epoch of each at the
+// same index. Both are empty before the first answer.
 func (s *Store) named(relayID uuid.UUID) ([]int16, []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -105,8 +105,8 @@ func (s *Store) named(relayID uuid.UUID) ([]int16, []int64) {
 	return shards, epochs
 }
 
-// answered remembers owned, the shards that an answer of Renew to the relay named as owned, for named. Nil means that the
-// lease has ended, and forgets the relay.
+// answered remembers owned, the shards that an answer of Renew to the relay named as owned, for named. Nil means that
+// the lease has ended, and forgets the relay.
 func (s *Store) answered(relayID uuid.UUID, owned []relay.ShardLease) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -168,8 +168,9 @@ func ends(ranges []relay.Range) (from, to []int64) {
 	return from, to
 }
 
-// releases returns released lanes as columns, never nil, as renewSQL takes them: destinations, aggregate types, aggregate
-// ids, and when each was released, as texts with all digits that the database keeps: every mode of pgx can send those.
+// releases returns released lanes as columns, never nil, as renewSQL takes them: destinations, aggregate types,
+// aggregate ids, and when each was released, as texts with all digits that the database keeps: every mode of pgx can
+// send those.
 func releases(rs []relay.ReleasedLane) (destinations, types, ids, released []string) {
 	destinations, types, ids, released = []string{}, []string{}, []string{}, []string{}
 	for _, r := range rs {

@@ -21,20 +21,21 @@ const versionTable = "outbox.migrations"
 type Migrated struct {
 	// Versions are the numbers of the migrations that were applied.
 	Versions []int64
-	// Functions are the names of the functions that were created or replaced, Dropped of those that were dropped because
-	// this package has them no more.
+	// Functions are the names of the functions that were created or replaced, Dropped of those that were dropped
+	// because this package has them no more.
 	Functions, Dropped []string
 }
 
-// Migrate brings the schema to the version of this package: it applies the numbered migrations that are missing and makes
-// the functions anew whose text has changed. A schema that is newer stays as it is, and the error wraps [ErrSchemaNewer].
+// Migrate brings the schema to the version of this package: it applies the numbered migrations that are missing and
+// makes the functions anew whose text has changed. A schema that is newer stays as it is, and the error wraps
+// [ErrSchemaNewer].
 //
-// Calls at the same time take turns under an advisory lock of the session, so the pool must lead to the server itself and
-// not through a pooler in transaction mode or RDS Proxy. One connection more than the pool's has the lock. Each migration
-// is one transaction, and the functions change with the last of them.
+// Calls at the same time take turns under an advisory lock of the session, so the pool must lead to the server itself
+// and not through a pooler in transaction mode or RDS Proxy. One connection more than the pool's has the lock. Each
+// migration is one transaction, and the functions change with the last of them.
 //
-// The login must own the schema outbox or be allowed to create it. Where it may not create roles, a notice says how to, and
-// outbox.grant_roles() makes the grants afterwards.
+// The login must own the schema outbox or be allowed to create it. Where it may not create roles, a notice says how
+// to, and outbox.grant_roles() makes the grants afterwards.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) (Migrated, error) {
 	done, err := migrate(ctx, pool, readSchema())
 	return done, pgdb.Translate("migrate", err)
@@ -95,18 +96,18 @@ func inTransaction(ctx context.Context, db *sql.DB, f func(ctx context.Context, 
 	return tx.Commit() //nolint:wrapcheck // the caller names what it did
 }
 
-// The class of the outbox's advisory locks, and the number of the one for migrations, which is taken before the schema is
-// there. The comment of outbox.lock_class() has the numbers of the others.
+// The class of the outbox's advisory locks, and the number of the one for migrations, which is taken before the
+// schema is there. The comment of outbox.lock_class() has the numbers of the others.
 const (
 	lockClass   = 1869968504
 	lockMigrate = 3
 )
 
-// lockSchema waits for the lock by which migrations of one database take turns, and creates the schema outbox if it is
-// missing. The lock belongs to a connection that is not one of the pool's: callers that wait for the lock could otherwise
-// use up the pool of the caller that has it. unlock gives the lock back and closes that connection; it fails when a pooler
-// has given the connection another session. goose's own lock would come too late, after its version table, which needs
-// the schema.
+// lockSchema waits for the lock by which migrations of one database take turns, and creates the schema outbox if it
+// is missing. The lock belongs to a connection that is not one of the pool's: callers that wait for the lock could
+// otherwise use up the pool of the caller that has it. unlock gives the lock back and closes that connection; it
+// fails when a pooler has given the connection another session. goose's own lock would come too late, after its
+// version table, which needs the schema.
 func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, err error) {
 	config := pool.Config()
 	if config.BeforeConnect != nil {

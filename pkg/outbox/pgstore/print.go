@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// MigrationSQL writes the whole schema to w as plain SQL in one transaction, for teams that migrate with a tool of their
-// own. The SQL is for a database that has no outbox yet. It also records versions and functions, so that [Store.Check] and
-// [Migrate] know what is there. The only errors of MigrationSQL are those of w.
+// MigrationSQL writes the whole schema to w as plain SQL in one transaction, for teams that migrate with a tool of
+// their own. The SQL is for a database that has no outbox yet. It also records versions and functions, so that
+// [Store.Check] and [Migrate] know what is there. The only errors of MigrationSQL are those of w.
 func MigrationSQL(w io.Writer) error {
 	s := readSchema()
 	var b strings.Builder

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// The schema as it stands in files: prelude.sql is run once, before all else. The functions below before/ need no table;
-// tables need them. The files below migrations/ are numbered and run once each: tables, constraints, first rows. The
-// functions below functions/ come last. A function is one file, which is run when its text has changed.
+// The schema as it stands in files: prelude.sql is run once, before all else. The functions below before/ need no
+// table; tables need them. The files below migrations/ are numbered and run once each: tables, constraints, first
+// rows. The functions below functions/ come last. A function is one file, which is run when its text has changed.
 //
 //go:embed schema
 var schemaFiles embed.FS
@@ -32,7 +32,8 @@ type function struct {
 	text string
 	// sum is the SHA-256 of text in hexadecimal digits.
 	sum string
-	// declaration is what cannot change without dropping the function: its name, arguments and result, with single spaces.
+	// declaration is what cannot change without dropping the function: its name, arguments and result, with single
+	// spaces.
 	declaration string
 }
 
@@ -45,8 +46,8 @@ type schema struct {
 	functions  []function
 }
 
-// readSchema returns the schema in the embedded files. It panics at a file that is none of a schema: that is a bug of this
-// package.
+// readSchema returns the schema in the embedded files. It panics at a file that is none of a schema: that is a bug of
+// this package.
 func readSchema() schema {
 	s := schema{prelude: readFile("prelude.sql"), before: readFunctions("before"), functions: readFunctions("functions")}
 	// The file of every function ends with a call of this one.
@@ -72,8 +73,8 @@ func readFunctions(folder string) []function {
 	return functions
 }
 
-// newFunction returns the function name that text, the content of its file, makes. It panics when text does not declare a
-// function.
+// newFunction returns the function name that text, the content of its file, makes. It panics when text does not
+// declare a function.
 func newFunction(name, text string) function {
 	sum := sha256.Sum256([]byte(text))
 	_, declaration, _ := strings.Cut(text, "create or replace function ")

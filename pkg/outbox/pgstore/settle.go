@@ -24,9 +24,9 @@ var burySQL string
 // lowest and the highest id, so that a statement of n ids reads at most nearby times n entries of an index.
 const nearby = 64
 
-// Settle implements [relay.Settler], in one round trip and one transaction: it marks the accepted events of st as sent and
-// buries its dead letters. Without events it makes no call. An event named twice is settled once; one named as accepted
-// and as a dead letter is accepted.
+// Settle implements [relay.Settler], in one round trip and one transaction: it marks the accepted events of st as
+// sent and buries its dead letters. Without events it makes no call. An event named twice is settled once; one named
+// as accepted and as a dead letter is accepted.
 func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settlement) (relay.Settled, error) {
 	accepted := byID(st.Accepted, func(a relay.Accepted) int64 { return a.ID })
 	letters := byID(st.DeadLetters, func(d relay.DeadLetter) int64 { return d.ID })
@@ -81,8 +81,8 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	return settled, nil
 }
 
-// byID returns a copy of the entries, sorted by the id that the function id returns of each. Of entries with the same id
-// it keeps the first.
+// byID returns a copy of the entries, sorted by the id that the function id returns of each. Of entries with the same
+// id it keeps the first.
 func byID[T any](entries []T, id func(T) int64) []T {
 	out := slices.SortedStableFunc(slices.Values(entries), func(a, b T) int { return cmp.Compare(id(a), id(b)) })
 	return slices.CompactFunc(out, func(a, b T) bool { return id(a) == id(b) })
@@ -97,8 +97,8 @@ func column[T, V any](entries []T, value func(T) V) []V {
 	return out
 }
 
-// runs cuts dead letters, which are sorted by id, into parts, each for one statement burySQL: a new part begins where an
-// id is more than nearby above the id before it.
+// runs cuts dead letters, which are sorted by id, into parts, each for one statement burySQL: a new part begins where
+// an id is more than nearby above the id before it.
 func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
 	return func(yield func([]relay.DeadLetter) bool) {
 		from := 0

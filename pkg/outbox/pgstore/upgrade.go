@@ -11,12 +11,12 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// searchPath is the statement that comes first in every transaction that makes a part of the schema: some functions have
-// bodies in which names are looked up when the function is created.
+// searchPath is the statement that comes first in every transaction that makes a part of the schema: some functions
+// have bodies in which names are looked up when the function is created.
 const searchPath = "set local search_path = pg_catalog, pg_temp"
 
-// upgrade brings a database to a schema. made and dropped are the names of the functions that it has made and dropped so
-// far, for Migrated.
+// upgrade brings a database to a schema. made and dropped are the names of the functions that it has made and dropped
+// so far, for Migrated.
 type upgrade struct {
 	schema  schema
 	made    []string
@@ -45,8 +45,8 @@ func (u *upgrade) migrations() []*goose.Migration {
 	return all
 }
 
-// begin prepares for a migration, in its transaction tx: it runs prelude.sql if the table outbox.functions is missing, and
-// makes the functions of before/ that are missing or whose text has changed.
+// begin prepares for a migration, in its transaction tx: it runs prelude.sql if the table outbox.functions is
+// missing, and makes the functions of before/ that are missing or whose text has changed.
 func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
 	if err := execute(ctx, tx, searchPath); err != nil {
 		return err
@@ -100,9 +100,9 @@ func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
 	return execute(ctx, tx, "select outbox.grant_roles()")
 }
 
-// make makes each of the functions that is missing in the database or whose SHA-256 is not the recorded one, and records
-// it in outbox.functions. recorded has the rows of that table by name. A function whose declaration has changed is
-// dropped first.
+// make makes each of the functions that is missing in the database or whose SHA-256 is not the recorded one, and
+// records it in outbox.functions. recorded has the rows of that table by name. A function whose declaration has
+// changed is dropped first.
 func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, recorded map[string]record) error {
 	for _, f := range functions {
 		r := recorded[f.name]
@@ -127,8 +127,8 @@ func (u *upgrade) make(ctx context.Context, tx *sql.Tx, functions []function, re
 	return nil
 }
 
-// record is what the database has of a function: from its row in outbox.functions, the SHA-256 of the text that made it and
-// its declaration (name, arguments and result); and whether the function exists.
+// record is what the database has of a function: from its row in outbox.functions, the SHA-256 of the text that made
+// it and its declaration (name, arguments and result); and whether the function exists.
 type record struct {
 	sum, declaration string
 	exists           bool

@@ -9,10 +9,10 @@ import (
 // writerTracker names the transactions that may fill gaps, each by one name for as long as it is open, also when it is
 // prepared for two-phase commit. It is safe for concurrent use.
 //
-// PREPARE TRANSACTION moves the transaction's locks from its virtual transaction id, such as 3/1234, to a name made of its
-// transaction id, such as -1/740. A gap that waits for 3/1234 would be given up at that moment although the transaction
-// may still commit. The database does not say which name became which, so a virtual id that disappears while prepared
-// transactions appear is reported until all of those have ended.
+// PREPARE TRANSACTION moves the transaction's locks from its virtual transaction id, such as 3/1234, to a name made
+// of its transaction id, such as -1/740. A gap that waits for 3/1234 would be given up at that moment although the
+// transaction may still commit. The database does not say which name became which, so a virtual id that disappears
+// while prepared transactions appear is reported until all of those have ended.
 type writerTracker struct {
 	mu sync.Mutex
 	// open are the virtual transaction ids in the newest list of the database, and prepared the names of prepared
