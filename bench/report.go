@@ -258,8 +258,8 @@ func (o *options) one(ctx context.Context, s Scenario, round int, server, progra
 	defer log.Close() //nolint:errcheck // a log that is lost fails no run
 	t.log = log
 	if o.profile && s.System == systemRelay {
-		port, err := process.FreePort(ctx)
-		if err != nil {
+		var port int
+		if port, err = process.FreePort(ctx); err != nil {
 			return nil, err
 		}
 		t.pprof = fmt.Sprintf("127.0.0.1:%d", port)

@@ -78,7 +78,7 @@ func (s *stack) openDatabase(ctx context.Context, c *config) error {
 		return err
 	}
 	s.closers = append(s.closers, func() error { s.pool.Close(); return nil })
-	if err := s.pool.QueryRow(ctx, "show server_version").Scan(&s.postgres); err != nil {
+	if err = s.pool.QueryRow(ctx, "show server_version").Scan(&s.postgres); err != nil {
 		return fmt.Errorf("ask for the version: %w", err)
 	}
 	_, err = pgstore.Migrate(ctx, s.pool)

@@ -104,7 +104,7 @@ func TestWaitingEventEndsWithItsContextAndWithClose(t *testing.T) {
 	}
 	out.wait(t, "waiting")
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := f.InvokeAsync(ctx, request("echo", "")); err != nil {
+	if _, err = f.InvokeAsync(ctx, request("echo", "")); err != nil {
 		t.Fatal(err)
 	}
 	<-waiting

@@ -58,9 +58,9 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	removeLeftovers(ctx, bin, acc)
 	s, err := process.OnFreePort(ctx, func(port int) (*Server, error) {
-		c, err := newCluster(ctx, cfg, bin, acc)
-		if err != nil {
-			return nil, err
+		c, failed := newCluster(ctx, cfg, bin, acc)
+		if failed != nil {
+			return nil, failed
 		}
 		defer c.unlock()
 		return c.start(ctx, cfg, port)

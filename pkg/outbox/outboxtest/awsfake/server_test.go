@@ -132,11 +132,11 @@ func TestWaitingReceiveGetsAMessageThatIsMadeVisible(t *testing.T) {
 	defer cancel()
 	received := make(chan error, 1)
 	go func() {
-		again, err := q.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 20})
-		if err == nil && len(again.Messages) != 1 {
-			err = fmt.Errorf("received %d messages", len(again.Messages))
+		again, failed := q.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &url, WaitTimeSeconds: 20})
+		if failed == nil && len(again.Messages) != 1 {
+			failed = fmt.Errorf("received %d messages", len(again.Messages))
 		}
-		received <- err
+		received <- failed
 	}()
 	<-clock.waits
 	_, err = q.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: &url, ReceiptHandle: first.Messages[0].ReceiptHandle})
