@@ -40,6 +40,10 @@ func newcomerWaits(t *testing.T, w *world) {
 		t.Error("admitted although another is there to stay")
 	}
 	w.lost(t, other)
+	w.renew(t, relay.Renewal{RelayID: long, Leaving: true})
+	if !ask(other, time.Hour) {
+		t.Error("refused although the other is leaving")
+	}
 }
 
 func joinAgain(t *testing.T, w *world) {

@@ -25,14 +25,14 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 }
 
 // join gives the relay a lease, or extends the lease that it has, and returns true. It returns false when j.Relays
-// other relays have a lease and a run that ends later than j.JoinWindow from now.
+// other relays have a lease, are not leaving, and have a run that ends later than j.JoinWindow from now.
 func (s *Store) join(j relay.Join) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
 	staying := 0
 	for id, r := range s.relays {
-		if id != j.RelayID && r.live.After(now) && r.until.After(now.Add(j.JoinWindow)) {
+		if id != j.RelayID && !r.leaving && r.live.After(now) && r.until.After(now.Add(j.JoinWindow)) {
 			staying++
 		}
 	}

@@ -157,7 +157,7 @@ func (t *Totals) String() string {
 			fmt.Fprintf(&b, ", %s %d", kind, t.violations[kind])
 		}
 	}
-	fmt.Fprintf(&b, ".\n%d invocations: %d failed or were killed, %d overran their time; %d settlements refused by the fence.\n",
+	fmt.Fprintf(&b, ".\n%d invocations: %d failed or were killed, %d overran their time; %d events not settled as a lease was lost.\n",
 		t.ends.All, t.ends.Failed, t.ends.Overran, t.ends.Fenced)
 	return b.String()
 }
