@@ -52,8 +52,8 @@ type XminHolder struct {
 	Kind string `json:"kind"`
 	// Who is the process, user, application and state of a transaction, or the name of a prepared transaction or slot.
 	Who string `json:"who"`
-	// Transactions is how many transactions that write have begun since the oldest one whose rows the holder keeps.
-	// Seconds is how long ago the holder began, 0 for a replication slot.
+	// Transactions is the age of what the holder keeps, in transactions that have written since. Seconds is how long
+	// ago the holder began, 0 for a replication slot and for a standby.
 	Transactions int64   `json:"transactions"`
 	Seconds      float64 `json:"seconds"`
 }

@@ -101,8 +101,9 @@ func (e *emulator) ready(ctx context.Context) error {
 	})
 }
 
-// stop ends the emulator and the functions that it runs: with SIGTERM, and with SIGKILL what is left after five
-// seconds.
+// stop sends SIGTERM to the emulator and the functions that it runs, and SIGKILL to what is left once the emulator has
+// ended, after five seconds at the latest. It returns when the emulator has ended, with the error of closing its log,
+// and must be called once only.
 func (e *emulator) stop() error {
 	// A group that is gone is no error.
 	_ = syscall.Kill(-e.cmd.Process.Pid, syscall.SIGTERM)

@@ -48,7 +48,8 @@ func empty(l *line) bool { return len(l.messages) == 0 }
 type group struct {
 	// kept are the messages of the group that the run keeps hidden.
 	kept []*message
-	// stopped is true when a message of the group failed: the run sends no more of the group.
+	// stopped is true when a message of the group failed, or was sent and could not be deleted: the run sends no
+	// more of the group.
 	stopped bool
 	// skipped is true when a message of the group did not pass the filters.
 	skipped bool

@@ -117,9 +117,9 @@ func setDefault[T int | time.Duration](v *T, to T) {
 	}
 }
 
-// environ returns the variables of the process that id numbers: those that
+// environ returns the variables of the process that id numbers, as "name=value" in no order: most of those that
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html lists, with api as the address of the Runtime
-// API, and c.Env.
+// API and without a session token, and those of c.Env, which win.
 func (c *Config) environ(api string, id int) []string {
 	vars := map[string]string{
 		"_HANDLER":                        "bootstrap",

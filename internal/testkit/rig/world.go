@@ -138,7 +138,8 @@ func Open(ctx context.Context, c Config) (_ *World, err error) {
 }
 
 // function returns the template's relay function, not started yet, with the settings that c asks for. A relay exits
-// after a second without events, unless c.Env says otherwise, and at most 6 run at the same time.
+// after a second without events, unless c.Env says otherwise, and at most 6 run at the same time. w.Outputs must be
+// set; a template without such a function is an error.
 func (w *World) function(c Config) (*lambdahost.Function, error) {
 	env, err := w.Outputs.Environment("RelayFunction")
 	if err != nil {

@@ -30,9 +30,9 @@ const bufferSize = 16 << 10
 // the first calls would fail with an unknown outcome.
 func HTTPClient(concurrency int) *http.Client { return Fixed(Buildable(concurrency)) }
 
-// Buildable returns the settings of [HTTPClient] as a client that can still be changed. It is for
-// config.LoadDefaultConfig, which adds the certificates of AWS_CA_BUNDLE to such a client only. [Fixed] then makes
-// the client to use of the one in the configuration.
+// Buildable returns a client with the settings of [HTTPClient] for config.LoadDefaultConfig, which adds the certificates
+// of AWS_CA_BUNDLE to it, and fails with a client of another type. Give the client in the loaded configuration to
+// [Fixed], and use what that returns.
 func Buildable(concurrency int) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = DialTimeout }).
