@@ -120,7 +120,8 @@ const (
 
 func (o operation) sqs() bool { return o <= sqsBatch }
 
-// targeted returns the operation of SQS that the header X-Amz-Target names.
+// targeted returns the operation that name, the value of the header X-Amz-Target, stands for: sqsOther for all but
+// the two that send.
 func targeted(name []byte) operation {
 	switch {
 	case bytes.HasSuffix(name, []byte(".SendMessageBatch")):
@@ -144,8 +145,9 @@ func acted(form []byte) operation {
 	return snsOther
 }
 
-// serve reads one HTTP request and answers it. A call that sends no message gets the attributes of a queue or a topic,
-// whatever it asks for. An error, also at the end of the connection, means that the connection can serve no more.
+// serve reads one HTTP request and answers it: GET /count with the numbers of messages and of malformed requests, a
+// call that sends messages with their ids, and any other call with the attributes of a queue or a topic. An error,
+// also at the end of the connection, means that the connection can serve no more.
 func (c *connection) serve() error {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {

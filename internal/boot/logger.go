@@ -51,7 +51,7 @@ type LogLevel struct {
 	set bool
 }
 
-// UnmarshalText accepts the names of slog's levels and Lambda's TRACE and FATAL, in upper or lower case.
+// UnmarshalText accepts the names of slog's levels, and Lambda's TRACE as DEBUG and FATAL as ERROR, in any case.
 func (l *LogLevel) UnmarshalText(text []byte) error {
 	l.set = true
 	switch strings.ToUpper(string(text)) {

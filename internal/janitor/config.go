@@ -47,8 +47,9 @@ type Config struct {
 	// MoveLimit is how many rows one transaction looks at when it moves rows to the archive, 1 to 100,000.
 	MoveLimit int
 
-	// ArchiveRetention is how long after it was sent an event stays in the archive, at least Retention. With a
-	// Target the rows of a partition that is not closed may stay a day longer. Zero is for ever.
+	// ArchiveRetention is how long after it was sent an event stays in the archive, and how long the record of a
+	// redrive stays in outbox.redrives; at least Retention. With a Target the rows of a partition that is not closed
+	// may stay a day longer. Zero is for ever.
 	ArchiveRetention time.Duration
 	// Target is where rows are stored before ArchiveRetention, which must be set then, removes them from the
 	// archive. When it is nil they are removed without a copy.

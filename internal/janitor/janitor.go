@@ -71,7 +71,8 @@ func (j *Janitor) Run(ctx context.Context, until time.Time) (Report, error) {
 }
 
 // steps measures how fast ids are drawn, and then does the steps, the most urgent ones first, until the time is
-// over. It does none when the measurement fails. Errors go to r.failed.
+// over. It does none when the measurement fails; a step that fails is no obstacle to the next. Errors go to
+// r.failed.
 func (r *run) steps(ctx context.Context) {
 	ctx, cancel := context.WithDeadline(ctx, r.until)
 	defer cancel()

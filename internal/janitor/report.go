@@ -56,7 +56,8 @@ type Counts struct {
 	Locked int64 `json:"locked"`
 }
 
-// addLock adds out, for how long a step kept writers and relays out, to LockedSeconds and LongestLockSeconds.
+// addLock adds out, for how long a step kept writers and relays out, to LockedSeconds, and raises LongestLockSeconds
+// to out if that is longer.
 func (r *Report) addLock(out time.Duration) {
 	r.LockedSeconds += out.Seconds()
 	r.LongestLockSeconds = max(r.LongestLockSeconds, out.Seconds())

@@ -21,8 +21,8 @@ import (
 
 func main() { process.Main(command) }
 
-// command runs the demo and returns the exit code: 0 when the checker found no fault, 1 when it did or the demo
-// failed, 2 for wrong arguments.
+// command runs the demo and returns the exit code: 0 when the checker found no fault, or for -help, 1 when it did or
+// the demo failed, 2 for wrong arguments.
 func command(ctx context.Context, args []string) int {
 	cfg, err := parseFlags(args, os.Getenv, os.Stderr)
 	if errors.Is(err, flag.ErrHelp) {

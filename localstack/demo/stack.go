@@ -85,7 +85,8 @@ func (s *stack) openDatabase(ctx context.Context, c *config) error {
 	return err
 }
 
-// openEmulator starts the emulator that c names, and returns its URL or the one that c has.
+// openEmulator starts the emulator that c names, "fake" or "localstack", and returns its URL; any other text in
+// c.emulator is taken to be the URL of one that runs. Only the fake calls onAccepted.
 func (s *stack) openEmulator(ctx context.Context, c *config, onAccepted func(awsfake.Accepted)) (endpoint string, err error) {
 	switch c.emulator {
 	case "fake":

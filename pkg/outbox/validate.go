@@ -36,7 +36,7 @@ type FieldError struct {
 	// Problem says what is wrong and what to do.
 	Problem string
 
-	code string // that of the dead letter, as Code returns it
+	code string // what Code returns: the code of the dead letter
 }
 
 // Error returns the name of the field, a colon and the problem.

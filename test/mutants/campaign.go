@@ -153,9 +153,10 @@ func (c *config) leastOf(m *mutant) int {
 	return c.least
 }
 
-// try builds the simulation with the mutant in place, without a bug when m is nil, runs it, and returns what
-// became of it. It writes the binary, the changed sources and the verdicts into dir. An error says that it
-// could not be built or run; it may take c.limit and a minute.
+// try builds the simulation with the mutant in place, without a bug when m is nil, runs it, and returns what became
+// of it. It writes the binary, the changed sources and the verdicts into dir. An error says that the simulation
+// could not be built or its verdicts not be read; a run that broke off is no error, and has found.ended set. try
+// takes c.limit and a minute at most.
 func (c *config) try(ctx context.Context, root, dir string, m *mutant) (found, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit+time.Minute)
 	defer cancel()

@@ -113,7 +113,8 @@ func (s *source) changed() (map[string]string, error) {
 
 func (s *source) offset(p token.Pos) int { return s.files.Position(p).Offset }
 
-// find returns the function that an edit names so, with the path of its file, and nil when there is none.
+// find returns the function of that name, which is in the form of edit.function, and the path of its file; "" and
+// nil when there is none.
 func (s *source) find(name string) (string, *ast.FuncDecl) {
 	for path, file := range s.parsed {
 		for _, d := range file.Decls {

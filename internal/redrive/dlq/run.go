@@ -101,8 +101,8 @@ type run struct {
 	changed chan struct{}
 }
 
-// count answers a dry run without filters with the queue's own count, within Config.CallTimeout, and receives
-// nothing.
+// count answers a dry run without filters with the queue's own count, or the limit of the request if that is less.
+// It receives nothing, and takes Config.CallTimeout at most.
 func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.cfg.CallTimeout)
 	defer cancel()

@@ -16,7 +16,8 @@ import (
 // Crash makes the server restart as after a crash: one of its processes is killed, so that PostgreSQL ends all of
 // them at once, as an immediate shutdown does, and starts again on the same data and port. Every connection is cut,
 // open transactions are gone, and what was committed is recovered from the log. It returns nil when the server takes
-// connections again, and an error when ctx ends. The parameter restart_after_crash must be on, as it is by default.
+// connections again, and an error when it took none before the crash, when the process cannot be killed, or when ctx
+// ends. The parameter restart_after_crash must be on, as it is by default.
 func (s *Server) Crash(ctx context.Context) error {
 	victim, err := pgx.Connect(ctx, s.url)
 	if err != nil {

@@ -104,8 +104,9 @@ func Apply(ctx context.Context, cfg aws.Config, path string, o Options) (Outputs
 	return out, nil
 }
 
-// Environment returns the environment variables, by name, that the template gives to the function of that logical id.
-// It errs when the template has no such function, and when a value names a resource that Apply did not create.
+// Environment returns the environment variables, by name, that the template gives to the function of that logical
+// id. It errs when the template has no such function, when it gives the function no variables, and when a value
+// names a resource that Apply did not create.
 func (o *Outputs) Environment(function string) (map[string]string, error) {
 	resource, ok := o.resolver.template.Resources[function]
 	if !ok {

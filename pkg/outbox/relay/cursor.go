@@ -15,7 +15,8 @@ import (
 type cursor struct {
 	// started is set when the first shard was gained, which gives head its value.
 	started bool
-	// head is the highest id read. Rows above head come with the next scan.
+	// head is the highest id read; before the first scan it is the lowest position that the first gained shards
+	// resume at. Rows above head come with the next scan.
 	head int64
 	// gaps are the ids up to head that were not visible when head passed them.
 	gaps gaps
