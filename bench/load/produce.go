@@ -70,8 +70,9 @@ func Outbox() Writers {
 	}
 }
 
-// Produce writes the events of the plan with w, and then the commits to Plan.Path. At the first error it writes
-// no more events, and still writes the commits before it to the file.
+// Produce writes the events of the plan with w, and then the commits to Plan.Path, also after an error of a
+// transaction: such an error ends the backlog, and of the load what its connection would have written. A wrong URL
+// ends Produce before it writes the file.
 func Produce(ctx context.Context, p Plan, w Writers) error {
 	config, err := pgxpool.ParseConfig(p.URL)
 	if err != nil {

@@ -77,7 +77,7 @@ func explain(err error, variables []Variable) []error {
 // Variable describes an environment variable that a function reads.
 type Variable struct {
 	Name string
-	// Default is the value of the variable when it is not set, empty when it has no default.
+	// Default is the value of the variable when it is not set or set to "", empty when it has no default.
 	Default string
 	// Meaning says what to set the variable to and what it does.
 	Meaning string

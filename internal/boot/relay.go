@@ -41,7 +41,8 @@ type Relay struct {
 	SDKCodec         bool   `env:"OUTBOX_SDK_CODEC"`
 }
 
-// Config returns the engine's configuration without Destinations, Observer and Logger, which Open sets.
+// Config returns the engine's configuration without Destinations, Observer and Logger, which Open sets, and without
+// Name, which Run sets.
 func (r *Relay) Config() relay.Config {
 	return relay.Config{
 		Relays:      r.Relays,

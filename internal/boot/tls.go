@@ -99,8 +99,8 @@ func anyHost(c *pgx.ConnConfig, is func(host string, config *tls.Config) bool) b
 	})
 }
 
-// local reports whether connections to the host stay on this machine: it is a socket in the
-// file system, or a loopback address.
+// local reports whether connections to the host stay on this machine: it is a socket in the file system or an
+// abstract one (with @ in front), a loopback address, or the name localhost.
 func local(host string) bool {
 	if strings.HasPrefix(host, "/") || strings.HasPrefix(host, "@") || host == "localhost" {
 		return true

@@ -166,7 +166,7 @@ func exportError(err error) string {
 }
 
 // Wrap replaces each sink in sinks by one that makes a span of each call with an event of a sampled trace.
-// destinations has the configuration of each sink under the same name.
+// destinations has the configuration of each sink under the same name. When t is nil Wrap changes nothing.
 func (t *Traces) Wrap(sinks map[string]relay.Destination, destinations Destinations) {
 	if t == nil {
 		return

@@ -23,7 +23,8 @@ type Health struct {
 	Behind        int64   `json:"behind"`
 	Stale         int64   `json:"stale"`
 	OldestSeconds float64 `json:"oldest_seconds"`
-	// DefaultRows counts the rows of outbox.events_default, and ArchiveDefaultRows those of outbox.archive_default.
+	// DefaultRows counts the rows of outbox.events_default, and ArchiveDefaultRows those of outbox.archive_default,
+	// each up to 10,000.
 	DefaultRows        int64 `json:"default_rows"`
 	ArchiveDefaultRows int64 `json:"archive_default_rows"`
 	// Blocked counts blocked lanes, and BlockedSeconds is the longest time for which one of them has been blocked.

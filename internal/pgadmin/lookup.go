@@ -68,7 +68,8 @@ type Redriven struct {
 	RedrivenAt time.Time `json:"redriven_at"`
 	// Source is what brought the event back: dead_letters, blocked or replay.
 	Source string `json:"source"`
-	// RequestID is the text that the request of the redrive or replay gave as its id, such as the name of a person.
+	// RequestID names the request of the redrive or replay: Lambda's id of the invocation, or from the command line
+	// --request-id, by default outbox-cli and the user's name.
 	RequestID string `json:"request_id"`
 	// RowID is the id of the row that was redriven or copied. CopyID is the id of the copy, 0 unless it was replayed.
 	RowID  int64 `json:"row_id"`

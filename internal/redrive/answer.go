@@ -54,8 +54,8 @@ type Answer struct {
 	// SourceDLQ it is approximately how many messages the run could not receive, because an earlier one of their
 	// group was not brought back, and zero when the run ended early. For a replay it is zero.
 	Unseen int `json:"unseen,omitempty"`
-	// Hidden is approximately how many messages of the dead-letter queue another receiver hides: a consumer,
-	// another run, or a run that was killed. For SourceDLQ only, and zero when the run ended early.
+	// Hidden is approximately how many messages of the dead-letter queue another receiver hides: a consumer, another
+	// run, or a run that was killed. For SourceDLQ only, and zero when the run ended early or could not count them.
 	Hidden int `json:"hidden,omitempty"`
 
 	// More is true when the run ended early (Stopped is set), and when Hidden is not zero, except after a dry run

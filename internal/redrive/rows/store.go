@@ -24,9 +24,9 @@ type Store interface {
 	// none is left to look at.
 	RedriveDeadLetters(ctx context.Context, b Batch) ([]Row, error)
 	// ReleaseBlocked looks at the next b.Limit blocked lanes that pass the filters, in the order of Row.ID, and
-	// releases them. The dead letter that a lane is blocked behind is put back first; with Confirm it stays a dead
-	// letter, and the lane goes on without it. It returns what became of each lane, and no rows when none is left to
-	// look at. Lanes with an equal Row.ID are in one answer, even above b.Limit.
+	// releases them, unless it is a dry run. The dead letter that a lane is blocked behind is put back first; with
+	// Confirm it stays a dead letter, and the lane goes on without it. It returns what became of each lane, and no
+	// rows when none is left to look at. Lanes with an equal Row.ID are in one answer, even above b.Limit.
 	ReleaseBlocked(ctx context.Context, b Batch) ([]Row, error)
 }
 

@@ -76,7 +76,8 @@ func index(s string) (int, string, error) {
 	return n - 1, rest, nil
 }
 
-// publishMember puts the value of one parameter, whose name is member, into e. It ignores unknown names.
+// publishMember puts the value of one parameter, whose name is member, into e. It ignores unknown names, and fails
+// with ErrForm for an attribute with a bad number or with binary data that is not base64.
 func publishMember(e *BatchEntry, member, value string) error {
 	switch member {
 	case "Id":

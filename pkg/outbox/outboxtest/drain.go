@@ -41,12 +41,12 @@ const pendingSQL = `
 
 // Drain runs a relay in the process of the test until every committed event is sent, is a dead letter, or waits
 // behind one. sinks has the sink of each destination by name, at least of those with unsent events; an event that
-// names no destination goes to [outbox.DefaultDestination]. A rejected event becomes a dead letter, and its lane goes
-// on.
+// names no destination goes to [outbox.DefaultDestination]. A rejected event becomes a dead letter, and its lane
+// goes on.
 //
-// Drain fails the test when an event has no sink, when another relay runs on the database, and after 30 seconds. The
-// summary says how many events were published and how many became dead letters. It is zero when no event was to be
-// sent.
+// Drain fails the test when an event has no sink, when another relay runs on the database, when the relay or a look
+// at the outbox fails, and after 30 seconds. The summary says how many events were published and how many became
+// dead letters. It is zero when no event was to be sent.
 func Drain(tb testing.TB, pool *pgxpool.Pool, sinks map[string]outbox.Sink) relay.Summary {
 	tb.Helper()
 	return drain(tb, pool, sinks, drainTimeout)

@@ -10,8 +10,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// ErrLeaseLost means that another relay took the lease over: no event may be sent or settled under the old
-// relay id any more.
+// ErrLeaseLost means that the lease was ended, mostly by another relay after it lapsed: no event may be sent or
+// settled under the old relay id any more.
 var ErrLeaseLost = errors.New("lease lost")
 
 // Leases gives shards to relays. A shard is owned by at most one relay. All times are the database's. A relay id is
@@ -19,13 +19,15 @@ var ErrLeaseLost = errors.New("lease lost")
 // the old id has an effect.
 type Leases interface {
 	// Join enters the relay, which has no shards before its first Renew, and returns true. When as many other
-	// relays as j.Relays have a lease and mean to run for longer than j.JoinWindow, it returns false and changes
-	// nothing. Calls take turns, so that no more relays join than needed. After an error it may have joined.
+	// relays as j.Relays have a lease, are not leaving and mean to run for longer than j.JoinWindow, it returns
+	// false and changes nothing. Calls take turns, so that no more relays join than needed. After an error the
+	// relay may have joined, and Join may be called again with the same id.
 	Join(ctx context.Context, j Join) (bool, error)
 	// Renew extends the lease to r.TTL from now, stores the position, frees the shards of r.GiveBack and those of
 	// other relays' lapsed leases, which end, and takes free shards up to Lease.Target, all in one transaction. A
-	// lapsed lease that no other relay ended is extended as well. The error wraps ErrLeaseLost when another relay
-	// ended the lease; after any other error the renewal may have happened.
+	// lapsed lease that has not been ended is extended as well. The error wraps ErrLeaseLost when the lease was
+	// ended: by another relay or the janitor after it lapsed, or by Leave; after any other error the renewal may
+	// have happened.
 	Renew(ctx context.Context, r Renewal) (Lease, error)
 	// Leave frees every shard, with p as the position of its next owner, and ends the lease. Leaving twice, or
 	// after the lease was lost, is no error.
@@ -60,7 +62,8 @@ type Join struct {
 	TTL time.Duration
 	// RunFor is how long the relay means to run.
 	RunFor time.Duration
-	// JoinWindow is how long another relay must still mean to run to be counted as one of Relays.
+	// JoinWindow is how long another relay, which is not leaving, must still mean to run to be counted as one of
+	// Relays.
 	JoinWindow time.Duration
 	// Relays is how many relays are to share the shards.
 	Relays int
