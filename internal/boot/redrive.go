@@ -123,8 +123,9 @@ func (r *RedriveRuntime) Run(ctx context.Context, call host.Call[redrive.Request
 	return engines.Run(ctx, call.Request, call.Until)
 }
 
-// onDatabase returns a function that answers a request: it connects to the outbox, if no earlier request did,
-// calls open to make an engine on the outbox, and runs that engine.
+// onDatabase returns a function that answers a request: it connects to the outbox, if no earlier request did, calls
+// open to make an engine on the outbox, and runs that engine. Where no database is configured it fails with
+// errNoDatabase.
 func (r *RedriveRuntime) onDatabase(open func(*pgadmin.Store) (redrive.Engine, error)) func(context.Context, redrive.Request, time.Time) (redrive.Answer, error) {
 	return func(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
 		store, err := r.store(ctx)

@@ -63,8 +63,8 @@ type Exchange struct {
 	request, answer *buffer
 	// stock is the SDK's step that reads the answer, which install replaces by deserialize. It is nil before that.
 	stock middleware.DeserializeMiddleware
-	// direct, when not nil, is the Direct that is to make its model from the request that the SDK signs in this
-	// call.
+	// direct is the Direct that Call was called on, nil without one. It makes its model from the request that the
+	// SDK signs in this call, unless it has sent the request itself.
 	direct *Direct
 	// outcome is what came of the request that Direct has sent, nil when it sent none or the codec has read the
 	// answer.
@@ -156,8 +156,8 @@ func (x *Exchange) Release() {
 }
 
 // install replaces the SDK's steps that write the request and read the answer by those of the exchange, removes the
-// steps that need the entries in the input, and adds the step that makes a model for a Direct. It fails when the
-// stack lacks a step that it replaces, or the one that signs.
+// steps that need the entries in the input, and, unless a direct call has sent the request, adds the step that makes
+// the model of x.direct. It fails when the stack lacks a step that it replaces, or the one that signs.
 func (x *Exchange) install(stack *middleware.Stack) error {
 	serialize := middleware.SerializeMiddlewareFunc(stepSerialize, x.serialize)
 	deserialize := middleware.DeserializeMiddlewareFunc(stepDeserialize, x.deserialize)

@@ -79,8 +79,8 @@ type Config struct {
 	// shards, or has shards to give back, renews sooner. Defaults to [DefaultRenewEvery].
 	RenewEvery time.Duration
 	// JoinWindow decides whether a new relay joins: it ends at once, with the outcome Standby, when as many other
-	// relays as Relays have a lease and mean to run for longer than JoinWindow. It should exceed two periods of the
-	// schedule that starts relays, whose precision is a minute. Defaults to [DefaultJoinWindow].
+	// relays as Relays have a lease, are not leaving and mean to run for longer than JoinWindow. It should exceed two
+	// periods of the schedule that starts relays, whose precision is a minute. Defaults to [DefaultJoinWindow].
 	JoinWindow time.Duration
 
 	// SendTimeout bounds one call to a sink, one renewal and one count of the backlog. A call to a sink starts only

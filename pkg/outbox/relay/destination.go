@@ -19,7 +19,8 @@ type destination struct {
 	limits   outbox.Limits
 	onReject OnReject
 
-	// ready has the lanes whose first item can be sent now.
+	// ready has the lanes in the state ready, whose first item can be sent or buried now. It may also have lanes
+	// that have left that state since.
 	ready readyQueue
 	// linger is how long a batch that is not full waits while calls are in flight. partialAt is when the batch
 	// that waits now goes at the latest, zero when none waits.

@@ -28,8 +28,8 @@ type Fetch struct {
 	GapLimit int
 }
 
-// Scan reads rows with an id above After, at most Limit, of any state. Example: {After: 100, Limit: 2} where
-// the table has 99, 101, 105 and 106 reads 101 and 105.
+// Scan reads rows with an id above After, at most Limit, of any state. Example: {After: 100, Limit: 2} where the
+// table has 99, 101, 105 and 106 reads 101 and 105. Only some rows come with a Record: see [Row].
 type Scan struct {
 	After int64
 	// Shards are the shards whose rows come with a Record. Nil is those of Fetch.Shards.
@@ -52,7 +52,8 @@ type DestinationBackfill struct {
 	Page
 }
 
-// LaneBackfill reads the unsent rows of a lane, none while the lane is blocked.
+// LaneBackfill reads the unsent rows of a lane, of Fetch.Shards; none while the lane has a row in outbox.blocked,
+// released or not.
 type LaneBackfill struct {
 	Lane outbox.Lane
 	Page

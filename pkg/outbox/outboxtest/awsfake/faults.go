@@ -56,7 +56,7 @@ type Fault struct {
 
 	// Operation is the name of an API call, such as "SendMessageBatch".
 	Operation string `json:"operation,omitempty"`
-	// Resource is the name of a queue or topic.
+	// Resource is the name of a queue or topic, or of a secret as the call gives it (name or ARN).
 	Resource string `json:"resource,omitempty"`
 	// GroupID picks the entries of one message group, or, for faults of whole requests, those that have such an entry.
 	GroupID string `json:"group_id,omitempty"`
