@@ -5,9 +5,11 @@ import "time"
 // Report is what a run did and found.
 type Report struct {
 	Counts
-	// More is true when the run left something to do, mostly because its time was over. The next run goes on.
+	// More is true when the run left something to do because its time was over, because exported rows or files had
+	// changed, or because a seal could not be taken off. The next run goes on. Steps that failed or stayed locked do
+	// not set it: see Errors and Locked.
 	More bool `json:"more"`
-	// Shared is true when a step was not done because another janitor was doing one.
+	// Shared is true when a step was not done because its last outcome was Busy: mostly another janitor was doing one.
 	Shared bool `json:"shared"`
 	// Rate is how fast ids are drawn, in ids a second: [Sample].Rate.
 	Rate float64 `json:"ids_per_second"`

@@ -26,8 +26,8 @@ const (
 	poisonedAggregate = "3"
 )
 
-// write enqueues four events of each aggregate for each of the destinations default and audit, and counts them
-// in w.written. The payloads are numbers, which go on from those of the calls before.
+// write enqueues four events of each aggregate for each of the destinations default and audit, and adds four to
+// w.written. The payloads are numbers, which go on from those of the calls before.
 func (w *world) write(ctx context.Context) error {
 	for n := range each {
 		err := pgx.BeginFunc(ctx, w.pool, func(tx pgx.Tx) error {

@@ -31,8 +31,9 @@ type Config struct {
 	SearchLimit int
 	// Batch is the most events that one transaction copies with Interleave. Defaults to [DefaultBatch].
 	Batch int
-	// Progress, when not nil, is called by the goroutine of Run after each transaction, with the answer and the
-	// progress so far. The answer has the token, also of the first call, which comes before anything is copied.
+	// Progress, when not nil, is called by the goroutine of Run after each transaction of the search and of the
+	// copying, with the answer and the progress so far. The answer has the token, except in a dry run, also in the
+	// first call, which comes before anything is copied.
 	Progress func(a redrive.Answer, p Progress)
 }
 
