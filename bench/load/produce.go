@@ -70,9 +70,9 @@ func Outbox() Writers {
 	}
 }
 
-// Produce writes the events of the plan with w, and then the commits to Plan.Path, also after an error of a
-// transaction: such an error ends the backlog, and of the load what its connection would have written. A wrong URL
-// ends Produce before it writes the file.
+// Produce writes the events of the plan with w, and then the commits to Plan.Path, also after an error. An error in
+// the backlog ends the writing; one in the load ends it on its connection, and the others go on. A wrong URL ends
+// Produce before it writes the file.
 func Produce(ctx context.Context, p Plan, w Writers) error {
 	config, err := pgxpool.ParseConfig(p.URL)
 	if err != nil {

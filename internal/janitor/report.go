@@ -9,7 +9,7 @@ type Report struct {
 	// changed, or because a seal could not be taken off. The next run goes on. Steps that failed or stayed locked do
 	// not set it: see Errors and Locked.
 	More bool `json:"more"`
-	// Shared is true when a step was not done because its last outcome was Busy: mostly another janitor was doing one.
+	// Shared is true when a step was not done because its last outcome was Busy: mostly another janitor was at work.
 	Shared bool `json:"shared"`
 	// Rate is how fast ids are drawn, in ids a second: [Sample].Rate.
 	Rate float64 `json:"ids_per_second"`
