@@ -55,7 +55,7 @@ func (r *Relay) Config() relay.Config {
 }
 
 // Validate returns the faults of the database, of tracing, of the margin and of the engine's configuration, each with
-// the name of its variable.
+// the name of its variable. It does not look at Destinations, whose faults are found when the variable is parsed.
 func (r *Relay) Validate() []error {
 	faults := append(r.Database.Validate(), r.Tracing.Validate()...)
 	if r.Margin < minMargin {
