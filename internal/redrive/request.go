@@ -92,8 +92,8 @@ type Request struct {
 	// is no limit.
 	Rate float64 `json:"rate,omitempty"`
 	// DryRun is true for a run that brings nothing back and answers how many events, or for SourceBlocked lanes,
-	// it would have. For SourceDLQ with filters, and for it alone, the run receives messages and shows them again, which adds to their receive
-	// count.
+	// it would have. For SourceDLQ with filters, and for it alone, the run receives messages and shows them again,
+	// which adds to their receive count.
 	DryRun bool `json:"dry_run,omitempty"`
 	// Confirm allows what breaks the order of an aggregate: to bring an event back although later events of its
 	// aggregate were sent, although the filters leave out an earlier one, or to another destination (Redirect).

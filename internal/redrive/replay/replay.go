@@ -25,7 +25,8 @@ type Config struct {
 	RequestID string
 	// AggregateLimit is the most events of one aggregate that are copied without Interleave, in one transaction.
 	// Writers that lock the aggregate wait for it, about 50 µs for each event of 1 KB. Where the replay has more events
-	// of an aggregate, all of them fail. Defaults to [DefaultAggregateLimit].
+	// of an aggregate, all of them fail. With Interleave one transaction copies no more events than that either.
+	// Defaults to [DefaultAggregateLimit].
 	AggregateLimit int
 	// SearchLimit is the most rows that one transaction of the search looks at. Defaults to [DefaultSearchLimit].
 	SearchLimit int
