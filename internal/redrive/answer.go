@@ -28,7 +28,8 @@ type Answer struct {
 	// lane was brought back too, and counts in Redriven. A redrive of SourceDeadLetters does not count the lanes that it
 	// releases.
 	Released int `json:"released,omitempty"`
-	// Matched is how many events a dry run would have brought back. For SourceBlocked it counts lanes.
+	// Matched is how many events a dry run would have brought back. For SourceBlocked it counts lanes. For SourceDLQ
+	// without filters it is the queue's own count of visible messages, which is approximate, or the limit if less.
 	Matched int `json:"matched,omitempty"`
 	// Skipped is how many received messages did not pass the filters. For SourceDLQ only: the database does not read
 	// the others.

@@ -41,8 +41,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) (Migrated, error) {
 	return done, pgdb.Translate("migrate", err)
 }
 
-// migrate brings the database to the schema s, as Migrate does to that of this package. With an error, done has the
-// versions that were applied until then.
+// migrate brings the database to the schema s, as Migrate does to that of this package. With an error of a migration
+// done is zero, whatever was applied before it; with an error after the migrations it has the versions applied.
 func migrate(ctx context.Context, pool *pgxpool.Pool, s schema) (done Migrated, err error) {
 	unlock, err := lockSchema(ctx, pool)
 	if err != nil {
