@@ -17,7 +17,8 @@ import (
 // versionTable is where goose records which migrations were applied.
 const versionTable = "outbox.migrations"
 
-// Migrated says what [Migrate] changed. It is zero when the schema was that of this package already.
+// Migrated says what [Migrate] changed. It is zero when the schema was that of this package already, and when a
+// migration failed, although those before it were applied.
 type Migrated struct {
 	// Versions are the numbers of the migrations that were applied.
 	Versions []int64
