@@ -90,8 +90,8 @@ func (t *trial) rows(ctx context.Context) (map[int64]int64, error) {
 	return rows, err
 }
 
-// fill sets the counts of events and requests, the rates, the latencies and the series of r; when nothing was
-// accepted, it sets Events to 0 and nothing else.
+// fill sets the counts of events and requests, the rates, the series and, of a load with a Rate, the latencies of r;
+// when nothing was accepted, it sets Events to 0 and nothing else.
 func (r *Result) fill(commits []load.Commit, accepted []broker.Acceptance) {
 	r.Events = int64(len(accepted))
 	if r.Events == 0 {

@@ -117,8 +117,8 @@ func (r *Result) account(before, after usage) {
 	}
 }
 
-// divide sets the costs per event, and the largest memory, from the totals of the run in r.used, r.Statements
-// and r.Samples.
+// divide sets the costs per event, ForeignCores, RelayLoops, EventsPerLoop and the largest memory. It needs Events,
+// Achieved, LoopUS, Statements, Samples, used and elapsed to be set.
 func (r *Result) divide() {
 	n := float64(max(r.Events, 1))
 	us := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }

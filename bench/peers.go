@@ -108,9 +108,10 @@ var (
 	errStuck = errors.New("the peer did not stop")
 )
 
-// startPeer starts the peer, and returns once its output says that it publishes. It kills a peer that does not
-// within a minute. It sets t.systemPID, t.ended and t.stop; stop gives the peer 20 seconds to end after an
-// interrupt.
+// startPeer starts the peer, and returns once its output says that it publishes. It kills a peer that prints nothing
+// within a minute; one that prints something else is an error and goes on running. It sets t.systemPID, t.ended and
+// t.stop. stop gives the peer 20 seconds to end after an interrupt and then kills it, which is an error, as is a peer
+// that ended before.
 func (t *trial) startPeer(ctx context.Context) error {
 	destination := load.Destination{URL: t.database, Service: t.Service, Endpoint: "http://" + t.address, Target: t.target()}
 	c, err := t.peers.spawn(ctx, t.log, destination, t.peer.Name, "run")

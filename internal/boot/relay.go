@@ -14,8 +14,8 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// minMargin is the least OUTBOX_MARGIN: the longest end of a run, and a second for the last spans and the function's
-// answer.
+// minMargin is the least OUTBOX_MARGIN: the grace for the events in flight, and a second to give the shards back, for
+// the last spans and for the function's answer.
 const minMargin = relay.DefaultShutdownGrace + time.Second
 
 // Relay is the configuration of the relay function. Relays, IdleExit, Concurrency, WindowBytes, PollIdle and
@@ -55,7 +55,7 @@ func (r *Relay) Config() relay.Config {
 }
 
 // Validate returns the faults of the database, of tracing, of the margin and of the engine's configuration, each with
-// the name of its variable.
+// the name of its variable. It does not look at Destinations, whose faults are found when the variable is parsed.
 func (r *Relay) Validate() []error {
 	faults := append(r.Database.Validate(), r.Tracing.Validate()...)
 	if r.Margin < minMargin {
@@ -130,8 +130,9 @@ func (r *Relay) Open(ctx context.Context, logger *slog.Logger, metrics io.Writer
 	return &RelayRuntime{connections: connections{aws: a, pool: pool}, Store: pgstore.New(pool), Config: cfg, traces: spans}, nil
 }
 
-// Run carries events until call.Until, or until the relay has been idle for IdleExit (zero is never), and then
-// ends the run within relay.DefaultShutdownGrace. Each Run is a new relay, named by the id of the invocation.
+// Run carries events with a new relay, named by the id of the invocation, until call.Until, or until it has been
+// idle for IdleExit (zero is never) or ends for another reason of [relay.Relay.Run]. The end of the run takes up to
+// twice Config.ShutdownGrace more, and longer only when calls under way do.
 func (r *RelayRuntime) Run(ctx context.Context, call host.Call[host.None]) (relay.Summary, error) {
 	cfg := r.Config
 	cfg.Name = call.RequestID

@@ -11,8 +11,8 @@ import (
 
 // Defaults of settings that are no engine's.
 const (
-	// DefaultMargin is the time kept before the relay function's timeout: enough for the longest end of a run,
-	// [relay.DefaultShutdownGrace], and for the last spans.
+	// DefaultMargin is the time kept before the relay function's timeout: up to [relay.DefaultShutdownGrace] for the
+	// events in flight, and the rest to give the shards back and to send the last spans.
 	DefaultMargin = 8 * time.Second
 	// DefaultNamespace is the CloudWatch namespace of the metrics.
 	DefaultNamespace = "ServerlessOutbox"

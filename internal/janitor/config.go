@@ -61,7 +61,8 @@ type Config struct {
 	ExportRows  int
 	ExportBytes int
 
-	// DeadLetterRetention is how long a dead letter stays in outbox.dead_letters. Zero is for ever.
+	// DeadLetterRetention is how long a dead letter stays in outbox.dead_letters, also one that blocks a lane: the lane
+	// stays blocked. Zero is for ever.
 	DeadLetterRetention time.Duration
 	// AlarmAge is the age from which on Health counts an unsent event as stale, at least a second.
 	AlarmAge time.Duration

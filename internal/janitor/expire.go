@@ -14,7 +14,8 @@ const fileEvery = 24 * time.Hour
 
 // expire removes the rows of the archive that were sent longer ago than ArchiveRetention, unless that is zero: a
 // closed partition as a whole, when all its rows are so old, and single rows of the others. With a Target it
-// first exports them to files, and removes nothing before it has verified these files.
+// first exports them to files, and removes nothing before it has verified these files; single rows then wait until the
+// oldest of their partition is over its time by fileEvery.
 func (r *run) expire(ctx context.Context) error {
 	if r.cfg.ArchiveRetention == 0 {
 		return nil

@@ -27,7 +27,8 @@ type Health struct {
 	// each up to 10,000.
 	DefaultRows        int64 `json:"default_rows"`
 	ArchiveDefaultRows int64 `json:"archive_default_rows"`
-	// Blocked counts blocked lanes, and BlockedSeconds is the longest time for which one of them has been blocked.
+	// Blocked counts all blocked lanes that were not released, and BlockedSeconds is the longest time for which one of
+	// them has been blocked.
 	Blocked        int64   `json:"blocked"`
 	BlockedSeconds float64 `json:"blocked_seconds"`
 	// DeadLetters counts dead letters, and DeadLetterSeconds is how long ago the first of them was given up.
@@ -49,7 +50,7 @@ type Health struct {
 // XminHolder is a transaction or a replication slot. Rows that became dead after its beginning cannot be removed
 // by vacuum while it lasts.
 type XminHolder struct {
-	// Kind is transaction, prepared transaction or replication slot.
+	// Kind is transaction (also for what a standby reads), prepared transaction or replication slot.
 	Kind string `json:"kind"`
 	// Who is the process, user, application and state of a transaction, or the name of a prepared transaction or slot.
 	Who string `json:"who"`

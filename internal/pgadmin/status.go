@@ -25,7 +25,7 @@ type Status struct {
 	Relays []RelayStatus `json:"relays"`
 	// Shards are all shards, in the order of their numbers.
 	Shards []ShardStatus `json:"shards"`
-	// DeadLetters is the number of dead letters, and Blocked the number of blocked lanes.
+	// DeadLetters is the number of dead letters, and Blocked the number of blocked lanes that were not released.
 	DeadLetters int `json:"dead_letters"`
 	Blocked     int `json:"blocked"`
 	// Now is the time by the database's clock.

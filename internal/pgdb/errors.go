@@ -18,14 +18,15 @@ var (
 	ErrUnreachable = errors.New("the database cannot be reached: check its address, its security group and that it runs")
 	// ErrDenied means that the login or a privilege was refused.
 	ErrDenied = errors.New("the database denied access: check user and password, and grant the role outbox_relay, outbox_writer or outbox_janitor")
-	// ErrSchema means that the schema is missing or older than this program.
+	// ErrSchema means that the schema is missing, is older than this program or has other functions.
 	ErrSchema = errors.New("the outbox schema is missing or too old: run: outbox migrate")
 	// ErrSchemaNewer means that the schema is newer than this program, which leaves it as it is.
 	ErrSchemaNewer = errors.New("the outbox schema is newer than this program: upgrade the outbox command")
-	// ErrReadOnly means that the connection led to a replica, as old ones do after a failover. Trying again may help.
+	// ErrReadOnly means that the connection led to a replica, as old ones do after a failover, or that its transactions
+	// are set to read only. Trying again may help.
 	ErrReadOnly = errors.New("the database is read-only: connect to the writer endpoint")
 	// ErrBusy means that the database refused the call or ended the transaction because of others: too many
-	// connections, a deadlock, a timeout of its own. Nothing was changed. Trying again helps.
+	// connections, a deadlock, a timeout of its own. That transaction changed nothing. Trying again mostly helps.
 	ErrBusy = errors.New("the database is busy")
 	// ErrSettings means that the database has settings under which events would be lost or reordered.
 	ErrSettings = errors.New("the database's settings do not allow it")

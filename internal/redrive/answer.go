@@ -28,7 +28,9 @@ type Answer struct {
 	// lane was brought back too, and counts in Redriven. A redrive of SourceDeadLetters does not count the lanes that it
 	// releases.
 	Released int `json:"released,omitempty"`
-	// Matched is how many events a dry run would have brought back. For SourceBlocked it counts lanes.
+	// Matched is how many events a dry run would have brought back. For SourceBlocked it counts lanes. For SourceDLQ
+	// without filters it is the queue's own count of visible messages, which is approximate, or the limit if less.
+	// For a replay it counts all events that pass the filters, whatever the limit, also those of too large aggregates.
 	Matched int `json:"matched,omitempty"`
 	// Skipped is how many received messages did not pass the filters. For SourceDLQ only: the database does not read
 	// the others.
@@ -81,7 +83,8 @@ type Stop string
 const (
 	// StopTime: the time of the run was used up.
 	StopTime Stop = "time"
-	// StopLimit: the run brought back as many events as the limit of the request allows.
+	// StopLimit: the run brought back, or in a dry run matched, as many events or lanes as the limit of the request
+	// allows.
 	StopLimit Stop = "limit"
 	// StopCanceled: the context of the run ended.
 	StopCanceled Stop = "canceled"

@@ -24,8 +24,8 @@ type Engines struct {
 	Replay func(ctx context.Context, r Request, until time.Time) (Answer, error)
 }
 
-// Run validates r and calls the function for its kind, with ActionRedrive in the place of an empty Action. A request that is not
-// valid is an error, and no function is called.
+// Run validates r and calls the function for its kind, with ActionRedrive in the place of an empty Action. A request
+// that is not valid is an error, and no function is called.
 func (e *Engines) Run(ctx context.Context, r Request, until time.Time) (Answer, error) {
 	if err := r.Validate(); err != nil {
 		return Answer{}, err

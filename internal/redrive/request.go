@@ -57,7 +57,7 @@ type Request struct {
 	Source Source `json:"source,omitempty"`
 
 	// Queue is the dead-letter queue: its URL, ARN or name. It is required for SourceDLQ, unless the environment
-	// variable OUTBOX_REDRIVE_QUEUE names one, and refused for all else.
+	// variable OUTBOX_REDRIVE_QUEUE of the redrive function names one, and refused for all else.
 	Queue string `json:"queue,omitempty"`
 	// SendTo is the queue that the messages of Queue go to: its URL, ARN or name. For SourceDLQ only. When it is
 	// empty, they go to the queue that failed, which the redrive policies of queues and subscriptions name.
@@ -91,9 +91,9 @@ type Request struct {
 	// Rate is the most events (for SourceBlocked: lanes) to bring back per second, from MinRate to MaxRate. Zero
 	// is no limit.
 	Rate float64 `json:"rate,omitempty"`
-	// DryRun is true for a run that brings nothing back and answers how many events it would have. For SourceDLQ
-	// with filters, and for it alone, the run receives messages and shows them again, which adds to their receive
-	// count.
+	// DryRun is true for a run that brings nothing back and answers how many events, or for SourceBlocked lanes,
+	// it would have. For SourceDLQ with filters, and for it alone, the run receives messages and shows them again,
+	// which adds to their receive count.
 	DryRun bool `json:"dry_run,omitempty"`
 	// Confirm allows what breaks the order of an aggregate: to bring an event back although later events of its
 	// aggregate were sent, although the filters leave out an earlier one, or to another destination (Redirect).
@@ -164,8 +164,8 @@ func (r *Request) texts() []text {
 	}
 }
 
-// validateKind adds to f a fault for an unknown action or source, for each field that has no meaning for the action and
-// the source, for a missing source, and for a replay without filter and token.
+// validateKind adds to f a fault for an unknown action or source, for each field but Confirm that has no meaning for
+// the action and the source, for a missing source, and for a replay without filter and token.
 func (r *Request) validateKind(f *faults) {
 	switch r.Defaults().Action {
 	case ActionRedrive:

@@ -26,8 +26,9 @@ type options struct {
 	command  []string
 }
 
-// run starts LocalStack, runs the command or serves, and returns the exit code: that of the command when there is one, 1
-// when LocalStack fails, 2 for wrong flags or -h. With -optional it calls without where LocalStack cannot be installed.
+// run starts LocalStack, runs the command or serves, and returns the exit code: that of the command when there is
+// one, 1 when LocalStack fails, 2 for wrong flags or -h. With -optional, and not in CI, it calls without where
+// LocalStack cannot be installed.
 func run(ctx context.Context, args []string) int {
 	o, err := parse(args)
 	if err != nil {

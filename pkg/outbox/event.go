@@ -45,7 +45,8 @@ type Record struct {
 	ID int64
 	// Shard is the shard of the aggregate, from 0 to Shards-1.
 	Shard int
-	// CreatedAt is when the row was inserted, by the database's clock. It says nothing about the order of events.
+	// CreatedAt is when the row was inserted, by the database's clock; a redriven dead letter keeps that time. It says
+	// nothing about the order of events.
 	CreatedAt time.Time
 	// Replays is how often the event has been redriven or replayed, 0 for an event that was only written. The
 	// deduplication id has this number, so that a broker does not take a redriven or replayed event for a duplicate.

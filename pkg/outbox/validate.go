@@ -31,7 +31,8 @@ var ErrInvalid = errors.New("invalid event")
 
 // FieldError is one fault of one field of an event. [errors.Is] matches it with [ErrInvalid].
 type FieldError struct {
-	// Field is the name of a field of [Event], such as "AggregateID", or "Message" for the whole encoded message.
+	// Field is the name of a field of [Event], such as "AggregateID", with the key for the text of one header, such as
+	// Headers["note"], or "Message" for the whole encoded message.
 	Field string
 	// Problem says what is wrong and what to do.
 	Problem string
@@ -46,7 +47,7 @@ func (e *FieldError) Error() string { return e.Field + ": " + e.Problem }
 func (e *FieldError) Is(target error) bool { return target == ErrInvalid }
 
 // Code returns the code that a dead letter has when the event is given up for this fault: InvalidEvent,
-// MessageTooLong or, for a character that SQS refuses, InvalidMessageContents.
+// MessageTooLong or, for text that is not UTF-8 or has a character that SQS refuses, InvalidMessageContents.
 func (e *FieldError) Code() string { return e.code }
 
 const (

@@ -51,8 +51,8 @@ func readSource(folder string) (*source, error) {
 	return s, nil
 }
 
-// plan finds the place of the edit and adds the change to s.changes. It fails unless the function exists and
-// the fragment occurs once in it; the error says which other functions have the fragment.
+// plan finds the place of the edit and adds the change to s.changes. It fails unless the function exists and, where
+// the change is not begin, the fragment occurs once in it; the error says which other functions have the fragment.
 func (s *source) plan(e edit) error {
 	path, function := s.find(e.function)
 	if function == nil {

@@ -68,7 +68,7 @@ type Settings struct {
 
 // NewDirect returns a Direct for calls of an SDK client with the options s, in the state none. It returns nil
 // when the client does something that a direct call would leave out: retries, traces, meters, logs, or steps
-// that a program has added to the stack.
+// that a program has added to the stack; and when s lacks credentials, a signer or an HTTP client.
 func NewDirect(s Settings) *Direct {
 	_, once := s.Retryer.(aws.NopRetryer)
 	_, untraced := s.Tracers.(*tracing.NopTracerProvider)

@@ -64,10 +64,10 @@ func (r *run) limitReached() bool {
 }
 
 // gather receives messages until it has Config.Gather of them, fewer at a low rate, or until the queue returns
-// none, the quota is used up or a receive fails. It returns the messages that it has, also with an error, which
-// is that of the last receive. *attempt is empty, or the name of an earlier receive that failed and may have
-// hidden messages: the next receive repeats that name. gather sets *attempt to the name of a receive that failed,
-// and else to "".
+// none, the quota is used up, the run is stopped or a receive fails. It returns the messages that it has, also with
+// an error, which is that of the last receive. *attempt is empty, or the name of an earlier receive that failed and
+// may have hidden messages: the next receive repeats that name. gather sets *attempt to the name of a receive that
+// failed, and to "" after one that succeeded.
 func (r *run) gather(ctx context.Context, attempt *string) ([]*message, error) {
 	size := r.cfg.Gather
 	if r.req.Rate > 0 {

@@ -33,7 +33,8 @@ var ownSuffix = regexp.MustCompile(`#d[0-9]+\.[0-9a-f]{12}$`)
 // same deduplication id, so what a killed run sent already is dropped when the next run sends it again.
 //
 // The relay publishes under <event id> and <event id>#r<n>, which never equal these. Where the message names no event,
-// its own deduplication id, or else its message id, takes the place of the event id.
+// its own deduplication id without the suffix of earlier redrives, or else its message id, takes the place of the event
+// id; one too long for that is replaced by its SHA-256.
 func deduplicationID(m *Received, id *identity) string {
 	base := m.MessageID
 	switch {

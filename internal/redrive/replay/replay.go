@@ -25,15 +25,16 @@ type Config struct {
 	RequestID string
 	// AggregateLimit is the most events of one aggregate that are copied without Interleave, in one transaction.
 	// Writers that lock the aggregate wait for it, about 50 µs for each event of 1 KB. Where the replay has more events
-	// of an aggregate, all of them fail. Defaults to [DefaultAggregateLimit].
+	// of an aggregate, all of them fail. With Interleave one transaction copies no more events than that either.
+	// Defaults to [DefaultAggregateLimit].
 	AggregateLimit int
 	// SearchLimit is the most rows that one transaction of the search looks at. Defaults to [DefaultSearchLimit].
 	SearchLimit int
 	// Batch is the most events that one transaction copies with Interleave. Defaults to [DefaultBatch].
 	Batch int
 	// Progress, when not nil, is called by the goroutine of Run after each transaction of the search and of the
-	// copying, with the answer and the progress so far. The answer has the token, except in a dry run, also in the
-	// first call, which comes before anything is copied.
+	// copying but one that completes the run, with the answer and the progress so far. The answer has the token,
+	// except in a dry run, also in the first call, which comes before this run copies anything.
 	Progress func(a redrive.Answer, p Progress)
 }
 
@@ -206,8 +207,8 @@ func (r *run) take(s *Step) {
 	r.progress.Failed += s.Count
 }
 
-// count answers a dry run: it counts the events that a replay would copy, and writes nothing. Its only error is
-// for a token in the request; an error of the store is in the answer.
+// count answers a dry run: it counts the events that the search of a replay would find, whatever the limits, and
+// writes nothing. Its only error is for a token in the request; an error of the store is in the answer.
 func (r *run) count(ctx context.Context) (redrive.Answer, error) {
 	if r.request.Token != "" {
 		return redrive.Answer{}, &redrive.FieldError{Field: "dry_run", Problem: "has no meaning for a replay that has begun: leave the `token` out"}

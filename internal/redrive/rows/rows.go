@@ -24,7 +24,8 @@ type Config struct {
 	// Batch is the most dead letters or blocked lanes in one transaction. Defaults to [DefaultBatch]; a negative
 	// one is an error.
 	Batch int
-	// Progress, when not nil, is called by the goroutine of Run after each transaction, with the answer so far.
+	// Progress, when not nil, is called by the goroutine of Run after each transaction that looked at a dead letter or
+	// lane, with the answer so far.
 	Progress func(a redrive.Answer)
 }
 

@@ -40,8 +40,8 @@ var (
 // NewQueue returns the queue with that URL. It does not call SQS.
 func NewQueue(client QueueClient, url string) *Queue { return &Queue{client: client, url: url} }
 
-// Receive implements [dlq.Queue]. in.Attempt is the ReceiveRequestAttemptId of the call, by which SQS returns the same
-// messages to a receive that is repeated.
+// Receive implements [dlq.Queue]. in.Attempt is the ReceiveRequestAttemptId of the call, by which a FIFO queue returns
+// the same messages to a receive that is repeated.
 func (q *Queue) Receive(ctx context.Context, in dlq.Receive) ([]dlq.Received, error) {
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &q.url,

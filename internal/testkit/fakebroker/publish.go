@@ -108,8 +108,8 @@ type delivery struct {
 	attributes []Attribute
 }
 
-// Publish accepts entries in their order and delivers them to all subscribers, and returns the answer to each: its ids,
-// or in Err why it was refused. One refused entry does not stop others.
+// Publish accepts entries in their order, delivers those that are no duplicates to all subscribers, and returns the
+// answer to each: its ids, or in Err why it was refused. One refused entry does not stop others.
 func (t *Topic) Publish(entries []Entry) []Sent {
 	maxBytes := t.MaxBytes()
 	out := make([]Sent, len(entries))

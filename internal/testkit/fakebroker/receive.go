@@ -90,7 +90,8 @@ func badVisibility(seconds int) *Error {
 }
 
 // take hides up to r.Max messages for the time visibility and returns them as out. It removes those that were received
-// too often, which it returns as dead, and those older than the queue's retention. q.mu is locked.
+// too often, which it returns as dead, and those older than the queue's retention. At a FIFO queue it returns the
+// messages of an earlier receive with r.AttemptID instead, where repeat still has them. q.mu is locked.
 func (q *Queue) take(now int64, r Receive, visibility time.Duration) (out, dead []*message) {
 	q.expire(now)
 	if q.fifo && r.AttemptID != "" {

@@ -189,7 +189,7 @@ func (q *Queue) accept(now int64, m *message, delay time.Duration, source string
 }
 
 // receiveDelivery accepts a message from a topic, and returns false when the queue is deleted or FIFO and m has
-// no group.
+// no group. At a standard queue it takes the group and the deduplication id off m.
 func (q *Queue) receiveDelivery(m *message) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -42,8 +42,8 @@ func (s *Subscription) Info() SubscriptionInfo {
 }
 
 // Subscribe adds a subscription, or returns the one that the endpoint has if every given attribute has the same value
-// there. It returns an *Error InvalidParameter for a protocol, endpoint or attribute that is not allowed. The queue
-// need not exist.
+// there. It returns an *Error InvalidParameter when one has another value, and for a protocol, endpoint or attribute
+// that is not allowed. The queue need not exist.
 func (t *Topic) Subscribe(protocol, endpoint string, attrs map[string]string) (*Subscription, error) {
 	switch protocol {
 	case "sqs":

@@ -264,8 +264,8 @@ func (j *judge) group(owner map[groupKey]int32, groups map[int32]int32, s *send,
 	}
 }
 
-// perEvent compares the acceptances of each committed event with its final state, and sets the verdict's Accepted and
-// Latency.
+// perEvent compares the acceptances of each committed event with its final state, and sets the verdict's Accepted,
+// DeadLetters, Blocked, AcceptedAndDead and Latency.
 func (j *judge) perEvent() {
 	latency := map[string]*hdrhistogram.Histogram{}
 	for i := range j.events {

@@ -30,7 +30,8 @@ func (j *judge) duplicates() {
 
 // chain judges the sends of event e: it fails as Duplicated each send that repeats the deduplication id of an earlier
 // one and has no cause left. chain has the indices of the sends in order of time, own the causes that name e.
-// Sends to a wrong destination are left out.
+// Sends to a wrong destination are left out. It counts the others that repeat one as DuplicatesWithCause, and the first
+// send of each replay as Replayed.
 func (j *judge) chain(e *event, chain []int32, own []cause) {
 	last := map[int32]*send{}
 	spent := map[int]bool{}

@@ -19,7 +19,8 @@ const killAfter = 10 * time.Second
 
 // Run runs a command, on this process's standard input and outputs and with further variables ("NAME=value") in its
 // environment, waits for its end and returns its exit code: the sum of 128 and the signal's number when a signal
-// ended it, as a shell does, and 127 when it could not be started. It sends SIGTERM when ctx ends.
+// ended it, as a shell does, and 127 when it could not be started. When ctx ends it sends SIGTERM, and SIGKILL after
+// killAfter; a command that exits with 0 after that is 127 too.
 func Run(ctx context.Context, command []string, variables ...string) int {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	cmd.Env = append(os.Environ(), variables...)

@@ -30,7 +30,8 @@ type Delivery struct {
 	Kind, Item string
 	// Title is the title of the item. It may be empty.
 	Title string
-	// Body is the document that the provider sent, or that package source made of a commit.
+	// Body is the document that the provider sent, or that package source made of a commit. Replay renames the
+	// repository in it.
 	Body json.RawMessage
 }
 

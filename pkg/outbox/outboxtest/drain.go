@@ -44,9 +44,10 @@ const pendingSQL = `
 // names no destination goes to [outbox.DefaultDestination]. A rejected event becomes a dead letter, and its lane
 // goes on.
 //
-// Drain fails the test when an event has no sink, when another relay runs on the database, when the relay or a look
-// at the outbox fails, and after 30 seconds. The summary says how many events were published and how many became
-// dead letters. It is zero when no event was to be sent.
+// Drain fails the test when sinks is empty or has a nil sink, when an event has no sink, when another relay on the
+// database is to run for longer than [relay.DefaultJoinWindow], when the relay or a look at the outbox fails, and
+// after 30 seconds. The summary says how many events were published and how many became dead letters. It is zero when
+// no event was to be sent.
 func Drain(tb testing.TB, pool *pgxpool.Pool, sinks map[string]outbox.Sink) relay.Summary {
 	tb.Helper()
 	return drain(tb, pool, sinks, drainTimeout)

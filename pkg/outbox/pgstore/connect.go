@@ -42,7 +42,8 @@ type Config struct {
 	// names no sslrootcert. Defaults to the authorities of the system.
 	RootCAs *x509.CertPool
 	// OnAuthFailure, when set, is called after a password was refused and before Password is called again, so that a
-	// cache can drop its secret. It is also called for errors by which a pooler may mean a refused password.
+	// cache can drop its secret. It is also called for errors by which a pooler may mean a refused password. It must be
+	// safe for concurrent use.
 	OnAuthFailure func()
 }
 

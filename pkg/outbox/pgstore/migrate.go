@@ -17,7 +17,8 @@ import (
 // versionTable is where goose records which migrations were applied.
 const versionTable = "outbox.migrations"
 
-// Migrated says what [Migrate] changed. It is zero when the schema was that of this package already.
+// Migrated says what [Migrate] changed. It is zero when the schema was that of this package already, and when a
+// migration failed, although those before it were applied.
 type Migrated struct {
 	// Versions are the numbers of the migrations that were applied.
 	Versions []int64
@@ -41,8 +42,8 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) (Migrated, error) {
 	return done, pgdb.Translate("migrate", err)
 }
 
-// migrate brings the database to the schema s, as Migrate does to that of this package. With an error, done has the
-// versions that were applied until then.
+// migrate brings the database to the schema s, as Migrate does to that of this package. With an error of a migration
+// done is zero, whatever was applied before it; with an error after the migrations it has the versions applied.
 func migrate(ctx context.Context, pool *pgxpool.Pool, s schema) (done Migrated, err error) {
 	unlock, err := lockSchema(ctx, pool)
 	if err != nil {

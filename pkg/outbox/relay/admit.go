@@ -83,7 +83,8 @@ const (
 
 // admit buffers the event of an item, which the read src brought, sets it.lane, and makes a resting lane ready.
 // It buffers nothing, and leaves it.lane nil, when the event is buffered already, is not of a shard or a
-// destination that this relay works on, is to come with another read, or has no room: then admit defers it.
+// destination that this relay works on, is to come with another read, is of a blocked lane, or has no room. In the
+// last two cases, and when the buffered event was redriven since, admit defers the row.
 func (l *loop) admit(it *item, src source) {
 	rec := it.rec
 	if !l.lease.works(rec.Shard) {

@@ -15,7 +15,7 @@ const (
 	Superseded Outcome = "superseded"
 	// Idle: there was nothing to do for Config.IdleExit.
 	Idle Outcome = "idle"
-	// LeaseLost: the lease lapsed and another relay took it over.
+	// LeaseLost: the lease lapsed and was ended, by another relay or by the janitor.
 	LeaseLost Outcome = "lease_lost"
 	// Canceled: the context ended.
 	Canceled Outcome = "canceled"
@@ -86,7 +86,8 @@ type Report struct {
 	InFlight      int
 	// Gaps is the number of ranges of ids that late commits may still fill.
 	Gaps int
-	// Final marks the last report of a run, which is made after the shards were given back.
+	// Final marks the last report of a run, which is made after the relay gave its shards back, tried to, or lost
+	// them with its lease.
 	Final bool
 }
 

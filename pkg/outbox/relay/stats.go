@@ -33,7 +33,7 @@ type stats struct {
 	withholding  bool
 }
 
-// sent counts a call to a sink with n events.
+// sent counts a call to a sink with n events, and ends withholding.
 func (s *stats) sent(n int) {
 	s.now.Batches++
 	s.now.BatchEntries += int64(n)

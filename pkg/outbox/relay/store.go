@@ -82,7 +82,7 @@ type Renewal struct {
 	// Leaving says that the relay is about to end: it takes no more shards, and is not counted as one of Relays.
 	Leaving bool
 	// Position is where another relay would have to resume any shard owned. The zero value is for a relay that
-	// has not read yet, and leaves the stored position as it is.
+	// has not read yet, and leaves the stored position as it is, unless Unblock names lanes.
 	Position Position
 	// Unblock names lanes of Lease.Released whose first unsent row is above Position.Low, so that their rows in
 	// outbox.blocked can be deleted. A lane that was released anew since the answer that named it stays blocked,

@@ -67,9 +67,9 @@ func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
 	return false
 }
 
-// takeGaps admits items, the rows of got, which is a page of the gaps of f, and takes all ids found out of the
-// gaps. It returns false when reading has gone back: then nothing else of the fetch may be taken in. The rows
-// that admit did not buffer are added to f.refused.
+// takeGaps admits items, the rows of got, which is a page of the gaps of f, notes those of blocked lanes as deferred,
+// and takes all ids found out of the gaps. It returns false when reading has gone back: then nothing else of the
+// fetch may be taken in. The rows that admit did not buffer are added to f.refused.
 func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 	for _, id := range got.IDs {
 		l.cursor.gaps.seen(id)

@@ -84,7 +84,8 @@ func New(client Client, cfg Config) (*Sink, error) {
 	return s, nil
 }
 
-// Limits implements [outbox.Sink]: ten messages, each of at most Config.MaxMessageBytes.
+// Limits implements [outbox.Sink]: ten messages, each of at most Config.MaxMessageBytes, and together of as many or of
+// DefaultMaxBytes, whichever is more.
 func (s *Sink) Limits() outbox.Limits { return s.sender.Limits() }
 
 // Publish implements [outbox.Sink] with PublishBatch. When the topic refuses a request as a whole because of

@@ -80,7 +80,7 @@ func New(client Client, cfg Config) (*Sink, error) {
 	return s, nil
 }
 
-// Limits implements [outbox.Sink]: ten messages, each of at most Config.MaxMessageBytes.
+// Limits implements [outbox.Sink]: ten messages, each of at most Config.MaxMessageBytes, and MaxBytes together.
 func (s *Sink) Limits() outbox.Limits { return s.sender.Limits() }
 
 // Publish implements [outbox.Sink] with SendMessageBatch. When the queue refuses a request as a whole because
