@@ -70,8 +70,10 @@ func (e *EventError) Error() string { return fmt.Sprintf("event %d: %s", e.Index
 // Unwrap returns Err.
 func (e *EventError) Unwrap() error { return e.Err }
 
-// Validate says whether the event can be stored and published. It returns all faults at once, joined, each a
-// [*FieldError], and nil when there is none. An EventID and a Destination may be missing: Enqueue assigns them.
+// Validate returns an error unless the event can be stored and its message has at most [MaxMessageBytes]. A lower
+// limit of its destination (a topic: 256 KiB by default) is not checked: the relay makes a dead letter of an event
+// above it. The error joins the faults of all fields, each a [*FieldError]; of a text or the payload it has the first
+// only. An EventID and a Destination may be missing: Enqueue assigns them.
 //
 // The characters that a message may hold are those of the SQS SendMessage reference: #x9, #xA, #xD, #x20 to
 // #xD7FF, #xE000 to #xFFFD and #x10000 to #x10FFFF, in UTF-8.

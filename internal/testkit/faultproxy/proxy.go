@@ -175,7 +175,8 @@ func (p *Proxy) pipe(from, to net.Conn) {
 	}
 }
 
-// hold waits for the delay that is set now, and then for the end of the stall that is on now, if any.
+// hold waits for the delay, and then for the end of the stall, if any, both as they were set when hold was called. A
+// stall that begins during the delay does not stop this piece of data.
 func (p *Proxy) hold() {
 	p.mu.Lock()
 	delay, stalled := p.delay, p.stalled

@@ -16,7 +16,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 )
 
-// Outcome is what became of one run.
+// Outcome is what became of one run, from [Experiment.Play]. Close ends it: until then its folder of logs stays.
 type Outcome struct {
 	// Verdict is nil when the run did not come far enough to be judged.
 	Verdict *history.Verdict

@@ -33,7 +33,7 @@ type plannedFetch struct {
 	refused []refusal
 }
 
-// refusal is a row that was found in a gap and that admit did not buffer.
+// refusal is a row that was found in a gap and that admit did not buffer, or was not given yet.
 type refusal struct {
 	id    int64
 	shard int

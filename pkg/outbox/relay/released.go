@@ -70,10 +70,10 @@ func (c *cursor) searched(l *lane, asked int64, got LaneStart) bool {
 	return true
 }
 
-// deferBlocked defers the row with the id, which was found in a gap while its lane was blocked in the table. Rows of
-// the lane that the same fetch read before it was blocked do not overtake the row then, and a lane whose search has
-// passed over the row, or that was unblocked since the gap was read, begins with it; bound is lowered for a search
-// under way. In a lane that stays blocked, the next backfill finds nothing and ends the deferral.
+// deferBlocked defers the rows of the lane from id on, for a row with that id that was found in a gap while its lane
+// was blocked in the table. Rows that the same fetch read before the lane was blocked do not overtake it then. A
+// search of the lane that has passed over the row goes back to it: laneDeferral.bound, up to which the search reads,
+// is lowered to below id. When the lane stays blocked, the next backfill finds nothing and ends the deferral.
 func (c *cursor) deferBlocked(l *lane, id int64) {
 	l.deferred.bound = min(l.deferred.bound, id-1)
 	c.deferLane(l, id)

@@ -109,8 +109,9 @@ func (l *loop) bringBack(x refusal) {
 	}
 }
 
-// comesAnyway says whether the row x needs no further care: it is buffered, a catch-up or a backfill is to
-// bring it, or its destination or shard is not for this relay.
+// comesAnyway says whether the row x, found in a gap, needs no deferral to be read: it is buffered, the catch-up of
+// its shard or a backfill of its lane or destination is still to bring it, or its destination or shard is not for
+// this relay.
 func (l *loop) comesAnyway(x refusal) bool {
 	d, lane := l.dests[x.lane.Destination], l.window.lanes[x.lane]
 	_, buffered := l.window.items[x.id]

@@ -27,7 +27,8 @@ type Client interface {
 
 // Config says which queue to publish to, and how. Only its QueueURL is required.
 type Config struct {
-	// QueueURL is the URL of a FIFO queue. Required.
+	// QueueURL is the URL of a FIFO queue. Required. New does not check that the queue is FIFO: a standard queue
+	// refuses each message, and each event becomes a dead letter.
 	QueueURL string
 	// MaxMessageBytes is the largest message that the queue takes, at most
 	// MaxBytes. Lower it to the queue's MaximumMessageSize. Defaults to 1 MiB.
