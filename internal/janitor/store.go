@@ -94,7 +94,7 @@ const (
 	Changed Outcome = "changed"
 )
 
-// Archiver moves whole partitions of outbox.events to the archive.
+// Archiver moves whole partitions of outbox.events to the archive: it seals, archives or unseals them.
 type Archiver interface {
 	// Seal adds a constraint to a closed partition that refuses every row but those that were sent earlier than
 	// before, and reads the partition to validate it. The outcome Done means that the partition is sealed. After

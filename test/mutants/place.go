@@ -232,8 +232,9 @@ func occurrences(function *ast.FuncDecl, pattern ast.Node) []place {
 	return places
 }
 
-// same reports whether node has the syntax of pattern, whatever its position in the file. In pattern, _ matches
-// any expression, and an if statement with an empty body any if statement with that condition.
+// same reports whether node has the syntax of pattern, whatever its position in the file and, of a call, whether its
+// last argument has dots or not. In pattern, _ matches any expression, and an if statement with an empty body any if
+// statement with that condition.
 func same(pattern, node reflect.Value) bool {
 	if pattern.Kind() == reflect.Interface {
 		pattern = pattern.Elem()

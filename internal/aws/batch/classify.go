@@ -54,9 +54,10 @@ const (
 	kindServer
 )
 
-// kindOf returns what the broker's error code is about, kindOther for a code it does not know. The names are
-// those of the SQS and SNS API references (SendMessageBatch, PublishBatch) and of the errors common to AWS
-// services; SQS gives some in two forms, depending on the x-amzn-query-error header.
+// kindOf returns what the broker's error code is about: one of the SQS and SNS API references (SendMessageBatch,
+// PublishBatch) or common to AWS services, with or without the prefix "AWS.SimpleQueueService." and the suffix
+// "Exception" (SQS gives some in two forms, depending on the x-amzn-query-error header). Every code that begins with
+// KMS, in upper or lower case, is kindThrottle or kindRefused; any other that is not listed is kindOther.
 func kindOf(code string) kind {
 	code = strings.TrimPrefix(code, "AWS.SimpleQueueService.")
 	code = strings.TrimSuffix(code, "Exception")

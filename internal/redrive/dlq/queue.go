@@ -83,7 +83,8 @@ type Route struct {
 type Subscription struct {
 	// TopicARN is the topic that the queue is subscribed to.
 	TopicARN string
-	// Raw is true when the subscription delivers bodies as they were published, else it puts them in an SNS envelope.
+	// Raw is true when the subscription delivers bodies as they were published, false when in an SNS envelope. A
+	// message is sent back in that form.
 	Raw bool
 }
 

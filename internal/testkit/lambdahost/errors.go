@@ -27,8 +27,9 @@ const (
 	TypeExit = "Runtime.ExitError"
 )
 
-// FunctionError is the error of an invocation that ran and failed. Its process has ended after a timeout, an exit or a
-// panic, and is used again after an error that the handler returned.
+// FunctionError is the error of an invocation whose process reported an error, ended or took too long, in the handler
+// or before it, while the process started. The process has ended, except after an error that the handler returned: then
+// it is used again.
 type FunctionError struct {
 	RequestID string
 	// Type is TypeTimeout, TypeExit, Runtime.Unknown, or the type that the function reported.

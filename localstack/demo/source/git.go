@@ -66,7 +66,9 @@ func (g Git) Deliveries(ctx context.Context) ([]Delivery, error) {
 	return deliveries, nil
 }
 
-// parseCommit reads the changes of one commit from its text in the output of `git log --name-status -z`.
+// parseCommit reads the changes of one commit from its text in the output of the git log that Deliveries runs: four
+// fields, each ended by \x02, and then statuses and paths; a commit without files has no changes. It fails when a field
+// or a status is missing. The Status of a letter that it does not know is "".
 func parseCommit(text string) ([]change, error) {
 	fields := strings.SplitN(text, "\x02", 5)
 	if len(fields) != 5 {

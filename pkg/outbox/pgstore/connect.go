@@ -38,8 +38,8 @@ type Config struct {
 	// Password, when set, is called for each new connection and returns the password of user at host and port, such
 	// as an IAM token or a secret from a cache. It must be safe for concurrent use. Nil is the password of URL.
 	Password func(ctx context.Context, host string, port uint16, user string) (string, error)
-	// RootCAs are the authorities that may sign the server's certificate, where URL says sslmode=verify-full and
-	// names no sslrootcert. Defaults to the authorities of the system.
+	// RootCAs are the authorities that may sign the server's certificate, where URL says sslmode=verify-full and no
+	// sslrootcert is named, by URL, PGSSLROOTCERT or ~/.postgresql/root.crt. Defaults to the authorities of the system.
 	RootCAs *x509.CertPool
 	// OnAuthFailure, when set, is called after a password was refused and before Password is called again, so that a
 	// cache can drop its secret. It is also called for errors by which a pooler may mean a refused password. It must be

@@ -157,7 +157,7 @@ type Config struct {
 	watchLanes func(was, is laneState)
 }
 
-// Observer receives the reports of a relay.
+// Observer receives the periodic reports of a relay: counts since the last one, and its state.
 type Observer interface {
 	// Observe is called from the relay's own goroutine, every Config.ReportEvery and once at the end of the
 	// run. The relay waits for it, so it must not block; it must not keep r.

@@ -46,7 +46,8 @@ type Page struct {
 	Limit, Examine int
 }
 
-// DestinationBackfill reads the unsent rows of a destination, of Fetch.Shards, that are not of blocked lanes.
+// DestinationBackfill reads the unsent rows of a destination, of Fetch.Shards, from Page.From on without an upper bound:
+// none of a lane that has a row in outbox.blocked, released or not.
 type DestinationBackfill struct {
 	Destination string
 	Page
@@ -115,8 +116,9 @@ type LaneStart struct {
 	Next int64
 }
 
-// GapRows are the rows found in the gaps of a fetch. Example: the gaps are 5 to 6 and 9. Row 5 is unsent, row 6 was
-// sent, row 9 is unsent and its lane is blocked. Then IDs is 5, 6, 9, Records has 5, and Blocked has 9.
+// GapRows are the rows found in the gaps of a fetch. Example: the gaps are 5 to 7 and 9. Row 5 is unsent, row 6 was
+// sent, row 7 is unsent and of a shard not asked for, row 9 is unsent and its lane is blocked. Then IDs is 5, 6, 7, 9,
+// Records has 5, and Blocked has 9. A lane counts as blocked while it has a row in outbox.blocked, released or not.
 type GapRows struct {
 	// IDs are the ids of all rows found, of whatever shard and state, ascending.
 	IDs []int64

@@ -30,7 +30,7 @@ type gap struct {
 type discovery struct {
 	// writers are the transactions that may fill the gaps: those that were open when a fetch first asked for the
 	// open transactions, at any time after the reading. A writer that ended before that has committed or rolled
-	// back, and a later read of the gaps sees what it committed. The map is nil until then.
+	// back, and a later read of the gaps sees what it committed. Nil until then; empty means that none was open.
 	writers map[string]struct{}
 }
 

@@ -33,8 +33,8 @@ type lease struct {
 	// renewing says that a renewal is under way, renewAt when the next is due.
 	renewing bool
 	renewAt  time.Time
-	// gained is when a shard was last gained, or the run began. A relay below its target renews every hungryEvery
-	// for twice LeaseTTL after that, and then every Config.RenewEvery.
+	// gained is when a shard was last gained, or the run began. A relay below its target renews every hungryEvery for
+	// twice LeaseTTL after that, unless its run ends, and else every Config.RenewEvery.
 	gained time.Time
 	// blockedAt is when the loop last learned that a dead letter that blocks its lane is written. Releases in
 	// the answer to a renewal that was sent before that time are ignored.
