@@ -55,8 +55,8 @@ func (t *trial) archive(ctx context.Context) error {
 	return nil
 }
 
-// partitions makes enough partitions of outbox.events for all events of the run, at most 1000, as the janitor
-// does. For a peer it does nothing.
+// partitions makes enough partitions of outbox.events for all events of the run, at most 1000 beside the one in use, as
+// the janitor does. For a peer it does nothing.
 func (t *trial) partitions(ctx context.Context) error {
 	if t.peer != nil {
 		return nil

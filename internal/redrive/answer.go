@@ -35,8 +35,8 @@ type Answer struct {
 	// Skipped is how many received messages did not pass the filters. For SourceDLQ only: the database does not read
 	// the others.
 	Skipped int `json:"skipped"`
-	// Unconfirmed is how many events were not brought back because that would break the order of their aggregate, and
-	// the request has no Confirm.
+	// Unconfirmed is how many events were not brought back, because that would break the order of their aggregate or
+	// send them to another destination, and the request has no Confirm.
 	Unconfirmed int `json:"unconfirmed"`
 	// OutOfOrder is how many of Redriven, or in a dry run of SourceDeadLetters how many of Matched, break the
 	// order of their aggregate or go to another destination. Only a request with Confirm has any.

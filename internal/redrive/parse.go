@@ -116,7 +116,8 @@ func (f *faults) text(name string, value json.RawMessage) string {
 	return s
 }
 
-// flag decodes a boolean. When the value is none, it adds a fault of the field name to f and returns false.
+// flag decodes a boolean. When the value is not one, it adds a fault of the field name to f and returns false; null, which
+// Parse skips, is false without a fault.
 func (f *faults) flag(name string, value json.RawMessage) bool {
 	var b bool
 	if json.Unmarshal(value, &b) != nil {
@@ -125,7 +126,7 @@ func (f *faults) flag(name string, value json.RawMessage) bool {
 	return b
 }
 
-// integer decodes a whole number of 64 bits. When the value is none, it adds a fault of the field name and returns 0.
+// integer decodes a whole number of 64 bits. When the value is not one, it adds a fault of the field name and returns 0.
 func (f *faults) integer(name string, value json.RawMessage) int64 {
 	var n int64
 	if json.Unmarshal(value, &n) != nil {

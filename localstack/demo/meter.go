@@ -98,8 +98,8 @@ func (j *journal) pair(id uuid.UUID, t time.Time, isAcceptance bool) {
 	_ = j.latency.RecordValue(took.Microseconds()) // It is within the bounds.
 }
 
-// take returns how many events were accepted since the start, and of the latencies since the last call of take
-// their p99 and their number.
+// take returns how many events were accepted since the start, and of the latencies since the last call of take their p99,
+// 0 without latencies, and their number.
 func (j *journal) take() (accepted int64, p99 time.Duration, of int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -87,7 +87,8 @@ type run struct {
 	request redrive.Request
 	answer  redrive.Answer
 	began   time.Time
-	// after is the ID of the last [Row] that the store returned, 0 before the first. It is the token of the answer.
+	// after is the ID of the last [Row] that the store returned, before the first that of the request's token, 0 without
+	// one. It is the token of the answer.
 	after int64
 	// stopped are the lanes that had a failure in this run.
 	stopped map[outbox.Lane]bool

@@ -36,7 +36,8 @@ type Batch struct {
 	Request *redrive.Request
 	// RequestID is stored in the history of every event that is put back.
 	RequestID string
-	// After is the ID of the last row of the call before, 0 in the first call: the call looks at higher ones.
+	// After is the ID of the last row of the call before, in the first call of a run that of the request's token, 0
+	// without one: the call looks at higher ones.
 	After int64
 	// Limit is the most dead letters or lanes to look at in the call.
 	Limit int

@@ -18,8 +18,8 @@ import (
 const embeddedVersion = embeddedpostgres.V18
 
 // embeddedBin returns the folder of the embedded server's programs, and fetches them when they are not in the cache
-// yet. One process fetches; others wait. Neither ends with ctx: when ctx has ended by then, the result is an error,
-// although the programs may be in the cache.
+// yet. One process fetches; others wait. Neither ends with ctx: a ctx that has ended, before the call or during it,
+// makes the result an error, also where the programs are in the cache.
 func embeddedBin(ctx context.Context) (string, error) {
 	cache, err := cacheDir()
 	if err != nil {

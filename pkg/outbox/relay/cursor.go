@@ -13,7 +13,7 @@ import (
 // in a gap, above a catch-up of its shard, deferred by its lane or its destination, of an unknown destination,
 // or buffered. The cursor knows all of these places but the last, which is the window.
 type cursor struct {
-	// started is set when the first shard was gained, which gives head its value.
+	// started is set when the first shard was gained, which gives head its first value, and stays set.
 	started bool
 	// head is the highest id read; before the first scan it is the lowest position that the first gained shards
 	// resume at. Rows above head come with the next scan.
