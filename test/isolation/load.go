@@ -84,8 +84,9 @@ func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) erro
 	return all.Wait()
 }
 
-// every calls f at once and then each time d has passed, until stop is closed, when it returns nil, or f fails
-// or ctx ends. A late call does not move the next ones.
+// every calls f at once and then each time d has passed, until stop is closed, when it returns nil, or f fails or ctx
+// ends, when it returns that error or the cause. A late call does not move the next ones: those that are due follow it
+// without a pause.
 func every(ctx context.Context, stop <-chan struct{}, d time.Duration, f func() error) error {
 	for due := time.Now(); ; due = due.Add(d) {
 		if stopped, err := rig.PauseUnless(ctx, stop, time.Until(due)); stopped || err != nil {

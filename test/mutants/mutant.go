@@ -17,8 +17,8 @@ type mutant struct {
 	// verdicts are the kinds of violation by which the mutant is caught: a failed history counts when it has
 	// one of them. A panic does not count.
 	verdicts []string
-	// seeds is how many histories are simulated if that is more than the command line says: so many are likely
-	// to have one that fails. Zero is for the number in the command line.
+	// seeds is how many histories are simulated at most, if that is more than the command line says: so many are
+	// likely to have one that fails, and one is then enough. Zero is for the numbers in the command line.
 	seeds int
 }
 

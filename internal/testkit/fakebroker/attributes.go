@@ -46,7 +46,7 @@ func defaultAttributes(fifo bool) map[string]string {
 
 // parseSettings checks the attributes of the queue called name: all has every value that the queue would have, given
 // those that the request names. It returns all as settings, or an *Error for a name in given or a value in all that is
-// not allowed.
+// not allowed. Values that the fake does not act on are not checked. The caller must not hold b.mu.
 func (b *Broker) parseSettings(name string, fifo bool, all, given map[string]string) (s settings, err error) {
 	for k := range given {
 		if err = checkAttributeName(k, fifo); err != nil {

@@ -194,7 +194,7 @@ func (t *Tx) EnqueueAt(id int64, e outbox.Event) outbox.Record {
 	return recs[0]
 }
 
-// Commit makes the events visible.
+// Commit makes the events visible and ends the transaction: it is no writer any more.
 func (t *Tx) Commit() {
 	s := t.s
 	s.mu.Lock()
@@ -208,7 +208,7 @@ func (t *Tx) Commit() {
 	t.recs = nil
 }
 
-// Rollback drops the events. Their ids stay unused.
+// Rollback drops the events and ends the transaction. Their ids stay unused.
 func (t *Tx) Rollback() {
 	s := t.s
 	s.mu.Lock()

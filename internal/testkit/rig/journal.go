@@ -211,7 +211,7 @@ func (j *Journal) causes(f fault) {
 
 // unsettled records a cause of the kind for one resend of each event that may have been
 // accepted and not yet marked as sent while the fault was in effect: accepted not later
-// than inFlight after the fault, and not marked earlier than slack before it.
+// than inFlight after its end, and not marked, or marked not earlier than slack before its begin.
 func (j *Journal) unsettled(f fault, kind history.CauseKind) {
 	seen := map[uuid.UUID]bool{}
 	for _, a := range j.accepted {

@@ -17,9 +17,10 @@ type Source interface {
 	String() string
 }
 
-// Delivery is one change of a repository or account, as a code host reports it to a webhook.
+// Delivery is one change of a repository or account, as a code host reports it to a webhook or as [Git] reads it.
 type Delivery struct {
-	// Provider is the code host that reports the change, such as "github".
+	// Provider is the code host that reports the change, such as "github", or "git" for a change that [Git] read from
+	// the history of a repository.
 	Provider string
 	// Event and Action say what happened, such as "issues" and "opened". The action may be empty.
 	Event, Action string

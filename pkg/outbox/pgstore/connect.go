@@ -26,7 +26,7 @@ type Config struct {
 	MaxConns int
 	// ExecMode is how statements are sent. Defaults to [pgx.QueryExecModeCacheDescribe], which leaves no named
 	// statement in a session: poolers in transaction mode bear none, and the plan that such a statement got while a
-	// table was empty would be used when it is full.
+	// table was empty would be used when it is full. A default_query_exec_mode in URL is ignored.
 	ExecMode pgx.QueryExecMode
 	// ConnectTimeout bounds one attempt to connect. Defaults to 5 s.
 	ConnectTimeout time.Duration

@@ -28,7 +28,8 @@ type cursor struct {
 	// unknown is the rows of destinations that are not configured. No backfill reads them; a sweep does, and
 	// admits none. They keep the position low, so that a relay that has the destination reads them.
 	unknown deferral
-	// lanes is the set of the lanes that deferred rows or are searched.
+	// lanes is the set of the lanes that have deferred rows, or whose first row is searched for after an operator
+	// released them.
 	lanes map[*lane]struct{}
 	// pins has, for each shard that drains, the position at which it began to drain. Rows of such a shard that
 	// are found in gaps later are not admitted, although their ids leave the gaps, so its next owner needs the
