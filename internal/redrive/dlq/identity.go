@@ -15,8 +15,8 @@ import (
 // "1" the first time. Each redrive replaces its value.
 const AttributeRedrives = "redrives"
 
-// identity is what the attributes of a message say about its event. A field is zero where the message does not have the
-// attribute.
+// identity is what a message says about its event: in its own attributes and, where these name no event, in those inside
+// an envelope of SNS, except redrives. A field is zero where no such attribute has a value that parses.
 type identity struct {
 	eventID       uuid.UUID
 	aggregateType string

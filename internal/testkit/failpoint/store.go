@@ -95,7 +95,8 @@ func (s *store) Settle(ctx context.Context, relayID uuid.UUID, m relay.Settlemen
 }
 
 // around calls h at the step before, then call, then h at the step after, and returns the result of call. An error
-// ends it at once, and is returned; call is then not made or its result is lost.
+// ends it at once, and is returned: one of h with the zero T, as call was not made or its result is lost, and one of call
+// with what call returned.
 func around[T any](ctx context.Context, h Hook, before, after Step, call func() (T, error)) (T, error) {
 	var none T
 	if err := h.At(ctx, before); err != nil {

@@ -42,7 +42,7 @@ func (g *group) append(m *message) {
 	g.tail = m
 }
 
-// remove takes m, which is in g, out of the group. The caller refreshes the group.
+// remove takes m, which is in g, out of the group, and sets m.group to nil. The caller passes g to Queue.refresh.
 func (g *group) remove(m *message) {
 	if m.prev == nil {
 		g.head = m.next

@@ -10,7 +10,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/fakebroker"
 )
 
-// BatchEntry is one entry of a batch, or the message of a single send, which has an empty ID.
+// BatchEntry is one entry of a batch to SQS or SNS, or the message of a single send or publish, which has an empty ID.
 type BatchEntry struct {
 	ID string
 	fakebroker.Entry

@@ -210,7 +210,7 @@ func (r *Recorder) Accepted(a Acceptance) {
 
 // Consumer declares a consumer that must receive every event that the destination
 // accepts. Received declares its consumer too, so Consumer is needed only for one that
-// may receive nothing.
+// may receive nothing. One name at two destinations is two consumers; a second call for the same does nothing.
 func (r *Recorder) Consumer(name, destination string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -16,8 +16,8 @@ import (
 // body just ends.
 type transport struct {
 	*http.Transport
-	// inMemory is the type of a body that net/http knows to be in memory and sends in one write with the header.
-	// Closing such a body does nothing.
+	// inMemory is the type of io.NopCloser of a bytes.Reader, a body that net/http knows to be in memory and sends in one
+	// write with the header. Closing such a body does nothing, so RoundTrip leaves it as it is.
 	inMemory reflect.Type
 }
 

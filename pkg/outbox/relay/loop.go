@@ -161,8 +161,8 @@ func (l *loop) step(now time.Time) {
 	l.maybeReport(now)
 }
 
-// nextWake returns the time at which step is to be called again, as something is due then: at most a second
-// from now.
+// nextWake returns the time at which step is to be called again at the latest, as something is due then: at most a second
+// from now, and now or earlier when it is due already.
 func (l *loop) nextWake(now time.Time) time.Time {
 	wake := now.Add(time.Second)
 	sooner := func(t time.Time) {
