@@ -198,7 +198,7 @@ func (p *parser) text() []byte {
 
 // escape reads what follows a backslash, and returns how many bytes the character takes in UTF-8. dst is an
 // empty slice within p.in: the character overwrites the input there. Any letter but n, t, r and u stands for
-// itself; an escape that is cut short sets p.failed.
+// itself; an escape that is cut short, or without four hexadecimal digits after u, sets p.failed.
 func (p *parser) escape(dst []byte) int {
 	if p.at >= len(p.in) {
 		p.failed = true

@@ -186,7 +186,7 @@ type Cleaner interface {
 	// before, limit at most, and returns how many.
 	DeleteRedrives(ctx context.Context, before time.Time, limit int) (int64, error)
 	// ExpireRelays deletes the rows of relays whose leases lapsed earlier than before, makes their shards free, and
-	// returns how many relays it deleted.
+	// returns how many relays it deleted. A relay whose row is locked, as by a settlement, stays.
 	ExpireRelays(ctx context.Context, before time.Time) (int64, error)
 }
 

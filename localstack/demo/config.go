@@ -42,8 +42,9 @@ const (
 	readAhead = 30 * time.Second
 )
 
-// parseFlags returns the config of the arguments, and prints usage and errors of flags to out. It returns flag.ErrHelp
-// for -h.
+// parseFlags returns the config of the arguments; getenv gives the variables SOURCE and EMULATOR, the defaults of two
+// flags. Usage and what the flag package refuses are printed to out and returned, other faults only returned. The error
+// for -h wraps flag.ErrHelp.
 func parseFlags(args []string, getenv func(string) string, out io.Writer) (config, error) {
 	var c config
 	var from string

@@ -19,7 +19,7 @@ func Main(run func(ctx context.Context, args []string) int) {
 	os.Exit(code)
 }
 
-// Server is a server that was started for a command.
+// Server is a running server that [Serve] hands to a command, or to a reader of the URL that it prints, and then stops.
 type Server interface {
 	// URL returns the server's address for clients.
 	URL() string

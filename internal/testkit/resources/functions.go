@@ -115,7 +115,8 @@ func (r *resolver) subArgument(argument any) (pattern string, variables map[stri
 	return pattern, variables, nil
 }
 
-// join returns the value of Fn::Join: the items of a list as one text, with the separator between them.
+// join returns the value of Fn::Join. argument, unresolved, is a separator and a list: the items of the list, resolved,
+// become one text with the separator between them.
 func (r *resolver) join(argument any) (any, error) {
 	parts, ok := argument.([]any)
 	if !ok || len(parts) != 2 {

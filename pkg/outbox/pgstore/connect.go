@@ -28,7 +28,7 @@ type Config struct {
 	// statement in a session: poolers in transaction mode bear none, and the plan that such a statement got while a
 	// table was empty would be used when it is full. A default_query_exec_mode in URL is ignored.
 	ExecMode pgx.QueryExecMode
-	// ConnectTimeout bounds one attempt to connect. Defaults to 5 s.
+	// ConnectTimeout bounds one attempt to connect. Defaults to 5 s. A connect_timeout in URL is ignored.
 	ConnectTimeout time.Duration
 	// PingTimeout bounds the check by which the pool finds out whether an idle connection still works. Defaults to 1 s.
 	PingTimeout time.Duration
