@@ -28,7 +28,7 @@ type point struct {
 	WALMB    float64 `json:"wal_mb"`
 }
 
-// result is one run in results.json, as command bench writes it.
+// result is what the diagrams need of one run in results.json, as the command bench writes it.
 type result struct {
 	Name       string  `json:"name"`
 	Round      int     `json:"round"`

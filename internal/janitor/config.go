@@ -48,8 +48,8 @@ type Config struct {
 	MoveLimit int
 
 	// ArchiveRetention is how long after it was sent an event stays in the archive, and how long the record of a
-	// redrive stays in outbox.redrives; at least Retention. With a Target the rows of a partition that is not closed
-	// may stay a day longer. Zero is for ever.
+	// redrive stays in outbox.redrives; at least Retention. With a Target rows may stay a day longer, unless all ids of
+	// their partition were drawn and all its rows are so old. Zero is for ever.
 	ArchiveRetention time.Duration
 	// Target is where rows are stored before ArchiveRetention, which must be set then, removes them from the
 	// archive. When it is nil they are removed without a copy.

@@ -14,7 +14,7 @@ type Engine interface {
 
 // Engines has one function for each kind of request, which runs the engine for that kind. All are required. The
 // function connects to what the engine needs when it is called: a request for a dead-letter queue needs no
-// database, and the others need no AWS.
+// database, and the others need no queue.
 type Engines struct {
 	// DLQ answers requests for SourceDLQ.
 	DLQ func(ctx context.Context, r Request, until time.Time) (Answer, error)

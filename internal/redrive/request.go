@@ -81,8 +81,8 @@ type Request struct {
 	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
 	// IDFrom and IDTo are the lowest and the highest id of the event's row, which messages carry as the attribute
-	// sequence; for SourceBlocked, of the first event of the lane. Zero is no bound. A message without the attribute
-	// passes neither bound.
+	// sequence; for SourceBlocked, of the lane's first dead letter (first_id in outbox.blocked). Zero is no bound. A
+	// message without the attribute passes neither bound.
 	IDFrom int64 `json:"id_from,omitempty"`
 	IDTo   int64 `json:"id_to,omitempty"`
 

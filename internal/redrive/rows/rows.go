@@ -199,8 +199,8 @@ func (r *run) take(row *Row) {
 	}
 }
 
-// fail counts in the answer that the row failed, for the reason and with the error text, and counts its lane in
-// GroupsStopped once.
+// fail counts in the answer that the row failed, for the reason and with the error text, and that its lane is stopped if
+// it was not yet. It stops nothing: what became of later rows of the lane is in their own outcomes.
 func (r *run) fail(row *Row, reason, text string) {
 	r.answer.Fail(reason, text, row.EventID.String(), 1)
 	if !r.stopped[row.Lane] {

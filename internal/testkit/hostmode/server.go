@@ -227,7 +227,7 @@ func (r *ring) String() string {
 	return r.buf.String()
 }
 
-// tail returns the last 15 lines of s.
+// tail returns the last 15 lines of s, without white space at its ends.
 func tail(s string) string {
 	const most = 15
 	lines := strings.Split(strings.TrimSpace(s), "\n")

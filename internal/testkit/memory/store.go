@@ -232,7 +232,7 @@ func shardOf(e outbox.Event) int {
 	return int(h.Sum64() % outbox.Shards)
 }
 
-// Pending returns the number of unsent events.
+// Pending returns the number of committed events that are not sent, those of blocked lanes included, dead letters not.
 func (s *Store) Pending() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

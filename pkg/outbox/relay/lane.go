@@ -50,7 +50,8 @@ type lane struct {
 	shard int
 	dest  *destination
 	state laneState
-	// queue has the items not yet accepted or given up, in order of id.
+	// queue has the items not yet accepted or given up, in order of id, except that a first item that was sent already
+	// stays first when a row with a lower id becomes visible.
 	queue []*item
 	// deferred is the rows that the lane left in the table, and the release of the lane. Only the cursor
 	// changes it.
