@@ -57,8 +57,8 @@ func outcome(answer string) (janitor.Outcome, error) {
 	return "", fmt.Errorf("the answer %q is not known", answer)
 }
 
-// step runs sql, which calls a function of the schema that returns the text of an outcome. Errors begin with op, the
-// name of the operation.
+// step runs sql, which calls a function of the schema that returns the text of an outcome. Errors of the statement
+// begin with op, the name of the operation.
 func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.Outcome, error) {
 	var answer string
 	if err := s.one(ctx, op, sql, args, &answer); err != nil {
@@ -68,8 +68,8 @@ func (s *Store) step(ctx context.Context, op, sql string, args ...any) (janitor.
 }
 
 // lockingStep runs sql, which calls a function of the schema that locks outbox.events, with the number of a
-// partition. It returns the outcome, and for how long writers and relays were kept out. Errors begin with op, the
-// name of the operation.
+// partition. It returns the outcome, and for how long writers and relays were kept out. Errors of the statement
+// begin with op, the name of the operation.
 func (s *Store) lockingStep(ctx context.Context, op, sql string, number int64) (janitor.Outcome, time.Duration, error) {
 	var answer string
 	var seconds float64

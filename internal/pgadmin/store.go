@@ -16,8 +16,8 @@ import (
 )
 
 // Store is the outbox in one PostgreSQL database, for all that is not the work of a relay. It has no state, changes no
-// setting of a session, and is safe for concurrent use. Its errors begin with the operation, and wrap the error of
-// package pgstore that says what a caller can do, where one fits.
+// setting of a session, and is safe for concurrent use. Its errors name the operation, except for an answer of the
+// database that is not known, and wrap the error of package pgstore that says what a caller can do, where one fits.
 type Store struct{ pool *pgxpool.Pool }
 
 var (

@@ -121,9 +121,9 @@ func (d *destination) recover() {
 	d.pausedUntil = time.Time{}
 }
 
-// pack takes the first items of ready lanes, one of each lane, as many as fit into one batch; the first is
-// taken whatever its size. Items that can never be sent are returned apart, as faulty, and take no room. The
-// lanes of all these items leave the ready queue and are sending then.
+// pack takes the first items of ready lanes, one of each lane, in the order of the lanes, up to the first that does not
+// fit into the batch; the first is taken whatever its size. Items that can never be sent are returned apart, as faulty,
+// and take no room. The lanes of all these items leave the ready queue and are sending then.
 func (d *destination) pack() (batch, faulty []*item) {
 	size := 0
 	for len(batch) < d.limits.Entries {

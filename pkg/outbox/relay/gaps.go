@@ -28,8 +28,8 @@ type gap struct {
 // discovery is one reading that found gaps. All gaps that it found share this value, and so have the same
 // writers at discovery.
 type discovery struct {
-	// writers are the transactions that may fill the gaps: those that were open when a fetch first asked for the
-	// open transactions, at any time after the reading. A writer that ended before that has committed or rolled
+	// writers are the transactions that may fill the gaps: those that were open when a later fetch, whenever that was,
+	// first asked for the open transactions. A writer that ended before that has committed or rolled
 	// back, and a later read of the gaps sees what it committed. Nil until then; empty means that none was open.
 	writers map[string]struct{}
 }
