@@ -70,7 +70,7 @@ func relayMetrics() []metric[relay.Report] {
 		count("Throttled", "results of class throttled", func(r *r) int64 { return r.Throttled }),
 		count("Unknown", "results of class unknown: each event is sent again with the same deduplication id", func(r *r) int64 { return r.Unknown }),
 		count("Unavailable", "results of class unavailable: the destination refused everything", func(r *r) int64 { return r.Unavailable }),
-		count("NoDestination", "events read whose destination is not configured; they wait", func(r *r) int64 { return r.NoDestination }),
+		count("NoDestination", "readings of events whose destination is not configured, each sweep again; they wait", func(r *r) int64 { return r.NoDestination }),
 		count("HandOvers", "shards given to another relay", func(r *r) int64 { return r.HandOvers }),
 		count("Fenced", "accepted events that could not be settled because the lease was lost", func(r *r) int64 { return r.Fenced }),
 		count("Late", "events found in a gap, committed after a higher id had been read", func(r *r) int64 { return r.Late }),
