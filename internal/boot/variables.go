@@ -87,7 +87,8 @@ func meanings() map[string]entry {
 			"for OUTBOX_RETENTION. Those before them are archived as soon as all their events were sent"},
 		"OUTBOX_ARCHIVE_RETENTION": {time.Duration(0), "How long an event stays in outbox.archive after it was sent, " +
 			"such as 2160h for 90 days. 0s is for ever"},
-		"OUTBOX_DEAD_LETTER_RETENTION": {time.Duration(0), "How long dead letters are kept. They were never delivered. 0s is for ever"},
+		"OUTBOX_DEAD_LETTER_RETENTION": {time.Duration(0), "How long dead letters are kept. They were never delivered. " +
+			"One that an aggregate is blocked behind stays until the aggregate is released. 0s is for ever"},
 		"OUTBOX_EXPORT_BUCKET": {nil, "S3 bucket for what OUTBOX_ARCHIVE_RETENTION removes. Nothing is removed before its file " +
 			"was stored and verified. Without a bucket rows are removed without a copy"},
 		"OUTBOX_EXPORT_PREFIX": {nil, "Begins the keys of the files, such as outbox/orders"},

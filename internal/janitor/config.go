@@ -48,8 +48,8 @@ type Config struct {
 	MoveLimit int
 
 	// ArchiveRetention is how long after it was sent an event stays in the archive, and how long the record of a
-	// redrive stays in outbox.redrives; at least Retention. With a Target rows may stay a day longer, unless all ids of
-	// their partition were drawn and all its rows are so old. Zero is for ever.
+	// redrive or of a deleted dead letter stays; at least Retention. With a Target rows may stay a day longer, unless
+	// all ids of their partition were drawn and all its rows are so old. Zero is for ever.
 	ArchiveRetention time.Duration
 	// Target is where rows are stored before ArchiveRetention, which must be set then, removes them from the
 	// archive. When it is nil they are removed without a copy.
@@ -61,8 +61,8 @@ type Config struct {
 	ExportRows  int
 	ExportBytes int
 
-	// DeadLetterRetention is how long a dead letter stays in outbox.dead_letters, also one that blocks a lane: the lane
-	// stays blocked. Zero is for ever.
+	// DeadLetterRetention is how long a dead letter stays in outbox.dead_letters. One that blocks a lane stays until the
+	// lane is released. Zero is for ever.
 	DeadLetterRetention time.Duration
 	// AlarmAge is the age from which on Health counts an unsent event as stale, at least a second.
 	AlarmAge time.Duration

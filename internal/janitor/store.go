@@ -179,11 +179,11 @@ type Rows interface {
 
 // Cleaner deletes old rows of the tables of dead letters, redrives and relays.
 type Cleaner interface {
-	// DeleteDeadLetters deletes dead letters that were given up earlier than before, limit at most, and returns how
-	// many.
+	// DeleteDeadLetters deletes dead letters that were given up earlier than before and block no lane, limit at most,
+	// keeps a record of each without its payload, and returns how many.
 	DeleteDeadLetters(ctx context.Context, before time.Time, limit int) (int64, error)
-	// DeleteRedrives deletes rows of outbox.redrives, the history of redriven and replayed events, that are older than
-	// before, limit at most, and returns how many.
+	// DeleteRedrives deletes the records of redriven and replayed events and of deleted dead letters that are older than
+	// before, limit of each kind at most, and returns how many.
 	DeleteRedrives(ctx context.Context, before time.Time, limit int) (int64, error)
 	// ExpireRelays deletes the rows of relays whose leases lapsed earlier than before, makes their shards free, and
 	// returns how many relays it deleted. A relay whose row is locked, as by a settlement, stays.

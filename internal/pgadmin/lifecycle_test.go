@@ -50,14 +50,16 @@ func TestStatementsOfTheLifecycleShowTheirStates(t *testing.T) {
 	relayID := join(t, store)
 	pages := sqlByHeading(t, "../../docs/lifecycle.md")
 
-	pending, sent, archived, dead, head, held, redriven := insert(t, pool, "pending"), insert(t, pool, "sent"), insert(t, pool, "archived"),
-		insert(t, pool, "dead"), insert(t, pool, "held"), insert(t, pool, "held"), insert(t, pool, "redriven")
+	pending, sent, archived, dead, head, held, redriven, deleted := insert(t, pool, "pending"), insert(t, pool, "sent"), insert(t, pool, "archived"),
+		insert(t, pool, "dead"), insert(t, pool, "held"), insert(t, pool, "held"), insert(t, pool, "redriven"), insert(t, pool, "deleted")
 	ids := map[int64]uuid.UUID{}
-	for _, id := range []int64{pending, sent, archived, dead, head, held, redriven} {
+	for _, id := range []int64{pending, sent, archived, dead, head, held, redriven, deleted} {
 		ids[id] = eventIDOf(t, pool, "events", id)
 	}
 	settle(t, store, relayID, accept(sent, archived))
 	archive(t, pool, archived)
+	bury(t, store, relayID, false, deleted)
+	deleteDeadLetters(t, store, 1)
 	bury(t, store, relayID, false, dead)
 	bury(t, store, relayID, true, head, redriven)
 	redriveDead(t, store, redrive.Request{IDFrom: redriven})
@@ -72,6 +74,7 @@ func TestStatementsOfTheLifecycleShowTheirStates(t *testing.T) {
 		"sent":      {sent},
 		"archived":  {archived},
 		"dead":      {dead, head},
+		"deleted":   {deleted},
 		"blocked":   {held},
 		"redriven":  {redriven},
 		"replayed":  {archived},

@@ -17,16 +17,18 @@ type State string
 
 // The states of an event. An unsent event is Pending, or Blocked while its lane has a row in outbox.blocked, also for
 // the time between a release and its end; a dead letter is Dead; a sent event is Sent while it is in outbox.events,
-// and Archived when it is in outbox.archive.
+// and Archived when it is in outbox.archive. A dead letter that the retention deleted is Deleted: it was never sent.
 const (
 	Pending  State = "pending"
 	Blocked  State = "blocked"
 	Sent     State = "sent"
 	Dead     State = "dead"
 	Archived State = "archived"
+	Deleted  State = "deleted"
 )
 
-// Location is one row of an event, in outbox.events, outbox.dead_letters or outbox.archive, and what is known about it.
+// Location is one row of an event, in outbox.events, outbox.dead_letters, outbox.archive or outbox.deleted_dead_letters,
+// and what is known about it.
 // Fields that have no meaning in its state are zero.
 type Location struct {
 	State         State     `json:"state"`
@@ -55,6 +57,8 @@ type Location struct {
 	Attempts int        `json:"attempts,omitempty"`
 	Code     string     `json:"code,omitempty"`
 	Reason   string     `json:"reason,omitempty"`
+	// DeletedAt is when the retention deleted the dead letter, nil for an event in any other state than Deleted.
+	DeletedAt *time.Time `json:"deleted_at,omitempty"`
 	// ReplayOf is the id of the row that this row is a copy of, zero when no replay made it.
 	ReplayOf int64 `json:"replay_of,omitempty"`
 	// Others are the other rows with the same event id, such as copies made by replays, the highest id first.
@@ -83,7 +87,7 @@ type Redriven struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// Lookup finds an event in outbox.events, outbox.dead_letters and outbox.archive, or returns [ErrNotFound], wrapped. An
+// Lookup finds an event in the tables that [Location] names, or returns [ErrNotFound], wrapped. An
 // event that was replayed, or whose id a writer used twice, has several rows: Lookup returns the one with the highest
 // id, with the others in Others.
 func (s *Store) Lookup(ctx context.Context, eventID uuid.UUID) (Location, error) {

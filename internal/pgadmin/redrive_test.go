@@ -188,8 +188,11 @@ func TestRedirectedEventGoesElsewhereAndItsLaneStaysOnHold(t *testing.T) {
 	if got := query[string](t, pool, "select string_agg(destination || ' ' || (released_at is null), ',' order by destination) from outbox.blocked"); got != "default true,other false" {
 		t.Errorf("holds = %s", got)
 	}
-	// Nothing is left to go first: the lane goes on.
-	if got := releaseBlocked(t, store, redrive.Request{}); outcomes(got) != fmt.Sprintf("%d released ", head) {
+	// Nothing is left to go first: the lane goes on without it, when that is confirmed.
+	if got := releaseBlocked(t, store, redrive.Request{}); outcomes(got) != fmt.Sprintf("%d unconfirmed ", head) {
+		t.Errorf("release without confirmation = %+v", got)
+	}
+	if got := releaseBlocked(t, store, redrive.Request{Confirm: true}); outcomes(got) != fmt.Sprintf("%d released ", head) {
 		t.Errorf("release = %+v", got)
 	}
 }

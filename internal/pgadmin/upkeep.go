@@ -9,13 +9,13 @@ import (
 )
 
 // DeleteDeadLetters implements [janitor.Cleaner]: it deletes at most limit dead letters that were buried earlier than
-// before, and returns how many.
+// before and block no lane, keeps a record of each without its payload, and returns how many.
 func (s *Store) DeleteDeadLetters(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return s.count(ctx, "delete dead letters", "select outbox.delete_dead_letters($1::timestamptz, $2::integer)", before, pgdb.Limit(limit))
 }
 
-// DeleteRedrives implements [janitor.Cleaner]: it deletes at most limit rows of outbox.redrives from earlier than
-// before, and returns how many.
+// DeleteRedrives implements [janitor.Cleaner]: it deletes records of redrives and of deleted dead letters from earlier
+// than before, at most limit of each, and returns how many.
 func (s *Store) DeleteRedrives(ctx context.Context, before time.Time, limit int) (int64, error) {
 	return s.count(ctx, "delete redrives", "select outbox.delete_redrives($1::timestamptz, $2::integer)", before, pgdb.Limit(limit))
 }

@@ -36,7 +36,8 @@ type Answer struct {
 	// the others.
 	Skipped int `json:"skipped"`
 	// Unconfirmed is how many events were not brought back, because that would break the order of their aggregate or
-	// send them to another destination, and the request has no Confirm.
+	// send them to another destination, and the request has no Confirm. For SourceBlocked it is how many lanes stay
+	// blocked, because the dead letter that they are blocked behind is gone.
 	Unconfirmed int `json:"unconfirmed"`
 	// OutOfOrder is how many of Redriven, or in a dry run of SourceDeadLetters how many of Matched, break the
 	// order of their aggregate or go to another destination. Only a request with Confirm has any.

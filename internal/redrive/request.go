@@ -99,7 +99,8 @@ type Request struct {
 	// Confirm allows what breaks the order of an aggregate: to bring an event back although later events of its
 	// aggregate were sent, although the filters leave out an earlier one, or to another destination (Redirect).
 	// Without Confirm such an event stays where it is and is counted as unconfirmed. For SourceBlocked, Confirm
-	// releases the lane and leaves the dead letter that blocks it where it is. It changes nothing for ActionReplay.
+	// releases the lane and leaves the dead letter that blocks it where it is; a lane whose dead letter is gone is
+	// released with Confirm only. It changes nothing for ActionReplay.
 	Confirm bool `json:"confirm,omitempty"`
 	// Token is the token in the answer of an earlier run with the same request. With it this run goes on where
 	// the earlier one ended. The token of a replay is a UUID, under which the database keeps the filters of the

@@ -38,4 +38,13 @@ from (
         'sequence_number', a.sequence_number))
     from outbox.archive a
     where a.event_id = $1::uuid
+    union all
+    select x.id, json_strip_nulls(json_build_object(
+        'state', 'deleted',
+        'id', x.id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,
+        'aggregate_id', x.aggregate_id, 'event_type', x.event_type, 'shard', x.shard, 'replays', x.replays, 'replay_of', x.replay_of,
+        'created_at', x.created_at, 'dead_at', x.dead_at, 'attempts', x.attempts, 'code', x.code, 'reason', x.reason,
+        'deleted_at', x.deleted_at))
+    from outbox.deleted_dead_letters x
+    where x.event_id = $1::uuid
 ) as l

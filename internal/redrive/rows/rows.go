@@ -226,6 +226,10 @@ func (r *run) finish() {
 	} else {
 		note(a.OutOfOrder, "%d of the events come after later ones of their aggregate, or go elsewhere: the order of their aggregates is broken there")
 	}
-	note(a.Unconfirmed, "%d events stay dead letters: their aggregates went on without them, or have earlier dead letters, and redriving them breaks the order; confirm to do so")
-	note(r.skipped, "%d aggregates go on without their dead letter, which stays in outbox.dead_letters")
+	if r.request.Source == redrive.SourceBlocked {
+		note(a.Unconfirmed, "%d aggregates stay blocked: the dead letter that they wait behind is gone; confirm to let them go on without it")
+	} else {
+		note(a.Unconfirmed, "%d events stay dead letters: their aggregates went on without them, or have earlier dead letters, and redriving them breaks the order; confirm to do so")
+	}
+	note(r.skipped, "%d aggregates go on without their dead letter, which stays in outbox.dead_letters if it is still there")
 }

@@ -24,8 +24,8 @@ type Store interface {
 	// none is left to look at.
 	RedriveDeadLetters(ctx context.Context, b Batch) ([]Row, error)
 	// ReleaseBlocked looks at the next b.Limit blocked lanes that pass the filters, in the order of Row.ID, and
-	// releases them, unless it is a dry run. The dead letter that a lane is blocked behind is put back first; with
-	// Confirm it stays a dead letter, and the lane goes on without it. It returns what became of each lane, and no
+	// releases them, unless it is a dry run. The dead letter that a lane is blocked behind is put back first; a lane whose
+	// dead letter is gone stays blocked. With Confirm a dead letter stays one, and the lane goes on without it. It returns what became of each lane, and no
 	// rows when none is left to look at. Lanes with an equal Row.ID are in one answer, even above b.Limit.
 	ReleaseBlocked(ctx context.Context, b Batch) ([]Row, error)
 }
@@ -61,10 +61,10 @@ type Outcome string
 const (
 	// Redriven: the event is pending again, and does not block its lane any more. In a dry run it would be so.
 	Redriven Outcome = "redriven"
-	// Released: the lane goes on without the event that it was blocked behind, which is skipped by Confirm or is no dead
-	// letter any more. In a dry run it would go on.
+	// Released: the lane goes on, by Confirm, without the event that it was blocked behind. In a dry run it would go on.
 	Released Outcome = "released"
-	// Unconfirmed: the event stays a dead letter, because it is not Ordered and the request has no Confirm.
+	// Unconfirmed: the request has no Confirm, and the event stays a dead letter because it is not Ordered, or the lane
+	// stays blocked because the event that it is blocked behind is no dead letter any more.
 	Unconfirmed Outcome = "unconfirmed"
 	// Behind: the event stays a dead letter, because an earlier dead letter of the lane that passes the filters could
 	// not be put back.

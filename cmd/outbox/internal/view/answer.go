@@ -24,6 +24,10 @@ func AnswerText(w io.Writer, style Style, a *redrive.Answer) error {
 	if a.Queue != "" {
 		p.line("from ", Printable(a.Queue), " to ", Printable(a.SendTo))
 	}
+	left := [2]string{"event left: it would break order, see --confirm", "events left: they would break order, see --confirm"}
+	if a.Source == redrive.SourceBlocked {
+		left = [2]string{"aggregate left: its dead letter is gone, see --confirm", "aggregates left: their dead letters are gone, see --confirm"}
+	}
 	for _, n := range []struct {
 		n         int
 		one, many string
@@ -31,7 +35,7 @@ func AnswerText(w io.Writer, style Style, a *redrive.Answer) error {
 	}{
 		{a.Released, "aggregate released", "aggregates released", plain},
 		{a.OutOfOrder, "event out of order", "events out of order", yellow},
-		{a.Unconfirmed, "event left: it would break order, see --confirm", "events left: they would break order, see --confirm", yellow},
+		{a.Unconfirmed, left[0], left[1], yellow},
 		{a.Failed, "event failed", "events failed", red},
 		{a.GroupsStopped, "aggregate stopped at a failure", "aggregates stopped at a failure", red},
 		{a.Skipped, "event passed over by the filters", "events passed over by the filters", plain},

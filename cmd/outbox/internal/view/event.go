@@ -51,7 +51,7 @@ func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) err
 	field("message id", Printable(l.MessageID))
 	field("sequence number", Printable(l.SequenceNumber))
 	at("dead", l.DeadAt)
-	if l.State == pgadmin.Dead {
+	if l.State == pgadmin.Dead || l.State == pgadmin.Deleted {
 		field("attempts", strconv.Itoa(l.Attempts))
 	}
 	field("code", Printable(l.Code))
@@ -61,6 +61,7 @@ func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) err
 	}
 	field("block reason", Printable(l.BlockReason))
 	at("released", l.ReleasedAt)
+	at("deleted", l.DeletedAt)
 	for i := range l.Redrives {
 		field("redriven", redriven(&l.Redrives[i], now))
 	}
@@ -94,7 +95,7 @@ func stateShade(s pgadmin.State) shade {
 		return green
 	case pgadmin.Pending:
 		return yellow
-	case pgadmin.Dead, pgadmin.Blocked:
+	case pgadmin.Dead, pgadmin.Blocked, pgadmin.Deleted:
 		return red
 	}
 	return plain
@@ -116,6 +117,8 @@ func explain(l *pgadmin.Location) string {
 		return ": sent, and moved out of the hot table"
 	case pgadmin.Dead:
 		return ": it cannot be published as it is"
+	case pgadmin.Deleted:
+		return ": never sent, and its dead letter was deleted when its retention was over"
 	}
 	return ""
 }

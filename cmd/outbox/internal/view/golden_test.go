@@ -157,6 +157,9 @@ func TestEventGolden(t *testing.T) {
 		"dead": with(func(l *pgadmin.Location) {
 			l.State, l.DeadAt, l.Attempts, l.Code, l.Reason = pgadmin.Dead, &at, 20, "InvalidMessageContents", "refused\nfor good"
 		}),
+		"deleted": with(func(l *pgadmin.Location) {
+			l.State, l.DeadAt, l.DeletedAt, l.Attempts, l.Code, l.Reason = pgadmin.Deleted, &at, &now, 20, "InvalidMessageContents", "refused"
+		}),
 		"replayed": with(func(l *pgadmin.Location) {
 			l.State, l.Owner, l.Replays, l.ReplayOf = pgadmin.Pending, "72f1c9c0-request", 2, 7
 			l.Others = []pgadmin.Location{{State: pgadmin.Archived, ID: 7, EventID: event}}

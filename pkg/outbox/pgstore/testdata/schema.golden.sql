@@ -53,6 +53,21 @@ column dead_letters.payload json not null
 column dead_letters.headers json
 column dead_letters.code text not null
 column dead_letters.reason text not null
+column deleted_dead_letters.id bigint not null
+column deleted_dead_letters.created_at timestamp with time zone not null
+column deleted_dead_letters.dead_at timestamp with time zone not null
+column deleted_dead_letters.deleted_at timestamp with time zone not null default clock_timestamp()
+column deleted_dead_letters.replay_of bigint
+column deleted_dead_letters.event_id uuid not null
+column deleted_dead_letters.replays integer not null
+column deleted_dead_letters.attempts integer not null
+column deleted_dead_letters.shard smallint not null
+column deleted_dead_letters.aggregate_type text not null
+column deleted_dead_letters.aggregate_id text not null
+column deleted_dead_letters.event_type text not null
+column deleted_dead_letters.destination text not null
+column deleted_dead_letters.code text not null
+column deleted_dead_letters.reason text not null
 column events.id bigint not null identity a
 column events.created_at timestamp with time zone not null default clock_timestamp()
 column events.sent_at timestamp with time zone
@@ -215,6 +230,7 @@ table archive partition by RANGE (id)
 table archive_default of outbox.archive DEFAULT
 table blocked
 table dead_letters
+table deleted_dead_letters
 table events partition by RANGE (id)
 table events_default of outbox.events DEFAULT with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
 table events_p000000 of outbox.events FOR VALUES FROM ('0') TO ('1000000') with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
@@ -233,6 +249,7 @@ constraint outbox.archive_default archive_default_pkey PRIMARY KEY (id)
 constraint outbox.archive archive_pkey PRIMARY KEY (id)
 constraint outbox.blocked blocked_pkey PRIMARY KEY (destination, aggregate_type, aggregate_id)
 constraint outbox.dead_letters dead_letters_pkey PRIMARY KEY (id)
+constraint outbox.deleted_dead_letters deleted_dead_letters_pkey PRIMARY KEY (event_id, id)
 constraint outbox.events_default aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
 constraint outbox.events_default aggregate_id_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (aggregate_id !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_default aggregate_type_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_type) >= 1) AND (char_length(aggregate_type) <= 256))))
@@ -361,6 +378,8 @@ CREATE INDEX blocked_released_idx ON outbox.blocked USING btree (shard) WHERE (r
 CREATE INDEX dead_letters_aggregate_idx ON outbox.dead_letters USING btree (hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)), id)
 CREATE INDEX dead_letters_event_id_idx ON outbox.dead_letters USING btree (event_id)
 CREATE UNIQUE INDEX dead_letters_pkey ON outbox.dead_letters USING btree (id)
+CREATE INDEX deleted_dead_letters_deleted_at_idx ON outbox.deleted_dead_letters USING btree (deleted_at)
+CREATE UNIQUE INDEX deleted_dead_letters_pkey ON outbox.deleted_dead_letters USING btree (event_id, id)
 CREATE INDEX events_default_event_id_idx ON outbox.events_default USING btree (event_id)
 CREATE INDEX events_default_id_idx ON outbox.events_default USING btree (id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX events_default_pkey ON outbox.events_default USING btree (id)
@@ -676,12 +695,28 @@ AS $function$
 declare
     deleted bigint;
 begin
-    delete from outbox.dead_letters d
-    where d.id in (
-        select o.id from outbox.dead_letters o
-        where o.dead_at < p_before
-        order by o.id limit p_limit
-        for update skip locked);
+    with removed as (
+        delete from outbox.dead_letters d
+        where d.id in (
+            select o.id from outbox.dead_letters o
+            where o.dead_at < p_before
+              and not exists (
+                  select from outbox.blocked b
+                  where (b.destination, b.aggregate_type, b.aggregate_id) = (o.destination, o.aggregate_type, o.aggregate_id)
+                    and b.event_id = o.event_id)
+            order by o.id limit p_limit
+            for update skip locked)
+        returning d.*
+    )
+    insert into outbox.deleted_dead_letters as x (
+        id, created_at, dead_at, replay_of, event_id, replays, attempts, shard,
+        aggregate_type, aggregate_id, event_type, destination, code, reason)
+    select r.id, r.created_at, r.dead_at, r.replay_of, r.event_id, r.replays, r.attempts, r.shard,
+           r.aggregate_type, r.aggregate_id, r.event_type, r.destination, r.code, r.reason
+    from removed r
+    on conflict (event_id, id) do update
+    set deleted_at = excluded.deleted_at, dead_at = excluded.dead_at, replays = excluded.replays,
+        attempts = excluded.attempts, code = excluded.code, reason = excluded.reason;
     get diagnostics deleted = row_count;
     return deleted;
 end
@@ -695,7 +730,8 @@ CREATE OR REPLACE FUNCTION outbox.delete_redrives(p_before timestamp with time z
  SET lock_timeout TO '50ms'
 AS $function$
 declare
-    deleted bigint;
+    redrives bigint;
+    letters  bigint;
 begin
     delete from outbox.redrives d
     where d.redrive_id in (
@@ -703,8 +739,15 @@ begin
         where o.redriven_at < p_before
         order by o.redrive_id limit p_limit
         for update skip locked);
-    get diagnostics deleted = row_count;
-    return deleted;
+    get diagnostics redrives = row_count;
+    delete from outbox.deleted_dead_letters d
+    where (d.event_id, d.id) in (
+        select o.event_id, o.id from outbox.deleted_dead_letters o
+        where o.deleted_at < p_before
+        order by o.deleted_at limit p_limit
+        for update skip locked);
+    get diagnostics letters = row_count;
+    return redrives + letters;
 end
 $function$
 
@@ -1016,11 +1059,11 @@ begin
                 grant select, delete, update (sent_at, message_id, sequence_number) on outbox.events to outbox_relay;
                 grant select, insert, update, delete on outbox.dead_letters, outbox.blocked, outbox.relays to outbox_relay;
                 grant select, update on outbox.shards to outbox_relay;
-                grant select on outbox.archive, outbox.redrives, outbox.janitor, outbox.migrations, outbox.functions,
-                    outbox.events_id_seq to outbox_relay;
+                grant select on outbox.archive, outbox.deleted_dead_letters, outbox.redrives, outbox.janitor, outbox.migrations,
+                    outbox.functions, outbox.events_id_seq to outbox_relay;
             when 'outbox_redrive' then
-                grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.redrives,
-                    outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
+                grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.deleted_dead_letters, outbox.blocked,
+                    outbox.redrives, outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
                     outbox.events_id_seq to outbox_redrive;
             when 'outbox_janitor' then
                 grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.relays, outbox.shards,
@@ -1900,6 +1943,7 @@ begin
             when not found then 'gone'
             when buried and not p_skip and p_dry_run then 'redriven'
             when buried and not p_skip then outbox.put_back(d, null, 'blocked', p_request)
+            when not p_skip then 'unconfirmed'
             else 'released'
         end;
         if outcome = 'released' and not p_dry_run then
@@ -2284,6 +2328,8 @@ grant UPDATE on dead_letters to outbox_relay
 grant execute on delete_archived to outbox_janitor
 grant execute on delete_dead_letters to outbox_janitor
 grant execute on delete_redrives to outbox_janitor
+grant SELECT on deleted_dead_letters to outbox_redrive
+grant SELECT on deleted_dead_letters to outbox_relay
 grant execute on digest to outbox_janitor
 grant execute on drop_archived to outbox_janitor
 grant execute on drop_vacant to outbox_janitor

@@ -1,12 +1,14 @@
--- Deletes rows of outbox.redrives, the history of redrives and replays, from before p_before, at most p_limit, the oldest
--- first, and answers how many. It passes over those that another transaction has locked.
+-- Deletes rows of outbox.redrives and of outbox.deleted_dead_letters, the history of events, from before p_before, at most
+-- p_limit of each, the oldest first, and answers how many of both. It passes over those that another transaction has
+-- locked.
 create or replace function outbox.delete_redrives(p_before timestamptz, p_limit integer) returns bigint
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '50ms'
 as $$
 declare
-    deleted bigint;
+    redrives bigint;
+    letters  bigint;
 begin
     delete from outbox.redrives d
     where d.redrive_id in (
@@ -14,8 +16,15 @@ begin
         where o.redriven_at < p_before
         order by o.redrive_id limit p_limit
         for update skip locked);
-    get diagnostics deleted = row_count;
-    return deleted;
+    get diagnostics redrives = row_count;
+    delete from outbox.deleted_dead_letters d
+    where (d.event_id, d.id) in (
+        select o.event_id, o.id from outbox.deleted_dead_letters o
+        where o.deleted_at < p_before
+        order by o.deleted_at limit p_limit
+        for update skip locked);
+    get diagnostics letters = row_count;
+    return redrives + letters;
 end
 $$;
 

@@ -31,11 +31,11 @@ begin
                 grant select, delete, update (sent_at, message_id, sequence_number) on outbox.events to outbox_relay;
                 grant select, insert, update, delete on outbox.dead_letters, outbox.blocked, outbox.relays to outbox_relay;
                 grant select, update on outbox.shards to outbox_relay;
-                grant select on outbox.archive, outbox.redrives, outbox.janitor, outbox.migrations, outbox.functions,
-                    outbox.events_id_seq to outbox_relay;
+                grant select on outbox.archive, outbox.deleted_dead_letters, outbox.redrives, outbox.janitor, outbox.migrations,
+                    outbox.functions, outbox.events_id_seq to outbox_relay;
             when 'outbox_redrive' then
-                grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.redrives,
-                    outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
+                grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.deleted_dead_letters, outbox.blocked,
+                    outbox.redrives, outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
                     outbox.events_id_seq to outbox_redrive;
             when 'outbox_janitor' then
                 grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.relays, outbox.shards,

@@ -1,8 +1,8 @@
 -- Releases blocked lanes, in the order of first_id, in one transaction: the next p_limit that pass the filters, with
 -- first_id above p_after, and those with the same first_id as the last. The dead letter that a lane is blocked behind goes
 -- back first; with p_skip it stays a dead letter, and the lane goes on without it. Besides the outcomes of put_back it
--- answers released where there is no such dead letter or it is skipped, and gone where another call released the lane in
--- between. With p_dry_run nothing is changed.
+-- answers released where it is skipped, unconfirmed where there is no such dead letter and p_skip is false, and gone where
+-- another call released the lane in between. With p_dry_run nothing is changed.
 create or replace function outbox.release_blocked(
     p_request text, p_after bigint, p_limit integer, p_skip boolean, p_dry_run boolean,
     p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text,
@@ -62,6 +62,7 @@ begin
             when not found then 'gone'
             when buried and not p_skip and p_dry_run then 'redriven'
             when buried and not p_skip then outbox.put_back(d, null, 'blocked', p_request)
+            when not p_skip then 'unconfirmed'
             else 'released'
         end;
         if outcome = 'released' and not p_dry_run then

@@ -130,6 +130,29 @@ create index dead_letters_event_id_idx on outbox.dead_letters (event_id);
 create index dead_letters_aggregate_idx on outbox.dead_letters
     (hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)), id);
 
+-- The dead letters that the retention deleted, without payload and headers, so that an event which was never sent is
+-- known after that. Rows are deleted when they are old.
+create table outbox.deleted_dead_letters (
+    id             bigint not null,
+    created_at     timestamptz not null,
+    dead_at        timestamptz not null,
+    deleted_at     timestamptz not null default clock_timestamp(),
+    replay_of      bigint,
+    event_id       uuid not null,
+    replays        integer not null,
+    attempts       integer not null,
+    shard          smallint not null,
+    aggregate_type text not null,
+    aggregate_id   text not null,
+    event_type     text not null,
+    destination    text not null,
+    code           text not null,
+    reason         text not null,
+    constraint deleted_dead_letters_pkey primary key (event_id, id)
+);
+
+create index deleted_dead_letters_deleted_at_idx on outbox.deleted_dead_letters (deleted_at);
+
 -- The lanes that are blocked behind a dead letter, which event_id names. Once
 -- released_at is set, the relay that owns the shard reads the lane again from
 -- first_id on and deletes the row.
