@@ -94,8 +94,9 @@ type Config struct {
 	Linger time.Duration
 
 	// Window is about the most events that are buffered: the reads of one fetch can exceed it by up to
-	// FetchLimit, and rows that committed late are buffered in any case. Each destination has an equal share of
-	// it. Defaults to [DefaultWindow].
+	// FetchLimit, and rows that committed late are buffered in any case. Half of it is
+	// divided equally among the destinations; the other half is lent to those that have more to send, so that idle
+	// destinations cost the busy ones little. Defaults to [DefaultWindow].
 	Window int
 	// WindowBytes is about the most bytes of messages that are buffered: the size of rows is estimated before
 	// they are read. Defaults to [DefaultWindowBytes].

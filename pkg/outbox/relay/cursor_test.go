@@ -306,7 +306,7 @@ func TestPlanningChangesNothing(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1000, 0)
 	l := newLoop(t.Context(), nil, Config{Destinations: map[string]Destination{}, SweepEvery: time.Second}.WithDefaults(), now.Add(time.Hour))
-	l.dests["d"] = &destination{name: "d", cap: 10, capBytes: 10, deferred: l.cursor.destination("d")}
+	l.dests["d"] = &destination{name: "d", events: shares(10, 1)(), bytes: shares(10, 1)(), deferred: l.cursor.destination("d")}
 	l.names = []string{"d"}
 	l.cursor = standing(100)
 	l.dests["d"].deferred = l.cursor.destination("d")

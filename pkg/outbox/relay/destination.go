@@ -30,10 +30,9 @@ type destination struct {
 	conc concurrency
 	// inFlight is the number of calls in flight.
 	inFlight int
-	// buffered is the number of the destination's buffered events and bufferedBytes their size. cap and capBytes
-	// are its share of the window: a destination that stands still must not fill the memory that the others need.
-	buffered, bufferedBytes int
-	cap, capBytes           int
+	// events and bytes are the destination's share of the window, by the number and by the size of its buffered
+	// events: a destination that stands still must not fill the memory that the others need.
+	events, bytes share
 	// deferred is the destination's rows that stay in the table for want of room: its value in cursor.destinations.
 	deferred *deferral
 
@@ -102,8 +101,8 @@ func (d *destination) wants() bool {
 	return d.fills() || d.partialAt.IsZero() && d.ready.peek() != nil
 }
 
-// full says whether the destination has used up its share of the window.
-func (d *destination) full() bool { return d.buffered >= d.cap || d.bufferedBytes >= d.capBytes }
+// full says whether the destination has used up what it may use of the window.
+func (d *destination) full() bool { return d.events.full() || d.bytes.full() }
 
 // fail pauses the destination from now on, for a time that doubles with each failure in a row from lo up to hi
 // (see backoff, also for spread). It sets probing, so that until recover only one call at a time may start. why

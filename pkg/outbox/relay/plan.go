@@ -73,11 +73,11 @@ func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 	f.Writers = len(f.Gaps) > 0 && !now.Before(l.fetcher.nextWriters)
 	for _, name := range l.names {
 		d := l.dests[name]
-		if !d.deferred.any() || d.buffered > d.cap/2 || d.bufferedBytes > d.capBytes/2 || now.Before(d.pausedUntil) {
+		if !d.deferred.any() || d.events.half() || d.bytes.half() || now.Before(d.pausedUntil) {
 			continue
 		}
 		f.destinations = append(f.destinations, d)
-		page := Page{From: d.deferred.first, Limit: min(limit, d.cap-d.buffered), Examine: l.cfg.examine}
+		page := Page{From: d.deferred.first, Limit: min(limit, d.events.limit()-d.events.used), Examine: l.cfg.examine}
 		f.Destinations = append(f.Destinations, DestinationBackfill{Destination: d.name, Page: page})
 	}
 	f.planLanes(lanes, l.fetcher.turn, l.cfg)

@@ -284,6 +284,61 @@ func TestUnavailableDestinationDoesNotStopTheOthers(t *testing.T) {
 	})
 }
 
+func TestIdleDestinationsLendTheirShareOfTheWindow(t *testing.T) {
+	t.Parallel()
+	const lanes, perLane = 400, 10
+	drain := func(t *testing.T, idle int) (took time.Duration) {
+		t.Helper()
+		inWorld(t, func(w *world) {
+			w.cfg.Window, w.cfg.FetchLimit, w.cfg.Concurrency = 4_000, 400, 32
+			w.broker().Delay = 50 * time.Millisecond
+			for i := range idle {
+				w.brokers[fmt.Sprintf("idle-%d", i)] = &memory.Broker{}
+			}
+			for n := range perLane {
+				for lane := range lanes {
+					w.store.Enqueue(event(fmt.Sprint(lane), n))
+				}
+			}
+			began := time.Now()
+			w.start(w.Context(), "r", time.Minute)
+			for w.store.Pending() > 0 {
+				pass(10 * time.Millisecond)
+			}
+			took = time.Since(began)
+		})
+		return took
+	}
+	alone, among := drain(t, 0), drain(t, 99)
+	if among > alone*11/10 {
+		t.Errorf("a drain takes %v alone and %v among 99 idle destinations", alone, among)
+	}
+}
+
+func TestDestinationThatBorrowedAndStandsStillLeavesOthersTheirShare(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.cfg.Window, w.cfg.FetchLimit = 200, 20
+		w.brokers["down"] = &memory.Broker{Judge: func(int, []outbox.Message, int) outbox.Result {
+			return outbox.Result{Class: outbox.Throttled, Err: errors.New("throttled"), Code: "Throttling"}
+		}}
+		for n := range 2_000 {
+			e := event(fmt.Sprint("x", n), 0)
+			e.Destination = "down"
+			w.store.Enqueue(e)
+		}
+		w.start(w.Context(), "r", 30*time.Second)
+		pass(10 * time.Second)
+		for n := range 40 {
+			w.store.Enqueue(event(fmt.Sprint("y", n), 0))
+		}
+		pass(100 * time.Millisecond)
+		if got := len(groups(w.broker())); got != 40 {
+			t.Errorf("%d of 40 events of a destination that woke were sent within 100 ms", got)
+		}
+	})
+}
+
 func TestUnknownDestinationWaitsUntilItIsConfigured(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {

@@ -10,11 +10,10 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// openDestinations fills l.dests and l.names from the configuration. Each destination gets an equal share of the
-// window.
+// openDestinations fills l.dests and l.names from the configuration, and divides the window among the destinations.
 func (l *loop) openDestinations() {
 	l.dests = make(map[string]*destination, len(l.cfg.Destinations))
-	n := len(l.cfg.Destinations)
+	events, bytes := shares(l.cfg.Window, len(l.cfg.Destinations)), shares(l.cfg.WindowBytes, len(l.cfg.Destinations))
 	for name, d := range l.cfg.Destinations {
 		l.names = append(l.names, name)
 		l.dests[name] = &destination{
@@ -24,8 +23,8 @@ func (l *loop) openDestinations() {
 			onReject: d.OnReject,
 			linger:   l.cfg.Linger,
 			conc:     newConcurrency(l.cfg.Concurrency),
-			cap:      max(1, l.cfg.Window/n),
-			capBytes: max(1, l.cfg.WindowBytes/n),
+			events:   events(),
+			bytes:    bytes(),
 			deferred: l.cursor.destination(name),
 		}
 	}

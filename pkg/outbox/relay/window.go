@@ -32,8 +32,8 @@ func (w *window) add(it *item, l *lane) {
 	it.lane = l
 	w.items[it.rec.ID] = it
 	w.bytes += it.msg.Size
-	l.dest.buffered++
-	l.dest.bufferedBytes += it.msg.Size
+	l.dest.events.add(1)
+	l.dest.bytes.add(it.msg.Size)
 	l.insert(it)
 }
 
@@ -42,8 +42,8 @@ func (w *window) add(it *item, l *lane) {
 func (w *window) remove(it *item) {
 	delete(w.items, it.rec.ID)
 	w.bytes -= it.msg.Size
-	it.lane.dest.buffered--
-	it.lane.dest.bufferedBytes -= it.msg.Size
+	it.lane.dest.events.add(-1)
+	it.lane.dest.bytes.add(-it.msg.Size)
 }
 
 // send makes a queued item one in flight.
