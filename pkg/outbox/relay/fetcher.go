@@ -109,6 +109,10 @@ func (l *loop) fetchTimeout() time.Duration { return max(l.cfg.LeaseTTL, l.cfg.S
 func (l *loop) fetched(f plannedFetch, p prepared, err error) {
 	now := time.Now()
 	l.fetcher.running = false
+	// The end of the run cancels a fetch, which says nothing about one that has just begun.
+	if err == nil || !l.ending || now.Sub(f.began) >= l.cfg.SendTimeout {
+		l.trial.reading.note(err, now)
+	}
 	switch {
 	case l.ending:
 	case l.fetcher.stale:

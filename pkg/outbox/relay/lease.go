@@ -130,6 +130,7 @@ func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took tim
 		l.renewFailed(err, now)
 		return
 	}
+	l.trial.renewing.note(nil, now)
 	if l.stats.renewFailing {
 		l.stats.renewFailing = false
 		l.log.Info("lease renewed again")
@@ -164,6 +165,7 @@ func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took tim
 // renewFailed ends the run when err says that the lease is lost. Any other error is counted, logged if it is
 // the first in a row, and the renewal is due again after renewRetry.
 func (l *loop) renewFailed(err error, now time.Time) {
+	l.trial.renewing.note(err, now)
 	if errors.Is(err, ErrLeaseLost) {
 		l.log.Warn("another relay took the lease over: nothing more is sent")
 		l.end(LeaseLost, now)

@@ -44,6 +44,7 @@ type loop struct {
 	fetcher fetcher
 	settle  settling
 	stats   stats
+	trial   trial
 
 	// ending is set by the method end, when the run begins to end. outcome says why, and is empty before. endBy
 	// is when settling is given up.
@@ -148,6 +149,9 @@ func (l *loop) step(now time.Time) {
 	}
 	if !l.ending && l.idleFor(now) {
 		l.end(Idle, now)
+	}
+	if !l.ending && l.trial.hopeless(now) {
+		l.end(Failed, now)
 	}
 	for lane := l.backingOff.due(now); lane != nil; lane = l.backingOff.due(now) {
 		l.next(lane)

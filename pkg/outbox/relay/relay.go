@@ -34,8 +34,10 @@ func New(store Store, cfg Config) (*Relay, error) {
 // canceled: that takes up to twice Config.ShutdownGrace, and longer only when calls under way do. When it returns,
 // all calls that it started have ended.
 //
-// It returns at once, with the outcome Standby, when enough other relays run. An error means that the relay
-// could not join; failures of the store and the sinks later on are counted, logged, and tried again.
+// It returns at once, with the outcome Standby, when enough other relays run. An error means that the relay could not
+// do its work: it could not join, or every renewal of its lease or every fetch failed, and then the summary says what
+// it did. A run that fails so for half a minute ends, with the outcome Failed. A canceled run returns no error. Other
+// failures of the store and the sinks are counted, logged, and tried again.
 func (r *Relay) Run(ctx context.Context, until time.Time) (Summary, error) {
 	started := time.Now()
 	joining, cancel := context.WithTimeout(ctx, max(r.cfg.LeaseTTL, r.cfg.SendTimeout))
@@ -56,5 +58,5 @@ func (r *Relay) Run(ctx context.Context, until time.Time) (Summary, error) {
 	}
 	l := newLoop(ctx, r.store, r.cfg, until)
 	l.run(ctx)
-	return l.summary(started), nil
+	return l.summary(started), l.trial.error(l.outcome)
 }

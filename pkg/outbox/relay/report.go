@@ -17,6 +17,8 @@ const (
 	Idle Outcome = "idle"
 	// LeaseLost: the lease lapsed and was ended, by another relay or by the janitor.
 	LeaseLost Outcome = "lease_lost"
+	// Failed: for half a minute from the first on, every renewal or every fetch failed.
+	Failed Outcome = "failed"
 	// Canceled: the context ended.
 	Canceled Outcome = "canceled"
 )
