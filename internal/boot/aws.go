@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/queueurl"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/awsclient"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
@@ -44,12 +45,24 @@ func LoadAWS(ctx context.Context, connections int) (*AWS, error) {
 	return &AWS{Config: cfg, HTTP: client}, nil
 }
 
-// SQS returns a client for queues in region that does not retry. An empty region is the function's own.
-func (a *AWS) SQS(region string) *sqs.Client {
+// SQS returns a client for queues in region that does not retry. An empty region is the function's own. The client
+// calls endpoint, a scheme and a host, or the usual endpoint of the region when endpoint is empty. Where a variable such
+// as AWS_ENDPOINT_URL sets an endpoint, it calls that one.
+func (a *AWS) SQS(region, endpoint string) *sqs.Client {
 	return sqs.NewFromConfig(a.Config, func(o *sqs.Options) {
 		o.Retryer = awsclient.Retryer()
 		if region != "" {
 			o.Region = region
+		}
+		if endpoint == "" || o.BaseEndpoint != nil {
+			return
+		}
+		o.BaseEndpoint = &endpoint
+		// The SDK refuses an endpoint of its caller's together with these settings. Where FIPS is wanted, and endpoint is
+		// not one, it has to.
+		o.EndpointOptions.UseDualStackEndpoint = aws.DualStackEndpointStateDisabled
+		if queueurl.FIPS(endpoint) {
+			o.EndpointOptions.UseFIPSEndpoint = aws.FIPSEndpointStateDisabled
 		}
 	})
 }
@@ -85,5 +98,5 @@ func (a *AWS) sink(d Destination, sdkCodec bool) (outbox.Sink, error) {
 	if d.TopicARN != "" {
 		return snssink.New(a.SNS(d.Region), snssink.Config{TopicARN: d.TopicARN, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})
 	}
-	return sqssink.New(a.SQS(d.Region), sqssink.Config{QueueURL: d.QueueURL, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})
+	return sqssink.New(a.SQS(d.Region, d.Endpoint), sqssink.Config{QueueURL: d.QueueURL, MaxMessageBytes: d.MaxMessageBytes, SDKCodec: sdkCodec})
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/boot"
@@ -98,5 +99,68 @@ func TestTheRelaysCallsGoPastTheSDKsStack(t *testing.T) {
 		if n > 120 {
 			t.Errorf("%s: %.0f allocations in a call", name, n)
 		}
+	}
+}
+
+// hosts answers every request with no entries, and remembers the host and the signed region of the last one.
+type hosts struct{ host, region string }
+
+// RoundTrip implements http.RoundTripper.
+func (h *hosts) RoundTrip(r *http.Request) (*http.Response, error) {
+	h.host = r.URL.Host
+	if scope := strings.Split(r.Header.Get("Authorization"), "/"); len(scope) > 2 {
+		h.region = scope[2]
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(`{"Successful":[]}`)), Request: r,
+	}, r.Body.Close()
+}
+
+func TestAQueueIsCalledAtTheHostOfItsURL(t *testing.T) {
+	const queue = "/123456789012/orders.fifo"
+	for name, c := range map[string]struct {
+		variables    map[string]string
+		url          string
+		host, region string
+	}{
+		"usual":                         {nil, "https://sqs.us-east-2.amazonaws.com" + queue, "sqs.us-east-2.amazonaws.com", "us-east-2"},
+		"legacy":                        {nil, "https://queue.amazonaws.com" + queue, "sqs.us-east-1.amazonaws.com", "us-east-1"},
+		"FIPS":                          {nil, "https://sqs-fips.us-east-2.amazonaws.com" + queue, "sqs-fips.us-east-2.amazonaws.com", "us-east-2"},
+		"dual-stack":                    {nil, "https://sqs.us-east-2.api.aws" + queue, "sqs.us-east-2.api.aws", "us-east-2"},
+		"VPC endpoint":                  {nil, "https://vpce-0a-1.sqs.us-east-2.vpce.amazonaws.com" + queue, "vpce-0a-1.sqs.us-east-2.vpce.amazonaws.com", "us-east-2"},
+		"emulator":                      {nil, "http://localhost:4566" + queue, "localhost:4566", "eu-west-1"},
+		"FIPS wanted":                   {map[string]string{"AWS_USE_FIPS_ENDPOINT": "true"}, "https://sqs.us-east-2.amazonaws.com" + queue, "sqs-fips.us-east-2.amazonaws.com", "us-east-2"},
+		"FIPS wanted and named":         {map[string]string{"AWS_USE_FIPS_ENDPOINT": "true"}, "https://sqs-fips.us-east-2.api.aws" + queue, "sqs-fips.us-east-2.api.aws", "us-east-2"},
+		"FIPS wanted and another named": {map[string]string{"AWS_USE_FIPS_ENDPOINT": "true"}, "https://sqs.us-east-2.api.aws" + queue, "", ""},
+		"dual-stack wanted":             {map[string]string{"AWS_USE_DUALSTACK_ENDPOINT": "true"}, "https://vpce-0a-1.sqs.us-east-2.vpce.amazonaws.com" + queue, "vpce-0a-1.sqs.us-east-2.vpce.amazonaws.com", "us-east-2"},
+		"endpoint of a variable":        {map[string]string{"AWS_ENDPOINT_URL": "http://proxy.example:1"}, "https://sqs.us-east-2.api.aws" + queue, "proxy.example:1", "us-east-2"},
+		"endpoint of SQS of a variable": {map[string]string{"AWS_ENDPOINT_URL_SQS": "http://proxy.example:2"}, "http://localhost:4566" + queue, "proxy.example:2", "eu-west-1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("AWS_ACCESS_KEY_ID", "key")
+			t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+			t.Setenv("AWS_REGION", "eu-west-1")
+			for k, v := range c.variables {
+				t.Setenv(k, v)
+			}
+			aws, err := boot.LoadAWS(t.Context(), 4)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var seen hosts
+			aws.HTTP.Transport = &seen
+			var destinations boot.Destinations
+			if err = destinations.UnmarshalText([]byte(`{"d":"` + c.url + `"}`)); err != nil {
+				t.Fatal(err)
+			}
+			sinks, err := aws.Sinks(destinations, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := sinks["d"].Sink.Publish(t.Context(), []outbox.Message{{GroupID: "order:1", DeduplicationID: "d", Body: "{}", Size: 2}})[0]
+			if seen.host != c.host || seen.region != c.region {
+				t.Errorf("called %q, signed for %q; want %q, %q: %+v", seen.host, seen.region, c.host, c.region, r)
+			}
+		})
 	}
 }

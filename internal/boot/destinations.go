@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
-	"path"
-	"regexp"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"golang.org/x/text/unicode/norm"
 
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
@@ -27,6 +27,9 @@ type Destination struct {
 	QueueURL string
 	// Region is the AWS region of the topic or queue, empty for the function's own.
 	Region string
+	// Endpoint is the scheme and the host to call a queue at, empty for the usual endpoint of the region. The
+	// variables AWS_ENDPOINT_URL and AWS_ENDPOINT_URL_SQS take the place of both.
+	Endpoint string
 	// OnReject is what happens to a lane when one of its events becomes a dead letter: it goes on, or is blocked.
 	OnReject relay.OnReject
 	// MaxMessageBytes is the largest message that the destination accepts. Zero is the default of the sink.
@@ -34,7 +37,8 @@ type Destination struct {
 }
 
 // UnmarshalText reads the JSON of OUTBOX_DESTINATIONS, an object with at least one destination, into *d. Its
-// error names every fault at once, and leaves *d as it was.
+// error names every fault at once, and leaves *d as it was. Two names for one topic or queue are a fault: their lanes
+// would have one group at the broker and no order between them.
 func (d *Destinations) UnmarshalText(text []byte) error {
 	entries, err := objectEntries(text)
 	if err != nil {
@@ -45,25 +49,60 @@ func (d *Destinations) UnmarshalText(text []byte) error {
 	}
 	parsed := make(Destinations, len(entries))
 	var faults []error
+	names := make(map[string]string, len(entries))
+	var targets []namedTarget
 	for _, e := range entries {
+		if err := checkName(e.name); err != nil {
+			faults = append(faults, fmt.Errorf("%q: %w", e.name, err))
+		}
+		alike := likeness(e.name)
+		if first, twice := names[alike]; twice && first == e.name {
+			faults = append(faults, fmt.Errorf("%q: is named twice: take one of the two out", e.name))
+		} else if twice {
+			faults = append(faults, fmt.Errorf("%q: differs from %q by blanks or by the form of its characters alone: give it another name", e.name, first))
+		}
+		names[alike] = e.name
 		destination, err := parseDestination(e.value)
 		if err != nil {
 			faults = append(faults, fmt.Errorf("%q: %w", e.name, err))
 			continue
 		}
-		if e.name == "" {
-			faults = append(faults, errors.New("a destination has no name"))
+		parsed[e.name] = destination.Destination
+		destination.name = e.name
+		for i := range targets {
+			if err := targets[i].collision(&destination); err != nil {
+				faults = append(faults, err)
+			}
 		}
-		if _, twice := parsed[e.name]; twice {
-			faults = append(faults, fmt.Errorf("%q: is named twice", e.name))
-		}
-		parsed[e.name] = destination
+		targets = append(targets, destination)
 	}
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
 	*d = parsed
 	return nil
+}
+
+// checkName returns what is wrong with the name of a destination, nil when events can give it and are likely to.
+func checkName(name string) error {
+	switch {
+	case name == "":
+		return errors.New("a destination has no name: events without one go to default")
+	case utf8.RuneCountInString(name) > outbox.MaxNameLength:
+		return fmt.Errorf("the name has more than the %d characters that events may give", outbox.MaxNameLength)
+	case strings.ContainsFunc(name, func(r rune) bool { return unicode.IsControl(r) || r == utf8.RuneError }):
+		return errors.New("the name has control characters or is not UTF-8: give it another one")
+	case strings.TrimSpace(name) != name:
+		return errors.New("the name has blanks at its ends, and events would have to give them too: take them out")
+	case !norm.NFC.IsNormalString(name):
+		return errors.New("the name is not in the Unicode form NFC, which keyboards write: type it anew")
+	}
+	return nil
+}
+
+// likeness returns the name without blanks, in the Unicode form NFKC. Names of the same likeness look alike.
+func likeness(name string) string {
+	return strings.Join(strings.Fields(norm.NFKC.String(name)), "")
 }
 
 // objectEntry is one member of a JSON object.
@@ -105,109 +144,70 @@ func objectEntries(text []byte) ([]objectEntry, error) {
 }
 
 // parseDestination reads one destination: a string with an ARN or a queue URL, or an object with that string as arn,
-// and with on_reject (skip, the default, or block) and max_message_bytes (zero, the default, is that of the sink).
-func parseDestination(value json.RawMessage) (Destination, error) {
-	var long struct {
-		ARN             string `json:"arn"`
-		OnReject        string `json:"on_reject"`
-		MaxMessageBytes int    `json:"max_message_bytes"`
+// and with on_reject (skip, the default, or block) and max_message_bytes (zero, the default, is that of the sink). A
+// key that is none of these, in upper or lower case, or that comes twice, is an error.
+func parseDestination(value json.RawMessage) (namedTarget, error) {
+	var where string
+	if json.Unmarshal(value, &where) == nil && string(value) != "null" {
+		return parseTarget(where)
 	}
-	if err := json.Unmarshal(value, &long.ARN); err != nil {
-		decoder := json.NewDecoder(bytes.NewReader(value))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&long); err != nil {
-			return Destination{}, fmt.Errorf("is neither an ARN nor an object with arn, on_reject and max_message_bytes: %w", err)
+	members, err := objectEntries(value)
+	if err != nil {
+		return namedTarget{}, fmt.Errorf("is neither an ARN nor an object with %s", keys)
+	}
+	var onReject string
+	var maxBytes int
+	var faults []error
+	seen := make(map[string]bool, len(members))
+	for _, m := range members {
+		if seen[m.name] {
+			faults = append(faults, fmt.Errorf("%s: comes twice: take one of the two out", m.name))
+			continue
+		}
+		seen[m.name] = true
+		switch m.name {
+		case "arn":
+			err = decode(m.value, &where, "a string")
+		case "on_reject":
+			if err = decode(m.value, &onReject, "a string"); err == nil && onReject != "skip" && onReject != "block" {
+				err = fmt.Errorf("%q is neither skip nor block", onReject)
+			}
+		case "max_message_bytes":
+			if err = decode(m.value, &maxBytes, "a whole number"); err == nil && maxBytes != 0 && (maxBytes < minMessageBytes || maxBytes > outbox.MaxMessageBytes) {
+				err = fmt.Errorf("%d is not between %d and %d, the bounds of a topic and of a queue", maxBytes, minMessageBytes, outbox.MaxMessageBytes)
+			}
+		default:
+			err = fmt.Errorf("is no key of a destination: the keys are %s", keys)
+		}
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", m.name, err))
 		}
 	}
-	d, err := parseTarget(long.ARN)
+	if err = errors.Join(faults...); err != nil {
+		return namedTarget{}, err
+	}
+	t, err := parseTarget(where)
 	if err != nil {
-		return Destination{}, err
+		return namedTarget{}, err
 	}
-	switch long.OnReject {
-	case "", "skip":
-		d.OnReject = relay.Skip
-	case "block":
-		d.OnReject = relay.Block
-	default:
-		return Destination{}, fmt.Errorf("on_reject: %q is neither skip nor block", long.OnReject)
+	if onReject == "block" {
+		t.OnReject = relay.Block
 	}
-	if long.MaxMessageBytes < 0 {
-		return Destination{}, fmt.Errorf("max_message_bytes: %d is negative", long.MaxMessageBytes)
-	}
-	d.MaxMessageBytes = long.MaxMessageBytes
-	return d, nil
+	t.MaxMessageBytes = maxBytes
+	return t, nil
 }
 
-// fifoName matches the name of a FIFO topic or queue. SNS allows 256 characters with the suffix, SQS fewer.
-var fifoName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,251}\.fifo$`)
-
-var (
-	errNotFIFO = errors.New("is not FIFO: only FIFO topics and queues, whose names end in .fifo, keep order")
-	errTarget  = errors.New("is not the ARN of an SNS topic or an SQS queue, nor a queue URL")
+const (
+	keys = "arn, on_reject and max_message_bytes"
+	// minMessageBytes is the least MaximumMessageSize of a topic and of a queue (API references, CreateTopic and
+	// CreateQueue).
+	minMessageBytes = 1024
 )
 
-// parseTarget reads the ARN of a topic or queue, or a queue URL. What is not FIFO is an error.
-func parseTarget(target string) (Destination, error) {
-	if strings.HasPrefix(target, "https://") || strings.HasPrefix(target, "http://") {
-		return parseQueueURL(target)
+// decode decodes value, which must be what the text kind says, into *to. A null is an error.
+func decode[T any](value json.RawMessage, to *T, kind string) error {
+	if string(value) == "null" || json.Unmarshal(value, to) != nil {
+		return fmt.Errorf("is not %s", kind)
 	}
-	a, err := arn.Parse(target)
-	if err != nil || a.Region == "" || a.AccountID == "" || strings.Contains(a.AccountID, "/") {
-		return Destination{}, fmt.Errorf("%q: %w", target, errTarget)
-	}
-	switch a.Service {
-	case "sns", "sqs":
-		if !fifoName.MatchString(a.Resource) {
-			return Destination{}, fmt.Errorf("%q: %w", target, errNotFIFO)
-		}
-	default:
-		return Destination{}, fmt.Errorf("%q: %w", target, errTarget)
-	}
-	if a.Service == "sns" {
-		return Destination{TopicARN: target, Region: a.Region}, nil
-	}
-	suffix, err := dnsSuffix(a.Partition)
-	if err != nil {
-		return Destination{}, fmt.Errorf("%q: %w", target, err)
-	}
-	queue := url.URL{Scheme: "https", Host: "sqs." + a.Region + "." + suffix, Path: "/" + a.AccountID + "/" + a.Resource}
-	return Destination{QueueURL: queue.String(), Region: a.Region}, nil
-}
-
-// parseQueueURL reads a queue URL. Its region is that of a host of the form sqs.<region>.<domain>, else empty.
-func parseQueueURL(target string) (Destination, error) {
-	u, err := url.Parse(target)
-	if err != nil || u.Host == "" {
-		return Destination{}, fmt.Errorf("%q: %w", target, errTarget)
-	}
-	if !fifoName.MatchString(path.Base(u.Path)) {
-		return Destination{}, fmt.Errorf("%q: %w", target, errNotFIFO)
-	}
-	d := Destination{QueueURL: target}
-	if host := strings.Split(u.Hostname(), "."); len(host) > 2 && host[0] == "sqs" && strings.Count(host[1], "-") >= 2 {
-		d.Region = host[1]
-	}
-	return d, nil
-}
-
-// dnsSuffix returns the domain of AWS in a partition, such as amazonaws.com in aws, as the SDK's endpoint rulesets
-// have it. A partition that is not in the list is an error.
-func dnsSuffix(partition string) (string, error) {
-	switch partition {
-	case "aws", "aws-us-gov":
-		return "amazonaws.com", nil
-	case "aws-cn":
-		return "amazonaws.com.cn", nil
-	case "aws-eusc":
-		return "amazonaws.eu", nil
-	case "aws-iso":
-		return "c2s.ic.gov", nil
-	case "aws-iso-b":
-		return "sc2s.sgov.gov", nil
-	case "aws-iso-e":
-		return "cloud.adc-e.uk", nil
-	case "aws-iso-f":
-		return "csp.hci.ic.gov", nil
-	}
-	return "", fmt.Errorf("the partition %q is not known: give the queue URL instead", partition)
+	return nil
 }

@@ -32,7 +32,7 @@ func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog
 				_, err = a.SNS(d.Region).GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &d.TopicARN})
 			} else {
 				target = d.QueueURL
-				_, err = a.SQS(d.Region).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
+				_, err = a.SQS(d.Region, d.Endpoint).GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 					QueueUrl:       &d.QueueURL,
 					AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn},
 				})

@@ -30,7 +30,7 @@ func fakeAWS(tb testing.TB) (*awsfake.Server, *AWS) {
 func TestProbeNamesTheDestinationsThatAreBroken(t *testing.T) {
 	t.Parallel()
 	fake, a := fakeAWS(t)
-	made, err := a.SQS("").CreateQueue(t.Context(), &sqs.CreateQueueInput{
+	made, err := a.SQS("", "").CreateQueue(t.Context(), &sqs.CreateQueueInput{
 		QueueName: aws.String("there.fifo"), Attributes: map[string]string{"FifoQueue": "true"},
 	})
 	if err != nil {

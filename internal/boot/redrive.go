@@ -100,7 +100,7 @@ func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntim
 	if err != nil {
 		return nil, err
 	}
-	finder := sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("")}
+	finder := sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("", "")}
 	queues, err := sqsdlq.NewEngine(finder, dlq.Config{Logger: logger})
 	if err != nil {
 		return nil, err

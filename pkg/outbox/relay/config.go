@@ -65,7 +65,8 @@ type Config struct {
 	RelayID uuid.UUID
 	// Name is the name of the run in status output, such as a Lambda request id. Defaults to RelayID.
 	Name string
-	// Destinations are the configured destinations by name. Events for any other destination stay in the table
+	// Destinations are the configured destinations by name. No two of them may send to one topic or queue: an aggregate
+	// would have a lane for each, and no order between them. Events for any other destination stay in the table
 	// and are counted. Required.
 	Destinations map[string]Destination
 
