@@ -18,7 +18,7 @@
 //
 // # Side by side, and killed
 //
-// Every step on partitions takes the same advisory lock of PostgreSQL until its transaction ends, and does nothing
+// Every step on partitions locks the same row of outbox.locks until its transaction ends, and does nothing
 // when another janitor has it. What a janitor did before it was killed stays done. At most one partition stays sealed,
 // which the next run archives or unseals.
 package janitor

@@ -28,6 +28,9 @@ var (
 	// ErrBusy means that the database refused the call or ended the transaction because of others: too many
 	// connections, a deadlock, a timeout of its own. That transaction changed nothing. Trying again mostly helps.
 	ErrBusy = errors.New("the database is busy")
+	// ErrOwner means that the schema outbox, or something in it, belongs to another role than the one that migrates, or
+	// that others may create in it: what they made there would run with the rights of the migrating role.
+	ErrOwner = errors.New("the outbox schema is not that of this user alone")
 	// ErrSettings means that the database has settings under which events would be lost or reordered.
 	ErrSettings = errors.New("the database's settings do not allow it")
 )
@@ -76,6 +79,8 @@ func kindOfCode(code string) error {
 		return ErrBusy
 	case "57P01", "57P02", "57P03", "3D000": // admin_shutdown, crash_shutdown, cannot_connect_now, invalid_catalog_name
 		return ErrUnreachable
+	case "OB001": // raised by owner.sql
+		return ErrOwner
 	case "55000": // object_not_in_prerequisite_state, raised by outbox.join_relay
 		return ErrSettings
 	}

@@ -38,8 +38,8 @@
 //     deleting the row, the settlement waits for it, finds no row, and changes nothing.
 //   - A takeover skips a row that is locked, so a settlement under way ends under
 //     the lease that it began with. A renewal does not conflict with it.
-//   - Joining, renewing and leaving take turns under an advisory lock of the transaction. A lease that lapsed is
-//     renewed if its row is still there, and later calls see the renewed row.
+//   - Joining, renewing and leaving take turns under a lock of the transaction on a row of outbox.locks. A lease that
+//     lapsed is renewed if its row is still there, and later calls see the renewed row.
 //
 // Each new owner of a shard gets a higher epoch and the position at which the last one stopped. A position counts
 // only for shards that an answer has named to the relay: until then the shard keeps the position with which it was

@@ -23,6 +23,8 @@ var (
 	// ErrBusy means that the database refused the call or ended the transaction because of others: too many
 	// connections, a deadlock, a timeout of its own. That transaction changed nothing. Trying again mostly helps.
 	ErrBusy = pgdb.ErrBusy
+	// ErrOwner means that the schema outbox, or something in it, belongs to another role than the one that migrates.
+	ErrOwner = pgdb.ErrOwner
 	// ErrSettings means that the database has settings under which events would be lost or reordered.
 	ErrSettings = pgdb.ErrSettings
 )

@@ -6,9 +6,6 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// LockClass is the class of the advisory locks.
-const LockClass = lockClass
-
 // Statements are those that call a function of the schema, by what they are for.
 func Statements() map[string]string {
 	return map[string]string{

@@ -6,16 +6,13 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 )
-
-// versionTable is where goose records which migrations were applied.
-const versionTable = "outbox.migrations"
 
 // Migrated says what [Migrate] changed. It is zero when the schema was that of this package already, and when a
 // migration failed, although those before it were applied.
@@ -31,12 +28,13 @@ type Migrated struct {
 // makes the functions anew whose text has changed. A schema that is newer stays as it is, and the error wraps
 // [ErrSchemaNewer].
 //
-// Calls at the same time take turns under an advisory lock of the session, so the pool must lead to the server itself
-// and not through a pooler in transaction mode or RDS Proxy. One connection more than the pool's has the lock. Each
-// migration is one transaction, and the functions change with the last of them.
+// Calls at the same time take turns under a lock on the table outbox.locks, which one connection more than the pool's
+// has while its transaction is open. Each migration is one transaction, and the functions change with the last of them.
 //
-// The login must own the schema outbox or be allowed to create it. Where it may not create roles, a notice says how
-// to, and outbox.grant_roles() makes the grants afterwards.
+// The login must own the schema outbox and all that is in it, or be allowed to create it. Where the schema belongs to
+// another role that is no superuser, or others may create in it, nothing is run and the error wraps [ErrOwner]. Names
+// are looked up in pg_catalog alone, whatever the search_path of the login is. Where the login may not create roles, a
+// notice says how to, and outbox.grant_roles() makes the grants afterwards.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) (Migrated, error) {
 	done, err := migrate(ctx, pool, readSchema())
 	return done, pgdb.Translate("migrate", err)
@@ -45,7 +43,7 @@ func Migrate(ctx context.Context, pool *pgxpool.Pool) (Migrated, error) {
 // migrate brings the database to the schema s, as Migrate does to that of this package. With an error of a migration
 // done is zero, whatever was applied before it; with an error after the migrations it has the versions applied.
 func migrate(ctx context.Context, pool *pgxpool.Pool, s schema) (done Migrated, err error) {
-	unlock, err := lockSchema(ctx, pool)
+	unlock, err := lockSchema(ctx, pool, s)
 	if err != nil {
 		return done, err
 	}
@@ -54,9 +52,13 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, s schema) (done Migrated, 
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	u := upgrade{schema: s}
-	provider, err := goose.NewProvider(goose.DialectPostgres, db, nil,
+	versions, err := database.NewStoreFromQuerier(versionTable, versionQuerier{})
+	if err != nil {
+		return done, fmt.Errorf("read migrations: %w", err)
+	}
+	provider, err := goose.NewProvider("", db, nil,
 		goose.WithGoMigrations(u.migrations()...),
-		goose.WithTableName(versionTable),
+		goose.WithStore(versions),
 		goose.WithDisableGlobalRegistry(true),
 		goose.WithLogger(goose.NopLogger()),
 	)
@@ -95,55 +97,4 @@ func inTransaction(ctx context.Context, db *sql.DB, f func(ctx context.Context, 
 		return errors.Join(err, tx.Rollback())
 	}
 	return tx.Commit() //nolint:wrapcheck // the caller names what it did
-}
-
-// The class of the outbox's advisory locks, and the number of the one for migrations, which is taken before the
-// schema is there. The comment of outbox.lock_class() has the numbers of the others.
-const (
-	lockClass   = 1869968504
-	lockMigrate = 3
-)
-
-// lockSchema waits for the lock by which migrations of one database take turns, and creates the schema outbox if it
-// is missing. The lock belongs to a connection that is not one of the pool's: callers that wait for the lock could
-// otherwise use up the pool of the caller that has it. unlock gives the lock back and closes that connection; it
-// fails when a pooler has given the connection another session. goose's own lock would come too late, after its
-// version table, which needs the schema.
-func lockSchema(ctx context.Context, pool *pgxpool.Pool) (unlock func() error, err error) {
-	config := pool.Config()
-	if config.BeforeConnect != nil {
-		if err = config.BeforeConnect(ctx, config.ConnConfig); err != nil {
-			return nil, fmt.Errorf("lock: %w", err)
-		}
-	}
-	conn, err := pgx.ConnectConfig(ctx, config.ConnConfig)
-	if err != nil {
-		return nil, fmt.Errorf("lock: %w", err)
-	}
-	unlock = func() (err error) {
-		uncancelled := context.WithoutCancel(ctx)
-		defer func() { err = errors.Join(err, conn.Close(uncancelled)) }()
-		var locked bool
-		err = conn.QueryRow(uncancelled, "select pg_advisory_unlock($1::integer, $2::integer)", lockClass, lockMigrate).Scan(&locked)
-		if err != nil {
-			return fmt.Errorf("unlock: %w", err)
-		}
-		if !locked {
-			return errors.New("unlock: the session was swapped: migrate through a direct connection, not a pooler or RDS Proxy")
-		}
-		return nil
-	}
-	if _, err = conn.Exec(ctx, "select pg_advisory_lock($1::integer, $2::integer)", lockClass, lockMigrate); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock: %w", err), conn.Close(context.WithoutCancel(ctx)))
-	}
-	// CREATE SCHEMA IF NOT EXISTS asks for a right on the database even where the schema is there.
-	var exists bool
-	err = conn.QueryRow(ctx, "select exists (select from pg_catalog.pg_namespace where nspname = 'outbox')").Scan(&exists)
-	if err == nil && !exists {
-		_, err = conn.Exec(ctx, "create schema outbox")
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("create schema: %w", err), unlock())
-	}
-	return unlock, nil
 }

@@ -257,10 +257,3 @@ func TestEveryFunctionFindsWhatItNamesWhateverTheSearchPath(t *testing.T) {
 		t.Errorf("functions without a search_path: %s", got)
 	}
 }
-
-func TestLockClassIsThatOfTheSchema(t *testing.T) {
-	t.Parallel()
-	if got := query[int](t, outboxtest.DB(t), "select outbox.lock_class()"); got != pgstore.LockClass {
-		t.Errorf("outbox.lock_class() = %d, migrations lock %d", got, pgstore.LockClass)
-	}
-}

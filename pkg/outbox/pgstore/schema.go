@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// The schema as it stands in files: prelude.sql is run once, before all else. The functions below before/ need no
-// table; tables need them. The files below migrations/ are numbered and run once each: tables, constraints, first
+// The schema as it stands in files: owner.sql and base.sql are run first, each time, prelude.sql once. The functions
+// below before/ need no table; tables need them. The files below migrations/ are numbered and run once each: tables, constraints, first
 // rows. The functions below functions/ come last. A function is one file, which is run when its text has changed.
 //
 //go:embed schema
@@ -37,9 +37,11 @@ type function struct {
 	declaration string
 }
 
-// schema is the content of all files, in the order in which they are run: the text of prelude.sql, the functions of
-// before/, the migrations, and the functions of functions/.
+// schema is the content of all files, in the order in which they are run: the texts of owner.sql, base.sql and
+// prelude.sql, the functions of before/, the migrations, and the functions of functions/.
 type schema struct {
+	owner      string
+	base       string
 	prelude    string
 	before     []function
 	migrations []migration
@@ -49,7 +51,13 @@ type schema struct {
 // readSchema returns the schema in the embedded files. It panics at a file that is none of a schema: that is a bug of
 // this package.
 func readSchema() schema {
-	s := schema{prelude: readFile("prelude.sql"), before: readFunctions("before"), functions: readFunctions("functions")}
+	s := schema{
+		owner:     readFile("owner.sql"),
+		base:      readFile("base.sql"),
+		prelude:   readFile("prelude.sql"),
+		before:    readFunctions("before"),
+		functions: readFunctions("functions"),
+	}
 	// The file of every function ends with a call of this one.
 	first := slices.IndexFunc(s.before, func(f function) bool { return f.name == "grant_function" })
 	s.before = slices.Concat(s.before[first:first+1], s.before[:first], s.before[first+1:])

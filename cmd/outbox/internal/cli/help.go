@@ -45,11 +45,13 @@ migrations that are missing, and makes the functions anew whose text has changed
 It may run again, and several may run at once: they take turns. A schema that is
 newer than this command stays as it is.
 
-Connect to the server itself: an advisory lock of the session does not work
-through RDS Proxy or a pooler in transaction mode. The user must be able to
-create schemas, or own the schema outbox. Where it may not create the roles
-outbox_writer, outbox_relay, outbox_redrive and outbox_janitor, create them as an
-administrator and run: select outbox.grant_roles()
+Connect to the server itself, not through RDS Proxy or a pooler in transaction
+mode. The user must be able to create schemas, or own the schema outbox and all
+that is in it: what another role made there would run with the user's rights, and
+the command refuses to go on. Add role=NAME to the URL to migrate as the role that
+owns it. Where the user may not create the roles outbox_writer, outbox_relay,
+outbox_redrive and outbox_janitor, create them as an administrator and run:
+select outbox.grant_roles()
 
 With --print it writes the whole schema as plain SQL, in one transaction, and
 needs no database. That is for a database that has no outbox yet.`,

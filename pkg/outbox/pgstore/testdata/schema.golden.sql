@@ -177,6 +177,7 @@ column janitor.ended_at timestamp with time zone
 column janitor.last_id bigint not null default 0
 column janitor.ids_per_second double precision not null default 0
 column janitor.one boolean not null default true
+column locks.name text not null
 column redrives.redrive_id bigint not null identity a
 column redrives.redriven_at timestamp with time zone not null default clock_timestamp()
 column redrives.row_id bigint not null
@@ -240,6 +241,7 @@ table events_p000003 of outbox.events FOR VALUES FROM ('3000000') TO ('4000000')
 table exports
 table functions
 table janitor
+table locks
 table redrives
 table relays with fillfactor=10, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000
 table replay_events
@@ -361,6 +363,7 @@ constraint outbox.exports exports_pkey PRIMARY KEY (location)
 constraint outbox.functions functions_pkey PRIMARY KEY (name)
 constraint outbox.janitor janitor_pkey PRIMARY KEY (one)
 constraint outbox.janitor there_is_one_row CHECK (one)
+constraint outbox.locks locks_pkey PRIMARY KEY (name)
 constraint outbox.redrives redrives_pkey PRIMARY KEY (redrive_id)
 constraint outbox.redrives source_is_dead_letters_blocked_or_replay CHECK ((source = ANY (ARRAY['dead_letters'::text, 'blocked'::text, 'replay'::text])))
 constraint outbox.relays relays_pkey PRIMARY KEY (relay_id)
@@ -402,6 +405,7 @@ CREATE UNIQUE INDEX exports_number_idx ON outbox.exports USING btree (number, fr
 CREATE UNIQUE INDEX exports_pkey ON outbox.exports USING btree (location)
 CREATE UNIQUE INDEX functions_pkey ON outbox.functions USING btree (name)
 CREATE UNIQUE INDEX janitor_pkey ON outbox.janitor USING btree (one)
+CREATE UNIQUE INDEX locks_pkey ON outbox.locks USING btree (name)
 CREATE INDEX redrives_event_id_idx ON outbox.redrives USING btree (event_id)
 CREATE UNIQUE INDEX redrives_pkey ON outbox.redrives USING btree (redrive_id)
 CREATE UNIQUE INDEX relays_pkey ON outbox.relays USING btree (relay_id)
@@ -1162,6 +1166,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.join_relay(p_relay uuid, p_name text, p_ttl interval, p_run_for interval, p_window interval, p_relays integer)
  RETURNS boolean
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
@@ -1190,6 +1195,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.leave_relay(p_relay uuid, p_known_shards smallint[], p_known_epochs bigint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[])
  RETURNS boolean
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
@@ -1305,12 +1311,6 @@ BEGIN ATOMIC
  SELECT pg_advisory_xact_lock(hashtextextended(aggregate_id, hashtextextended(aggregate_type, (7)::bigint))) AS pg_advisory_xact_lock;
 END
 
-CREATE OR REPLACE FUNCTION outbox.lock_class()
- RETURNS integer
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-RETURN 1869968504
-
 CREATE OR REPLACE FUNCTION outbox.lock_holders()
  RETURNS text[]
  LANGUAGE sql
@@ -1331,7 +1331,10 @@ CREATE OR REPLACE FUNCTION outbox.lock_leases()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 begin
-    perform pg_advisory_xact_lock(outbox.lock_class(), 1);
+    perform from outbox.locks l where l.name = 'leases' for update;
+    if not found then
+        raise exception 'outbox.locks has no row leases: run outbox migrate' using errcode = 'undefined_table';
+    end if;
 end
 $function$
 
@@ -1340,14 +1343,16 @@ CREATE OR REPLACE FUNCTION outbox.lock_partitions(p_wait boolean)
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-declare
-    partitions constant integer := 2;
 begin
-    if not p_wait then
-        return pg_try_advisory_xact_lock(outbox.lock_class(), partitions);
+    if p_wait then
+        perform from outbox.locks l where l.name = 'partitions' for update;
+        if not found then
+            raise exception 'outbox.locks has no row partitions: run outbox migrate' using errcode = 'undefined_table';
+        end if;
+    else
+        perform from outbox.locks l where l.name = 'partitions' for update skip locked;
     end if;
-    perform pg_advisory_xact_lock(outbox.lock_class(), partitions);
-    return true;
+    return found;
 end
 $function$
 
@@ -1958,6 +1963,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.renew_relay(p_relay uuid, p_ttl interval, p_relays integer, p_leaving boolean, p_known_shards smallint[], p_known_epochs bigint[], p_release smallint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_destinations text[], p_types text[], p_ids text[], p_released timestamp with time zone[])
  RETURNS json
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
@@ -2367,8 +2373,6 @@ grant execute on leave_relay to outbox_relay
 grant execute on list_archive to outbox_janitor
 grant execute on list_events to outbox_janitor
 grant execute on lock_aggregate to outbox_writer
-grant execute on lock_class to outbox_relay
-grant execute on lock_leases to outbox_relay
 grant execute on make_partition to outbox_janitor
 grant execute on make_partitions to outbox_janitor
 grant SELECT on migrations to outbox_janitor

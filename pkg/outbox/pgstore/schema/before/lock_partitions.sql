@@ -5,14 +5,16 @@ create or replace function outbox.lock_partitions(p_wait boolean) returns boolea
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-    partitions constant integer := 2;
 begin
-    if not p_wait then
-        return pg_try_advisory_xact_lock(outbox.lock_class(), partitions);
+    if p_wait then
+        perform from outbox.locks l where l.name = 'partitions' for update;
+        if not found then
+            raise exception 'outbox.locks has no row partitions: run outbox migrate' using errcode = 'undefined_table';
+        end if;
+    else
+        perform from outbox.locks l where l.name = 'partitions' for update skip locked;
     end if;
-    perform pg_advisory_xact_lock(outbox.lock_class(), partitions);
-    return true;
+    return found;
 end
 $$;
 

@@ -5,7 +5,7 @@
 create or replace function outbox.join_relay(
     p_relay uuid, p_name text, p_ttl interval, p_run_for interval, p_window interval, p_relays integer
 ) returns boolean
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

@@ -9,7 +9,7 @@ create or replace function outbox.leave_relay(
     p_gap_from     bigint[],
     p_gap_to       bigint[]
 ) returns boolean
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare

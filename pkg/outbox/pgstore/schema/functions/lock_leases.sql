@@ -8,8 +8,11 @@ language plpgsql volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    perform pg_advisory_xact_lock(outbox.lock_class(), 1);
+    perform from outbox.locks l where l.name = 'leases' for update;
+    if not found then
+        raise exception 'outbox.locks has no row leases: run outbox migrate' using errcode = 'undefined_table';
+    end if;
 end
 $$;
 
-select outbox.grant_function('lock_leases', '{outbox_relay}');
+select outbox.grant_function('lock_leases');

@@ -22,7 +22,7 @@ create or replace function outbox.renew_relay(
     p_ids          text[],
     p_released     timestamptz[]
 ) returns json
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
