@@ -46,6 +46,11 @@ type DeadLetter struct {
 func (s *Store) DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]DeadLetter, error) {
 	var out []DeadLetter
 	err := s.document(ctx, "list dead letters", listDeadLettersSQL, append([]any{after, pgdb.Limit(limit), content}, filters(r)...), &out)
+	for i := range out {
+		if string(out[i].Headers) == "null" {
+			out[i].Headers = nil
+		}
+	}
 	return out, err
 }
 

@@ -34,9 +34,9 @@
 //
 // A payload is one JSON value of at most [MaxPayloadBytes]; its bytes are published as written. An aggregate id has
 // at most [MaxAggregateIDLength] characters, aggregate type, event type and destination [MaxNameLength], and the
-// headers, as JSON, [MaxHeaderBytes]. Characters that SQS refuses are refused at once: see [Event.Validate]. SNS
-// topics take 262,144 bytes unless they are configured for more; an event above its destination's limit becomes a
-// dead letter.
+// headers, as JSON, [MaxHeaderBytes]. Characters that SQS refuses are refused at once: see [Event.Validate]. Writers in
+// SQL meet the same limits as constraints of the table. SNS topics take 262,144 bytes unless they are configured for
+// more; an event above its destination's limit becomes a dead letter.
 //
 // # Messages
 //

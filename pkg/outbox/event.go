@@ -30,9 +30,10 @@ type Event struct {
 	Destination string
 	// Payload is the body, one JSON value of at most [MaxPayloadBytes]. Its bytes are published as written. Required.
 	Payload json.RawMessage
-	// Headers are sent with the message: traceparent as the attribute "traceparent", all others as a JSON object in the
-	// attribute "headers". Enqueue adds traceparent and tracestate when its context carries a span and neither is set.
-	// Nil is none.
+	// Headers are sent with the message: traceparent, and what the destination chooses, as attributes of their own, all
+	// others percent-encoded in the attribute "headers": see [Encoder]. Keys and values may be any text in UTF-8, of at
+	// most [MaxHeaderBytes] together. Enqueue adds traceparent and tracestate when its context carries a span and
+	// neither is set. Nil is none.
 	Headers map[string]string
 }
 

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,14 +17,16 @@ const (
 	// MaxMessageBytes is the most that SQS takes for a message, attributes included (SendMessage reference). SNS
 	// takes as much where the topic says so, and 262,144 bytes where it does not.
 	MaxMessageBytes = 1 << 20
-	// MaxAttributes is the most attributes that [Encode] gives a message: eight, and one more for a replay. SNS with
-	// raw delivery drops a message that has more than ten; the tenth is for a redrive from a dead-letter queue.
-	MaxAttributes = 9
+	// MaxAttributes is the most attributes of a message: SNS with raw delivery drops one that has more. [Encode] gives a
+	// message eight, and one more for a replay; the tenth is for a second header of [Encoder.HeaderAttributes], and
+	// else for a redrive from a dead-letter queue.
+	MaxAttributes = 10
 	// MaxGroupIDLength is the most characters, all ASCII, that brokers take for a group id.
 	MaxGroupIDLength = 128
 )
 
-// Names of the attributes of a message.
+// Names of the attributes of a message. Redrives is not made here: it counts how often a message was sent back from a
+// dead-letter queue, "1" the first time.
 const (
 	AttributeAggregateID   = "aggregate_id"
 	AttributeAggregateType = "aggregate_type"
@@ -30,15 +34,10 @@ const (
 	AttributeEventID       = "event_id"
 	AttributeEventType     = "event_type"
 	AttributeHeaders       = "headers"
+	AttributeRedrives      = "redrives"
 	AttributeReplay        = "outbox-replay"
 	AttributeSequence      = "sequence"
 	AttributeTraceparent   = "traceparent"
-)
-
-// Keys of Headers that carry the W3C trace context.
-const (
-	HeaderTraceparent = "traceparent"
-	HeaderTracestate  = "tracestate"
 )
 
 // attributeType is the data type of every attribute; brokers count its length towards the size of the message.
@@ -71,18 +70,32 @@ type Attribute struct {
 // to send the event can ever succeed; it is a [*FieldError], whose Code is that of the dead letter.
 //
 // Attributes, all of type String and never empty, sorted by name: aggregate_id, aggregate_type, created_at (RFC 3339,
-// UTC, up to nanoseconds), event_id, event_type, headers (a JSON object, when there are any but traceparent),
-// outbox-replay (of a replay only: the sequence of the row that it copies), sequence (the row id, decimal) and
-// traceparent (when the event has one).
+// UTC, up to nanoseconds), event_id, event_type, headers (when there are any but traceparent: <key>=<value> joined by &,
+// percent-encoded), outbox-replay (of a replay only: the sequence of the row that it copies), sequence (the row id,
+// decimal) and traceparent (when the event has one).
 //
 // It does not parse the payload: the json column has done so.
-func Encode(rec *Record) (Message, error) {
+func Encode(rec *Record) (Message, error) { return Encoder{}.Encode(rec) }
+
+// Encoder makes messages with options, its fields. The zero value does what [Encode] does. A value can be kept and used
+// by many goroutines.
+type Encoder struct {
+	// HeaderAttributes are the keys of headers that become attributes of the same name, so that a filter policy of a
+	// subscription can look at them. All others go into the attribute headers; so do an empty value and one with a
+	// character that brokers refuse in an attribute. At most [MaxHeaderAttributes], for [Encoder.Validate]. Nil is
+	// traceparent alone.
+	HeaderAttributes []string
+}
+
+// Encode does what the function [Encode] does, with the options of c, which are taken to be valid.
+func (c Encoder) Encode(rec *Record) (Message, error) {
 	body := string(rec.Payload)
 	if err := encodable(rec, body); err != nil {
 		return Message{}, err
 	}
-	traceparent := rec.Headers[HeaderTraceparent]
-	headers := attributeHeaders(rec.Headers)
+	var room [MaxHeaderAttributes]Attribute
+	own := c.appendChosen(room[:0], rec.Headers)
+	headers := form(rec.Headers, own)
 
 	// All short texts are parts of one string: one allocation.
 	var scratch [256]byte
@@ -105,11 +118,8 @@ func Encode(rec *Record) (Message, error) {
 	}
 	texts := string(b)
 
-	n := 6
+	n := 6 + len(own)
 	if headers != "" {
-		n++
-	}
-	if traceparent != "" {
 		n++
 	}
 	if rec.ReplayOf != 0 {
@@ -129,9 +139,8 @@ func Encode(rec *Record) (Message, error) {
 		attributes = append(attributes, Attribute{Name: AttributeReplay, Value: texts[createdEnd:]})
 	}
 	attributes = append(attributes, Attribute{Name: AttributeSequence, Value: texts[groupEnd:sequenceEnd]})
-	if traceparent != "" {
-		attributes = append(attributes, Attribute{Name: AttributeTraceparent, Value: traceparent})
-	}
+	attributes = append(attributes, own...)
+	slices.SortFunc(attributes, func(a, b Attribute) int { return strings.Compare(a.Name, b.Name) })
 
 	size := len(body)
 	for i := range attributes {
@@ -174,34 +183,7 @@ func encodable(rec *Record, body string) error {
 			return characterError(f.name, f.value, at)
 		}
 	}
-	for k, v := range rec.Headers {
-		if at := badCharacter(k); at >= 0 {
-			return characterError("Headers", k, at)
-		}
-		if at := badCharacter(v); at >= 0 {
-			return characterError("Headers", v, at)
-		}
-	}
 	return nil
-}
-
-// attributeHeaders returns the value of the attribute "headers": the headers without traceparent, as a JSON object,
-// or an empty text when there are none.
-func attributeHeaders(headers map[string]string) string {
-	_, own := headers[HeaderTraceparent]
-	switch {
-	case len(headers) == 0, own && len(headers) == 1:
-		return ""
-	case !own:
-		return string(marshalHeaders(headers))
-	}
-	rest := make(map[string]string, len(headers)-1)
-	for k, v := range headers {
-		if k != HeaderTraceparent {
-			rest[k] = v
-		}
-	}
-	return string(marshalHeaders(rest))
 }
 
 // GroupID returns the group id of an aggregate. Two aggregates never share one. It is "<type>:<id>" when the type is

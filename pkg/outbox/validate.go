@@ -21,7 +21,11 @@ const (
 	MaxLaneBytes = 2600
 	// MaxPayloadBytes bounds the payload: MaxMessageBytes less 32 KiB for the attributes.
 	MaxPayloadBytes = MaxMessageBytes - 32<<10
-	// MaxHeaderBytes is the most bytes that the headers may have, encoded as one JSON object.
+	// MaxPayloadDepth is the most arrays and objects of a payload that are inside each other. It is below what the
+	// parsers of PostgreSQL (by max_stack_depth) and of encoding/json (10,000) take. Parsers of consumers may take less.
+	MaxPayloadDepth = 1000
+	// MaxHeaderBytes is the most bytes that the headers may have, encoded as one JSON object. In the message they have
+	// at most three times as many.
 	MaxHeaderBytes = 8 << 10
 )
 
@@ -75,8 +79,9 @@ func (e *EventError) Unwrap() error { return e.Err }
 // above it. The error joins the faults of all fields, each a [*FieldError]; of a text or the payload it has the first
 // only. An EventID and a Destination may be missing: Enqueue assigns them.
 //
-// The characters that a message may hold are those of the SQS SendMessage reference: #x9, #xA, #xD, #x20 to
-// #xD7FF, #xE000 to #xFFFD and #x10000 to #x10FFFF, in UTF-8.
+// The characters that a payload and the names may hold are those of the SQS SendMessage reference: #x9, #xA, #xD, #x20
+// to #xD7FF, #xE000 to #xFFFD and #x10000 to #x10FFFF, in UTF-8. Headers may hold every character. The table refuses
+// the same events, whatever writes them.
 func (e *Event) Validate() error {
 	_, err := e.validate()
 	return err
@@ -147,6 +152,8 @@ func checkPayload(p json.RawMessage) *FieldError {
 		return &FieldError{Field: field, Problem: "is required: set it to one JSON value", code: codeInvalid}
 	case len(p) > MaxPayloadBytes:
 		return &FieldError{Field: field, Problem: fmt.Sprintf("has %d bytes: use at most %d, or store it elsewhere and send a reference", len(p), MaxPayloadBytes), code: codeTooLong}
+	case tooDeep(p):
+		return &FieldError{Field: field, Problem: fmt.Sprintf("is nested more than %d levels deep: many parsers refuse that", MaxPayloadDepth), code: codeInvalid}
 	case !json.Valid(p):
 		return &FieldError{Field: field, Problem: "is not one valid JSON value: marshal it with encoding/json", code: codeInvalid}
 	}
@@ -157,21 +164,44 @@ func checkPayload(p json.RawMessage) *FieldError {
 	return nil
 }
 
+// tooDeep says whether more than MaxPayloadDepth arrays and objects of a JSON text are inside each other. Of a text that
+// is not JSON the answer means nothing.
+func tooDeep(p json.RawMessage) bool {
+	if bytes.Count(p, []byte{'['})+bytes.Count(p, []byte{'{'}) <= MaxPayloadDepth {
+		return false
+	}
+	depth, inString := 0, false
+	for i := 0; i < len(p); i++ {
+		switch c := p[i]; {
+		case c == '"':
+			inString = !inString
+		case inString:
+			if c == '\\' {
+				i++
+			}
+		case c == '[' || c == '{':
+			if depth++; depth > MaxPayloadDepth {
+				return true
+			}
+		case c == ']' || c == '}':
+			depth--
+		}
+	}
+	return false
+}
+
 // encodeHeaders returns headers as a JSON object with sorted keys, nil when there are none. When they are at fault it
-// returns nil and their faults instead.
+// returns nil and their faults instead. Every character is allowed: in the message they are percent-encoded.
 func encodeHeaders(headers map[string]string) ([]byte, []*FieldError) {
 	if len(headers) == 0 {
 		return nil, nil
 	}
 	var faults []*FieldError
 	for k, v := range headers {
-		if k == "" {
-			faults = append(faults, &FieldError{Field: "Headers", Problem: "has an empty key: name it", code: codeInvalid})
-		}
-		if at := badCharacter(k); at >= 0 {
+		if at := badByte(k); at >= 0 {
 			faults = append(faults, characterError("Headers", k, at))
 		}
-		if at := badCharacter(v); at >= 0 {
+		if at := badByte(v); at >= 0 {
 			faults = append(faults, characterError(fmt.Sprintf("Headers[%q]", k), v, at))
 		}
 	}
@@ -204,6 +234,19 @@ func characterError(field, s string, at int) *FieldError {
 		problem = fmt.Sprintf("is not UTF-8 at byte %d: convert it or encode it as base64", at)
 	}
 	return &FieldError{Field: field, Problem: problem, code: codeContents}
+}
+
+// badByte returns the index of the first byte of s that is not UTF-8, -1 when there is none.
+func badByte(s string) int {
+	if utf8.ValidString(s) {
+		return -1
+	}
+	for i, r := range s {
+		if _, size := utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && size == 1 {
+			return i
+		}
+	}
+	return -1
 }
 
 // badCharacter returns the index of the first byte of s that is not UTF-8 or begins a character that no message may

@@ -1,10 +1,11 @@
 -- The first $2 dead letters with ids above $1 that pass the filters $4 to $12, as a JSON array;
--- with payload and headers where $3 is true.
-select coalesce(json_agg(json_strip_nulls(json_build_object(
+-- with payload and headers where $3 is true. json_strip_nulls is not for these: it refuses
+-- headers with \u0000.
+select coalesce(json_agg(json_build_object(
     'id', x.id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,
     'aggregate_id', x.aggregate_id, 'event_type', x.event_type, 'replays', x.replays, 'created_at', x.created_at,
     'dead_at', x.dead_at, 'attempts', x.attempts, 'code', x.code, 'reason', x.reason, 'blocks', x.blocks,
-    'payload', x.payload::text, 'headers', x.headers)) order by x.id), '[]')::text
+    'payload', x.payload::text, 'headers', x.headers) order by x.id), '[]')::text
 from (
     select d.id, d.event_id, d.destination, d.aggregate_type, d.aggregate_id, d.event_type, d.replays, d.created_at,
            d.dead_at, d.attempts, d.code, d.reason,

@@ -11,10 +11,6 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// AttributeRedrives is the message attribute that counts how often a message was sent back from a dead-letter queue:
-// "1" the first time. Each redrive replaces its value.
-const AttributeRedrives = "redrives"
-
 // identity is what a message says about its event: in its own attributes and, where these name no event, in those inside
 // an envelope of SNS, except redrives. A field is zero where no such attribute has a value that parses.
 type identity struct {
@@ -48,7 +44,7 @@ func identify(m *Received) identity {
 	}
 	if id.notification = openEnvelope(m.Body); id.notification != nil && id.eventID == uuid.Nil {
 		for name, a := range id.notification.MessageAttributes {
-			if name != AttributeRedrives {
+			if name != outbox.AttributeRedrives {
 				id.take(name, a.Value)
 			}
 		}
@@ -78,7 +74,7 @@ func (id *identity) take(name, value string) {
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
 			id.sequence = n
 		}
-	case AttributeRedrives:
+	case outbox.AttributeRedrives:
 		if n, err := strconv.Atoi(value); err == nil && n > 0 && n < 1_000_000 {
 			id.redrives = n
 		}

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
 // maxBrokerAttributes is the most attributes of a message that SQS accepts and that SNS delivers raw (SendMessage
@@ -88,7 +90,7 @@ func (r *Route) outgoing(m *Received, id *identity, limit int) (Outgoing, *refus
 	}
 	out.Attributes = withRedrives(out.Attributes, id.redrives+1)
 	if out.Size() > limit {
-		out.Attributes = without(out.Attributes, AttributeRedrives)
+		out.Attributes = without(out.Attributes, outbox.AttributeRedrives)
 	}
 	return out, nil
 }
@@ -147,11 +149,11 @@ func (n *notification) attributes() []Attribute {
 // withRedrives returns a copy of the attributes in which the attribute redrives is n. Where there are
 // maxBrokerAttributes others, redrives is left out.
 func withRedrives(attributes []Attribute, n int) []Attribute {
-	rest := without(attributes, AttributeRedrives)
+	rest := without(attributes, outbox.AttributeRedrives)
 	if len(rest) >= maxBrokerAttributes {
 		return rest
 	}
-	return append(rest, Attribute{Name: AttributeRedrives, Type: "String", Value: strconv.Itoa(n)})
+	return append(rest, Attribute{Name: outbox.AttributeRedrives, Type: "String", Value: strconv.Itoa(n)})
 }
 
 // without returns a copy of the attributes without those of the name.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
 const someID = "018f3d5e-7a4b-7c2d-8e9f-0a1b2c3d4e5f"
@@ -97,7 +98,7 @@ func FuzzBack(f *testing.F) {
 			}
 			counts := 0
 			for _, a := range m.Attributes {
-				if a.Name == dlq.AttributeRedrives {
+				if a.Name == outbox.AttributeRedrives {
 					counts++
 				}
 			}

@@ -166,7 +166,9 @@ func TestRowsTheBrokerWouldRefuseAreRefused(t *testing.T) {
 		"escape in the type":      {"t", "i", "x\x1b", "d", `{}`, `{}`, "event_type_has_only_characters_that_sqs_takes"},
 		"U+FFFF in the type":      {"t\uffff", "i", "x", "d", `{}`, `{}`, "aggregate_type_has_only_characters_that_sqs_takes"},
 		"U+FFFE in the payload":   {"t", "i", "x", "d", "\"\ufffe\"", `{}`, "payload_has_only_characters_that_sqs_takes"},
-		"U+FFFF in the headers":   {"t", "i", "x", "d", `{}`, "{\"k\":\"\uffff\"}", "headers_have_only_characters_that_sqs_takes"},
+		"U+FFFF in the headers":   {"t", "i", "x", "d", `{}`, "{\"k\":\"\uffff\"}", ""},
+		"lone surrogate":          {"t", "i", "x", "d", `"\ud800"`, `{"k":"\ud800"}`, ""},
+		"deep payload":            {"t", "i", "x", "d", strings.Repeat("[", 1001) + strings.Repeat("]", 1001), `{}`, "payload_is_at_most_1000_levels_deep"},
 		"large payload":           {"t", "i", "x", "d", `"` + strings.Repeat("x", 1015807) + `"`, `{}`, "payload_is_at_most_1_mib_less_32_kib"},
 		"large headers":           {"t", "i", "x", "d", `{}`, `{"k":"` + strings.Repeat("x", 8192) + `"}`, "headers_are_at_most_8_kib"},
 		"headers that are a list": {"t", "i", "x", "d", `{}`, `[]`, "headers_are_a_json_object"},
@@ -183,6 +185,16 @@ func TestRowsTheBrokerWouldRefuseAreRefused(t *testing.T) {
 				t.Errorf("error = %v, want %s", err, c.constraint)
 			}
 		})
+	}
+}
+
+// All events with the id zero would have one deduplication id.
+func TestEventIDZeroIsRefused(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	_, err := pool.Exec(t.Context(), "select outbox.enqueue('t', 'i', 'x', '{}', event_id => '00000000-0000-0000-0000-000000000000')")
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); !ok || pgErr.ConstraintName != "event_id_is_not_zero" {
+		t.Errorf("error = %v", err)
 	}
 }
 

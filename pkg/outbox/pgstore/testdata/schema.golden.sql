@@ -258,14 +258,15 @@ constraint outbox.events_default aggregate_type_has_1_to_256_characters CHECK ((
 constraint outbox.events_default aggregate_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (aggregate_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_default destination_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(destination) >= 1) AND (char_length(destination) <= 256))))
 constraint outbox.events_default destination_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (destination !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
+constraint outbox.events_default event_id_is_not_zero CHECK (((sent_at IS NOT NULL) OR (event_id <> '00000000-0000-0000-0000-000000000000'::uuid)))
 constraint outbox.events_default event_type_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(event_type) >= 1) AND (char_length(event_type) <= 256))))
 constraint outbox.events_default event_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (event_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_default events_default_pkey PRIMARY KEY (id)
 constraint outbox.events_default headers_are_a_json_object CHECK (((sent_at IS NOT NULL) OR (json_typeof(headers) = 'object'::text)))
 constraint outbox.events_default headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
-constraint outbox.events_default headers_have_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0))))
 constraint outbox.events_default lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_default payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
+constraint outbox.events_default payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_default payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
 constraint outbox.events_default replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_default sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
@@ -275,15 +276,16 @@ constraint outbox.events_p000000 aggregate_type_has_1_to_256_characters CHECK ((
 constraint outbox.events_p000000 aggregate_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (aggregate_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_p000000 destination_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(destination) >= 1) AND (char_length(destination) <= 256))))
 constraint outbox.events_p000000 destination_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (destination !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
+constraint outbox.events_p000000 event_id_is_not_zero CHECK (((sent_at IS NOT NULL) OR (event_id <> '00000000-0000-0000-0000-000000000000'::uuid)))
 constraint outbox.events_p000000 event_type_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(event_type) >= 1) AND (char_length(event_type) <= 256))))
 constraint outbox.events_p000000 event_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (event_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_p000000 events_p000000_pkey PRIMARY KEY (id)
 constraint outbox.events_p000000 headers_are_a_json_object CHECK (((sent_at IS NOT NULL) OR (json_typeof(headers) = 'object'::text)))
 constraint outbox.events_p000000 headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
-constraint outbox.events_p000000 headers_have_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0))))
 constraint outbox.events_p000000 ids_of_this_partition CHECK (((id >= 0) AND (id < 1000000)))
 constraint outbox.events_p000000 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000000 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
+constraint outbox.events_p000000 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_p000000 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
 constraint outbox.events_p000000 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000000 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
@@ -293,15 +295,16 @@ constraint outbox.events_p000001 aggregate_type_has_1_to_256_characters CHECK ((
 constraint outbox.events_p000001 aggregate_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (aggregate_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_p000001 destination_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(destination) >= 1) AND (char_length(destination) <= 256))))
 constraint outbox.events_p000001 destination_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (destination !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
+constraint outbox.events_p000001 event_id_is_not_zero CHECK (((sent_at IS NOT NULL) OR (event_id <> '00000000-0000-0000-0000-000000000000'::uuid)))
 constraint outbox.events_p000001 event_type_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(event_type) >= 1) AND (char_length(event_type) <= 256))))
 constraint outbox.events_p000001 event_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (event_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_p000001 events_p000001_pkey PRIMARY KEY (id)
 constraint outbox.events_p000001 headers_are_a_json_object CHECK (((sent_at IS NOT NULL) OR (json_typeof(headers) = 'object'::text)))
 constraint outbox.events_p000001 headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
-constraint outbox.events_p000001 headers_have_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0))))
 constraint outbox.events_p000001 ids_of_this_partition CHECK (((id >= 1000000) AND (id < 2000000)))
 constraint outbox.events_p000001 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000001 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
+constraint outbox.events_p000001 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_p000001 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
 constraint outbox.events_p000001 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000001 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
@@ -311,15 +314,16 @@ constraint outbox.events_p000002 aggregate_type_has_1_to_256_characters CHECK ((
 constraint outbox.events_p000002 aggregate_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (aggregate_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_p000002 destination_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(destination) >= 1) AND (char_length(destination) <= 256))))
 constraint outbox.events_p000002 destination_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (destination !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
+constraint outbox.events_p000002 event_id_is_not_zero CHECK (((sent_at IS NOT NULL) OR (event_id <> '00000000-0000-0000-0000-000000000000'::uuid)))
 constraint outbox.events_p000002 event_type_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(event_type) >= 1) AND (char_length(event_type) <= 256))))
 constraint outbox.events_p000002 event_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (event_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_p000002 events_p000002_pkey PRIMARY KEY (id)
 constraint outbox.events_p000002 headers_are_a_json_object CHECK (((sent_at IS NOT NULL) OR (json_typeof(headers) = 'object'::text)))
 constraint outbox.events_p000002 headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
-constraint outbox.events_p000002 headers_have_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0))))
 constraint outbox.events_p000002 ids_of_this_partition CHECK (((id >= 2000000) AND (id < 3000000)))
 constraint outbox.events_p000002 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000002 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
+constraint outbox.events_p000002 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_p000002 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
 constraint outbox.events_p000002 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000002 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
@@ -329,15 +333,16 @@ constraint outbox.events_p000003 aggregate_type_has_1_to_256_characters CHECK ((
 constraint outbox.events_p000003 aggregate_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (aggregate_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_p000003 destination_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(destination) >= 1) AND (char_length(destination) <= 256))))
 constraint outbox.events_p000003 destination_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (destination !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
+constraint outbox.events_p000003 event_id_is_not_zero CHECK (((sent_at IS NOT NULL) OR (event_id <> '00000000-0000-0000-0000-000000000000'::uuid)))
 constraint outbox.events_p000003 event_type_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(event_type) >= 1) AND (char_length(event_type) <= 256))))
 constraint outbox.events_p000003 event_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (event_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_p000003 events_p000003_pkey PRIMARY KEY (id)
 constraint outbox.events_p000003 headers_are_a_json_object CHECK (((sent_at IS NOT NULL) OR (json_typeof(headers) = 'object'::text)))
 constraint outbox.events_p000003 headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
-constraint outbox.events_p000003 headers_have_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0))))
 constraint outbox.events_p000003 ids_of_this_partition CHECK (((id >= 3000000) AND (id < 4000000)))
 constraint outbox.events_p000003 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000003 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
+constraint outbox.events_p000003 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_p000003 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
 constraint outbox.events_p000003 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000003 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
@@ -347,14 +352,15 @@ constraint outbox.events aggregate_type_has_1_to_256_characters CHECK (((sent_at
 constraint outbox.events aggregate_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (aggregate_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events destination_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(destination) >= 1) AND (char_length(destination) <= 256))))
 constraint outbox.events destination_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (destination !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
+constraint outbox.events event_id_is_not_zero CHECK (((sent_at IS NOT NULL) OR (event_id <> '00000000-0000-0000-0000-000000000000'::uuid)))
 constraint outbox.events event_type_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(event_type) >= 1) AND (char_length(event_type) <= 256))))
 constraint outbox.events event_type_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (event_type !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events events_pkey PRIMARY KEY (id)
 constraint outbox.events headers_are_a_json_object CHECK (((sent_at IS NOT NULL) OR (json_typeof(headers) = 'object'::text)))
 constraint outbox.events headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
-constraint outbox.events headers_have_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((headers)::text, '￾'::text) = 0) AND (strpos((headers)::text, '￿'::text) = 0))))
 constraint outbox.events lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
+constraint outbox.events payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
 constraint outbox.events replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
@@ -1541,6 +1547,23 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.nests_at_most_1000(document json)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+    rest text := translate(regexp_replace(document::text, '(?:"(?:[^"\\]|\\.)*"|[^][{}"])+', '', 'g'), '{}', '[]');
+begin
+    for level in 1 .. 1000 loop
+        exit when rest = '';
+        rest := replace(rest, '[]', '');
+    end loop;
+    return rest = '';
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.next_generation(p_event uuid)
  RETURNS integer
  LANGUAGE sql
@@ -2379,6 +2402,9 @@ grant SELECT on migrations to outbox_janitor
 grant SELECT on migrations to outbox_redrive
 grant SELECT on migrations to outbox_relay
 grant execute on move_sent to outbox_janitor
+grant execute on nests_at_most_1000 to outbox_writer
+grant execute on nests_at_most_1000 to outbox_relay
+grant execute on nests_at_most_1000 to outbox_janitor
 grant execute on partition_name to outbox_janitor
 grant execute on ranges to outbox_relay
 grant execute on read_backlog to outbox_relay

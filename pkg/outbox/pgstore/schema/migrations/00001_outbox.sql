@@ -48,14 +48,21 @@ create table outbox.events (
     -- Valid JSON has no raw control characters, so two code points are left to refuse.
     constraint payload_has_only_characters_that_sqs_takes
         check (sent_at is not null or strpos(payload::text, U&'\FFFE') = 0 and strpos(payload::text, U&'\FFFF') = 0),
-    constraint headers_have_only_characters_that_sqs_takes
-        check (sent_at is not null or strpos(headers::text, U&'\FFFE') = 0 and strpos(headers::text, U&'\FFFF') = 0),
 
     -- A message may have 1,048,576 bytes, attributes and envelope included.
     constraint payload_is_at_most_1_mib_less_32_kib check (sent_at is not null or octet_length(payload::text) <= 1015808),
+    -- The levels of a payload are counted only where it has so many brackets.
+    constraint payload_is_at_most_1000_levels_deep
+        check (sent_at is not null
+            or octet_length(payload::text) <= 2000
+            or octet_length(replace(replace(payload::text, '[', ''), '{', '')) >= octet_length(payload::text) - 1000
+            or outbox.nests_at_most_1000(payload)),
+    -- In the message the headers are percent-encoded: brokers take every character of them.
     constraint headers_are_at_most_8_kib check (sent_at is not null or octet_length(headers::text) <= 8192),
     constraint headers_are_a_json_object check (sent_at is not null or json_typeof(headers) = 'object'),
 
+    -- The deduplication id is made of it, so that brokers would drop all such events but one.
+    constraint event_id_is_not_zero check (sent_at is not null or event_id <> '00000000-0000-0000-0000-000000000000'),
     constraint replays_are_not_negative check (replays >= 0),
     constraint sent_events_have_a_message_id check ((sent_at is null) = (message_id is null))
 ) partition by range (id);
