@@ -31,6 +31,9 @@ WITH_PGBOUNCER = go run ./localstack/pgbouncer -optional --
 FORMAT ?= standard-quiet
 GOTESTSUM = go run gotest.tools/gotestsum@$(GOTESTSUM_VERSION) --format $(FORMAT) --
 
+# The packages whose tests are about what PostgreSQL does.
+DATABASE_SUITES = ./pkg/outbox ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor ./test/stores
+
 .PHONY: help
 help: ## print this help
 	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z][a-zA-Z0-9_-]*:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +60,7 @@ test-orm: ## run the examples for gorm and sqlx, which are a module of their own
 
 .PHONY: test-pgbouncer
 test-pgbouncer: ## run the suites of the database through PgBouncer in transaction mode
-	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race ./pkg/outbox ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor ./test/stores
+	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race $(DATABASE_SUITES)
 
 .PHONY: test-localstack
 test-localstack: ## run only the packages that test against LocalStack
@@ -90,9 +93,14 @@ test-busy: ## run the suite, or PACKAGES, TIMES times on a machine kept busy by 
 	  wait $$!; \
 	done
 
-.PHONY: test-newest
-test-newest: ## run the suites of the database on the newest PostgreSQL, which is fetched once
-	go run ./localstack/postgres -embedded -- $(GOTESTSUM) -race ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor ./test/stores
+.PHONY: test-versions
+VERSIONS ?= 16 17 18
+# Without the race detector: what differs is the server. A version that is not installed is fetched once.
+test-versions: ## run the suites of the database on each of the VERSIONS (16 17 18) of PostgreSQL
+	@for version in $(VERSIONS); do \
+	  echo "== PostgreSQL $$version"; \
+	  go run ./localstack/postgres -version $$version -- $(GOTESTSUM) $(DATABASE_SUITES); \
+	done
 
 ##@ Campaigns
 

@@ -26,6 +26,7 @@ func run(ctx context.Context, args []string) int {
 	flags := flag.NewFlagSet("postgres", flag.ContinueOnError)
 	flags.BoolVar(&cfg.Fsync, "fsync", false, "make commits durable, as on a real server")
 	flags.BoolVar(&cfg.Embedded, "embedded", false, "use the embedded server even when one is installed")
+	flags.IntVar(&cfg.Version, "version", 0, "the major version, 15 to 18: an installed one, else the embedded one (default any)")
 	flags.StringVar(&cfg.DataDir, "data", "", "keep the cluster in this directory (default a temporary one)")
 	if err := flags.Parse(args); err != nil {
 		return 2

@@ -38,22 +38,26 @@ func (e *NotFoundError) Error() string {
 // Unwrap returns why the embedded server could not be fetched.
 func (e *NotFoundError) Unwrap() error { return e.Fetch }
 
-// findBin returns the folder with initdb and postgres that Config.Embedded describes. It may fetch the embedded server,
-// and returns a NotFoundError when no server is installed and that fails too.
+// findBin returns the folder with initdb and postgres that Config.Embedded and Config.Version describe. It may fetch the
+// embedded server, and returns a NotFoundError when no server is installed and that fails too.
 func findBin(ctx context.Context, cfg Config) (string, error) {
 	if cfg.Embedded {
-		return embeddedBin(ctx)
+		return embeddedBin(ctx, cfg.Version)
 	}
 	if bin := os.Getenv("PG_BIN"); bin != "" {
-		if _, err := version(ctx, bin); err != nil {
+		major, err := version(ctx, bin)
+		if err != nil {
 			return "", fmt.Errorf("$PG_BIN: %w", err)
+		}
+		if cfg.Version != 0 && major != cfg.Version {
+			return "", fmt.Errorf("$PG_BIN has PostgreSQL %d, and version %d was asked for", major, cfg.Version)
 		}
 		return filepath.Abs(bin)
 	}
-	if bin := newest(ctx, candidates()); bin != "" {
+	if bin := newest(ctx, candidates(), cfg.Version); bin != "" {
 		return bin, nil
 	}
-	bin, err := embeddedBin(ctx)
+	bin, err := embeddedBin(ctx, cfg.Version)
 	if ctx.Err() != nil {
 		return "", context.Cause(ctx)
 	}
@@ -80,15 +84,15 @@ func candidates() []string {
 }
 
 // newest returns the one of dirs with the newest server, the first of equals. It passes over servers older than the
-// constant oldest, and returns "" when there is no other.
-func newest(ctx context.Context, dirs []string) string {
+// constant oldest and, unless only is 0, over all other major versions than only. It returns "" when none is left.
+func newest(ctx context.Context, dirs []string, only int) string {
 	type server struct {
 		dir   string
 		major int
 	}
 	var found []server
 	for _, dir := range dirs {
-		if major, err := version(ctx, dir); err == nil && major >= oldest {
+		if major, err := version(ctx, dir); err == nil && major >= oldest && (only == 0 || major == only) {
 			found = append(found, server{dir, major})
 		}
 	}

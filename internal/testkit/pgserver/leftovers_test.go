@@ -83,10 +83,15 @@ func TestNewestPassesOverOldServers(t *testing.T) {
 		return dir
 	}
 	old, a, b, c := fake("9.6.24"), fake("16.4"), fake("18beta1"), fake("18.3")
-	if got := newest(t.Context(), []string{t.TempDir(), old, a, b, c}); got != b {
+	if got := newest(t.Context(), []string{t.TempDir(), old, a, b, c}, 0); got != b {
 		t.Errorf("newest = %s, want the first 18, %s", got, b)
 	}
-	if got := newest(t.Context(), []string{old}); got != "" {
-		t.Errorf("newest = %s, want none", got)
+	if got := newest(t.Context(), []string{b, a}, 16); got != a {
+		t.Errorf("newest = %s, want the one of 16, %s", got, a)
+	}
+	for only, dir := range map[int]string{0: old, 9: old, 17: a} {
+		if got := newest(t.Context(), []string{dir}, only); got != "" {
+			t.Errorf("newest = %s, want none", got)
+		}
 	}
 }

@@ -31,10 +31,14 @@ type Config struct {
 	// empty; otherwise it must have one that this package made. It is kept. Defaults to a
 	// temporary directory that is removed when the server stops.
 	DataDir string
-	// Embedded takes the embedded server even when one is installed: programs of PostgreSQL 18 that are fetched once,
-	// 15 MB, and then kept in the user's cache directory (root: in /var/cache). Defaults to false: then the programs
-	// are those in $PG_BIN, else the newest of 15 or later that packages installed, else the embedded ones.
+	// Embedded takes the embedded server even when one is installed: programs that are fetched once, 15 MB a version,
+	// and then kept in the user's cache directory (root: in /var/cache). Defaults to false: then the programs are
+	// those in $PG_BIN, else the newest of 15 or later that packages installed, else the embedded ones.
 	Embedded bool
+	// Version is the major version of the server, from 15 to 18. Only programs of this version are taken, and the
+	// embedded ones of this version where none is installed; those in $PG_BIN are an error when they are of another.
+	// Defaults to 0: any installed version, and the embedded server's is then 18.
+	Version int
 }
 
 // Server is a running PostgreSQL server, listening on 127.0.0.1 only. Its methods may be called concurrently.

@@ -178,6 +178,25 @@ func TestEmbeddedServerNeedsNoInstallation(t *testing.T) {
 	}
 }
 
+func TestTheServerIsOfTheVersionAskedFor(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("fetches 15 MB when the cache is empty")
+	}
+	s := start(t, pgserver.Config{Version: 16})
+	if got := mustQuery(t, s.URL(), "SHOW server_version"); !strings.HasPrefix(got, "16.") {
+		t.Errorf("server_version = %s, want 16", got)
+	}
+}
+
+func TestAVersionThatIsNotTestedIsRefused(t *testing.T) {
+	t.Parallel()
+	_, err := pgserver.Start(t.Context(), pgserver.Config{Version: 3, Embedded: true})
+	if err == nil || !strings.Contains(err.Error(), "no version 3") {
+		t.Errorf("err = %v, want the refused version", err)
+	}
+}
+
 func TestNamedDataDirIsKept(t *testing.T) {
 	t.Parallel()
 	dir, err := os.MkdirTemp("/tmp", "pgserver-test-") //nolint:usetesting // The parents of t.TempDir are closed to the server's user.
