@@ -43,8 +43,10 @@ type Config struct {
 
 // Server is a running PostgreSQL server, listening on 127.0.0.1 only. Its methods may be called concurrently.
 type Server struct {
-	url   string           // what URL returns
-	super *process.Process // the server with its supervisor
+	url     string           // what URL returns
+	super   *process.Process // the server with its supervisor
+	cluster *cluster         // what the server was started with
+	config  Config           // the same
 }
 
 // Start starts a server and returns when it takes connections. ctx bounds the start only: the server runs until
@@ -110,7 +112,7 @@ func (c *cluster) start(ctx context.Context, cfg Config, port int) (*Server, err
 		Path:     "/postgres",
 		RawQuery: "sslmode=disable",
 	}
-	s := &Server{url: u.String(), super: super}
+	s := &Server{url: u.String(), super: super, cluster: c, config: cfg}
 	if err := super.Await(ctx, s.connect); err != nil {
 		return nil, errors.Join(err, super.Stop())
 	}
