@@ -124,6 +124,10 @@ FAULTS ?=
 chaos: ## RUNS runs of the compiled relay among faults, from SEED on; only FAULTS when set
 	$(CAMPAIGN) chaos -runs $(RUNS) -seed $(SEED) -parallel 4 -faults '$(FAULTS)'
 
+.PHONY: failover
+failover: ## ROUNDS chains of four promotions of a real standby, half with loss; writes into docs/reliability.md
+	$(CAMPAIGN) failover -runs $(or $(ROUNDS),10) -seed $(SEED) -write docs/reliability.md
+
 .PHONY: failpoints
 FAILPOINTS ?=
 failpoints: ## stop the relay at each step by each fault; writes the table into docs/reliability.md

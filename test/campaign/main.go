@@ -17,6 +17,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/campaign"
 	"github.com/serverless-outbox/serverless-outbox/test/chaos"
+	"github.com/serverless-outbox/serverless-outbox/test/failover"
 	"github.com/serverless-outbox/serverless-outbox/test/failpoints"
 	"github.com/serverless-outbox/serverless-outbox/test/isolation"
 	"github.com/serverless-outbox/serverless-outbox/test/mutants"
@@ -24,7 +25,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	all := []campaign.Campaign{chaos.Campaign(), failpoints.Campaign(), isolation.Campaign(), mutants.Campaign()}
+	all := []campaign.Campaign{chaos.Campaign(), failover.Campaign(), failpoints.Campaign(), isolation.Campaign(), mutants.Campaign()}
 	code := campaign.Main(ctx, all, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/rig"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
 )
@@ -26,7 +27,8 @@ const (
 // world is what the faults of one run act on and share.
 type world struct {
 	*rig.World
-	areas [areas]sync.Mutex
+	server *pgserver.Server
+	areas  [areas]sync.Mutex
 	// kills has the time of each kill -9. Only faults of the area process append to it, and these happen one at
 	// a time.
 	kills []time.Time

@@ -24,7 +24,7 @@ var terminateWaitingSQL string
 
 func (w *world) crashDatabase(ctx context.Context, i *injection) (int, error) {
 	from := time.Now()
-	err := w.Server.Crash(ctx)
+	err := w.server.Crash(ctx)
 	w.excuse(i, from, time.Now())
 	if err != nil {
 		return 0, err

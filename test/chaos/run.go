@@ -42,7 +42,7 @@ func (c *config) play(ctx context.Context, p rig.Program, server *pgserver.Serve
 		// No fault: the relay only records which outcomes it sees as unknown.
 		Plan: &failpoint.Plan{},
 		Do: func(ctx context.Context, opened *rig.World, _ rig.Ledger) error {
-			w := &world{World: opened}
+			w := &world{World: opened, server: server}
 			r.harm(ctx, c.active, w)
 			kills = w.kills
 			return nil

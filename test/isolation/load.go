@@ -61,7 +61,7 @@ func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) erro
 					}
 					events[i] = event(strconv.Itoa(random.IntN(l.cfg.quiet)), destination)
 				}
-				return w.Put(ctx, events, l.meter.quiet)
+				return w.Put(ctx, events, nil, l.meter.quiet)
 			})
 		})
 	}
@@ -75,7 +75,7 @@ func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) erro
 				for i := range events {
 					events[i] = event(aggregate, outbox.DefaultDestination)
 				}
-				return w.Put(ctx, events, nil)
+				return w.Put(ctx, events, nil, nil)
 			})
 		})
 	}

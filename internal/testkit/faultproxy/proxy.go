@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-// Proxy forwards connections to one address. Its methods may be called concurrently.
+// Proxy forwards connections to one address at a time. Its methods may be called concurrently.
 type Proxy struct {
 	listener net.Listener
-	upstream string
 
-	mu      sync.Mutex     // guards the fields below but running
-	pairs   map[*pair]bool // the open connections, each with the value true
-	refuse  bool
-	delay   time.Duration
-	stalled chan struct{} // closed at the end of a stall; nil when there is none
-	closed  bool
-	running sync.WaitGroup // every goroutine of the proxy
+	mu       sync.Mutex // guards the fields below but running
+	upstream string
+	pairs    map[*pair]bool // the open connections, each with the value true
+	refuse   bool
+	delay    time.Duration
+	stalled  chan struct{} // closed at the end of a stall; nil when there is none
+	closed   bool
+	running  sync.WaitGroup // every goroutine of the proxy
 }
 
 // pair is a connection of a client and the one that it is forwarded to.
@@ -48,6 +48,14 @@ func (p *Proxy) Refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuse = on
+}
+
+// Redirect forwards every new connection to upstream, a host and port, as when a name gets another address. Connections
+// that are open go on to the server they have.
+func (p *Proxy) Redirect(upstream string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.upstream = upstream
 }
 
 // Delay passes on each piece of data, of up to 64 KiB, d after it arrived, in both
@@ -126,12 +134,12 @@ func (p *Proxy) accept() {
 func (p *Proxy) forward(client net.Conn) {
 	defer client.Close() //nolint:errcheck // It may be closed already.
 	p.mu.Lock()
-	refuse := p.refuse || p.closed
+	refuse, upstream := p.refuse || p.closed, p.upstream
 	p.mu.Unlock()
 	if refuse {
 		return
 	}
-	server, err := net.Dial("tcp", p.upstream) //nolint:noctx // A loopback address answers at once.
+	server, err := net.Dial("tcp", upstream) //nolint:noctx // A loopback address answers at once.
 	if err != nil {
 		return
 	}

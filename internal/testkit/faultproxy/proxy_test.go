@@ -95,6 +95,30 @@ func TestCutAndResetEndConnectionsAndNewOnesWork(t *testing.T) {
 	}
 }
 
+func TestRedirectedConnectionsReachAnotherServer(t *testing.T) {
+	t.Parallel()
+	p := start(t)
+	old := dial(t, p)
+	if err := ask(old); err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	p.Redirect(other.Addr().String())
+	dial(t, p)
+	conn, err := other.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := ask(old); err != nil {
+		t.Errorf("a connection from before ended: %v", err)
+	}
+}
+
 func TestRefusedConnectionsEnd(t *testing.T) {
 	t.Parallel()
 	p := start(t)

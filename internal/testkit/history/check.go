@@ -142,17 +142,19 @@ func (j *judge) recording() {
 	}
 }
 
-// origins counts the committed and the rolled back events, those in doubt by their final
-// states, and fails as Phantom a row of an event that was rolled back or never written.
+// origins counts the committed, the rolled back and the undone events, those in doubt by their final states, and
+// fails as Phantom a row of an event that was rolled back, undone or never written.
 func (j *judge) origins() {
 	for i := range j.events {
 		e := &j.events[i]
-		if e.state != Absent && (e.origin == unwritten || e.origin == rolledBack) {
+		if e.state != Absent && (e.origin == unwritten || e.origin == rolledBack || e.origin == undone) {
 			j.fail(Phantom, fmt.Sprintf("event %s was %s but its row is %s", e.id, e.origin, e.state), e.id)
 		}
 		switch {
 		case j.written(e):
 			j.verdict.Committed++
+		case e.origin == undone:
+			j.verdict.Undone++
 		case e.origin != unwritten:
 			j.verdict.RolledBack++
 		}
@@ -167,7 +169,7 @@ func (j *judge) written(e *event) bool {
 
 // String returns how the transaction that wrote an event ended, such as "rolled back", for the text of a violation.
 func (o origin) String() string {
-	return [...]string{unwritten: "never written", committed: "committed", inDoubt: "in doubt", rolledBack: "rolled back"}[o]
+	return [...]string{unwritten: "never written", committed: "committed", inDoubt: "in doubt", rolledBack: "rolled back", undone: "undone"}[o]
 }
 
 // groupKey is a group id at a destination, both as indices of words.
@@ -176,7 +178,8 @@ type groupKey struct {
 }
 
 // perSend judges destination, deduplication id, group and body of each acceptance, and fills firstSend, latestFirst
-// and sent. An acceptance of an event that was not committed, or at a wrong destination, fails and fills nothing.
+// and sent. An acceptance of an event that was not committed, or at a wrong destination, fails and fills nothing. One of
+// an undone event fills nothing either, and is no fault.
 func (j *judge) perSend() {
 	owner := map[groupKey]int32{}
 	groups := map[int32]int32{}
@@ -186,6 +189,9 @@ func (j *judge) perSend() {
 		j.verdict.Sends++
 		if s.suppressed {
 			j.verdict.Suppressed++
+		}
+		if e.origin == undone {
+			continue
 		}
 		if !j.written(e) {
 			j.fail(Phantom, fmt.Sprintf("event %s was %s but %s accepted it at %s", e.id, e.origin, j.words[s.destination], stamp(s.at)), e.id)

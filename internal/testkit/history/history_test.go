@@ -427,6 +427,38 @@ func random(t *rapid.T) *story {
 	return s
 }
 
+func TestWhatAFailoverUndidIsNotJudged(t *testing.T) {
+	t.Parallel()
+	// Rows 3 and 5 were committed and accepted, the second without an answer to its commit, and the new primary lacks
+	// both. Row 3 is another event there.
+	s := correct()
+	doubted, reused := event(5, 1), event(6, 1)
+	reused.Row = 3
+	s.accepted = append(s.accepted, acceptance(doubted, 135))
+	s.final = slices.Delete(s.final, 2, 3)
+	s.add(reused, 60, 160)
+	r := s.recorder()
+	r.InDoubt(history.Commit{Began: tick(35), Done: tick(40)}, doubted)
+	var answered []uuid.UUID
+	r.Undo(func(u uuid.UUID) bool { return u != id(3) && u != id(5) }, func(u uuid.UUID, done time.Time) {
+		answered = append(answered, u)
+		if !done.Equal(tick(35)) {
+			t.Errorf("the commit of %s was answered at %s, want %s", u, done, tick(35))
+		}
+	})
+	if !slices.Equal(answered, []uuid.UUID{id(3)}) {
+		t.Errorf("undone with an answer: %v, want event 3", answered)
+	}
+	v := r.Check(literal)
+	if !v.OK() || v.Undone != 2 || v.Committed != 4 || v.RolledBack != 1 || !strings.Contains(v.String(), "2 undone") {
+		t.Errorf("the verdict is\n%s", v)
+	}
+	r.Final(history.Final{EventID: id(3), State: history.Sent, MessageID: "m"})
+	if v := r.Check(literal); v.Violations[history.Phantom] != 1 {
+		t.Errorf("a row that came back is no fault:\n%s", v)
+	}
+}
+
 func TestRandomCorrectHistoriesPassAndEveryMutationIsCaught(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {

@@ -176,6 +176,9 @@ func (j *judge) consumed(key consumerKey, list []receipt, position []int32) {
 	for _, c := range list {
 		e := &j.events[c.event]
 		j.verdict.Received++
+		if e.origin == undone {
+			continue
+		}
 		if j.firstSend[c.event] == 0 {
 			j.fail(Phantom, fmt.Sprintf("consumer %s received event %s, which no broker accepted", key.name, e.id), e.id)
 			continue

@@ -51,6 +51,8 @@ const (
 	// inDoubt: the commit got no answer.
 	inDoubt
 	rolledBack
+	// undone: the database lost the commit in a failover.
+	undone
 )
 
 // event is what is known of one event. What was not recorded is zero, except lane.
@@ -148,6 +150,29 @@ func (r *Recorder) transaction(c Commit, known origin, events []Event) {
 	}
 	for i := range events {
 		r.write(&events[i], known, began, done)
+	}
+}
+
+// Undo decides what a failover of the database made of the commits recorded so far, in doubt ones included: the events
+// for which survived is true count as committed. All others count as undone: what became of them is not judged, but for
+// a row that is there again at the end. It calls each, unless that is nil, with every undone event whose commit had got
+// an answer, and the time of the answer. It must be called when no commit that was begun before the failover can be
+// recorded any more. The functions must not call the Recorder's methods.
+func (r *Recorder) Undo(survived func(uuid.UUID) bool, each func(id uuid.UUID, done time.Time)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range r.events {
+		e := &r.events[i]
+		switch {
+		case e.origin != committed && e.origin != inDoubt:
+		case survived(e.id):
+			e.origin = committed
+		default:
+			if e.origin == committed && each != nil {
+				each(e.id, r.base.Add(time.Duration(e.done)))
+			}
+			e.origin = undone
+		}
 	}
 }
 

@@ -34,7 +34,8 @@ const (
 	// Mismarked: a row carries a message id that none of its sends got.
 	Mismarked Kind = "mismarked"
 	// Phantom: a row, an acceptance or a receipt was seen of an event that was rolled back
-	// or never written, or a receipt of an event that no broker accepted.
+	// or never written, a row of an event that was undone, or a receipt of an event that no
+	// broker accepted.
 	Phantom Kind = "phantom"
 	// WrongGroup: a send carried another group id than its lane's.
 	WrongGroup Kind = "wrong_group"
@@ -81,6 +82,8 @@ type Verdict struct {
 	// doubt by their final states.
 	Committed  int `json:"committed"`
 	RolledBack int `json:"rolled_back"`
+	// Undone counts events whose commit a failover of the database lost, see [Recorder.Undo].
+	Undone int `json:"undone,omitempty"`
 	// Accepted counts events that a broker accepted at least once.
 	Accepted int `json:"accepted"`
 	// DeadLetters counts events that ended as dead letters, Blocked those that wait
@@ -130,6 +133,9 @@ func (v *Verdict) String() string {
 	}
 	fmt.Fprintf(&b, "%s: %d committed, %d rolled back, %d accepted, %d dead, %d blocked; %d sends, %d suppressed, %d duplicates with a cause, %d replayed; %d received, %d redelivered\n",
 		word, v.Committed, v.RolledBack, v.Accepted, v.DeadLetters, v.Blocked, v.Sends, v.Suppressed, v.DuplicatesWithCause, v.Replayed, v.Received, v.Redelivered)
+	if v.Undone > 0 {
+		fmt.Fprintf(&b, "  %d undone by a failover of the database\n", v.Undone)
+	}
 	for _, name := range slices.Sorted(maps.Keys(v.Latency)) {
 		l := v.Latency[name]
 		fmt.Fprintf(&b, "  %s: commit to accepted p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, p99.9 %.1f ms, max %.1f ms (%d)\n",

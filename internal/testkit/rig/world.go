@@ -22,7 +22,6 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/faultproxy"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/lambdahost"
-	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/resources"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/tuning"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest/awsfake"
@@ -59,7 +58,7 @@ type Config struct {
 	// Program is the compiled relay function, from [Build].
 	Program Program
 	// Server is the running PostgreSQL in which the world makes its database. The world does not stop it.
-	Server *pgserver.Server
+	Server Server
 	// Name is the name of the database, which must not exist yet. [World.Close] drops it.
 	Name string
 	// Journal records what the writers and the broker do.
@@ -79,11 +78,17 @@ type Config struct {
 	MaxConns int
 }
 
+// Server is a PostgreSQL.
+type Server interface {
+	// URL returns the address of a database for the superuser, as a URL with a host and a port.
+	URL() string
+}
+
 // World is everything that takes part in one run: database, broker, function, and the
 // proxies through which the function reaches the database and the broker.
 type World struct {
 	// Server is the running PostgreSQL that has the world's database.
-	Server *pgserver.Server
+	Server Server
 	// Pool has the connections of the writers and of the run itself to the world's
 	// database. It bypasses the proxy.
 	Pool *pgxpool.Pool

@@ -103,9 +103,12 @@ func (w *writer) events() ([]outbox.Event, error) {
 }
 
 // Put writes events in one transaction, which waits for open ones of the same aggregates,
-// and records it in the Journal, as in doubt when its commit fails. before, when not nil,
-// is called right before the commit, with the time and the rows of the events.
-func (w *World) Put(ctx context.Context, events []outbox.Event, before func(began time.Time, rows []history.Event)) error {
+// and records it in the Journal, as in doubt when its commit fails. also, when not nil, writes
+// more in the transaction after the events. before, when not nil, is called right before the
+// commit, with the time and the rows of the events.
+func (w *World) Put(
+	ctx context.Context, events []outbox.Event, also func(tx pgx.Tx) error, before func(began time.Time, rows []history.Event),
+) error {
 	tx, err := w.Pool.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
@@ -117,6 +120,11 @@ func (w *World) Put(ctx context.Context, events []outbox.Event, before func(bega
 	rows, err := find(ctx, tx, events)
 	if err != nil {
 		return fmt.Errorf("put: %w", err)
+	}
+	if also != nil {
+		if err = also(tx); err != nil {
+			return fmt.Errorf("put: %w", err)
+		}
 	}
 	commit := history.Commit{Began: time.Now()}
 	w.Journal.wrote(commit.Began, rows)

@@ -1,0 +1,1 @@
+select last_value from outbox.events_id_seq;

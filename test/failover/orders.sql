@@ -1,0 +1,1 @@
+create table public.orders (event_id uuid primary key);
