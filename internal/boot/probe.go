@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -48,7 +49,7 @@ func (a *AWS) Probe(ctx context.Context, destinations Destinations, logger *slog
 }
 
 // advice returns the level at which err, the error of a probe, is logged, and what to do about it. The level is
-// ERROR where the destination does not exist or there was no HTTP answer at all, and WARN where sending may still
+// ERROR where the destination does not exist, the request was not authenticated or there was no HTTP answer at all, and WARN where sending may still
 // work, such as where the function may send and may not read attributes.
 func advice(err error) (slog.Level, string) {
 	status := 0
@@ -63,10 +64,24 @@ func advice(err error) (slog.Level, string) {
 	case status == http.StatusNotFound || code == "NotFound" || code == "QueueDoesNotExist" ||
 		code == "AWS.SimpleQueueService.NonExistentQueue":
 		return slog.LevelError, "destination does not exist: create it or correct OUTBOX_DESTINATIONS; its events wait"
+	case unauthenticated(code):
+		return slog.LevelError, "destination could not be checked, the request's signature or its credentials were refused: check the clock of the machine, and that the credentials are those of the function's role and have not expired; its events wait"
 	case status == http.StatusForbidden || code == "AccessDenied" || code == "AccessDeniedException":
 		return slog.LevelWarn, "destination could not be checked, access denied: allow the function sns:GetTopicAttributes or sqs:GetQueueAttributes, and make sure that it may send"
 	case status == 0:
 		return slog.LevelError, "destination cannot be reached: check the function's network, and in a VPC its NAT gateway or endpoint for SNS or SQS; its events wait"
 	}
 	return slog.LevelWarn, "destination could not be checked"
+}
+
+// unauthenticated reports whether code is that of a request that was refused before any right was looked at: its
+// signature is wrong or too old, or its credentials are unknown or have expired.
+func unauthenticated(code string) bool {
+	switch strings.TrimSuffix(code, "Exception") {
+	case "SignatureDoesNotMatch", "InvalidSignature", "IncompleteSignature", "RequestExpired", "RequestTimeTooSkewed",
+		"ExpiredToken", "TokenRefreshRequired", "InvalidClientTokenId", "InvalidAccessKeyId", "UnrecognizedClient",
+		"InvalidSecurity", "InvalidSecurityToken", "MissingAuthenticationToken":
+		return true
+	}
+	return false
 }

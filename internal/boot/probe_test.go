@@ -36,8 +36,12 @@ func TestProbeNamesTheDestinationsThatAreBroken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fake.AddFault(awsfake.Fault{Kind: awsfake.FailCall, Operation: "GetQueueAttributes", Resource: "closed.fifo", Code: "AccessDenied", SenderFault: true, Status: 403}); err != nil {
-		t.Fatal(err)
+	for queue, code := range map[string]string{"closed": "AccessDenied", "late": "SignatureDoesNotMatch", "old": "ExpiredTokenException"} {
+		if _, err := fake.AddFault(awsfake.Fault{
+			Kind: awsfake.FailCall, Operation: "GetQueueAttributes", Resource: queue + ".fifo", Code: code, SenderFault: true, Status: 403,
+		}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var out bytes.Buffer
 	a.Probe(t.Context(), Destinations{
@@ -45,10 +49,13 @@ func TestProbeNamesTheDestinationsThatAreBroken(t *testing.T) {
 		"no_queue": {QueueURL: strings.Replace(*made.QueueUrl, "there", "missing", 1)},
 		"no_topic": {TopicARN: "arn:aws:sns:us-east-1:000000000000:missing.fifo", Region: "us-east-1"},
 		"closed":   {QueueURL: strings.Replace(*made.QueueUrl, "there", "closed", 1)},
+		"late":     {QueueURL: strings.Replace(*made.QueueUrl, "there", "late", 1)},
+		"old":      {QueueURL: strings.Replace(*made.QueueUrl, "there", "old", 1)},
 	}, (&Process{}).Logger(&out))
 	records := out.String()
 	for name, want := range map[string]string{
 		"no_queue": "does not exist", "no_topic": "does not exist", "closed": "access denied",
+		"late": "check the clock", "old": "check the clock",
 	} {
 		found := false
 		for line := range strings.Lines(records) {

@@ -83,5 +83,5 @@ func (s *Store) each(ctx context.Context, op, sql string, args []any, row func(r
 
 // call runs f with a connection of the pool of s, as [pgdb.Call] does. Errors begin with op, the name of the operation.
 func (s *Store) call(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
-	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
+	return pgdb.Call(ctx, s.pool, op, roles(op), f) //nolint:wrapcheck // op is named there
 }

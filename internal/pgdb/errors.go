@@ -17,7 +17,7 @@ var (
 	// unknown. Trying again may help.
 	ErrUnreachable = errors.New("the database cannot be reached: check its address, its security group and that it runs")
 	// ErrDenied means that the login or a privilege was refused.
-	ErrDenied = errors.New("the database denied access: check user and password, and grant the role outbox_relay, outbox_writer or outbox_janitor")
+	ErrDenied = errors.New("the database denied access")
 	// ErrSchema means that the schema is missing, is older than this program or has other functions.
 	ErrSchema = errors.New("the outbox schema is missing or too old: run: outbox migrate")
 	// ErrSchemaNewer means that the schema is newer than this program, which leaves it as it is.
@@ -36,16 +36,34 @@ var (
 )
 
 // Translate returns an error that begins with op, the name of an operation, and wraps err, and also the error of this
-// package that says what can be done about err, where one does. It returns nil for nil.
-func Translate(op string, err error) error {
+// package that says what can be done about err, where one does. roles names the roles that may do op, for the text
+// where a privilege is missing; empty is not known. It returns nil for nil.
+func Translate(op, roles string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if kind := kindOf(err); kind != nil && !errors.Is(err, kind) {
-		return fmt.Errorf("%s: %w: %w", op, kind, err)
+	kind := kindOf(err)
+	switch {
+	case kind == nil || errors.Is(err, kind):
+		return fmt.Errorf("%s: %w", op, err)
+	case errors.Is(kind, ErrDenied):
+		return fmt.Errorf("%s: %w: %s: %w", op, kind, access(err, roles), err)
 	}
-	return fmt.Errorf("%s: %w", op, err)
+	return fmt.Errorf("%s: %w: %w", op, kind, err)
 }
+
+// access says what lets a login in for which err is ErrDenied. roles is that of Translate.
+func access(err error, roles string) string {
+	switch pgErr, ok := errors.AsType[*pgconn.PgError](err); {
+	case !ok || pgErr.Code != insufficientPrivilege:
+		return "check user and password"
+	case roles == "":
+		return "the login lacks a privilege"
+	}
+	return "grant the login the role " + roles
+}
+
+const insufficientPrivilege = "42501"
 
 // kindOf returns the error of this package that says what can be done about err, nil when none does. None does for a
 // context that ended, which the caller caused, unless the server answered with an error of its own.
@@ -69,7 +87,7 @@ func kindOf(err error) error {
 // when there is none.
 func kindOfCode(code string) error {
 	switch code {
-	case "28P01", "28000", "42501": // invalid_password, invalid_authorization_specification, insufficient_privilege
+	case "28P01", "28000", insufficientPrivilege: // invalid_password, invalid_authorization_specification
 		return ErrDenied
 	case "3F000", "42P01", "42883", "42703": // invalid_schema_name, undefined_table, undefined_function, undefined_column
 		return ErrSchema

@@ -44,8 +44,8 @@ type Enqueuer struct {
 //
 // All events are validated first: if some are at fault nothing is written, tx can still be used, and the error holds an
 // [*EventError] for each of them. Such an error, and one for a constraint of the table, matches [ErrInvalid]. Otherwise
-// the error is [ErrNilTx], [ErrTxClosed], [ErrNoSchema], one for rows that a rule or trigger dropped, or the driver's,
-// wrapped. After an error of the database tx is aborted, as after any failed statement; roll it back after every error
+// the error is [ErrNilTx], [ErrTxClosed], [ErrNoSchema], [ErrSealed], one for rows that a rule or trigger dropped, or the
+// driver's, wrapped. After an error of the database tx is aborted, as after any failed statement; roll it back after every error
 // but those of validation.
 //
 // It is one round trip for up to 10,000 events and 8 MiB, and one more for each further such lot. Use [EnqueueCopy] for
@@ -60,7 +60,7 @@ func Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
 // Enqueue does what the function [Enqueue] does, with the options of q. Without events it returns nil and makes no
 // call.
 func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.UUID, error) {
-	if tx == nil {
+	if isNil(tx) {
 		return nil, fmt.Errorf("enqueue: %w", ErrNilTx)
 	}
 	if len(events) == 0 {
@@ -96,12 +96,12 @@ func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.U
 
 // EnqueueCopy writes events with the COPY protocol, for bulk: memory does not grow with their number. Each is
 // validated before it is sent; the first one at fault ends the copy, with an [*EventError] that matches [ErrInvalid],
-// as an error for a constraint of the table does. Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema] or the
-// driver's, wrapped. After every error but ErrNilTx, tx is aborted or closed. EnqueueCopy returns how many events
+// as an error for a constraint of the table does. Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema], [ErrSealed]
+// or the driver's, wrapped. After every error but ErrNilTx, tx is aborted or closed. EnqueueCopy returns how many events
 // were written, 0 with an error. It fills in missing event ids, destinations and trace headers as [Enqueue] does, and
 // does not return the ids.
 func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64, error) {
-	if tx == nil {
+	if isNil(tx) {
 		return 0, fmt.Errorf("enqueue copy: %w", ErrNilTx)
 	}
 	next, stop := iter.Pull(events)

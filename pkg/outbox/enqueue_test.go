@@ -222,8 +222,44 @@ func TestDatabaseRefusalIsAnInvalidEvent(t *testing.T) {
 	})
 }
 
+// A transaction drew its ids, waited, and wrote its rows when their partition was about to be archived. The next
+// transaction draws new ids.
+func TestARowForASealedPartitionIsTakenWhenItIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	drivers(t, func(t *testing.T, pool *pgxpool.Pool, tx outbox.Tx) {
+		t.Helper()
+		one := func(sql string) (text string) {
+			if err := pool.QueryRow(t.Context(), sql).Scan(&text); err != nil {
+				t.Fatal(err)
+			}
+			return text
+		}
+		one("select setval('outbox.events_id_seq', 3000000)::text")
+		if got := one("select outbox.seal_partition(0, 'infinity')"); got != "done" {
+			t.Fatalf("the partition is not sealed: %s", got)
+		}
+		one("select setval('outbox.events_id_seq', 1)::text")
+		if _, err := outbox.Enqueue(t.Context(), tx, placed("1")); !errors.Is(err, outbox.ErrSealed) || errors.Is(err, outbox.ErrInvalid) {
+			t.Errorf("error is %v, want ErrSealed and not ErrInvalid", err)
+		}
+		if _, err := outbox.EnqueueCopy(t.Context(), begin(t, pool), slices.Values([]outbox.Event{placed("1")})); !errors.Is(err, outbox.ErrSealed) {
+			t.Errorf("copy: error is %v, want ErrSealed", err)
+		}
+		one("select setval('outbox.events_id_seq', 3000001)::text")
+		if _, err := outbox.Enqueue(t.Context(), begin(t, pool), placed("1")); err != nil {
+			t.Errorf("tried again: %v", err)
+		}
+	})
+}
+
 func TestEnqueueWithoutATransactionFails(t *testing.T) {
 	t.Parallel()
+	if _, err := outbox.Enqueue(t.Context(), (*pgxpool.Tx)(nil), placed("1")); !errors.Is(err, outbox.ErrNilTx) {
+		t.Errorf("nil *pgxpool.Tx: %v", err)
+	}
+	if _, err := outbox.EnqueueCopy(t.Context(), (*pgxpool.Tx)(nil), slices.Values([]outbox.Event{placed("1")})); !errors.Is(err, outbox.ErrNilTx) {
+		t.Errorf("nil *pgxpool.Tx: %v", err)
+	}
 	if _, err := outbox.Enqueue(t.Context(), nil, placed("1")); !errors.Is(err, outbox.ErrNilTx) {
 		t.Errorf("nil Tx: %v", err)
 	}

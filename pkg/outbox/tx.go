@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -25,13 +26,17 @@ type Tx interface {
 var _ Tx = pgx.Tx(nil)
 
 var (
-	// ErrNilTx means that no transaction was given: nothing was written.
+	// ErrNilTx means that no transaction was given, or a nil pointer to one: nothing was written.
 	ErrNilTx = errors.New("transaction is nil")
 	// ErrTxClosed means that the transaction is over: nothing was written.
 	ErrTxClosed = errors.New("transaction is closed: enqueue before commit or rollback")
 	// ErrNoSchema means that the database has no outbox, or one that is too old: a table, column or function is
 	// missing.
 	ErrNoSchema = errors.New("schema outbox is missing: run outbox migrate")
+	// ErrSealed means that a row got its id so long before it was written that its partition is about to be archived
+	// and takes no unsent rows. Nothing was written. The same events are taken in a new transaction, which gives them
+	// new ids.
+	ErrSealed = errors.New("partition is about to be archived: try the transaction again")
 )
 
 // SQL makes a [Tx] of a transaction of database/sql, with any PostgreSQL driver that takes $1 parameters
@@ -87,8 +92,36 @@ func arrayLiteral(texts []string) string {
 	return "{" + strings.Join(quoted, ",") + "}"
 }
 
-// translate wraps a driver's error, and with it the error that says what the caller can do: ErrTxClosed, ErrInvalid or
-// ErrNoSchema. It returns other errors as they are.
+// isNil says whether tx is no transaction: nil, or a nil pointer, such as a caller has after a Begin that failed.
+func isNil(tx Tx) bool {
+	if tx == nil {
+		return true
+	}
+	v := reflect.ValueOf(tx)
+	return v.Kind() == reflect.Pointer && v.IsNil()
+}
+
+// sealed is the constraint by which a partition that is about to be archived refuses rows that are not sent.
+const sealed = "being_archived"
+
+// constraint returns the name of the constraint that err, a driver's error, is about, empty when there is none.
+func constraint(err error) string {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+		return pgErr.ConstraintName
+	}
+	// pq.Error has the fields of the server's answer by their letters.
+	var fields interface {
+		error
+		Get(letter byte) string
+	}
+	if errors.As(err, &fields) {
+		return fields.Get('n')
+	}
+	return ""
+}
+
+// translate wraps a driver's error, and with it the error that says what the caller can do: ErrTxClosed, ErrInvalid,
+// ErrSealed or ErrNoSchema. It returns other errors as they are.
 func translate(err error) error {
 	if errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, sql.ErrTxDone) {
 		return fmt.Errorf("%w (%w)", ErrTxClosed, err)
@@ -102,8 +135,12 @@ func translate(err error) error {
 		return err
 	}
 	switch state.SQLState() {
-	case "23514", // check_violation
-		"22P02", // invalid_text_representation
+	case "23514": // check_violation
+		if constraint(err) == sealed {
+			return fmt.Errorf("%w (%w)", ErrSealed, err)
+		}
+		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	case "22P02", // invalid_text_representation
 		"22P05", // untranslatable_character
 		"22021", // character_not_in_repertoire
 		"54001": // statement_too_complex: JSON nested too deeply

@@ -88,7 +88,7 @@ func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	}
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
-		return nil, pgdb.Translate("connect", err)
+		return nil, pgdb.Translate("connect", "", err)
 	}
 	err = pool.Ping(ctx)
 	if pgdb.IsAuthFailure(err) && c.Password != nil {
@@ -96,7 +96,7 @@ func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	}
 	if err != nil {
 		pool.Close()
-		return nil, pgdb.Translate("connect", err)
+		return nil, pgdb.Translate("connect", "", err)
 	}
 	return pool, nil
 }

@@ -37,7 +37,7 @@ type Migrated struct {
 // notice says how to, and outbox.grant_roles() makes the grants afterwards.
 func Migrate(ctx context.Context, pool *pgxpool.Pool) (Migrated, error) {
 	done, err := migrate(ctx, pool, readSchema())
-	return done, pgdb.Translate("migrate", err)
+	return done, pgdb.Translate("migrate", "", err)
 }
 
 // migrate brings the database to the schema s, as Migrate does to that of this package. With an error of a migration

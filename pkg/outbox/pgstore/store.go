@@ -38,5 +38,5 @@ func New(pool *pgxpool.Pool) *Store {
 // do runs f with a connection of the pool of s, which f must not keep. Errors, also those of f, begin with op, the
 // name of the operation, and wrap an error of this package where one fits.
 func (s *Store) do(ctx context.Context, op string, f func(conn *pgxpool.Conn) error) error {
-	return pgdb.Call(ctx, s.pool, op, f) //nolint:wrapcheck // op is named there
+	return pgdb.Call(ctx, s.pool, op, "outbox_relay", f) //nolint:wrapcheck // op is named there
 }

@@ -152,7 +152,7 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		args []string
 		says string
 	}{
-		{"denied at connect", double{openErr: pgstore.ErrDenied}, []string{"status"}, "check user and password"},
+		{"denied at connect", double{openErr: pgstore.ErrDenied}, []string{"status"}, "denied access"},
 		{"no schema", double{err: pgstore.ErrSchema}, []string{"status"}, "run: outbox migrate"},
 		{"no schema to show", double{err: pgstore.ErrSchema}, []string{"show", eventID}, "run: outbox migrate"},
 		{"time-out", double{err: context.DeadlineExceeded}, []string{"status"}, "raise --timeout (30s)"},
