@@ -75,8 +75,8 @@ func meanings() map[string]entry {
 		"OUTBOX_WINDOW_BYTES": {relay.DefaultWindowBytes, "The most bytes of events in memory"},
 		"OUTBOX_POLL_IDLE": {relay.DefaultPollIdle, "Pause between reads of the table while no events come. " +
 			"A longer one costs the database less and delays events by as much"},
-		"OUTBOX_MAX_ATTEMPTS": {relay.DefaultMaxAttempts, "Transient failures of its own before an event is a dead letter. " +
-			"-1 is without a bound"},
+		"OUTBOX_MAX_ATTEMPTS": {relay.DefaultMaxAttempts, "Transient failures of its own, while others of its destination are accepted, " +
+			"before an event is a dead letter. -1 is without a bound"},
 		"OUTBOX_SDK_CODEC": {false, "Have the AWS SDK write and read the requests to destinations, at two to four times the cost. " +
 			"For ruling out the relay's own writing and reading"},
 		"OUTBOX_METRICS_NAMESPACE": {DefaultNamespace, "CloudWatch namespace of the metrics"},

@@ -51,7 +51,8 @@ const (
 	Accepted
 	// Rejected: the message can never be accepted as it is.
 	Rejected
-	// Transient: this message was not accepted now, and may be later. The relay counts it as an attempt of the event.
+	// Transient: this message was not accepted now, and may be later. The relay counts it as an attempt of the event
+	// when the destination accepts others.
 	Transient
 	// Throttled: the message was not accepted, because too much was sent. It may be accepted later.
 	Throttled

@@ -59,17 +59,19 @@ func sending() []mutant {
 			name: "ignore failed entries", breaks: "a batch that was accepted in part counts as accepted",
 			edits: []edit{{engine, "loop.published", "l.result(it, _, at)", replace, `
 				r := resultAt(results, i)
-				if classes[outbox.Accepted] > 0 {
-					r.Class = outbox.Accepted
+				for k := range results {
+					if resultAt(results, k).Class == outbox.Accepted {
+						r.Class = outbox.Accepted
+					}
 				}
 				l.result(it, r, at)`}},
 			verdicts: []string{"marked_not_accepted", "mismarked"},
 		},
 		{
 			name: "settle before accept", breaks: "events are marked before they are sent",
-			edits: []edit{{engine, "loop.send", "d.sink.Publish(_, msgs)", before, `
+			edits: []edit{{engine, "loop.send", "b.dest.sink.Publish(_, msgs)", before, `
 				var early Settlement
-				for _, it := range batch {
+				for _, it := range b.items {
 					early.Accepted = append(early.Accepted, Accepted{ID: it.rec.ID})
 				}
 				_, _ = l.store.Settle(ctx, l.cfg.RelayID, early)`}},
@@ -117,6 +119,11 @@ func sending() []mutant {
 				{engine, "loop.next", "", begin, "l.backingOff.remove(lane)"},
 			},
 			verdicts: []string{"reordered"},
+		},
+		{
+			name: "charge by entry", breaks: "an outage whose calls are answered is charged to the events",
+			edits:    []edit{{engine, "loop.result", "r.Class == outbox.Transient && d.blames(it)", replace, "r.Class == outbox.Transient"}},
+			verdicts: []string{"unexplained"},
 		},
 		{
 			name: "return with a sender alive", breaks: "the run ends while calls are under way",

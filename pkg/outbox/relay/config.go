@@ -127,8 +127,11 @@ type Config struct {
 	// For reading and settling the longest is one second. Defaults to [DefaultRetryMax].
 	RetryMax time.Duration
 	// MaxAttempts is how many transient failures of its own an event may have: with the last of them it is
-	// given up like a rejected one. Throttles, unknown outcomes and failures of the whole destination are not
-	// counted. Negative is without a bound. Defaults to [DefaultMaxAttempts].
+	// given up like a rejected one. A transient failure is its own when, since its last result, more other events
+	// that were sent for the first time were accepted than failed; of the first failure, when that is so in the same
+	// call. So an event that fails alone at its destination is never given up for that. Throttles, unknown outcomes and
+	// failures of the whole destination are not counted. Negative is without a bound. Defaults to
+	// [DefaultMaxAttempts].
 	MaxAttempts int
 
 	// SweepEvery is the least pause between two sweeps: readings of every unsent row up to the highest id read,

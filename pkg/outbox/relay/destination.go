@@ -6,9 +6,19 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
-// lostInARow is how many calls in a row must have an unknown outcome for every
-// message (timeout, reset, 5xx) before the destination pauses.
-const lostInARow = 3
+// suspectCalls is the most calls in flight to one destination with events that have failed before. They have slots of
+// their own, so that calls which are not answered leave those of the others free.
+const suspectCalls = 8
+
+// batch is the events of one call, the first ones of some lanes.
+type batch struct {
+	dest  *destination
+	items []*item
+	// suspects says that the batch was packed from destination.suspects.
+	suspects bool
+	// began is when the call began.
+	began time.Time
+}
 
 // destination is one configured place to send to: its ready lanes, how many calls it may get now, and its part
 // of the window.
@@ -22,14 +32,18 @@ type destination struct {
 	// ready has the lanes in the state ready, whose first item can be sent or buried now. It may also have lanes
 	// that have left that state since.
 	ready readyQueue
+	// suspects has the other ready lanes: those whose first item has failed. Their batches have no other events, and
+	// alone do not pause the destination: what fails again and again is more likely to be at fault itself.
+	suspects readyQueue
 	// linger is how long a batch that is not full waits while calls are in flight. partialAt is when the batch
 	// that waits now goes at the latest, zero when none waits.
 	linger    time.Duration
 	partialAt time.Time
 	// conc says how many calls may be in flight.
 	conc concurrency
-	// inFlight is the number of calls in flight.
-	inFlight int
+	// inFlight is the number of calls in flight with batches from ready, and suspectsInFlight with batches from
+	// suspects.
+	inFlight, suspectsInFlight int
 	// events and bytes are the destination's share of the window, by the number and by the size of its buffered
 	// events: a destination that stands still must not fill the memory that the others need.
 	events, bytes share
@@ -37,21 +51,35 @@ type destination struct {
 	deferred *deferral
 
 	// pausedUntil is when the back-off of the whole destination ends, zero or past when it does not back off.
-	// failures counts its failures in a row, and lost the calls in a row with an unknown outcome for every message.
-	pausedUntil time.Time
-	failures    int
-	lost        int
-	// probing is set from a failure of the destination until recover: then only one call at a time may start.
+	// suspectsUntil is the same for batches of suspects: it is later when one of those failed as a probe.
+	pausedUntil, suspectsUntil time.Time
+	// failures counts the failures of the destination in a row, the last of which was at failedAt. failedCalls counts
+	// the calls with a batch from ready that failed in a row.
+	failures, failedCalls int
+	failedAt              time.Time
+	// probing is set from a failure of the destination until recover: then only one call at a time may start from each
+	// of the two queues.
 	probing bool
 	// lastError is the text of the newest failure of the whole destination, empty from recover on.
 	lastError string
+	// firsts counts the results of events that had not failed before.
+	firsts tally
 
 	// counts are from the last report on, total from the start of the run to that report.
 	counts, total DestinationCounts
 }
 
-// slots returns how many more calls may start now: none during the pause, one at a time while probing, else
-// what conc allows. A result of 0 or below is none.
+// queue returns the queue of ready lanes that is for the lane, which has a first item.
+func (d *destination) queue(l *lane) *readyQueue {
+	if l.queue[0].failed {
+		return &d.suspects
+	}
+	return &d.ready
+}
+
+// slots returns how many more calls may start now from the queue ready: none during the pause, one at a time while
+// probing, else what conc allows, and no more than conc.max together with the calls of suspects. A result of 0 or
+// below is none.
 func (d *destination) slots(now time.Time) int {
 	if now.Before(d.pausedUntil) {
 		return 0
@@ -59,7 +87,37 @@ func (d *destination) slots(now time.Time) int {
 	if d.probing {
 		return 1 - d.inFlight
 	}
-	return d.conc.allowed() - d.inFlight
+	return min(d.conc.allowed(), int(d.conc.max)-d.suspectsInFlight) - d.inFlight
+}
+
+// suspectSlots returns how many more calls may start now from the queue suspects: none until suspectsUntil; while
+// probing one, if no other lane is ready or in flight; else up to suspectCalls or half of conc.max, and no more than
+// conc.max together with the other calls. A result of 0 or below is none.
+func (d *destination) suspectSlots(now time.Time) int {
+	if now.Before(d.suspectsUntil) {
+		return 0
+	}
+	if d.probing {
+		if d.inFlight > 0 || d.ready.peek() != nil {
+			return 0
+		}
+		return 1 - d.suspectsInFlight
+	}
+	most := int(d.conc.max)
+	return min(suspectCalls, max(1, most/2), most-d.inFlight) - d.suspectsInFlight
+}
+
+// started counts the call of a batch as in flight, and ended does not count it any more.
+func (d *destination) started(b *batch) { *d.calls(b)++ }
+
+func (d *destination) ended(b *batch) { *d.calls(b)-- }
+
+// calls returns the count of calls in flight that the batch belongs to.
+func (d *destination) calls(b *batch) *int {
+	if b.suspects {
+		return &d.suspectsInFlight
+	}
+	return &d.inFlight
 }
 
 // lingers says whether the next batch is to wait because it is not full: calls in flight will soon make lanes
@@ -104,42 +162,26 @@ func (d *destination) wants() bool {
 // full says whether the destination has used up what it may use of the window.
 func (d *destination) full() bool { return d.events.full() || d.bytes.full() }
 
-// fail pauses the destination from now on, for a time that doubles with each failure in a row from lo up to hi
-// (see backoff, also for spread). It sets probing, so that until recover only one call at a time may start. why
-// becomes lastError.
-func (d *destination) fail(now time.Time, lo, hi time.Duration, spread float64, why string) {
-	d.failures++
-	d.pausedUntil = now.Add(backoff(d.failures, lo, hi, spread))
-	d.probing = true
-	d.lastError = why
-}
-
-// recover ends the pause, the probing and both counts of failures, and empties lastError.
-func (d *destination) recover() {
-	d.failures, d.lost, d.probing, d.lastError = 0, 0, false, ""
-	d.pausedUntil = time.Time{}
-}
-
-// pack takes the first items of ready lanes, one of each lane, in the order of the lanes, up to the first that does not
-// fit into the batch; the first is taken whatever its size. Items that can never be sent are returned apart, as faulty,
-// and take no room. The lanes of all these items leave the ready queue and are sending then.
-func (d *destination) pack() (batch, faulty []*item) {
+// pack takes the first items of the lanes in q, one of each lane, in the order of the lanes, up to the first that does
+// not fit into the batch; the first is taken whatever its size. Items that can never be sent are returned apart, as
+// faulty, and take no room. The lanes of all these items leave q and are sending then.
+func (d *destination) pack(q *readyQueue) (batch, faulty []*item) {
 	size := 0
 	for len(batch) < d.limits.Entries {
-		l := d.ready.peek()
+		l := q.peek()
 		if l == nil {
 			break
 		}
 		it := l.queue[0]
 		if it.fault != nil {
-			d.ready.pop()
+			q.pop()
 			faulty = append(faulty, it)
 			continue
 		}
 		if len(batch) > 0 && size+it.msg.Size > d.limits.BatchBytes {
 			break
 		}
-		d.ready.pop()
+		q.pop()
 		size += it.msg.Size
 		batch = append(batch, it)
 	}

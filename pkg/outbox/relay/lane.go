@@ -22,8 +22,14 @@ type item struct {
 	state itemState
 	// tried is set once the event was sent: from then on no other event is put before it in its lane.
 	tried bool
-	// attempts counts the results of this event that were of the class Transient. At Config.MaxAttempts the
-	// event is given up.
+	// failed is set once the event had a result that was neither accepted nor throttled. From then on the event is a
+	// suspect: see destination.suspects.
+	failed bool
+	// since is the tally of the destination at the last result of the event; before the first failure, the tally
+	// before the call that the event was in.
+	since tally
+	// attempts counts the results of this event that were of the class Transient and its own: see destination.blames.
+	// At Config.MaxAttempts the event is given up.
 	attempts int
 	// blocks says that the event was given up and blocks its lane, as a dead letter.
 	blocks bool

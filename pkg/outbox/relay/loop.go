@@ -194,6 +194,9 @@ func (l *loop) nextWake(now time.Time) time.Time {
 		case !d.partialAt.IsZero() && d.slots(now) > 0:
 			sooner(d.partialAt)
 		}
+		if d := l.dests[name]; now.Before(d.suspectsUntil) && d.suspects.peek() != nil {
+			sooner(d.suspectsUntil)
+		}
 	}
 	if t, ok := l.settle.due(); ok && l.outcome != LeaseLost {
 		sooner(t)

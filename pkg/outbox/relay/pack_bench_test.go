@@ -17,7 +17,7 @@ func BenchmarkPack(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		batch, faulty := d.pack()
+		batch, faulty := d.pack(&d.ready)
 		if len(batch) != 10 || len(faulty) != 0 {
 			b.Fatalf("packed %d, and %d faulty", len(batch), len(faulty))
 		}

@@ -32,73 +32,76 @@ func (l *loop) openDestinations() {
 }
 
 // dispatch starts as many calls to d as its slots allow, while lanes are ready, no batch lingers and the lease
-// outlasts a call. It buries the events at the front of ready lanes that can never be sent.
+// outlasts a call. Suspects go first and do not linger: their slots are few.
 func (l *loop) dispatch(d *destination, now time.Time) {
-	for d.slots(now) > 0 && !d.lingers(now) && d.ready.peek() != nil {
-		if !l.lease.allows(now, l.cfg.SendTimeout) {
-			l.stats.withhold()
-			return
-		}
-		batch, faulty := d.pack()
-		for _, it := range faulty {
-			l.bury(it, outbox.Result{Class: outbox.Rejected, Err: it.fault, Code: codeOf(it.fault)})
-		}
-		if len(batch) > 0 {
-			l.send(d, batch)
-		}
+	for d.suspectSlots(now) > 0 && l.sendFrom(d, &d.suspects, now) {
 	}
+	for d.slots(now) > 0 && !d.lingers(now) && l.sendFrom(d, &d.ready, now) {
+	}
+}
+
+// sendFrom packs a batch from q, one of the two queues of d, and starts its call. It buries the events at the front
+// that can never be sent. It returns false, and does nothing, when no lane of q is ready or the lease does not
+// outlast a call.
+func (l *loop) sendFrom(d *destination, q *readyQueue, now time.Time) bool {
+	if q.peek() == nil {
+		return false
+	}
+	if !l.lease.allows(now, l.cfg.SendTimeout) {
+		l.stats.withhold()
+		return false
+	}
+	items, faulty := d.pack(q)
+	for _, it := range faulty {
+		l.bury(it, outbox.Result{Class: outbox.Rejected, Err: it.fault, Code: codeOf(it.fault)})
+	}
+	if len(items) > 0 {
+		l.send(&batch{dest: d, items: items, suspects: q == &d.suspects, began: now})
+	}
+	return true
 }
 
 // send starts a call of at most SendTimeout that publishes a batch, and marks its items as in flight. When the lease
 // does not outlast a call any more once the goroutine runs, the sink is not called and the method withheld puts the
 // batch back. The method published takes in the results.
-func (l *loop) send(d *destination, batch []*item) {
-	d.inFlight++
-	l.stats.sent(len(batch))
-	msgs := make([]outbox.Message, len(batch))
-	for i, it := range batch {
+func (l *loop) send(b *batch) {
+	b.dest.started(b)
+	l.stats.sent(len(b.items))
+	msgs := make([]outbox.Message, len(b.items))
+	for i, it := range b.items {
 		l.window.send(it)
 		msgs[i] = it.msg
 	}
 	l.call(func() func() {
 		// Looked at again: the process may have been frozen since dispatch did.
 		if !l.lease.allows(time.Now(), l.cfg.SendTimeout) {
-			return func() { l.withheld(d, batch) }
+			return func() { l.withheld(b) }
 		}
 		ctx, cancel := context.WithTimeout(l.io, l.cfg.SendTimeout)
 		defer cancel()
-		results := d.sink.Publish(ctx, msgs)
+		results := b.dest.sink.Publish(ctx, msgs)
 		at := time.Now()
-		return func() { l.published(d, batch, results, at) }
+		return func() { l.published(b, results, at) }
 	})
 }
 
 // withheld queues a batch again whose call was not made. Its lanes become ready again, or are emptied if their
 // shards drain.
-func (l *loop) withheld(d *destination, batch []*item) {
-	d.inFlight--
+func (l *loop) withheld(b *batch) {
+	b.dest.ended(b)
 	l.stats.withhold()
-	for _, it := range batch {
+	for _, it := range b.items {
 		l.window.requeue(it)
 		l.next(it.lane)
 	}
 }
 
-// published takes in the results of one call of d for the batch, which came at the time at: first as a whole,
-// for the state of the destination, and then event by event. results[i] is for batch[i]; a missing one counts
-// as unknown.
-func (l *loop) published(d *destination, batch []*item, results []outbox.Result, at time.Time) {
-	d.inFlight--
-	var classes [outbox.Unavailable + 1]int
-	var first outbox.Result
-	for i := range batch {
-		r := resultAt(results, i)
-		if classes[r.Class]++; r.Class != outbox.Accepted && first.Err == nil {
-			first = r
-		}
-	}
-	l.judge(d, classes, len(batch), first, at)
-	for i, it := range batch {
+// published takes in the results of one call, which came at the time at: first as a whole, for the state of the
+// destination, and then event by event. results[i] is for b.items[i]; a missing one counts as unknown.
+func (l *loop) published(b *batch, results []outbox.Result, at time.Time) {
+	b.dest.ended(b)
+	l.judge(b, results, at)
+	for i, it := range b.items {
 		l.result(it, resultAt(results, i), at)
 	}
 }
@@ -115,51 +118,10 @@ func resultAt(results []outbox.Result, i int) outbox.Result {
 	return results[i]
 }
 
-// judge adapts the destination to the results of a call of n messages. classes counts the results by class. first
-// is, of those not Accepted, the first with an error or else the last; zero when all are Accepted. A message
-// accepted or rejected ends the back-off. The destination pauses when all n are Unavailable, or when all n are
-// Unknown in lostInARow calls in a row. A throttled message or an unknown outcome lowers the number of calls
-// allowed in flight; a call with all messages accepted may raise or lower it.
-func (l *loop) judge(d *destination, classes [outbox.Unavailable + 1]int, n int, first outbox.Result, now time.Time) {
-	switch {
-	case classes[outbox.Accepted]+classes[outbox.Rejected] > 0:
-		if d.failures > 0 {
-			l.log.Info("destination works again", slog.String("destination", d.name), slog.Int("failures", d.failures))
-		}
-		d.recover()
-	case classes[outbox.Unavailable] == n:
-		l.pause(d, first, now)
-	case classes[outbox.Unknown] == n:
-		if d.lost++; d.lost >= lostInARow {
-			l.pause(d, first, now)
-		}
-	}
-	if classes[outbox.Throttled] > 0 || classes[outbox.Unknown] > 0 {
-		d.conc.throttled(now)
-	}
-	if classes[outbox.Accepted] == n {
-		d.conc.done(float64(n)/float64(d.limits.Entries), d.wants())
-	}
-}
-
-// pause has the whole destination back off from now on, for RetryMin up to RetryMax, and logs the first failure in
-// a row. why is a result of the call that failed.
-func (l *loop) pause(d *destination, why outbox.Result, now time.Time) {
-	text := why.Code
-	if why.Err != nil {
-		text = why.Err.Error()
-	}
-	d.fail(now, l.cfg.RetryMin, l.cfg.RetryMax, l.cfg.spread(), text)
-	if d.failures == 1 {
-		l.log.Error("destination is unavailable: its events wait, and none is charged with an attempt",
-			slog.String("destination", d.name), slog.String("code", why.Code), slog.Any("error", why.Err))
-	}
-}
-
 // result takes in the result of one event, which came at the time at: an accepted event waits to be settled, a
-// rejected one or one with MaxAttempts transient failures is buried, and any other goes again as the first of
-// its lane. The lane backs off before that, except after an unknown or unavailable result while the destination
-// is paused.
+// rejected one or one with MaxAttempts transient failures of its own is buried, and any other goes again as the first
+// of its lane. The lane backs off before that, except after a failure while the destination is probing, whose pauses
+// are wait enough.
 func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)
@@ -172,20 +134,22 @@ func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 		return
 	}
 	l.window.requeue(it)
-	if r.Class == outbox.Transient {
+	if r.Class == outbox.Transient && d.blames(it) {
 		it.attempts++
 	}
 	if r.Class == outbox.Rejected || l.cfg.MaxAttempts > 0 && it.attempts >= l.cfg.MaxAttempts {
 		l.bury(it, r)
 		return
 	}
-	if !at.Before(d.pausedUntil) || r.Class == outbox.Throttled || r.Class == outbox.Transient {
-		lane.failures++
-		l.retry(lane, at)
+	if r.Class != outbox.Throttled {
+		it.failed, it.since = true, d.firsts
+	}
+	if d.probing && it.failed {
+		l.next(lane)
 		return
 	}
-	// The destination is paused: that is wait enough.
-	l.next(lane)
+	lane.failures++
+	l.retry(lane, at)
 }
 
 // retry has the lane back off from now on, by the number of its failures, for RetryMin up to RetryMax. After that
@@ -207,7 +171,7 @@ func (l *loop) next(lane *lane) {
 	case !l.lease.works(lane.shard):
 		l.empty(lane)
 	case len(lane.queue) > 0:
-		lane.dest.ready.push(lane)
+		lane.dest.queue(lane).push(lane)
 	default:
 		l.window.forget(lane)
 	}

@@ -16,12 +16,17 @@ type simSink struct {
 	s    *sim
 	a    *actor
 	name string
+	// succeeded is when the relay last learned that an event was accepted here, under s.mu.
+	succeeded time.Time
 }
 
 // Limits implements outbox.Sink.
 func (k *simSink) Limits() outbox.Limits {
 	return outbox.Limits{Entries: k.s.p.entries, MessageBytes: simMaxMessage, BatchBytes: 2 * simMaxMessage}
 }
+
+// byEntry names the outage of a destination in which calls are answered and each entry fails.
+func byEntry(destination string) string { return destination + " by entry" }
 
 // fate is what is to become of one call.
 type fate struct {
@@ -74,6 +79,9 @@ func (k *simSink) draw(n int) fate {
 	for i := range n {
 		f.entries[i] = outbox.Accepted
 		switch {
+		case s.outage(byEntry(k.name)):
+			f.entries[i] = outbox.Transient
+			s.faults["entry: outage"]++
 		case subset&(1<<i) != 0:
 			f.entries[i] = []outbox.Class{outbox.Transient, outbox.Throttled, outbox.Unknown, outbox.Unavailable, outbox.Accepted}[r.IntN(5)]
 			f.entryUnsure[i] = f.entries[i] == outbox.Accepted
@@ -228,7 +236,7 @@ func (s *sim) begin(k *simSink, msgs []outbox.Message) []*attempt {
 			s.violate(history.Phantom, outbox.Lane{}, "%s sends a message of no event: %q", k.a.name, m.DeduplicationID)
 			continue
 		}
-		t := &attempt{event: e, by: k.a, travels: true}
+		t := &attempt{event: e, by: k.a, travels: true, sink: k}
 		out[i] = t
 		s.judgeStart(t)
 		e.attempts = append(e.attempts, t)
@@ -250,15 +258,25 @@ func (s *sim) eventOf(m outbox.Message) *simEvent {
 // end notes what the relay learns from a call.
 func (s *sim) end(k *simSink, attempts []*attempt, got []outbox.Result) {
 	k.a.sends--
+	classes := make([]outbox.Class, len(attempts))
+	succeeds := false
+	for i := range attempts {
+		if i < len(got) && got[i].Class >= outbox.Unknown && got[i].Class <= outbox.Unavailable {
+			classes[i] = got[i].Class
+		}
+		succeeds = succeeds || classes[i] == outbox.Accepted
+	}
+	if succeeds {
+		k.succeeded = time.Now()
+	}
 	for i, t := range attempts {
 		if t == nil {
 			continue
 		}
-		class := outbox.Unknown
-		if i < len(got) && got[i].Class >= outbox.Unknown && got[i].Class <= outbox.Unavailable {
-			class = got[i].Class
+		if classes[i] == outbox.Transient && t.own(succeeds) {
+			t.event.ownFailures++
 		}
-		s.learned(t, class)
+		s.learned(t, classes[i])
 		if s.inFlight[t.event.rec.Lane()] == t {
 			delete(s.inFlight, t.event.rec.Lane())
 		}

@@ -69,7 +69,7 @@ func (s *sim) check() {
 			f.State, f.MessageID = history.Sent, mark.MessageID
 		case s.store.IsDead(id):
 			f.State = history.Dead
-			if e.poison || e.transients >= s.p.maxAttempts {
+			if e.poison || e.ownFailures >= s.p.maxAttempts {
 				f.Reason = "rejected, or failed too often"
 			}
 		case !e.visible:

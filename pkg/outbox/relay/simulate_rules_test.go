@@ -99,14 +99,24 @@ func (s *sim) tellCause(t *attempt) {
 	s.record.Cause(history.Cause{Kind: t.cause, At: t.causeAt, Events: s.ids(t.event)})
 }
 
+// own says whether a transient failure, learned now, may be charged to the event: the relay has learned since the
+// event's last result, or with this one, that another event was accepted at the destination. succeeds says whether
+// the answer at hand has an acceptance.
+func (t *attempt) own(succeeds bool) bool {
+	for _, before := range slices.Backward(t.event.attempts) {
+		if before != t && before.by == t.by && before.done {
+			return !t.sink.succeeded.Before(before.at)
+		}
+	}
+	return succeeds
+}
+
 // learned notes what the relay learned from an attempt.
 func (s *sim) learned(t *attempt, class outbox.Class) {
-	t.done, t.class, t.learned = true, class, s.now()
+	t.done, t.class, t.learned, t.at = true, class, s.now(), time.Now()
 	switch {
 	case class == outbox.Accepted:
 		t.by.accepted[t] = struct{}{}
-	case class == outbox.Transient:
-		t.event.transients++
 	case t.accepted:
 		s.excuse(t, history.UnknownOutcome, t.learned)
 	}

@@ -195,6 +195,14 @@ func (s *sim) plan() {
 		from := between(r, 0, p.chaos)
 		s.outages["db"] = []span{{from, from + between(r, 0, 2*simTTL)}}
 	}
+	r = s.stream("plan of outages by entry")
+	for i := range p.destinations {
+		if r.IntN(4) == 0 {
+			from := between(r, 0, p.chaos)
+			s.outages[byEntry(fmt.Sprint("d", i))] = []span{{from, from + between(r, time.Second, 4*time.Second)}}
+			p.maxAttempts = 2 + r.IntN(3)
+		}
+	}
 }
 
 // play is the history: chaos, then faults stop and what runs must drain, then

@@ -97,23 +97,24 @@ type violation struct {
 
 // simEvent is what the history knows of one event.
 type simEvent struct {
-	rec        outbox.Record
-	visible    bool
-	poison     bool
-	replays    int
-	attempts   []*attempt
-	transients int
-	first      time.Time // when it was first accepted
+	rec         outbox.Record
+	visible     bool
+	poison      bool
+	replays     int
+	attempts    []*attempt
+	ownFailures int       // transient ones that may be charged to it
+	first       time.Time // when it was first accepted
 }
 
 // attempt is one sending of one event.
 type attempt struct {
 	event *simEvent
 	by    *actor
-	// done: the relay learned class at learned.
-	done    bool
-	class   outbox.Class
-	learned time.Time
+	sink  *simSink
+	// done: the relay learned class at learned, which no other learned equals. at is the same time, not made unique.
+	done        bool
+	class       outbox.Class
+	learned, at time.Time
 	// accepted: the broker took it. travels: it may still reach the broker.
 	// pardoned: its relay left without having been able to mark it.
 	accepted, travels, pardoned bool

@@ -163,8 +163,8 @@ type DeadLetter struct {
 	// Replays is the Replays of the record that was given up. A settlement that arrives after the event was
 	// redriven has the number from before, and does not bury the event again.
 	Replays int
-	// Attempts is how often the event was sent and failed by itself (the class Transient). It is 1 for an event
-	// that never failed so.
+	// Attempts is how often the event was sent and failed by itself (the class Transient, while its destination
+	// accepted others). It is 1 for an event that never failed so.
 	Attempts int
 	// Code is the broker's error code or a word of the relay such as MessageTooLong. Reason is the text of the
 	// error, empty when there was none.
