@@ -89,7 +89,7 @@ func (a *AWS) Sinks(destinations Destinations, sdkCodec bool) (map[string]relay.
 			faults = append(faults, fmt.Errorf("OUTBOX_DESTINATIONS: %q: %w", name, err))
 			continue
 		}
-		made[name] = relay.Destination{Sink: sink, OnReject: d.OnReject}
+		made[name] = relay.Destination{Sink: sink, OnReject: d.OnReject, Encoder: outbox.Encoder{HeaderAttributes: d.HeaderAttributes}}
 	}
 	return made, errors.Join(faults...)
 }

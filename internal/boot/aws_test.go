@@ -67,6 +67,20 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 // The clients that the functions make must have nothing that keeps the sinks from
 // going past the SDK's stack: that costs a third of a relay's processor time. A
 // call through the stack has more than 250 allocations, one past it less than 60.
+func TestChosenHeadersReachTheRelay(t *testing.T) {
+	t.Setenv("AWS_REGION", "eu-west-1")
+	aws, err := boot.LoadAWS(t.Context(), 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sinks, err := aws.Sinks(boot.Destinations{
+		"audit": {TopicARN: "arn:aws:sns:eu-west-1:000000000000:orders.fifo", Region: "eu-west-1", HeaderAttributes: []string{"tenant"}},
+	}, false)
+	if got := sinks["audit"].Encoder.HeaderAttributes; err != nil || len(got) != 1 || got[0] != "tenant" {
+		t.Errorf("header attributes are %q, error %v", got, err)
+	}
+}
+
 func TestTheRelaysCallsGoPastTheSDKsStack(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")

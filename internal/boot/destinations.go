@@ -34,6 +34,8 @@ type Destination struct {
 	OnReject relay.OnReject
 	// MaxMessageBytes is the largest message that the destination accepts. Zero is the default of the sink.
 	MaxMessageBytes int
+	// HeaderAttributes are the headers that are attributes of their own: see [outbox.Encoder].
+	HeaderAttributes []string
 }
 
 // UnmarshalText reads the JSON of OUTBOX_DESTINATIONS, an object with at least one destination, into *d. Its
@@ -144,8 +146,8 @@ func objectEntries(text []byte) ([]objectEntry, error) {
 }
 
 // parseDestination reads one destination: a string with an ARN or a queue URL, or an object with that string as arn,
-// and with on_reject (skip, the default, or block) and max_message_bytes (zero, the default, is that of the sink). A
-// key that is none of these, in upper or lower case, or that comes twice, is an error.
+// and with on_reject (skip, the default, or block), max_message_bytes (zero, the default, is that of the sink) and
+// header_attributes. A key that is none of these, in upper or lower case, or that comes twice, is an error.
 func parseDestination(value json.RawMessage) (namedTarget, error) {
 	var where string
 	if json.Unmarshal(value, &where) == nil && string(value) != "null" {
@@ -157,6 +159,7 @@ func parseDestination(value json.RawMessage) (namedTarget, error) {
 	}
 	var onReject string
 	var maxBytes int
+	var attributes []string
 	var faults []error
 	seen := make(map[string]bool, len(members))
 	for _, m := range members {
@@ -176,6 +179,10 @@ func parseDestination(value json.RawMessage) (namedTarget, error) {
 			if err = decode(m.value, &maxBytes, "a whole number"); err == nil && maxBytes != 0 && (maxBytes < minMessageBytes || maxBytes > outbox.MaxMessageBytes) {
 				err = fmt.Errorf("%d is not between %d and %d, the bounds of a topic and of a queue", maxBytes, minMessageBytes, outbox.MaxMessageBytes)
 			}
+		case "header_attributes":
+			if err = decode(m.value, &attributes, "a list of strings"); err == nil {
+				err = outbox.Encoder{HeaderAttributes: attributes}.Validate()
+			}
 		default:
 			err = fmt.Errorf("is no key of a destination: the keys are %s", keys)
 		}
@@ -194,11 +201,12 @@ func parseDestination(value json.RawMessage) (namedTarget, error) {
 		t.OnReject = relay.Block
 	}
 	t.MaxMessageBytes = maxBytes
+	t.HeaderAttributes = attributes
 	return t, nil
 }
 
 const (
-	keys = "arn, on_reject and max_message_bytes"
+	keys = "arn, on_reject, max_message_bytes and header_attributes"
 	// minMessageBytes is the least MaximumMessageSize of a topic and of a queue (API references, CreateTopic and
 	// CreateQueue).
 	minMessageBytes = 1024

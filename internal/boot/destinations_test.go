@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"reflect"
 	"strings"
 	"testing"
 
@@ -24,13 +25,15 @@ func TestDestinationsAreRead(t *testing.T) {
 		"queue URL, legacy":  {`"https://us-east-2.queue.amazonaws.com/123456789012/orders.fifo"`, Destination{QueueURL: "https://sqs.us-east-2.amazonaws.com/123456789012/orders.fifo", Region: "us-east-2"}},
 		"object":             {`{"arn":"arn:aws:sns:eu-west-1:123456789012:o.fifo","on_reject":"block","max_message_bytes":1048576}`, Destination{TopicARN: "arn:aws:sns:eu-west-1:123456789012:o.fifo", Region: "eu-west-1", OnReject: relay.Block, MaxMessageBytes: 1 << 20}},
 		"object with a skip": {`{"arn":"arn:aws:sns:eu-west-1:123456789012:o.fifo","on_reject":"skip"}`, Destination{TopicARN: "arn:aws:sns:eu-west-1:123456789012:o.fifo", Region: "eu-west-1"}},
+		"header attributes":  {`{"arn":"arn:aws:sns:eu-west-1:123456789012:o.fifo","header_attributes":["traceparent","tenant"]}`, Destination{TopicARN: "arn:aws:sns:eu-west-1:123456789012:o.fifo", Region: "eu-west-1", HeaderAttributes: []string{"traceparent", "tenant"}}},
+		"none of them":       {`{"arn":"arn:aws:sns:eu-west-1:123456789012:o.fifo","header_attributes":[]}`, Destination{TopicARN: "arn:aws:sns:eu-west-1:123456789012:o.fifo", Region: "eu-west-1", HeaderAttributes: []string{}}},
 	}
 	for name, c := range cases {
 		var d Destinations
 		if err := d.UnmarshalText([]byte(`{"a":` + c.target + `}`)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if d["a"] != c.want {
+		if !reflect.DeepEqual(d["a"], c.want) {
 			t.Errorf("%s: got %+v, want %+v", name, d["a"], c.want)
 		}
 	}
@@ -41,19 +44,24 @@ func TestWrongDestinationsAreRefused(t *testing.T) {
 	const topic, queue = `"arn:aws:sns:eu-west-1:123456789012:o.fifo"`, `"arn:aws:sqs:eu-west-1:123456789012:o.fifo"`
 	object := func(more string) string { return `{"a":{"arn":` + topic + `,` + more + `}}` }
 	for value, want := range map[string]string{
-		`{}`:                               "no destination",
-		`[]`:                               "not a JSON object",
-		`null`:                             "not a JSON object",
-		`{"a":` + topic + `} x`:            "more behind",
-		`{"a":` + topic:                    "not a JSON object",
-		`{"a":7}`:                          "neither an ARN",
-		`{"a":null}`:                       "neither an ARN",
-		`{"a":[` + topic + `]}`:            "neither an ARN",
-		`{"a":""}`:                         "not the ARN",
-		`{"a":{}}`:                         "not the ARN",
-		`{"a":{"arn":null}}`:               "arn: is not a string",
-		`{"a":"orders.fifo"}`:              "not the ARN",
-		`{"a":"arn:aws:s3:::bucket.fifo"}`: "not the ARN",
+		`{}`:                                   "no destination",
+		`[]`:                                   "not a JSON object",
+		`null`:                                 "not a JSON object",
+		`{"a":` + topic + `} x`:                "more behind",
+		`{"a":` + topic:                        "not a JSON object",
+		`{"a":7}`:                              "neither an ARN",
+		`{"a":null}`:                           "neither an ARN",
+		`{"a":[` + topic + `]}`:                "neither an ARN",
+		`{"a":""}`:                             "not the ARN",
+		`{"a":{}}`:                             "not the ARN",
+		`{"a":{"arn":null}}`:                   "arn: is not a string",
+		object(`"header_attributes":"tenant"`): "header_attributes: is not a list of strings",
+		object(`"header_attributes":["a","b","c"]`):                       "choose at most 2",
+		object(`"header_attributes":["sequence"]`):                        "header_attributes: \"sequence\" is the name of another attribute",
+		object(`"header_attributes":["tenant id"]`):                       "cannot be the name",
+		object(`"header_attributes":["tenant","tenant"]`):                 "named twice",
+		`{"a":"orders.fifo"}`:                                             "not the ARN",
+		`{"a":"arn:aws:s3:::bucket.fifo"}`:                                "not the ARN",
 		`{"a":"arn:aws:sns:eu-west-1:123456789012:orders"}`:               "FIFO",
 		`{"a":"arn:aws:sqs:eu-west-1:123456789012:orders"}`:               "FIFO",
 		`{"a":"https://sqs.eu-west-1.amazonaws.com/123456789012/orders"}`: "FIFO",

@@ -66,7 +66,7 @@ func meanings() map[string]entry {
 
 		"OUTBOX_DESTINATIONS": {nil, "JSON object from the name of a destination to its ARN, such as " +
 			`{"default":"arn:aws:sns:eu-west-1:123456789012:orders.fifo"}` +
-			", or to an object with arn (a FIFO topic or queue, or a queue URL), on_reject (skip or block) and max_message_bytes"},
+			", or to an object with arn (a FIFO topic or queue, or a queue URL), on_reject (skip or block), max_message_bytes and header_attributes"},
 		"OUTBOX_MARGIN": {DefaultMargin, fmt.Sprintf("Kept before the function's timeout for ending calls, settling and handing over. "+
 			"At least %s", text(minMargin))},
 		"OUTBOX_RELAYS":       {relay.DefaultRelays, "How many relays share the shards"},

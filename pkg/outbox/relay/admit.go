@@ -21,11 +21,14 @@ type prepared struct {
 	// rows counts all items, bytes is the size of their messages.
 	rows  int
 	bytes int
+	// configured are the relay's destinations by name, whose Encoders make the messages.
+	configured map[string]Destination
 }
 
-// prepare returns got with the items of all its records. It sets the payloads of the records to nil.
-func prepare(got Fetched) prepared {
-	p := prepared{Fetched: got, scans: make([][]*item, len(got.Scans))}
+// prepare returns got with the items of all its records, for the configured destinations. It sets the payloads of the
+// records to nil.
+func prepare(got Fetched, configured map[string]Destination) prepared {
+	p := prepared{Fetched: got, scans: make([][]*item, len(got.Scans)), configured: configured}
 	for i, rows := range got.Scans {
 		p.scans[i] = make([]*item, len(rows))
 		for j := range rows {
@@ -58,7 +61,7 @@ func (p *prepared) items(recs []outbox.Record) []*item {
 // cannot be made, item.fault says why, and the size is that of the payload.
 func (p *prepared) item(rec *outbox.Record) *item {
 	it := &item{rec: rec}
-	it.msg, it.fault = outbox.Encode(rec)
+	it.msg, it.fault = p.configured[rec.Destination].Encoder.Encode(rec)
 	if it.fault != nil {
 		it.msg.Size = len(rec.Payload)
 	}

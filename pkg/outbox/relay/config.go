@@ -56,6 +56,8 @@ type Destination struct {
 	Sink outbox.Sink
 	// OnReject says what happens to the lane of an event that is given up. Defaults to Skip.
 	OnReject OnReject
+	// Encoder makes the messages of the destination. Defaults to what [outbox.Encode] makes.
+	Encoder outbox.Encoder
 }
 
 // Config says how a relay runs. Only Destinations is required; a zero field takes the default that its comment
@@ -232,6 +234,9 @@ func (c Config) Validate() error {
 	for name, d := range c.Destinations {
 		if d.Sink == nil {
 			bad("Destinations", "%q has no Sink: set one", name)
+		}
+		if err := d.Encoder.Validate(); err != nil {
+			bad("Destinations", "%q: HeaderAttributes: %v", name, err)
 		}
 	}
 	if c.Relays < 1 || c.Relays > outbox.Shards {

@@ -93,7 +93,7 @@ func (l *loop) fetch(f plannedFetch) {
 		got, err := l.store.Fetch(ctx, f.page)
 		var p prepared
 		if err == nil {
-			p = prepare(got)
+			p = prepare(got, l.cfg.Destinations)
 		}
 		return func() { l.fetched(f, p, err) } //nolint:contextcheck // the next page has a context of its own, from loop.io
 	})

@@ -196,6 +196,29 @@ func TestRejectedEventIsDeadAndTheLaneGoesOn(t *testing.T) {
 	})
 }
 
+func TestEachDestinationHasTheHeaderAttributesThatItChose(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		w.brokers["audit"] = &memory.Broker{}
+		w.cfg.Destinations = map[string]relay.Destination{"audit": {Encoder: outbox.Encoder{HeaderAttributes: []string{"tenant"}}}}
+		for _, destination := range []string{"audit", outbox.DefaultDestination} {
+			e := event("a", 1)
+			e.Destination, e.Headers = destination, map[string]string{"tenant": "acme"}
+			w.store.Enqueue(e)
+		}
+		w.start(w.Context(), "r", time.Second)
+		w.summary("r")
+		for name, want := range map[string]outbox.Attribute{
+			"audit": {Name: "tenant", Value: "acme"}, outbox.DefaultDestination: {Name: "headers", Value: "tenant=acme"},
+		} {
+			log := w.brokers[name].Log()
+			if len(log) != 1 || !slices.Contains(log[0].Message.Attributes, want) || len(log[0].Message.Attributes) != 7 {
+				w.Errorf("%s was sent %+v, want one message with %v", name, log, want)
+			}
+		}
+	})
+}
+
 func TestRejectedEventBlocksTheLaneUntilItIsReleased(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
