@@ -8,6 +8,7 @@ import (
 	"net"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // The errors that a caller, or the operator of the database, can do something about. All others are passed on as they
@@ -108,10 +109,25 @@ func kindOfCode(code string) error {
 	return nil
 }
 
-// IsAuthFailure says whether err may mean that a password was refused. It is also true for protocol_violation:
-// PgBouncer 1.18 reports that for a refused password, but for a full pool and an unknown database too. In those cases
-// a caller asks for the password once too often, which costs little.
+// IsAuthFailure says whether err is that a password or a login was refused.
 func IsAuthFailure(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	return ok && (pgErr.Code == "28P01" || pgErr.Code == "28000" || pgErr.Code == "08P01")
+	return ok && (pgErr.Code == invalidPassword || pgErr.Code == "28000")
+}
+
+const invalidPassword = "28P01"
+
+// NameRefusal gives pgErr, which came over conn, the code of a refused password if it is one under another code:
+// PgBouncer before 1.19 reports all that it refuses as a protocol_violation, also that it is full (max_client_conn)
+// and that its servers are busy (query_wait_timeout). Only a refused password follows the server's request for one,
+// with no acceptance in between. The one exception is a query_wait_timeout behind an MD5 or a plain password, which
+// PgBouncer does not acknowledge before it has a server.
+func NameRefusal(conn *pgconn.PgConn, pgErr *pgconn.PgError) {
+	if pgErr.Code != "08P01" { // protocol_violation
+		return
+	}
+	switch conn.Frontend().GetAuthType() {
+	case pgproto3.AuthTypeCleartextPassword, pgproto3.AuthTypeMD5Password, pgproto3.AuthTypeSASL, pgproto3.AuthTypeSASLContinue:
+		pgErr.Code = invalidPassword
+	}
 }

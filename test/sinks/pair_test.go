@@ -41,7 +41,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	t.requests++
 	t.request, t.body = r, buffer.Bytes()
-	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.WroteRequest != nil {
 		trace.WroteRequest(httptrace.WroteRequestInfo{})
 	}
 	header := t.header

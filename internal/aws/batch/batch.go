@@ -143,7 +143,8 @@ func (b *batch[M]) send(ctx context.Context, at []int) {
 		return
 	}
 	b.answers.begin(at)
-	err := b.sender.call(ctx, b.pick(at), &b.answers)
+	calling, reached := watch(ctx)
+	err := reached.explain(b.sender.call(calling, b.pick(at), &b.answers))
 	if err == nil {
 		b.conclude(at)
 		return

@@ -138,7 +138,7 @@ func Classify(err error) Fault {
 		return classifyStatus(status)
 	}
 	// Nothing was sent when the connection could not be made. A
-	// timeout while dialing also is context.DeadlineExceeded, so it comes first.
+	// timeout before that also is context.DeadlineExceeded, so it comes first.
 	if neverConnected(err) {
 		return Fault{Class: outbox.Unavailable, Code: CodeNoConnection}
 	}
@@ -185,7 +185,8 @@ func classifyStatus(status int) Fault {
 	case http.StatusTooManyRequests:
 		return Fault{Class: outbox.Throttled, Code: CodeUnclear}
 	case http.StatusRequestEntityTooLarge:
-		return Fault{Class: outbox.Rejected, Code: CodeUnclear, Divisible: true}
+		// Of something on the way, whose limit says nothing about that of the destination.
+		return Fault{Class: outbox.Transient, Code: CodeUnclear, Divisible: true}
 	}
 	return Fault{Class: outbox.Unknown, Code: CodeUnclear}
 }
@@ -201,9 +202,12 @@ func inOtherCall(err error) bool {
 	return nested
 }
 
-// neverConnected says whether err is a failure to look up the host, to connect to it, or to trust its
-// certificate: nothing was sent.
+// neverConnected says whether err is a failure to look up the host, to connect to it, or to agree with it on TLS:
+// nothing was sent. Without an [UnsentError] only the types of some such failures tell that.
 func neverConnected(err error) bool {
+	if _, ok := errors.AsType[*UnsentError](err); ok {
+		return true
+	}
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Op == "dial"
 	}

@@ -43,7 +43,7 @@ type client struct {
 func (c *client) Do(r *http.Request) (*http.Response, error) {
 	c.all++
 	c.last, c.body = r.Header, r.Body
-	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil {
+	if trace := httptrace.ContextClientTrace(r.Context()); trace != nil && trace.WroteRequest != nil {
 		c.direct++
 		defer trace.WroteRequest(httptrace.WroteRequestInfo{})
 	}

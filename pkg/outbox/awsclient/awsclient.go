@@ -3,7 +3,6 @@
 package awsclient
 
 import (
-	"net"
 	"net/http"
 	"time"
 
@@ -11,7 +10,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// Timeouts of a connection. Both are below the relay's send timeout, so that a destination without a route is seen
+// Timeouts of a connection: DialTimeout is for looking the host up and for all its addresses together. Both are below the relay's send timeout, so that a destination without a route is seen
 // as one that cannot be reached, and not as a call whose outcome is unknown.
 const (
 	DialTimeout         = time.Second
@@ -23,7 +22,8 @@ const (
 const bufferSize = 16 << 10
 
 // HTTPClient returns a client that keeps up to concurrency idle connections to one host, for as many calls in
-// flight, 2 when concurrency is 0. The SDK keeps 10 by default: each call beyond that opens and closes a connection,
+// flight, 2 when concurrency is 0. Of the addresses of a host that do not answer, a connection waits 250 ms for each
+// before it is tried at the next one too. The SDK keeps 10 by default: each call beyond that opens and closes a connection,
 // which costs a fifth of the throughput. The client has no timeout for a whole call: the context of a call ends it.
 //
 // Call CloseIdleConnections on it after the process was frozen: the other end has closed the connections, and
@@ -35,8 +35,8 @@ func HTTPClient(concurrency int) *http.Client { return Fixed(Buildable(concurren
 // [Fixed], and use what that returns.
 func Buildable(concurrency int) *awshttp.BuildableClient {
 	return awshttp.NewBuildableClient().
-		WithDialerOptions(func(d *net.Dialer) { d.Timeout = DialTimeout }).
 		WithTransportOptions(func(t *http.Transport) {
+			t.DialContext = newDialer().DialContext
 			t.MaxIdleConns = 0
 			t.MaxIdleConnsPerHost = concurrency
 			t.TLSHandshakeTimeout = TLSHandshakeTimeout

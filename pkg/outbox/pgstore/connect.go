@@ -42,8 +42,7 @@ type Config struct {
 	// sslrootcert is named, by URL, PGSSLROOTCERT or ~/.postgresql/root.crt. Defaults to the authorities of the system.
 	RootCAs *x509.CertPool
 	// OnAuthFailure, when set, is called after a password was refused and before Password is called again, so that a
-	// cache can drop its secret. It is also called for errors by which a pooler may mean a refused password. It must be
-	// safe for concurrent use.
+	// cache can drop its secret. It must be safe for concurrent use.
 	OnAuthFailure func()
 }
 
@@ -132,6 +131,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	}
 	closesOn := config.ConnConfig.OnPgError
 	config.ConnConfig.OnPgError = func(conn *pgconn.PgConn, pgErr *pgconn.PgError) bool {
+		pgdb.NameRefusal(conn, pgErr)
 		if pgdb.IsAuthFailure(pgErr) && c.OnAuthFailure != nil {
 			c.OnAuthFailure()
 		}
