@@ -42,7 +42,7 @@ func (s *Store) ListArchive(ctx context.Context, limit int) ([]janitor.ArchivePa
 // DropArchived implements [janitor.Keeper]: it drops a partition of outbox.archive whose rows were all sent earlier
 // than before, and with exported only if they are still the rows of its recorded files.
 func (s *Store) DropArchived(ctx context.Context, number int64, before time.Time, exported bool) (janitor.Outcome, error) {
-	return s.step(ctx, "drop archived", "select outbox.drop_archived($1::bigint, $2::timestamptz, $3::boolean)", number, before, exported)
+	return s.step(ctx, "drop archived", "select outbox.drop_archived($1::bigint, $2::timestamp with time zone, $3::boolean)", number, before, exported)
 }
 
 // DeleteArchived implements [janitor.Keeper]: it deletes rows of outbox.archive with ids from from up to to that were
@@ -50,7 +50,7 @@ func (s *Store) DropArchived(ctx context.Context, number int64, before time.Time
 // none.
 func (s *Store) DeleteArchived(ctx context.Context, from, to int64, before time.Time, limit int, exported bool) (janitor.Outcome, int64, error) {
 	const sql = `select outcome, deleted
-		from outbox.delete_archived($1::bigint, $2::bigint, $3::timestamptz, $4::integer, $5::boolean)`
+		from outbox.delete_archived($1::bigint, $2::bigint, $3::timestamp with time zone, $4::integer, $5::boolean)`
 	var answer string
 	var n int64
 	if err := s.one(ctx, "delete archived", sql, []any{from, to, before, pgdb.Limit(limit), exported}, &answer, &n); err != nil {
@@ -88,7 +88,7 @@ func (s *Store) ListFiles(ctx context.Context, number int64) ([]janitor.File, er
 // RecordFile implements [janitor.Files]: it records f, or replaces the record of the same location.
 func (s *Store) RecordFile(ctx context.Context, f janitor.File) error {
 	const sql = `select outbox.record_export(
-		$1::bigint, $2::bigint, $3::bigint, $4::bigint, ($5::text)::numeric, $6::bigint, $7::text, $8::text)`
+		$1::bigint, $2::bigint, $3::bigint, $4::bigint, ($5::pg_catalog.text)::pg_catalog.numeric, $6::bigint, $7::pg_catalog.text, $8::pg_catalog.text)`
 	return s.exec(ctx, "record file", sql, f.Number, f.From, f.To, f.Rows, f.Digest.String(), f.Size, hex.EncodeToString(f.Sum[:]), f.Location)
 }
 

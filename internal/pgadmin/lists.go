@@ -2,7 +2,6 @@ package pgadmin
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"time"
 
@@ -12,11 +11,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-var (
-	//go:embed sql/list_dead_letters.sql
-	listDeadLettersSQL string
-	//go:embed sql/list_blocked.sql
-	listBlockedSQL string
+const (
+	listDeadLettersSQL = `
+		select outbox.list_dead_letters(
+			$1::bigint, $2::integer, $3::boolean,
+			$4::pg_catalog.text[]::pg_catalog.uuid[], $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.text, $8::pg_catalog.text,
+			$9::timestamp with time zone, $10::timestamp with time zone, $11::bigint, $12::bigint)::pg_catalog.text`
+	listBlockedSQL = "select outbox.list_blocked($1::integer, $2::integer, $3::pg_catalog.text, $4::pg_catalog.text, $5::pg_catalog.text)::pg_catalog.text"
 )
 
 // DeadLetter is a row of outbox.dead_letters: an event that the relay gave up, and why.

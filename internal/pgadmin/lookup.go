@@ -2,15 +2,13 @@ package pgadmin
 
 import (
 	"context"
-	_ "embed"
 	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 )
 
-//go:embed sql/lookup.sql
-var lookupSQL string
+const lookupSQL = "select rows::pg_catalog.text, redrives::pg_catalog.text from outbox.lookup($1::pg_catalog.uuid)"
 
 // State is what has become of an event so far.
 type State string

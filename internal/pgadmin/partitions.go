@@ -83,7 +83,7 @@ func (s *Store) lockingStep(ctx context.Context, op, sql string, number int64) (
 // Seal implements [janitor.Archiver]: it adds a constraint to a partition of outbox.events that refuses unsent rows and
 // rows sent at before or later, and then validates it, in a transaction of its own.
 func (s *Store) Seal(ctx context.Context, number int64, before time.Time) (janitor.Outcome, error) {
-	o, err := s.step(ctx, "seal", "select outbox.seal_partition($1::bigint, $2::timestamptz)", number, before)
+	o, err := s.step(ctx, "seal", "select outbox.seal_partition($1::bigint, $2::timestamp with time zone)", number, before)
 	if err != nil || o != janitor.Done {
 		return o, err
 	}
@@ -105,10 +105,14 @@ func (s *Store) Unseal(ctx context.Context, number int64) (janitor.Outcome, erro
 // [janitor.DefaultPartition], from the id from on, it moves those to outbox.archive that were sent earlier than before.
 func (s *Store) MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (janitor.Move, error) {
 	const sql = `select outcome, moved, coalesce(next, 0)
-		from outbox.move_sent(nullif($1::bigint, -1), $2::bigint, $3::timestamptz, $4::integer)`
+		from outbox.move_sent($1::bigint, $2::bigint, $3::timestamp with time zone, $4::integer)`
+	partition := &number
+	if number == janitor.DefaultPartition {
+		partition = nil
+	}
 	var m janitor.Move
 	var answer string
-	if err := s.one(ctx, "move rows", sql, []any{number, from, before, pgdb.Limit(limit)}, &answer, &m.Moved, &m.Next); err != nil {
+	if err := s.one(ctx, "move rows", sql, []any{partition, from, before, pgdb.Limit(limit)}, &answer, &m.Moved, &m.Next); err != nil {
 		return janitor.Move{}, err
 	}
 	var err error

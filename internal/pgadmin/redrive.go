@@ -18,9 +18,9 @@ func (s *Store) RedriveDeadLetters(ctx context.Context, b rows.Batch) ([]rows.Ro
 		select r.id, r.event_id, coalesce(r.destination, ''), coalesce(r.aggregate_type, ''),
 		       coalesce(r.aggregate_id, ''), r.outcome, coalesce(r.ordered, false)
 		from outbox.redrive_dead_letters(
-			$1::text, $2::bigint, $3::integer, $4::text, $5::boolean, $6::boolean,
-			$7::text[]::uuid[], $8::text, $9::text, $10::text, $11::text,
-			$12::timestamptz, $13::timestamptz, $14::bigint, $15::bigint) as r`
+			$1::pg_catalog.text, $2::bigint, $3::integer, $4::pg_catalog.text, $5::boolean, $6::boolean,
+			$7::pg_catalog.text[]::pg_catalog.uuid[], $8::pg_catalog.text, $9::pg_catalog.text, $10::pg_catalog.text, $11::pg_catalog.text,
+			$12::timestamp with time zone, $13::timestamp with time zone, $14::bigint, $15::bigint) as r`
 	args := []any{pgdb.Text(b.RequestID), b.After, pgdb.Limit(b.Limit), optional(b.Request.Redirect), b.Request.Confirm, b.Request.DryRun}
 	return s.redriven(ctx, "redrive dead letters", sql, append(args, filters(b.Request)...))
 }
@@ -32,9 +32,9 @@ func (s *Store) ReleaseBlocked(ctx context.Context, b rows.Batch) ([]rows.Row, e
 	const sql = `
 		select r.id, r.event_id, r.destination, r.aggregate_type, r.aggregate_id, r.outcome, r.ordered
 		from outbox.release_blocked(
-			$1::text, $2::bigint, $3::integer, $4::boolean, $5::boolean,
-			$6::text[]::uuid[], $7::text, $8::text, $9::text, $10::text,
-			$11::timestamptz, $12::timestamptz, $13::bigint, $14::bigint) as r`
+			$1::pg_catalog.text, $2::bigint, $3::integer, $4::boolean, $5::boolean,
+			$6::pg_catalog.text[]::pg_catalog.uuid[], $7::pg_catalog.text, $8::pg_catalog.text, $9::pg_catalog.text, $10::pg_catalog.text,
+			$11::timestamp with time zone, $12::timestamp with time zone, $13::bigint, $14::bigint) as r`
 	args := []any{pgdb.Text(b.RequestID), b.After, pgdb.Limit(b.Limit), b.Request.Confirm, b.Request.DryRun}
 	return s.redriven(ctx, "release blocked", sql, append(args, filters(b.Request)...))
 }

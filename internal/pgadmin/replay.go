@@ -22,8 +22,8 @@ func (s *Store) CountReplay(ctx context.Context, r *redrive.Request, after int64
 		select c.found, coalesce(c.next, 0)
 		from outbox.count_replay(
 			$1::bigint, $2::integer,
-			$3::text[]::uuid[], $4::text, $5::text, $6::text, $7::text,
-			$8::timestamptz, $9::timestamptz, $10::bigint, $11::bigint) as c`
+			$3::pg_catalog.text[]::pg_catalog.uuid[], $4::pg_catalog.text, $5::pg_catalog.text, $6::pg_catalog.text, $7::pg_catalog.text,
+			$8::timestamp with time zone, $9::timestamp with time zone, $10::bigint, $11::bigint) as c`
 	err = s.one(ctx, "count replay", sql, append([]any{after, pgdb.Limit(limit)}, filters(r)...), &found, &next)
 	return found, next, err
 }
@@ -33,9 +33,9 @@ func (s *Store) CountReplay(ctx context.Context, r *redrive.Request, after int64
 func (s *Store) StartReplay(ctx context.Context, id uuid.UUID, requestID string, r *redrive.Request) error {
 	const sql = `
 		select outbox.start_replay(
-			$1::uuid, $2::text, $3::text, $4::boolean,
-			$5::text[]::uuid[], $6::text, $7::text, $8::text, $9::text,
-			$10::timestamptz, $11::timestamptz, $12::bigint, $13::bigint)`
+			$1::pg_catalog.uuid, $2::pg_catalog.text, $3::pg_catalog.text, $4::boolean,
+			$5::pg_catalog.text[]::pg_catalog.uuid[], $6::pg_catalog.text, $7::pg_catalog.text, $8::pg_catalog.text, $9::pg_catalog.text,
+			$10::timestamp with time zone, $11::timestamp with time zone, $12::bigint, $13::bigint)`
 	return s.exec(ctx, "start replay", sql, append([]any{id.String(), pgdb.Text(requestID), optional(r.Redirect), r.Interleave}, filters(r)...)...)
 }
 
@@ -44,7 +44,7 @@ func (s *Store) StartReplay(ctx context.Context, id uuid.UUID, requestID string,
 func (s *Store) FindReplay(ctx context.Context, id uuid.UUID, limit int) (replay.Progress, error) {
 	const sql = `
 		select r.searched_at is not null, r.through, r.last_id, r.found, r.copied, r.failed
-		from outbox.find_replay($1::uuid, $2::integer) as r`
+		from outbox.find_replay($1::pg_catalog.uuid, $2::integer) as r`
 	var p replay.Progress
 	err := s.one(ctx, "find replay", sql, []any{id.String(), pgdb.Limit(limit)},
 		&p.Searched, &p.Through, &p.Last, &p.Found, &p.Copied, &p.Failed)
@@ -59,7 +59,7 @@ func (s *Store) FindReplay(ctx context.Context, id uuid.UUID, limit int) (replay
 func (s *Store) CopyReplay(ctx context.Context, id uuid.UUID, limit int) (replay.Step, error) {
 	const sql = `
 		select c.outcome, c.count, c.event_id, coalesce(c.aggregate_type, ''), coalesce(c.aggregate_id, '')
-		from outbox.copy_replay($1::uuid, $2::integer) as c`
+		from outbox.copy_replay($1::pg_catalog.uuid, $2::integer) as c`
 	var step replay.Step
 	var answer string
 	var eventID pgtype.UUID

@@ -2,7 +2,6 @@ package pgadmin
 
 import (
 	"context"
-	_ "embed"
 	"time"
 
 	"github.com/google/uuid"
@@ -10,8 +9,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 )
 
-//go:embed sql/status.sql
-var statusSQL string
+const statusSQL = "select outbox.read_status($1::integer)::pg_catalog.text"
 
 // Status is the state of an outbox, as an operator reads it.
 type Status struct {

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-//go:embed sql/check.sql
-var checkSQL string
+const checkSQL = "select version, functions::pg_catalog.text, isolation, cache, replica from outbox.check_schema()"
 
 // Check makes sure that the database can be used safely, in one round trip that changes nothing: that its
 // schema is not older than this package, functions included ([ErrSchema]), that it is not a replica

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,15 +18,15 @@ import (
 
 const (
 	joinSQL = `select outbox.join_relay(
-			$1::uuid, $2::text,
-			$3::bigint * interval '1 microsecond', $4::bigint * interval '1 microsecond', $5::bigint * interval '1 microsecond',
+			$1::pg_catalog.uuid, $2::pg_catalog.text,
+			$3::interval, $4::interval, $5::interval,
 			$6::integer)`
 	renewSQL = `select outbox.renew_relay(
-			$1::uuid, $2::bigint * interval '1 microsecond', $3::integer, $4::boolean,
+			$1::pg_catalog.uuid, $2::interval, $3::integer, $4::boolean,
 			$5::smallint[], $6::bigint[], $7::smallint[],
 			$8::bigint, $9::bigint[], $10::bigint[],
-			$11::text[], $12::text[], $13::text[], $14::text[]::timestamptz[])::text`
-	leaveSQL = "select outbox.leave_relay($1::uuid, $2::smallint[], $3::bigint[], $4::bigint, $5::bigint[], $6::bigint[])"
+			$11::pg_catalog.text[], $12::pg_catalog.text[], $13::pg_catalog.text[], $14::pg_catalog.text[]::timestamp with time zone[])::pg_catalog.text`
+	leaveSQL = "select outbox.leave_relay($1::pg_catalog.uuid, $2::smallint[], $3::bigint[], $4::bigint, $5::bigint[], $6::bigint[])"
 )
 
 // Join implements [relay.Leases]: it enters a relay, without shards, and returns false when enough others run. After a
@@ -36,7 +37,7 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 	err := s.do(ctx, "join", func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, joinSQL,
 			j.RelayID.String(), pgdb.Text(j.Name),
-			j.TTL.Microseconds(), j.RunFor.Microseconds(), j.JoinWindow.Microseconds(), int32(j.Relays), //nolint:gosec // a handful
+			interval(j.TTL), interval(j.RunFor), interval(j.JoinWindow), int32(j.Relays), //nolint:gosec // a handful
 		).Scan(&joined)
 	})
 	return joined, err
@@ -55,7 +56,7 @@ func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	var answer *string
 	err := s.do(ctx, "renew", func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, renewSQL,
-			r.RelayID.String(), r.TTL.Microseconds(), int32(r.Relays), r.Leaving, //nolint:gosec // a handful
+			r.RelayID.String(), interval(r.TTL), int32(r.Relays), r.Leaving, //nolint:gosec // a handful
 			shards, epochs, smallints(r.GiveBack),
 			r.Position.Low, from, to,
 			destinations, types, ids, released,
@@ -181,6 +182,9 @@ func releases(rs []relay.ReleasedLane) (destinations, types, ids, released []str
 	}
 	return destinations, types, ids, released
 }
+
+// interval returns d as an argument of a statement: as a text, which every mode of pgx can send.
+func interval(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) + " microseconds" }
 
 // smallints returns ns, the numbers of shards, as an array argument of a statement. It is never nil.
 func smallints(ns []int) []int16 {

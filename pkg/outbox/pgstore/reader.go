@@ -3,7 +3,6 @@ package pgstore
 import (
 	"cmp"
 	"context"
-	_ "embed"
 	"fmt"
 	"math"
 	"time"
@@ -18,14 +17,12 @@ import (
 
 const (
 	scanSQL     = "select * from outbox.read_new($1::bigint, $2::smallint[], $3::integer)"
-	backfillSQL = "select * from outbox.read_deferred($1::text, $2::text, $3::text, $4::bigint, $5::smallint[], $6::integer, $7::integer, $8::boolean)"
+	backfillSQL = "select * from outbox.read_deferred($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::bigint, $5::smallint[], $6::integer, $7::integer, $8::boolean)"
 	sweepSQL    = "select * from outbox.read_unsent($1::bigint, $2::bigint, $3::smallint[], $4::integer)"
 	gapsSQL     = "select * from outbox.read_gaps($1::bigint[], $2::bigint[], $3::smallint[], $4::integer)"
+	writersSQL  = "select * from outbox.list_writers()"
 	backlogSQL  = "select pending, oldest from outbox.read_backlog($1::bigint, $2::integer)"
 )
-
-//go:embed sql/writers.sql
-var writersSQL string
 
 // Fetch implements [relay.Reader]. The statements go to the server as one batch, in the order of the fields of
 // [relay.Fetch]; without any it makes no call. Each takes a snapshot of its own, later than the one before it:

@@ -15,7 +15,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-const settleSQL = "select outbox.settle($1::uuid, $2::bigint[], $3::text[], $4::text[])"
+const settleSQL = "select outbox.settle($1::pg_catalog.uuid, $2::bigint[], $3::pg_catalog.text[], $4::pg_catalog.text[])"
 
 //go:embed sql/bury.sql
 var burySQL string

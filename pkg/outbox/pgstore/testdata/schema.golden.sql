@@ -493,6 +493,23 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.check_schema()
+ RETURNS TABLE(version bigint, functions json, isolation text, cache bigint, replica boolean)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    select (select coalesce(max(m.version_id), 0) from outbox.migrations m where m.is_applied),
+           (select coalesce(json_object_agg(f.name, f.sha256), '{}')
+            from outbox.functions f
+            where exists (
+                select from pg_proc p
+                where p.pronamespace = 'outbox'::regnamespace and p.proname = f.name)),
+           current_setting('transaction_isolation'),
+           (select s.seqcache from pg_sequence s where s.seqrelid = 'outbox.events_id_seq'::regclass),
+           pg_is_in_recovery()
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.copy_replay(p_replay uuid, p_limit integer)
  RETURNS TABLE(outcome text, count bigint, aggregate_type text, aggregate_id text, event_id uuid)
  LANGUAGE plpgsql
@@ -1269,6 +1286,75 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.list_blocked(p_limit integer, p_examine integer, p_destination text, p_type text, p_id text)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+    with pending as materialized (
+        select e.destination, e.aggregate_type, e.aggregate_id
+        from outbox.events e
+        where e.sent_at is null
+        order by e.id
+        limit p_examine
+    )
+    select coalesce(json_agg(json_strip_nulls(json_build_object(
+        'first_id', x.first_id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,
+        'aggregate_id', x.aggregate_id, 'blocked_at', x.blocked_at, 'released_at', x.released_at, 'reason', x.reason,
+        'dead_letter', x.dead_letter, 'waiting', x.waiting)) order by x.first_id), '[]')
+    from (
+        select b.first_id, b.event_id, b.destination, b.aggregate_type, b.aggregate_id, b.blocked_at, b.released_at, b.reason,
+               exists (
+                   select from outbox.dead_letters d
+                   where d.event_id = b.event_id
+                     and (d.destination, d.aggregate_type, d.aggregate_id) = (b.destination, b.aggregate_type, b.aggregate_id)) as dead_letter,
+               (select count(*) from pending p
+                where (p.destination, p.aggregate_type, p.aggregate_id) = (b.destination, b.aggregate_type, b.aggregate_id)) as waiting
+        from outbox.blocked b
+        where (p_destination is null or b.destination = p_destination)
+          and (p_type is null or b.aggregate_type = p_type)
+          and (p_id is null or b.aggregate_id = p_id)
+        order by b.first_id
+        limit p_limit
+    ) as x
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.list_dead_letters(p_after bigint, p_limit integer, p_content boolean, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
+ RETURNS json
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    return (
+        select coalesce(json_agg(json_strip_nulls(json_build_object(
+            'id', x.id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,
+            'aggregate_id', x.aggregate_id, 'event_type', x.event_type, 'replays', x.replays, 'created_at', x.created_at,
+            'dead_at', x.dead_at, 'attempts', x.attempts, 'code', x.code, 'reason', x.reason, 'blocks', x.blocks,
+            'payload', x.payload::text, 'headers', x.headers)) order by x.id), '[]')
+        from (
+            select d.id, d.event_id, d.destination, d.aggregate_type, d.aggregate_id, d.event_type, d.replays, d.created_at,
+                   d.dead_at, d.attempts, d.code, d.reason,
+                   case when p_content then d.payload end as payload,
+                   case when p_content then d.headers end as headers,
+                   exists (
+                       select from outbox.blocked b
+                       where (b.destination, b.aggregate_type, b.aggregate_id) = (d.destination, d.aggregate_type, d.aggregate_id)
+                         and b.event_id = d.event_id) as blocks
+            from outbox.dead_letters d
+            where d.id > p_after
+              and outbox.passes(d, p_event_ids, p_destination, p_type, p_id, p_event_type, p_from, p_to, p_id_from, p_id_to)
+            order by d.id
+            limit p_limit
+        ) as x);
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.list_events(p_limit integer)
  RETURNS TABLE(number bigint, closed boolean, archived boolean, sealed boolean, vacant boolean, unsent boolean, newest timestamp with time zone)
  LANGUAGE plpgsql
@@ -1307,6 +1393,24 @@ begin
         end if;
         return next;
     end loop;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.list_writers()
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    return query
+    select l.virtualtransaction
+    from pg_locks l
+    where l.locktype = 'relation'
+      and l.mode = 'RowExclusiveLock'
+      and l.granted
+      and l.relation = 'outbox.events'::regclass
+      and l.database = (select d.oid from pg_database d where d.datname = current_database())
+    order by 1;
 end
 $function$
 
@@ -1360,6 +1464,63 @@ begin
     end if;
     return found;
 end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.lookup(p_event_id uuid)
+ RETURNS TABLE(rows json, redrives json)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    select coalesce(json_agg(l.found order by l.id desc), '[]'), (
+        select coalesce(json_agg(json_strip_nulls(json_build_object(
+            'redriven_at', h.redriven_at, 'source', h.source, 'request_id', h.request_id, 'row_id', h.row_id,
+            'copy_id', h.copy_id, 'generation', h.generation, 'destination', h.destination, 'attempts', h.attempts,
+            'code', h.code, 'reason', h.reason)) order by h.redrive_id), '[]')
+        from outbox.redrives h
+        where h.event_id = p_event_id)
+    from (
+        select e.id, json_strip_nulls(json_build_object(
+            'state', case when e.sent_at is not null then 'sent' when b.first_id is not null then 'blocked' else 'pending' end,
+            'id', e.id, 'event_id', e.event_id, 'destination', e.destination, 'aggregate_type', e.aggregate_type,
+            'aggregate_id', e.aggregate_id, 'event_type', e.event_type, 'shard', e.shard, 'replays', e.replays, 'replay_of', e.replay_of,
+            'created_at', e.created_at, 'sent_at', e.sent_at, 'message_id', e.message_id,
+            'sequence_number', e.sequence_number, 'owner', r.name,
+            'blocked_by', b.event_id, 'block_reason', b.reason, 'released_at', b.released_at)) as found
+        from outbox.events e
+        left join outbox.shards s on s.shard = e.shard and e.sent_at is null
+        left join outbox.relays r on r.relay_id = s.owner
+        left join outbox.blocked b
+            on e.sent_at is null
+            and (b.destination, b.aggregate_type, b.aggregate_id) = (e.destination, e.aggregate_type, e.aggregate_id)
+        where e.event_id = p_event_id
+        union all
+        select d.id, json_strip_nulls(json_build_object(
+            'state', 'dead',
+            'id', d.id, 'event_id', d.event_id, 'destination', d.destination, 'aggregate_type', d.aggregate_type,
+            'aggregate_id', d.aggregate_id, 'event_type', d.event_type, 'shard', d.shard, 'replays', d.replays, 'replay_of', d.replay_of,
+            'created_at', d.created_at, 'dead_at', d.dead_at, 'attempts', d.attempts, 'code', d.code, 'reason', d.reason))
+        from outbox.dead_letters d
+        where d.event_id = p_event_id
+        union all
+        select a.id, json_strip_nulls(json_build_object(
+            'state', 'archived',
+            'id', a.id, 'event_id', a.event_id, 'destination', a.destination, 'aggregate_type', a.aggregate_type,
+            'aggregate_id', a.aggregate_id, 'event_type', a.event_type, 'shard', a.shard, 'replays', a.replays, 'replay_of', a.replay_of,
+            'created_at', a.created_at, 'sent_at', a.sent_at, 'message_id', a.message_id,
+            'sequence_number', a.sequence_number))
+        from outbox.archive a
+        where a.event_id = p_event_id
+        union all
+        select x.id, json_strip_nulls(json_build_object(
+            'state', 'deleted',
+            'id', x.id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,
+            'aggregate_id', x.aggregate_id, 'event_type', x.event_type, 'shard', x.shard, 'replays', x.replays, 'replay_of', x.replay_of,
+            'created_at', x.created_at, 'dead_at', x.dead_at, 'attempts', x.attempts, 'code', x.code, 'reason', x.reason,
+            'deleted_at', x.deleted_at))
+        from outbox.deleted_dead_letters x
+        where x.event_id = p_event_id
+    ) as l
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.make_archive(p_number bigint)
@@ -1808,6 +1969,45 @@ begin
     ) as r
     order by r.id;
 end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.read_status(p_limit integer)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+    with pending as materialized (
+        select e.destination, e.created_at
+        from outbox.events e
+        where e.sent_at is null
+        order by e.id
+        limit p_limit
+    ), destinations as (
+        select p.destination, count(*) as pending, min(p.created_at) as oldest
+        from pending p
+        group by p.destination
+    ), relays as (
+        select r.relay_id, r.name, r.started_at, r.run_until, r.lease_until, r.leaving, r.low,
+               (select count(*) from outbox.shards s where s.owner = r.relay_id) as shards
+        from outbox.relays r
+    )
+    select json_build_object(
+        'now', clock_timestamp(),
+        'schema_version', (select coalesce(max(m.version_id), 0) from outbox.migrations m where m.is_applied),
+        'pending', (select count(*) from pending),
+        'destinations', (select coalesce(json_agg(d order by d.destination), '[]') from destinations d),
+        'relays', (select coalesce(json_agg(r order by r.started_at desc, r.relay_id desc), '[]') from relays r),
+        'shards', (
+            select json_agg(json_build_object(
+                'shard', s.shard, 'owner', s.owner, 'epoch', s.epoch, 'acquired_at', s.acquired_at) order by s.shard)
+            from outbox.shards s),
+        'dead_letters', (select count(*) from outbox.dead_letters),
+        'blocked', (select count(*) from outbox.blocked b where b.released_at is null))
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_shards smallint[], p_limit integer)
@@ -2346,6 +2546,9 @@ grant DELETE on blocked to outbox_relay
 grant INSERT on blocked to outbox_relay
 grant SELECT on blocked to outbox_relay
 grant UPDATE on blocked to outbox_relay
+grant execute on check_schema to outbox_relay
+grant execute on check_schema to outbox_redrive
+grant execute on check_schema to outbox_janitor
 grant execute on copy_replay to outbox_redrive
 grant execute on count_replay to outbox_redrive
 grant SELECT on dead_letters to outbox_janitor
@@ -2394,8 +2597,18 @@ grant SELECT on janitor to outbox_relay
 grant execute on join_relay to outbox_relay
 grant execute on leave_relay to outbox_relay
 grant execute on list_archive to outbox_janitor
+grant execute on list_blocked to outbox_relay
+grant execute on list_blocked to outbox_redrive
+grant execute on list_blocked to outbox_janitor
+grant execute on list_dead_letters to outbox_relay
+grant execute on list_dead_letters to outbox_redrive
+grant execute on list_dead_letters to outbox_janitor
 grant execute on list_events to outbox_janitor
+grant execute on list_writers to outbox_relay
 grant execute on lock_aggregate to outbox_writer
+grant execute on lookup to outbox_relay
+grant execute on lookup to outbox_redrive
+grant execute on lookup to outbox_janitor
 grant execute on make_partition to outbox_janitor
 grant execute on make_partitions to outbox_janitor
 grant SELECT on migrations to outbox_janitor
@@ -2406,11 +2619,17 @@ grant execute on nests_at_most_1000 to outbox_writer
 grant execute on nests_at_most_1000 to outbox_relay
 grant execute on nests_at_most_1000 to outbox_janitor
 grant execute on partition_name to outbox_janitor
+grant execute on passes to outbox_relay
+grant execute on passes to outbox_redrive
+grant execute on passes to outbox_janitor
 grant execute on ranges to outbox_relay
 grant execute on read_backlog to outbox_relay
 grant execute on read_deferred to outbox_relay
 grant execute on read_gaps to outbox_relay
 grant execute on read_new to outbox_relay
+grant execute on read_status to outbox_relay
+grant execute on read_status to outbox_redrive
+grant execute on read_status to outbox_janitor
 grant execute on read_unsent to outbox_relay
 grant execute on record_export to outbox_janitor
 grant execute on redrive_dead_letters to outbox_redrive
