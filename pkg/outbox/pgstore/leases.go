@@ -184,7 +184,9 @@ func releases(rs []relay.ReleasedLane) (destinations, types, ids, released []str
 }
 
 // interval returns d as an argument of a statement: as a text, which every mode of pgx can send.
-func interval(d time.Duration) string { return strconv.FormatInt(d.Microseconds(), 10) + " microseconds" }
+func interval(d time.Duration) string {
+	return strconv.FormatInt(d.Microseconds(), 10) + " microseconds"
+}
 
 // smallints returns ns, the numbers of shards, as an array argument of a statement. It is never nil.
 func smallints(ns []int) []int16 {
