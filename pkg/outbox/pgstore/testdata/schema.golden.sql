@@ -1332,11 +1332,11 @@ CREATE OR REPLACE FUNCTION outbox.list_dead_letters(p_after bigint, p_limit inte
 AS $function$
 begin
     return (
-        select coalesce(json_agg(json_strip_nulls(json_build_object(
+        select coalesce(json_agg(json_build_object(
             'id', x.id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,
             'aggregate_id', x.aggregate_id, 'event_type', x.event_type, 'replays', x.replays, 'created_at', x.created_at,
             'dead_at', x.dead_at, 'attempts', x.attempts, 'code', x.code, 'reason', x.reason, 'blocks', x.blocks,
-            'payload', x.payload::text, 'headers', x.headers)) order by x.id), '[]')
+            'payload', x.payload::text, 'headers', x.headers) order by x.id), '[]')
         from (
             select d.id, d.event_id, d.destination, d.aggregate_type, d.aggregate_id, d.event_type, d.replays, d.created_at,
                    d.dead_at, d.attempts, d.code, d.reason,
