@@ -3,7 +3,7 @@
 // Package failover runs the compiled relay against a PostgreSQL primary with a streaming standby, and fails over again
 // and again while writers write: the primary is killed, the standby promoted, and the address that relay and writers
 // know leads to it. Before every second promotion the standby is cut off from the primary, so that it lacks the last
-// commits and gives their ids out again. The checker then judges what the new primary has committed: its report is OK
+// commits and, where these are many, gives their ids out again. The checker then judges what the new primary has committed: its report is OK
 // only when all of that was delivered, in order, and no event was marked with the message of another.
 package failover
 
@@ -42,7 +42,7 @@ type config struct {
 
 func (c *config) declare(f *campaign.Flags) {
 	f.Int(&c.runs, "runs", 10, 1, "how many runs, each with a pair of its own")
-	f.Int(&c.promotions, "promotions", 4, 1, "promotions in a run, without and with loss in turns")
+	f.Int(&c.promotions, "promotions", 4, 1, "promotions in a run, without and with loss in turns, of many and of few commits")
 	f.Seed(&c.seed)
 	f.Parallel(&c.parallel, 1)
 	f.Duration(&c.drain, "drain", 60*time.Second, time.Second, "how long everything may take to be delivered after the last promotion")

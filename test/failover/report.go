@@ -17,7 +17,7 @@ import (
 func (r *result) Line() string {
 	var words []string
 	for _, p := range r.promotions {
-		if p.loss {
+		if p.loss() {
 			words = append(words, fmt.Sprintf("%d undone, %d ids again", p.undone, p.again()))
 		} else {
 			words = append(words, "no loss")
@@ -26,7 +26,7 @@ func (r *result) Line() string {
 	return r.Report(fmt.Sprintf("seed %d (%s)", r.seed, strings.Join(words, "; ")), r.ok(), r.again, r.faults...)
 }
 
-// side is the sum of the promotions with loss, or of those without.
+// side is the sum of the promotions of one kind.
 type side struct {
 	promotions, undone int
 	again              int64
@@ -37,10 +37,10 @@ type side struct {
 // summary is the sum of all runs. resumed has the times from the flip to the next acceptance, drained the time that
 // each run took to deliver everything after its last promotion; both are sorted.
 type summary struct {
-	without, with    side
-	totals           rig.Totals
-	undone           int
-	resumed, drained []time.Duration
+	without, many, few side
+	totals             rig.Totals
+	undone             int
+	resumed, drained   []time.Duration
 }
 
 func summarise(results []*result) *summary {
@@ -48,8 +48,11 @@ func summarise(results []*result) *summary {
 	for _, r := range results {
 		for _, p := range r.promotions {
 			one := &s.without
-			if p.loss {
-				one = &s.with
+			switch p.lacking {
+			case many:
+				one = &s.many
+			case few:
+				one = &s.few
 			}
 			one.promotions++
 			one.undone += p.undone
@@ -63,7 +66,7 @@ func summarise(results []*result) *summary {
 		s.resumed = append(s.resumed, r.resumed...)
 		s.drained = append(s.drained, r.Drained)
 	}
-	for _, all := range [][]time.Duration{s.without.away, s.with.away, s.resumed, s.drained} {
+	for _, all := range [][]time.Duration{s.without.away, s.many.away, s.few.away, s.resumed, s.drained} {
 		slices.Sort(all)
 	}
 	return s
@@ -75,7 +78,10 @@ func (s *summary) report() campaign.Report {
 	for _, row := range []struct {
 		name string
 		side *side
-	}{{"without loss", &s.without}, {"with loss", &s.with}} {
+	}{{"without loss", &s.without}, {"that lose many commits", &s.many}, {"that lose few commits", &s.few}} {
+		if row.side.promotions == 0 {
+			continue
+		}
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s |\n", row.name, row.side.promotions, row.side.undone, row.side.again, span(row.side.away))
 	}
 	fmt.Fprintf(&b, "\n%s%d events undone in all, with those whose commit got no answer.\n", &s.totals, s.undone)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,9 +25,10 @@ var lastIDSQL string
 const (
 	// relayTimeout is how long an invocation may take: longer than a failover, so that relays live through it.
 	relayTimeout = 20 * time.Second
-	// lacking is how many ids the primary gives out after its standby was cut off: more than the 32 by which a
-	// promoted standby goes ahead of the ids that it knows of.
-	lacking = 200
+	// many and few are how many ids, at least, the primary gives out after its standby was cut off. A promoted standby
+	// leaves out up to 32 ids after the last that it knows of: with many, ids come again, and with few, which are few as
+	// the writers make long pauses, it is mostly commits and marks alone that are lost.
+	many, few = 200, 2
 	// brokerDelay is how long each way to the broker takes, so that events are under way when the primary ends. silent
 	// is how long after a flip the broker answers again where it was silent: less than the timeout of a send, so that
 	// relays settle on the new primary what they read from the old one.
@@ -38,7 +40,8 @@ const (
 
 // promotion is one failover.
 type promotion struct {
-	loss bool
+	// lacking is many or few, 0 for one without loss.
+	lacking int64
 	// apart is when the standby was cut off, for one with loss. Then the primary was killed, and then the address of
 	// the clients led to the standby.
 	apart, killed, flipped time.Time
@@ -47,6 +50,9 @@ type promotion struct {
 	// undone counts the commits with an answer that the new primary lacks.
 	undone int
 }
+
+// loss says whether the new primary lacks commits of the old one.
+func (p *promotion) loss() bool { return p.lacking > 0 }
 
 // again returns how many ids came again.
 func (p *promotion) again() int64 { return max(0, p.before-p.after) }
@@ -62,6 +68,8 @@ type result struct {
 	faults []string
 	// again has the arguments of the campaign command that repeat the run.
 	again string
+	// slow is set while the writers make long pauses.
+	slow atomic.Bool
 }
 
 // ok reports whether the promotions were made as planned and no promise was broken.
@@ -93,7 +101,7 @@ func (c *config) play(ctx context.Context, p rig.Program, seed uint64) (_ *resul
 				return fmt.Errorf("make the table: %w", err)
 			}
 			close(ready)
-			if err := write(ctx, w, seed, stop); err != nil {
+			if err := write(ctx, w, seed, &r.slow, stop); err != nil {
 				return err
 			}
 			return r.undo(ctx, w)
@@ -112,7 +120,7 @@ func (c *config) play(ctx context.Context, p rig.Program, seed uint64) (_ *resul
 		if took, alone := journal.FirstAcceptance(one.flipped, time.Now()); alone {
 			r.resumed = append(r.resumed, took)
 		}
-		if one.loss && (one.undone == 0 || one.again() == 0) {
+		if one.loss() && (one.undone == 0 || one.lacking == many && one.again() == 0) {
 			r.faults = append(r.faults, fmt.Sprintf("a promotion with loss undid %d commits, and %d ids came again: it proves nothing", one.undone, one.again()))
 		}
 	}
@@ -120,7 +128,8 @@ func (c *config) play(ctx context.Context, p rig.Program, seed uint64) (_ *resul
 	return r, nil
 }
 
-// promote fails over c.promotions times, without and with loss in turns, each time after a random while of load.
+// promote fails over c.promotions times, without and with loss in turns, of many and of few commits, each time after a
+// random while of load.
 func (r *result) promote(ctx context.Context, c *config, servers *pair, w *rig.World) error {
 	random := rand.New(rand.NewPCG(r.seed, 1000)) //nolint:gosec // Repeatable on purpose.
 	load := func() error {
@@ -132,12 +141,13 @@ func (r *result) promote(ctx context.Context, c *config, servers *pair, w *rig.W
 				return err
 			}
 		}
+		one := &promotion{lacking: []int64{0, many, 0, few}[n%4]}
+		r.slow.Store(one.lacking == few)
 		if err := load(); err != nil {
 			return err
 		}
-		one := &promotion{loss: n%2 == 1}
 		var err error
-		if one.loss {
+		if one.loss() {
 			err = one.partWays(ctx, servers, w)
 		} else if err = servers.primary.Synchronise(ctx); err == nil {
 			err = load()
@@ -148,6 +158,7 @@ func (r *result) promote(ctx context.Context, c *config, servers *pair, w *rig.W
 		if err = one.failOver(ctx, servers, w); err != nil {
 			return err
 		}
+		r.slow.Store(false)
 		r.promotions = append(r.promotions, one)
 	}
 	return load()
@@ -161,7 +172,7 @@ func (p *promotion) partWays(ctx context.Context, servers *pair, w *rig.World) e
 	}
 	p.apart = time.Now()
 	servers.cutOff()
-	for last := first; last < first+lacking; {
+	for last := first; last < first+p.lacking; {
 		if err = rig.Pause(ctx, 20*time.Millisecond); err != nil {
 			return err
 		}
@@ -179,7 +190,7 @@ func (p *promotion) failOver(ctx context.Context, servers *pair, w *rig.World) e
 	if p.before, err = lastID(ctx, servers, w); err != nil {
 		return err
 	}
-	if p.loss {
+	if p.loss() {
 		w.ToBroker.Stall(true)
 		defer w.ToBroker.Stall(false)
 	}
@@ -195,7 +206,7 @@ func (p *promotion) failOver(ctx context.Context, servers *pair, w *rig.World) e
 	}
 	p.flipped = time.Now()
 	w.Journal.Excuse("failover", rig.Unmarked, p.since(), p.flipped)
-	if p.loss {
+	if p.loss() {
 		return rig.Pause(ctx, silent)
 	}
 	return nil
@@ -203,7 +214,7 @@ func (p *promotion) failOver(ctx context.Context, servers *pair, w *rig.World) e
 
 // since returns the time from which on the new primary may lack what the old one answered.
 func (p *promotion) since() time.Time {
-	if p.loss {
+	if p.loss() {
 		return p.apart.Add(-unreceived)
 	}
 	return p.killed
@@ -234,7 +245,7 @@ func (r *result) undo(ctx context.Context, w *rig.World) error {
 	unexplained := 0
 	w.Journal.Undo(func(id uuid.UUID) bool { return survived[id] }, func(_ uuid.UUID, done time.Time) {
 		for _, p := range r.promotions {
-			if p.loss && done.After(p.since()) && done.Before(p.flipped) {
+			if p.loss() && done.After(p.since()) && done.Before(p.flipped) {
 				p.undone++
 				return
 			}

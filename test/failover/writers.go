@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,12 +21,13 @@ import (
 )
 
 // How the writers write: so many of them, to so many aggregates, up to batchMost events in a transaction, which locks
-// its aggregates, and with pauses of writePause in the mean.
+// its aggregates, and with pauses of writePause in the mean, or of slowPause.
 const (
 	writers    = 6
 	aggregates = 24
 	batchMost  = 3
 	writePause = 15 * time.Millisecond
+	slowPause  = 300 * time.Millisecond
 )
 
 //go:embed orders.sql
@@ -38,15 +40,19 @@ var insertOrdersSQL string
 var readOrdersSQL string
 
 // write lets the writers write until stop is closed. Each transaction writes one row of the business, in the table
-// orders, for each event. A failure of the database is no error: a writer then waits until the database answers.
-func write(ctx context.Context, w *rig.World, seed uint64, stop <-chan struct{}) error {
+// orders, for each event. They make long pauses while slow is set. A failure of the database is no error: a writer then
+// waits until the database answers.
+func write(ctx context.Context, w *rig.World, seed uint64, slow *atomic.Bool, stop <-chan struct{}) error {
 	all, ctx := errgroup.WithContext(ctx)
 	for n := range writers {
 		random := rand.New(rand.NewPCG(seed, uint64(n))) //nolint:gosec // Repeatable on purpose.
 		all.Go(func() error {
 			for {
-				pause := time.Duration(random.ExpFloat64() * float64(writePause))
-				if stopped, err := rig.PauseUnless(ctx, stop, pause); stopped || err != nil {
+				mean := writePause
+				if slow.Load() {
+					mean = slowPause
+				}
+				if stopped, err := rig.PauseUnless(ctx, stop, time.Duration(random.ExpFloat64()*float64(mean))); stopped || err != nil {
 					return err
 				}
 				events, err := newEvents(random)
