@@ -39,7 +39,7 @@ type side struct {
 type summary struct {
 	without, many, few side
 	totals             rig.Totals
-	undone             int
+	undone, backward   int
 	resumed, drained   []time.Duration
 }
 
@@ -59,6 +59,7 @@ func summarise(results []*result) *summary {
 			one.again += p.again()
 			one.away = append(one.away, p.flipped.Sub(p.killed))
 		}
+		s.backward += r.backward
 		s.totals.Add(r.Outcome, r.ok())
 		if r.Verdict != nil {
 			s.undone += r.Verdict.Undone
@@ -84,7 +85,7 @@ func (s *summary) report() campaign.Report {
 		}
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %s |\n", row.name, row.side.promotions, row.side.undone, row.side.again, span(row.side.away))
 	}
-	fmt.Fprintf(&b, "\n%s%d events undone in all, with those whose commit got no answer.\n", &s.totals, s.undone)
+	fmt.Fprintf(&b, "\n%s%d events undone in all, with those whose commit got no answer. Attributes sequence that went backwards in a lane: %d.\n", &s.totals, s.undone, s.backward)
 	fmt.Fprintf(&b, "From the flip to the next acceptance (%d times): %s. Drained at the end: %s.\n", len(s.resumed), span(s.resumed), span(s.drained))
 	return campaign.Report{Text: b.String(), OK: s.totals.OK()}
 }

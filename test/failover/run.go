@@ -66,6 +66,10 @@ type result struct {
 	resumed []time.Duration
 	// faults has what makes the run prove nothing.
 	faults []string
+	// survived has the events that the last primary has committed.
+	survived map[uuid.UUID]bool
+	// backward counts the events whose attribute sequence was not above those of the events of their lane before them.
+	backward int
 	// again has the arguments of the campaign command that repeat the run.
 	again string
 	// slow is set while the writers make long pauses.
@@ -123,6 +127,10 @@ func (c *config) play(ctx context.Context, p rig.Program, seed uint64) (_ *resul
 		if one.loss() && (one.undone == 0 || one.lacking == many && one.again() == 0) {
 			r.faults = append(r.faults, fmt.Sprintf("a promotion with loss undid %d commits, and %d ids came again: it proves nothing", one.undone, one.again()))
 		}
+	}
+	if backward := journal.Backward(func(id uuid.UUID) bool { return r.survived[id] }); len(backward) > 0 {
+		r.backward = len(backward)
+		r.faults = append(r.faults, fmt.Sprintf("%d events went backwards in their lane by the attribute sequence: %s", len(backward), backward[0]))
 	}
 	r.Close(r.ok(), "")
 	return r, nil
@@ -242,6 +250,7 @@ func (r *result) undo(ctx context.Context, w *rig.World) error {
 	if err != nil {
 		return err
 	}
+	r.survived = survived
 	unexplained := 0
 	w.Journal.Undo(func(id uuid.UUID) bool { return survived[id] }, func(_ uuid.UUID, done time.Time) {
 		for _, p := range r.promotions {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -76,8 +77,11 @@ type Journal struct {
 type acceptance struct {
 	Event       uuid.UUID
 	Destination string
-	At          time.Time
-	Suppressed  bool
+	Group       string
+	// Sequence is the attribute of that name, 0 when it is no number.
+	Sequence   int64
+	At         time.Time
+	Suppressed bool
 }
 
 // fault is one fault with the time that it was in effect.
@@ -129,6 +133,10 @@ func (j *Journal) onAccepted(a awsfake.Accepted) {
 	if err != nil {
 		id = uuid.Nil // The checker reports an event that was never written.
 	}
+	sequence, err := strconv.ParseInt(a.Attributes[outbox.AttributeSequence], 10, 64)
+	if err != nil {
+		sequence = 0
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	told := j.tamper(j.calls, history.Acceptance{
@@ -140,7 +148,9 @@ func (j *Journal) onAccepted(a awsfake.Accepted) {
 		if j.Watch != nil {
 			j.Watch(t)
 		}
-		j.accepted = append(j.accepted, acceptance{Event: t.EventID, Destination: t.Destination, At: t.At, Suppressed: t.Suppressed})
+		j.accepted = append(j.accepted, acceptance{
+			Event: t.EventID, Destination: t.Destination, Group: t.Group, Sequence: sequence, At: t.At, Suppressed: t.Suppressed,
+		})
 		j.Accepted(t)
 	}
 }
