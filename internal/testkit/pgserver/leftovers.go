@@ -30,14 +30,19 @@ func lockNew(path string) (*os.File, error) {
 }
 
 // removeLeftovers stops servers whose supervisor was killed, and removes their directories: those of this package, in
-// acc's folder for temporary files, that no process has locked. bin is the folder with pg_ctl. It ignores failures.
+// memory and in acc's folder for temporary files, that no process has locked. bin is the folder with pg_ctl. It ignores failures.
 func removeLeftovers(ctx context.Context, bin string, acc *process.Account) {
-	homes, err := filepath.Glob(filepath.Join(acc.TempDir(), homePrefix+"*"))
-	if err != nil {
-		return
-	}
-	for _, home := range homes {
-		removeLeftover(ctx, home, bin, acc)
+	for _, folder := range []string{memoryDir(), acc.TempDir()} {
+		if folder == "" {
+			continue
+		}
+		homes, err := filepath.Glob(filepath.Join(folder, homePrefix+"*"))
+		if err != nil {
+			return
+		}
+		for _, home := range homes {
+			removeLeftover(ctx, home, bin, acc)
+		}
 	}
 }
 

@@ -29,7 +29,7 @@ type Config struct {
 	Settings map[string]string
 	// DataDir is the folder of the cluster. A cluster is made when the folder is missing or
 	// empty; otherwise it must have one that this package made. It is kept. Defaults to a
-	// temporary directory that is removed when the server stops.
+	// temporary directory that is removed when the server stops; without Fsync it is in memory, where there is room.
 	DataDir string
 	// Embedded takes the embedded server even when one is installed: programs that are fetched once, 15 MB a version,
 	// and then kept in the user's cache directory (root: in /var/cache). Defaults to false: then the programs are

@@ -69,7 +69,7 @@ func (s *Server) At(via string) (string, error) {
 // that server as a standby. After an error it has removed what it made.
 func copyCluster(ctx context.Context, source, bin string, acc *process.Account) (*cluster, error) {
 	c := &cluster{bin: bin, acc: acc}
-	err := c.makeHome()
+	err := c.makeHome(homesOf(Config{}, acc))
 	if err == nil {
 		cmd := c.command(ctx, baseBackup, "--pgdata", c.data, "--dbname", source,
 			"--write-recovery-conf", "--wal-method", "stream", "--checkpoint", "fast", "--no-sync")
