@@ -109,7 +109,7 @@ func TestReplayCopiesWholeAggregatesInOrder(t *testing.T) {
 				t.Errorf("the originals changed from\n%s to\n%s", before, after)
 			}
 			if got := query[int](t, pool, `select count(*) from outbox.events c
-				join (select * from outbox.events union all select id, created_at, sent_at, replay_of, event_id, replays, shard, aggregate_type, aggregate_id, event_type, destination, payload, headers, message_id, sequence_number from outbox.archive) o on o.id = c.replay_of
+				join (select * from outbox.events union all select id, created_at, sent_at, replay_of, event_id, replays, payload_bytes, shard, aggregate_type, aggregate_id, event_type, destination, payload, headers, message_id, sequence_number from outbox.archive) o on o.id = c.replay_of
 				join outbox.redrives r on r.copy_id = c.id and r.row_id = o.id and r.event_id = o.event_id and r.generation = c.replays and r.source = 'replay' and r.request_id = 'me'
 				where c.event_id = o.event_id and c.shard = o.shard and c.aggregate_id = o.aggregate_id and c.event_type = o.event_type and c.destination = o.destination
 				  and c.payload::text = o.payload::text and c.headers::text = o.headers::text and c.created_at > o.created_at`); got != 5 {

@@ -20,6 +20,10 @@ func readerTests() map[string]func(*testing.T, *world) {
 		"a page of a sweep ends at an id":                        sweepPages,
 		"gaps bring rows and ids, a page at a time":              gapPages,
 		"writers are named while they are open":                  writers,
+		"bytes end every kind of read, and none is missed":       boundReads,
+		"an event larger than the bytes comes alone":             largerThanBytes,
+		"small rows are read to the end within the bytes":        withinBytes,
+		"what is older has the bytes first":                      olderFirst,
 		"a backlog is counted up to its limit":                   backlog,
 	}
 }

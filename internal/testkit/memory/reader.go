@@ -42,10 +42,22 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 		return out, err
 	}
 	out.Gaps = s.gaps(f)
+	if f.Bytes > 0 {
+		out.Bound(f.Bytes, contentBytes)
+	}
 	if err := s.after(ctx, "fetch"); err != nil {
 		return relay.Fetched{}, err
 	}
 	return out, nil
+}
+
+// contentBytes returns the size of a record's payload and headers.
+func contentBytes(r *outbox.Record) int {
+	n := len(r.Payload)
+	for k, v := range r.Headers {
+		n += len(k) + len(v)
+	}
+	return n
 }
 
 // backfills answers the reads of deferred rows (destinations, lanes, searches) and the sweep, and adds the answers to

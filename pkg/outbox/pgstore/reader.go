@@ -16,24 +16,31 @@ import (
 )
 
 const (
-	scanSQL     = "select * from outbox.read_new($1::bigint, $2::smallint[], $3::integer)"
-	backfillSQL = "select * from outbox.read_deferred($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::bigint, $5::smallint[], $6::integer, $7::integer, $8::boolean)"
-	sweepSQL    = "select * from outbox.read_unsent($1::bigint, $2::bigint, $3::smallint[], $4::integer)"
-	gapsSQL     = "select * from outbox.read_gaps($1::bigint[], $2::bigint[], $3::smallint[], $4::integer)"
+	scanSQL     = "select * from outbox.read_new($1::bigint, $2::smallint[], $3::integer, $4::integer)"
+	backfillSQL = "select * from outbox.read_deferred($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::bigint, $5::smallint[], $6::integer, $7::integer, $8::boolean, $9::integer)"
+	sweepSQL    = "select * from outbox.read_unsent($1::bigint, $2::bigint, $3::smallint[], $4::integer, $5::integer)"
+	gapsSQL     = "select * from outbox.read_gaps($1::bigint[], $2::bigint[], $3::smallint[], $4::integer, $5::integer)"
 	writersSQL  = "select * from outbox.list_writers()"
 	backlogSQL  = "select pending, oldest from outbox.read_backlog($1::bigint, $2::integer)"
 )
 
 // Fetch implements [relay.Reader]. The statements go to the server as one batch, in the order of the fields of
 // [relay.Fetch]; without any it makes no call. Each takes a snapshot of its own, later than the one before it:
-// that needs the isolation level read committed, without which [Store.Join] fails.
+// that needs the isolation level read committed, without which [Store.Join] fails. The content of large events comes
+// with a second round trip.
 func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
 	var got relay.Fetched
-	batch := s.fetchBatch(f, &got)
+	scanner := newRecordScanner(f.Bytes)
+	batch := s.fetchBatch(f, scanner, &got)
 	if batch.Len() == 0 {
 		return got, nil
 	}
-	err := s.do(ctx, "fetch", func(conn *pgxpool.Conn) error { return conn.SendBatch(ctx, batch).Close() })
+	err := s.do(ctx, "fetch", func(conn *pgxpool.Conn) error {
+		if err := conn.SendBatch(ctx, batch).Close(); err != nil {
+			return err //nolint:wrapcheck // named by do
+		}
+		return scanner.complete(ctx, conn, &got)
+	})
 	if err != nil {
 		return relay.Fetched{}, err
 	}
@@ -41,11 +48,11 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 }
 
 // fetchBatch returns the statements of f, in the order of its fields. When the batch is run, each adds its rows to
-// got. An error of the batch begins with the kind of read that failed.
-func (s *Store) fetchBatch(f relay.Fetch, got *relay.Fetched) *pgx.Batch {
+// got, without the content that scanner withheld. An error of the batch begins with the kind of read that failed.
+func (s *Store) fetchBatch(f relay.Fetch, scanner *recordScanner, got *relay.Fetched) *pgx.Batch {
 	var batch pgx.Batch
-	scanner := newRecordScanner()
 	shards := smallints(f.Shards)
+	content := inline(f)
 	read := func(kind string, collect func(rows pgx.Rows) error, sql string, args ...any) {
 		batch.Queue(sql, args...).Query(func(rows pgx.Rows) error {
 			if err := collect(rows); err != nil {
@@ -54,13 +61,13 @@ func (s *Store) fetchBatch(f relay.Fetch, got *relay.Fetched) *pgx.Batch {
 			return nil
 		})
 	}
-	backfill := func(kind string, lane outbox.Lane, p relay.Page, blocked bool, add func(found relay.Backfilled)) {
+	backfill := func(kind string, lane outbox.Lane, p relay.Page, blocked bool, content int, add func(found relay.Backfilled)) {
 		read(kind, func(rows pgx.Rows) error {
 			found, err := scanner.backfilled(rows, p)
 			add(found)
 			return err
 		}, backfillSQL, lane.Destination, lane.AggregateType, lane.AggregateID, p.From, shards,
-			pgdb.Limit(p.Examine), pgdb.Limit(p.Limit), blocked)
+			pgdb.Limit(p.Examine), pgdb.Limit(p.Limit), blocked, pgdb.Limit(content))
 	}
 	for _, scan := range f.Scans {
 		of := shards
@@ -71,16 +78,16 @@ func (s *Store) fetchBatch(f relay.Fetch, got *relay.Fetched) *pgx.Batch {
 			found, err := scanner.collect(rows, scan.Limit)
 			got.Scans = append(got.Scans, found)
 			return err
-		}, scanSQL, scan.After, of, pgdb.Limit(scan.Limit))
+		}, scanSQL, scan.After, of, pgdb.Limit(scan.Limit), pgdb.Limit(content))
 	}
 	for _, b := range f.Destinations {
-		backfill("backfill of a destination", outbox.Lane{Destination: b.Destination}, b.Page, false, func(found relay.Backfilled) {
+		backfill("backfill of a destination", outbox.Lane{Destination: b.Destination}, b.Page, false, content, func(found relay.Backfilled) {
 			got.Destinations = append(got.Destinations, found)
 		})
 	}
 	for _, b := range f.Searches {
 		first := relay.Page{From: b.From, Limit: 1, Examine: b.Examine}
-		backfill("search", b.Lane, first, true, func(found relay.Backfilled) {
+		backfill("search", b.Lane, first, true, 0, func(found relay.Backfilled) {
 			start := relay.LaneStart{Next: found.Next}
 			if len(found.Records) > 0 {
 				start = relay.LaneStart{First: found.Records[0].ID}
@@ -89,7 +96,7 @@ func (s *Store) fetchBatch(f relay.Fetch, got *relay.Fetched) *pgx.Batch {
 		})
 	}
 	for _, b := range f.Lanes {
-		backfill("backfill of a lane", b.Lane, b.Page, false, func(found relay.Backfilled) {
+		backfill("backfill of a lane", b.Lane, b.Page, false, content, func(found relay.Backfilled) {
 			got.Lanes = append(got.Lanes, found)
 		})
 	}
@@ -99,7 +106,7 @@ func (s *Store) fetchBatch(f relay.Fetch, got *relay.Fetched) *pgx.Batch {
 			got.Sweep, err = scanner.backfilled(rows, relay.Page{Limit: f.Sweep.Limit, Examine: math.MaxInt})
 			got.Sweep.Next = cmp.Or(got.Sweep.Next, f.Sweep.Before)
 			return err
-		}, sweepSQL, f.Sweep.From, f.Sweep.Before, shards, pgdb.Limit(f.Sweep.Limit))
+		}, sweepSQL, f.Sweep.From, f.Sweep.Before, shards, pgdb.Limit(f.Sweep.Limit), pgdb.Limit(content))
 	}
 	if f.Writers {
 		read("writers", func(rows pgx.Rows) error {
@@ -114,7 +121,7 @@ func (s *Store) fetchBatch(f relay.Fetch, got *relay.Fetched) *pgx.Batch {
 		from, to := ends(f.Gaps)
 		// One more than the limit tells that there are more.
 		read("gaps", func(rows pgx.Rows) error { return scanner.gaps(rows, f.GapLimit, &got.Gaps) },
-			gapsSQL, from, to, shards, pgdb.Limit(f.GapLimit+1))
+			gapsSQL, from, to, shards, pgdb.Limit(f.GapLimit+1), pgdb.Limit(content))
 	}
 	return &batch
 }

@@ -411,15 +411,17 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 		ids[i], apart[i] = int64(20000+i), int64(30000+100*i)
 	}
 	statements := map[string][]any{
-		"scan of many":            {"scan", int64(50000), shards, 2000},
-		"scan of few":             {"scan", int64(99999), shards, 2000},
-		"lane":                    {"backfill", "default", "order", "7", int64(1), shards, 5000, 100, true},
-		"destination":             {"backfill", "default", "", "", int64(1), shards, 5000, 2000, false},
-		"destination of no event": {"backfill", "other", "", "", int64(1), shards, 5000, 2000, false},
-		"gaps":                    {"gaps", []int64{7, 60000}, []int64{9, 60010}, shards, 2001},
-		"wide gap":                {"gaps", []int64{7}, []int64{90000}, shards, 2001},
+		"scan of many":            {"scan", int64(50000), shards, 2000, 4096},
+		"scan of few":             {"scan", int64(99999), shards, 2000, 4096},
+		"lane":                    {"backfill", "default", "order", "7", int64(1), shards, 5000, 100, true, 4096},
+		"destination":             {"backfill", "default", "", "", int64(1), shards, 5000, 2000, false, 4096},
+		"destination of no event": {"backfill", "other", "", "", int64(1), shards, 5000, 2000, false, 4096},
+		"gaps":                    {"gaps", []int64{7, 60000}, []int64{9, 60010}, shards, 2001, 4096},
+		"wide gap":                {"gaps", []int64{7}, []int64{90000}, shards, 2001, 4096},
 		"backlog":                 {"backlog", int64(0), 1000},
-		"page of a sweep":         {"sweep", int64(60000), int64(70000), shards, 1000},
+		"page of a sweep":         {"sweep", int64(60000), int64(70000), shards, 1000, 4096},
+		"content":                 {"content", ids},
+		"content far apart":       {"content", apart},
 		"settle":                  {"settle", relayID, ids, texts, texts},
 		"settle far apart":        {"settle", relayID, apart, texts, texts},
 	}
@@ -487,7 +489,7 @@ func TestAPageOfASweepIsBoundedWhileVacuumIsHeldBack(t *testing.T) {
 		tx := begin(t, pool)
 		var text []byte
 		for range 2 { // the first time, a new session reads the catalogue as well
-			text = query[[]byte](t, tx, explain+pgstore.Statements()["sweep"], from, before, shards, 1000)
+			text = query[[]byte](t, tx, explain+pgstore.Statements()["sweep"], from, before, shards, 1000, 4096)
 		}
 		if err := tx.Rollback(t.Context()); err != nil {
 			t.Fatal(err)

@@ -25,18 +25,22 @@ type recordScanner struct {
 	aggregateType, typ, dest internedText
 	aggregateID              pgtype.Text
 	payload, headers         []byte
+	contentBytes             pgtype.Int4
+	// content keeps the content of the rows within the bound of the fetch.
+	content
 	// targets are pointers to all other fields, in the order of the columns, as [pgx.Rows.Scan] takes them.
 	targets []any
 }
 
-// newRecordScanner returns a scanner for the rows of all reads of one fetch.
-func newRecordScanner() *recordScanner {
+// newRecordScanner returns a scanner for the rows of all reads of one fetch, whose content has at most the given number
+// of bytes, 0 for no bound.
+func newRecordScanner(bytes int) *recordScanner {
 	seen := make(map[string]string)
-	s := &recordScanner{}
+	s := &recordScanner{content: newContent(bytes)}
 	s.aggregateType.seen, s.typ.seen, s.dest.seen = seen, seen, seen
 	s.targets = []any{
 		&s.id, &s.createdAt, &s.eventID, &s.replays, &s.replayOf, &s.shard,
-		&s.aggregateType, &s.aggregateID, &s.typ, &s.dest, &s.payload, &s.headers,
+		&s.aggregateType, &s.aggregateID, &s.typ, &s.dest, &s.payload, &s.headers, &s.contentBytes,
 	}
 	return s
 }
@@ -122,8 +126,8 @@ func (s *recordScanner) gaps(rows pgx.Rows, limit int, got *relay.GapRows) error
 	return rows.Err() //nolint:wrapcheck // named by the caller
 }
 
-// record returns the event of the row read last, and takes the payload out of s instead of copying it. It fails only
-// when the headers are no JSON object.
+// record returns the event of the row read last, and takes the payload out of s instead of copying it. A record whose
+// content is withheld has neither payload nor headers. It fails only when the headers are no JSON object.
 func (s *recordScanner) record() (*outbox.Record, error) {
 	r := &outbox.Record{
 		Event: outbox.Event{
@@ -132,7 +136,6 @@ func (s *recordScanner) record() (*outbox.Record, error) {
 			AggregateID:   s.aggregateID.String,
 			Type:          s.typ.text,
 			Destination:   s.dest.text,
-			Payload:       s.payload,
 		},
 		ID:        s.id,
 		Shard:     int(s.shard.Int16),
@@ -140,15 +143,26 @@ func (s *recordScanner) record() (*outbox.Record, error) {
 		Replays:   int(s.replays.Int32),
 		ReplayOf:  s.replayOf.Int64,
 	}
+	payload := s.payload
 	s.payload = nil
-	if s.headers != nil {
-		headers, err := parseHeaders(s.headers)
-		if err != nil {
-			return nil, fmt.Errorf("headers of event %d: %w", s.id, err)
-		}
-		r.Headers = headers
+	if !s.keeps(s.id, int(s.contentBytes.Int32), payload != nil) {
+		return r, nil
 	}
-	return r, nil
+	return r, fill(r, payload, s.headers)
+}
+
+// fill sets the payload and the headers of a record. It fails only when the headers are no JSON object.
+func fill(r *outbox.Record, payload, headers []byte) error {
+	r.Payload = payload
+	if headers == nil {
+		return nil
+	}
+	parsed, err := parseHeaders(headers)
+	if err != nil {
+		return fmt.Errorf("headers of event %d: %w", r.ID, err)
+	}
+	r.Headers = parsed
+	return nil
 }
 
 // parseHeaders returns a JSON object as headers. A value that is no string, which a writer in another language may have

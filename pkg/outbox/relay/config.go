@@ -24,6 +24,8 @@ const (
 	DefaultWindowBytes   = 64 << 20
 	DefaultLaneWindow    = 100
 	DefaultFetchLimit    = 2_000
+	DefaultFetchBytes    = 16 << 20
+	DefaultSendBytes     = 16 << 20
 	DefaultConcurrency   = 128
 	DefaultLinger        = 2 * time.Millisecond
 	DefaultPollBusy      = 4 * time.Millisecond
@@ -101,14 +103,21 @@ type Config struct {
 	// divided equally among the destinations; the other half is lent to those that have more to send, so that idle
 	// destinations cost the busy ones little. Defaults to [DefaultWindow].
 	Window int
-	// WindowBytes is about the most bytes of messages that are buffered: the size of rows is estimated before
-	// they are read. Defaults to [DefaultWindowBytes].
+	// WindowBytes is the most bytes of messages that are buffered. A fetch may exceed it by one event, and rows that
+	// committed late by FetchBytes. Defaults to [DefaultWindowBytes].
 	WindowBytes int
 	// LaneWindow is the most buffered events of one lane, so that a hot aggregate cannot fill the window; only
 	// rows that committed late may exceed it. Defaults to [DefaultLaneWindow].
 	LaneWindow int
 	// FetchLimit is the most rows that each read of a fetch brings. Defaults to [DefaultFetchLimit].
 	FetchLimit int
+	// FetchBytes is the most bytes of payloads and headers that one fetch brings; an event that is larger comes alone.
+	// Defaults to [DefaultFetchBytes], or to a quarter of WindowBytes where that is less.
+	FetchBytes int
+	// SendBytes is the most bytes of messages in flight, whose requests are in memory beside them. Each destination has
+	// a share of it, as of the window, and may exceed that by a batch. Defaults to [DefaultSendBytes], or to a quarter of
+	// WindowBytes where that is less.
+	SendBytes int
 	// PollBusy is the pause between fetches while events come. Defaults to [DefaultPollBusy].
 	PollBusy time.Duration
 	// PollIdle is the longest pause between fetches while no events come: the pause grows to it from PollBusy.
@@ -189,6 +198,8 @@ func (c Config) WithDefaults() Config {
 	c.WindowBytes = cmp.Or(c.WindowBytes, DefaultWindowBytes)
 	c.LaneWindow = cmp.Or(c.LaneWindow, DefaultLaneWindow)
 	c.FetchLimit = cmp.Or(c.FetchLimit, DefaultFetchLimit)
+	c.FetchBytes = cmp.Or(c.FetchBytes, max(1, min(DefaultFetchBytes, c.WindowBytes/4)))
+	c.SendBytes = cmp.Or(c.SendBytes, max(1, min(DefaultSendBytes, c.WindowBytes/4)))
 	c.PollBusy = cmp.Or(c.PollBusy, DefaultPollBusy)
 	c.PollIdle = cmp.Or(c.PollIdle, DefaultPollIdle)
 	c.SettleEvery = cmp.Or(c.SettleEvery, DefaultSettleEvery)
@@ -271,6 +282,8 @@ func (c Config) Validate() error {
 		{"WindowBytes", c.WindowBytes, c.WindowBytes > 0},
 		{"LaneWindow", c.LaneWindow, c.LaneWindow > 0},
 		{"FetchLimit", c.FetchLimit, c.FetchLimit > 0},
+		{"FetchBytes", c.FetchBytes, c.FetchBytes > 0},
+		{"SendBytes", c.SendBytes, c.SendBytes > 0},
 		{"SettleLimit", c.SettleLimit, c.SettleLimit > 0},
 	} {
 		if !f.above0 {

@@ -115,9 +115,9 @@ func (c *cursor) scanned(after int64, rows []Row, found *discovery) {
 
 // caughtUp takes in the rows that the catch-up u read above the id after, and returns how many of them, from the
 // first on, may be admitted: those up to head, as nothing may be read ahead of head. Missing ids become gaps of the
-// discovery found. The catch-up ends at head, or when there are fewer rows than limit, the number asked for. It
-// returns 0 and does nothing when the catch-up ended since it was planned, because its shards drain.
-func (c *cursor) caughtUp(u *catchUp, after int64, rows []Row, limit int, found *discovery) int {
+// discovery found. The catch-up ends at head, or with these rows unless there are more to bring. It returns 0 and does
+// nothing when the catch-up ended since it was planned, because its shards drain.
+func (c *cursor) caughtUp(u *catchUp, after int64, rows []Row, more bool, found *discovery) int {
 	if !slices.Contains(c.catchUps, u) {
 		return 0
 	}
@@ -128,7 +128,7 @@ func (c *cursor) caughtUp(u *catchUp, after int64, rows []Row, limit int, found 
 			break
 		}
 	}
-	if len(rows) < limit || last >= c.head {
+	if !more || last >= c.head {
 		c.gaps.add(last+1, c.head, found)
 		c.catchUps = slices.DeleteFunc(c.catchUps, func(x *catchUp) bool { return x == u })
 		return n

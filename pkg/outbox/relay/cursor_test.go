@@ -94,7 +94,7 @@ func TestACatchUpReadsNoFurtherThanTheHead(t *testing.T) {
 			c := standing(30)
 			c.gain([]ShardLease{{Shard: 2, Resume: Position{Low: 20}}})
 			u := c.catchUps[0]
-			if n := c.caughtUp(u, 20, tc.rows, tc.limit, &discovery{}); n != tc.taken {
+			if n := c.caughtUp(u, 20, tc.rows, len(tc.rows) == tc.limit, &discovery{}); n != tc.taken {
 				t.Errorf("%d rows are taken in, want %d", n, tc.taken)
 			}
 			if !slices.Equal(c.gaps.ranges(), tc.gaps) || c.head != 30 {
@@ -104,7 +104,7 @@ func TestACatchUpReadsNoFurtherThanTheHead(t *testing.T) {
 				t.Errorf("catch-ups %+v, want to go on after %d", c.catchUps, tc.after)
 			}
 			c.catchUps = nil
-			if n := c.caughtUp(u, 20, rowsAt(22), 1, &discovery{}); n != 0 {
+			if n := c.caughtUp(u, 20, rowsAt(22), true, &discovery{}); n != 0 {
 				t.Errorf("%d rows of shards that were given back are taken in", n)
 			}
 		})
@@ -315,6 +315,7 @@ func TestPlanningChangesNothing(t *testing.T) {
 	l.cursor.sweep = newSweep(now.Add(-time.Minute), l.cfg)
 	for i := range maxBackfills + 3 {
 		lane := testLane(string(rune('a' + i)))
+		lane.dest = l.dests["d"]
 		l.cursor.deferLane(lane, int64(40+i))
 		if i%2 == 0 {
 			l.cursor.releaseLane(lane, ReleasedLane{Lane: lane.key, Shard: 1})

@@ -2,10 +2,13 @@ package relay
 
 import "github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 
-// Fetch is one round trip of reading: several reads, which the store does in the order of the fields. The snapshot
-// of a read is no older than that of the read before it. The gaps come last, so that a row that commits while the
-// store reads is found in a gap if an earlier read passed over it.
+// Fetch is several reads, which the store does in the order of the fields, in one round trip, or in two where there are
+// large events. The snapshot of a read is no older than that of the read before it. The gaps come last, so that a row
+// that commits while the store reads is found in a gap if an earlier read passed over it.
 type Fetch struct {
+	// Bytes is the most bytes of content, which is payload and headers, that all Records of the answer have together,
+	// but for a first one that has more. Reads end early for it, as [Fetched.Bound] says. Zero is no bound.
+	Bytes int
 	// Shards are the shards to read. A scan gives rows of other shards without a Record, and a read of gaps gives
 	// their ids; the other reads leave them out.
 	Shards []int
@@ -80,7 +83,9 @@ type Sweep struct {
 // Fetched answers a Fetch: Scans[i] answers Fetch.Scans[i], and so on for Destinations, Searches and Lanes. The
 // caller may keep and change all of the answer.
 type Fetched struct {
-	Scans        [][]Row
+	Scans [][]Row
+	// More[i] says that Fetch.Bytes ended Scans[i] early. It is nil where no scan was ended so.
+	More         []bool
 	Destinations []Backfilled
 	Searches     []LaneStart
 	Lanes        []Backfilled
@@ -126,7 +131,8 @@ type GapRows struct {
 	Records []outbox.Record
 	// Blocked are the unsent rows of the shards asked for whose lane is blocked, ascending by id.
 	Blocked []BlockedRow
-	// Through is the id of the last row read when there are more rows than GapLimit, and 0 when all were read.
+	// Through is the id of the last row read when there are more than GapLimit or Fetch.Bytes allow, and 0 when all
+	// were read.
 	Through int64
 }
 

@@ -49,8 +49,8 @@ type fetcher struct {
 	settled []*item
 }
 
-// room returns the most rows that each read of the next fetch may bring: what fits into Window and WindowBytes,
-// up to FetchLimit. It is 0 or less when nothing fits.
+// room returns the most rows that each read of the next fetch may bring: what fits into Window, and into WindowBytes by
+// the estimate rowBytes, up to FetchLimit. It is 0 or less when nothing fits. Fetch.Bytes bounds what the rows have.
 func (l *loop) room() int {
 	room := min(l.cfg.Window-len(l.window.items), (l.cfg.WindowBytes-l.window.bytes)/l.fetcher.rowBytes)
 	return min(room, l.cfg.FetchLimit)

@@ -12,7 +12,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-var errInternal = errors.New("We encountered an internal error. Please try again.")
+var errInternal = errors.New("We encountered an internal error. Please try again.") //nolint:revive,staticcheck // the words of SQS
 
 // internalError is the result of an entry that the broker failed without blaming the sender.
 func internalError() outbox.Result {

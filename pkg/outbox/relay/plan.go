@@ -27,10 +27,11 @@ type plannedFetch struct {
 	// read, and is nil otherwise.
 	page  Fetch
 	first *prepared
-	// late counts the rows that were found in the gaps and buffered. refused are the rows that were found in
-	// the gaps and not buffered.
-	late    int
-	refused []refusal
+	// late counts the rows that were found in the gaps and buffered, lateBytes the size of their messages. refused are
+	// the rows that were found in the gaps and not buffered.
+	late      int
+	lateBytes int
+	refused   []refusal
 }
 
 // refusal is a row that was found in a gap and that admit did not buffer, or was not given yet.
@@ -46,7 +47,7 @@ func (f *plannedFetch) nextPage(p prepared) {
 	if f.first == nil {
 		f.first = &p
 	}
-	f.page = Fetch{GapLimit: f.GapLimit, Shards: f.Shards}
+	f.page = Fetch{Bytes: f.Bytes, GapLimit: f.GapLimit, Shards: f.Shards}
 	for _, g := range f.Gaps {
 		if g.To > p.Gaps.Through {
 			f.page.Gaps = append(f.page.Gaps, Range{max(g.From, p.Gaps.Through+1), g.To})
@@ -60,6 +61,7 @@ func (f *plannedFetch) nextPage(p prepared) {
 func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 	limit := max(1, l.room())
 	f := plannedFetch{began: now, Fetch: Fetch{
+		Bytes:    max(1, min(l.cfg.FetchBytes, l.cfg.WindowBytes-l.window.bytes)),
 		Scans:    []Scan{{After: l.cursor.head, Limit: limit}},
 		Gaps:     l.cursor.gaps.ranges(),
 		GapLimit: limit,
@@ -106,10 +108,14 @@ func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
 }
 
 // lanesWithRoom returns the lanes to search or backfill: those that deferred rows, have at most half of LaneWindow
-// buffered, are not blocked by an event that is not settled yet, and do not wait for a renewal to unblock them.
+// buffered and room at their destination, are not blocked by an event that is not settled yet, and do not wait for a
+// renewal to unblock them.
 func (l *loop) lanesWithRoom() []*lane {
 	var out []*lane
 	for lane := range l.cursor.lanes {
+		if lane.deferred.release != searching && lane.dest.full() {
+			continue
+		}
 		if lane.state != blocked && lane.deferred.release != found && len(lane.queue) <= l.cfg.LaneWindow/2 {
 			out = append(out, lane)
 		}

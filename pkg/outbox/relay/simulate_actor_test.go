@@ -129,6 +129,7 @@ func (s *sim) config(a *actor) relay.Config {
 		LeaseTTL: simTTL, RenewEvery: simRenew, SendTimeout: simSendTimeout, ShutdownGrace: simGrace,
 		JoinWindow: time.Duration(s.p.joinWindow * float64(time.Second)),
 		Window:     s.p.window, LaneWindow: s.p.laneWindow, FetchLimit: s.p.fetchLimit, WindowBytes: s.p.windowBytes,
+		FetchBytes:  s.p.fetchBytes,
 		Concurrency: s.p.concurrency, MaxAttempts: s.p.maxAttempts,
 		PollBusy: 3 * time.Millisecond, PollIdle: 40 * time.Millisecond,
 		RetryMin: 10 * time.Millisecond, RetryMax: 300 * time.Millisecond,

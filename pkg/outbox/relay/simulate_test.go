@@ -149,6 +149,7 @@ func (s *sim) plan() {
 	p.window = 6 + r.IntN(60)
 	p.laneWindow = 1 + r.IntN(8)
 	p.fetchLimit = 2 + r.IntN(14)
+	p.fetchBytes = []int{0, 0, 1, 60, 300, 1_000}[p.fetchLimit%6]
 	p.windowBytes = int(pick(64<<20, 64<<20, 64<<20, 20_000, 200_000))
 	p.maxAttempts = int(pick(20, 20, 4))
 	p.entries = 1 + r.IntN(10)

@@ -37,12 +37,14 @@ type profile struct {
 	destinations, aggregates          int
 	window, laneWindow, fetchLimit    int
 	windowBytes, maxAttempts, entries int
-	block, unknownDestination         bool
-	joinWindow, latency, between      float64
-	db, broker, kill, freeze, poison  float64
-	manyGaps, operator, keeperAtEnd   bool
-	concurrency, examine              int
-	commitBetween, subset             float64
+	// fetchBytes is relay.Config.FetchBytes, 0 for its default. The content of an event has about 20 bytes.
+	fetchBytes                       int
+	block, unknownDestination        bool
+	joinWindow, latency, between     float64
+	db, broker, kill, freeze, poison float64
+	manyGaps, operator, keeperAtEnd  bool
+	concurrency, examine             int
+	commitBetween, subset            float64
 	// trap is the chance that a relay is ended, killed or frozen just after
 	// something began that may not be cut short.
 	trap, lateRenew, lateSettle, redrive float64

@@ -12,7 +12,7 @@ import (
 // Rows found in gaps are admitted before those of the scans, which have higher ids. So the scans wait until all
 // gaps were read, in as many pages as that takes; in gaps that were joined most rows are known. Reading goes
 // back, with cursor.rewind, and the rest of the answer is thrown away, in two cases: to the end of a page when
-// the new rows in gaps reach GapLimit, and to before a new row on a later page, as a row below it may have
+// the new rows in gaps reach GapLimit or Fetch.Bytes, and to before a new row on a later page, as a row below it may have
 // committed since the first page was read.
 func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
 	if !l.takeGaps(f, p.Gaps, p.gaps) {
@@ -34,8 +34,8 @@ func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
 	discovered := &discovery{}
 	for i, scan := range f.Scans {
 		found += len(p.Scans[i])
-		full = full || len(p.Scans[i]) == scan.Limit
-		l.takeScan(f, i, p.Scans[i], p.scans[i], discovered)
+		full = full || p.more(i, scan.Limit)
+		l.takeScan(f, i, p.Scans[i], p.scans[i], p.more(i, scan.Limit), discovered)
 	}
 	for i, d := range f.destinations {
 		found += len(p.destinations[i])
@@ -92,8 +92,9 @@ func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 		}
 		l.stats.now.Late++
 		f.late++
+		f.lateBytes += it.msg.Size
 	}
-	if got.Through != 0 && f.late >= f.GapLimit {
+	if got.Through != 0 && (f.late >= f.GapLimit || f.lateBytes >= f.Bytes) {
 		l.cursor.rewind(got.Through)
 		return false
 	}
@@ -120,9 +121,9 @@ func (l *loop) comesAnyway(x refusal) bool {
 }
 
 // takeScan takes in rows, the answer to scan i of f, and admits items, where items[j] is made of rows[j], nil when
-// that row has no record. Scan 0 goes on from head, the others are catch-ups. found is the discovery that gaps
-// between the rows belong to.
-func (l *loop) takeScan(f *plannedFetch, i int, rows []Row, items []*item, found *discovery) {
+// that row has no record. Scan 0 goes on from head, the others are catch-ups. more says that the scan has more rows to
+// bring. found is the discovery that gaps between the rows belong to.
+func (l *loop) takeScan(f *plannedFetch, i int, rows []Row, items []*item, more bool, found *discovery) {
 	scan := f.Scans[i]
 	if i == 0 {
 		l.cursor.scanned(scan.After, rows, found)
@@ -134,7 +135,7 @@ func (l *loop) takeScan(f *plannedFetch, i int, rows []Row, items []*item, found
 		return
 	}
 	u := f.catchUps[i-1]
-	for _, it := range items[:l.cursor.caughtUp(u, scan.After, rows, scan.Limit, found)] {
+	for _, it := range items[:l.cursor.caughtUp(u, scan.After, rows, more, found)] {
 		if it != nil && slices.Contains(u.shards, it.rec.Shard) {
 			l.admit(it, fromCatchUp)
 		}

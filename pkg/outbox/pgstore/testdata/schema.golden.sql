@@ -4,6 +4,7 @@ column archive.sent_at timestamp with time zone not null
 column archive.replay_of bigint
 column archive.event_id uuid not null
 column archive.replays integer not null
+column archive.payload_bytes integer not null generated default octet_length((payload)::text)
 column archive.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
 column archive.aggregate_type text not null
 column archive.aggregate_id text not null
@@ -19,6 +20,7 @@ column archive_default.sent_at timestamp with time zone not null
 column archive_default.replay_of bigint
 column archive_default.event_id uuid not null
 column archive_default.replays integer not null
+column archive_default.payload_bytes integer not null generated default octet_length((payload)::text)
 column archive_default.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
 column archive_default.aggregate_type text not null
 column archive_default.aggregate_id text not null
@@ -74,6 +76,7 @@ column events.sent_at timestamp with time zone
 column events.replay_of bigint
 column events.event_id uuid not null default outbox.uuidv7()
 column events.replays integer not null default 0
+column events.payload_bytes integer not null generated default octet_length((payload)::text)
 column events.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
 column events.aggregate_type text not null
 column events.aggregate_id text not null
@@ -89,6 +92,7 @@ column events_default.sent_at timestamp with time zone
 column events_default.replay_of bigint
 column events_default.event_id uuid not null default outbox.uuidv7()
 column events_default.replays integer not null default 0
+column events_default.payload_bytes integer not null generated default octet_length((payload)::text)
 column events_default.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
 column events_default.aggregate_type text not null
 column events_default.aggregate_id text not null
@@ -104,6 +108,7 @@ column events_p000000.sent_at timestamp with time zone
 column events_p000000.replay_of bigint
 column events_p000000.event_id uuid not null default outbox.uuidv7()
 column events_p000000.replays integer not null default 0
+column events_p000000.payload_bytes integer not null generated default octet_length((payload)::text)
 column events_p000000.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
 column events_p000000.aggregate_type text not null
 column events_p000000.aggregate_id text not null
@@ -119,6 +124,7 @@ column events_p000001.sent_at timestamp with time zone
 column events_p000001.replay_of bigint
 column events_p000001.event_id uuid not null default outbox.uuidv7()
 column events_p000001.replays integer not null default 0
+column events_p000001.payload_bytes integer not null generated default octet_length((payload)::text)
 column events_p000001.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
 column events_p000001.aggregate_type text not null
 column events_p000001.aggregate_id text not null
@@ -134,6 +140,7 @@ column events_p000002.sent_at timestamp with time zone
 column events_p000002.replay_of bigint
 column events_p000002.event_id uuid not null default outbox.uuidv7()
 column events_p000002.replays integer not null default 0
+column events_p000002.payload_bytes integer not null generated default octet_length((payload)::text)
 column events_p000002.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
 column events_p000002.aggregate_type text not null
 column events_p000002.aggregate_id text not null
@@ -149,6 +156,7 @@ column events_p000003.sent_at timestamp with time zone
 column events_p000003.replay_of bigint
 column events_p000003.event_id uuid not null default outbox.uuidv7()
 column events_p000003.replays integer not null default 0
+column events_p000003.payload_bytes integer not null generated default octet_length((payload)::text)
 column events_p000003.shard smallint not null generated default ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)) & (63)::bigint))::smallint
 column events_p000003.aggregate_type text not null
 column events_p000003.aggregate_id text not null
@@ -266,8 +274,8 @@ constraint outbox.events_default headers_are_a_json_object CHECK (((sent_at IS N
 constraint outbox.events_default headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
 constraint outbox.events_default lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_default payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_default payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
-constraint outbox.events_default payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
+constraint outbox.events_default payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
+constraint outbox.events_default payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
 constraint outbox.events_default replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_default sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events_p000000 aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -285,8 +293,8 @@ constraint outbox.events_p000000 headers_are_at_most_8_kib CHECK (((sent_at IS N
 constraint outbox.events_p000000 ids_of_this_partition CHECK (((id >= 0) AND (id < 1000000)))
 constraint outbox.events_p000000 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000000 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_p000000 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
-constraint outbox.events_p000000 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
+constraint outbox.events_p000000 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
+constraint outbox.events_p000000 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
 constraint outbox.events_p000000 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000000 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events_p000001 aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -304,8 +312,8 @@ constraint outbox.events_p000001 headers_are_at_most_8_kib CHECK (((sent_at IS N
 constraint outbox.events_p000001 ids_of_this_partition CHECK (((id >= 1000000) AND (id < 2000000)))
 constraint outbox.events_p000001 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000001 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_p000001 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
-constraint outbox.events_p000001 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
+constraint outbox.events_p000001 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
+constraint outbox.events_p000001 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
 constraint outbox.events_p000001 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000001 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events_p000002 aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -323,8 +331,8 @@ constraint outbox.events_p000002 headers_are_at_most_8_kib CHECK (((sent_at IS N
 constraint outbox.events_p000002 ids_of_this_partition CHECK (((id >= 2000000) AND (id < 3000000)))
 constraint outbox.events_p000002 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000002 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_p000002 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
-constraint outbox.events_p000002 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
+constraint outbox.events_p000002 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
+constraint outbox.events_p000002 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
 constraint outbox.events_p000002 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000002 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events_p000003 aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -342,8 +350,8 @@ constraint outbox.events_p000003 headers_are_at_most_8_kib CHECK (((sent_at IS N
 constraint outbox.events_p000003 ids_of_this_partition CHECK (((id >= 3000000) AND (id < 4000000)))
 constraint outbox.events_p000003 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000003 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_p000003 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
-constraint outbox.events_p000003 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
+constraint outbox.events_p000003 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
+constraint outbox.events_p000003 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
 constraint outbox.events_p000003 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000003 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -360,8 +368,8 @@ constraint outbox.events headers_are_a_json_object CHECK (((sent_at IS NOT NULL)
 constraint outbox.events headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
 constraint outbox.events lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (octet_length((payload)::text) - 1000)) OR outbox.nests_at_most_1000(payload)))
-constraint outbox.events payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((payload)::text) <= 1015808)))
+constraint outbox.events payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
+constraint outbox.events payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
 constraint outbox.events replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.exports exports_have_rows CHECK (((rows > 0) AND (from_id <= to_id)))
@@ -1831,8 +1839,29 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_deferred(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer, p_blocked boolean)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, place bigint)
+CREATE OR REPLACE FUNCTION outbox.read_content(p_ids bigint[])
+ RETURNS TABLE(id bigint, event_id uuid, replays integer, payload json, headers json)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+    return query
+    select e.id, e.event_id, e.replays, e.payload, e.headers
+    from outbox.events e
+    where e.id = any (p_ids)
+      and e.id between p_ids[1] and p_ids[cardinality(p_ids)]
+      and e.sent_at is null;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.read_deferred(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer, p_blocked boolean, p_content integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer, place bigint)
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1854,11 +1883,13 @@ begin
            case when r.wanted then r.aggregate_id end,
            case when r.wanted then r.event_type end,
            case when r.wanted then r.destination end,
-           case when r.wanted then r.payload end,
-           case when r.wanted then r.headers end,
+           case when r.wanted and r.content_bytes <= p_content then r.payload end,
+           case when r.wanted and r.content_bytes <= p_content then r.headers end,
+           case when r.wanted then r.content_bytes end,
            r.place
     from (
         select e.*,
+               e.payload_bytes + coalesce(pg_column_size(e.headers), 0) as content_bytes,
                row_number() over () as place,
                e.shard = any (p_shards)
                and (p_destination = '' or e.destination = p_destination)
@@ -1880,8 +1911,8 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, blocked boolean)
+CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer, p_content integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer, blocked boolean)
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1903,12 +1934,14 @@ begin
            case when r.mine then r.aggregate_id end,
            case when r.mine then r.event_type end,
            case when r.mine then r.destination end,
-           case when r.mine and not r.blocked then r.payload end,
-           case when r.mine and not r.blocked then r.headers end,
+           case when r.mine and not r.blocked and r.content_bytes <= p_content then r.payload end,
+           case when r.mine and not r.blocked and r.content_bytes <= p_content then r.headers end,
+           case when r.mine then r.content_bytes end,
            r.mine and r.blocked
     from unnest(p_from, p_to) as g (first, last)
     cross join lateral (
         select e.*,
+               e.payload_bytes + coalesce(pg_column_size(e.headers), 0) as content_bytes,
                e.sent_at is null and e.shard = any (p_shards) as mine,
                e.sent_at is null and exists (
                    select from outbox.blocked b
@@ -1926,8 +1959,8 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json)
+CREATE OR REPLACE FUNCTION outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer, p_content integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer)
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1950,10 +1983,12 @@ begin
            case when r.mine then r.aggregate_id end,
            case when r.mine then r.event_type end,
            case when r.mine then r.destination end,
-           case when r.mine then r.payload end,
-           case when r.mine then r.headers end
+           case when r.mine and r.content_bytes <= p_content then r.payload end,
+           case when r.mine and r.content_bytes <= p_content then r.headers end,
+           case when r.mine then r.content_bytes end
     from (
         select e.*,
+               e.payload_bytes + coalesce(pg_column_size(e.headers), 0) as content_bytes,
                e.sent_at is null
                and e.shard = any (p_shards)
                and not exists (
@@ -2010,8 +2045,8 @@ AS $function$
         'blocked', (select count(*) from outbox.blocked b where b.released_at is null))
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_shards smallint[], p_limit integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, place bigint)
+CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_shards smallint[], p_limit integer, p_content integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer, place bigint)
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2025,7 +2060,10 @@ AS $function$
 begin
     return query
     select e.id, e.created_at, e.event_id, e.replays, e.replay_of, e.shard,
-           e.aggregate_type, e.aggregate_id, e.event_type, e.destination, e.payload, e.headers, 0::bigint
+           e.aggregate_type, e.aggregate_id, e.event_type, e.destination,
+           case when e.payload_bytes + coalesce(pg_column_size(e.headers), 0) <= p_content then e.payload end,
+           case when e.payload_bytes + coalesce(pg_column_size(e.headers), 0) <= p_content then e.headers end,
+           e.payload_bytes + coalesce(pg_column_size(e.headers), 0), 0::bigint
     from outbox.events e
     where e.sent_at is null
       and e.id >= p_from
@@ -2624,6 +2662,7 @@ grant execute on passes to outbox_redrive
 grant execute on passes to outbox_janitor
 grant execute on ranges to outbox_relay
 grant execute on read_backlog to outbox_relay
+grant execute on read_content to outbox_relay
 grant execute on read_deferred to outbox_relay
 grant execute on read_gaps to outbox_relay
 grant execute on read_new to outbox_relay

@@ -1,6 +1,8 @@
 -- The events, in the order of their ids. sent_at is null until the destination
 -- accepted the event. replay_of is the id of the row that a replay copied. replays is how
 -- often the event was redriven or replayed; the deduplication id has that number.
+-- payload_bytes is the size of the payload as text: a reader knows it without fetching the
+-- payload, which may be stored compressed and apart from the row.
 --
 -- Columns of fixed width come first, widest first, so that no row is padded. The
 -- shard is a hash of type and id in which the hash of the type seeds that of the
@@ -12,6 +14,7 @@ create table outbox.events (
     replay_of       bigint,
     event_id        uuid not null default outbox.uuidv7(),
     replays         integer not null default 0,
+    payload_bytes   integer not null generated always as (octet_length(payload::text)) stored,
     shard           smallint not null generated always as
                         ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) & 63)::smallint) stored,
     aggregate_type  text not null,
@@ -50,12 +53,12 @@ create table outbox.events (
         check (sent_at is not null or strpos(payload::text, U&'\FFFE') = 0 and strpos(payload::text, U&'\FFFF') = 0),
 
     -- A message may have 1,048,576 bytes, attributes and envelope included.
-    constraint payload_is_at_most_1_mib_less_32_kib check (sent_at is not null or octet_length(payload::text) <= 1015808),
+    constraint payload_is_at_most_1_mib_less_32_kib check (sent_at is not null or payload_bytes <= 1015808),
     -- The levels of a payload are counted only where it has so many brackets.
     constraint payload_is_at_most_1000_levels_deep
         check (sent_at is not null
-            or octet_length(payload::text) <= 2000
-            or octet_length(replace(replace(payload::text, '[', ''), '{', '')) >= octet_length(payload::text) - 1000
+            or payload_bytes <= 2000
+            or octet_length(replace(replace(payload::text, '[', ''), '{', '')) >= payload_bytes - 1000
             or outbox.nests_at_most_1000(payload)),
     -- In the message the headers are percent-encoded: brokers take every character of them.
     constraint headers_are_at_most_8_kib check (sent_at is not null or octet_length(headers::text) <= 8192),
@@ -92,6 +95,7 @@ create table outbox.archive (
     replay_of       bigint,
     event_id        uuid not null,
     replays         integer not null,
+    payload_bytes   integer not null generated always as (octet_length(payload::text)) stored,
     shard           smallint not null generated always as
                         ((hashtextextended(aggregate_id, hashtextextended(aggregate_type, 0)) & 63)::smallint) stored,
     aggregate_type  text not null,
