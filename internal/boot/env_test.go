@@ -3,6 +3,7 @@ package boot
 import (
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
@@ -83,7 +84,7 @@ func TestTheCollectorRestsOnlyInLambdaAndWhenNobodySaidOtherwise(t *testing.T) {
 		"with GOGC":       {Process{MemoryMB: 1769, GOGC: "100"}, 0},
 		"with GOMEMLIMIT": {Process{MemoryMB: 1769, GOMEMLIMIT: "1GiB"}, 0},
 	} {
-		if got, ok := c.process.memoryLimit(); got != c.want || ok != (c.want != 0) {
+		if got, ok := c.process.memoryLimit(fstest.MapFS{}); got != c.want || ok != (c.want != 0) {
 			t.Errorf("%s: %d, %v; want %d", name, got, ok, c.want)
 		}
 	}

@@ -2,7 +2,8 @@ package boot
 
 import (
 	"io"
-	"math"
+	"io/fs"
+	"os"
 	"runtime/debug"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -27,21 +28,22 @@ type Process struct {
 const gcPercent = 400
 
 // TuneMemory sets Go's collector for the whole process: the heap may grow to five times what is live, and the
-// collector runs more often where Go's memory comes near four fifths of the function's. It does nothing when GOGC
-// or GOMEMLIMIT is set, or outside Lambda.
+// collector runs more often where Go's memory comes near heapLimit. It does nothing when GOGC or GOMEMLIMIT is set, or
+// where the process has no limit of memory.
 func (p *Process) TuneMemory() {
-	if limit, ok := p.memoryLimit(); ok {
+	if limit, ok := p.memoryLimit(os.DirFS("/")); ok {
 		debug.SetMemoryLimit(limit)
 		debug.SetGCPercent(gcPercent)
 	}
 }
 
-// memoryLimit returns four fifths of the function's memory in bytes, and false where TuneMemory is to do nothing.
-func (p *Process) memoryLimit() (int64, bool) {
-	if p.MemoryMB <= 0 || p.MemoryMB > math.MaxInt32 || p.GOGC != "" || p.GOMEMLIMIT != "" {
+// memoryLimit returns heapLimit, and false where TuneMemory is to do nothing.
+func (p *Process) memoryLimit(root fs.FS) (int64, bool) {
+	if p.GOGC != "" || p.GOMEMLIMIT != "" {
 		return 0, false
 	}
-	return int64(p.MemoryMB) << 20 / 5 * 4, true
+	limit := p.heapLimit(root)
+	return limit, limit > 0
 }
 
 // metrics returns an observer that writes metrics to w in a CloudWatch namespace, under the name of the function, as

@@ -1,11 +1,13 @@
 package boot
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"slices"
 	"time"
 
@@ -19,7 +21,7 @@ import (
 const minMargin = relay.DefaultShutdownGrace + time.Second
 
 // Relay is the configuration of the relay function. Relays, IdleExit, Concurrency, WindowBytes, PollIdle and
-// MaxAttempts are the fields of the same names of [relay.Config]. Margin is the time kept before the function's
+// MaxAttempts are the fields of the same names of [relay.Config]; without WindowBytes the window follows the memory. Margin is the time kept before the function's
 // timeout for the end of a run. With SDKCodec the AWS SDK writes and reads the requests to destinations.
 type Relay struct {
 	Process
@@ -48,7 +50,7 @@ func (r *Relay) Config() relay.Config {
 		Relays:      r.Relays,
 		IdleExit:    r.IdleExit,
 		Concurrency: r.Concurrency,
-		WindowBytes: r.WindowBytes,
+		WindowBytes: cmp.Or(r.WindowBytes, windowBytes(r.heapLimit(os.DirFS("/")))),
 		PollIdle:    r.PollIdle,
 		MaxAttempts: r.MaxAttempts,
 	}

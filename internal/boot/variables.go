@@ -36,10 +36,10 @@ func meanings() map[string]entry {
 			"Above INFO, Lambda drops the metrics too"},
 		"AWS_LAMBDA_LOG_LEVEL":     {nil, "Set by Lambda from the function's ApplicationLogLevel"},
 		"AWS_LAMBDA_FUNCTION_NAME": {DefaultFunctionName, "Set by Lambda. A dimension of every metric"},
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": {nil, "Set by Lambda. Where GOGC and GOMEMLIMIT are not set, the heap grows to five times " +
-			"what is live, and to four fifths of it at most"},
+		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": {nil, "Set by Lambda; elsewhere the limit of the memory cgroup stands for it. Where GOGC " +
+			"and GOMEMLIMIT are not set, the heap grows to five times what is live, and to four fifths of it at most, less where it is below 160 MB"},
 		"GOGC":       {nil, "Read by Go. When set, the collector is left alone"},
-		"GOMEMLIMIT": {nil, "Read by Go. When set, the collector is left alone"},
+		"GOMEMLIMIT": {nil, "Read by Go. When set, the collector is left alone, and the window of the relay follows it"},
 
 		"OUTBOX_DATABASE_URL": {nil, "PostgreSQL connection string, such as postgres://relay:password@host:5432/app. " +
 			"Leave the password out with iam or a secret. Required, unless the secret names the host"},
@@ -69,10 +69,11 @@ func meanings() map[string]entry {
 			", or to an object with arn (a FIFO topic or queue, or a queue URL), on_reject (skip or block), max_message_bytes and header_attributes"},
 		"OUTBOX_MARGIN": {DefaultMargin, fmt.Sprintf("Kept before the function's timeout for ending calls, settling and handing over. "+
 			"At least %s", text(minMargin))},
-		"OUTBOX_RELAYS":       {relay.DefaultRelays, "How many relays share the shards"},
-		"OUTBOX_IDLE_EXIT":    {time.Duration(0), "End the run when nothing came for this long. 0s is never"},
-		"OUTBOX_CONCURRENCY":  {relay.DefaultConcurrency, "The most calls in flight to one destination. The number in use adapts below it"},
-		"OUTBOX_WINDOW_BYTES": {relay.DefaultWindowBytes, "The most bytes of events in memory"},
+		"OUTBOX_RELAYS":      {relay.DefaultRelays, "How many relays share the shards"},
+		"OUTBOX_IDLE_EXIT":   {time.Duration(0), "End the run when nothing came for this long. 0s is never"},
+		"OUTBOX_CONCURRENCY": {relay.DefaultConcurrency, "The most calls in flight to one destination. The number in use adapts below it"},
+		"OUTBOX_WINDOW_BYTES": {nil, fmt.Sprintf("The most bytes of events in memory. Without it a third of what Go may use beyond 40 MiB, "+
+			"%d at most: the rest is for what is read and in flight", relay.DefaultWindowBytes)},
 		"OUTBOX_POLL_IDLE": {relay.DefaultPollIdle, "Pause between reads of the table while no events come. " +
 			"A longer one costs the database less and delays events by as much"},
 		"OUTBOX_MAX_ATTEMPTS": {relay.DefaultMaxAttempts, "Transient failures of its own, while others of its destination are accepted, " +

@@ -25,8 +25,8 @@ type prepared struct {
 	configured map[string]Destination
 }
 
-// prepare returns got with the items of all its records, for the configured destinations. It sets the payloads of the
-// records to nil.
+// prepare returns got with the items of all its records, for the configured destinations. It sets payloads and
+// headers of the records to nil.
 func prepare(got Fetched, configured map[string]Destination) prepared {
 	p := prepared{Fetched: got, scans: make([][]*item, len(got.Scans)), configured: configured}
 	for i, rows := range got.Scans {
@@ -57,15 +57,15 @@ func (p *prepared) items(recs []outbox.Record) []*item {
 	return out
 }
 
-// item makes the item of a record with its message, counts it in p, and sets rec.Payload to nil. When the message
-// cannot be made, item.fault says why, and the size is that of the payload.
+// item makes the item of a record with its message, counts it in p, and sets rec.Payload and rec.Headers to nil. When the
+// message cannot be made, item.fault says why, and the size is that of the payload.
 func (p *prepared) item(rec *outbox.Record) *item {
 	it := &item{rec: rec}
 	it.msg, it.fault = p.configured[rec.Destination].Encoder.Encode(rec)
 	if it.fault != nil {
 		it.msg.Size = len(rec.Payload)
 	}
-	rec.Payload = nil // the message has a copy of it
+	rec.Payload, rec.Headers = nil, nil // the message has a copy of them
 	p.rows++
 	p.bytes += it.msg.Size
 	return it

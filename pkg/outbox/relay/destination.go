@@ -18,6 +18,8 @@ type batch struct {
 	suspects bool
 	// began is when the call began.
 	began time.Time
+	// bytes is the size of the messages, while the call is in flight.
+	bytes int
 }
 
 // destination is one configured place to send to: its ready lanes, how many calls it may get now, and its part
@@ -47,6 +49,8 @@ type destination struct {
 	// events and bytes are the destination's share of the window, by the number and by the size of its buffered
 	// events: a destination that stands still must not fill the memory that the others need.
 	events, bytes share
+	// sending is the destination's share of Config.SendBytes: the size of its messages in flight.
+	sending share
 	// deferred is the destination's rows that stay in the table for want of room: its value in cursor.destinations.
 	deferred *deferral
 
@@ -77,11 +81,11 @@ func (d *destination) queue(l *lane) *readyQueue {
 	return &d.ready
 }
 
-// slots returns how many more calls may start now from the queue ready: none during the pause, one at a time while
-// probing, else what conc allows, and no more than conc.max together with the calls of suspects. A result of 0 or
-// below is none.
+// slots returns how many more calls may start now from the queue ready: none during the pause or when as many
+// bytes are in flight as may be, one at a time while probing, else what conc allows, and no more than conc.max together
+// with the calls of suspects. A result of 0 or below is none.
 func (d *destination) slots(now time.Time) int {
-	if now.Before(d.pausedUntil) {
+	if now.Before(d.pausedUntil) || d.sending.full() {
 		return 0
 	}
 	if d.probing {
@@ -90,11 +94,11 @@ func (d *destination) slots(now time.Time) int {
 	return min(d.conc.allowed(), int(d.conc.max)-d.suspectsInFlight) - d.inFlight
 }
 
-// suspectSlots returns how many more calls may start now from the queue suspects: none until suspectsUntil; while
-// probing one, if no other lane is ready or in flight; else up to suspectCalls or half of conc.max, and no more than
+// suspectSlots returns how many more calls may start now from the queue suspects: none until suspectsUntil, or when half
+// of the bytes that may be are in flight; while probing one, if no other lane is ready or in flight; else up to suspectCalls or half of conc.max, and no more than
 // conc.max together with the other calls. A result of 0 or below is none.
 func (d *destination) suspectSlots(now time.Time) int {
-	if now.Before(d.suspectsUntil) {
+	if now.Before(d.suspectsUntil) || d.sending.half() {
 		return 0
 	}
 	if d.probing {
@@ -108,9 +112,18 @@ func (d *destination) suspectSlots(now time.Time) int {
 }
 
 // started counts the call of a batch as in flight, and ended does not count it any more.
-func (d *destination) started(b *batch) { *d.calls(b)++ }
+func (d *destination) started(b *batch) {
+	*d.calls(b)++
+	for _, it := range b.items {
+		b.bytes += it.msg.Size
+	}
+	d.sending.add(b.bytes)
+}
 
-func (d *destination) ended(b *batch) { *d.calls(b)-- }
+func (d *destination) ended(b *batch) {
+	*d.calls(b)--
+	d.sending.add(-b.bytes)
+}
 
 // calls returns the count of calls in flight that the batch belongs to.
 func (d *destination) calls(b *batch) *int {

@@ -10,9 +10,10 @@ import (
 
 // item is an event that was read, and its message. It is buffered from admit until its settlement is known.
 type item struct {
-	// rec is the row that was read, with a nil payload: msg has it.
+	// rec is the row that was read, without payload and headers: msg has them.
 	rec *outbox.Record
-	// msg is the message to send. When the message could not be made, fault says why and msg has only a size.
+	// msg is the message to send, empty once the event is unsettled. When the message could not be made, fault says why
+	// and msg has only a size.
 	msg outbox.Message
 	// fault is why the event can never be sent, found before sending; nil for most. Such an event is buried
 	// when its turn comes.

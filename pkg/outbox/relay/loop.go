@@ -114,12 +114,16 @@ func (l *loop) call(f func() func()) {
 	select {
 	case l.idle <- f:
 	default:
-		go func() {
-			l.posted <- f()
-			for f := range l.idle {
-				l.posted <- f()
-			}
-		}()
+		go l.serve(f)
+	}
+}
+
+// serve runs f and then each function that comes over l.idle, and posts what they return. It keeps none of them after
+// it has run: a call to a sink refers to its messages.
+func (l *loop) serve(f func() func()) {
+	l.posted <- f()
+	for f := range l.idle {
+		l.posted <- f()
 	}
 }
 

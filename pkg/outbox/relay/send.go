@@ -13,7 +13,8 @@ import (
 // openDestinations fills l.dests and l.names from the configuration, and divides the window among the destinations.
 func (l *loop) openDestinations() {
 	l.dests = make(map[string]*destination, len(l.cfg.Destinations))
-	events, bytes := shares(l.cfg.Window, len(l.cfg.Destinations)), shares(l.cfg.WindowBytes, len(l.cfg.Destinations))
+	n := len(l.cfg.Destinations)
+	events, bytes, sending := shares(l.cfg.Window, n), shares(l.cfg.WindowBytes, n), shares(l.cfg.SendBytes, n)
 	for name, d := range l.cfg.Destinations {
 		l.names = append(l.names, name)
 		l.dests[name] = &destination{
@@ -25,6 +26,7 @@ func (l *loop) openDestinations() {
 			conc:     newConcurrency(l.cfg.Concurrency),
 			events:   events(),
 			bytes:    bytes(),
+			sending:  sending(),
 			deferred: l.cursor.destination(name),
 		}
 	}

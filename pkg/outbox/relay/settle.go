@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
@@ -57,11 +58,12 @@ func (s *settling) due() (time.Time, bool) {
 	return at, true
 }
 
-// take removes and returns the first items, at most maxSettle.
+// take removes and returns the first items, at most maxSettle. Nothing in s refers to them any more: a slice that went
+// on behind them would keep them in memory.
 func (s *settling) take() []*item {
 	n := min(len(s.items), maxSettle)
-	items := s.items[:n:n]
-	s.items = s.items[n:]
+	items := slices.Clone(s.items[:n])
+	s.items = slices.Delete(s.items, 0, n)
 	return items
 }
 

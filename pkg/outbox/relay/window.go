@@ -9,7 +9,7 @@ type window struct {
 	// lanes has the lanes that are not forgotten: see forget. A lane whose last events were accepted is forgotten
 	// before these events are settled.
 	lanes map[outbox.Lane]*lane
-	// bytes is the size of the buffered events' messages.
+	// bytes is the size of the buffered events' messages. An event that was accepted or given up has none any more.
 	bytes int
 	// busy counts, by shard, the items in flight or unsettled.
 	busy [outbox.Shards]int
@@ -41,9 +41,16 @@ func (w *window) add(it *item, l *lane) {
 // out of the queue of its lane.
 func (w *window) remove(it *item) {
 	delete(w.items, it.rec.ID)
-	w.bytes -= it.msg.Size
+	w.freeMessage(it)
 	it.lane.dest.events.add(-1)
+}
+
+// freeMessage frees the message of an item that is not sent again, and takes it out of the count of bytes. It does
+// nothing the second time.
+func (w *window) freeMessage(it *item) {
+	w.bytes -= it.msg.Size
 	it.lane.dest.bytes.add(-it.msg.Size)
+	it.msg = outbox.Message{}
 }
 
 // send makes a queued item one in flight.
@@ -62,12 +69,14 @@ func (w *window) requeue(it *item) {
 // from then on.
 func (w *window) accept(it *item) {
 	it.state = unsettled
+	w.freeMessage(it)
 	it.lane.pop()
 }
 
 // giveUp takes a queued item, the first of its lane, off the queue. It is unsettled from then on.
 func (w *window) giveUp(it *item) {
 	it.state = unsettled
+	w.freeMessage(it)
 	w.busy[it.lane.shard]++
 	it.lane.pop()
 }
