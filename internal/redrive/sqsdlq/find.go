@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"github.com/serverless-outbox/serverless-outbox/internal/aws/queueurl"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
@@ -173,25 +174,47 @@ func (d *description) name() string { return d.arn[strings.LastIndexByte(d.arn, 
 
 var errNotFIFO = errors.New("is not FIFO: a standard queue keeps no order, and StartMessageMoveTask of SQS moves its messages as well")
 
-// describe looks a queue up by ref, its URL, ARN or name. A queue that is not FIFO, and an ARN of another account
-// or Region, is an error.
-func (f *Finder) describe(ctx context.Context, ref string) (*description, error) {
-	d := &description{url: ref}
-	if !strings.HasPrefix(ref, "https://") && !strings.HasPrefix(ref, "http://") {
-		in := &sqs.GetQueueUrlInput{QueueName: &ref}
-		if strings.HasPrefix(ref, "arn:") {
-			a, err := arn.Parse(ref)
-			if err != nil || a.Service != "sqs" {
-				return nil, fmt.Errorf("%q is not the ARN of a queue", ref)
-			}
-			in.QueueName, in.QueueOwnerAWSAccountId = &a.Resource, &a.AccountID
-		}
-		out, err := f.SQS.GetQueueUrl(ctx, in)
+// reference is what a request says about a queue. Account and region are empty where it does not say them.
+type reference struct{ account, region, name string }
+
+// refer reads a queue's URL, ARN or name. It errs for what begins as a URL or an ARN and is none of a queue.
+func refer(ref string) (reference, error) {
+	switch {
+	case queueurl.IsURL(ref):
+		q, err := queueurl.Parse(ref)
 		if err != nil {
-			return nil, fmt.Errorf("%q: %w", ref, err)
+			return reference{}, fmt.Errorf("the queue %w", err) // without the URL, which may have a password
 		}
-		d.url = aws.ToString(out.QueueUrl)
+		return reference{account: q.Account, region: q.Region, name: q.Name}, nil
+	case strings.HasPrefix(ref, "arn:"):
+		a, err := arn.Parse(ref)
+		if err != nil || a.Service != "sqs" {
+			return reference{}, fmt.Errorf("%q is not the ARN of a queue", ref)
+		}
+		return reference{account: a.AccountID, region: a.Region, name: a.Resource}, nil
 	}
+	return reference{name: ref}, nil
+}
+
+// covers reports whether queue, the ARN of a queue, is one that r may mean.
+func (r reference) covers(queue string) bool {
+	a, err := arn.Parse(queue)
+	return err == nil && a.Resource == r.name && (r.account == "" || r.account == a.AccountID) && (r.region == "" || r.region == a.Region)
+}
+
+// describe looks a queue up by ref, its URL, ARN or name. A queue that is not FIFO, and a URL or an ARN of another
+// account or Region, is an error.
+func (f *Finder) describe(ctx context.Context, ref string) (*description, error) {
+	meant, err := refer(ref)
+	if err != nil {
+		return nil, err
+	}
+	// By its name alone a queue is found in the account and the Region of the client only.
+	found, err := f.SQS.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &meant.name})
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", ref, err)
+	}
+	d := &description{url: aws.ToString(found.QueueUrl)}
 	out, err := f.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
 		QueueUrl: &d.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameAll},
 	})
@@ -199,7 +222,7 @@ func (f *Finder) describe(ctx context.Context, ref string) (*description, error)
 		return nil, fmt.Errorf("%q: %w", ref, err)
 	}
 	d.arn = out.Attributes[string(types.QueueAttributeNameQueueArn)]
-	if strings.HasPrefix(ref, "arn:") && d.arn != ref {
+	if !meant.covers(d.arn) {
 		return nil, fmt.Errorf("%q: the queue of that name here is %s: queues must be in the account and Region of the function", ref, d.arn)
 	}
 	if out.Attributes[string(types.QueueAttributeNameFifoQueue)] != "true" {

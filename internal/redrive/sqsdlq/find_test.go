@@ -21,7 +21,11 @@ import (
 func TestQueuesAreFoundByURLNameAndARN(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	for _, ref := range []string{w.dlq, "orders-dlq.fifo", arnOf("orders-dlq.fifo")} {
+	for _, ref := range []string{
+		w.dlq, "orders-dlq.fifo", arnOf("orders-dlq.fifo"),
+		"https://sqs.us-east-1.amazonaws.com/000000000000/orders-dlq.fifo", "https://queue.amazonaws.com/000000000000/orders-dlq.fifo",
+		"https://vpce-0a-1.sqs.us-east-1.vpce.amazonaws.com/000000000000/orders-dlq.fifo",
+	} {
 		route, err := w.finder.Find(t.Context(), ref, "")
 		if err != nil || route.TargetName != "orders.fifo" || route.QueueName != "orders-dlq.fifo" || route.FailedARN != arnOf("orders.fifo") {
 			t.Errorf("%s: %+v, error %v", ref, route, err)
@@ -55,9 +59,19 @@ func TestFindSaysWhatIsMissing(t *testing.T) {
 		{"orders-dlq.fifo", "orders-dlq.fifo", "is the dead-letter queue itself"},
 		{"arn:aws:sns:us-east-1:000000000000:orders.fifo", "", "not the ARN of a queue"},
 		{"arn:aws:sqs:eu-west-1:000000000000:orders-dlq.fifo", "", "account and Region"},
+		{"arn:aws:sqs:us-east-1:111122223333:orders-dlq.fifo", "", "account and Region"},
+		{"https://sqs.eu-west-1.amazonaws.com/000000000000/orders-dlq.fifo", "", "account and Region"},
+		{"https://sqs.us-east-1.amazonaws.com/111122223333/orders-dlq.fifo", "", "account and Region"},
+		{"https://eu-west-1.queue.amazonaws.com/000000000000/orders-dlq.fifo", "", "account and Region"},
+		{"https://vpce-0a-1.sqs.eu-west-1.vpce.amazonaws.com/000000000000/orders-dlq.fifo", "", "account and Region"},
+		{"http://localhost:4566/111122223333/orders-dlq.fifo", "", "account and Region"},
+		{"orders-dlq.fifo", "arn:aws:sqs:us-east-1:111122223333:orders.fifo", "account and Region"},
+		{"orders-dlq.fifo", "https://sqs.us-east-1.amazonaws.com/111122223333/orders.fifo", "account and Region"},
+		{"orders-dlq.fifo", "https://sqs.eu-west-1.amazonaws.com/000000000000/orders.fifo", "account and Region"},
+		{"orders-dlq.fifo", "https://key:hush@sqs.us-east-1.amazonaws.com/000000000000/orders.fifo", "password"},
 	} {
 		_, err := w.finder.Find(t.Context(), c.queue, c.sendTo)
-		if err == nil || !strings.Contains(err.Error(), c.want) {
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s to %q: error %v, want one with %q", c.queue, c.sendTo, err, c.want)
 		}
 	}
