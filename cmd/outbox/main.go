@@ -44,6 +44,7 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 		Lists:   store,
 		Redrive: store,
 		Replay:  store,
+		Records: store,
 		Janitor: store,
 		Migrate: func(ctx context.Context) (pgstore.Migrated, error) { return pgstore.Migrate(ctx, pool) },
 		Close:   pool.Close,

@@ -18,8 +18,8 @@ import (
 )
 
 // redriveQueue answers a request for a dead-letter queue, with the AWS credentials and the region of the environment.
-// It logs its progress to standard error.
-func redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
+// It logs its progress to standard error, and records the run under requestID unless recorder is nil.
+func redriveQueue(ctx context.Context, r redrive.Request, until time.Time, recorder dlq.Recorder, requestID string) (redrive.Answer, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		return redrive.Answer{}, fmt.Errorf("load AWS configuration: %w", err)
@@ -30,7 +30,9 @@ func redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redr
 		// The engine repeats calls itself.
 		Messages: sqs.NewFromConfig(cfg, func(o *sqs.Options) { o.Retryer = awsclient.Retryer() }),
 	}
-	engine, err := sqsdlq.NewEngine(finder, dlq.Config{Logger: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	engine, err := sqsdlq.NewEngine(finder, dlq.Config{
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), Recorder: recorder, RequestID: requestID,
+	})
 	if err != nil {
 		return redrive.Answer{}, err //nolint:wrapcheck // names the fields
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,9 +23,9 @@ import (
 
 const (
 	// redriveMargin is the time kept before the redrive function's timeout: five seconds for a call that is under
-	// way, five for the grace in which the engine shows hidden messages again, and two for what follows, such as
-	// the delete of what was sent.
-	redriveMargin = dlq.DefaultCallTimeout + dlq.DefaultGrace + 2*time.Second
+	// way, five for the grace in which the engine shows hidden messages again, two for what follows, such as
+	// the delete of what was sent, and two for the end of the record.
+	redriveMargin = dlq.DefaultCallTimeout + dlq.DefaultGrace + 4*time.Second
 	// reportEvery is the time between lines of progress in the log.
 	reportEvery = 5 * time.Second
 )
@@ -49,15 +50,14 @@ func (r *Redrive) Validate() []error {
 	return r.Database.Validate()
 }
 
-// RedriveRuntime is what the redrive function opens once and uses in every invocation: its AWS clients, an engine,
-// and a pool, which is nil until a request needs the database. It is a [host.Environment] and not safe for concurrent
+// RedriveRuntime is what the redrive function opens once and uses in every invocation: its AWS clients, and a pool, which is nil until a request needs the database. It is a [host.Environment] and not safe for concurrent
 // use.
 type RedriveRuntime struct {
 	connections
 
 	cfg    *Redrive
 	logger *slog.Logger
-	queues *sqsdlq.Engine
+	finder sqsdlq.Finder
 }
 
 // RedriveEnvironment is the [host.Environment] of the redrive function: a [RedriveRuntime], except in tests.
@@ -92,7 +92,7 @@ func (r *Redrive) Host(logger *slog.Logger, open func(context.Context) (RedriveE
 	})
 }
 
-// Open makes the AWS clients and the engine for dead-letter queues. It connects to nothing yet: the first request
+// Open makes the AWS clients. It connects to nothing yet: the first request
 // that needs the database connects to it.
 func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntime, error) {
 	// Each receiver makes one call at a time. Showing hidden messages again makes up to twice as many.
@@ -101,18 +101,16 @@ func (r *Redrive) Open(ctx context.Context, logger *slog.Logger) (*RedriveRuntim
 		return nil, err
 	}
 	finder := sqsdlq.Finder{SQS: sqs.NewFromConfig(a.Config), SNS: sns.NewFromConfig(a.Config), Messages: a.SQS("", "")}
-	queues, err := sqsdlq.NewEngine(finder, dlq.Config{Logger: logger})
-	if err != nil {
-		return nil, err
-	}
-	return &RedriveRuntime{connections: connections{aws: a}, cfg: r, logger: logger, queues: queues}, nil
+	return &RedriveRuntime{connections: connections{aws: a}, cfg: r, logger: logger, finder: finder}, nil
 }
 
 // Run answers the request with the engine for its kind, and starts nothing after call.Until. A request for the
 // database, where none is configured, is an error.
 func (r *RedriveRuntime) Run(ctx context.Context, call host.Call[redrive.Request]) (redrive.Answer, error) {
 	engines := redrive.Engines{
-		DLQ: r.runQueue,
+		DLQ: func(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
+			return r.runQueue(ctx, req, until, call.RequestID)
+		},
 		Rows: r.onDatabase(func(store *pgadmin.Store) (redrive.Engine, error) {
 			return rows.New(store, rows.Config{RequestID: call.RequestID, Progress: r.redriving(ctx)})
 		}),
@@ -143,13 +141,26 @@ func (r *RedriveRuntime) onDatabase(open func(*pgadmin.Store) (redrive.Engine, e
 var errNoQueue = errors.New("queue: is missing: name the dead-letter queue, or set OUTBOX_REDRIVE_QUEUE")
 
 // runQueue redrives the dead-letter queue that the request names, or else the one of OUTBOX_REDRIVE_QUEUE.
-// Without either it fails with errNoQueue.
-func (r *RedriveRuntime) runQueue(ctx context.Context, req redrive.Request, until time.Time) (redrive.Answer, error) {
+// Without either it fails with errNoQueue. Where a database is configured, the run is recorded there under requestID:
+// unless it is a dry run, it fails when the database cannot be reached.
+func (r *RedriveRuntime) runQueue(ctx context.Context, req redrive.Request, until time.Time, requestID string) (redrive.Answer, error) {
 	req.Queue = cmp.Or(req.Queue, r.cfg.Queue)
 	if req.Queue == "" {
 		return redrive.Answer{}, errNoQueue
 	}
-	return r.queues.Run(ctx, req, until)
+	cfg := dlq.Config{Logger: r.logger, RequestID: requestID}
+	if r.cfg.HasDatabase() && !req.DryRun {
+		store, err := r.store(ctx)
+		if err != nil {
+			return redrive.Answer{}, fmt.Errorf("record the run: %w", err)
+		}
+		cfg.Recorder = store
+	}
+	queues, err := sqsdlq.NewEngine(r.finder, cfg)
+	if err != nil {
+		return redrive.Answer{}, err
+	}
+	return queues.Run(ctx, req, until)
 }
 
 var errNoDatabase = errors.New("no database is configured, only dead-letter queues can be redriven: set OUTBOX_DATABASE_URL or OUTBOX_DATABASE_SECRET_ARN")

@@ -175,7 +175,8 @@ func (r *run) patiently(ctx context.Context, step func() (Outcome, error)) (Outc
 }
 
 // clean deletes the rows of relays whose leases lapsed relayRetention ago, dead letters older than DeadLetterRetention,
-// and records of redrives and of deleted dead letters older than ArchiveRetention. A retention of zero keeps all.
+// and records of redrives, of runs over dead-letter queues and of deleted dead letters older than ArchiveRetention. A
+// retention of zero keeps all.
 func (r *run) clean(ctx context.Context) error {
 	var failed []error
 	relays, err := r.store.ExpireRelays(ctx, r.sample.At.Add(-relayRetention))

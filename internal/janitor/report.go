@@ -48,8 +48,8 @@ type Counts struct {
 	Files     int64 `json:"files_exported"`
 	FileRows  int64 `json:"rows_exported"`
 	FileBytes int64 `json:"bytes_exported"`
-	// DeadLetters, Redrives and Relays are the numbers of rows deleted from outbox.dead_letters, outbox.redrives and
-	// outbox.relays.
+	// DeadLetters and Relays are the numbers of rows deleted from outbox.dead_letters and outbox.relays, and Redrives that
+	// of all records that [Cleaner.DeleteRedrives] deleted.
 	DeadLetters int64 `json:"dead_letters_deleted"`
 	Redrives    int64 `json:"redrives_deleted"`
 	Relays      int64 `json:"relays_expired"`

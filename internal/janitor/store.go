@@ -182,8 +182,9 @@ type Cleaner interface {
 	// DeleteDeadLetters deletes dead letters that were given up earlier than before and block no lane, limit at most,
 	// keeps a record of each without its payload, and returns how many.
 	DeleteDeadLetters(ctx context.Context, before time.Time, limit int) (int64, error)
-	// DeleteRedrives deletes the records of redriven and replayed events and of deleted dead letters that are older than
-	// before, limit of each kind at most, and returns how many.
+	// DeleteRedrives deletes the records of redriven and replayed events, of deleted dead letters, and of runs over
+	// dead-letter queues that are older than before, limit of each kind at most, and returns how many. It may keep some
+	// that are older.
 	DeleteRedrives(ctx context.Context, before time.Time, limit int) (int64, error)
 	// ExpireRelays deletes the rows of relays whose leases lapsed earlier than before, makes their shards free, and
 	// returns how many relays it deleted. A relay whose row is locked, as by a settlement, stays.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
@@ -24,6 +25,7 @@ var (
 	_ janitor.Store = (*Store)(nil)
 	_ rows.Store    = (*Store)(nil)
 	_ replay.Store  = (*Store)(nil)
+	_ dlq.Recorder  = (*Store)(nil)
 )
 
 // New returns the outbox in the database of pool. The caller closes the pool.

@@ -15,10 +15,13 @@ func (s *Store) DeleteDeadLetters(ctx context.Context, before time.Time, limit i
 	return s.count(ctx, "delete dead letters", "select outbox.delete_dead_letters($1::timestamp with time zone, $2::integer)", before, pgdb.Limit(limit))
 }
 
-// DeleteRedrives implements [janitor.Cleaner]: it deletes records of redrives and of deleted dead letters from earlier
-// than before, at most limit of each, and returns how many.
+// DeleteRedrives implements [janitor.Cleaner]: it deletes records of redrives, of runs over dead-letter queues and of
+// deleted dead letters from earlier than before, at most limit of each, and returns how many. Records of runs of the last
+// 30 days stay.
 func (s *Store) DeleteRedrives(ctx context.Context, before time.Time, limit int) (int64, error) {
-	return s.count(ctx, "delete redrives", "select outbox.delete_redrives($1::timestamp with time zone, $2::integer)", before, pgdb.Limit(limit))
+	const sql = `select outbox.delete_redrives($1::timestamp with time zone, $2::integer)
+		operator(pg_catalog.+) outbox.delete_dlq_redrives($1::timestamp with time zone, $2::integer)`
+	return s.count(ctx, "delete redrives", sql, before, pgdb.Limit(limit))
 }
 
 // ExpireRelays implements [janitor.Cleaner]: it deletes relays whose leases lapsed earlier than before, frees their

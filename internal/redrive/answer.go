@@ -20,6 +20,10 @@ type Answer struct {
 	Queue  string `json:"queue,omitempty"`
 	SendTo string `json:"send_to,omitempty"`
 
+	// Recorded says whether the database has a record of the run, in outbox.dlq_redrives. It is for SourceDLQ only, and
+	// nil in a dry run. What other sources bring back is recorded event by event, in outbox.redrives.
+	Recorded *bool `json:"recorded,omitempty"`
+
 	// Redriven is how many events were brought back: for SourceDLQ, accepted by the queue SendTo; for the other
 	// sources, pending in the outbox again; for a replay, copied. It is zero in a dry run. Events that are copied
 	// or pending again are still to be sent by a relay.

@@ -184,3 +184,38 @@ func TestTheRedriveBringsBackWhatIsInTheDatabase(t *testing.T) {
 		}
 	}
 }
+
+// A redrive of messages is on record in the database, where one is configured, under the id of its invocation. Without
+// the record nothing moves.
+func TestARedriveOfMessagesIsRecordedInTheDatabase(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	fake := broker(t, awsfake.Config{})
+	deadLetters(t, fake, 2, 3)
+	f, output := function(t, "dlq-redrive", 2*time.Minute, map[string]string{
+		"AWS_ENDPOINT_URL": fake.URL(), "OUTBOX_DATABASE_URL": pool.Config().ConnString(),
+	})
+	const request = `{"source":"dlq","queue":"orders-dlq.fifo","limit":4}`
+	answer, err := invoke(t, f, request)
+	if err != nil || answer.Redriven != 4 || answer.Recorded == nil || !*answer.Recorded {
+		t.Fatalf("answer %+v, error %v\n%s", answer, err, output)
+	}
+	var queue, limit, redriven, id string
+	if err = pool.QueryRow(t.Context(), `SELECT queue, request->>'limit', answer->>'redriven', request_id FROM outbox.dlq_redrives WHERE ended_at >= started_at`).
+		Scan(&queue, &limit, &redriven, &id); err != nil {
+		t.Fatal(err)
+	}
+	if queue != "arn:aws:sqs:us-east-1:000000000000:orders-dlq.fifo" || limit != "4" || redriven != "4" || uuid.Validate(id) != nil {
+		t.Errorf("queue %s, limit %s, redriven %s, request id %s", queue, limit, redriven, id)
+	}
+	if _, err = pool.Exec(t.Context(), `DROP FUNCTION outbox.begin_dlq_redrive`); err != nil {
+		t.Fatal(err)
+	}
+	if answer, err = invoke(t, f, request); err == nil || !strings.Contains(err.Error(), "record") {
+		t.Errorf("answer %+v, error %v", answer, err)
+	}
+	alone, _ := function(t, "dlq-redrive", 2*time.Minute, map[string]string{"AWS_ENDPOINT_URL": fake.URL()})
+	if answer, err = invoke(t, alone, request); err != nil || answer.Redriven != 2 || answer.Recorded == nil || *answer.Recorded {
+		t.Errorf("without a database: answer %+v, error %v", answer, err)
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/outboxtest"
@@ -283,6 +284,11 @@ func redrives(t *testing.T, pool *pgxpool.Pool) {
 	check("status", err)
 	_, err = store.Lookup(ctx, id)
 	check("lookup", err)
+	record, err := store.BeginDLQRedrive(ctx, dlq.Begun{RequestID: "r", QueueARN: "q", TargetARN: "t", Request: one})
+	check("begin record", err)
+	check("end record", store.EndDLQRedrive(ctx, record, &redrive.Answer{}))
+	_, err = store.DLQRedrives(ctx, 10)
+	check("list records", err)
 }
 
 // keeps does what a janitor does, and calls the steps that a run on this little outbox does not need.

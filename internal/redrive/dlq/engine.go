@@ -58,6 +58,10 @@ type Config struct {
 	ReportEvery time.Duration
 	// Logger logs the progress. When it is nil nothing is logged.
 	Logger *slog.Logger
+	// Recorder keeps a record of each run that is no dry run. When it is nil there is none, and the answer says so.
+	// RequestID goes into the record.
+	Recorder  Recorder
+	RequestID string
 }
 
 // Engine redrives dead-letter queues. It is safe for concurrent use.

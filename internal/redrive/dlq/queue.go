@@ -61,14 +61,16 @@ type Target interface {
 
 // Route is the dead-letter queue from which a run takes messages, and the target to which it sends them.
 type Route struct {
-	// Queue is the dead-letter queue, and QueueName its name in the answer. Queue is required.
-	Queue     Queue
-	QueueName string
+	// Queue is the dead-letter queue, QueueName its name in the answer, and QueueARN its ARN in the record of a run.
+	// Queue is required.
+	Queue               Queue
+	QueueName, QueueARN string
 	// Gauge counts the messages of Queue. It is required.
 	Gauge Gauge
-	// Target is the queue that the messages go to, and TargetName its name in the answer. Target is required.
-	Target     Target
-	TargetName string
+	// Target is the queue that the messages go to, TargetName its name in the answer, and TargetARN its ARN in the
+	// record of a run. Target is required.
+	Target                Target
+	TargetName, TargetARN string
 	// FailedARN is the ARN of Target where Target was found by its redrive policy. Then a message that failed at
 	// another queue fails. Where FailedARN is empty, messages that failed at any queue go to Target.
 	FailedARN string

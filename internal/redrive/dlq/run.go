@@ -34,7 +34,8 @@ const (
 //
 // It starts no receive and no send after until. A call under way then ends within Config.CallTimeout, what it
 // received is hidden and what it sent is deleted, in up to Config.Attempts calls, and what follows takes
-// Config.Grace at most. It may be canceled or killed at any time, and may run beside other runs. After a kill,
+// Config.Grace at most. With a Config.Recorder the run is recorded before it receives anything, and refused when that
+// fails; its end is recorded in up to two seconds more. It may be canceled or killed at any time, and may run beside other runs. After a kill,
 // the messages that the run was sending stay hidden for up to Config.Visibility, and those that it kept hidden
 // appear again when the run would have ended, or after 15 minutes; then another run can bring them back.
 //
@@ -44,8 +45,8 @@ const (
 // A dry run without filters receives nothing and answers with the queue's own count. A dry run with filters receives
 // messages, which adds to their ApproximateReceiveCount.
 //
-// Run returns an error for a request that is not valid, and when a dry run cannot count. What fails later is in the
-// answer.
+// Run returns an error for a request that is not valid, when the run cannot be recorded, and when a dry run cannot count.
+// What fails later is in the answer.
 func (e *Engine) Run(ctx context.Context, route Route, req redrive.Request, until time.Time) (redrive.Answer, error) {
 	if err := req.Validate(); err != nil {
 		return redrive.Answer{}, err
@@ -65,7 +66,15 @@ func (e *Engine) Run(ctx context.Context, route Route, req redrive.Request, unti
 	if req.DryRun && !req.Filtered() {
 		return r.count(ctx)
 	}
-	return r.bringBack(ctx), nil
+	if req.DryRun {
+		return r.bringBack(ctx), nil
+	}
+	if err := r.begin(ctx); err != nil {
+		return redrive.Answer{}, err
+	}
+	answer := r.bringBack(ctx)
+	r.end(ctx, &answer)
+	return answer, nil
 }
 
 // run is one call of [Engine.Run]. Its receivers, which are goroutines, share it.
@@ -77,6 +86,8 @@ type run struct {
 	pace    *pace
 	started time.Time
 	until   time.Time
+	// record is the id of the run's record, zero without one.
+	record int64
 
 	// mu guards the fields below and the groups.
 	mu     sync.Mutex

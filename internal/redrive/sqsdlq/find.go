@@ -66,7 +66,7 @@ func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, err
 	if err != nil {
 		return dlq.Route{}, fmt.Errorf("dead-letter queue: %w", err)
 	}
-	route := dlq.Route{Queue: NewQueue(f.Messages, dead.url), Gauge: NewQueue(f.Messages, dead.url), QueueName: dead.name()}
+	route := dlq.Route{Queue: NewQueue(f.Messages, dead.url), Gauge: NewQueue(f.Messages, dead.url), QueueName: dead.name(), QueueARN: dead.arn}
 	if dead.redrives {
 		route.Notes = append(route.Notes, "the dead-letter queue has one of its own: every receive counts towards moving a message there")
 	}
@@ -86,7 +86,7 @@ func (f *Finder) Find(ctx context.Context, queue, sendTo string) (dlq.Route, err
 		return dlq.Route{}, fmt.Errorf("queue to send to: %s is the dead-letter queue itself", target.name())
 	}
 	route.Target = NewTarget(f.Messages, target.url, target.messageBytes)
-	route.TargetName = target.name()
+	route.TargetName, route.TargetARN = target.name(), target.arn
 	return route, nil
 }
 

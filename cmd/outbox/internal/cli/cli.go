@@ -16,6 +16,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
 	"github.com/serverless-outbox/serverless-outbox/internal/janitor"
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
@@ -42,6 +43,8 @@ type Database struct {
 	Lists   Lists
 	Redrive rows.Store
 	Replay  replay.Store
+	// Records takes the records of runs over dead-letter queues.
+	Records dlq.Recorder
 	// Janitor is the store of the janitor, which also reads the archive.
 	Janitor janitor.Store
 	Close   func()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -56,11 +57,7 @@ func explain(err error, limit time.Duration) error {
 // failure for wrong usage when none is set, or when the first that is set cannot be parsed. The error never quotes the
 // URL, which may have a password in it.
 func (p *Program) databaseURL(g *globals) (string, error) {
-	for _, source := range []struct{ name, value string }{
-		{"--database-url", g.databaseURL},
-		{"OUTBOX_DATABASE_URL", p.Getenv("OUTBOX_DATABASE_URL")},
-		{"DATABASE_URL", p.Getenv("DATABASE_URL")},
-	} {
+	for _, source := range p.databases(g) {
 		if source.value == "" {
 			continue
 		}
@@ -71,4 +68,21 @@ func (p *Program) databaseURL(g *globals) (string, error) {
 		return source.value, nil
 	}
 	return "", usagef("no database: set --database-url or OUTBOX_DATABASE_URL, such as postgres://user:password@host:5432/database")
+}
+
+// database is a place that may name a database: its name, and the URL, empty when it names none.
+type database struct{ name, value string }
+
+// databases returns the places that may name a database, the first one that does counts.
+func (p *Program) databases(g *globals) []database {
+	return []database{
+		{"--database-url", g.databaseURL},
+		{"OUTBOX_DATABASE_URL", p.Getenv("OUTBOX_DATABASE_URL")},
+		{"DATABASE_URL", p.Getenv("DATABASE_URL")},
+	}
+}
+
+// namesDatabase reports whether a database is named, also by a text that is no URL.
+func (p *Program) namesDatabase(g *globals) bool {
+	return slices.ContainsFunc(p.databases(g), func(d database) bool { return d.value != "" })
 }

@@ -116,11 +116,13 @@ such events stay where they are, and are counted. Redriving a dead letter that a
 aggregate is blocked behind releases the aggregate.
 
 dead_letters and blocked need a database login with the role outbox_redrive. dlq
-needs no database, and the AWS credentials and region of the environment.
+needs the AWS credentials and region of the environment. Where a database is named
+too, the run is recorded there, and refused when that fails; outbox redrive list
+shows the records. Without one there is no record, and the answer says so.
 
 When not everything was brought back the exit code is 3, and --token with the token
 of the answer goes on. With --json the answer is one JSON object: action, source,
-dry_run, queue, send_to, redriven, released, matched (in a dry run), skipped,
+dry_run, queue, send_to, recorded, redriven, released, matched (in a dry run), skipped,
 unconfirmed, out_of_order, failed, failures (reason, text, count, examples),
 groups_stopped, duplicates, unseen, hidden, more, token, stopped, problem, notes and
 seconds.`,
@@ -129,6 +131,17 @@ seconds.`,
   outbox redrive --source dead_letters --event-id 0197a3b0-5c1e-7c4a-9f0e-3d2b1a000001 --confirm
   outbox redrive --source dlq --queue orders-dlq.fifo --rate 50
   outbox redrive --source dlq --queue shared-dlq.fifo --send-to orders.fifo`,
+		},
+		"redrive list": {
+			short: "List the runs that redrove dead-letter queues, the latest first",
+			long: `Lists the records of runs that redrove dead-letter queues of SQS: when, with which login of
+the database, under which request id, from which queue to which, and the counts. A
+run that is not ended lasts, or was killed.
+
+With --json it writes a list of objects: redrive_id, started_at, ended_at, login,
+request_id, queue, send_to, request (with its filters and limit) and answer.`,
+			example: `  outbox redrive list
+  outbox redrive list --json | jq '.[] | {login, request, redriven: .answer.redriven}'`,
 		},
 		"replay": {
 			short: "Send events again that were sent already",

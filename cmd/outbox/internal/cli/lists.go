@@ -14,7 +14,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
 )
 
-// Lists reads the tables of dead letters and of blocked lanes.
+// Lists reads the tables of dead letters, of blocked lanes and of runs over dead-letter queues.
 type Lists interface {
 	// DeadLetters lists dead letters that pass the filters of r and have an id above after, in the order of their
 	// ids, limit at most. With content they have payload and headers.
@@ -23,6 +23,8 @@ type Lists interface {
 	// at most. Only the first examine unsent events of the whole outbox are looked at to count those that wait in
 	// a lane.
 	BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]pgadmin.BlockedLane, error)
+	// DLQRedrives lists the latest runs over dead-letter queues, the latest first, limit at most.
+	DLQRedrives(ctx context.Context, limit int) ([]pgadmin.DLQRedrive, error)
 }
 
 // examine is how many unsent events are looked at to count those that wait in blocked lanes.

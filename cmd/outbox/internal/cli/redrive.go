@@ -6,7 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
+	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 )
 
@@ -35,6 +38,7 @@ func (p *Program) redrive(g *globals) *cobra.Command {
 	cmd.Flags().StringVar(&f.request.Redirect, "redirect", "", "with dead_letters: send to this destination instead (needs --confirm)")
 	cmd.Flags().StringVar(&f.request.Queue, "queue", "", "with dlq: URL, ARN or name of the dead-letter queue")
 	cmd.Flags().StringVar(&f.request.SendTo, "send-to", "", "with dlq: URL, ARN or name of the queue to send to (default the queue that failed)")
+	cmd.AddCommand(p.redriveList(g))
 	return cmd
 }
 
@@ -64,5 +68,23 @@ func (p *Program) replay(g *globals) *cobra.Command {
 }
 
 // Queues answers a request for a dead-letter queue of SQS, as the method Run of a [redrive.Engine] does: it
-// starts nothing after until, and its error says why it could not begin.
-type Queues func(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error)
+// starts nothing after until, and its error says why it could not begin. It records the run with the recorder, unless that
+// is nil, under the request id.
+type Queues func(ctx context.Context, r redrive.Request, until time.Time, recorder dlq.Recorder, requestID string) (redrive.Answer, error)
+
+func (p *Program) redriveList(g *globals) *cobra.Command {
+	var limit int
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:  "list",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return list(cmd.Context(), p, g, limit, asJSON, view.DLQRedrivesText, func(ctx context.Context, l Lists) ([]pgadmin.DLQRedrive, error) {
+				return l.DLQRedrives(ctx, limit+1)
+			})
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", 100, "list this many at most")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return cmd
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/cli"
 	"github.com/serverless-outbox/serverless-outbox/internal/pgadmin"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
@@ -31,7 +32,20 @@ type operator struct {
 	id      string
 	token   uuid.UUID
 	calls   []string
+
+	redrives []pgadmin.DLQRedrive
+	recorder dlq.Recorder
+	// closed is the error of opening the database.
+	closed error
 }
+
+func (o *operator) DLQRedrives(_ context.Context, limit int) ([]pgadmin.DLQRedrive, error) {
+	return o.redrives[:min(limit, len(o.redrives))], o.err
+}
+
+func (o *operator) BeginDLQRedrive(context.Context, dlq.Begun) (int64, error) { return 1, nil }
+
+func (o *operator) EndDLQRedrive(context.Context, int64, *redrive.Answer) error { return nil }
 
 func (o *operator) DeadLetters(_ context.Context, r *redrive.Request, _ int64, limit int, _ bool) ([]pgadmin.DeadLetter, error) {
 	o.request = *r
@@ -90,16 +104,23 @@ func (o *operator) CopyReplay(context.Context, uuid.UUID, int) (replay.Step, err
 
 func (o *operator) run(t *testing.T, args ...string) (code int, out, errs string) {
 	t.Helper()
+	return o.runWith(t, map[string]string{"DATABASE_URL": "postgres://localhost/app", "USER": "ada"}, args...)
+}
+
+func (o *operator) runWith(t *testing.T, env map[string]string, args ...string) (code int, out, errs string) {
+	t.Helper()
 	var stdout, stderr bytes.Buffer
-	env := map[string]string{"DATABASE_URL": "postgres://localhost/app", "USER": "ada"}
 	p := cli.Program{
 		Out: &stdout, Err: &stderr, Getenv: func(name string) string { return env[name] },
 		Now: func() time.Time { return time.Unix(1e9, 0) },
 		Open: func(context.Context, string) (cli.Database, error) {
-			return cli.Database{Lists: o, Redrive: o, Replay: o, Close: func() {}}, nil
+			if o.closed != nil {
+				return cli.Database{}, o.closed
+			}
+			return cli.Database{Lists: o, Redrive: o, Replay: o, Records: o, Close: func() {}}, nil
 		},
-		Queue: func(_ context.Context, r redrive.Request, _ time.Time) (redrive.Answer, error) {
-			o.request = r
+		Queue: func(_ context.Context, r redrive.Request, _ time.Time, recorder dlq.Recorder, requestID string) (redrive.Answer, error) {
+			o.request, o.recorder, o.id = r, recorder, requestID
 			if r.Queue == "" {
 				return redrive.Answer{}, &redrive.FieldError{Field: "queue", Problem: "is missing: name the dead-letter queue"}
 			}
@@ -245,11 +266,46 @@ func TestListsSayThatThereIsMore(t *testing.T) {
 	if code, out, errs := o.run(t, "blocked", "list", "--limit", "1"); code != 0 || !strings.Contains(out, "a1") || strings.Contains(out, "a2") || !strings.Contains(out, "there are more") {
 		t.Errorf("blocked list: code %d, %q, %q", code, out, errs)
 	}
+	o.redrives = []pgadmin.DLQRedrive{{ID: 2, RequestID: "latest"}, {ID: 1, RequestID: "first"}}
+	if code, out, errs := o.run(t, "redrive", "list", "--limit", "1"); code != 0 || !strings.Contains(out, "latest") || strings.Contains(out, "first") || !strings.Contains(out, "there are more") {
+		t.Errorf("redrive list: code %d, %q, %q", code, out, errs)
+	}
 	o = operator{}
 	if code, out, _ := o.run(t, "dead", "list", "--json"); code != 0 || out != "[]\n" {
 		t.Errorf("dead list --json: code %d, %q", code, out)
 	}
 	if code, _, errs := o.run(t, "dead", "show", eventID); code != 3 || !strings.Contains(errs, "outbox show") {
 		t.Errorf("dead show of nothing: code %d, %q", code, errs)
+	}
+}
+
+func TestARunOverAQueueIsRecordedWhereADatabaseIsNamed(t *testing.T) {
+	t.Parallel()
+	down := errors.New("down")
+	for what, c := range map[string]struct {
+		env      map[string]string
+		closed   error
+		flags    []string
+		code     int
+		recorded bool
+	}{
+		"named":                {map[string]string{"DATABASE_URL": "postgres://localhost/app"}, nil, nil, 0, true},
+		"named by flag":        {nil, nil, []string{"--database-url", "postgres://localhost/app"}, 0, true},
+		"named and down":       {map[string]string{"OUTBOX_DATABASE_URL": "postgres://localhost/app"}, down, nil, 1, false},
+		"named by no URL":      {map[string]string{"OUTBOX_DATABASE_URL": "postgres://%"}, nil, nil, 2, false},
+		"not named":            {nil, down, nil, 0, false},
+		"dry run, though down": {map[string]string{"DATABASE_URL": "postgres://localhost/app"}, down, []string{"--dry-run"}, 0, false},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			o := operator{closed: c.closed}
+			code, _, errs := o.runWith(t, c.env, append([]string{"redrive", "--source", "dlq", "--queue", "dlq", "--request-id", "ticket-7"}, c.flags...)...)
+			if code != c.code || (o.recorder != nil) != c.recorded {
+				t.Errorf("code %d, recorder %v, err %q", code, o.recorder, errs)
+			}
+			if ran := o.request.Queue != ""; ran != (code == 0) || ran && o.id != "ticket-7" {
+				t.Errorf("ran %v under the request id %q", ran, o.id)
+			}
+		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/serverless-outbox/serverless-outbox/cmd/outbox/internal/view"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive"
+	"github.com/serverless-outbox/serverless-outbox/internal/redrive/dlq"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/replay"
 	"github.com/serverless-outbox/serverless-outbox/internal/redrive/rows"
 )
@@ -27,7 +28,9 @@ func (p *Program) bringBack(ctx context.Context, g *globals, f *requestFlags, r 
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	engines := redrive.Engines{
-		DLQ: p.redriveQueue,
+		DLQ: func(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
+			return p.redriveQueue(ctx, g, r, until, p.requestID(f))
+		},
 		Rows: p.onDatabase(g, func(db Database) (redrive.Engine, error) {
 			return rows.New(db.Redrive, rows.Config{RequestID: p.requestID(f), Progress: p.redriving()})
 		}),
@@ -44,13 +47,23 @@ func (p *Program) bringBack(ctx context.Context, g *globals, f *requestFlags, r 
 	return p.answer(&a, f.asJSON)
 }
 
-// redriveQueue runs the engine for dead-letter queues. Its errors are failures with an exit code.
-func (p *Program) redriveQueue(ctx context.Context, r redrive.Request, until time.Time) (redrive.Answer, error) {
-	a, err := p.Queue(ctx, r, until)
-	if err != nil {
-		return a, refused(err, exitFailure)
+// redriveQueue runs the engine for dead-letter queues. Where a database is named, the run is recorded there under
+// requestID. Its errors are failures with an exit code.
+func (p *Program) redriveQueue(ctx context.Context, g *globals, r redrive.Request, until time.Time, requestID string) (redrive.Answer, error) {
+	var a redrive.Answer
+	run := func(ctx context.Context, recorder dlq.Recorder) (err error) {
+		if a, err = p.Queue(ctx, r, until, recorder, requestID); err != nil {
+			return refused(err, exitFailure)
+		}
+		return nil
 	}
-	return a, nil
+	var err error
+	if r.DryRun || !p.namesDatabase(g) {
+		err = run(ctx, nil)
+	} else {
+		err = p.with(ctx, g, runLimit, func(ctx context.Context, db Database) error { return run(ctx, db.Records) })
+	}
+	return a, err
 }
 
 // onDatabase returns a function that answers a request: it opens the database, calls open to make an engine on

@@ -121,3 +121,42 @@ func BlockedText(w io.Writer, style Style, list []pgadmin.BlockedLane, more bool
 	}
 	return p.failed()
 }
+
+// DLQRedrivesText writes a table of runs over dead-letter queues as text for people. With more it says that the list is
+// not complete. Ages are those at the time now.
+func DLQRedrivesText(w io.Writer, style Style, list []pgadmin.DLQRedrive, more bool, now time.Time) error {
+	p := &printer{w: w}
+	rows := make([][]cell, 0, len(list))
+	for i := range list {
+		d := &list[i]
+		redriven, failed, state := cell{text: "-"}, cell{text: "-"}, cell{text: "not ended", shade: yellow}
+		if d.Answer != nil {
+			redriven, failed, state = cell{text: Count(int64(d.Answer.Redriven))}, cell{text: Count(int64(d.Answer.Failed))}, cell{text: "ended"}
+			if d.Answer.Stopped != "" {
+				state = cell{text: "stopped: " + Printable(string(d.Answer.Stopped)), shade: yellow}
+			}
+		}
+		rows = append(rows, []cell{
+			{text: strconv.FormatInt(d.ID, 10)},
+			{text: Duration(max(0, now.Sub(d.StartedAt)))},
+			{text: Printable(d.Login)},
+			{text: Printable(d.RequestID)},
+			{text: Printable(d.Queue)},
+			{text: Printable(d.SendTo)},
+			redriven,
+			failed,
+			state,
+		})
+	}
+	if len(list) == 0 {
+		p.line("no redrives of dead-letter queues")
+	} else {
+		style.table(p, []column{
+			{"ID", true}, {"BEGAN AGO", true}, {"LOGIN", false}, {"REQUEST", false}, {"QUEUE", false}, {"SENT TO", false}, {"REDRIVEN", true}, {"FAILED", true}, {"RUN IS", false},
+		}, rows)
+	}
+	if more {
+		p.line(style.paint(yellow, "there are more: raise --limit"))
+	}
+	return p.failed()
+}

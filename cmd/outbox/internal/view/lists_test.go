@@ -31,7 +31,20 @@ func TestListsGolden(t *testing.T) {
 		{FirstID: 50, EventID: other, Destination: "default", AggregateType: "order", AggregateID: "5", BlockedAt: at, Reason: "refused", Waiting: 1},
 		{FirstID: 60, EventID: other, DeadLetter: true, Destination: "audit", AggregateType: "order", AggregateID: "6", BlockedAt: at, ReleasedAt: &now, Reason: "redriven"},
 	}
+	redrives := []pgadmin.DLQRedrive{
+		{
+			ID: 3, StartedAt: now.Add(-time.Second), Login: "outbox_redrive", RequestID: "5f1c", Queue: "arn:aws:sqs:eu-west-1:123456789012:orders-dlq.fifo",
+			SendTo: "arn:aws:sqs:eu-west-1:123456789012:orders.fifo", Request: redrive.Request{Source: redrive.SourceDLQ, EventType: "order.placed", Limit: 10},
+		},
+		{
+			ID: 2, StartedAt: at, EndedAt: &now, Login: "ada", RequestID: "outbox-cli \x1b[31mada", Queue: "orders-dlq.fifo", SendTo: "orders.fifo",
+			Request: redrive.Request{Source: redrive.SourceDLQ}, Answer: &redrive.Answer{Redriven: 1234, Failed: 1, Stopped: redrive.StopTime},
+		},
+		{ID: 1, StartedAt: at, EndedAt: &at, Login: "ada", RequestID: "r", Queue: "orders-dlq.fifo", SendTo: "orders.fifo", Answer: &redrive.Answer{}},
+	}
 	for name, write := range map[string]func(b *bytes.Buffer, s view.Style) error{
+		"redrive_list": func(b *bytes.Buffer, s view.Style) error { return view.DLQRedrivesText(b, s, redrives, true, now) },
+		"redrive_none": func(b *bytes.Buffer, s view.Style) error { return view.DLQRedrivesText(b, s, nil, false, now) },
 		"dead_list":    func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersText(b, s, dead, true, now) },
 		"dead_none":    func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersText(b, s, nil, false, now) },
 		"dead_detail":  func(b *bytes.Buffer, s view.Style) error { return view.DeadLettersDetail(b, s, dead, now) },

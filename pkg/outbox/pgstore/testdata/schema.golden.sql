@@ -70,6 +70,15 @@ column deleted_dead_letters.event_type text not null
 column deleted_dead_letters.destination text not null
 column deleted_dead_letters.code text not null
 column deleted_dead_letters.reason text not null
+column dlq_redrives.redrive_id bigint not null identity a
+column dlq_redrives.started_at timestamp with time zone not null default clock_timestamp()
+column dlq_redrives.ended_at timestamp with time zone
+column dlq_redrives.login text not null
+column dlq_redrives.request_id text not null
+column dlq_redrives.queue text not null
+column dlq_redrives.send_to text not null
+column dlq_redrives.request json not null
+column dlq_redrives.answer json
 column events.id bigint not null identity a
 column events.created_at timestamp with time zone not null default clock_timestamp()
 column events.sent_at timestamp with time zone
@@ -240,6 +249,7 @@ table archive_default of outbox.archive DEFAULT
 table blocked
 table dead_letters
 table deleted_dead_letters
+table dlq_redrives
 table events partition by RANGE (id)
 table events_default of outbox.events DEFAULT with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
 table events_p000000 of outbox.events FOR VALUES FROM ('0') TO ('1000000') with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
@@ -260,6 +270,7 @@ constraint outbox.archive archive_pkey PRIMARY KEY (id)
 constraint outbox.blocked blocked_pkey PRIMARY KEY (destination, aggregate_type, aggregate_id)
 constraint outbox.dead_letters dead_letters_pkey PRIMARY KEY (id)
 constraint outbox.deleted_dead_letters deleted_dead_letters_pkey PRIMARY KEY (event_id, id)
+constraint outbox.dlq_redrives dlq_redrives_pkey PRIMARY KEY (redrive_id)
 constraint outbox.events_default aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
 constraint outbox.events_default aggregate_id_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (aggregate_id !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_default aggregate_type_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_type) >= 1) AND (char_length(aggregate_type) <= 256))))
@@ -397,6 +408,7 @@ CREATE INDEX dead_letters_event_id_idx ON outbox.dead_letters USING btree (event
 CREATE UNIQUE INDEX dead_letters_pkey ON outbox.dead_letters USING btree (id)
 CREATE INDEX deleted_dead_letters_deleted_at_idx ON outbox.deleted_dead_letters USING btree (deleted_at)
 CREATE UNIQUE INDEX deleted_dead_letters_pkey ON outbox.deleted_dead_letters USING btree (event_id, id)
+CREATE UNIQUE INDEX dlq_redrives_pkey ON outbox.dlq_redrives USING btree (redrive_id)
 CREATE INDEX events_default_event_id_idx ON outbox.events_default USING btree (event_id)
 CREATE INDEX events_default_id_idx ON outbox.events_default USING btree (id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX events_default_pkey ON outbox.events_default USING btree (id)
@@ -499,6 +511,17 @@ begin
     seconds := extract(epoch from clock_timestamp() - began);
     return next;
 end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.begin_dlq_redrive(p_request_id text, p_queue text, p_send_to text, p_request json)
+ RETURNS bigint
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    insert into outbox.dlq_redrives (login, request_id, queue, send_to, request)
+    values (session_user, p_request_id, p_queue, p_send_to, p_request)
+    returning redrive_id;
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.check_schema()
@@ -757,6 +780,27 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.delete_dlq_redrives(p_before timestamp with time zone, p_limit integer)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET lock_timeout TO '50ms'
+AS $function$
+declare
+    deleted bigint;
+begin
+    delete from outbox.dlq_redrives d
+    where d.redrive_id in (
+        select o.redrive_id from outbox.dlq_redrives o
+        where o.started_at < least(p_before, clock_timestamp() - interval '30 days')
+        order by o.redrive_id limit p_limit
+        for update skip locked);
+    get diagnostics deleted = row_count;
+    return deleted;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.delete_redrives(p_before timestamp with time zone, p_limit integer)
  RETURNS bigint
  LANGUAGE plpgsql
@@ -899,6 +943,18 @@ begin
     seconds := extract(epoch from clock_timestamp() - began);
     return next;
 end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.end_dlq_redrive(p_id bigint, p_answer json)
+ RETURNS boolean
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    update outbox.dlq_redrives d
+    set ended_at = clock_timestamp(), answer = p_answer
+    where d.redrive_id = p_id and d.login = session_user and d.ended_at is null
+    returning true;
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.end_janitor()
@@ -1098,7 +1154,7 @@ begin
                     outbox.functions, outbox.events_id_seq to outbox_relay;
             when 'outbox_redrive' then
                 grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.deleted_dead_letters, outbox.blocked,
-                    outbox.redrives, outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
+                    outbox.redrives, outbox.dlq_redrives, outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
                     outbox.events_id_seq to outbox_redrive;
             when 'outbox_janitor' then
                 grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.relays, outbox.shards,
@@ -1361,6 +1417,18 @@ begin
             limit p_limit
         ) as x);
 end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.list_dlq_redrives(p_limit integer)
+ RETURNS json
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    select coalesce(json_agg(json_build_object(
+        'redrive_id', d.redrive_id, 'started_at', d.started_at, 'ended_at', d.ended_at, 'login', d.login, 'request_id', d.request_id,
+        'queue', d.queue, 'send_to', d.send_to, 'request', d.request, 'answer', d.answer) order by d.redrive_id desc), '[]')
+    from (select * from outbox.dlq_redrives x order by x.redrive_id desc limit p_limit) as d
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.list_events(p_limit integer)
@@ -2578,6 +2646,7 @@ grant execute on archive_partition to outbox_janitor
 grant SELECT on archive to outbox_janitor
 grant SELECT on archive to outbox_redrive
 grant SELECT on archive to outbox_relay
+grant execute on begin_dlq_redrive to outbox_redrive
 grant SELECT on blocked to outbox_janitor
 grant SELECT on blocked to outbox_redrive
 grant DELETE on blocked to outbox_relay
@@ -2597,12 +2666,15 @@ grant SELECT on dead_letters to outbox_relay
 grant UPDATE on dead_letters to outbox_relay
 grant execute on delete_archived to outbox_janitor
 grant execute on delete_dead_letters to outbox_janitor
+grant execute on delete_dlq_redrives to outbox_janitor
 grant execute on delete_redrives to outbox_janitor
 grant SELECT on deleted_dead_letters to outbox_redrive
 grant SELECT on deleted_dead_letters to outbox_relay
 grant execute on digest to outbox_janitor
+grant SELECT on dlq_redrives to outbox_redrive
 grant execute on drop_archived to outbox_janitor
 grant execute on drop_vacant to outbox_janitor
+grant execute on end_dlq_redrive to outbox_redrive
 grant execute on end_janitor to outbox_janitor
 grant execute on enqueue to outbox_writer
 grant SELECT on events_id_seq to outbox_janitor
@@ -2641,6 +2713,7 @@ grant execute on list_blocked to outbox_janitor
 grant execute on list_dead_letters to outbox_relay
 grant execute on list_dead_letters to outbox_redrive
 grant execute on list_dead_letters to outbox_janitor
+grant execute on list_dlq_redrives to outbox_redrive
 grant execute on list_events to outbox_janitor
 grant execute on list_writers to outbox_relay
 grant execute on lock_aggregate to outbox_writer

@@ -35,7 +35,7 @@ begin
                     outbox.functions, outbox.events_id_seq to outbox_relay;
             when 'outbox_redrive' then
                 grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.deleted_dead_letters, outbox.blocked,
-                    outbox.redrives, outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
+                    outbox.redrives, outbox.dlq_redrives, outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
                     outbox.events_id_seq to outbox_redrive;
             when 'outbox_janitor' then
                 grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.relays, outbox.shards,

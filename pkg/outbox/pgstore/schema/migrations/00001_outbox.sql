@@ -236,6 +236,24 @@ create table outbox.redrives (
 
 create index redrives_event_id_idx on outbox.redrives (event_id);
 
+-- One row for each run that redrove a dead-letter queue of SQS, written before the run received its first message.
+-- login is the one that was logged in to the database, request_id Lambda's id of the invocation or what the command line
+-- was given. queue and send_to are ARNs. request has the filters and the limit. ended_at and answer, which has the
+-- counts, are null while the run lasts, and when it was killed. Rows are only added and ended, and deleted when they are
+-- old.
+create table outbox.dlq_redrives (
+    redrive_id bigint generated always as identity,
+    started_at timestamptz not null default clock_timestamp(),
+    ended_at   timestamptz,
+    login      text not null,
+    request_id text not null,
+    queue      text not null,
+    send_to    text not null,
+    request    json not null,
+    answer     json,
+    constraint dlq_redrives_pkey primary key (redrive_id)
+);
+
 -- Replays and how far they are. First the rows with ids above through, up to
 -- last_id, are searched and those that are to be copied are listed in
 -- outbox.replay_events; then each is copied and taken off the list in one
