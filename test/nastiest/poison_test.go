@@ -75,6 +75,7 @@ func TestDeadDestinationBurnsNoAttemptsAndHurtsNobody(t *testing.T) {
 		"throttled":          {Kind: awsfake.FailCall, Code: "RequestThrottled", Status: 403, SenderFault: true},
 		"entries fail":       {Kind: awsfake.FailEntry, Code: "InternalError"},
 		"unknown code":       {Kind: awsfake.FailCall, Code: "NotInAnyList", Status: 400, SenderFault: true},
+		"too large, a page":  {Kind: awsfake.FailCall, Code: "NotInAnyList", Status: 413, SenderFault: true},
 		"dropped connection": {Kind: awsfake.DropConnection},
 		"no answer":          {Kind: awsfake.LoseResponse, Mode: awsfake.LossHang},
 	} {
