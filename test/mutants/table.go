@@ -180,8 +180,13 @@ func handOver() []mutant {
 	return []mutant{
 		{
 			name: "position without a low-water mark", breaks: "the next holder resumes above what is not settled",
-			edits:    []edit{{engine, "loop.position", "l.window.lowest()", replace, "noID"}},
+			edits:    []edit{{engine, "loop.position", "l.window.lowest()", replace, "nil"}},
 			verdicts: []string{"lost", "stuck"},
+		},
+		{
+			name: "unknown destination pins the position", breaks: "events of a destination that is not configured hold the position of all",
+			edits:    []edit{{engine, "loop.unknownDestination", "l.stats.now.NoDestination++", after, "l.cursor.pins[-int(rec.ID)] = Position{Low: rec.ID - 1}"}},
+			verdicts: []string{"pinned"},
 		},
 		{
 			name: "give a shard back too early", breaks: "shards are released with events under way",
@@ -191,8 +196,9 @@ func handOver() []mutant {
 		{
 			name: "forget the gaps of a shard given back", breaks: "late rows of a draining shard are passed over for good",
 			edits: []edit{
-				{engine, "cursor.position", "min(low, pinned.Low)", replace, "min(low, pinned.Low+0*low+1<<40)"},
-				{engine, "cursor.position", "g.From <= low", replace, "g.From < 0"},
+				{engine, "cursor.position", "min(p.Low, pinned.Low)", replace, "min(p.Low, pinned.Low+1<<40)"},
+				{engine, "cursor.position", "min(first, pinned.Lows[name]+1)", replace, "min(first, pinned.Lows[name]+1<<40)"},
+				{engine, "cursor.position", "g.From <= p.Low", replace, "g.From < 0"},
 			},
 			verdicts: []string{"lost", "stuck"},
 		},

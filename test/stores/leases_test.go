@@ -81,7 +81,9 @@ func onlyRelay(t *testing.T, w *world) {
 func sharing(t *testing.T, w *world) {
 	t.Helper()
 	first := w.owner(t)
-	at := relay.Position{Low: 100, Gaps: []relay.Range{{From: 7, To: 7}, {From: 20, To: 30}}}
+	at := relay.Position{
+		Low: 100, Gaps: []relay.Range{{From: 7, To: 7}, {From: 20, To: 30}}, Lows: map[string]int64{"a": 100, "b, \"quoted\"": 12},
+	}
 	w.renew(t, relay.Renewal{RelayID: first, Position: at})
 	second := w.join(t, ttl)
 	if got := w.renew(t, relay.Renewal{RelayID: second, Relays: 2}); len(got.Shards) != 0 || got.Target != 32 {
@@ -97,6 +99,11 @@ func sharing(t *testing.T, w *world) {
 	for _, s := range got.Shards {
 		if s.Epoch != 2 || !reflect.DeepEqual(s.Resume, at) {
 			t.Errorf("shard handed over = %+v, want epoch 2 and to resume at %+v", s, at)
+		}
+	}
+	for _, s := range w.renew(t, relay.Renewal{RelayID: second, Relays: 2}).Shards {
+		if s.Epoch != 2 || !reflect.DeepEqual(s.Resume, relay.Position{}) {
+			t.Errorf("shard named again = %+v, want no position", s)
 		}
 	}
 	// A shard that is not owned cannot be given back.
@@ -175,7 +182,7 @@ func leaving(t *testing.T, w *world) {
 func noPosition(t *testing.T, w *world) {
 	t.Helper()
 	first := w.owner(t)
-	at := relay.Position{Low: 40, Gaps: []relay.Range{{From: 3, To: 4}}}
+	at := relay.Position{Low: 40, Gaps: []relay.Range{{From: 3, To: 4}}, Lows: map[string]int64{"a": 30}}
 	w.renew(t, relay.Renewal{RelayID: first, Position: at})
 	w.renew(t, relay.Renewal{RelayID: first})
 	w.leave(t, first, relay.Position{})

@@ -133,7 +133,7 @@ func (s *Store) renew(r relay.Renewal, named map[int]int64) (relay.Lease, error)
 			delete(s.blocked, rel.Lane)
 		}
 	}
-	return s.leaseOf(r.RelayID, target, now), nil
+	return s.leaseOf(r.RelayID, target, now, named), nil
 }
 
 // place stores the position p of a relay, for those shards in named that the relay still owns under the epoch there.
@@ -171,13 +171,18 @@ func (s *Store) remove(id uuid.UUID) {
 	delete(s.relays, id)
 }
 
-// leaseOf returns the answer to a renewal: target and now, the shards of a relay, and the released lanes in them,
+// leaseOf returns the answer to a renewal: target and now, the shards of a relay, with the positions of those that named
+// does not have, and the released lanes in them,
 // sorted by the first id. s.mu is locked.
-func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time) relay.Lease {
+func (s *Store) leaseOf(id uuid.UUID, target int, now time.Time, named map[int]int64) relay.Lease {
 	lease := relay.Lease{Target: target, Now: now}
 	for n, sh := range s.shards {
 		if sh.owner == id {
-			lease.Shards = append(lease.Shards, relay.ShardLease{Shard: n, Epoch: sh.epoch, Resume: sh.position})
+			l := relay.ShardLease{Shard: n, Epoch: sh.epoch}
+			if epoch, known := named[n]; !known || epoch != sh.epoch {
+				l.Resume = sh.position
+			}
+			lease.Shards = append(lease.Shards, l)
 		}
 	}
 	for lane, b := range s.blocked {

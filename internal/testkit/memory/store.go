@@ -314,6 +314,13 @@ func (s *Store) Redrive(id int64) {
 	}
 }
 
+// Position returns where the next owner of a shard resumes it.
+func (s *Store) Position(shard int) relay.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.shards[shard].position
+}
+
 // Owner returns the relay that owns a shard and until when its lease lasts, which may
 // be past; uuid.Nil and a zero time when the shard has no owner.
 func (s *Store) Owner(shard int) (uuid.UUID, time.Time) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -24,9 +25,9 @@ const (
 	renewSQL = `select outbox.renew_relay(
 			$1::pg_catalog.uuid, $2::interval, $3::integer, $4::boolean,
 			$5::smallint[], $6::bigint[], $7::smallint[],
-			$8::bigint, $9::bigint[], $10::bigint[],
-			$11::pg_catalog.text[], $12::pg_catalog.text[], $13::pg_catalog.text[], $14::pg_catalog.text[]::timestamp with time zone[])::pg_catalog.text`
-	leaveSQL = "select outbox.leave_relay($1::pg_catalog.uuid, $2::smallint[], $3::bigint[], $4::bigint, $5::bigint[], $6::bigint[])"
+			$8::bigint, $9::bigint[], $10::bigint[], $11::pg_catalog.text[], $12::bigint[],
+			$13::pg_catalog.text[], $14::pg_catalog.text[], $15::pg_catalog.text[], $16::pg_catalog.text[]::timestamp with time zone[])::pg_catalog.text`
+	leaveSQL = "select outbox.leave_relay($1::pg_catalog.uuid, $2::smallint[], $3::bigint[], $4::bigint, $5::bigint[], $6::bigint[], $7::pg_catalog.text[], $8::bigint[])"
 )
 
 // Join implements [relay.Leases]: it enters a relay, without shards, and returns false when enough others run. After a
@@ -52,13 +53,14 @@ func (s *Store) Join(ctx context.Context, j relay.Join) (bool, error) {
 func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error) {
 	shards, epochs := s.named(r.RelayID)
 	from, to := ends(r.Position.Gaps)
+	names, lows := lowest(r.Position.Lows)
 	destinations, types, ids, released := releases(r.Unblock)
 	var answer *string
 	err := s.do(ctx, "renew", func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, renewSQL,
 			r.RelayID.String(), interval(r.TTL), int32(r.Relays), r.Leaving, //nolint:gosec // a handful
 			shards, epochs, smallints(r.GiveBack),
-			r.Position.Low, from, to,
+			r.Position.Low, from, to, names, lows,
 			destinations, types, ids, released,
 		).Scan(&answer)
 	})
@@ -82,8 +84,9 @@ func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
 	shards, epochs := s.named(relayID)
 	from, to := ends(p.Gaps)
+	names, lows := lowest(p.Lows)
 	err := s.do(ctx, "leave", func(conn *pgxpool.Conn) error {
-		_, err := conn.Exec(ctx, leaveSQL, relayID.String(), shards, epochs, p.Low, from, to)
+		_, err := conn.Exec(ctx, leaveSQL, relayID.String(), shards, epochs, p.Low, from, to, names, lows)
 		return err //nolint:wrapcheck // translated by do
 	})
 	if err == nil {
@@ -124,10 +127,11 @@ func parseLease(answer string) (relay.Lease, error) {
 		Now    time.Time `json:"now"`
 		Target int       `json:"target"`
 		Shards []struct {
-			Shard int        `json:"shard"`
-			Epoch int64      `json:"epoch"`
-			Low   int64      `json:"low"`
-			Gaps  [][2]int64 `json:"gaps"`
+			Shard int              `json:"shard"`
+			Epoch int64            `json:"epoch"`
+			Low   int64            `json:"low"`
+			Gaps  [][2]int64       `json:"gaps"`
+			Lows  map[string]int64 `json:"lows"`
 		} `json:"shards"`
 		Released []struct {
 			Destination   string    `json:"destination"`
@@ -144,6 +148,9 @@ func parseLease(answer string) (relay.Lease, error) {
 	lease := relay.Lease{Now: a.Now, Target: a.Target, Shards: make([]relay.ShardLease, 0, len(a.Shards))}
 	for _, s := range a.Shards {
 		l := relay.ShardLease{Shard: s.Shard, Epoch: s.Epoch, Resume: relay.Position{Low: s.Low}}
+		if len(s.Lows) > 0 {
+			l.Resume.Lows = s.Lows
+		}
 		for _, g := range s.Gaps {
 			l.Resume.Gaps = append(l.Resume.Gaps, relay.Range{From: g[0], To: g[1]})
 		}
@@ -167,6 +174,16 @@ func ends(ranges []relay.Range) (from, to []int64) {
 		from, to = append(from, r.From), append(to, r.To)
 	}
 	return from, to
+}
+
+// lowest returns the names of destinations, sorted, and at the same index the id of each in lows. Neither is ever nil.
+func lowest(lows map[string]int64) (names []string, ids []int64) {
+	names, ids = slices.AppendSeq(make([]string, 0, len(lows)), maps.Keys(lows)), make([]int64, 0, len(lows))
+	slices.Sort(names)
+	for _, name := range names {
+		ids = append(ids, lows[name])
+	}
+	return names, ids
 }
 
 // releases returns released lanes as columns, never nil, as renewSQL takes them: destinations, aggregate types,

@@ -29,7 +29,9 @@ func TestLeaseOverItsWholeLife(t *testing.T) {
 			if len(lease.Shards) != outbox.Shards || lease.Target != outbox.Shards || lease.Shards[5].Epoch != 1 || lease.Now.IsZero() {
 				t.Fatalf("first lease = %+v", lease)
 			}
-			at := relay.Position{Low: 100, Gaps: []relay.Range{{From: 7, To: 7}, {From: 20, To: 30}}}
+			at := relay.Position{
+				Low: 100, Gaps: []relay.Range{{From: 7, To: 7}, {From: 20, To: 30}}, Lows: map[string]int64{"a": 100, "b, \"quoted\"": 12},
+			}
 			renew(t, store, relay.Renewal{RelayID: first, Position: at})
 
 			second := join(t, store)
@@ -151,7 +153,7 @@ func TestTakeoverOfALapsedLease(t *testing.T) {
 	dead, heir := pgstore.New(pool), pgstore.New(pool)
 	a := join(t, dead)
 	renew(t, dead, relay.Renewal{RelayID: a})
-	at := relay.Position{Low: 42, Gaps: []relay.Range{{From: 3, To: 4}}}
+	at := relay.Position{Low: 42, Gaps: []relay.Range{{From: 3, To: 4}}, Lows: map[string]int64{"a": 41}}
 	renew(t, dead, relay.Renewal{RelayID: a, Position: at})
 	lapse(t, pool, a)
 	// Nobody took it over yet, so it may go on.
@@ -252,7 +254,7 @@ func TestTakeoverDoesNotOvertakeARenewal(t *testing.T) {
 	lapse(t, pool, holder)
 
 	renewal := begin(t, pool)
-	if got := query[string](t, renewal, `select outbox.renew_relay($1::uuid, '1 hour', 2, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}', '{}')::text`, holder.String()); got == "" {
+	if got := query[string](t, renewal, `select outbox.renew_relay($1::uuid, '1 hour', 2, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')::text`, holder.String()); got == "" {
 		t.Fatal("not renewed")
 	}
 	done := make(chan relay.Lease, 1)

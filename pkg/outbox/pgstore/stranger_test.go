@@ -95,8 +95,8 @@ func TestAdvisoryLocksOfAStrangerStopNothing(t *testing.T) {
 	tx := begin(t, pool)
 	for _, sql := range []string{
 		"select outbox.join_relay(gen_random_uuid(), 'test', '1 minute', '1 minute', '0', 9)",
-		"select outbox.renew_relay(relay_id, '1 minute', 1, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}', '{}') from outbox.relays",
-		"select outbox.leave_relay(relay_id, '{}', '{}', 0, '{}', '{}') from outbox.relays",
+		"select outbox.renew_relay(relay_id, '1 minute', 1, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') from outbox.relays",
+		"select outbox.leave_relay(relay_id, '{}', '{}', 0, '{}', '{}', '{}', '{}') from outbox.relays",
 		"select outbox.expire_relays(now())",
 		"select outbox.make_partitions(6)",
 	} {

@@ -153,11 +153,10 @@ func (l *loop) redriven(it *item) bool {
 }
 
 // unknownDestination counts a reading of an event whose destination is not configured, and logs it if it is the
-// first of the destination, for at most maxWarned destinations. The event stays in the table, and the position
-// stays below it.
+// first of the destination, for at most maxWarned destinations. The event stays in the table. The position does not
+// allow for it: no entry of Position.Lows says that its destination was read.
 func (l *loop) unknownDestination(rec *outbox.Record) {
 	l.stats.now.NoDestination++
-	l.cursor.unknown.add(rec.ID)
 	if name := rec.Destination; !l.warned[name] && len(l.warned) < maxWarned {
 		l.warned[name] = true
 		l.log.Error("events wait for a destination that is not configured: add it to the relay's destinations",

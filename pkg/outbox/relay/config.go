@@ -150,7 +150,7 @@ type Config struct {
 	SweepEvery time.Duration
 
 	// IdleExit ends the run, with the outcome Idle, when no row was read for this long, no event is buffered, no
-	// lane has deferred rows or is being released, and no gap and no catch-up is open. Zero is never.
+	// lane and no destination has deferred rows, no lane is being released, and no gap and no catch-up is open. Zero is never.
 	IdleExit time.Duration
 	// ShutdownGrace is how long settling is tried again when the run ends, and also a bound of each single
 	// settlement. After that, giving the shards back and the last count of the backlog together have as much

@@ -10,8 +10,8 @@ import (
 // relay would have to resume.
 //
 // An unsent row of a shard that this relay reads, unless it is a stray, is in one of these places: above head,
-// in a gap, above a catch-up of its shard, deferred by its lane or its destination, of an unknown destination,
-// or buffered. The cursor knows all of these places but the last, which is the window.
+// in a gap, above a catch-up of its shard, deferred by its lane or its destination, or buffered. Rows of destinations
+// that are not configured have no place: the relay that is configured for one reads its rows from the first on. The cursor knows all of these places but the last, which is the window.
 type cursor struct {
 	// started is set when the first shard was gained, which gives head its first value, and stays set.
 	started bool
@@ -25,9 +25,6 @@ type cursor struct {
 	// destinations has what was deferred by each configured destination, by name. The field deferred of a
 	// destination points to the same value.
 	destinations map[string]*deferral
-	// unknown is the rows of destinations that are not configured. No backfill reads them; a sweep does, and
-	// admits none. They keep the position low, so that a relay that has the destination reads them.
-	unknown deferral
 	// lanes is the set of the lanes that have deferred rows, or whose first row is searched for after an operator
 	// released them.
 	lanes map[*lane]struct{}
@@ -63,7 +60,8 @@ func (c *cursor) destination(name string) *deferral {
 
 // gain takes in shards that were gained, at least one, with the positions to resume them at: it adds the gaps of
 // these positions. The first call sets head to the lowest of the positions. In every call, shards that resume
-// below head get a catch-up.
+// below head get a catch-up, and each destination defers the rows up to head that their last owners read and did not
+// settle.
 func (c *cursor) gain(shards []ShardLease) {
 	if !c.started {
 		c.started, c.head = true, noID
@@ -76,6 +74,11 @@ func (c *cursor) gain(shards []ShardLease) {
 		for _, g := range s.Resume.Gaps {
 			// Ids above head come with the scan.
 			c.gaps.add(g.From, min(g.To, c.head), handedOver)
+		}
+		for name, d := range c.destinations {
+			if low := s.Resume.Lows[name]; low < min(s.Resume.Low, c.head) {
+				d.add(low + 1)
+			}
 		}
 		if s.Resume.Low >= c.head {
 			continue
@@ -175,42 +178,57 @@ func (c *cursor) rewind(id int64) {
 	c.gaps.cut(id)
 }
 
-// position returns where another relay would have to resume the shards of this one. buffered is the lowest id
-// of the buffered events, noID when there are none. It is the zero Position before the first shard was gained.
-func (c *cursor) position(buffered int64) Position {
+// position returns where another relay would have to resume the shards of this one. buffered has the lowest id of the
+// buffered events of each destination that has any. It is the zero Position before the first shard was gained.
+func (c *cursor) position(buffered map[string]int64) Position {
 	if !c.started {
 		return Position{}
 	}
-	low := min(buffered, c.head+1)
+	p := Position{Low: c.head, Lows: make(map[string]int64, len(c.destinations))}
+	for _, u := range c.catchUps {
+		p.Low = min(p.Low, u.after)
+	}
+	for _, pinned := range c.pins {
+		p.Low = min(p.Low, pinned.Low)
+	}
+	for name, d := range c.destinations {
+		first := d.lowest(p.Low + 1)
+		if id, any := buffered[name]; any {
+			first = min(first, id)
+		}
+		for _, pinned := range c.pins {
+			first = min(first, pinned.Lows[name]+1)
+		}
+		p.Lows[name] = first - 1
+	}
 	for lane := range c.lanes {
 		// While a lane is searched it is blocked in the table, as released, so its next owner searches it again.
 		if lane.deferred.release != searching {
-			low = lane.deferred.lowest(low)
+			p.Lows[lane.key.Destination] = lane.deferred.lowest(p.Lows[lane.key.Destination]+1) - 1
 		}
 	}
-	for _, d := range c.destinations {
-		low = d.lowest(low)
-	}
-	low = c.unknown.lowest(low) - 1
-	for _, u := range c.catchUps {
-		low = min(low, u.after)
-	}
-	for _, pinned := range c.pins {
-		low = min(low, pinned.Low)
-	}
-	open := c.gaps.upTo(low)
+	open := c.gaps.upTo(p.Low)
 	for _, pinned := range c.pins {
 		for _, g := range pinned.Gaps {
-			if g.From <= low {
-				open = append(open, Range{g.From, min(g.To, low)})
+			if g.From <= p.Low {
+				open = append(open, Range{g.From, min(g.To, p.Low)})
 			}
 		}
 	}
-	return Position{Low: low, Gaps: joined(open)}
+	p.Gaps = joined(open)
+	return p
 }
 
-// complete says whether no gap and no catch-up is left: then every row up to head was read or deferred.
-func (c *cursor) complete() bool { return len(c.gaps.list) == 0 && len(c.catchUps) == 0 }
+// complete says whether no gap, no catch-up and nothing that a destination deferred is left: then every row up to head
+// was read, or deferred by its lane.
+func (c *cursor) complete() bool {
+	for _, d := range c.destinations {
+		if d.any() {
+			return false
+		}
+	}
+	return len(c.gaps.list) == 0 && len(c.catchUps) == 0
+}
 
-// noID stands for the lowest id when there are no events: it is above every id.
+// noID is above every id: the lowest of no ids.
 const noID = math.MaxInt64

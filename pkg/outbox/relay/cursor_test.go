@@ -12,8 +12,14 @@ import (
 // standing returns a cursor that has read up to head, with shard 1 gained.
 func standing(head int64) cursor {
 	c := newCursor(sweep{})
-	c.gain([]ShardLease{{Shard: 1, Resume: Position{Low: head}}})
+	c.destination("d")
+	c.gain([]ShardLease{{Shard: 1, Resume: at(head, head)}})
 	return c
+}
+
+// at returns the position of a relay that has read up to low and has settled the destination d up to settled.
+func at(low, settled int64, gaps ...Range) Position {
+	return Position{Low: low, Gaps: gaps, Lows: map[string]int64{"d": settled}}
 }
 
 func testLane(name string) *lane {
@@ -31,7 +37,7 @@ func rowsAt(ids ...int64) []Row {
 func TestTheFirstShardsSetTheHeadAndLaterOnesCatchUp(t *testing.T) {
 	t.Parallel()
 	c := newCursor(sweep{})
-	if got := c.position(noID); !reflect.DeepEqual(got, Position{}) {
+	if got := c.position(nil); !reflect.DeepEqual(got, Position{}) {
 		t.Errorf("position before any shard = %+v", got)
 	}
 	c.gain([]ShardLease{
@@ -41,7 +47,7 @@ func TestTheFirstShardsSetTheHeadAndLaterOnesCatchUp(t *testing.T) {
 	if c.head != 40 || len(c.catchUps) != 0 || !slices.Equal(c.gaps.ranges(), []Range{{7, 9}, {38, 40}}) {
 		t.Errorf("head %d, catch-ups %v, gaps %v", c.head, c.catchUps, c.gaps.ranges())
 	}
-	c.gain([]ShardLease{{Shard: 3, Resume: Position{Low: 20}}, {Shard: 4, Resume: Position{Low: 20}}, {Shard: 5, Resume: Position{Low: 60}}})
+	c.gain([]ShardLease{{Shard: 3, Resume: at(20, 20)}, {Shard: 4, Resume: at(20, 20)}, {Shard: 5, Resume: at(60, 60)}})
 	if len(c.catchUps) != 1 || c.catchUps[0].after != 20 || !slices.Equal(c.catchUps[0].shards, []int{3, 4}) || c.head != 40 {
 		t.Errorf("head %d, catch-ups %+v", c.head, c.catchUps)
 	}
@@ -53,8 +59,8 @@ func TestTheFirstShardsSetTheHeadAndLaterOnesCatchUp(t *testing.T) {
 	if c.catchingUp(3, 20) || !c.catchingUp(3, 21) || c.catchingUp(1, 21) {
 		t.Error("the wrong rows come with the catch-up")
 	}
-	c.pin(3, Position{Low: 20})
-	c.pin(4, Position{Low: 20})
+	c.pin(3, at(20, 20))
+	c.pin(4, at(20, 20))
 	if len(c.catchUps) != 0 {
 		t.Errorf("catch-ups of draining shards: %+v", c.catchUps)
 	}
@@ -92,7 +98,7 @@ func TestACatchUpReadsNoFurtherThanTheHead(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := standing(30)
-			c.gain([]ShardLease{{Shard: 2, Resume: Position{Low: 20}}})
+			c.gain([]ShardLease{{Shard: 2, Resume: at(20, 20)}})
 			u := c.catchUps[0]
 			if n := c.caughtUp(u, 20, tc.rows, len(tc.rows) == tc.limit, &discovery{}); n != tc.taken {
 				t.Errorf("%d rows are taken in, want %d", n, tc.taken)
@@ -117,51 +123,81 @@ func TestThePositionAllowsForAllThatIsNotSettled(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
 		with     func(c *cursor)
-		buffered int64
+		buffered int64 // 0 for none
 		want     Position
 	}{
-		{"all is settled", func(*cursor) {}, noID, Position{Low: 100}},
-		{"a buffered event", func(*cursor) {}, 60, Position{Low: 59}},
-		{"rows deferred by a lane", func(c *cursor) { c.deferLane(testLane("a"), 60) }, 70, Position{Low: 59}},
-		{"a lane that is searched", func(c *cursor) { c.releaseLane(testLane("a"), ReleasedLane{Shard: 1}) }, noID, Position{Low: 100}},
+		{"all is settled", func(*cursor) {}, 0, at(100, 100)},
+		{"a buffered event", func(*cursor) {}, 60, at(100, 59)},
+		{"rows deferred by a lane", func(c *cursor) { c.deferLane(testLane("a"), 60) }, 70, at(100, 59)},
+		{"a lane that is searched", func(c *cursor) { c.releaseLane(testLane("a"), ReleasedLane{Shard: 1}) }, 0, at(100, 100)},
 		{"a released lane whose first row is known", func(c *cursor) {
 			l := testLane("a")
 			c.releaseLane(l, ReleasedLane{Shard: 1})
 			c.searched(l, 1, LaneStart{First: 60})
-		}, noID, Position{Low: 59}},
-		{"rows deferred by a destination", func(c *cursor) { c.destination("d").add(60) }, noID, Position{Low: 59}},
-		{"rows of an unknown destination", func(c *cursor) { c.unknown.add(60) }, noID, Position{Low: 59}},
-		{"a catch-up", func(c *cursor) { c.gain([]ShardLease{{Shard: 2, Resume: Position{Low: 59}}}) }, noID, Position{Low: 59}},
+		}, 0, at(100, 59)},
+		{"rows deferred by a destination", func(c *cursor) { c.destination("d").add(60) }, 0, at(100, 59)},
+		{"another destination that stands still", func(c *cursor) { c.destination("still").add(60) }, 80,
+			Position{Low: 100, Lows: map[string]int64{"d": 79, "still": 59}}},
+		{"a catch-up", func(c *cursor) { c.gain([]ShardLease{{Shard: 2, Resume: at(59, 59)}}) }, 80, at(59, 59)},
 		{"gaps", func(c *cursor) {
 			c.gaps.add(20, 30, &discovery{})
 			c.gaps.add(55, 65, &discovery{})
-			c.gaps.add(80, 80, &discovery{})
-		}, 61, Position{Low: 60, Gaps: []Range{{20, 30}, {55, 60}}}},
+			c.gain([]ShardLease{{Shard: 2, Resume: at(60, 60)}})
+		}, 0, at(60, 60, Range{20, 30}, Range{55, 60})},
 		{"a shard that drains", func(c *cursor) {
 			c.gaps.add(20, 30, &discovery{})
-			c.pin(1, c.position(60))
+			c.pin(1, c.position(map[string]int64{"d": 60}))
 			c.gaps.closeEnded(nil) // its row was seen and passed over
-		}, noID, Position{Low: 59, Gaps: []Range{{20, 30}}}},
+			c.scanned(100, rowsAt(101, 102), &discovery{})
+		}, 0, at(100, 59, Range{20, 30})},
 		{"a shard that was given back", func(c *cursor) {
-			c.pin(1, c.position(60))
+			c.pin(1, c.position(map[string]int64{"d": 60}))
 			c.unpin(1)
-		}, noID, Position{Low: 100}},
+		}, 0, at(100, 100)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			c := standing(100)
 			tc.with(&c)
-			if got := c.position(tc.buffered); !reflect.DeepEqual(got, tc.want) {
+			buffered := map[string]int64{}
+			if tc.buffered != 0 {
+				buffered["d"] = tc.buffered
+			}
+			if got := c.position(buffered); !reflect.DeepEqual(got, tc.want) {
 				t.Errorf("position = %+v, want %+v", got, tc.want)
 			}
 		})
 	}
 }
 
+// A destination that stood still, or that the last owner did not know, is read on from its own place.
+func TestAShardThatIsGainedDefersWhatEachDestinationHasNotSettled(t *testing.T) {
+	t.Parallel()
+	c := newCursor(sweep{})
+	for _, name := range []string{"quick", "still", "new", "settled"} {
+		c.destination(name)
+	}
+	c.gain([]ShardLease{
+		{Shard: 1, Resume: Position{Low: 100, Lows: map[string]int64{"quick": 95, "still": 7, "settled": 100, "gone": 3}}},
+		{Shard: 2, Resume: Position{Low: 110, Lows: map[string]int64{"quick": 105, "still": 9, "settled": 108, "new": 110}}},
+	})
+	if c.head != 100 || len(c.catchUps) != 0 {
+		t.Errorf("head %d, catch-ups %+v", c.head, c.catchUps)
+	}
+	for name, want := range map[string]int64{"quick": 96, "still": 8, "new": 1, "settled": 0} {
+		if got := c.destination(name).first; got != want {
+			t.Errorf("%s defers from %d, want %d", name, got, want)
+		}
+	}
+	if want := map[string]int64{"quick": 95, "still": 7, "new": 0, "settled": 100}; !reflect.DeepEqual(c.position(nil).Lows, want) {
+		t.Errorf("position %+v, want %v", c.position(nil), want)
+	}
+}
+
 func TestRewindReadsEverythingAboveAgain(t *testing.T) {
 	t.Parallel()
 	c := standing(100)
-	c.gain([]ShardLease{{Shard: 2, Resume: Position{Low: 80}}, {Shard: 3, Resume: Position{Low: 30}}})
+	c.gain([]ShardLease{{Shard: 2, Resume: at(80, 80)}, {Shard: 3, Resume: at(30, 30)}})
 	c.gaps.add(40, 60, &discovery{})
 	c.gaps.add(90, 90, &discovery{})
 	c.destination("d").add(70)
@@ -322,12 +358,12 @@ func TestPlanningChangesNothing(t *testing.T) {
 		}
 	}
 	lanes := l.lanesWithRoom()
-	before, turn, asked := l.cursor.position(noID), l.fetcher.turn, l.cursor.sweep
+	before, turn, asked := l.cursor.position(nil), l.fetcher.turn, l.cursor.sweep
 	first, second := l.plan(lanes, now), l.plan(lanes, now)
 	if !reflect.DeepEqual(first.Fetch, second.Fetch) {
 		t.Errorf("planned %+v, then %+v", first.Fetch, second.Fetch)
 	}
-	if after := l.cursor.position(noID); !reflect.DeepEqual(before, after) || l.fetcher.turn != turn || l.cursor.sweep != asked {
+	if after := l.cursor.position(nil); !reflect.DeepEqual(before, after) || l.fetcher.turn != turn || l.cursor.sweep != asked {
 		t.Error("planning changed what it plans from")
 	}
 	if first.Sweep == nil || !first.Writers || !first.crowded || len(first.Destinations) != 1 || len(first.Lanes)+len(first.Searches) != maxBackfills {

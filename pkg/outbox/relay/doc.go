@@ -11,7 +11,7 @@
 //	settled, or blocked in the table;     buffered, deferred, in a gap,     not read yet
 //	or else in a gap of the position      or settled
 //	────────────────────────────────────┬─────────────────────────────────┬──────────────> id
-//	                              position.Low                           head
+//	             position.Lows, for each destination                     head = position.Low
 //
 // These are the words for what is where:
 //
@@ -24,7 +24,8 @@
 //     id, for a lane or for a destination, and a backfill reads all from there on.
 //   - A catch-up reads shards that were gained while running, from the position of their last owner up to the head.
 //   - A sweep reads all unsent rows up to the head, a page at a time, for those that appear where none should.
-//   - The position is where another relay would have to resume. It is written with each renewal of the lease. A run
+//   - The position is where another relay would have to resume: how far was read, and how far each destination is
+//     settled. It is written with each renewal of the lease. A run
 //     is what one relay does from Join to Leave.
 //   - A batch is the first events of some ready lanes, sent with one call.
 //
@@ -83,8 +84,8 @@
 //  7. Rows found in gaps are admitted before what the scans of the same fetch found: takeIn. Where that cannot be,
 //     reading goes back: cursor.rewind.
 //  8. A gap is given up only when it was read after its writers at discovery had ended: gaps.closeEnded.
-//  9. The position allows for every row up to the head that is not settled: cursor.position. Blocked and searched
-//     lanes are noted in the table.
+//  9. The position allows for every row up to the head that is not settled, but for rows of destinations that are
+//     not configured: cursor.position. Blocked and searched lanes are noted in the table.
 //  10. A shard is given back when no event of it is in flight or unsettled: loop.drained. Until then its position
 //     is the one at which it began to drain: cursor.pin.
 //  11. A released lane is unblocked in the table when its first row is known and the position allows for it:

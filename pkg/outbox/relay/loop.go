@@ -240,8 +240,8 @@ func (l *loop) finished(now time.Time) bool {
 }
 
 // idleFor says whether the run is to end as idle: Config.IdleExit is set, a fetch planned that long after rows
-// last came found none, no event is buffered, no lane has deferred rows or is being released, and no gap and no
-// catch-up is open. A relay without a shard reads nothing, and is idle when it has run for IdleExit.
+// last came found none, no event is buffered, no lane and no destination has deferred rows, no lane is being released, and no
+// gap and no catch-up is open. A relay without a shard reads nothing, and is idle when it has run for IdleExit.
 func (l *loop) idleFor(now time.Time) bool {
 	looked := l.fetcher.emptyAt
 	if len(l.lease.owned) == 0 {
@@ -268,7 +268,7 @@ func (l *loop) leave() {
 	} else {
 		l.stats.now.HandOvers += handed
 	}
-	backlog, err := l.store.Backlog(ctx, l.position().Low, backlogLimit)
+	backlog, err := l.store.Backlog(ctx, l.position().Settled(), backlogLimit)
 	if err != nil {
 		l.log.Warn("could not count the backlog", slog.Any("error", err))
 	}

@@ -382,6 +382,97 @@ func TestUnknownDestinationWaitsUntilItIsConfigured(t *testing.T) {
 	})
 }
 
+func TestEventsOfADestinationThatBecomesKnownKeepTheirOrder(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		later := func(n int) outbox.Event {
+			e := event("x", n)
+			e.Destination = "other"
+			return e
+		}
+		for n := range 20 {
+			w.store.Enqueue(later(n))
+			w.store.Enqueue(event("y", n))
+		}
+		w.start(w.Context(), "r", 2*time.Second)
+		w.summary("r")
+		w.brokers["other"] = &memory.Broker{Delay: time.Millisecond}
+		w.start(w.Context(), "r2", 5*time.Second)
+		for n := range 20 {
+			w.store.Enqueue(later(20 + n))
+			pass(time.Millisecond)
+		}
+		w.summary("r2")
+		w.inOrder(w.brokers["other"], 40, "x")
+		w.nothingPending()
+	})
+}
+
+// readRows counts the rows that are read through it.
+type readRows struct {
+	relay.Store
+	rows atomic.Int64
+}
+
+func (s *readRows) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
+	got, err := s.Store.Fetch(ctx, f)
+	n := len(got.Gaps.IDs)
+	for _, rows := range got.Scans {
+		n += len(rows)
+	}
+	for _, b := range slices.Concat(got.Destinations, got.Lanes) {
+		n += len(b.Records)
+	}
+	s.rows.Add(int64(n))
+	return got, err //nolint:wrapcheck // the answer as it is
+}
+
+// Neither an event of an unknown destination nor a destination that stands still makes the next relay read again what
+// was sent since.
+func TestHandOverReadsWhatWaitsAndNotWhatWasSent(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, at string
+		known    bool
+	}{{"unknown destination", "misspelt", false}, {"destination that stands still", "down", true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				w.cfg.Window, w.cfg.FetchLimit, w.cfg.SweepEvery = 400, 100, -1
+				if tc.known {
+					w.brokers[tc.at] = &memory.Broker{Judge: func(int, []outbox.Message, int) outbox.Result {
+						return outbox.Result{Class: outbox.Unavailable, Err: errors.New("no such queue"), Code: "QueueDoesNotExist"}
+					}}
+				}
+				const sent = 3_000
+				for n := range sent {
+					if n%100 == 0 {
+						e := event("x", n)
+						e.Destination = tc.at
+						w.store.Enqueue(e)
+					}
+					w.store.Enqueue(event(fmt.Sprint("y", n), 0))
+				}
+				w.start(w.Context(), "r", 5*time.Second)
+				w.summary("r")
+				if got := len(groups(w.broker())); got != sent {
+					t.Fatalf("%d of %d events were sent", got, sent)
+				}
+				count := &readRows{Store: w.store}
+				w.startOn(w.Context(), count, "r2", 2*time.Second)
+				pass(100 * time.Millisecond)
+				w.store.Enqueue(event("new", 0))
+				pass(50 * time.Millisecond)
+				w.inOrder(w.broker(), 1, "new")
+				w.summary("r2")
+				if rows := count.rows.Load(); rows > 100 {
+					t.Errorf("the next relay read %d rows, where 30 wait", rows)
+				}
+			})
+		})
+	}
+}
+
 func TestHandOverKeepsOrderAndIsQuick(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {

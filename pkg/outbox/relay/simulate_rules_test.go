@@ -38,6 +38,8 @@ const (
 	illegalState history.Kind = "illegal_state"
 	// wrongClock: a relay mixed up its clock and the database's.
 	wrongClock history.Kind = "wrong_clock"
+	// pinned: an event of an unknown destination holds the position of the others.
+	pinned history.Kind = "pinned"
 	// stuck: events wait although nothing fails any more.
 	stuck history.Kind = "stuck"
 )
@@ -199,5 +201,28 @@ func (s *sim) judgeSettled(a *actor, set relay.Settlement) {
 	}
 	for _, dead := range set.DeadLetters {
 		judge(dead.ID)
+	}
+}
+
+// judgePositions: when every relay has left, and all is settled but events of a destination that none of them had, the
+// next one resumes above those.
+func (s *sim) judgePositions() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := int64(0)
+	for id, e := range s.events {
+		switch {
+		case !e.visible || s.store.IsSent(id) || s.store.IsDead(id):
+		case s.store.IsBlocked(e.rec.Lane()):
+			return // a lane that is being released holds the position
+		case first == 0 || id < first:
+			first = id
+		}
+	}
+	for shard := range outbox.Shards {
+		if p := s.store.Position(shard); p.Settled() < first {
+			s.violate(pinned, outbox.Lane{}, "shard %d is resumed at %+v, although only event %d and others of an unknown destination wait", shard, p, first)
+			return
+		}
 	}
 }

@@ -229,6 +229,9 @@ func (s *sim) play() {
 	s.note(outbox.Lane{}, "faults stop")
 	s.mu.Unlock()
 	s.drain(&runs)
+	if s.p.unknownDestination {
+		pass(3 * simTTL) // relays that lost their lease are replaced, and what shards brought along is read
+	}
 	s.mu.Lock()
 	for _, a := range s.actors {
 		if a.running {
@@ -237,6 +240,7 @@ func (s *sim) play() {
 	}
 	s.mu.Unlock()
 	runs.Wait()
+	s.judgePositions()
 	last := s.newActor("last")
 	s.run(last, time.Minute, func(c *relay.Config) {
 		c.IdleExit = 300 * time.Millisecond

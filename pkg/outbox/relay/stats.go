@@ -108,7 +108,7 @@ func (l *loop) maybeReport(now time.Time) {
 		return
 	}
 	l.stats.reporting = true
-	low := l.position().Low
+	low := l.position().Settled()
 	l.call(func() func() {
 		ctx, cancel := context.WithTimeout(l.io, l.cfg.SendTimeout)
 		defer cancel()

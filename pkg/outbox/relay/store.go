@@ -84,7 +84,7 @@ type Renewal struct {
 	// Position is where another relay would have to resume any shard owned. The zero value is for a relay that
 	// has not read yet, and leaves the stored position as it is, unless Unblock names lanes.
 	Position Position
-	// Unblock names lanes of Lease.Released whose first unsent row is above Position.Low, so that their rows in
+	// Unblock names lanes of Lease.Released whose first unsent row Position allows for, so that their rows in
 	// outbox.blocked can be deleted. A lane that was released anew since the answer that named it stays blocked,
 	// and the next answer names it again. Example: an answer named lane L as released at 12:00:01, the relay has
 	// found that L begins with event 70, and its position is 69; it now asks to unblock L as of 12:00:01.
@@ -112,7 +112,8 @@ type ShardLease struct {
 	Shard int
 	// Epoch grows by one each time the shard gets an owner, also when that is the same relay again.
 	Epoch int64
-	// Resume is the position of the shard's last owner, zero when the shard never had one.
+	// Resume is the position of the shard's last owner, zero when the shard never had one. It is also zero when an
+	// earlier answer named the shard under this epoch: then it is not needed.
 	Resume Position
 }
 
@@ -129,12 +130,28 @@ type ReleasedLane struct {
 	ReleasedAt time.Time
 }
 
-// Position is where reading of some shards resumes: each of their rows with an id up to Low is settled or of a
-// blocked lane, but for those in Gaps, which were not visible yet. Example: 1 to 7 are sent, 5 was never seen,
-// 8 is in flight; then Low is 7 and Gaps is {5, 5}. The zero value reads from the start.
+// Position is where reading of some shards resumes: each of their rows with an id up to Low was read, but for those in
+// Gaps, which were not visible yet. What became of the rows that were read is kept for each destination apart, so that
+// one that stands still does not keep the others at its place. Example: 1 to 9 were read but for 5, which was never
+// seen, and 8, of the destination a, is in flight; then Low is 9, Gaps is {5, 5} and Lows is a: 7, b: 9. The zero
+// value reads from the start.
 type Position struct {
 	Low  int64
 	Gaps []Range
+	// Lows has, for each destination that the relay is configured for, the id up to which its rows are settled or of
+	// a blocked lane, but for those in Gaps; at most Low. A destination without an entry was not known to the relay:
+	// none of its rows counts as read.
+	Lows map[string]int64
+}
+
+// Settled returns the lowest id of p: below it, every row of the destinations in Lows is settled or of a blocked lane,
+// but for those in Gaps.
+func (p Position) Settled() int64 {
+	low := p.Low
+	for _, l := range p.Lows {
+		low = min(low, l)
+	}
+	return low
 }
 
 // Range is a range of ids, both ends included.

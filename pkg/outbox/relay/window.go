@@ -106,11 +106,17 @@ func (w *window) forget(l *lane) {
 	}
 }
 
-// lowest returns the lowest id of the buffered events, noID without any.
-func (w *window) lowest() int64 {
-	low := int64(noID)
-	for id := range w.items {
-		low = min(low, id)
+// lowest returns the lowest id of the buffered events of each destination that has any, by name.
+func (w *window) lowest() map[string]int64 {
+	low := map[*destination]int64{}
+	for id, it := range w.items {
+		if first, any := low[it.lane.dest]; !any || id < first {
+			low[it.lane.dest] = id
+		}
 	}
-	return low
+	names := make(map[string]int64, len(low))
+	for d, id := range low {
+		names[d.name] = id
+	}
+	return names
 }

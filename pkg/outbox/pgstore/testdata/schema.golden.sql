@@ -214,6 +214,8 @@ column relays.low bigint not null default 0
 column relays.relay_id uuid not null
 column relays.leaving boolean not null default false
 column relays.gaps int8multirange not null default '{}'::int8multirange
+column relays.destinations text[] not null default '{}'::text[]
+column relays.lows bigint[] not null default '{}'::bigint[]
 column relays.name text not null
 column replay_events.id bigint not null
 column replay_events.aggregate bigint not null
@@ -244,6 +246,8 @@ column shards.owner uuid
 column shards.shard smallint not null
 column shards.covered boolean not null default false
 column shards.gaps int8multirange not null default '{}'::int8multirange
+column shards.destinations text[] not null default '{}'::text[]
+column shards.lows bigint[] not null default '{}'::bigint[]
 table archive partition by RANGE (id)
 table archive_default of outbox.archive DEFAULT
 table blocked
@@ -1000,13 +1004,15 @@ begin
         for update skip locked
     ), gone as (
         delete from outbox.relays r using lapsed l where r.relay_id = l.relay_id
-        returning r.relay_id, r.low, r.gaps
+        returning r.relay_id, r.low, r.gaps, r.destinations, r.lows
     ), freed as (
         update outbox.shards s
         set owner = null,
             covered = false,
             low = case when s.covered then g.low else s.low end,
-            gaps = case when s.covered then g.gaps else s.gaps end
+            gaps = case when s.covered then g.gaps else s.gaps end,
+            destinations = case when s.covered then g.destinations else s.destinations end,
+            lows = case when s.covered then g.lows else s.lows end
         from gone g
         where s.owner = g.relay_id
     )
@@ -1195,8 +1201,9 @@ begin
             limit p_limit
         ), positions as materialized (
             select s.shard,
-                   case when s.covered then coalesce(r.low, s.low) else s.low end as low,
-                   case when s.covered then coalesce(r.gaps, s.gaps) else s.gaps end as gaps
+                   case when s.covered then coalesce(r.gaps, s.gaps) else s.gaps end as gaps,
+                   case when s.covered then coalesce(r.destinations, s.destinations) else s.destinations end as destinations,
+                   case when s.covered then coalesce(r.lows, s.lows) else s.lows end as lows
             from outbox.shards s left join outbox.relays r on r.relay_id = s.owner
         ), holders as (
             select 'transaction' as kind, a.backend_xmin as xmin, a.xact_start as since,
@@ -1219,7 +1226,7 @@ begin
             'unsent', (select count(*) from unsent),
             'behind', (
                 select count(*) from unsent u join positions p on p.shard = u.shard
-                where u.id <= p.low and not p.gaps @> u.id and u.created_at < at - interval '1 minute'
+                where u.id <= p.lows[array_position(p.destinations, u.destination)] and not p.gaps @> u.id and u.created_at < at - interval '1 minute'
                   and not exists (
                       select from outbox.blocked b
                       where (b.destination, b.aggregate_type, b.aggregate_id) = (u.destination, u.aggregate_type, u.aggregate_id))),
@@ -1279,7 +1286,7 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.leave_relay(p_relay uuid, p_known_shards smallint[], p_known_epochs bigint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[])
+CREATE OR REPLACE FUNCTION outbox.leave_relay(p_relay uuid, p_known_shards smallint[], p_known_epochs bigint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_names text[], p_lows bigint[])
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1297,6 +1304,8 @@ begin
     if placed then
         last.low := p_low;
         last.gaps := outbox.ranges(p_gap_from, p_gap_to);
+        last.destinations := p_names;
+        last.lows := p_lows;
     end if;
     with owned as (
         select s.shard,
@@ -1310,7 +1319,9 @@ begin
     set owner = null,
         covered = false,
         low = case when o.covered then last.low else s.low end,
-        gaps = case when o.covered then last.gaps else s.gaps end
+        gaps = case when o.covered then last.gaps else s.gaps end,
+        destinations = case when o.covered then last.destinations else s.destinations end,
+        lows = case when o.covered then last.lows else s.lows end
     from owned o
     where s.shard = o.shard;
     return true;
@@ -2289,7 +2300,7 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.renew_relay(p_relay uuid, p_ttl interval, p_relays integer, p_leaving boolean, p_known_shards smallint[], p_known_epochs bigint[], p_release smallint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_destinations text[], p_types text[], p_ids text[], p_released timestamp with time zone[])
+CREATE OR REPLACE FUNCTION outbox.renew_relay(p_relay uuid, p_ttl interval, p_relays integer, p_leaving boolean, p_known_shards smallint[], p_known_epochs bigint[], p_release smallint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_names text[], p_lows bigint[], p_destinations text[], p_types text[], p_ids text[], p_released timestamp with time zone[])
  RETURNS json
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2311,7 +2322,9 @@ begin
     set lease_until = at + p_ttl,
         leaving = r.leaving or p_leaving,
         low = case when placed then p_low else r.low end,
-        gaps = case when placed then outbox.ranges(p_gap_from, p_gap_to) else r.gaps end
+        gaps = case when placed then outbox.ranges(p_gap_from, p_gap_to) else r.gaps end,
+        destinations = case when placed then p_names else r.destinations end,
+        lows = case when placed then p_lows else r.lows end
     where r.relay_id = p_relay
     returning r.* into mine;
     if not found then
@@ -2332,13 +2345,15 @@ begin
         for update skip locked
     ), gone as (
         delete from outbox.relays r using lapsed l where r.relay_id = l.relay_id
-        returning r.relay_id, r.low, r.gaps
+        returning r.relay_id, r.low, r.gaps, r.destinations, r.lows
     )
     update outbox.shards s
     set owner = null,
         covered = false,
         low = case when s.covered then g.low else s.low end,
-        gaps = case when s.covered then g.gaps else s.gaps end
+        gaps = case when s.covered then g.gaps else s.gaps end,
+        destinations = case when s.covered then g.destinations else s.destinations end,
+        lows = case when s.covered then g.lows else s.lows end
     from gone g
     where s.owner = g.relay_id;
 
@@ -2347,7 +2362,9 @@ begin
         set owner = null,
             covered = false,
             low = case when s.covered then mine.low else s.low end,
-            gaps = case when s.covered then mine.gaps else s.gaps end
+            gaps = case when s.covered then mine.gaps else s.gaps end,
+            destinations = case when s.covered then mine.destinations else s.destinations end,
+            lows = case when s.covered then mine.lows else s.lows end
         from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
         where s.owner = p_relay and s.shard = k.shard and s.epoch = k.epoch and s.shard = any (p_release);
     end if;
@@ -2396,13 +2413,21 @@ begin
         'now', at,
         'target', target,
         'shards', (
-            select coalesce(json_agg(json_build_object(
-                'shard', s.shard, 'epoch', s.epoch, 'low', s.low,
-                'gaps', (
-                    select coalesce(json_agg(json_build_array(lower(g), upper(g) - 1) order by g), '[]')
-                    from unnest(s.gaps) as g)
-            ) order by s.shard), '[]')
-            from outbox.shards s where s.owner = p_relay),
+            -- The relay has taken in the positions of the shards that it knows.
+            select coalesce(json_agg(case
+                when k.shard is null then json_build_object(
+                    'shard', s.shard, 'epoch', s.epoch, 'low', s.low,
+                    'gaps', (
+                        select coalesce(json_agg(json_build_array(lower(g), upper(g) - 1) order by g), '[]')
+                        from unnest(s.gaps) as g),
+                    'lows', (
+                        select coalesce(json_object_agg(d.name, d.low), '{}')
+                        from unnest(s.destinations, s.lows) as d (name, low)))
+                else json_build_object('shard', s.shard, 'epoch', s.epoch)
+            end order by s.shard), '[]')
+            from outbox.shards s
+            left join unnest(p_known_shards, p_known_epochs) as k (shard, epoch) on k.shard = s.shard and k.epoch = s.epoch
+            where s.owner = p_relay),
         'released', (
             select coalesce(json_agg(json_build_object(
                 'destination', l.destination, 'aggregate_type', l.aggregate_type, 'aggregate_id', l.aggregate_id,

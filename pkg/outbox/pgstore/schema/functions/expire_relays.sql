@@ -16,13 +16,15 @@ begin
         for update skip locked
     ), gone as (
         delete from outbox.relays r using lapsed l where r.relay_id = l.relay_id
-        returning r.relay_id, r.low, r.gaps
+        returning r.relay_id, r.low, r.gaps, r.destinations, r.lows
     ), freed as (
         update outbox.shards s
         set owner = null,
             covered = false,
             low = case when s.covered then g.low else s.low end,
-            gaps = case when s.covered then g.gaps else s.gaps end
+            gaps = case when s.covered then g.gaps else s.gaps end,
+            destinations = case when s.covered then g.destinations else s.destinations end,
+            lows = case when s.covered then g.lows else s.lows end
         from gone g
         where s.owner = g.relay_id
     )

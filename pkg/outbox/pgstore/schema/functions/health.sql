@@ -26,8 +26,9 @@ begin
             limit p_limit
         ), positions as materialized (
             select s.shard,
-                   case when s.covered then coalesce(r.low, s.low) else s.low end as low,
-                   case when s.covered then coalesce(r.gaps, s.gaps) else s.gaps end as gaps
+                   case when s.covered then coalesce(r.gaps, s.gaps) else s.gaps end as gaps,
+                   case when s.covered then coalesce(r.destinations, s.destinations) else s.destinations end as destinations,
+                   case when s.covered then coalesce(r.lows, s.lows) else s.lows end as lows
             from outbox.shards s left join outbox.relays r on r.relay_id = s.owner
         ), holders as (
             select 'transaction' as kind, a.backend_xmin as xmin, a.xact_start as since,
@@ -50,7 +51,7 @@ begin
             'unsent', (select count(*) from unsent),
             'behind', (
                 select count(*) from unsent u join positions p on p.shard = u.shard
-                where u.id <= p.low and not p.gaps @> u.id and u.created_at < at - interval '1 minute'
+                where u.id <= p.lows[array_position(p.destinations, u.destination)] and not p.gaps @> u.id and u.created_at < at - interval '1 minute'
                   and not exists (
                       select from outbox.blocked b
                       where (b.destination, b.aggregate_type, b.aggregate_id) = (u.destination, u.aggregate_type, u.aggregate_id))),

@@ -1,5 +1,5 @@
--- Ends the lease of a relay and frees its shards. Shards among p_known_shards, with their epochs, keep p_low and the gaps
--- as the position for their next owner. Where p_low is 0 and there is no gap, the relay has read nothing, and positions
+-- Ends the lease of a relay and frees its shards. Shards among p_known_shards, with their epochs, keep p_low, the gaps
+-- and what p_lows[i] says of the destination p_names[i] as the position for their next owner. Where p_low is 0 and there is no gap, the relay has read nothing, and positions
 -- that are stored stay. It answers false when the relay has no lease.
 create or replace function outbox.leave_relay(
     p_relay        uuid,
@@ -7,7 +7,9 @@ create or replace function outbox.leave_relay(
     p_known_epochs bigint[],
     p_low          bigint,
     p_gap_from     bigint[],
-    p_gap_to       bigint[]
+    p_gap_to       bigint[],
+    p_names        text[],
+    p_lows         bigint[]
 ) returns boolean
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
@@ -24,6 +26,8 @@ begin
     if placed then
         last.low := p_low;
         last.gaps := outbox.ranges(p_gap_from, p_gap_to);
+        last.destinations := p_names;
+        last.lows := p_lows;
     end if;
     with owned as (
         select s.shard,
@@ -37,7 +41,9 @@ begin
     set owner = null,
         covered = false,
         low = case when o.covered then last.low else s.low end,
-        gaps = case when o.covered then last.gaps else s.gaps end
+        gaps = case when o.covered then last.gaps else s.gaps end,
+        destinations = case when o.covered then last.destinations else s.destinations end,
+        lows = case when o.covered then last.lows else s.lows end
     from owned o
     where s.shard = o.shard;
     return true;

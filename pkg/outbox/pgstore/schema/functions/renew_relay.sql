@@ -17,6 +17,8 @@ create or replace function outbox.renew_relay(
     p_low          bigint,
     p_gap_from     bigint[],
     p_gap_to       bigint[],
+    p_names        text[],
+    p_lows         bigint[],
     p_destinations text[],
     p_types        text[],
     p_ids          text[],
@@ -41,7 +43,9 @@ begin
     set lease_until = at + p_ttl,
         leaving = r.leaving or p_leaving,
         low = case when placed then p_low else r.low end,
-        gaps = case when placed then outbox.ranges(p_gap_from, p_gap_to) else r.gaps end
+        gaps = case when placed then outbox.ranges(p_gap_from, p_gap_to) else r.gaps end,
+        destinations = case when placed then p_names else r.destinations end,
+        lows = case when placed then p_lows else r.lows end
     where r.relay_id = p_relay
     returning r.* into mine;
     if not found then
@@ -62,13 +66,15 @@ begin
         for update skip locked
     ), gone as (
         delete from outbox.relays r using lapsed l where r.relay_id = l.relay_id
-        returning r.relay_id, r.low, r.gaps
+        returning r.relay_id, r.low, r.gaps, r.destinations, r.lows
     )
     update outbox.shards s
     set owner = null,
         covered = false,
         low = case when s.covered then g.low else s.low end,
-        gaps = case when s.covered then g.gaps else s.gaps end
+        gaps = case when s.covered then g.gaps else s.gaps end,
+        destinations = case when s.covered then g.destinations else s.destinations end,
+        lows = case when s.covered then g.lows else s.lows end
     from gone g
     where s.owner = g.relay_id;
 
@@ -77,7 +83,9 @@ begin
         set owner = null,
             covered = false,
             low = case when s.covered then mine.low else s.low end,
-            gaps = case when s.covered then mine.gaps else s.gaps end
+            gaps = case when s.covered then mine.gaps else s.gaps end,
+            destinations = case when s.covered then mine.destinations else s.destinations end,
+            lows = case when s.covered then mine.lows else s.lows end
         from unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
         where s.owner = p_relay and s.shard = k.shard and s.epoch = k.epoch and s.shard = any (p_release);
     end if;
@@ -126,13 +134,21 @@ begin
         'now', at,
         'target', target,
         'shards', (
-            select coalesce(json_agg(json_build_object(
-                'shard', s.shard, 'epoch', s.epoch, 'low', s.low,
-                'gaps', (
-                    select coalesce(json_agg(json_build_array(lower(g), upper(g) - 1) order by g), '[]')
-                    from unnest(s.gaps) as g)
-            ) order by s.shard), '[]')
-            from outbox.shards s where s.owner = p_relay),
+            -- The relay has taken in the positions of the shards that it knows.
+            select coalesce(json_agg(case
+                when k.shard is null then json_build_object(
+                    'shard', s.shard, 'epoch', s.epoch, 'low', s.low,
+                    'gaps', (
+                        select coalesce(json_agg(json_build_array(lower(g), upper(g) - 1) order by g), '[]')
+                        from unnest(s.gaps) as g),
+                    'lows', (
+                        select coalesce(json_object_agg(d.name, d.low), '{}')
+                        from unnest(s.destinations, s.lows) as d (name, low)))
+                else json_build_object('shard', s.shard, 'epoch', s.epoch)
+            end order by s.shard), '[]')
+            from outbox.shards s
+            left join unnest(p_known_shards, p_known_epochs) as k (shard, epoch) on k.shard = s.shard and k.epoch = s.epoch
+            where s.owner = p_relay),
         'released', (
             select coalesce(json_agg(json_build_object(
                 'destination', l.destination, 'aggregate_type', l.aggregate_type, 'aggregate_id', l.aggregate_id,

@@ -184,6 +184,8 @@ create index blocked_released_idx on outbox.blocked (shard) where released_at is
 
 -- One row for each relay with a lease, written with each renewal. low and gaps are
 -- the position of the relay: where its covered shards would be read on from.
+-- destinations are those that the relay is configured for, and lows[i] is the id up to
+-- which the rows of destinations[i] are settled.
 create table outbox.relays (
     started_at  timestamptz not null,
     run_until   timestamptz not null,
@@ -192,13 +194,16 @@ create table outbox.relays (
     relay_id    uuid not null,
     leaving     boolean not null default false,
     gaps        int8multirange not null default '{}',
+    destinations text[] not null default '{}',
+    lows        bigint[] not null default '{}',
     name        text not null,
     constraint relays_pkey primary key (relay_id)
 ) with (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- The shards and their owners. A row is written only when its shard changes hands.
 -- covered says that the owner has been answered that the shard is its own, so that
--- its position counts for the shard; until then low and gaps of this row count.
+-- its position counts for the shard; until then low, gaps, destinations and lows of this
+-- row count.
 create table outbox.shards (
     epoch       bigint not null default 0,
     low         bigint not null default 0,
@@ -207,6 +212,8 @@ create table outbox.shards (
     shard       smallint not null,
     covered     boolean not null default false,
     gaps        int8multirange not null default '{}',
+    destinations text[] not null default '{}',
+    lows        bigint[] not null default '{}',
     constraint shards_pkey primary key (shard),
     constraint shard_is_0_to_63 check (shard between 0 and 63)
 ) with (fillfactor = 50);
