@@ -126,6 +126,19 @@ func sending() []mutant {
 			verdicts: []string{"unexplained"},
 		},
 		{
+			name: "floor of one", breaks: "at a low rate one call may be in flight, and a slow one stops all",
+			edits: []edit{
+				{engine, "concurrency.done", "max(c.least, c.limit-0.25)", replace, "max(1, c.limit-0.25)"},
+				{engine, "loop.judge", "d.conc.halve(now, d.conc.least)", replace, "d.conc.halve(now, 1)"},
+			},
+			verdicts: []string{"few_calls"},
+		},
+		{
+			name: "suspects in company", breaks: "what was in a call without an answer goes with others again",
+			edits:    []edit{{engine, "loop.judge", "it.alone = true", replace, "it.alone = false"}},
+			verdicts: []string{"suspect_in_company"},
+		},
+		{
 			name: "return with a sender alive", breaks: "the run ends while calls are under way",
 			edits:    []edit{{engine, "loop.finished", "!l.ending || l.outstanding > 0", replace, "!l.ending"}},
 			verdicts: []string{"left_running", "duplicated", "released_unsettled"},

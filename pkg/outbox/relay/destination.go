@@ -43,9 +43,8 @@ type destination struct {
 	partialAt time.Time
 	// conc says how many calls may be in flight.
 	conc concurrency
-	// inFlight is the number of calls in flight with batches from ready, and suspectsInFlight with batches from
-	// suspects.
-	inFlight, suspectsInFlight int
+	// inFlight is the calls in flight with batches from ready, and suspectsInFlight with batches from suspects.
+	inFlight, suspectsInFlight calls
 	// events and bytes are the destination's share of the window, by the number and by the size of its buffered
 	// events: a destination that stands still must not fill the memory that the others need.
 	events, bytes share
@@ -82,38 +81,42 @@ func (d *destination) queue(l *lane) *readyQueue {
 }
 
 // slots returns how many more calls may start now from the queue ready: none during the pause or when as many
-// bytes are in flight as may be, one at a time while probing, else what conc allows, and no more than conc.max together
-// with the calls of suspects. A result of 0 or below is none.
+// bytes are in flight as may be, one at a time while probing, else what conc allows besides slow calls, and no more than
+// conc.max together with the calls of suspects. A result of 0 or below is none.
 func (d *destination) slots(now time.Time) int {
 	if now.Before(d.pausedUntil) || d.sending.full() {
 		return 0
 	}
 	if d.probing {
-		return 1 - d.inFlight
+		return 1 - len(d.inFlight)
 	}
-	return min(d.conc.allowed(), int(d.conc.max)-d.suspectsInFlight) - d.inFlight
+	slow, _ := d.conc.slow(d.inFlight, now)
+	return min(d.conc.allowed()+slow, int(d.conc.max)-len(d.suspectsInFlight)) - len(d.inFlight)
 }
 
 // suspectSlots returns how many more calls may start now from the queue suspects: none until suspectsUntil, or when half
-// of the bytes that may be are in flight; while probing one, if no other lane is ready or in flight; else up to suspectCalls or half of conc.max, and no more than
-// conc.max together with the other calls. A result of 0 or below is none.
+// of the bytes that may be are in flight; while probing one, if no other lane is ready or in flight; else up to
+// suspectCalls besides slow calls, or half of conc.max, and no more than conc.max together with the other calls. A result
+// of 0 or below is none.
 func (d *destination) suspectSlots(now time.Time) int {
 	if now.Before(d.suspectsUntil) || d.sending.half() {
 		return 0
 	}
 	if d.probing {
-		if d.inFlight > 0 || d.ready.peek() != nil {
+		if len(d.inFlight) > 0 || d.ready.peek() != nil {
 			return 0
 		}
-		return 1 - d.suspectsInFlight
+		return 1 - len(d.suspectsInFlight)
 	}
 	most := int(d.conc.max)
-	return min(suspectCalls, max(1, most/2), most-d.inFlight) - d.suspectsInFlight
+	slow, _ := d.conc.slow(d.suspectsInFlight, now)
+	return min(suspectCalls+slow, max(1, most/2), most-len(d.inFlight)) - len(d.suspectsInFlight)
 }
 
 // started counts the call of a batch as in flight, and ended does not count it any more.
 func (d *destination) started(b *batch) {
-	*d.calls(b)++
+	in := d.calls(b)
+	*in = append(*in, b.began)
 	for _, it := range b.items {
 		b.bytes += it.msg.Size
 	}
@@ -121,16 +124,37 @@ func (d *destination) started(b *batch) {
 }
 
 func (d *destination) ended(b *batch) {
-	*d.calls(b)--
+	d.calls(b).end(b.began)
 	d.sending.add(-b.bytes)
 }
 
-// calls returns the count of calls in flight that the batch belongs to.
-func (d *destination) calls(b *batch) *int {
+// calls returns the calls in flight that the batch belongs to.
+func (d *destination) calls(b *batch) *calls {
 	if b.suspects {
 		return &d.suspectsInFlight
 	}
 	return &d.inFlight
+}
+
+// wake calls sooner with each time after now at which a call may start that may not start now, if no answer comes
+// before: the end of a pause, the time at which the batch that lingers goes, and when one more call in flight is slow.
+func (d *destination) wake(now time.Time, sooner func(time.Time)) {
+	if now.Before(d.pausedUntil) {
+		sooner(d.pausedUntil)
+	} else if !d.partialAt.IsZero() && d.slots(now) > 0 {
+		sooner(d.partialAt)
+	}
+	if now.Before(d.suspectsUntil) && d.suspects.peek() != nil {
+		sooner(d.suspectsUntil)
+	}
+	for _, q := range []struct {
+		ready *readyQueue
+		calls calls
+	}{{&d.ready, d.inFlight}, {&d.suspects, d.suspectsInFlight}} {
+		if _, slow := d.conc.slow(q.calls, now); now.Before(slow) && q.ready.peek() != nil {
+			sooner(slow)
+		}
+	}
 }
 
 // lingers says whether the next batch is to wait because it is not full: calls in flight will soon make lanes
@@ -138,7 +162,7 @@ func (d *destination) calls(b *batch) *int {
 // ready together. lingers sets partialAt when the wait begins and clears it when the batch is to go. Without a
 // call in flight a batch goes at once.
 func (d *destination) lingers(now time.Time) bool {
-	if d.linger > 0 && d.inFlight > 0 && d.ready.peek() != nil && !d.fills() {
+	if d.linger > 0 && len(d.inFlight) > 0 && d.ready.peek() != nil && !d.fills() {
 		if d.partialAt.IsZero() {
 			d.partialAt = now.Add(d.linger)
 		}
@@ -176,11 +200,12 @@ func (d *destination) wants() bool {
 func (d *destination) full() bool { return d.events.full() || d.bytes.full() }
 
 // pack takes the first items of the lanes in q, one of each lane, in the order of the lanes, up to the first that does
-// not fit into the batch; the first is taken whatever its size. Items that can never be sent are returned apart, as
-// faulty, and take no room. The lanes of all these items leave q and are sending then.
+// not fit into the batch; the first is taken whatever its size, and one that is to go alone fits with no other. Items
+// that can never be sent are returned apart, as faulty, and take no room. The lanes of all these items leave q and are
+// sending then.
 func (d *destination) pack(q *readyQueue) (batch, faulty []*item) {
 	size := 0
-	for len(batch) < d.limits.Entries {
+	for len(batch) < d.limits.Entries && (len(batch) == 0 || !batch[0].alone) {
 		l := q.peek()
 		if l == nil {
 			break
@@ -191,7 +216,7 @@ func (d *destination) pack(q *readyQueue) (batch, faulty []*item) {
 			faulty = append(faulty, it)
 			continue
 		}
-		if len(batch) > 0 && size+it.msg.Size > d.limits.BatchBytes {
+		if len(batch) > 0 && (it.alone || size+it.msg.Size > d.limits.BatchBytes) {
 			break
 		}
 		q.pop()

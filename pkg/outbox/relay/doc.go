@@ -65,7 +65,7 @@
 //  6. send looks at the lease and calls the sink.
 //  7. published takes in the results. Accepted: the lane goes on with its next event.
 //  8. Failed: the lane backs off, or its destination pauses (judge), and the same event goes again, as a suspect: in
-//     batches of suspects only. Never to be accepted, or failed too often on its own: bury makes it a dead letter.
+//     batches of suspects only, and alone after a call without an answer. Never to be accepted, or failed too often on its own: bury makes it a dead letter.
 //  9. maybeSettle writes what became of it, with many others.
 //  10. forgetSettled removes it once no fetch is under way that may have read its row as unsent. The position moves
 //     on.

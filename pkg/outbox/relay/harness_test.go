@@ -66,7 +66,9 @@ func (w *world) config(name string) relay.Config {
 	cfg.Destinations = map[string]relay.Destination{}
 	for name, b := range w.brokers {
 		d := w.cfg.Destinations[name]
-		d.Sink = b
+		if d.Sink == nil {
+			d.Sink = b
+		}
 		cfg.Destinations[name] = d
 	}
 	cfg.Observer = w

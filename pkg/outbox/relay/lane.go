@@ -26,6 +26,9 @@ type item struct {
 	// failed is set once the event had a result that was neither accepted nor throttled. From then on the event is a
 	// suspect: see destination.suspects.
 	failed bool
+	// alone is set once a call with the event was not answered: from then on it is sent in calls of its own, so that no
+	// other event waits for its next answer.
+	alone bool
 	// since is the tally of the destination at the last result of the event; before the first failure, the tally
 	// before the call that the event was in.
 	since tally

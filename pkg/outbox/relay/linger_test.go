@@ -27,7 +27,7 @@ func TestABatchThatIsNotFullWaitsWhileAnotherIsInFlight(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			d := &destination{limits: outbox.Limits{Entries: 3, BatchBytes: 100}, linger: c.linger, inFlight: c.inFlight, conc: newConcurrency(8)}
+			d := &destination{limits: outbox.Limits{Entries: 3, BatchBytes: 100}, linger: c.linger, inFlight: make(calls, c.inFlight), conc: newConcurrency(8)}
 			for _, size := range c.sizes {
 				d.ready.push(&lane{queue: []*item{{msg: outbox.Message{Size: size}}}})
 			}
@@ -49,7 +49,7 @@ func TestABatchThatIsNotFullWaitsWhileAnotherIsInFlight(t *testing.T) {
 
 func TestALaneThatLeavesItsShardDoesNotFillABatch(t *testing.T) {
 	t.Parallel()
-	d := &destination{limits: outbox.Limits{Entries: 2, BatchBytes: 100}, linger: time.Millisecond, inFlight: 1}
+	d := &destination{limits: outbox.Limits{Entries: 2, BatchBytes: 100}, linger: time.Millisecond, inFlight: make(calls, 1)}
 	gone := &lane{queue: []*item{{}}}
 	d.ready.push(gone)
 	d.ready.push(&lane{queue: []*item{{}}})

@@ -192,15 +192,7 @@ func (l *loop) nextWake(now time.Time) time.Time {
 		sooner(l.backingOff.Heap[0].retryAt)
 	}
 	for _, name := range l.names {
-		switch d := l.dests[name]; {
-		case now.Before(d.pausedUntil):
-			sooner(d.pausedUntil)
-		case !d.partialAt.IsZero() && d.slots(now) > 0:
-			sooner(d.partialAt)
-		}
-		if d := l.dests[name]; now.Before(d.suspectsUntil) && d.suspects.peek() != nil {
-			sooner(d.suspectsUntil)
-		}
+		l.dests[name].wake(now, sooner)
 	}
 	if t, ok := l.settle.due(); ok && l.outcome != LeaseLost {
 		sooner(t)

@@ -39,11 +39,12 @@ func (d *destination) blames(it *item) bool {
 	return accepted > failed
 }
 
-// judge adapts the destination to the results of a call, which came at the time now. A message accepted or rejected
-// ends the back-off. Without one, and unless a message was throttled, the call failed: the destination pauses when it
-// is probing, when all messages of a batch from ready are Unavailable, or after failedInARow failed calls with
-// batches from ready. A throttled message or, in a batch from ready, an unknown outcome lowers the number of calls
-// allowed in flight; a batch from ready that is accepted as a whole may raise or lower it.
+// judge adapts the destination to the results of a call, which came at the time now. When the outcome of every
+// message is unknown, each goes alone from then on. A message accepted or rejected ends the back-off. Without one, and
+// unless a message was throttled, the call failed: the destination pauses when it is probing, when all messages of a
+// batch from ready are Unavailable, or after failedInARow failed calls with batches from ready. A throttled message or,
+// in a batch from ready, an unknown outcome lowers the number of calls allowed in flight; a batch from ready that is
+// accepted as a whole may raise or lower it.
 func (l *loop) judge(b *batch, results []outbox.Result, now time.Time) {
 	d, n := b.dest, len(b.items)
 	var classes [outbox.Unavailable + 1]int
@@ -57,6 +58,14 @@ func (l *loop) judge(b *batch, results []outbox.Result, now time.Time) {
 		if !it.failed {
 			it.since = before
 			d.firsts.add(r.Class)
+		}
+	}
+	if classes[outbox.Accepted] > 0 {
+		d.conc.ended(b.began, now)
+	}
+	if classes[outbox.Unknown] == n {
+		for _, it := range b.items {
+			it.alone = true
 		}
 	}
 	switch {
@@ -76,8 +85,11 @@ func (l *loop) judge(b *batch, results []outbox.Result, now time.Time) {
 			l.pause(b, first, now)
 		}
 	}
-	if classes[outbox.Throttled] > 0 || classes[outbox.Unknown] > 0 && !b.suspects {
-		d.conc.throttled(now)
+	switch {
+	case classes[outbox.Throttled] > 0:
+		d.conc.halve(now, 1)
+	case classes[outbox.Unknown] > 0 && !b.suspects:
+		d.conc.halve(now, d.conc.least)
 	}
 	if classes[outbox.Accepted] == n && !b.suspects {
 		d.conc.done(float64(n)/float64(d.limits.Entries), d.wants())

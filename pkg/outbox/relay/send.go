@@ -122,8 +122,8 @@ func resultAt(results []outbox.Result, i int) outbox.Result {
 
 // result takes in the result of one event, which came at the time at: an accepted event waits to be settled, a
 // rejected one or one with MaxAttempts transient failures of its own is buried, and any other goes again as the first
-// of its lane. The lane backs off before that, except after a failure while the destination is probing, whose pauses
-// are wait enough.
+// of its lane. The lane backs off before that, except after a first unknown outcome, which another event of the call
+// may have caused, and after a failure while the destination is probing, whose pauses are wait enough.
 func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)
@@ -143,10 +143,11 @@ func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 		l.bury(it, r)
 		return
 	}
+	first := !it.failed
 	if r.Class != outbox.Throttled {
 		it.failed, it.since = true, d.firsts
 	}
-	if d.probing && it.failed {
+	if d.probing && it.failed || first && r.Class == outbox.Unknown {
 		l.next(lane)
 		return
 	}

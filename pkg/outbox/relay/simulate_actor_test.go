@@ -40,12 +40,14 @@ type actor struct {
 	// accepted are the attempts that it knows to be accepted and that were not
 	// seen to be settled.
 	accepted map[*attempt]struct{}
+	// throttled has the destinations that have throttled one of its messages.
+	throttled map[string]bool
 }
 
 type actorKey struct{}
 
 func (s *sim) newActor(name string) *actor {
-	a := &actor{s: s, name: name, rngs: map[string]*rand.Rand{}, accepted: map[*attempt]struct{}{}}
+	a := &actor{s: s, name: name, rngs: map[string]*rand.Rand{}, accepted: map[*attempt]struct{}{}, throttled: map[string]bool{}}
 	r := s.stream("id", name)
 	for i := range a.id {
 		a.id[i] = byte(r.Uint32())
@@ -99,6 +101,11 @@ func (a *actor) Observe(r *relay.Report) {
 	s.mu.Lock()
 	if most := s.p.window + s.p.fetchLimit; r.Buffered > most {
 		s.violate(buffersTooMuch, outbox.Lane{}, "%s buffers %d events, more than %d", a.name, r.Buffered, most)
+	}
+	for name, d := range r.ByDestination {
+		if a.throttled[name] = a.throttled[name] || d.Throttled > 0; !a.throttled[name] && d.Concurrency < min(8, s.p.concurrency) {
+			s.violate(fewCalls, outbox.Lane{Destination: name}, "%s allows %d calls in flight", a.name, d.Concurrency)
+		}
 	}
 	for _, latency := range r.Latencies {
 		// Counted by the database's clock, whose offset is known to half a round

@@ -2,6 +2,9 @@ package relay_test
 
 import (
 	"context"
+	"fmt"
+	"hash/fnv"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,7 +43,15 @@ type fate struct {
 	entryUnsure []bool // accepted, but reported as unknown
 }
 
-func (k *simSink) draw(n int) fate {
+// isMute says whether the broker does not answer calls with the message.
+func (s *sim) isMute(m outbox.Message) bool {
+	h := fnv.New64a()
+	_, _ = fmt.Fprint(h, s.seed, m.GroupID)
+	return !s.healthy && s.p.mute > 0 && h.Sum64()%4 == 0
+}
+
+func (k *simSink) draw(msgs []outbox.Message) fate {
+	n := len(msgs)
 	s, r, p := k.s, k.a.rng("publish/"+k.name), k.s.p.broker
 	f := fate{
 		out:     time.Duration(s.p.latency * float64(between(r, time.Millisecond, 8*time.Millisecond))),
@@ -53,6 +64,12 @@ func (k *simSink) draw(n int) fate {
 	case s.outage(k.name):
 		f.whole = outbox.Unavailable
 		s.faults["publish: outage"]++
+	case s.p.mute > 0 && slices.ContainsFunc(msgs, s.isMute):
+		if s.faults["publish: a mute lane"]++; s.p.mute == 1 {
+			f.whole = outbox.Unknown
+		} else {
+			f.back = 2 * simSendTimeout
+		}
 	case s.chance(r, p, "publish: answer lost"):
 		f.lost = true
 	case s.chance(r, p/2, "publish: reset before the broker"):
@@ -114,7 +131,7 @@ func (k *simSink) Publish(ctx context.Context, msgs []outbox.Message) []outbox.R
 		return out
 	}
 	attempts := s.begin(k, msgs)
-	f := k.draw(len(msgs))
+	f := k.draw(msgs)
 	if s.spring(k.a, 0.05, "a send is under way") && f.beforeWire {
 		f.back = between(k.a.rng("trap"), 0, 2*simSendTimeout)
 	}
@@ -237,6 +254,9 @@ func (s *sim) begin(k *simSink, msgs []outbox.Message) []*attempt {
 			continue
 		}
 		t := &attempt{event: e, by: k.a, travels: true, sink: k}
+		if before := t.last(); before != nil && before.unanswered && len(msgs) > 1 {
+			s.violate(inCompany, e.rec.Lane(), "%s sends event %d with others, after a call that was not answered", k.a.name, e.rec.ID)
+		}
 		out[i] = t
 		s.judgeStart(t)
 		e.attempts = append(e.attempts, t)
@@ -259,12 +279,13 @@ func (s *sim) eventOf(m outbox.Message) *simEvent {
 func (s *sim) end(k *simSink, attempts []*attempt, got []outbox.Result) {
 	k.a.sends--
 	classes := make([]outbox.Class, len(attempts))
-	succeeds := false
+	succeeds, unanswered := false, true
 	for i := range attempts {
 		if i < len(got) && got[i].Class >= outbox.Unknown && got[i].Class <= outbox.Unavailable {
 			classes[i] = got[i].Class
 		}
 		succeeds = succeeds || classes[i] == outbox.Accepted
+		unanswered = unanswered && classes[i] == outbox.Unknown
 	}
 	if succeeds {
 		k.succeeded = time.Now()
@@ -273,6 +294,7 @@ func (s *sim) end(k *simSink, attempts []*attempt, got []outbox.Result) {
 		if t == nil {
 			continue
 		}
+		t.unanswered = unanswered
 		if classes[i] == outbox.Transient && t.own(succeeds) {
 			t.event.ownFailures++
 		}

@@ -36,6 +36,10 @@ const (
 	buffersTooMuch history.Kind = "buffers_too_much"
 	// illegalState: a lane went from a state to one that does not follow it.
 	illegalState history.Kind = "illegal_state"
+	// inCompany: an event was sent with others after a call with it that was not answered.
+	inCompany history.Kind = "suspect_in_company"
+	// fewCalls: a relay allows fewer calls in flight than it begins with, and no message was throttled.
+	fewCalls history.Kind = "few_calls"
 	// wrongClock: a relay mixed up its clock and the database's.
 	wrongClock history.Kind = "wrong_clock"
 	// pinned: an event of an unknown destination holds the position of the others.
@@ -105,12 +109,20 @@ func (s *sim) tellCause(t *attempt) {
 // event's last result, or with this one, that another event was accepted at the destination. succeeds says whether
 // the answer at hand has an acceptance.
 func (t *attempt) own(succeeds bool) bool {
-	for _, before := range slices.Backward(t.event.attempts) {
-		if before != t && before.by == t.by && before.done {
-			return !t.sink.succeeded.Before(before.at)
-		}
+	if before := t.last(); before != nil {
+		return !t.sink.succeeded.Before(before.at)
 	}
 	return succeeds
+}
+
+// last returns the attempt of the same relay before t whose result it has learned last, nil without one.
+func (t *attempt) last() *attempt {
+	for _, before := range slices.Backward(t.event.attempts) {
+		if before != t && before.by == t.by && before.done {
+			return before
+		}
+	}
+	return nil
 }
 
 // learned notes what the relay learned from an attempt.
@@ -157,6 +169,13 @@ func (a *actor) unsettled(shards []int) []*attempt {
 func (s *sim) judgeRelease(a *actor, shards []int) {
 	if a.killed || len(shards) == 0 {
 		return
+	}
+	for _, e := range s.events {
+		for _, t := range e.attempts {
+			if t.by == a && slices.Contains(shards, e.rec.Shard) {
+				t.unanswered = false
+			}
+		}
 	}
 	for _, t := range a.unsettled(shards) {
 		s.violate(releasedUnsettled, t.event.rec.Lane(), "%s gives shard %d back before event %d is marked", a.name, t.event.rec.Shard, t.event.rec.ID)

@@ -196,6 +196,8 @@ func (s *sim) plan() {
 		from := between(r, 0, p.chaos)
 		s.outages["db"] = []span{{from, from + between(r, 0, 2*simTTL)}}
 	}
+	r = s.stream("plan of mute lanes")
+	p.mute = max(0, r.IntN(6)-3)
 	r = s.stream("plan of outages by entry")
 	for i := range p.destinations {
 		if r.IntN(4) == 0 {

@@ -53,6 +53,8 @@ type profile struct {
 	// silence, from quiet on, is longer than a broker remembers.
 	quiet, silence time.Duration
 	skewed         bool
+	// mute is what becomes of calls with an event of one in four lanes: with 1 they are reset, with 2 never answered.
+	mute int
 }
 
 // sim is one history: a store, brokers, writers, relays and what happened.
@@ -120,6 +122,8 @@ type attempt struct {
 	// accepted: the broker took it. travels: it may still reach the broker.
 	// pardoned: its relay left without having been able to mark it.
 	accepted, travels, pardoned bool
+	// unanswered: the outcome of every event of its call was unknown. It is forgotten with the relay's memory of the event.
+	unanswered bool
 	// cause is why the event may be sent once more after it.
 	cause   history.CauseKind
 	causeAt time.Time

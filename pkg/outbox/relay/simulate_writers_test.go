@@ -243,6 +243,9 @@ func (s *sim) redriveOne(r *rand.Rand) {
 	}
 	e := s.events[dead[r.IntN(len(dead))]]
 	e.replays++
+	for _, t := range e.attempts {
+		t.unanswered = false
+	}
 	s.faults["redrive of a dead letter"]++
 	s.note(e.rec.Lane(), "event %d redriven", e.rec.ID)
 	s.record.Cause(history.Cause{Kind: history.Replay, At: s.now(), Events: s.ids(e)})
