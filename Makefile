@@ -135,7 +135,7 @@ failpoints: ## stop the relay at each step by each fault; writes the table into 
 
 .PHONY: isolation
 isolation: ## measure what a fault costs elsewhere, hand-overs and kills; writes into docs/reliability.md
-	$(CAMPAIGN) isolation -rounds $(or $(ROUNDS),5) -write docs/reliability.md
+	$(CAMPAIGN) isolation -rounds $(or $(ROUNDS),3) -write docs/reliability.md
 
 .PHONY: redrive-campaign
 redrive-campaign: ## redrive 10,000 messages of 500 groups through kills, beside live traffic

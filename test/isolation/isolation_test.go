@@ -50,7 +50,10 @@ func TestPhasesAreMeasuredAndJudged(t *testing.T) {
 
 // made returns a report with a calm p99 of 10 ms and one of the given length in
 // each phase of the fault hot.
-func made(during ...time.Duration) *report {
+func made(during ...time.Duration) *report { return madeOf("hot", during...) }
+
+// madeOf is made for another fault.
+func madeOf(fault string, during ...time.Duration) *report {
 	m := newMeter()
 	r := &report{meter: m, verdicts: []*history.Verdict{{Committed: 1}}}
 	phase := func(fault string, took time.Duration) {
@@ -66,7 +69,7 @@ func made(during ...time.Duration) *report {
 	}
 	phase("calm", 10*time.Millisecond)
 	for _, d := range during {
-		phase("hot", d)
+		phase(fault, d)
 		phase("calm", 10*time.Millisecond)
 	}
 	return r
@@ -84,13 +87,25 @@ func TestBarsCanBeMissed(t *testing.T) {
 			t.Errorf("ok = %v, want %s in\n%s", r.ok(), want, text)
 		}
 	}
+	for want, r := range map[string]*report{
+		"| 10.0 ms | 15.0 ms | 1.50 | 0.00 % | 0 | ratio at most 1.5, none unsent, met |":                                  madeOf("reset-20", 15*ms, 12*ms),
+		"| 10.0 ms | 16.0 ms | 1.60 | 0.00 % | 0 | ratio at most 1.5, none unsent, MISSED |":                               madeOf("reset-1", 16*ms, 12*ms),
+		"| 10.0 ms | 1600.0 ms | 160.00 | 0.00 % | 0 | at most 0.5 % of those in other calls later, none unsent, met |":    madeOf("slow-calls", 1600*ms, 12*ms),
+		"| 10.0 ms | 1300.0 ms | 130.00 | 100.00 % | 0 | at most 0.5 % of those in other calls later, none unsent, MISSED": madeOf("slow-calls", 1300*ms),
+	} {
+		if text := r.text(); !strings.Contains(text, want) || r.ok() == strings.Contains(want, "MISSED") {
+			t.Errorf("ok = %v, want %s in\n%s", r.ok(), want, text)
+		}
+	}
+	unsent := madeOf("unanswered-1", 10*ms)
+	unsent.unsent = map[string]int{"unanswered-1": 1}
 	gap := made(10 * ms)
 	gap.gaps = []time.Duration{300 * ms, 20 * ms}
 	late := made(10 * ms)
 	late.failovers = []time.Duration{time.Minute}
 	wrong := made(10 * ms)
 	wrong.verdicts = append(wrong.verdicts, &history.Verdict{Committed: 1, Violations: map[history.Kind]int{history.Lost: 1}})
-	for _, r := range []*report{gap, late, wrong} {
+	for _, r := range []*report{gap, late, wrong, unsent} {
 		if r.ok() {
 			t.Errorf("ok:\n%s", r.text())
 		}
@@ -115,8 +130,8 @@ func TestFlagsNameEveryFault(t *testing.T) {
 	t.Parallel()
 	f := campaign.NewFlags("isolation", io.Discard)
 	new(config).declare(f)
-	err := f.Parse([]string{"-rounds", "0", "-phase", "1ms", "-quiet", "0", "-rate", "1", "-hot-rate", "1", "-kills", "-1", "-hand-overs", "-1s", "-faults", "rain"})
-	for _, name := range []string{"-rounds", "-phase", "-quiet", "-rate", "-hot-rate", "-kills", "-hand-overs", `"rain"`} {
+	err := f.Parse([]string{"-rounds", "0", "-phase", "1ms", "-quiet", "0", "-rate", "1", "-low-rate", "1", "-low-rounds", "0", "-hot-rate", "1", "-kills", "-1", "-hand-overs", "-1s", "-faults", "rain"})
+	for _, name := range []string{"-rounds", "-phase", "-quiet", "-rate", "-low-rate", "-low-rounds", "-hot-rate", "-kills", "-hand-overs", `"rain"`} {
 		if err == nil || !strings.Contains(fmt.Sprint(err), name) {
 			t.Errorf("err = %v, want it to name %s", err, name)
 		}

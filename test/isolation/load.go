@@ -23,37 +23,44 @@ const (
 	// events in each of their transactions.
 	writers    = 4
 	quietBatch = 4
-	// brokenRate is how many events a second the aggregate broken writes, one in a transaction; hotBatch is how
-	// many the aggregate hot writes in a transaction.
+	// brokenRate is how many events a second the broken aggregates write together, one in a transaction; hotBatch is
+	// how many the aggregate hot writes in a transaction.
 	brokenRate = 20
 	hotBatch   = 20
 )
 
-// The ids of the two aggregates that faults concern. All others are quiet.
-const (
-	broken = "broken"
-	hot    = "hot"
-)
+// hot is the id of the aggregate that writes at a high rate.
+const hot = "hot"
 
-// load writes events of quiet aggregates at a steady rate, half of them to each of the two destinations, and those of
-// the two other aggregates while brokenOn and hotOn are set. world is nil until the run has begun.
+// brokenID returns the id of broken aggregate n, from 0. All other aggregates but hot are quiet.
+func brokenID(n int) string { return "broken" + strconv.Itoa(n) }
+
+// load writes events of quiet aggregates at a steady rate, and those of the other aggregates while broken and hotOn are
+// set. world is nil until the run has begun.
 type load struct {
 	cfg   config
 	world *rig.World
 	meter *meter
-	// brokenOn and hotOn are set while events of the aggregates with the ids broken and hot are written too.
-	brokenOn, hotOn atomic.Bool
+	// low says that the quiet aggregates write cfg.lowRate events a second to the watched destination, one in a
+	// transaction, instead of cfg.rate to each of the two destinations.
+	low bool
+	// broken is how many broken aggregates write now. hotOn is set while the aggregate with the id hot writes.
+	broken atomic.Int32
+	hotOn  atomic.Bool
 }
 
 // run writes events to w until stop is closed, and returns nil then. It returns the first error of a write.
 func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) error {
 	all, ctx := errgroup.WithContext(ctx)
-	quiet := 2 * l.cfg.rate // at two destinations
+	rate, batch := 2*l.cfg.rate, quietBatch // at two destinations
+	if l.low {
+		rate, batch = l.cfg.lowRate, 1
+	}
 	for n := range writers {
 		random := rand.New(rand.NewPCG(uint64(n), 1)) //nolint:gosec // Repeatable on purpose.
 		all.Go(func() error {
-			return every(ctx, stop, time.Second*writers*quietBatch/time.Duration(quiet), func() error {
-				events := make([]outbox.Event, quietBatch)
+			return every(ctx, stop, time.Second*time.Duration(writers*batch)/time.Duration(rate), func() error {
+				events := make([]outbox.Event, batch)
 				for i := range events {
 					destination := outbox.DefaultDestination
 					if i%2 == 1 {
@@ -65,22 +72,29 @@ func (l *load) run(ctx context.Context, w *rig.World, stop <-chan struct{}) erro
 			})
 		})
 	}
-	some := func(on *atomic.Bool, aggregate string, rate, batch int) {
-		all.Go(func() error {
-			return every(ctx, stop, time.Second*time.Duration(batch)/time.Duration(rate), func() error {
-				if !on.Load() {
-					return nil
-				}
-				events := make([]outbox.Event, batch)
-				for i := range events {
-					events[i] = event(aggregate, outbox.DefaultDestination)
-				}
-				return w.Put(ctx, events, nil, nil)
-			})
+	turn := 0
+	all.Go(func() error {
+		return every(ctx, stop, time.Second/brokenRate, func() error {
+			n := int(l.broken.Load())
+			if n == 0 {
+				return nil
+			}
+			turn++
+			return w.Put(ctx, []outbox.Event{event(brokenID(turn%n), outbox.DefaultDestination)}, nil, nil)
 		})
-	}
-	some(&l.brokenOn, broken, brokenRate, 1)
-	some(&l.hotOn, hot, l.cfg.hotRate, hotBatch)
+	})
+	all.Go(func() error {
+		return every(ctx, stop, time.Second*hotBatch/time.Duration(l.cfg.hotRate), func() error {
+			if !l.hotOn.Load() {
+				return nil
+			}
+			events := make([]outbox.Event, hotBatch)
+			for i := range events {
+				events[i] = event(hot, outbox.DefaultDestination)
+			}
+			return w.Put(ctx, events, nil, nil)
+		})
+	})
 	return all.Wait()
 }
 

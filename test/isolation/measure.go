@@ -21,6 +21,10 @@ import (
 //go:embed lagging.sql
 var laggingSQL string
 
+// unsentWithin is how long, after a phase at a low rate and before its fault ends, events of quiet aggregates have to be
+// accepted: a call without an answer takes two seconds, and its events are sent again then.
+const unsentWithin = 5 * time.Second
+
 // quietWithin is the longest time for which delayed events are waited for after a phase, after a kill, and at
 // the end of a run.
 const quietWithin = 2 * time.Minute
@@ -45,17 +49,23 @@ func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err err
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, server.Stop()) }()
-	r := &report{cfg: cfg, machine: loadAverage()}
-	// Everything but the length of an invocation is as deployed.
-	err = r.run(ctx, rig.Config{
-		Program: program, Server: server, Name: "isolation-phases", Timeout: time.Hour,
-		AsDeployed: true, Env: map[string]string{"OUTBOX_IDLE_EXIT": ""},
-	}, func(ctx context.Context, l *load) error { return r.phases(ctx, l, out) })
-	if err != nil {
-		return nil, fmt.Errorf("phases: %w", err)
+	r := &report{cfg: cfg, machine: loadAverage(), meter: newMeter(), unsent: map[string]int{}}
+	for _, low := range []bool{false, true} {
+		played := slices.DeleteFunc(faults(""), func(f fault) bool { return f.low != low || !slices.Contains(cfg.faults, f.name) })
+		if len(played) == 0 {
+			continue
+		}
+		// Everything but the length of an invocation is as deployed.
+		err = r.run(ctx, rig.Config{
+			Program: program, Server: server, Name: "isolation-phases", Timeout: time.Hour,
+			AsDeployed: true, Env: map[string]string{"OUTBOX_IDLE_EXIT": ""},
+		}, &load{cfg: cfg, meter: r.meter, low: low}, func(ctx context.Context, l *load) error { return r.phases(ctx, l, out) })
+		if err != nil {
+			return nil, fmt.Errorf("phases: %w", err)
+		}
 	}
 	if cfg.handOvers > 0 || cfg.kills > 0 {
-		err = r.run(ctx, rig.Config{Program: program, Server: server, Name: "isolation-hand-overs"}, func(ctx context.Context, l *load) error {
+		err = r.run(ctx, rig.Config{Program: program, Server: server, Name: "isolation-hand-overs"}, &load{cfg: cfg, meter: newMeter()}, func(ctx context.Context, l *load) error {
 			return r.successions(ctx, l, out)
 		})
 		if err != nil {
@@ -66,13 +76,11 @@ func measure(ctx context.Context, cfg config, out io.Writer) (_ *report, err err
 	return r, nil
 }
 
-// run makes a run of the given configuration in which load and relay work until f returns, and adds the verdict
+// run makes a run of the given configuration in which l and the relay work until f returns, and adds the verdict
 // on its history to r.verdicts. It fails when the run could not be made, not when the history is out of order.
-func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, *load) error) error {
-	m := newMeter()
+func (r *report) run(ctx context.Context, c rig.Config, l *load, f func(context.Context, *load) error) error {
 	c.Journal, c.MaxConns = rig.NewJournal(nil), writers+6
-	c.Journal.Watch = m.accepted
-	l := &load{cfg: r.cfg, meter: m}
+	c.Journal.Watch = l.meter.accepted
 	o := rig.Experiment{
 		Config: c, Logs: r.cfg.logs, OneRelay: c.Timeout > 0, DrainWithin: quietWithin,
 		// No fault: the relay only records which outcomes it sees as unknown.
@@ -91,26 +99,33 @@ func (r *report) run(ctx context.Context, c rig.Config, f func(context.Context, 
 	return nil
 }
 
-// phases plays a warm-up, a calm phase and then, for each round and each chosen fault, a phase with the fault
-// and a calm one. Between phases it waits until the load has caught up. It prints the latencies of each phase
-// to out.
+// phases plays a warm-up, a calm phase and then, for each round and each chosen fault of the run, a phase with the
+// fault and a calm one. Between phases it waits until the load has caught up. It prints the latencies of each phase to
+// out.
 func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
-	r.meter = l.meter
 	arn := l.world.Outputs.Destinations[rig.Audit]
 	all := faults(arn[strings.LastIndexByte(arn, ':')+1:])
-	calm := fault{name: "calm"}
+	calm, rounds := fault{name: "calm"}, r.cfg.rounds
+	if l.low {
+		rounds = r.cfg.lowRounds
+	}
 	play := func(f *fault) error {
-		number := l.meter.next()
-		if err := l.play(ctx, f, r.cfg.phase); err != nil {
+		length := r.cfg.phase
+		if f.low {
+			length = r.cfg.phase * 3 / 2 // Fewer events a second need more time.
+		}
+		number := l.meter.phase + 1
+		unsent, err := l.play(ctx, f, length)
+		if err != nil {
 			return err
 		}
+		r.unsent[f.name] += unsent
 		r.played = append(r.played, played{f.name, number})
-		l.meter.next() // What comes until all is delivered belongs to no phase.
 		if err := l.caughtUp(ctx); err != nil {
 			return err
 		}
 		times := l.meter.of(number)
-		_, _ = fmt.Fprintf(out, "%-10s p50 %6.1f ms, p99 %6.1f ms of %d events\n", f.name, milliseconds(campaign.Quantile(times, 0.5)), milliseconds(campaign.Quantile(times, 0.99)), len(times))
+		_, _ = fmt.Fprintf(out, "%-13s p50 %6.1f ms, p99 %6.1f ms of %d events\n", f.name, milliseconds(campaign.Quantile(times, 0.5)), milliseconds(campaign.Quantile(times, 0.99)), len(times))
 		return nil
 	}
 	if err := play(&fault{name: "warm-up"}); err != nil {
@@ -119,9 +134,9 @@ func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	if err := play(&calm); err != nil {
 		return err
 	}
-	for range r.cfg.rounds {
+	for range rounds {
 		for i := range all {
-			if !slices.Contains(r.cfg.faults, all[i].name) {
+			if all[i].low != l.low || !slices.Contains(r.cfg.faults, all[i].name) {
 				continue
 			}
 			if err := errors.Join(play(&all[i]), play(&calm)); err != nil {

@@ -69,6 +69,19 @@ func (m *meter) accepted(a history.Acceptance) {
 	m.took[s.phase] = append(m.took[s.phase], a.At.Sub(s.at))
 }
 
+// unsent returns how many events of the phase were recorded by quiet and are not accepted yet.
+func (m *meter) unsent(phase int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := 0
+	for _, s := range m.open {
+		if s.phase == phase {
+			n++
+		}
+	}
+	return n
+}
+
 // of returns, sorted, the times from commit to acceptance of the events that were committed in the given
 // phases.
 func (m *meter) of(phases ...int) []time.Duration {
