@@ -62,6 +62,14 @@ test-orm: ## run the examples for gorm and sqlx, which are a module of their own
 test-pgbouncer: ## run the suites of the database through PgBouncer in transaction mode
 	$(WITH_POSTGRES) $(WITH_PGBOUNCER) $(GOTESTSUM) -race $(DATABASE_SUITES)
 
+.PHONY: test-foreign
+# Every session begins with these. The suites must not notice.
+FOREIGN = client_encoding=LATIN1 datestyle=German,DMY timezone=Asia/Kolkata intervalstyle=sql_standard search_path= \
+  extra_float_digits=-15 plan_cache_mode=force_generic_plan row_security=off \
+  statement_timeout=20s lock_timeout=10s
+test-foreign: ## run the suites of the database on a server with foreign settings
+	go run ./localstack/postgres $(addprefix -set ,$(FOREIGN)) -- $(GOTESTSUM) ./pkg/outbox/pgstore ./internal/pgadmin ./internal/janitor ./test/stores
+
 .PHONY: test-localstack
 test-localstack: ## run only the packages that test against LocalStack
 	$(WITH_POSTGRES) go run ./localstack/localstack -- $(GOTESTSUM) -race \

@@ -1,8 +1,10 @@
 package pgadmin_test
 
 import (
+	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,5 +94,33 @@ func TestNoStepMovesOrDropsAnUnsentRow(t *testing.T) {
 	}
 	if got := query[string](t, pool, "select tableoid::regclass::text from outbox.events where id = $1::bigint and sent_at is null", id); got != "outbox.events_p000000" {
 		t.Errorf("the row is in %s", got)
+	}
+}
+
+// The time in a seal is that of the call, whatever form the session writes dates in: German style names the zone of
+// India by letters that are read as another zone.
+func TestSealHasTheTimeThatItWasGiven(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	id := insert(t, pool, "a")
+	exec(t, pool, "update outbox.events set sent_at = '2026-01-02 03:04:05.678901Z', message_id = 'm' where id = $1", id)
+	exec(t, pool, "select setval('outbox.events_id_seq', 5000000)")
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	for _, s := range []string{
+		"set local timezone = 'Asia/Kolkata'", "set local datestyle = 'German, DMY'",
+		"select outbox.seal_partition(0, '2026-06-07 08:09:10.111213Z')",
+		"set local timezone = 'UTC'", "set local datestyle = 'ISO'",
+	} {
+		if _, err = tx.Exec(t.Context(), s); err != nil {
+			t.Fatalf("%s: %v", s, err)
+		}
+	}
+	seal := query[string](t, tx, "select coalesce(string_agg(pg_get_constraintdef(k.oid), ''), 'none') from pg_constraint k where k.conname = 'being_archived'")
+	if !strings.Contains(seal, "2026-06-07 08:09:10.111213+00") {
+		t.Errorf("the seal is %s", seal)
 	}
 }

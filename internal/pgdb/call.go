@@ -2,7 +2,10 @@ package pgdb
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -11,7 +14,8 @@ import (
 // names the roles that may do op, as for [Translate].
 //
 // When no connection can be made because a password was refused, Call tries once more: the pool may have used a
-// password from a cache that has dropped it since. f is run once at most.
+// password from a cache that has dropped it since. f is run once at most, and not at all on a connection with a setting
+// under which texts or times would be read or written wrong: see [Require].
 func Call(ctx context.Context, pool *pgxpool.Pool, op, roles string, f func(conn *pgxpool.Conn) error) error {
 	conn, err := pool.Acquire(ctx)
 	if IsAuthFailure(err) {
@@ -21,5 +25,12 @@ func Call(ctx context.Context, pool *pgxpool.Pool, op, roles string, f func(conn
 		return Translate(op, roles, err)
 	}
 	defer conn.Release()
-	return Translate(op, roles, f(conn))
+	if err := checkSession(conn.Conn()); err != nil {
+		return Translate(op, roles, err)
+	}
+	err = f(conn)
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok && pgErr.Code == readOnlyTransaction && readOnlyBySetting(conn.Conn()) {
+		err = fmt.Errorf("%w: %w", ReadOnlyLogin(conn.Conn().Config().User), err)
+	}
+	return Translate(op, roles, err)
 }

@@ -25,7 +25,7 @@ var (
 	ErrSchemaNewer = errors.New("the outbox schema is newer than this program: upgrade the outbox command")
 	// ErrReadOnly means that the connection led to a replica, as old ones do after a failover, or that its transactions
 	// are set to read only. Trying again may help.
-	ErrReadOnly = errors.New("the database is read-only: connect to the writer endpoint")
+	ErrReadOnly = errors.New("the database takes no changes: connect to the writer endpoint, and leave default_transaction_read_only off")
 	// ErrBusy means that the database refused the call or ended the transaction because of others: too many
 	// connections, a deadlock, a timeout of its own. That transaction changed nothing. Trying again mostly helps.
 	ErrBusy = errors.New("the database is busy")
@@ -35,6 +35,15 @@ var (
 	// ErrSettings means that the database has settings under which events would be lost or reordered.
 	ErrSettings = errors.New("the database's settings do not allow it")
 )
+
+// readOnlyTransaction is the SQLSTATE read_only_sql_transaction.
+const readOnlyTransaction = "25006"
+
+// ReadOnlyLogin returns the error, which wraps ErrReadOnly, for a login whose transactions are read only by a setting of
+// the role, the database or the server.
+func ReadOnlyLogin(login string) error {
+	return fmt.Errorf("%w: default_transaction_read_only is on for the login %q: set it to off with ALTER ROLE or ALTER DATABASE", ErrReadOnly, login)
+}
 
 // Translate returns an error that begins with op, the name of an operation, and wraps err, and also the error of this
 // package that says what can be done about err, where one does. roles names the roles that may do op, for the text
@@ -92,7 +101,7 @@ func kindOfCode(code string) error {
 		return ErrDenied
 	case "3F000", "42P01", "42883", "42703": // invalid_schema_name, undefined_table, undefined_function, undefined_column
 		return ErrSchema
-	case "25006": // read_only_sql_transaction
+	case readOnlyTransaction:
 		return ErrReadOnly
 	case "40001", "40P01", "55P03", "57014", "53300": // serialization_failure, deadlock_detected, lock_not_available, query_canceled, too_many_connections
 		return ErrBusy

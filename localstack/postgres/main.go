@@ -9,9 +9,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/pgserver"
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/process"
@@ -28,6 +30,17 @@ func run(ctx context.Context, args []string) int {
 	flags.BoolVar(&cfg.Embedded, "embedded", false, "use the embedded server even when one is installed")
 	flags.IntVar(&cfg.Version, "version", 0, "the major version, 15 to 18: an installed one, else the embedded one (default any)")
 	flags.StringVar(&cfg.DataDir, "data", "", "keep the cluster in this directory (default a temporary one)")
+	flags.Func("set", "`name=value` of a parameter of the server, such as timezone=UTC; may be given several times", func(s string) error {
+		name, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return errors.New("must be name=value")
+		}
+		if cfg.Settings == nil {
+			cfg.Settings = make(map[string]string)
+		}
+		cfg.Settings[name] = value
+		return nil
+	})
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}

@@ -44,9 +44,9 @@ type Enqueuer struct {
 //
 // All events are validated first: if some are at fault nothing is written, tx can still be used, and the error holds an
 // [*EventError] for each of them. Such an error, and one for a constraint of the table, matches [ErrInvalid]. Otherwise
-// the error is [ErrNilTx], [ErrTxClosed], [ErrNoSchema], [ErrSealed], one for rows that a rule or trigger dropped, or the
-// driver's, wrapped. After an error of the database tx is aborted, as after any failed statement; roll it back after every error
-// but those of validation.
+// the error is [ErrNilTx], [ErrTxClosed], [ErrNoSchema], [ErrSealed], [ErrEncoding], one for rows that a rule or trigger
+// dropped, or the driver's, wrapped. After an error of the database tx is aborted, as after any failed statement; roll it
+// back after every error but those of validation.
 //
 // It is one round trip for up to 10,000 events and 8 MiB, and one more for each further such lot. Use [EnqueueCopy] for
 // more than fits in memory.
@@ -96,13 +96,16 @@ func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.U
 
 // EnqueueCopy writes events with the COPY protocol, for bulk: memory does not grow with their number. Each is
 // validated before it is sent; the first one at fault ends the copy, with an [*EventError] that matches [ErrInvalid],
-// as an error for a constraint of the table does. Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema], [ErrSealed]
-// or the driver's, wrapped. After every error but ErrNilTx, tx is aborted or closed. EnqueueCopy returns how many events
-// were written, 0 with an error. It fills in missing event ids, destinations and trace headers as [Enqueue] does, and
-// does not return the ids.
+// as an error for a constraint of the table does. Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema],
+// [ErrSealed], [ErrEncoding] or the driver's, wrapped. After every error but ErrNilTx and ErrEncoding, tx is aborted or
+// closed. EnqueueCopy returns how many events were written, 0 with an error. It fills in missing event ids, destinations
+// and trace headers as [Enqueue] does, and does not return the ids.
 func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64, error) {
 	if isNil(tx) {
 		return 0, fmt.Errorf("enqueue copy: %w", ErrNilTx)
+	}
+	if !readsUTF8(tx) {
+		return 0, fmt.Errorf("enqueue copy: %w", ErrEncoding)
 	}
 	next, stop := iter.Pull(events)
 	defer stop()

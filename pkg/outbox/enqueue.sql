@@ -6,6 +6,9 @@
 -- The ids are drawn after the locks are taken: a join gives its first row only
 -- after the materialized locks were counted, and the default of id is
 -- evaluated above the sort. The locks are taken in the order of the arrays.
+--
+-- The condition is evaluated once. What a driver sends as UTF-8 is read as such
+-- under these two settings only.
 with locked as materialized (
     select pg_catalog.count(*) as aggregates
     from unnest($8::pg_catalog.text[], $9::pg_catalog.text[]) with ordinality as a (aggregate_type, aggregate_id, position)
@@ -19,4 +22,6 @@ from unnest(
          $5::pg_catalog.text[], $6::pg_catalog.text[], $7::pg_catalog.text[])
      with ordinality as e (event_id, aggregate_type, aggregate_id, event_type, destination, payload, headers, position)
 cross join locked
+where pg_catalog.current_setting('client_encoding') operator(pg_catalog.=) any ('{UTF8, SQL_ASCII}'::pg_catalog.text[])
+   or outbox.refuse_encoding()
 order by e.position

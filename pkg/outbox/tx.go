@@ -37,6 +37,9 @@ var (
 	// and takes no unsent rows. Nothing was written. The same events are taken in a new transaction, which gives them
 	// new ids.
 	ErrSealed = errors.New("partition is about to be archived: try the transaction again")
+	// ErrEncoding means that client_encoding of the transaction's connection is not UTF8, so that texts would be stored
+	// wrong: nothing was written.
+	ErrEncoding = errors.New("client_encoding is not UTF8: set it in the connection string")
 )
 
 // SQL makes a [Tx] of a transaction of database/sql, with any PostgreSQL driver that takes $1 parameters
@@ -120,8 +123,22 @@ func constraint(err error) string {
 	return ""
 }
 
+// readsUTF8 says whether the server reads what it is sent on the connection of tx as UTF-8. It makes no call: the server
+// reports client_encoding, and each change of it. It answers true when that was not reported.
+func readsUTF8(tx pgx.Tx) bool {
+	conn := tx.Conn()
+	if conn == nil {
+		return true
+	}
+	switch strings.ToUpper(strings.ReplaceAll(conn.PgConn().ParameterStatus("client_encoding"), "-", "")) {
+	case "UTF8", "UNICODE", "SQL_ASCII", "":
+		return true
+	}
+	return false
+}
+
 // translate wraps a driver's error, and with it the error that says what the caller can do: ErrTxClosed, ErrInvalid,
-// ErrSealed or ErrNoSchema. It returns other errors as they are.
+// ErrSealed, ErrEncoding or ErrNoSchema. It returns other errors as they are.
 func translate(err error) error {
 	if errors.Is(err, pgx.ErrTxClosed) || errors.Is(err, sql.ErrTxDone) {
 		return fmt.Errorf("%w (%w)", ErrTxClosed, err)
@@ -141,10 +158,11 @@ func translate(err error) error {
 		}
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
 	case "22P02", // invalid_text_representation
-		"22P05", // untranslatable_character
-		"22021", // character_not_in_repertoire
 		"54001": // statement_too_complex: JSON nested too deeply
 		return fmt.Errorf("%w: %w", ErrInvalid, err)
+	case "22P05", // untranslatable_character, raised by outbox.refuse_encoding
+		"22021": // character_not_in_repertoire: what was sent is UTF-8
+		return fmt.Errorf("%w (%w)", ErrEncoding, err)
 	case "42P01", // undefined_table
 		"3F000", // invalid_schema_name
 		"42883", // undefined_function

@@ -23,7 +23,7 @@ const (
 	MaxPayloadBytes = MaxMessageBytes - 32<<10
 	// MaxPayloadDepth is the most arrays and objects of a payload that are inside each other. It is below what the
 	// parsers of PostgreSQL (by max_stack_depth) and of encoding/json (10,000) take. Parsers of consumers may take less.
-	MaxPayloadDepth = 1000
+	MaxPayloadDepth = 4000
 	// MaxHeaderBytes is the most bytes that the headers may have, encoded as one JSON object. In the message they have
 	// at most three times as many.
 	MaxHeaderBytes = 8 << 10

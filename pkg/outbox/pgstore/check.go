@@ -5,18 +5,26 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/serverless-outbox/serverless-outbox/internal/pgdb"
 )
 
-const checkSQL = "select version, functions::pg_catalog.text, isolation, cache, replica from outbox.check_schema()"
+const (
+	rowSecuritySQL = "select login, tables from outbox.check_row_security()"
+	checkSQL       = "select version, functions::pg_catalog.text, isolation, cache, replica," +
+		" pg_catalog.current_setting('default_transaction_read_only')::pg_catalog.bool from outbox.check_schema()"
+)
 
-// Check makes sure that the database can be used safely, in one round trip that changes nothing: that its
-// schema is not older than this package, functions included ([ErrSchema]), that it is not a replica
-// ([ErrReadOnly]), and that it has the settings that the order of ids and the search for gaps rest on
-// ([ErrSettings]): isolation level read committed, and CACHE 1 of the sequence outbox.events_id_seq. A newer
-// schema passes: relays of the version before go on with it while the next version is deployed.
+// Check makes sure that the database can be used safely, in two round trips that change nothing: that its
+// schema is not older than this package, functions included ([ErrSchema]), that it is not a replica or read only for
+// the login ([ErrReadOnly]), and that it has the settings that the order of ids and the search for gaps rest on
+// ([ErrSettings]): isolation level read committed, CACHE 1 of the sequence outbox.events_id_seq, and no row level
+// security on the tables, which would hide rows. A newer schema passes: relays of the version before go on with it
+// while the next version is deployed.
 func (s *Store) Check(ctx context.Context) error {
 	var (
 		version   int64
@@ -24,9 +32,19 @@ func (s *Store) Check(ctx context.Context) error {
 		isolation string
 		cache     int64
 		replica   bool
+		readOnly  bool
+		login     string
+		secured   []string
 	)
 	err := s.do(ctx, "check", func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, checkSQL).Scan(&version, &functions, &isolation, &cache, &replica)
+		if err := conn.QueryRow(ctx, rowSecuritySQL).Scan(&login, &secured); err != nil {
+			return err
+		}
+		if len(secured) > 0 {
+			return fmt.Errorf("%w: row level security is on for %s, and hides rows from the login %q: switch it off with ALTER TABLE ... DISABLE ROW LEVEL SECURITY",
+				ErrSettings, strings.Join(secured, ", "), login)
+		}
+		return conn.QueryRow(ctx, checkSQL).Scan(&version, &functions, &isolation, &cache, &replica, &readOnly)
 	})
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
@@ -39,7 +57,9 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	switch {
 	case replica:
-		return fmt.Errorf("check: %w", ErrReadOnly)
+		return fmt.Errorf("check: %w: this server is a replica", ErrReadOnly)
+	case readOnly:
+		return fmt.Errorf("check: %w", pgdb.ReadOnlyLogin(login))
 	case isolation != "read committed":
 		return fmt.Errorf("check: %w: default_transaction_isolation is %q: set it to read committed for the login", ErrSettings, isolation)
 	case cache != 1:

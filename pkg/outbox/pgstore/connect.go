@@ -74,8 +74,9 @@ func (c Config) validate() error {
 // tried once more where Password is set. The caller closes the pool. Errors wrap [ErrUnreachable], [ErrDenied] or
 // another error of this package where one fits; a faulty c gives a plain error and no connection is tried.
 //
-// Connections set nothing in their session, because RDS Proxy would pin it: give the login a statement_timeout
-// with ALTER ROLE ... SET. The isolation level must be read committed, which is PostgreSQL's default;
+// The startup message of a connection sets client_encoding, DateStyle and TimeZone, whatever URL, the login or the
+// database say: poolers bear that. Nothing is set later, because RDS Proxy would pin the session: give the login a
+// statement_timeout with ALTER ROLE ... SET. The isolation level must be read committed, which is PostgreSQL's default;
 // [Store.Check] makes sure of it.
 func Connect(ctx context.Context, c Config) (*pgxpool.Pool, error) {
 	if err := c.validate(); err != nil {
@@ -113,6 +114,7 @@ func (c Config) pool() (*pgxpool.Config, error) {
 	config.MaxConnLifetimeJitter = config.MaxConnLifetime / 10
 	config.ConnConfig.ConnectTimeout = cmp.Or(c.ConnectTimeout, 5*time.Second)
 	config.ConnConfig.DefaultQueryExecMode = cmp.Or(c.ExecMode, pgx.QueryExecModeCacheDescribe)
+	pgdb.Require(config.ConnConfig.RuntimeParams)
 	if c.Password != nil {
 		config.BeforeConnect = func(ctx context.Context, conn *pgx.ConnConfig) error {
 			password, err := c.Password(ctx, conn.Host, conn.Port, conn.User)

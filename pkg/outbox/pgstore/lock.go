@@ -52,7 +52,7 @@ func found(ctx context.Context, conn *pgx.Conn, s schema) error {
 		end
 		$$;`
 	for attempt := 0; ; attempt++ {
-		_, err := conn.Exec(ctx, "begin; "+searchPath+"; "+create+s.owner+s.base+"commit")
+		_, err := conn.Exec(ctx, "begin; "+settings+"; "+create+s.owner+s.base+"commit")
 		if err == nil {
 			return nil
 		}

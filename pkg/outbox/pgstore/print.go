@@ -20,7 +20,7 @@ create schema if not exists outbox;
 
 %s
 %s
-%s`, searchPath, s.owner, s.base, s.prelude)
+%s`, settings, s.owner, s.base, s.prelude)
 	for _, f := range s.before {
 		f.print(&b)
 	}

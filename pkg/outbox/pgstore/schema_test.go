@@ -168,7 +168,7 @@ func TestRowsTheBrokerWouldRefuseAreRefused(t *testing.T) {
 		"U+FFFE in the payload":   {"t", "i", "x", "d", "\"\ufffe\"", `{}`, "payload_has_only_characters_that_sqs_takes"},
 		"U+FFFF in the headers":   {"t", "i", "x", "d", `{}`, "{\"k\":\"\uffff\"}", ""},
 		"lone surrogate":          {"t", "i", "x", "d", `"\ud800"`, `{"k":"\ud800"}`, ""},
-		"deep payload":            {"t", "i", "x", "d", strings.Repeat("[", 1001) + strings.Repeat("]", 1001), `{}`, "payload_is_at_most_1000_levels_deep"},
+		"deep payload":            {"t", "i", "x", "d", strings.Repeat("[", 4001) + strings.Repeat("]", 4001), `{}`, "payload_is_at_most_4000_levels_deep"},
 		"large payload":           {"t", "i", "x", "d", `"` + strings.Repeat("x", 1015807) + `"`, `{}`, "payload_is_at_most_1_mib_less_32_kib"},
 		"large headers":           {"t", "i", "x", "d", `{}`, `{"k":"` + strings.Repeat("x", 8192) + `"}`, "headers_are_at_most_8_kib"},
 		"headers that are a list": {"t", "i", "x", "d", `{}`, `[]`, "headers_are_a_json_object"},

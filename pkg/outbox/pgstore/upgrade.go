@@ -11,9 +11,12 @@ import (
 	"github.com/pressly/goose/v3"
 )
 
-// searchPath is the statement that comes first in every transaction that makes a part of the schema: some functions
-// have bodies in which names are looked up when the function is created.
-const searchPath = "set local search_path = pg_catalog, pg_temp"
+// settings are the statements that come first in every transaction that makes a part of the schema: some functions
+// have bodies in which names are looked up when the function is created, texts have backslashes that are to stay, and
+// a timeout for the statements of relays is none for a migration.
+const settings = `set local search_path = pg_catalog, pg_temp;
+set local standard_conforming_strings = on;
+set local statement_timeout = 0`
 
 // upgrade brings a database to a schema. made and dropped are the names of the functions that it has made and dropped
 // so far, for Migrated.
@@ -48,7 +51,7 @@ func (u *upgrade) migrations() []*goose.Migration {
 // begin prepares for a migration, in its transaction tx: it runs prelude.sql if the table outbox.functions is
 // missing, and makes the functions of before/ that are missing or whose text has changed.
 func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
-	if err := execute(ctx, tx, searchPath); err != nil {
+	if err := execute(ctx, tx, settings); err != nil {
 		return err
 	}
 	var first bool
@@ -71,7 +74,7 @@ func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
 // whose text has changed, and drops those that the schema has no more. When it made outbox.grant_roles() it calls that
 // function, which grants rights on the tables.
 func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
-	if err := execute(ctx, tx, searchPath); err != nil {
+	if err := execute(ctx, tx, settings); err != nil {
 		return err
 	}
 	recorded, err := readRecorded(ctx, tx)

@@ -289,8 +289,8 @@ constraint outbox.events_default headers_are_a_json_object CHECK (((sent_at IS N
 constraint outbox.events_default headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
 constraint outbox.events_default lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_default payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_default payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_default payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
+constraint outbox.events_default payload_is_at_most_4000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 8000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 4000)) OR outbox.nests_at_most_4000(payload)))
 constraint outbox.events_default replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_default sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events_p000000 aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -308,8 +308,8 @@ constraint outbox.events_p000000 headers_are_at_most_8_kib CHECK (((sent_at IS N
 constraint outbox.events_p000000 ids_of_this_partition CHECK (((id >= 0) AND (id < 1000000)))
 constraint outbox.events_p000000 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000000 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_p000000 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_p000000 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
+constraint outbox.events_p000000 payload_is_at_most_4000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 8000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 4000)) OR outbox.nests_at_most_4000(payload)))
 constraint outbox.events_p000000 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000000 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events_p000001 aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -327,8 +327,8 @@ constraint outbox.events_p000001 headers_are_at_most_8_kib CHECK (((sent_at IS N
 constraint outbox.events_p000001 ids_of_this_partition CHECK (((id >= 1000000) AND (id < 2000000)))
 constraint outbox.events_p000001 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000001 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_p000001 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_p000001 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
+constraint outbox.events_p000001 payload_is_at_most_4000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 8000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 4000)) OR outbox.nests_at_most_4000(payload)))
 constraint outbox.events_p000001 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000001 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events_p000002 aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -346,8 +346,8 @@ constraint outbox.events_p000002 headers_are_at_most_8_kib CHECK (((sent_at IS N
 constraint outbox.events_p000002 ids_of_this_partition CHECK (((id >= 2000000) AND (id < 3000000)))
 constraint outbox.events_p000002 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000002 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_p000002 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_p000002 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
+constraint outbox.events_p000002 payload_is_at_most_4000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 8000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 4000)) OR outbox.nests_at_most_4000(payload)))
 constraint outbox.events_p000002 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000002 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events_p000003 aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -365,8 +365,8 @@ constraint outbox.events_p000003 headers_are_at_most_8_kib CHECK (((sent_at IS N
 constraint outbox.events_p000003 ids_of_this_partition CHECK (((id >= 3000000) AND (id < 4000000)))
 constraint outbox.events_p000003 lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events_p000003 payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events_p000003 payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events_p000003 payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
+constraint outbox.events_p000003 payload_is_at_most_4000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 8000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 4000)) OR outbox.nests_at_most_4000(payload)))
 constraint outbox.events_p000003 replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events_p000003 sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.events aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
@@ -383,8 +383,8 @@ constraint outbox.events headers_are_a_json_object CHECK (((sent_at IS NOT NULL)
 constraint outbox.events headers_are_at_most_8_kib CHECK (((sent_at IS NOT NULL) OR (octet_length((headers)::text) <= 8192)))
 constraint outbox.events lane_has_at_most_2600_bytes CHECK (((sent_at IS NOT NULL) OR (((octet_length(destination) + octet_length(aggregate_type)) + octet_length(aggregate_id)) <= 2600)))
 constraint outbox.events payload_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR ((strpos((payload)::text, '￾'::text) = 0) AND (strpos((payload)::text, '￿'::text) = 0))))
-constraint outbox.events payload_is_at_most_1000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 2000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 1000)) OR outbox.nests_at_most_1000(payload)))
 constraint outbox.events payload_is_at_most_1_mib_less_32_kib CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 1015808)))
+constraint outbox.events payload_is_at_most_4000_levels_deep CHECK (((sent_at IS NOT NULL) OR (payload_bytes <= 8000) OR (octet_length(replace(replace((payload)::text, '['::text, ''::text), '{'::text, ''::text)) >= (payload_bytes - 4000)) OR outbox.nests_at_most_4000(payload)))
 constraint outbox.events replays_are_not_negative CHECK ((replays >= 0))
 constraint outbox.events sent_events_have_a_message_id CHECK (((sent_at IS NULL) = (message_id IS NULL)))
 constraint outbox.exports exports_have_rows CHECK (((rows > 0) AND (from_id <= to_id)))
@@ -526,6 +526,18 @@ AS $function$
     insert into outbox.dlq_redrives (login, request_id, queue, send_to, request)
     values (session_user, p_request_id, p_queue, p_send_to, p_request)
     returning redrive_id;
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.check_row_security()
+ RETURNS TABLE(login text, tables text[])
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    select current_user::text, coalesce(array_agg(format('outbox.%I', c.relname) order by c.relname), '{}')
+    from pg_class c
+    where c.relnamespace = 'outbox'::regnamespace and c.relrowsecurity
+      and (c.relforcerowsecurity or row_security_active(c.oid))
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.check_schema()
@@ -1795,7 +1807,7 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.nests_at_most_1000(document json)
+CREATE OR REPLACE FUNCTION outbox.nests_at_most_4000(document json)
  RETURNS boolean
  LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE
@@ -1804,7 +1816,7 @@ AS $function$
 declare
     rest text := translate(regexp_replace(document::text, '(?:"(?:[^"\\]|\\.)*"|[^][{}"])+', '', 'g'), '{}', '[]');
 begin
-    for level in 1 .. 1000 loop
+    for level in 1 .. 4000 loop
         exit when rest = '';
         rest := replace(rest, '[]', '');
     end loop;
@@ -2234,6 +2246,18 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.refuse_encoding()
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    raise untranslatable_character using message =
+        format('client_encoding is %s, and texts are sent in UTF8', current_setting('client_encoding'));
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.release_blocked(p_request text, p_after bigint, p_limit integer, p_skip boolean, p_dry_run boolean, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
  RETURNS TABLE(id bigint, event_id uuid, destination text, aggregate_type text, aggregate_id text, outcome text, ordered boolean)
  LANGUAGE plpgsql
@@ -2483,6 +2507,7 @@ CREATE OR REPLACE FUNCTION outbox.seal_partition(p_number bigint, p_before times
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET lock_timeout TO '50ms'
+ SET "DateStyle" TO 'ISO'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
  SET enable_bitmapscan TO 'off'
@@ -2678,6 +2703,9 @@ grant DELETE on blocked to outbox_relay
 grant INSERT on blocked to outbox_relay
 grant SELECT on blocked to outbox_relay
 grant UPDATE on blocked to outbox_relay
+grant execute on check_row_security to outbox_relay
+grant execute on check_row_security to outbox_redrive
+grant execute on check_row_security to outbox_janitor
 grant execute on check_schema to outbox_relay
 grant execute on check_schema to outbox_redrive
 grant execute on check_schema to outbox_janitor
@@ -2751,9 +2779,8 @@ grant SELECT on migrations to outbox_janitor
 grant SELECT on migrations to outbox_redrive
 grant SELECT on migrations to outbox_relay
 grant execute on move_sent to outbox_janitor
-grant execute on nests_at_most_1000 to outbox_writer
-grant execute on nests_at_most_1000 to outbox_relay
-grant execute on nests_at_most_1000 to outbox_janitor
+grant execute on nests_at_most_4000 to outbox_writer
+grant execute on nests_at_most_4000 to outbox_relay
 grant execute on partition_name to outbox_janitor
 grant execute on passes to outbox_relay
 grant execute on passes to outbox_redrive
@@ -2772,6 +2799,7 @@ grant execute on record_export to outbox_janitor
 grant execute on redrive_dead_letters to outbox_redrive
 grant SELECT on redrives to outbox_redrive
 grant SELECT on redrives to outbox_relay
+grant execute on refuse_encoding to outbox_writer
 grant SELECT on relays to outbox_janitor
 grant SELECT on relays to outbox_redrive
 grant DELETE on relays to outbox_relay

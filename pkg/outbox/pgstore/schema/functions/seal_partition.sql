@@ -13,6 +13,8 @@ create or replace function outbox.seal_partition(p_number bigint, p_before times
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '50ms'
+-- p_before is written into the constraint as text, in a form with the offset from UTC.
+set datestyle = 'ISO'
 set jit = off
 set enable_seqscan = off
 set enable_bitmapscan = off

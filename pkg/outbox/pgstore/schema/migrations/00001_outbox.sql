@@ -55,11 +55,11 @@ create table outbox.events (
     -- A message may have 1,048,576 bytes, attributes and envelope included.
     constraint payload_is_at_most_1_mib_less_32_kib check (sent_at is not null or payload_bytes <= 1015808),
     -- The levels of a payload are counted only where it has so many brackets.
-    constraint payload_is_at_most_1000_levels_deep
+    constraint payload_is_at_most_4000_levels_deep
         check (sent_at is not null
-            or payload_bytes <= 2000
-            or octet_length(replace(replace(payload::text, '[', ''), '{', '')) >= payload_bytes - 1000
-            or outbox.nests_at_most_1000(payload)),
+            or payload_bytes <= 8000
+            or octet_length(replace(replace(payload::text, '[', ''), '{', '')) >= payload_bytes - 4000
+            or outbox.nests_at_most_4000(payload)),
     -- In the message the headers are percent-encoded: brokers take every character of them.
     constraint headers_are_at_most_8_kib check (sent_at is not null or octet_length(headers::text) <= 8192),
     constraint headers_are_a_json_object check (sent_at is not null or json_typeof(headers) = 'object'),
