@@ -145,7 +145,7 @@ func largerThanBytes(t *testing.T, w *world) {
 func withinBytes(t *testing.T, w *world) {
 	t.Helper()
 	a, b, c := w.writeLarge(t, "a", 20_000), w.writeLarge(t, "b", 20_000), w.writeLarge(t, "a", 20_000)
-	got := w.fetch(t, relay.Fetch{Bytes: 60_000, Scans: []relay.Scan{{Limit: 3}, {Limit: 10, After: c}}, Gaps: []relay.Range{{From: c + 1, To: c + 9}}, GapLimit: 10})
+	got := w.fetch(t, relay.Fetch{Bytes: 100_000, Scans: []relay.Scan{{Limit: 3}, {Limit: 10, After: c}}, Gaps: []relay.Range{{From: c + 1, To: c + 9}}, GapLimit: 10})
 	_, mine := rowIDs(got.Scans[0])
 	want(t, "records", mine, a, b, c)
 	if got.More != nil || got.Gaps.Through != 0 {

@@ -17,12 +17,11 @@ import (
 
 const contentSQL = "select * from outbox.read_content($1::bigint[])"
 
-// inlineBytes is the least size of content up to which it comes with its row: the content of larger events may take a
-// second round trip.
+// inlineBytes is the least size of a payload up to which it comes with its row: larger ones may take a second round trip.
 const inlineBytes = 4 << 10
 
-// inline returns the most bytes of content that are to come with a row of f: such that the rows of all its reads
-// together have at most f.Bytes, or inlineBytes if that is more.
+// inline returns the most bytes of payload that are to come with a row of f: such that the rows of all its reads
+// together have at most f.Bytes, or inlineBytes each if that is more.
 func inline(f relay.Fetch) int {
 	if f.Bytes == 0 {
 		return math.MaxInt32
@@ -46,12 +45,11 @@ func inline(f relay.Fetch) int {
 	return max(inlineBytes, f.Bytes/rows)
 }
 
-// content bounds the bytes of payloads and headers that one fetch keeps. Headers count as they are stored: where
-// PostgreSQL has compressed them, which it does in rows of more than 2 kB, with up to 8 KiB less than they have.
+// content bounds the bytes of payloads and headers that one fetch keeps.
 type content struct {
 	// bytes is the bound, kept what the records read so far have.
 	bytes, kept int
-	// withheld has the size of the content of each record that was read without it, by id.
+	// withheld has the most bytes that the content of each record may have that was read without it, by id.
 	withheld map[int64]int
 }
 
@@ -60,18 +58,19 @@ func newContent(bytes int) content {
 	return content{bytes: cmp.Or(bytes, math.MaxInt), withheld: map[int64]int{}}
 }
 
-// keeps says whether the content of a row of the given size is kept: it came with the row, and there is room for it.
-// Otherwise the row is noted as one without its content.
-func (c *content) keeps(id int64, size int, came bool) bool {
+// keeps says whether the content of a row, of the given sizes, is kept: it came with the row, and there is room for it.
+// Otherwise the row is noted as one without its content, and with as many bytes of headers as a row may have.
+func (c *content) keeps(id int64, payload, headers int, came bool) bool {
+	size := payload + headers
 	if !came || size > c.bytes-c.kept {
-		c.withheld[id] = size
+		c.withheld[id] = payload + outbox.MaxHeaderBytes
 		return false
 	}
 	c.kept += size
 	return true
 }
 
-// size returns the bytes of the content of a record, also of one that was read without it.
+// size returns the bytes of the content of a record, the most that it may have for one that was read without it.
 func (c *content) size(r *outbox.Record) int {
 	if r.Payload == nil {
 		return c.withheld[r.ID]

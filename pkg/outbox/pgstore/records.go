@@ -25,7 +25,7 @@ type recordScanner struct {
 	aggregateType, typ, dest internedText
 	aggregateID              pgtype.Text
 	payload, headers         []byte
-	contentBytes             pgtype.Int4
+	payloadBytes             pgtype.Int4
 	// content keeps the content of the rows within the bound of the fetch.
 	content
 	// targets are pointers to all other fields, in the order of the columns, as [pgx.Rows.Scan] takes them.
@@ -40,7 +40,7 @@ func newRecordScanner(bytes int) *recordScanner {
 	s.aggregateType.seen, s.typ.seen, s.dest.seen = seen, seen, seen
 	s.targets = []any{
 		&s.id, &s.createdAt, &s.eventID, &s.replays, &s.replayOf, &s.shard,
-		&s.aggregateType, &s.aggregateID, &s.typ, &s.dest, &s.payload, &s.headers, &s.contentBytes,
+		&s.aggregateType, &s.aggregateID, &s.typ, &s.dest, &s.payload, &s.headers, &s.payloadBytes,
 	}
 	return s
 }
@@ -145,7 +145,7 @@ func (s *recordScanner) record() (*outbox.Record, error) {
 	}
 	payload := s.payload
 	s.payload = nil
-	if !s.keeps(s.id, int(s.contentBytes.Int32), payload != nil) {
+	if !s.keeps(s.id, int(s.payloadBytes.Int32), len(s.headers), payload != nil) {
 		return r, nil
 	}
 	return r, fill(r, payload, s.headers)

@@ -13,10 +13,13 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-// largeEvent returns an event of the aggregate with a payload of the given size.
-func largeEvent(aggregate string, bytes int) outbox.Event {
+// large is the size of the payload of a largeEvent, in bytes.
+const large = 10_000
+
+// largeEvent returns an event of the aggregate with a large payload.
+func largeEvent(aggregate string) outbox.Event {
 	e := event(aggregate, 0)
-	e.Payload = json.RawMessage(`"` + strings.Repeat("x", bytes-2) + `"`)
+	e.Payload = json.RawMessage(`"` + strings.Repeat("x", large-2) + `"`)
 	return e
 }
 
@@ -34,13 +37,13 @@ func (w *world) mostBuffered() int {
 func TestLargeEventsBehindSmallOnesStayWithinTheWindow(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		const window, large = 100_000, 10_000
+		const window = 100_000
 		w.cfg.WindowBytes, w.cfg.ReportEvery = window, time.Millisecond
 		for i := range 2_000 {
 			w.store.Enqueue(event(fmt.Sprint("small", i), 0))
 		}
 		for i := range 100 {
-			w.store.Enqueue(largeEvent(fmt.Sprint("large", i), large))
+			w.store.Enqueue(largeEvent(fmt.Sprint("large", i)))
 		}
 		w.start(w.Context(), "r", 20*time.Second)
 		w.summary("r")
@@ -54,17 +57,17 @@ func TestLargeEventsBehindSmallOnesStayWithinTheWindow(t *testing.T) {
 func TestLargeEventsThatCommitLateStayWithinAFetch(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		const window, fetch, large, n = 100_000, 25_000, 10_000, 50
+		const window, fetch, n = 100_000, 25_000, 50
 		w.cfg.WindowBytes, w.cfg.FetchBytes, w.cfg.ReportEvery = window, fetch, time.Millisecond
 		w.broker().Delay = 200 * time.Millisecond
 		w.start(w.Context(), "r", 30*time.Second)
 		pass(100 * time.Millisecond)
 		late := w.store.Begin()
 		for i := range n {
-			late.Enqueue(largeEvent(fmt.Sprint("late", i), large))
+			late.Enqueue(largeEvent(fmt.Sprint("late", i)))
 		}
 		for i := range n {
-			w.store.Enqueue(largeEvent(fmt.Sprint("early", i), large))
+			w.store.Enqueue(largeEvent(fmt.Sprint("early", i)))
 		}
 		pass(300 * time.Millisecond)
 		late.Commit()
@@ -104,11 +107,11 @@ func (m *meter) Publish(ctx context.Context, msgs []outbox.Message) []outbox.Res
 func TestBytesInFlightAreBounded(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(w *world) {
-		const large, entries = 10_000, 10
+		const entries = 10
 		w.cfg.SendBytes = 500_000
 		w.broker().Delay = 50 * time.Millisecond
 		for i := range 2_000 {
-			w.store.Enqueue(largeEvent(fmt.Sprint(i), large))
+			w.store.Enqueue(largeEvent(fmt.Sprint(i)))
 		}
 		sink := &meter{Sink: w.broker()}
 		cfg := w.config("r")

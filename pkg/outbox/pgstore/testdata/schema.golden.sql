@@ -1951,8 +1951,8 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_deferred(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer, p_blocked boolean, p_content integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer, place bigint)
+CREATE OR REPLACE FUNCTION outbox.read_deferred(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer, p_blocked boolean, p_payload integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer, place bigint)
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1974,13 +1974,12 @@ begin
            case when r.wanted then r.aggregate_id end,
            case when r.wanted then r.event_type end,
            case when r.wanted then r.destination end,
-           case when r.wanted and r.content_bytes <= p_content then r.payload end,
-           case when r.wanted and r.content_bytes <= p_content then r.headers end,
-           case when r.wanted then r.content_bytes end,
+           case when r.wanted and r.payload_bytes <= p_payload then r.payload end,
+           case when r.wanted and r.payload_bytes <= p_payload then r.headers end,
+           case when r.wanted then r.payload_bytes end,
            r.place
     from (
         select e.*,
-               e.payload_bytes + coalesce(pg_column_size(e.headers), 0) as content_bytes,
                row_number() over () as place,
                e.shard = any (p_shards)
                and (p_destination = '' or e.destination = p_destination)
@@ -2002,8 +2001,8 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer, p_content integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer, blocked boolean)
+CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer, p_payload integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer, blocked boolean)
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2025,14 +2024,13 @@ begin
            case when r.mine then r.aggregate_id end,
            case when r.mine then r.event_type end,
            case when r.mine then r.destination end,
-           case when r.mine and not r.blocked and r.content_bytes <= p_content then r.payload end,
-           case when r.mine and not r.blocked and r.content_bytes <= p_content then r.headers end,
-           case when r.mine then r.content_bytes end,
+           case when r.mine and not r.blocked and r.payload_bytes <= p_payload then r.payload end,
+           case when r.mine and not r.blocked and r.payload_bytes <= p_payload then r.headers end,
+           case when r.mine then r.payload_bytes end,
            r.mine and r.blocked
     from unnest(p_from, p_to) as g (first, last)
     cross join lateral (
         select e.*,
-               e.payload_bytes + coalesce(pg_column_size(e.headers), 0) as content_bytes,
                e.sent_at is null and e.shard = any (p_shards) as mine,
                e.sent_at is null and exists (
                    select from outbox.blocked b
@@ -2050,8 +2048,8 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer, p_content integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer)
+CREATE OR REPLACE FUNCTION outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer, p_payload integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer)
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2074,12 +2072,11 @@ begin
            case when r.mine then r.aggregate_id end,
            case when r.mine then r.event_type end,
            case when r.mine then r.destination end,
-           case when r.mine and r.content_bytes <= p_content then r.payload end,
-           case when r.mine and r.content_bytes <= p_content then r.headers end,
-           case when r.mine then r.content_bytes end
+           case when r.mine and r.payload_bytes <= p_payload then r.payload end,
+           case when r.mine and r.payload_bytes <= p_payload then r.headers end,
+           case when r.mine then r.payload_bytes end
     from (
         select e.*,
-               e.payload_bytes + coalesce(pg_column_size(e.headers), 0) as content_bytes,
                e.sent_at is null
                and e.shard = any (p_shards)
                and not exists (
@@ -2136,8 +2133,8 @@ AS $function$
         'blocked', (select count(*) from outbox.blocked b where b.released_at is null))
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_shards smallint[], p_limit integer, p_content integer)
- RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer, place bigint)
+CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_shards smallint[], p_limit integer, p_payload integer)
+ RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer, place bigint)
  LANGUAGE plpgsql
  STABLE
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -2152,9 +2149,9 @@ begin
     return query
     select e.id, e.created_at, e.event_id, e.replays, e.replay_of, e.shard,
            e.aggregate_type, e.aggregate_id, e.event_type, e.destination,
-           case when e.payload_bytes + coalesce(pg_column_size(e.headers), 0) <= p_content then e.payload end,
-           case when e.payload_bytes + coalesce(pg_column_size(e.headers), 0) <= p_content then e.headers end,
-           e.payload_bytes + coalesce(pg_column_size(e.headers), 0), 0::bigint
+           case when e.payload_bytes <= p_payload then e.payload end,
+           case when e.payload_bytes <= p_payload then e.headers end,
+           e.payload_bytes, 0::bigint
     from outbox.events e
     where e.sent_at is null
       and e.id >= p_from

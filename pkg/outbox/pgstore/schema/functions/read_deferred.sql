@@ -2,7 +2,7 @@
 -- is empty as well, from the id p_from on and of the given shards; those of blocked lanes only with p_blocked. It looks at
 -- p_examine unsent rows at most and returns p_limit rows at most. place counts the rows looked at up to a row. Unless
 -- p_limit rows came before it, row number p_examine comes too, as an id alone when it is none of those: the next call goes
--- on behind it. Payload and headers of more than p_content bytes are left out, and content_bytes says how many they have.
+-- on behind it. A payload of more than p_payload bytes is left out with its headers, and payload_bytes says how many it has.
 --
 -- The settings leave the planner one plan, in the order of an index, so that the limits stop the reading whatever
 -- the statistics say: after a large COPY there are none, and a plan that sorts would read the whole backlog each
@@ -10,11 +10,11 @@
 -- settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.read_deferred(
     p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer,
-    p_blocked boolean, p_content integer
+    p_blocked boolean, p_payload integer
 )
 returns table (
     id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,
-    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer,
+    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer,
     place bigint
 )
 language plpgsql stable
@@ -37,13 +37,12 @@ begin
            case when r.wanted then r.aggregate_id end,
            case when r.wanted then r.event_type end,
            case when r.wanted then r.destination end,
-           case when r.wanted and r.content_bytes <= p_content then r.payload end,
-           case when r.wanted and r.content_bytes <= p_content then r.headers end,
-           case when r.wanted then r.content_bytes end,
+           case when r.wanted and r.payload_bytes <= p_payload then r.payload end,
+           case when r.wanted and r.payload_bytes <= p_payload then r.headers end,
+           case when r.wanted then r.payload_bytes end,
            r.place
     from (
         select e.*,
-               e.payload_bytes + coalesce(pg_column_size(e.headers), 0) as content_bytes,
                row_number() over () as place,
                e.shard = any (p_shards)
                and (p_destination = '' or e.destination = p_destination)

@@ -1,16 +1,16 @@
 -- Returns the rows with ids above p_after in the order of their ids, at most p_limit, of any shard and state: an id that is
 -- missing between two of them is a gap. A row that the relay may send, which is unsent, of one of the shards and of no
--- blocked lane, comes with its content, but without payload and headers where these have more than p_content bytes
--- (content_bytes says how many they have, headers as they are stored); the others come with their id alone.
+-- blocked lane, comes with its content, but without payload and headers where the payload has more than p_payload bytes
+-- (payload_bytes says how many it has); the others come with their id alone.
 --
 -- It is a function because the server keeps the plans of a function with the session, whatever pooler is in front; a
 -- statement without a name is planned each time, which takes longer than running it. The settings leave one plan,
 -- good for an empty table and for a large one: partitions without any of the ids are passed over when it runs. They
 -- are settings of the function, because as settings of the session they would pin the session behind RDS Proxy.
-create or replace function outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer, p_content integer)
+create or replace function outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer, p_payload integer)
 returns table (
     id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,
-    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer
+    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer
 )
 language plpgsql stable
 set search_path = pg_catalog, pg_temp
@@ -33,12 +33,11 @@ begin
            case when r.mine then r.aggregate_id end,
            case when r.mine then r.event_type end,
            case when r.mine then r.destination end,
-           case when r.mine and r.content_bytes <= p_content then r.payload end,
-           case when r.mine and r.content_bytes <= p_content then r.headers end,
-           case when r.mine then r.content_bytes end
+           case when r.mine and r.payload_bytes <= p_payload then r.payload end,
+           case when r.mine and r.payload_bytes <= p_payload then r.headers end,
+           case when r.mine then r.payload_bytes end
     from (
         select e.*,
-               e.payload_bytes + coalesce(pg_column_size(e.headers), 0) as content_bytes,
                e.sent_at is null
                and e.shard = any (p_shards)
                and not exists (

@@ -1,19 +1,19 @@
 -- Returns the unsent rows with ids from p_from to below p_before, of the shards and of no blocked lane, in the order of
 -- their ids, at most p_limit. The range bounds the reading: while a transaction holds back vacuum, the index of unsent rows
 -- still has entries of rows that were sent since, and each is looked at. The column place, always 0, makes the rows look
--- like those of outbox.read_deferred. Payload and headers of more than p_content bytes are left out, and content_bytes says
--- how many they have.
+-- like those of outbox.read_deferred. A payload of more than p_payload bytes is left out with its headers, and payload_bytes
+-- says how many it has.
 --
 -- It is a function because the server keeps the plans of a function with the session, whatever pooler is in front; a
 -- statement without a name is planned each time, which takes longer than running it. The settings leave one plan,
 -- good for an empty table and for a large one: partitions without any of the ids are passed over when it runs. They
 -- are settings of the function, because as settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.read_unsent(
-    p_from bigint, p_before bigint, p_shards smallint[], p_limit integer, p_content integer
+    p_from bigint, p_before bigint, p_shards smallint[], p_limit integer, p_payload integer
 )
 returns table (
     id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,
-    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, content_bytes integer,
+    aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer,
     place bigint
 )
 language plpgsql stable
@@ -29,9 +29,9 @@ begin
     return query
     select e.id, e.created_at, e.event_id, e.replays, e.replay_of, e.shard,
            e.aggregate_type, e.aggregate_id, e.event_type, e.destination,
-           case when e.payload_bytes + coalesce(pg_column_size(e.headers), 0) <= p_content then e.payload end,
-           case when e.payload_bytes + coalesce(pg_column_size(e.headers), 0) <= p_content then e.headers end,
-           e.payload_bytes + coalesce(pg_column_size(e.headers), 0), 0::bigint
+           case when e.payload_bytes <= p_payload then e.payload end,
+           case when e.payload_bytes <= p_payload then e.headers end,
+           e.payload_bytes, 0::bigint
     from outbox.events e
     where e.sent_at is null
       and e.id >= p_from
