@@ -25,7 +25,7 @@ func Call(ctx context.Context, pool *pgxpool.Pool, op, roles string, f func(conn
 		return Translate(op, roles, err)
 	}
 	defer conn.Release()
-	if err := checkSession(conn.Conn()); err != nil {
+	if err = checkSession(conn.Conn()); err != nil {
 		return Translate(op, roles, err)
 	}
 	err = f(conn)

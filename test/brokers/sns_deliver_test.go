@@ -3,11 +3,15 @@ package brokers_test
 import (
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 )
 
 func (c *c) deleteQueue(url string) {
@@ -223,6 +227,26 @@ func subscriptionChecks() []check {
 			}
 			c.publish(topic, "g", "none", "none")
 			c.want("queue", c.drain(url), "a", "b-1")
+		}},
+		{name: "sns.filter-policy-on-a-chosen-header", run: func(c *c) {
+			topic, url := c.topic(nil), c.queue(nil)
+			c.subscribe(topic, url, attrs{"FilterPolicy": `{"tenant":["acme"]}`})
+			encoder := outbox.Encoder{HeaderAttributes: []string{"traceparent", "tenant"}}
+			for i, tenant := range []string{"acme", "other"} {
+				m, err := encoder.Encode(&outbox.Record{ID: int64(i + 1), ReplayOf: 1, Event: outbox.Event{
+					EventID: uuid.New(), AggregateType: "order", AggregateID: "1", Type: "placed", Payload: []byte(strconv.Quote(tenant)),
+					Headers: map[string]string{"tenant": tenant, "traceparent": "00-ab-cd-01", "note": "\"quoted\"\t\x1b"},
+				}})
+				c.must(err)
+				in := publication(topic, m.GroupID, m.DeduplicationID, m.Body)
+				in.MessageAttributes = map[string]snstypes.MessageAttributeValue{}
+				for _, a := range m.Attributes {
+					in.MessageAttributes[a.Name] = snsText(a.Value)
+				}
+				_, err = c.sns.Publish(c.ctx, in)
+				c.must(err)
+			}
+			c.want("queue", c.drain(url), `"acme"`)
 		}},
 		{name: "sns.filter-policy-on-the-body", run: func(c *c) {
 			topic, url := c.topic(nil), c.queue(nil)

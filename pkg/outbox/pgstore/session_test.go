@@ -30,7 +30,7 @@ func TestForeignSettingsChangeNothingThatIsWrittenOrRead(t *testing.T) {
 	plain := outboxtest.DB(t, outboxtest.Direct())
 	foreign(t, plain, "client_encoding = 'LATIN1'", "datestyle = 'German, DMY'", "timezone = 'Asia/Kolkata'",
 		"search_path = ''", "intervalstyle = 'sql_standard'", "extra_float_digits = -15", "plan_cache_mode = force_generic_plan", "row_security = off")
-	for name, mode := range modes() {
+	for name, mode := range modes() { //nolint:paralleltest // one table, of which each reads the last row
 		t.Run(name, func(t *testing.T) {
 			url := plain.Config().ConnString() + "&client_encoding=EUC_JP&datestyle=SQL"
 			pool, err := pgstore.Connect(t.Context(), pgstore.Config{URL: url, ExecMode: mode})
@@ -39,7 +39,7 @@ func TestForeignSettingsChangeNothingThatIsWrittenOrRead(t *testing.T) {
 			}
 			defer pool.Close()
 			store := pgstore.New(pool)
-			if err := store.Check(t.Context()); err != nil {
+			if err = store.Check(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			tx, err := pool.Begin(t.Context())

@@ -290,7 +290,7 @@ func characters(t *testing.T, h Harness) {
 		Message("c", "zażółć 訊息 🚚 \u2028 %41+&="),
 		Message("d", " "),
 	}
-	msgs[0].Attributes = []outbox.Attribute{{Name: "headers", Value: `{"k":"v & <w>=+%20","é":"🚚"}`}}
+	msgs[0].Attributes = []outbox.Attribute{{Name: "note", Value: `{"k":"v & <w>=+%20","é":"🚚"}`}}
 	msgs[0].Size = size(&msgs[0])
 	mustAccept(t, msgs, h.Sink.Publish(t.Context(), msgs))
 	expectStored(t, h, msgs)
