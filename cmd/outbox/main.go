@@ -46,8 +46,10 @@ func open(ctx context.Context, url string) (cli.Database, error) {
 		Replay:  store,
 		Records: store,
 		Janitor: store,
-		Migrate: func(ctx context.Context) (pgstore.Migrated, error) { return pgstore.Migrate(ctx, pool) },
-		Close:   pool.Close,
+		Migrate: func(ctx context.Context, options ...pgstore.MigrateOption) (pgstore.Migrated, error) {
+			return pgstore.Migrate(ctx, pool, options...)
+		},
+		Close: pool.Close,
 	}, nil
 }
 

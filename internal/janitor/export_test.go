@@ -254,6 +254,7 @@ func TestASlowOutboxIsExportedOnceADay(t *testing.T) {
 		t.Errorf("%d rows exported", len(rows))
 	}
 	// Without a target they are just deleted, those behind a young one as well.
+	w.exec("update outbox.settings set export_required = false")
 	w.exec("update outbox.archive set sent_at = case id when 95 then now() else now() - interval '31 days' end")
 	if report := w.run(janitor.Config{ArchiveRetention: month}); report.ExpiredRows != 10 {
 		t.Errorf("without a target: %+v", report)

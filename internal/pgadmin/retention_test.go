@@ -60,6 +60,7 @@ func TestReleaseOfALaneWhoseDeadLetterIsGoneNeedsConfirmation(t *testing.T) {
 func TestEventWhoseDeadLetterWasDeletedIsKnownToBeNeverSent(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
+	exec(t, pool, "update outbox.settings set keep = '0'")
 	store := newStore(pool)
 	relayID := join(t, store)
 	dead := insert(t, pool, "a")

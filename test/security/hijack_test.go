@@ -233,10 +233,14 @@ func relays(t *testing.T, pool *pgxpool.Pool, bury bool) {
 	var s relay.Settlement
 	for _, scan := range fetched.Scans {
 		for i, row := range scan {
-			if i%2 == 0 || !bury {
+			switch {
+			case row.Record == nil:
+			case i%2 == 0 || !bury:
 				s.Accepted = append(s.Accepted, relay.Accepted{ID: row.ID, MessageID: "m", SequenceNumber: "1"})
-			} else {
-				s.DeadLetters = append(s.DeadLetters, relay.DeadLetter{ID: row.ID, Attempts: 1, Code: "C", Reason: "R", Block: true})
+			default:
+				s.DeadLetters = append(s.DeadLetters, relay.DeadLetter{
+					ID: row.ID, Attempts: 1, Code: "C", Reason: "R", Block: true,
+				})
 			}
 		}
 	}

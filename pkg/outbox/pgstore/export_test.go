@@ -38,5 +38,5 @@ func MigrateWith(ctx context.Context, pool *pgxpool.Pool, name, text string) (Mi
 		replaced = append(replaced, newFunction(name, text))
 	}
 	s.functions = replaced
-	return migrate(ctx, pool, s)
+	return migrate(ctx, pool, s, options{})
 }

@@ -35,14 +35,18 @@ type Migrated struct {
 // another role that is no superuser, or others may create in it, nothing is run and the error wraps [ErrOwner]. Names
 // are looked up in pg_catalog alone, whatever the search_path of the login is. Where the login may not create roles, a
 // notice says how to, and outbox.grant_roles() makes the grants afterwards.
-func Migrate(ctx context.Context, pool *pgxpool.Pool) (Migrated, error) {
-	done, err := migrate(ctx, pool, readSchema())
+func Migrate(ctx context.Context, pool *pgxpool.Pool, options ...MigrateOption) (Migrated, error) {
+	o, err := migrateOptions(options)
+	if err != nil {
+		return Migrated{}, fmt.Errorf("migrate: %w", err)
+	}
+	done, err := migrate(ctx, pool, readSchema(), o)
 	return done, pgdb.Translate("migrate", "", err)
 }
 
 // migrate brings the database to the schema s, as Migrate does to that of this package. With an error of a migration
 // done is zero, whatever was applied before it; with an error after the migrations it has the versions applied.
-func migrate(ctx context.Context, pool *pgxpool.Pool, s schema) (done Migrated, err error) {
+func migrate(ctx context.Context, pool *pgxpool.Pool, s schema, o options) (done Migrated, err error) {
 	unlock, err := lockSchema(ctx, pool, s)
 	if err != nil {
 		return done, err
@@ -51,7 +55,7 @@ func migrate(ctx context.Context, pool *pgxpool.Pool, s schema) (done Migrated, 
 
 	db := stdlib.OpenDBFromPool(pool)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	u := upgrade{schema: s}
+	u := upgrade{schema: s, options: o}
 	versions, err := database.NewStoreFromQuerier(versionTable, versionQuerier{})
 	if err != nil {
 		return done, fmt.Errorf("read migrations: %w", err)

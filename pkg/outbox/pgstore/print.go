@@ -8,8 +8,12 @@ import (
 
 // MigrationSQL writes the whole schema to w as plain SQL in one transaction, for teams that migrate with a tool of
 // their own. The SQL is for a database that has no outbox yet. It also records versions and functions, so that
-// [Store.Check] and [Migrate] know what is there. The only errors of MigrationSQL are those of w.
-func MigrationSQL(w io.Writer) error {
+// [Store.Check] and [Migrate] know what is there. The errors of MigrationSQL are those of w and of options.
+func MigrationSQL(w io.Writer, options ...MigrateOption) error {
+	o, err := migrateOptions(options)
+	if err != nil {
+		return fmt.Errorf("migration sql: %w", err)
+	}
 	s := readSchema()
 	var b strings.Builder
 	fmt.Fprintf(&b, `begin;
@@ -20,7 +24,11 @@ create schema if not exists outbox;
 
 %s
 %s
-%s`, settings, s.owner, s.base, s.prelude)
+`, settings, s.owner, s.base)
+	if o.rolePrefix != "" {
+		fmt.Fprintf(&b, "update outbox.settings set role_prefix = '%s';\n", o.rolePrefix)
+	}
+	b.WriteString(s.prelude)
 	for _, f := range s.before {
 		f.print(&b)
 	}

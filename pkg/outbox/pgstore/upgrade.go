@@ -22,6 +22,7 @@ set local statement_timeout = 0`
 // so far, for Migrated.
 type upgrade struct {
 	schema  schema
+	options options
 	made    []string
 	dropped []string
 }
@@ -62,6 +63,10 @@ func (u *upgrade) begin(ctx context.Context, tx *sql.Tx) error {
 		if err := execute(ctx, tx, u.schema.prelude); err != nil {
 			return err
 		}
+		// The functions are granted to roles with the prefix as they are made.
+		if err := u.setRolePrefix(ctx, tx, "update outbox.settings set role_prefix = $1"); err != nil {
+			return err
+		}
 	}
 	recorded, err := readRecorded(ctx, tx)
 	if err != nil {
@@ -97,10 +102,43 @@ func (u *upgrade) finish(ctx context.Context, tx *sql.Tx) error {
 		}
 		u.dropped = append(u.dropped, name)
 	}
-	if !slices.Contains(u.made, "grant_roles") {
+	if slices.Contains(u.made, "grant_roles") {
+		if err := execute(ctx, tx, "select outbox.grant_roles()"); err != nil {
+			return err
+		}
+	}
+	return u.setRolePrefix(ctx, tx, "select outbox.set_role_prefix($1)")
+}
+
+// setRolePrefix runs statement with the prefix of the options, unless that is empty or the one that the database has. It
+// fails when a role with the new prefix exists already and has other members than the user.
+func (u *upgrade) setRolePrefix(ctx context.Context, tx *sql.Tx, statement string) error {
+	prefix := u.options.rolePrefix
+	if prefix == "" {
 		return nil
 	}
-	return execute(ctx, tx, "select outbox.grant_roles()")
+	var same bool
+	var members sql.NullString
+	err := tx.QueryRowContext(ctx, `
+		select s.role_prefix = $1, (
+			select string_agg(format('%s has the member %s', r.rolname, m.rolname), ', ' order by r.rolname, m.rolname)
+			from unnest(array['writer', 'relay', 'redrive', 'janitor']) as w (name)
+			join pg_roles r on r.rolname = $1 || '_' || w.name
+			join pg_auth_members a on a.roleid = r.oid
+			join pg_roles m on m.oid = a.member and m.rolname <> current_user)
+		from outbox.settings s`, prefix).Scan(&same, &members)
+	switch {
+	case err != nil:
+		return fmt.Errorf("read role prefix: %w", err)
+	case same:
+		return nil
+	case members.Valid:
+		return fmt.Errorf("role prefix %s: %s, who could use this outbox: choose another prefix, or revoke the role", prefix, members.String)
+	}
+	if _, err := tx.ExecContext(ctx, statement, prefix); err != nil {
+		return fmt.Errorf("set role prefix: %w", err)
+	}
+	return nil
 }
 
 // make makes each of the functions that is missing in the database or whose SHA-256 is not the recorded one, and

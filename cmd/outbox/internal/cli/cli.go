@@ -37,7 +37,7 @@ type Outbox interface {
 type Database struct {
 	Outbox Outbox
 	// Migrate brings the schema up to date and returns what it changed.
-	Migrate func(ctx context.Context) (pgstore.Migrated, error)
+	Migrate func(ctx context.Context, options ...pgstore.MigrateOption) (pgstore.Migrated, error)
 	// Lists reads dead letters and blocked lanes. Redrive and Replay are the stores of the engines that bring events
 	// back.
 	Lists   Lists

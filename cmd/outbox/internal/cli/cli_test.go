@@ -49,7 +49,7 @@ func (d *double) open(ctx context.Context, url string) (cli.Database, error) {
 	}
 	return cli.Database{
 		Outbox:  d,
-		Migrate: func(context.Context) (pgstore.Migrated, error) { return d.migrated, d.err },
+		Migrate: func(context.Context, ...pgstore.MigrateOption) (pgstore.Migrated, error) { return d.migrated, d.err },
 		Close:   func() { d.closed++ },
 	}, nil
 }

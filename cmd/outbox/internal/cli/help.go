@@ -53,9 +53,16 @@ owns it. Where the user may not create the roles outbox_writer, outbox_relay,
 outbox_redrive and outbox_janitor, create them as an administrator and run:
 select outbox.grant_roles()
 
+Roles belong to the whole server, and databases with the same role names share
+them: a login of one may use the outbox of another that it may connect to. Give
+each its own with --role-prefix, such as shop for shop_writer and shop_relay. The
+prefix is kept in the database; with another one the former roles lose their
+rights on the schema.
+
 With --print it writes the whole schema as plain SQL, in one transaction, and
 needs no database. That is for a database that has no outbox yet.`,
 			example: `  outbox migrate --database-url postgres://admin@localhost:5432/app
+  outbox migrate --role-prefix shop
   outbox migrate --print > migrations/0042_outbox.sql`,
 		},
 		"status": {

@@ -12,22 +12,26 @@ import (
 
 func (p *Program) migrate(g *globals) *cobra.Command {
 	var print bool
+	var prefix string
 	cmd := &cobra.Command{
 		Use:  "migrate",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if print {
-				return failed(pgstore.MigrationSQL(p.Out))
+				return failed(pgstore.MigrationSQL(p.Out, pgstore.RolePrefix(prefix)))
 			}
-			return p.with(cmd.Context(), g, 10*time.Minute, p.runMigrate)
+			return p.with(cmd.Context(), g, 10*time.Minute, func(ctx context.Context, db Database) error {
+				return p.runMigrate(ctx, db, prefix)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&print, "print", false, "write the SQL to standard output instead of running it")
+	cmd.Flags().StringVar(&prefix, "role-prefix", "", "first part of the names of the four roles, kept in the database (outbox in a new one)")
 	return cmd
 }
 
-func (p *Program) runMigrate(ctx context.Context, db Database) error {
-	done, err := db.Migrate(ctx)
+func (p *Program) runMigrate(ctx context.Context, db Database, prefix string) error {
+	done, err := db.Migrate(ctx, pgstore.RolePrefix(prefix))
 	for _, version := range done.Versions {
 		if writeErr := p.printf("applied migration %d\n", version); writeErr != nil {
 			return writeErr

@@ -18,3 +18,18 @@ create table if not exists outbox.migrations (
 
 insert into outbox.migrations (version_id, is_applied)
 select 0, true where not exists (select from outbox.migrations);
+
+-- What the owner of the schema decides, in one row. role_prefix is the first part of the names of the four roles, such as
+-- outbox in outbox_relay: roles are those of the whole server, and two databases with the same prefix share them. keep is
+-- for how long rows of the archive and the history of redrives stay at least, whatever the janitor asks for.
+-- With export_required, which the first recorded file sets, rows leave the archive only as those of recorded files.
+create table if not exists outbox.settings (
+    role_prefix     text not null default 'outbox',
+    keep            interval not null default '1 day',
+    export_required boolean not null default false,
+    one             boolean not null default true,
+    constraint settings_pkey primary key (one),
+    constraint there_is_one_row check (one)
+);
+
+insert into outbox.settings default values on conflict do nothing;

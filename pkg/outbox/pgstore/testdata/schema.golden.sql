@@ -239,6 +239,10 @@ column replays.destination text
 column replays.aggregate_type text
 column replays.aggregate_id text
 column replays.event_type text
+column settings.role_prefix text not null default 'outbox'::text
+column settings.keep interval not null default '1 day'::interval
+column settings.export_required boolean not null default false
+column settings.one boolean not null default true
 column shards.epoch bigint not null default 0
 column shards.low bigint not null default 0
 column shards.acquired_at timestamp with time zone
@@ -268,6 +272,7 @@ table redrives
 table relays with fillfactor=10, autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=1000
 table replay_events
 table replays
+table settings
 table shards with fillfactor=50
 constraint outbox.archive_default archive_default_pkey PRIMARY KEY (id)
 constraint outbox.archive archive_pkey PRIMARY KEY (id)
@@ -399,6 +404,8 @@ constraint outbox.relays relays_pkey PRIMARY KEY (relay_id)
 constraint outbox.replay_events replay_events_pkey PRIMARY KEY (replay_id, id)
 constraint outbox.replay_events replay_events_replay_id_fkey FOREIGN KEY (replay_id) REFERENCES outbox.replays(replay_id) ON DELETE CASCADE
 constraint outbox.replays replays_pkey PRIMARY KEY (replay_id)
+constraint outbox.settings settings_pkey PRIMARY KEY (one)
+constraint outbox.settings there_is_one_row CHECK (one)
 constraint outbox.shards shard_is_0_to_63 CHECK (((shard >= 0) AND (shard <= 63)))
 constraint outbox.shards shards_pkey PRIMARY KEY (shard)
 CREATE INDEX archive_default_event_id_idx ON outbox.archive_default USING btree (event_id)
@@ -442,6 +449,7 @@ CREATE UNIQUE INDEX relays_pkey ON outbox.relays USING btree (relay_id)
 CREATE INDEX replay_events_aggregate_idx ON outbox.replay_events USING btree (replay_id, aggregate, id)
 CREATE UNIQUE INDEX replay_events_pkey ON outbox.replay_events USING btree (replay_id, id)
 CREATE UNIQUE INDEX replays_pkey ON outbox.replays USING btree (replay_id)
+CREATE UNIQUE INDEX settings_pkey ON outbox.settings USING btree (one)
 CREATE UNIQUE INDEX shards_pkey ON outbox.shards USING btree (shard)
 CREATE OR REPLACE FUNCTION outbox.archive_partition(p_number bigint)
  RETURNS TABLE(outcome text, seconds double precision)
@@ -543,7 +551,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.check_schema()
  RETURNS TABLE(version bigint, functions json, isolation text, cache bigint, replica boolean)
  LANGUAGE sql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
     select (select coalesce(max(m.version_id), 0) from outbox.migrations m where m.is_applied),
@@ -719,9 +727,14 @@ CREATE OR REPLACE FUNCTION outbox.delete_archived(p_from bigint, p_to bigint, p_
  SET enable_mergejoin TO 'off'
 AS $function$
 declare
+    before  constant timestamptz := least(p_before, clock_timestamp() - (select s.keep from outbox.settings s));
     file    outbox.exports;
     found   record;
 begin
+    if not p_exported and (select s.export_required from outbox.settings s) then
+        raise exception 'rows leave the archive only after their export: set export_required of outbox.settings to false to remove them without'
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
     deleted := 0;
     outcome := 'busy';
     if not outbox.lock_partitions(false) then
@@ -732,7 +745,7 @@ begin
     if p_exported then
         select x.* into file from outbox.exports x where x.from_id = p_from and x.to_id = p_to and x.removed_at is null;
         -- Each row is locked first, so that it is deleted as it was digested.
-        select count(*) as rows, coalesce(sum(a.digest), 0) as digest, coalesce(bool_or(a.sent_at >= p_before), false) as young
+        select count(*) as rows, coalesce(sum(a.digest), 0) as digest, coalesce(bool_or(a.sent_at >= before), false) as young
         into found
         from (select outbox.digest(r) as digest, r.sent_at from outbox.archive r where r.id between p_from and p_to for update) as a;
         if file is null or found.young or found.rows is distinct from file.rows or found.digest is distinct from file.digest then
@@ -749,7 +762,7 @@ begin
         delete from outbox.archive a
         where a.id in (
             select o.id from outbox.archive o
-            where o.id between p_from and p_to and o.sent_at < p_before
+            where o.id between p_from and p_to and o.sent_at < before
             order by o.id limit p_limit)
           and a.id between p_from and p_to;
         get diagnostics deleted = row_count;
@@ -825,20 +838,21 @@ CREATE OR REPLACE FUNCTION outbox.delete_redrives(p_before timestamp with time z
  SET lock_timeout TO '50ms'
 AS $function$
 declare
+    before   constant timestamptz := least(p_before, clock_timestamp() - (select s.keep from outbox.settings s));
     redrives bigint;
     letters  bigint;
 begin
     delete from outbox.redrives d
     where d.redrive_id in (
         select o.redrive_id from outbox.redrives o
-        where o.redriven_at < p_before
+        where o.redriven_at < before
         order by o.redrive_id limit p_limit
         for update skip locked);
     get diagnostics redrives = row_count;
     delete from outbox.deleted_dead_letters d
     where (d.event_id, d.id) in (
         select o.event_id, o.id from outbox.deleted_dead_letters o
-        where o.deleted_at < p_before
+        where o.deleted_at < before
         order by o.deleted_at limit p_limit
         for update skip locked);
     get diagnostics letters = row_count;
@@ -862,10 +876,15 @@ AS $function$
 declare
     size    constant bigint := outbox.partition_size();
     resting text := outbox.partition_name('archive', p_number);
+    before  constant timestamptz := least(p_before, clock_timestamp() - (select s.keep from outbox.settings s));
     young   boolean;
     found   record;
     written record;
 begin
+    if not p_exported and (select s.export_required from outbox.settings s) then
+        raise exception 'rows leave the archive only after their export: set export_required of outbox.settings to false to remove them without'
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
     if not outbox.lock_partitions(false) then
         return 'busy';
     end if;
@@ -878,7 +897,7 @@ begin
     end if;
     -- From here on other transactions can read the partition, and not write to it.
     execute format('lock table only outbox.%I in share mode', resting);
-    execute format('select exists (select from outbox.%I where sent_at >= $1)', resting) into young using p_before;
+    execute format('select exists (select from outbox.%I where sent_at >= $1)', resting) into young using before;
     if young then
         return 'young';
     end if;
@@ -1119,19 +1138,22 @@ CREATE OR REPLACE FUNCTION outbox.grant_function(p_function text, p_roles text[]
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-    known text[] := coalesce((select f.roles from outbox.functions f where f.name = p_function), '{}');
-    given text;
+    prefix constant text := (select s.role_prefix from outbox.settings s);
+    known  text[] := coalesce((select f.roles from outbox.functions f where f.name = p_function), '{}');
+    given  record;
 begin
     insert into outbox.functions as f (name, roles) values (p_function, p_roles)
     on conflict (name) do update set roles = excluded.roles;
     execute format('revoke all on function outbox.%I from public', p_function);
     for given in
-        select r.rolname from pg_roles r where r.rolname = any (known || p_roles)
+        select r.rolname, n.name = any (p_roles) as wanted
+        from unnest(known || p_roles) as n (name)
+        join pg_roles r on r.rolname = prefix || substr(n.name, length('outbox') + 1)
     loop
-        if given = any (p_roles) then
-            execute format('grant execute on function outbox.%I to %I', p_function, given);
+        if given.wanted then
+            execute format('grant execute on function outbox.%I to %I', p_function, given.rolname);
         else
-            execute format('revoke execute on function outbox.%I from %I', p_function, given);
+            execute format('revoke execute on function outbox.%I from %I', p_function, given.rolname);
         end if;
     end loop;
 end
@@ -1143,40 +1165,39 @@ CREATE OR REPLACE FUNCTION outbox.grant_roles()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 declare
-    wanted text;
+    prefix constant text := (select s.role_prefix from outbox.settings s);
+    kind   text;
+    role   text;
     f      outbox.functions;
 begin
-    foreach wanted in array array['outbox_writer', 'outbox_relay', 'outbox_redrive', 'outbox_janitor'] loop
-        if not exists (select from pg_roles where rolname = wanted) then
+    foreach kind in array array['writer', 'relay', 'redrive', 'janitor'] loop
+        role := prefix || '_' || kind;
+        if not exists (select from pg_roles where rolname = role) then
             begin
-                execute format('create role %I nologin', wanted);
+                execute format('create role %I nologin', role);
             exception
                 when duplicate_object or unique_violation then
                     null; -- a migration of another database of the cluster was faster
                 when insufficient_privilege then
                     raise notice 'role % is missing and % may not create it; as an administrator run: create role % nologin; then as the owner of the schema: select outbox.grant_roles()',
-                        wanted, current_user, wanted;
+                        role, current_user, role;
                     continue;
             end;
         end if;
-        execute format('grant usage on schema outbox to %I', wanted);
-        case wanted
-            when 'outbox_writer' then
-                grant insert (event_id, aggregate_type, aggregate_id, event_type, destination, payload, headers)
-                    on outbox.events to outbox_writer;
-            when 'outbox_relay' then
-                grant select, delete, update (sent_at, message_id, sequence_number) on outbox.events to outbox_relay;
-                grant select, insert, update, delete on outbox.dead_letters, outbox.blocked, outbox.relays to outbox_relay;
-                grant select, update on outbox.shards to outbox_relay;
-                grant select on outbox.archive, outbox.deleted_dead_letters, outbox.redrives, outbox.janitor, outbox.migrations,
-                    outbox.functions, outbox.events_id_seq to outbox_relay;
-            when 'outbox_redrive' then
-                grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.deleted_dead_letters, outbox.blocked,
-                    outbox.redrives, outbox.dlq_redrives, outbox.replays, outbox.replay_events, outbox.relays, outbox.shards, outbox.migrations, outbox.functions,
-                    outbox.events_id_seq to outbox_redrive;
-            when 'outbox_janitor' then
-                grant select on outbox.events, outbox.archive, outbox.dead_letters, outbox.blocked, outbox.relays, outbox.shards,
-                    outbox.janitor, outbox.exports, outbox.migrations, outbox.functions, outbox.events_id_seq to outbox_janitor;
+        execute format('grant usage on schema outbox to %I', role);
+        execute format('revoke all on all tables in schema outbox from %I', role);
+        case kind
+            when 'writer' then
+                execute format('grant insert (event_id, aggregate_type, aggregate_id, event_type, destination, payload, headers)'
+                               ' on outbox.events to %I', role);
+            when 'janitor' then
+                execute format('grant select on outbox.archive, outbox.exports to %I', role);
+            when 'relay' then
+                execute format('grant select, delete, update (sent_at, message_id, sequence_number) on outbox.events to %I', role);
+                execute format('grant select, insert, update on outbox.dead_letters, outbox.blocked to %I', role);
+                execute format('grant select, update on outbox.relays to %I', role);
+            when 'redrive' then
+                null; -- functions alone
         end case;
     end loop;
     for f in select * from outbox.functions loop
@@ -1376,7 +1397,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.list_blocked(p_limit integer, p_examine integer, p_destination text, p_type text, p_id text)
  RETURNS json
  LANGUAGE sql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
@@ -1414,7 +1435,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.list_dead_letters(p_after bigint, p_limit integer, p_content boolean, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
  RETURNS json
  LANGUAGE plpgsql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
 begin
@@ -1445,7 +1466,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.list_dlq_redrives(p_limit integer)
  RETURNS json
  LANGUAGE sql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
     select coalesce(json_agg(json_build_object(
@@ -1568,7 +1589,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.lookup(p_event_id uuid)
  RETURNS TABLE(rows json, redrives json)
  LANGUAGE sql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
     select coalesce(json_agg(l.found order by l.id desc), '[]'), (
@@ -1910,7 +1931,7 @@ RETURN (SELECT COALESCE(range_agg(int8range(g.a, g.b, '[]'::text)), '{}'::int8mu
 CREATE OR REPLACE FUNCTION outbox.read_backlog(p_low bigint, p_limit integer)
  RETURNS TABLE(pending bigint, oldest double precision)
  LANGUAGE plpgsql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
@@ -1933,7 +1954,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.read_content(p_ids bigint[])
  RETURNS TABLE(id bigint, event_id uuid, replays integer, payload json, headers json)
  LANGUAGE plpgsql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET jit TO 'off'
@@ -1954,7 +1975,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.read_deferred(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer, p_blocked boolean, p_payload integer)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer, place bigint)
  LANGUAGE plpgsql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
@@ -2004,7 +2025,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer, p_payload integer)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer, blocked boolean)
  LANGUAGE plpgsql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
@@ -2051,7 +2072,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.read_new(p_after bigint, p_shards smallint[], p_limit integer, p_payload integer)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer)
  LANGUAGE plpgsql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET jit TO 'off'
@@ -2097,7 +2118,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.read_status(p_limit integer)
  RETURNS json
  LANGUAGE sql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET jit TO 'off'
  SET enable_seqscan TO 'off'
@@ -2136,7 +2157,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_shards smallint[], p_limit integer, p_payload integer)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer, place bigint)
  LANGUAGE plpgsql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET jit TO 'off'
@@ -2179,6 +2200,7 @@ AS $function$
     on conflict (location) do update
     set number = excluded.number, from_id = excluded.from_id, to_id = excluded.to_id, rows = excluded.rows, digest = excluded.digest,
         bytes = excluded.bytes, sha256 = excluded.sha256, exported_at = excluded.exported_at, removed_at = null;
+    update outbox.settings set export_required = true where not export_required;
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.redrive_dead_letters(p_request text, p_after bigint, p_limit integer, p_redirect text, p_confirm boolean, p_dry_run boolean, p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text, p_from timestamp with time zone, p_to timestamp with time zone, p_id_from bigint, p_id_to bigint)
@@ -2590,6 +2612,34 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.set_role_prefix(p_prefix text)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+    former text;
+begin
+    if p_prefix !~ '^[a-z][a-z0-9_]{0,39}$' then
+        raise exception 'the prefix of roles must be a letter and up to 39 letters, digits or underscores, all lower case, is %', p_prefix;
+    end if;
+    for former in
+        select r.rolname
+        from outbox.settings s
+        cross join unnest(array['writer', 'relay', 'redrive', 'janitor']) as w (name)
+        join pg_roles r on r.rolname = s.role_prefix || '_' || w.name
+        where s.role_prefix <> p_prefix
+    loop
+        execute format('revoke all on schema outbox from %I', former);
+        execute format('revoke all on all tables in schema outbox from %I', former);
+        execute format('revoke all on all sequences in schema outbox from %I', former);
+        execute format('revoke all on all functions in schema outbox from %I', former);
+    end loop;
+    update outbox.settings set role_prefix = p_prefix;
+    perform outbox.grant_roles();
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.settle(p_relay uuid, p_ids bigint[], p_message_ids text[], p_sequence_numbers text[])
  RETURNS integer
  LANGUAGE plpgsql
@@ -2691,12 +2741,7 @@ $function$
 
 grant execute on archive_partition to outbox_janitor
 grant SELECT on archive to outbox_janitor
-grant SELECT on archive to outbox_redrive
-grant SELECT on archive to outbox_relay
 grant execute on begin_dlq_redrive to outbox_redrive
-grant SELECT on blocked to outbox_janitor
-grant SELECT on blocked to outbox_redrive
-grant DELETE on blocked to outbox_relay
 grant INSERT on blocked to outbox_relay
 grant SELECT on blocked to outbox_relay
 grant UPDATE on blocked to outbox_relay
@@ -2708,9 +2753,6 @@ grant execute on check_schema to outbox_redrive
 grant execute on check_schema to outbox_janitor
 grant execute on copy_replay to outbox_redrive
 grant execute on count_replay to outbox_redrive
-grant SELECT on dead_letters to outbox_janitor
-grant SELECT on dead_letters to outbox_redrive
-grant DELETE on dead_letters to outbox_relay
 grant INSERT on dead_letters to outbox_relay
 grant SELECT on dead_letters to outbox_relay
 grant UPDATE on dead_letters to outbox_relay
@@ -2718,20 +2760,12 @@ grant execute on delete_archived to outbox_janitor
 grant execute on delete_dead_letters to outbox_janitor
 grant execute on delete_dlq_redrives to outbox_janitor
 grant execute on delete_redrives to outbox_janitor
-grant SELECT on deleted_dead_letters to outbox_redrive
-grant SELECT on deleted_dead_letters to outbox_relay
 grant execute on digest to outbox_janitor
-grant SELECT on dlq_redrives to outbox_redrive
 grant execute on drop_archived to outbox_janitor
 grant execute on drop_vacant to outbox_janitor
 grant execute on end_dlq_redrive to outbox_redrive
 grant execute on end_janitor to outbox_janitor
 grant execute on enqueue to outbox_writer
-grant SELECT on events_id_seq to outbox_janitor
-grant SELECT on events_id_seq to outbox_redrive
-grant SELECT on events_id_seq to outbox_relay
-grant SELECT on events to outbox_janitor
-grant SELECT on events to outbox_redrive
 grant DELETE on events to outbox_relay
 grant SELECT on events to outbox_relay
 grant UPDATE (message_id) on events to outbox_relay
@@ -2748,21 +2782,14 @@ grant execute on expire_relays to outbox_janitor
 grant SELECT on exports to outbox_janitor
 grant execute on find_replay to outbox_redrive
 grant execute on forget_exports to outbox_janitor
-grant SELECT on functions to outbox_janitor
-grant SELECT on functions to outbox_redrive
-grant SELECT on functions to outbox_relay
 grant execute on health to outbox_janitor
-grant SELECT on janitor to outbox_janitor
-grant SELECT on janitor to outbox_relay
 grant execute on join_relay to outbox_relay
 grant execute on leave_relay to outbox_relay
 grant execute on list_archive to outbox_janitor
 grant execute on list_blocked to outbox_relay
 grant execute on list_blocked to outbox_redrive
 grant execute on list_blocked to outbox_janitor
-grant execute on list_dead_letters to outbox_relay
 grant execute on list_dead_letters to outbox_redrive
-grant execute on list_dead_letters to outbox_janitor
 grant execute on list_dlq_redrives to outbox_redrive
 grant execute on list_events to outbox_janitor
 grant execute on list_writers to outbox_relay
@@ -2771,18 +2798,9 @@ grant execute on lookup to outbox_relay
 grant execute on lookup to outbox_redrive
 grant execute on lookup to outbox_janitor
 grant execute on make_partition to outbox_janitor
-grant execute on make_partitions to outbox_janitor
-grant SELECT on migrations to outbox_janitor
-grant SELECT on migrations to outbox_redrive
-grant SELECT on migrations to outbox_relay
 grant execute on move_sent to outbox_janitor
 grant execute on nests_at_most_4000 to outbox_writer
 grant execute on nests_at_most_4000 to outbox_relay
-grant execute on partition_name to outbox_janitor
-grant execute on passes to outbox_relay
-grant execute on passes to outbox_redrive
-grant execute on passes to outbox_janitor
-grant execute on ranges to outbox_relay
 grant execute on read_backlog to outbox_relay
 grant execute on read_content to outbox_relay
 grant execute on read_deferred to outbox_relay
@@ -2794,26 +2812,14 @@ grant execute on read_status to outbox_janitor
 grant execute on read_unsent to outbox_relay
 grant execute on record_export to outbox_janitor
 grant execute on redrive_dead_letters to outbox_redrive
-grant SELECT on redrives to outbox_redrive
-grant SELECT on redrives to outbox_relay
 grant execute on refuse_encoding to outbox_writer
-grant SELECT on relays to outbox_janitor
-grant SELECT on relays to outbox_redrive
-grant DELETE on relays to outbox_relay
-grant INSERT on relays to outbox_relay
 grant SELECT on relays to outbox_relay
 grant UPDATE on relays to outbox_relay
 grant execute on release_blocked to outbox_redrive
 grant execute on renew_relay to outbox_relay
-grant SELECT on replay_events to outbox_redrive
-grant SELECT on replays to outbox_redrive
 grant execute on sample_ids to outbox_janitor
 grant execute on seal_partition to outbox_janitor
 grant execute on settle to outbox_relay
-grant SELECT on shards to outbox_janitor
-grant SELECT on shards to outbox_redrive
-grant SELECT on shards to outbox_relay
-grant UPDATE on shards to outbox_relay
 grant execute on start_replay to outbox_redrive
 grant execute on unseal_partition to outbox_janitor
 grant execute on uuidv7 to outbox_writer

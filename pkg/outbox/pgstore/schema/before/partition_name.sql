@@ -4,4 +4,4 @@ create or replace function outbox.partition_name(kind text, number bigint) retur
 language sql immutable
 return kind || '_p' || lpad(number::text, greatest(6, length(number::text)), '0');
 
-select outbox.grant_function('partition_name', '{outbox_janitor}');
+select outbox.grant_function('partition_name');

@@ -3,7 +3,7 @@
 -- from, and whether the server is a replica.
 create or replace function outbox.check_schema()
 returns table (version bigint, functions json, isolation text, cache bigint, replica boolean)
-language sql stable
+language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select (select coalesce(max(m.version_id), 0) from outbox.migrations m where m.is_applied),

@@ -1,5 +1,6 @@
--- Drops a partition of the archive of which all rows were sent before p_before. With p_exported its rows must
--- be those of its recorded files, unchanged. It answers done, open (its ids may still be drawn, or outbox.events has a
+-- Drops a partition of the archive of which all rows were sent before p_before, and earlier than outbox.settings.keep
+-- ago. With p_exported its rows must
+-- be those of its recorded files, unchanged; without, it fails where outbox.settings has export_required. It answers done, open (its ids may still be drawn, or outbox.events has a
 -- partition for them), young (a row was sent at p_before or later), changed (rows and files differ), gone (no such
 -- partition), locked (another transaction uses the archive) or busy (another transaction is changing partitions).
 create or replace function outbox.drop_archived(p_number bigint, p_before timestamptz, p_exported boolean) returns text
@@ -10,10 +11,15 @@ as $$
 declare
     size    constant bigint := outbox.partition_size();
     resting text := outbox.partition_name('archive', p_number);
+    before  constant timestamptz := least(p_before, clock_timestamp() - (select s.keep from outbox.settings s));
     young   boolean;
     found   record;
     written record;
 begin
+    if not p_exported and (select s.export_required from outbox.settings s) then
+        raise exception 'rows leave the archive only after their export: set export_required of outbox.settings to false to remove them without'
+            using errcode = 'object_not_in_prerequisite_state';
+    end if;
     if not outbox.lock_partitions(false) then
         return 'busy';
     end if;
@@ -26,7 +32,7 @@ begin
     end if;
     -- From here on other transactions can read the partition, and not write to it.
     execute format('lock table only outbox.%I in share mode', resting);
-    execute format('select exists (select from outbox.%I where sent_at >= $1)', resting) into young using p_before;
+    execute format('select exists (select from outbox.%I where sent_at >= $1)', resting) into young using before;
     if young then
         return 'young';
     end if;

@@ -3,7 +3,7 @@
 create or replace function outbox.list_blocked(
     p_limit integer, p_examine integer, p_destination text, p_type text, p_id text
 ) returns json
-language sql stable
+language sql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off

@@ -6,7 +6,7 @@ create or replace function outbox.list_dead_letters(
     p_event_ids uuid[], p_destination text, p_type text, p_id text, p_event_type text,
     p_from timestamptz, p_to timestamptz, p_id_from bigint, p_id_to bigint
 ) returns json
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -34,4 +34,4 @@ begin
 end
 $$;
 
-select outbox.grant_function('list_dead_letters', '{outbox_relay, outbox_redrive, outbox_janitor}');
+select outbox.grant_function('list_dead_letters', '{outbox_redrive}');

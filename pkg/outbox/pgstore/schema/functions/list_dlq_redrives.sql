@@ -1,7 +1,7 @@
 -- Returns the latest p_limit rows of outbox.dlq_redrives, the latest first, as a JSON array with the keys of Go's
 -- pgadmin.DLQRedrive.
 create or replace function outbox.list_dlq_redrives(p_limit integer) returns json
-language sql stable
+language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(json_agg(json_build_object(

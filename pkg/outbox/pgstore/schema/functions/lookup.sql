@@ -1,7 +1,7 @@
 -- Returns all rows of an event, the highest id first, and its history, the oldest first: two JSON arrays, with the keys
 -- of Go's pgadmin.Location and pgadmin.Redrive.
 create or replace function outbox.lookup(p_event_id uuid) returns table (rows json, redrives json)
-language sql stable
+language sql stable security definer
 set search_path = pg_catalog, pg_temp
 as $$
     select coalesce(json_agg(l.found order by l.id desc), '[]'), (

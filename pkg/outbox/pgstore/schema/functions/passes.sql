@@ -16,4 +16,4 @@ return (p_event_ids is null or d.event_id = any (p_event_ids))
    and (p_id_from is null or d.id >= p_id_from)
    and (p_id_to is null or d.id <= p_id_to);
 
-select outbox.grant_function('passes', '{outbox_relay, outbox_redrive, outbox_janitor}');
+select outbox.grant_function('passes');

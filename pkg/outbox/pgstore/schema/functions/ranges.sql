@@ -4,4 +4,4 @@ create or replace function outbox.ranges(p_from bigint[], p_to bigint[]) returns
 language sql immutable
 return (select coalesce(range_agg(int8range(g.a, g.b, '[]')), '{}') from unnest(p_from, p_to) as g (a, b));
 
-select outbox.grant_function('ranges', '{outbox_relay}');
+select outbox.grant_function('ranges');

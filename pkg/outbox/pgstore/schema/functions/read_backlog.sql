@@ -7,7 +7,7 @@
 -- settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.read_backlog(p_low bigint, p_limit integer)
 returns table (pending bigint, oldest double precision)
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off

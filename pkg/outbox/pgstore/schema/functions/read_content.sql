@@ -6,7 +6,7 @@
 -- function, because as settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.read_content(p_ids bigint[])
 returns table (id bigint, event_id uuid, replays integer, payload json, headers json)
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set jit = off

@@ -13,7 +13,7 @@ returns table (
     aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer,
     blocked boolean
 )
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off

@@ -1,7 +1,7 @@
 -- Returns the state of the outbox as one JSON object with the keys of Go's pgadmin.Status. Only the first p_limit unsent
 -- events are counted.
 create or replace function outbox.read_status(p_limit integer) returns json
-language sql stable
+language sql stable security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set enable_seqscan = off

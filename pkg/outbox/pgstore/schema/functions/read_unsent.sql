@@ -16,7 +16,7 @@ returns table (
     aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer,
     place bigint
 )
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set jit = off
