@@ -27,11 +27,10 @@ type plannedFetch struct {
 	// read, and is nil otherwise.
 	page  Fetch
 	first *prepared
-	// late counts the rows that were found in the gaps and buffered, lateBytes the size of their messages. refused are
-	// the rows that were found in the gaps and not buffered.
-	late      int
-	lateBytes int
-	refused   []refusal
+	// late counts the rows that were found in the gaps and buffered. refused are the rows that were found in
+	// the gaps and not buffered.
+	late    int
+	refused []refusal
 }
 
 // refusal is a row that was found in a gap and that admit did not buffer, or was not given yet.

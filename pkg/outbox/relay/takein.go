@@ -12,7 +12,7 @@ import (
 // Rows found in gaps are admitted before those of the scans, which have higher ids. So the scans wait until all
 // gaps were read, in as many pages as that takes; in gaps that were joined most rows are known. Reading goes
 // back, with cursor.rewind, and the rest of the answer is thrown away, in two cases: to the end of a page when
-// the new rows in gaps reach GapLimit or Fetch.Bytes, and to before a new row on a later page, as a row below it may have
+// the new rows in gaps reach GapLimit, and to before a new row on a later page, as a row below it may have
 // committed since the first page was read.
 func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
 	if !l.takeGaps(f, p.Gaps, p.gaps) {
@@ -92,9 +92,8 @@ func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 		}
 		l.stats.now.Late++
 		f.late++
-		f.lateBytes += it.msg.Size
 	}
-	if got.Through != 0 && (f.late >= f.GapLimit || f.lateBytes >= f.Bytes) {
+	if got.Through != 0 && f.late >= f.GapLimit {
 		l.cursor.rewind(got.Through)
 		return false
 	}
