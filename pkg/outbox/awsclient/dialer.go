@@ -87,8 +87,8 @@ func (d *dialer) race(ctx context.Context, network string, addresses []string) (
 			if o.err == nil {
 				go func(late int) {
 					for range late {
-						if o := <-outcomes; o.err == nil {
-							_ = o.conn.Close()
+						if loser := <-outcomes; loser.err == nil {
+							_ = loser.conn.Close()
 						}
 					}
 				}(begun - ended)

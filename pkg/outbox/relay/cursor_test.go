@@ -136,8 +136,10 @@ func TestThePositionAllowsForAllThatIsNotSettled(t *testing.T) {
 			c.searched(l, 1, LaneStart{First: 60})
 		}, 0, at(100, 59)},
 		{"rows deferred by a destination", func(c *cursor) { c.destination("d").add(60) }, 0, at(100, 59)},
-		{"another destination that stands still", func(c *cursor) { c.destination("still").add(60) }, 80,
-			Position{Low: 100, Lows: map[string]int64{"d": 79, "still": 59}}},
+		{
+			"another destination that stands still", func(c *cursor) { c.destination("still").add(60) }, 80,
+			Position{Low: 100, Lows: map[string]int64{"d": 79, "still": 59}},
+		},
 		{"a catch-up", func(c *cursor) { c.gain([]ShardLease{{Shard: 2, Resume: at(59, 59)}}) }, 80, at(59, 59)},
 		{"gaps", func(c *cursor) {
 			c.gaps.add(20, 30, &discovery{})
