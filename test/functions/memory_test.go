@@ -104,11 +104,11 @@ func TestTheSmallestRelayDrainsTheLargestEvents(t *testing.T) {
 		"OUTBOX_IDLE_EXIT":                "300ms",
 	})
 	const large = 1_000_000
-	writeOfSize(t, pool, 60, large)
-	cold := drained(t, f, output, 60)
+	writeOfSize(t, pool, 40, large)
+	cold := drained(t, f, output, 40)
 	writeOfSize(t, pool, 3_000, 100)
-	writeOfSize(t, pool, 90, large)
-	warm := drained(t, f, output, 3_090)
+	writeOfSize(t, pool, 60, large)
+	warm := drained(t, f, output, 3_060)
 	t.Logf("%d MiB at most after the first run, %d MiB after the second", cold>>20, warm>>20)
 	if limit := int64(smallestMB) << 20; warm >= limit {
 		t.Errorf("the relay had %d bytes of memory, of %d", warm, limit)
