@@ -159,7 +159,7 @@ func (r *runner) send(ctx context.Context, queue string, lane <-chan *outbox.Rec
 			if err != nil {
 				return err
 			}
-			msgs, ids = append(msgs, m), append(ids, relay.Accepted{ID: rec.ID})
+			msgs, ids = append(msgs, m), append(ids, relay.Accepted{ID: rec.ID, EventID: rec.EventID})
 		}
 		if err := c.send(msgs, ids); err != nil {
 			return err

@@ -203,8 +203,8 @@ func TestStatusAndShowFollowAnEvent(t *testing.T) {
 		return id
 	}
 	settled, err := store.Settle(t.Context(), relayID, relay.Settlement{
-		Accepted:    []relay.Accepted{{ID: rowOf(ids[0]), MessageID: "m-1", SequenceNumber: "18870001"}},
-		DeadLetters: []relay.DeadLetter{{ID: rowOf(ids[1]), Attempts: 1, Code: "InvalidMessageContents", Reason: "bad", Block: true}},
+		Accepted:    []relay.Accepted{{ID: rowOf(ids[0]), EventID: ids[0], MessageID: "m-1", SequenceNumber: "18870001"}},
+		DeadLetters: []relay.DeadLetter{{ID: rowOf(ids[1]), EventID: ids[1], Attempts: 1, Code: "InvalidMessageContents", Reason: "bad", Block: true}},
 	})
 	if err != nil || settled.Accepted != 1 || settled.DeadLetters != 1 {
 		t.Fatalf("settle: %+v, %v", settled, err)
@@ -293,8 +293,8 @@ func TestRedriveAndReplayFollowAnEvent(t *testing.T) {
 		}
 	}
 	settle(relay.Settlement{DeadLetters: []relay.DeadLetter{
-		{ID: 1, Attempts: 2, Code: "InvalidMessageContents", Reason: "bad", Block: true},
-		{ID: 3, Attempts: 1, Code: "MessageTooLong", Reason: "long"},
+		{ID: 1, EventID: ids[0], Attempts: 2, Code: "InvalidMessageContents", Reason: "bad", Block: true},
+		{ID: 3, EventID: ids[2], Attempts: 1, Code: "MessageTooLong", Reason: "long"},
 	}}, 2)
 
 	expect := func(code int, args []string, want ...string) {
@@ -323,7 +323,9 @@ func TestRedriveAndReplayFollowAnEvent(t *testing.T) {
 	expect(0, []string{"dead", "list"}, "no dead letters")
 	expect(0, []string{"show", ids[2].String()}, "generation 1", "request ada", "buried with MessageTooLong")
 
-	settle(relay.Settlement{Accepted: []relay.Accepted{{ID: 1, MessageID: "m1"}, {ID: 2, MessageID: "m2"}, {ID: 3, MessageID: "m3"}}}, 3)
+	settle(relay.Settlement{Accepted: []relay.Accepted{
+		{ID: 1, EventID: ids[0], MessageID: "m1"}, {ID: 2, EventID: ids[1], MessageID: "m2"}, {ID: 3, EventID: ids[2], MessageID: "m3"},
+	}}, 3)
 	expect(0, []string{"replay", "--aggregate-type", "order", "--dry-run"}, "3 events would be brought back")
 	expect(3, []string{"replay", "--token", ids[0].String()})
 	token := uuid.NewString()

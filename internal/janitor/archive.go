@@ -130,6 +130,7 @@ func (r *run) move(ctx context.Context, number int64, before time.Time) error {
 			return m.Outcome, err
 		})
 		r.report.Moved += m.Moved
+		r.report.RowsKept += m.Kept
 		if err != nil || outcome != Done || m.Next == 0 {
 			return err
 		}

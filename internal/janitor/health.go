@@ -81,11 +81,11 @@ const (
 )
 
 // findings returns what an operator should look at in the health h, an empty list when there is nothing.
-// partitionsKept is Report.PartitionsKept. Findings are: a Behind, Stale, DefaultRows, ArchiveDefaultRows, Blocked,
-// DeadLetters or partitionsKept above zero; no partition ahead; more than manyPartitions in the archive; more than
+// partitionsKept and rowsKept are those of the Report. Findings are: a Behind, Stale, DefaultRows, ArchiveDefaultRows,
+// Blocked, DeadLetters, partitionsKept or rowsKept above zero; no partition ahead; more than manyPartitions in the archive; more than
 // manyDead dead rows that are also more than a fifth of the live ones; and an XminHolder older than longXmin, or one
 // that is no plain transaction and has Transactions above a million.
-func findings(h *Health, partitionsKept int64, c *Config) []Finding {
+func findings(h *Health, partitionsKept, rowsKept int64, c *Config) []Finding {
 	found := []Finding{}
 	add := func(is bool, code, format string, args ...any) {
 		if is {
@@ -102,6 +102,7 @@ func findings(h *Health, partitionsKept int64, c *Config) []Finding {
 	add(h.Blocked > 0, "blocked", "%d aggregates are blocked, the longest for %.0f s", h.Blocked, h.BlockedSeconds)
 	add(h.DeadLetters > 0, "dead_letters", "%d dead letters, the oldest %.0f s old", h.DeadLetters, h.DeadLetterSeconds)
 	add(partitionsKept > 0, "partitions_kept", "%d full partitions cannot be archived because of unsent events in them", partitionsKept)
+	add(rowsKept > 0, "rows_kept", "%d sent rows cannot be archived because the archive has other events of their ids", rowsKept)
 	add(h.PartitionsAhead < 1, "partitions_ahead", "no partition is ready above the one in use")
 	add(h.ArchivePartitions > manyPartitions, "archive_partitions",
 		"the archive has %d partitions: set a retention, or raise max_locks_per_transaction", h.ArchivePartitions)

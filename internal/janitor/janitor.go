@@ -216,7 +216,7 @@ func (r *run) inspect(ctx context.Context) {
 		return
 	}
 	r.report.Health = health
-	r.report.Findings = findings(&health, r.report.PartitionsKept, &r.cfg)
+	r.report.Findings = findings(&health, r.report.PartitionsKept, r.report.RowsKept, &r.cfg)
 	if err := r.store.End(ctx); err != nil {
 		r.failed = append(r.failed, fmt.Errorf("end: %w", err))
 	}

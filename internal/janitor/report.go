@@ -15,6 +15,9 @@ type Report struct {
 	Rate float64 `json:"ids_per_second"`
 	// PartitionsKept is the number of closed partitions of outbox.events that stay there because of unsent events.
 	PartitionsKept int64 `json:"partitions_kept"`
+	// RowsKept is the number of sent rows that stay in outbox.events because the archive has other events of their ids,
+	// which came again after a failover that lost commits, a restore or a restarted sequence.
+	RowsKept int64 `json:"rows_kept"`
 	// LockedSeconds is for how long all steps together kept writers and relays out, and LongestLockSeconds for how long
 	// one step did.
 	LockedSeconds      float64 `json:"locked_seconds"`

@@ -126,6 +126,8 @@ type Move struct {
 	Outcome Outcome
 	// Moved is the number of rows that the call moved to the archive, 0 unless Outcome is Done.
 	Moved int64
+	// Kept is the number of rows that were due and stay, because the archive has another event of their ids.
+	Kept int64
 	// Next is the argument from of the next call. It is 0 when no rows are left to look at, when all rows looked at
 	// were created at or after before, and when Outcome is not Done.
 	Next int64

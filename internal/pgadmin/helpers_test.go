@@ -30,10 +30,11 @@ type (
 type store struct {
 	*relays
 	*operator
+	pool *pgxpool.Pool
 }
 
 func newStore(pool *pgxpool.Pool) *store {
-	return &store{relays: pgstore.New(pool), operator: pgadmin.New(pool)}
+	return &store{relays: pgstore.New(pool), operator: pgadmin.New(pool), pool: pool}
 }
 
 // modes are the ways in which pgx can send a statement. A pooler that shares
@@ -134,6 +135,9 @@ func join(t *testing.T, s *store) uuid.UUID {
 func renew(t *testing.T, s *store, r relay.Renewal) relay.Lease {
 	t.Helper()
 	r.TTL, r.Relays = cmp.Or(r.TTL, time.Minute), cmp.Or(r.Relays, 1)
+	if r.Era == 0 {
+		r.Era = fetch(t, s, relay.Fetch{Scans: []relay.Scan{{Limit: 1}}}).Era
+	}
 	lease, err := s.Renew(t.Context(), r)
 	if err != nil {
 		t.Fatalf("renew: %v", err)
@@ -141,13 +145,46 @@ func renew(t *testing.T, s *store, r relay.Renewal) relay.Lease {
 	return lease
 }
 
+// settle settles the events that the table has for the row ids of st.
 func settle(t *testing.T, s *store, id uuid.UUID, st relay.Settlement) relay.Settled {
 	t.Helper()
-	got, err := s.Settle(t.Context(), id, st)
+	got, err := s.Settle(t.Context(), id, identified(t, s.pool, st))
 	if err != nil {
 		t.Fatalf("settle: %v", err)
 	}
 	return got
+}
+
+// identified returns s with the event ids that the table has for its row ids, and new ones for rows that are not there.
+func identified(tb testing.TB, pool *pgxpool.Pool, s relay.Settlement) relay.Settlement {
+	tb.Helper()
+	rows, err := pool.Query(tb.Context(), "select id, event_id::text from outbox.events")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	events := map[int64]uuid.UUID{}
+	var id int64
+	var event string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &event}, func() error {
+		events[id] = uuid.MustParse(event)
+		return nil
+	}); err != nil {
+		tb.Fatal(err)
+	}
+	of := func(id int64) uuid.UUID {
+		if event, found := events[id]; found {
+			return event
+		}
+		return uuid.New()
+	}
+	s.Accepted, s.DeadLetters = slices.Clone(s.Accepted), slices.Clone(s.DeadLetters)
+	for i, a := range s.Accepted {
+		s.Accepted[i].EventID = of(a.ID)
+	}
+	for i, d := range s.DeadLetters {
+		s.DeadLetters[i].EventID = of(d.ID)
+	}
+	return s
 }
 
 func accept(ids ...int64) relay.Settlement {

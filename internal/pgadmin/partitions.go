@@ -104,7 +104,7 @@ func (s *Store) Unseal(ctx context.Context, number int64) (janitor.Outcome, erro
 // MoveSent implements [janitor.Mover]: of the next limit rows of a partition, or of outbox.events_default for
 // [janitor.DefaultPartition], from the id from on, it moves those to outbox.archive that were sent earlier than before.
 func (s *Store) MoveSent(ctx context.Context, number, from int64, before time.Time, limit int) (janitor.Move, error) {
-	const sql = `select outcome, moved, coalesce(next, 0)
+	const sql = `select outcome, moved, kept, coalesce(next, 0)
 		from outbox.move_sent($1::bigint, $2::bigint, $3::timestamp with time zone, $4::integer)`
 	partition := &number
 	if number == janitor.DefaultPartition {
@@ -112,7 +112,7 @@ func (s *Store) MoveSent(ctx context.Context, number, from int64, before time.Ti
 	}
 	var m janitor.Move
 	var answer string
-	if err := s.one(ctx, "move rows", sql, []any{partition, from, before, pgdb.Limit(limit)}, &answer, &m.Moved, &m.Next); err != nil {
+	if err := s.one(ctx, "move rows", sql, []any{partition, from, before, pgdb.Limit(limit)}, &answer, &m.Moved, &m.Kept, &m.Next); err != nil {
 		return janitor.Move{}, err
 	}
 	var err error

@@ -73,6 +73,8 @@ func relayMetrics() []metric[relay.Report] {
 		count("NoDestination", "readings of events whose destination is not configured, each sweep again; they wait", func(r *r) int64 { return r.NoDestination }),
 		count("HandOvers", "shards given to another relay", func(r *r) int64 { return r.HandOvers }),
 		count("Fenced", "accepted events that could not be settled because the lease was lost", func(r *r) int64 { return r.Fenced }),
+		count("Mismatched", "events sent or given up whose ids are other events' now: ids came again", func(r *r) int64 { return r.Mismatched }),
+		count("Eras", "times that row ids were found to have come again, and reading started over", func(r *r) int64 { return r.Eras }),
 		count("Late", "events found in a gap, committed after a higher id had been read", func(r *r) int64 { return r.Late }),
 		count("Strays", "events that a sweep found behind the position, where none should appear", func(r *r) int64 { return r.Strays }),
 		count("Withheld", "calls not started because the lease was about to end", func(r *r) int64 { return r.Withheld }),

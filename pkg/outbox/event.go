@@ -44,6 +44,9 @@ type Record struct {
 	// published in the order of ID. Some numbers are never used. Of two transactions that did not wait for each
 	// other, the one with the lower IDs may commit later.
 	ID int64
+	// Era is the era of the row ids in which the row was read: an ID names one event within an era, and eras grow. It is
+	// 0 for a record that no relay has read.
+	Era int64
 	// Shard is the shard of the aggregate, from 0 to Shards-1.
 	Shard int
 	// CreatedAt is when the row was inserted, by the database's clock; a redriven dead letter keeps that time. It says
@@ -55,6 +58,13 @@ type Record struct {
 	// ReplayOf is the ID of the record that a replay copied, 0 when the record is no copy.
 	ReplayOf int64
 }
+
+// EraSpan is what the sequence of an event grows by with each era. Ids stay below it for 31 years at 1,000 events a second.
+const EraSpan = 1_000_000_000_000
+
+// Sequence returns the place of the record among those of its aggregate, for consumers: it grows with ID, and with Era
+// also where ids come again. It is Era times 10^12 plus ID.
+func (r *Record) Sequence() int64 { return r.Era*EraSpan + r.ID }
 
 // Lane is one aggregate at one destination: events of a lane are published in order, and lanes do not wait for each
 // other.

@@ -16,14 +16,18 @@ import (
 
 const consumerTables = `
 create table inbox (
-    event_id    uuid primary key,
-    received_at timestamptz not null default now()
+    consumer    text not null,
+    event_id    uuid not null,
+    received_at timestamptz not null default now(),
+    primary key (consumer, event_id)
 );
 
-create table orders (
-    order_id text primary key,
-    total    bigint not null,
-    position bigint not null
+create table states (
+    aggregate_type text not null,
+    aggregate_id   text not null,
+    total          bigint not null,
+    position       bigint not null,
+    primary key (aggregate_type, aggregate_id)
 );
 
 create table emails (
@@ -38,10 +42,21 @@ type delivery struct {
 	Body       []byte
 }
 
+// parse returns what a consumer needs of a message. It fails for one without the attributes of an event, which is mostly
+// one of a subscription without raw message delivery.
+func parse(body string, attributes map[string]string) (delivery, error) {
+	for _, name := range []string{"event_id", "aggregate_type", "aggregate_id", "sequence"} {
+		if attributes[name] == "" {
+			return delivery{}, fmt.Errorf("message without the attribute %s: does its subscription have raw message delivery?", name)
+		}
+	}
+	return delivery{Attributes: attributes, Body: []byte(body)}, nil
+}
+
 // sendEmail is work that may be done once for an event, whenever it comes.
 func sendEmail(ctx context.Context, db *pgx.Conn, d delivery) error {
 	return pgx.BeginFunc(ctx, db, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, "insert into inbox (event_id) values ($1) on conflict do nothing", d.Attributes["event_id"])
+		tag, err := tx.Exec(ctx, "insert into inbox (consumer, event_id) values ('emails', $1) on conflict do nothing", d.Attributes["event_id"])
 		if err != nil || tag.RowsAffected() == 0 {
 			return err // without an error it is known: delete the message
 		}
@@ -51,17 +66,18 @@ func sendEmail(ctx context.Context, db *pgx.Conn, d delivery) error {
 	})
 }
 
-// keepOrder keeps the last state of an order: an older event changes nothing.
-func keepOrder(ctx context.Context, db *pgx.Conn, d delivery) error {
+// keepState keeps the last state of an aggregate: an older event changes nothing.
+func keepState(ctx context.Context, db *pgx.Conn, d delivery) error {
 	position := d.Attributes["sequence"]
 	if original, replayed := d.Attributes["outbox-replay"]; replayed {
 		position = original
 	}
 	_, err := db.Exec(ctx, `
-		insert into orders as o (order_id, total, position)
-		select $1, (j->>'total')::bigint, $3::text::bigint from (select $2::json) as b (j)
-		on conflict (order_id) do update set total = excluded.total, position = excluded.position
-		where o.position < excluded.position`, d.Attributes["aggregate_id"], string(d.Body), position)
+		insert into states as s (aggregate_type, aggregate_id, total, position)
+		select $1, $2, (j->>'total')::bigint, $4::text::bigint from (select $3::json) as b (j)
+		on conflict (aggregate_type, aggregate_id) do update set total = excluded.total, position = excluded.position
+		where s.position < excluded.position`,
+		d.Attributes["aggregate_type"], d.Attributes["aggregate_id"], string(d.Body), position)
 	return err
 }
 
@@ -80,9 +96,9 @@ func Example_consumer() {
 		panic(err)
 	}
 
-	placed, paid, changed := uuid.New(), uuid.New(), uuid.New()
+	placed, paid, changed, again, billed := uuid.New(), uuid.New(), uuid.New(), uuid.New(), uuid.New()
 	record := func(id int64, event uuid.UUID, total int) outbox.Record {
-		return outbox.Record{ID: id, CreatedAt: time.Now(), Event: outbox.Event{
+		return outbox.Record{ID: id, Era: 10, CreatedAt: time.Now(), Event: outbox.Event{
 			EventID: event, AggregateType: "order", AggregateID: "42", Type: "order.changed",
 			Payload: json.RawMessage(fmt.Sprintf(`{"total": %d}`, total)),
 		}}
@@ -92,6 +108,10 @@ func Example_consumer() {
 	redriven.Replays = 1
 	replayed := record(9, placed, 10)
 	replayed.Replays, replayed.ReplayOf = 1, 1
+	failedOver := record(2, again, 40)
+	failedOver.Era = 20
+	invoice := record(4, billed, 99)
+	invoice.AggregateType = "invoice"
 	for _, step := range []struct {
 		what   string
 		record outbox.Record
@@ -101,31 +121,42 @@ func Example_consumer() {
 		{"a later one, while the second is dead", record(3, changed, 30)},
 		{"the second, redriven", redriven},
 		{"the first, replayed", replayed},
+		{"the second id again, after a failover that lost commits", failedOver},
+		{"an invoice of the same number", invoice},
 	} {
 		message, encodeErr := outbox.Encode(&step.record)
 		if encodeErr != nil {
 			panic(encodeErr)
 		}
-		d := delivery{Attributes: map[string]string{}, Body: []byte(message.Body)}
+		attributes := map[string]string{}
 		for _, a := range message.Attributes {
-			d.Attributes[a.Name] = a.Value
+			attributes[a.Name] = a.Value
+		}
+		d, parseErr := parse(message.Body, attributes)
+		if parseErr != nil {
+			panic(parseErr)
 		}
 		if err = sendEmail(ctx, db, d); err != nil {
 			panic(err)
 		}
-		if err = keepOrder(ctx, db, d); err != nil {
+		if err = keepState(ctx, db, d); err != nil {
 			panic(err)
 		}
 		var emails, total, position int
-		if err = db.QueryRow(ctx, "select (select count(*) from emails), total, position from orders").Scan(&emails, &total, &position); err != nil {
+		if err = db.QueryRow(ctx, `select (select count(*) from emails), total, position from states where aggregate_type = 'order'`).Scan(&emails, &total, &position); err != nil {
 			panic(err)
 		}
 		fmt.Printf("%s: %d emails, the order is at %d with a total of %d\n", step.what, emails, position, total)
 	}
+	_, err = parse(`{"Type": "Notification", "Message": "{}"}`, nil)
+	fmt.Println(err)
 	// Output:
-	// first: 1 emails, the order is at 1 with a total of 10
-	// sent again after more than five minutes: 1 emails, the order is at 1 with a total of 10
-	// a later one, while the second is dead: 2 emails, the order is at 3 with a total of 30
-	// the second, redriven: 3 emails, the order is at 3 with a total of 30
-	// the first, replayed: 3 emails, the order is at 3 with a total of 30
+	// first: 1 emails, the order is at 10000000000001 with a total of 10
+	// sent again after more than five minutes: 1 emails, the order is at 10000000000001 with a total of 10
+	// a later one, while the second is dead: 2 emails, the order is at 10000000000003 with a total of 30
+	// the second, redriven: 3 emails, the order is at 10000000000003 with a total of 30
+	// the first, replayed: 3 emails, the order is at 10000000000003 with a total of 30
+	// the second id again, after a failover that lost commits: 4 emails, the order is at 20000000000002 with a total of 40
+	// an invoice of the same number: 5 emails, the order is at 20000000000002 with a total of 40
+	// message without the attribute event_id: does its subscription have raw message delivery?
 }

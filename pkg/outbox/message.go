@@ -71,8 +71,8 @@ type Attribute struct {
 //
 // Attributes, all of type String and never empty, sorted by name: aggregate_id, aggregate_type, created_at (RFC 3339,
 // UTC, up to nanoseconds), event_id, event_type, headers (when there are any but traceparent: <key>=<value> joined by &,
-// percent-encoded), outbox-replay (of a replay only: the sequence of the row that it copies), sequence (the row id,
-// decimal) and traceparent (when the event has one).
+// percent-encoded), outbox-replay (of a replay only: the id of the row that it copies), sequence (that of
+// [Record.Sequence], decimal) and traceparent (when the event has one).
 //
 // It does not parse the payload: the json column has done so.
 func Encode(rec *Record) (Message, error) { return Encoder{}.Encode(rec) }
@@ -109,7 +109,7 @@ func (c Encoder) Encode(rec *Record) (Message, error) {
 	dedupEnd := len(b)
 	b = appendGroupID(b, rec.AggregateType, rec.AggregateID)
 	groupEnd := len(b)
-	b = strconv.AppendInt(b, rec.ID, 10)
+	b = strconv.AppendInt(b, rec.Sequence(), 10)
 	sequenceEnd := len(b)
 	b = rec.CreatedAt.UTC().AppendFormat(b, time.RFC3339Nano)
 	createdEnd := len(b)

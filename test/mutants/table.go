@@ -9,7 +9,7 @@ const (
 
 // mutants returns all deliberate bugs.
 func mutants() []mutant {
-	return slices.Concat(leases(), sending(), reading(), handOver())
+	return slices.Concat(leases(), sending(), reading(), handOver(), eras())
 }
 
 func leases() []mutant {
@@ -247,6 +247,29 @@ func handOver() []mutant {
 			edits:    []edit{{engine, "loop.takeGaps", "l.cursor.deferBlocked(_, row.ID)", replace, "_ = row"}},
 			verdicts: []string{"lost", "stuck", "reordered"},
 			seeds:    8000,
+		},
+	}
+}
+
+func eras() []mutant {
+	return []mutant{
+		{
+			name: "settle by id alone", breaks: "a new event is marked as sent because it has the row id of one that a failover lost",
+			edits:    []edit{{double, "Store.settle", "r.rec.EventID != a.EventID", replace, "false"}},
+			verdicts: []string{"lost", "mismarked", "marked_not_accepted"},
+			seeds:    4000,
+		},
+		{
+			name: "store the position of another era", breaks: "a relay that has not heard of a failover stores how far it had read before",
+			edits:    []edit{{double, "Store.renew", "r.Era == era", replace, "r.Era+era > 0"}},
+			verdicts: []string{"lost", "stuck"},
+			seeds:    4000,
+		},
+		{
+			name: "read on after a failover", breaks: "rows that were given ids below the head again are not read",
+			edits:    []edit{{engine, "loop.enter", "l.startOver()", drop, ""}},
+			verdicts: []string{"lost", "stuck"},
+			seeds:    4000,
 		},
 	}
 }

@@ -211,9 +211,10 @@ func relays(t *testing.T, pool *pgxpool.Pool, bury bool) {
 	check("check", store.Check(ctx))
 	_, err := store.Join(ctx, relay.Join{RelayID: id, Name: "test", TTL: time.Minute, RunFor: time.Hour, Relays: 10})
 	check("join", err)
+	var lease relay.Lease
 	for range 2 {
-		_, err = store.Renew(ctx, relay.Renewal{
-			RelayID: id, TTL: time.Minute, Relays: 1,
+		lease, err = store.Renew(ctx, relay.Renewal{
+			RelayID: id, Era: lease.Era, TTL: time.Minute, Relays: 1,
 			Position: relay.Position{Low: 1, Gaps: []relay.Range{{From: 2, To: 3}}},
 			Unblock:  []relay.ReleasedLane{{Lane: lane, ReleasedAt: time.Now()}},
 		})
@@ -236,17 +237,17 @@ func relays(t *testing.T, pool *pgxpool.Pool, bury bool) {
 			switch {
 			case row.Record == nil:
 			case i%2 == 0 || !bury:
-				s.Accepted = append(s.Accepted, relay.Accepted{ID: row.ID, MessageID: "m", SequenceNumber: "1"})
+				s.Accepted = append(s.Accepted, relay.Accepted{ID: row.ID, EventID: row.Record.EventID, MessageID: "m", SequenceNumber: "1"})
 			default:
 				s.DeadLetters = append(s.DeadLetters, relay.DeadLetter{
-					ID: row.ID, Attempts: 1, Code: "C", Reason: "R", Block: true,
+					ID: row.ID, EventID: row.Record.EventID, Attempts: 1, Code: "C", Reason: "R", Block: true,
 				})
 			}
 		}
 	}
 	_, err = store.Settle(ctx, id, s)
 	check("settle", err)
-	check("leave", store.Leave(ctx, id, relay.Position{Low: 2}))
+	check("leave", store.Leave(ctx, id, lease.Era, relay.Position{Low: 2}))
 }
 
 // redrives does what the function for redrives and the command line do.

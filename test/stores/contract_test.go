@@ -29,6 +29,12 @@ type harness struct {
 	redrive func(t *testing.T, id int64)
 	// blocked says whether the lane is blocked and not released.
 	blocked func(t *testing.T, lane outbox.Lane) bool
+	// dead says whether the event is a dead letter.
+	dead func(t *testing.T, event uuid.UUID) bool
+	// explicit commits an event under a row id that was not given.
+	explicit func(t *testing.T, id int64, e outbox.Event)
+	// restart makes next the id of the row written next, although that id was given before.
+	restart func(t *testing.T, next int64)
 }
 
 // writer is the transaction of a writer.
@@ -39,19 +45,35 @@ type writer interface {
 	Rollback(t *testing.T)
 }
 
+// recordingWriter is a writer that notes the event id of each row that it writes in events.
+type recordingWriter struct {
+	writer
+	events map[int64]uuid.UUID
+}
+
+func (w recordingWriter) Enqueue(t *testing.T, e outbox.Event) int64 {
+	t.Helper()
+	id := w.writer.Enqueue(t, e)
+	w.events[id] = e.EventID
+	return id
+}
+
 // conform tests the contract of [relay.Store]. In calls f with a store of its
 // own, where time passes as it does for the store.
 func conform(t *testing.T, in func(t *testing.T, f func(t *testing.T, h harness))) {
 	t.Helper()
 	all := map[string]func(*testing.T, *world){}
-	for _, some := range []map[string]func(*testing.T, *world){leaseTests(), readerTests(), settlerTests(), blockedTests()} {
+	for _, some := range []map[string]func(*testing.T, *world){leaseTests(), readerTests(), settlerTests(), blockedTests(), eraTests()} {
 		maps.Copy(all, some)
 	}
 	for name, test := range all {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in(t, func(t *testing.T, h harness) { //nolint:thelper // the body of the test
-				test(t, &world{harness: h})
+				w := &world{harness: h, events: map[int64]uuid.UUID{}}
+				begin := h.begin
+				w.begin = func(t *testing.T) writer { return recordingWriter{begin(t), w.events} } //nolint:thelper // an adapter
+				test(t, w)
 			})
 		})
 	}
@@ -61,7 +83,15 @@ func conform(t *testing.T, in func(t *testing.T, f func(t *testing.T, h harness)
 const ttl = time.Minute
 
 // world adds what the tests have in common.
-type world struct{ harness }
+type world struct {
+	harness
+	// events has the event ids of the rows that were written, by row id.
+	events map[int64]uuid.UUID
+	// era is the newest that an answer to a renewal told.
+	era int64
+	// last is the relay that atPosition entered last.
+	last uuid.UUID
+}
 
 // join enters a relay, whatever others there are.
 func (w *world) join(t *testing.T, ttl time.Duration) uuid.UUID {
@@ -98,10 +128,12 @@ func (w *world) renew(t *testing.T, r relay.Renewal) relay.Lease {
 	t.Helper()
 	r.TTL = cmp.Or(r.TTL, ttl)
 	r.Relays = cmp.Or(r.Relays, 1)
+	r.Era = cmp.Or(r.Era, w.era)
 	lease, err := w.store.Renew(t.Context(), r)
 	if err != nil {
 		t.Fatalf("renew: %v", err)
 	}
+	w.era = lease.Era
 	return lease
 }
 
@@ -114,7 +146,7 @@ func (w *world) lost(t *testing.T, id uuid.UUID) {
 
 func (w *world) leave(t *testing.T, id uuid.UUID, p relay.Position) {
 	t.Helper()
-	if err := w.store.Leave(t.Context(), id, p); err != nil {
+	if err := w.store.Leave(t.Context(), id, w.era, p); err != nil {
 		t.Fatalf("leave: %v", err)
 	}
 }
@@ -132,8 +164,19 @@ func (w *world) fetch(t *testing.T, f relay.Fetch) relay.Fetched {
 	return got
 }
 
+// settle settles s, after it has put the event ids that were written into entries without one.
 func (w *world) settle(t *testing.T, id uuid.UUID, s relay.Settlement) relay.Settled {
 	t.Helper()
+	for i, a := range s.Accepted {
+		if a.EventID == uuid.Nil {
+			s.Accepted[i].EventID = w.events[a.ID]
+		}
+	}
+	for i, d := range s.DeadLetters {
+		if d.EventID == uuid.Nil {
+			s.DeadLetters[i].EventID = w.events[d.ID]
+		}
+	}
 	got, err := w.store.Settle(t.Context(), id, s)
 	if err != nil {
 		t.Fatalf("settle: %v", err)

@@ -80,6 +80,7 @@ func onlyRelay(t *testing.T, w *world) {
 
 func sharing(t *testing.T, w *world) {
 	t.Helper()
+	w.restart(t, 1001)
 	first := w.owner(t)
 	at := relay.Position{
 		Low: 100, Gaps: []relay.Range{{From: 7, To: 7}, {From: 20, To: 30}}, Lows: map[string]int64{"a": 100, "b, \"quoted\"": 12},
@@ -146,6 +147,7 @@ func lapsedAndRenewed(t *testing.T, w *world) {
 
 func takenOver(t *testing.T, w *world) {
 	t.Helper()
+	w.restart(t, 1001)
 	first := w.join(t, 50*time.Millisecond)
 	w.renew(t, relay.Renewal{RelayID: first, TTL: 50 * time.Millisecond})
 	at := relay.Position{Low: 30}
@@ -168,6 +170,7 @@ func takenOver(t *testing.T, w *world) {
 
 func leaving(t *testing.T, w *world) {
 	t.Helper()
+	w.restart(t, 1001)
 	first := w.owner(t)
 	w.leave(t, first, relay.Position{Low: 70})
 	w.leave(t, first, relay.Position{Low: 999})
@@ -181,6 +184,7 @@ func leaving(t *testing.T, w *world) {
 
 func noPosition(t *testing.T, w *world) {
 	t.Helper()
+	w.restart(t, 1001)
 	first := w.owner(t)
 	at := relay.Position{Low: 40, Gaps: []relay.Range{{From: 3, To: 4}}, Lows: map[string]int64{"a": 30}}
 	w.renew(t, relay.Renewal{RelayID: first, Position: at})
@@ -194,6 +198,7 @@ func noPosition(t *testing.T, w *world) {
 
 func positionOfNamed(t *testing.T, w *world) {
 	t.Helper()
+	w.restart(t, 1001)
 	first := w.owner(t)
 	w.renew(t, relay.Renewal{RelayID: first, Position: relay.Position{Low: 10}})
 	w.leave(t, first, relay.Position{Low: 10})

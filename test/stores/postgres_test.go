@@ -4,6 +4,7 @@ import (
 	"context"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
@@ -38,6 +39,17 @@ func TestPostgres(t *testing.T) {
 				if got := query[string](t, pool, sql, id); got != "redriven" {
 					t.Fatalf("redrive: %s", got)
 				}
+			},
+			dead: func(t *testing.T, event uuid.UUID) bool { //nolint:thelper // an adapter
+				return query[bool](t, pool, "select exists (select from outbox.dead_letters where event_id = $1::uuid)", event.String())
+			},
+			explicit: func(t *testing.T, id int64, e outbox.Event) { //nolint:thelper // an adapter
+				query[int64](t, pool, `insert into outbox.events (id, event_id, aggregate_type, aggregate_id, event_type, destination, payload)
+					overriding system value values ($1::bigint, $2::uuid, $3::text, $4::text, $5::text, $6::text, $7::text::json) returning id`,
+					id, e.EventID.String(), e.AggregateType, e.AggregateID, e.Type, e.Destination, string(e.Payload))
+			},
+			restart: func(t *testing.T, next int64) { //nolint:thelper // an adapter
+				query[int64](t, pool, "select setval('outbox.events_id_seq', $1::bigint, false)", next)
 			},
 			blocked: func(t *testing.T, lane outbox.Lane) bool { //nolint:thelper // an adapter
 				return query[bool](t, pool, `select exists (select from outbox.blocked

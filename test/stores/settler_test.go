@@ -15,6 +15,8 @@ func settlerTests() map[string]func(*testing.T, *world) {
 		"nothing is settled without a lease":               fenced,
 		"an event is not buried for an earlier generation": earlierGeneration,
 		"accepted events and dead letters settle at once":  mixed,
+		"a row of another event is not settled":            otherEvent,
+		"two dead letters of one row id are both kept":     twoDeadLetters,
 	}
 }
 
@@ -96,5 +98,44 @@ func mixed(t *testing.T, w *world) {
 	}
 	if w.blocked(t, laneOf("b")) || !w.blocked(t, laneOf("c")) {
 		t.Error("the wrong lane is blocked")
+	}
+}
+
+// otherEvent settles events whose rows were lost, as in a failover, and whose row ids other events have now.
+func otherEvent(t *testing.T, w *world) {
+	t.Helper()
+	id := w.owner(t)
+	a, b, c := w.write(t, "a"), w.write(t, "b"), w.write(t, "c")
+	lost := relay.Settlement{
+		Accepted:    []relay.Accepted{{ID: a, EventID: uuid.New(), MessageID: "m", SequenceNumber: "1"}, accept(c).Accepted[0]},
+		DeadLetters: []relay.DeadLetter{{ID: b, EventID: uuid.New(), Attempts: 1, Code: "C", Reason: "R", Block: true}},
+	}
+	if got := w.settle(t, id, lost); got != (relay.Settled{Accepted: 1, Mismatched: 2}) {
+		t.Errorf("settled = %+v, want one, and two whose ids are other events'", got)
+	}
+	got := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 10}}})
+	_, unsent := rowIDs(got.Scans[0])
+	want(t, "unsent", unsent, a, b)
+	if w.blocked(t, laneOf("b")) {
+		t.Error("the lane of another event is blocked")
+	}
+}
+
+// twoDeadLetters buries an event whose row id is that of an event that was buried before the id came again.
+func twoDeadLetters(t *testing.T, w *world) {
+	t.Helper()
+	id := w.owner(t)
+	first := w.write(t, "a")
+	event := w.events[first]
+	w.bury(t, id, first, false)
+	w.restart(t, first)
+	if again := w.write(t, "b"); again != first {
+		t.Fatalf("the id is %d, want %d again", again, first)
+	}
+	w.bury(t, id, first, false)
+	for _, e := range []uuid.UUID{event, w.events[first]} {
+		if !w.dead(t, e) {
+			t.Errorf("event %s is no dead letter any more", e)
+		}
 	}
 }

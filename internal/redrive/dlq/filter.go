@@ -37,8 +37,8 @@ func (f *filter) match(id *identity) bool {
 		r.EventType != "" && id.eventType != r.EventType,
 		!r.From.IsZero() && (id.createdAt.IsZero() || id.createdAt.Before(r.From)),
 		!r.To.IsZero() && (id.createdAt.IsZero() || !id.createdAt.Before(r.To)),
-		r.IDFrom != 0 && id.sequence < r.IDFrom,
-		r.IDTo != 0 && (id.sequence == 0 || id.sequence > r.IDTo):
+		r.IDFrom != 0 && id.row < r.IDFrom,
+		r.IDTo != 0 && (id.row == 0 || id.row > r.IDTo):
 		return false
 	}
 	return true

@@ -19,8 +19,9 @@ type identity struct {
 	aggregateID   string
 	eventType     string
 	createdAt     time.Time
-	sequence      int64
-	redrives      int
+	// row is the id of the row that the message was made of, 0 when it is not known.
+	row      int64
+	redrives int
 	// notification is the body of the message where that is an envelope of SNS, else nil.
 	notification *notification
 }
@@ -72,7 +73,7 @@ func (id *identity) take(name, value string) {
 		}
 	case outbox.AttributeSequence:
 		if n, err := strconv.ParseInt(value, 10, 64); err == nil {
-			id.sequence = n
+			id.row = n % outbox.EraSpan
 		}
 	case outbox.AttributeRedrives:
 		if n, err := strconv.Atoi(value); err == nil && n > 0 && n < 1_000_000 {

@@ -62,8 +62,8 @@ func (s *store) gained(now []relay.ShardLease) bool {
 	return more
 }
 
-func (s *store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
-	_, err := around(ctx, s.hook, BeforeLeave, Left, func() (struct{}, error) { return struct{}{}, s.Store.Leave(ctx, relayID, p) })
+func (s *store) Leave(ctx context.Context, relayID uuid.UUID, era int64, p relay.Position) error {
+	_, err := around(ctx, s.hook, BeforeLeave, Left, func() (struct{}, error) { return struct{}{}, s.Store.Leave(ctx, relayID, era, p) })
 	return err
 }
 

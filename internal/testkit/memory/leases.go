@@ -101,9 +101,13 @@ func (s *Store) renew(r relay.Renewal, named map[int]int64) (relay.Lease, error)
 	if me == nil {
 		return relay.Lease{}, relay.ErrLeaseLost
 	}
+	era, begun := s.beginEra(r.Era, r.Position.Low, r.Recurred)
+	known := r.Era == era
 	me.live = now.Add(r.TTL)
 	me.leaving = me.leaving || r.Leaving
-	s.place(r.RelayID, r.Position, len(r.Unblock) > 0, named)
+	if known {
+		s.place(r.RelayID, r.Position, len(r.Unblock) > 0, named)
+	}
 	for id, other := range s.relays {
 		if other.live.Before(now) {
 			s.remove(id)
@@ -113,6 +117,9 @@ func (s *Store) renew(r relay.Renewal, named map[int]int64) (relay.Lease, error)
 		if s.shards[n].owner == r.RelayID && s.shards[n].epoch == named[n] {
 			s.free(n, me)
 		}
+	}
+	if !known {
+		s.reset(r.RelayID)
 	}
 	target := s.target(r, now)
 	owned := 0
@@ -129,11 +136,28 @@ func (s *Store) renew(r relay.Renewal, named map[int]int64) (relay.Lease, error)
 		}
 	}
 	for _, rel := range r.Unblock {
-		if b := s.blocked[rel.Lane]; b != nil && b.released && b.releasedAt.Equal(rel.ReleasedAt) && s.shards[b.shard].owner == r.RelayID {
+		if b := s.blocked[rel.Lane]; known && b != nil && b.released && b.releasedAt.Equal(rel.ReleasedAt) && s.shards[b.shard].owner == r.RelayID {
 			delete(s.blocked, rel.Lane)
 		}
 	}
-	return s.leaseOf(r.RelayID, target, now, named), nil
+	if !known {
+		named = nil
+	}
+	lease := s.leaseOf(r.RelayID, target, now, named)
+	lease.Era, lease.Begun, lease.LastID = era, begun, s.nextID
+	return lease, nil
+}
+
+// reset makes the shards of a relay, which knew another era, its own anew, to be read from the stored position on. s.mu
+// is locked.
+func (s *Store) reset(id uuid.UUID) {
+	for n := range s.shards {
+		if s.shards[n].owner == id {
+			s.free(n, s.relays[id])
+			s.shards[n].owner = id
+			s.shards[n].epoch++
+		}
+	}
 }
 
 // place stores the position p of a relay, for those shards in named that the relay still owns under the epoch there.
@@ -220,14 +244,16 @@ func (s *Store) target(r relay.Renewal, now time.Time) int {
 }
 
 // Leave implements relay.Leases. For a relay that is not known it changes nothing and returns no error.
-func (s *Store) Leave(ctx context.Context, id uuid.UUID, p relay.Position) error {
+func (s *Store) Leave(ctx context.Context, id uuid.UUID, era int64, p relay.Position) error {
 	named := s.named(id)
 	if err := s.before(ctx, "leave"); err != nil {
 		return err
 	}
 	s.mu.Lock()
 	if s.relays[id] != nil {
-		s.place(id, p, false, named)
+		if era == s.currentEra() && p.Low <= s.nextID {
+			s.place(id, p, false, named)
+		}
 		s.remove(id)
 	}
 	s.mu.Unlock()

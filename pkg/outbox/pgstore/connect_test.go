@@ -162,13 +162,13 @@ func TestReadOnlySessionsAreDestroyed(t *testing.T) {
 	id := join(t, store)
 	exec(t, pool, "set default_transaction_read_only = on")
 	before := query[int](t, pool, "select pg_backend_pid()")
-	if _, err := store.Settle(t.Context(), id, accept(1)); !errors.Is(err, pgstore.ErrReadOnly) {
+	if _, err := store.Settle(t.Context(), id, identified(t, pool, accept(1))); !errors.Is(err, pgstore.ErrReadOnly) {
 		t.Errorf("settle = %v, want ErrReadOnly", err)
 	}
 	if after := query[int](t, pool, "select pg_backend_pid()"); after == before {
 		t.Error("the session is still used")
 	}
-	if _, err := store.Settle(t.Context(), id, accept(1)); err != nil {
+	if _, err := store.Settle(t.Context(), id, identified(t, pool, accept(1))); err != nil {
 		t.Errorf("settle on a new session: %v", err)
 	}
 }

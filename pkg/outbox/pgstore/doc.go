@@ -25,8 +25,18 @@
 // Three things would break the argument. [Store.Check] refuses two of them: a sequence with another cache, and an
 // isolation level other than read committed, under which the reads would share one snapshot. The third is an id that
 // the sequence did not give out, or a write to a partition directly: the identity is GENERATED ALWAYS, and the role
-// outbox_writer has the right to neither. A transaction that is prepared for two-phase commit changes its name in the
+// outbox_writer has the right to neither. Rows above the sequence are left to the sweep, as they would hide all later
+// ones. A transaction that is prepared for two-phase commit changes its name in the
 // list of locks; the store goes on reporting its old name until it ends.
+//
+// # Ids that come again
+//
+// A failover to a standby that lacks the last commits gives ids a second time; so do a restore to a point in time,
+// truncate with restart identity, and setval. Therefore an event is the row with its id and its event id wherever one is
+// settled, buried, moved or redriven, and each id is one of an era, which outbox.current_era() tells. The era grows with the
+// timeline of the server, and where a relay finds a position above the sequence or another event's row in the place of
+// one that it sent. Every renewal and every leave names the era that the relay knows, and a position of another era is not stored.
+// Every fetch reads the era first, so that nothing is read in one and sent in another.
 //
 // # No relay settles for another
 //

@@ -138,11 +138,24 @@ func renew(t *testing.T, store *pgstore.Store, r relay.Renewal) relay.Lease {
 	if r.Relays == 0 {
 		r.Relays = 1
 	}
+	if r.Era == 0 {
+		r.Era = eraOf(t, store)
+	}
 	lease, err := store.Renew(t.Context(), r)
 	if err != nil {
 		t.Fatalf("renew: %v", err)
 	}
 	return lease
+}
+
+// eraOf returns the era of the row ids.
+func eraOf(tb testing.TB, store *pgstore.Store) int64 {
+	tb.Helper()
+	got, err := store.Fetch(tb.Context(), relay.Fetch{Scans: []relay.Scan{{Limit: 1}}})
+	if err != nil {
+		tb.Fatalf("fetch: %v", err)
+	}
+	return got.Era
 }
 
 // lapse ends the lease as if its time had passed.
@@ -158,6 +171,38 @@ func settle(t *testing.T, store *pgstore.Store, id uuid.UUID, s relay.Settlement
 		t.Fatalf("settle: %v", err)
 	}
 	return got
+}
+
+// identified returns s with the event ids that the table has for its row ids, and new ones for rows that are not there.
+func identified(tb testing.TB, pool *pgxpool.Pool, s relay.Settlement) relay.Settlement {
+	tb.Helper()
+	rows, err := pool.Query(tb.Context(), "select id, event_id::text from outbox.events")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	events := map[int64]uuid.UUID{}
+	var id int64
+	var event string
+	if _, err := pgx.ForEachRow(rows, []any{&id, &event}, func() error {
+		events[id] = uuid.MustParse(event)
+		return nil
+	}); err != nil {
+		tb.Fatal(err)
+	}
+	of := func(id int64) uuid.UUID {
+		if event, found := events[id]; found {
+			return event
+		}
+		return uuid.New()
+	}
+	s.Accepted, s.DeadLetters = slices.Clone(s.Accepted), slices.Clone(s.DeadLetters)
+	for i, a := range s.Accepted {
+		s.Accepted[i].EventID = of(a.ID)
+	}
+	for i, d := range s.DeadLetters {
+		s.DeadLetters[i].EventID = of(d.ID)
+	}
+	return s
 }
 
 func accept(ids ...int64) relay.Settlement {

@@ -23,11 +23,11 @@ const (
 			$3::interval, $4::interval, $5::interval,
 			$6::integer)`
 	renewSQL = `select outbox.renew_relay(
-			$1::pg_catalog.uuid, $2::interval, $3::integer, $4::boolean,
-			$5::smallint[], $6::bigint[], $7::smallint[],
-			$8::bigint, $9::bigint[], $10::bigint[], $11::pg_catalog.text[], $12::bigint[],
-			$13::pg_catalog.text[], $14::pg_catalog.text[], $15::pg_catalog.text[], $16::pg_catalog.text[]::timestamp with time zone[])::pg_catalog.text`
-	leaveSQL = "select outbox.leave_relay($1::pg_catalog.uuid, $2::smallint[], $3::bigint[], $4::bigint, $5::bigint[], $6::bigint[], $7::pg_catalog.text[], $8::bigint[])"
+			$1::pg_catalog.uuid, $2::bigint, $3::boolean, $4::interval, $5::integer, $6::boolean,
+			$7::smallint[], $8::bigint[], $9::smallint[],
+			$10::bigint, $11::bigint[], $12::bigint[], $13::pg_catalog.text[], $14::bigint[],
+			$15::pg_catalog.text[], $16::pg_catalog.text[], $17::pg_catalog.text[], $18::pg_catalog.text[]::timestamp with time zone[])::pg_catalog.text`
+	leaveSQL = "select outbox.leave_relay($1::pg_catalog.uuid, $2::bigint, $3::smallint[], $4::bigint[], $5::bigint, $6::bigint[], $7::bigint[], $8::pg_catalog.text[], $9::bigint[])"
 )
 
 // Join implements [relay.Leases]: it enters a relay, without shards, and returns false when enough others run. After a
@@ -58,7 +58,7 @@ func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 	var answer *string
 	err := s.do(ctx, "renew", func(conn *pgxpool.Conn) error {
 		return conn.QueryRow(ctx, renewSQL,
-			r.RelayID.String(), interval(r.TTL), int32(r.Relays), r.Leaving, //nolint:gosec // a handful
+			r.RelayID.String(), r.Era, r.Recurred, interval(r.TTL), int32(r.Relays), r.Leaving, //nolint:gosec // a handful
 			shards, epochs, smallints(r.GiveBack),
 			r.Position.Low, from, to, names, lows,
 			destinations, types, ids, released,
@@ -80,13 +80,13 @@ func (s *Store) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, error)
 }
 
 // Leave implements [relay.Leases]: it ends the lease of a relay and frees its shards. The position p is stored for
-// those shards only that an answer of Renew named as owned.
-func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, p relay.Position) error {
+// those shards only that an answer of Renew named as owned, and only if era is the current one.
+func (s *Store) Leave(ctx context.Context, relayID uuid.UUID, era int64, p relay.Position) error {
 	shards, epochs := s.named(relayID)
 	from, to := ends(p.Gaps)
 	names, lows := lowest(p.Lows)
 	err := s.do(ctx, "leave", func(conn *pgxpool.Conn) error {
-		_, err := conn.Exec(ctx, leaveSQL, relayID.String(), shards, epochs, p.Low, from, to, names, lows)
+		_, err := conn.Exec(ctx, leaveSQL, relayID.String(), era, shards, epochs, p.Low, from, to, names, lows)
 		return err //nolint:wrapcheck // translated by do
 	})
 	if err == nil {
@@ -126,6 +126,9 @@ func parseLease(answer string) (relay.Lease, error) {
 	var a struct {
 		Now    time.Time `json:"now"`
 		Target int       `json:"target"`
+		Era    int64     `json:"era"`
+		LastID int64     `json:"last_id"`
+		Begun  bool      `json:"begun"`
 		Shards []struct {
 			Shard int              `json:"shard"`
 			Epoch int64            `json:"epoch"`
@@ -145,7 +148,9 @@ func parseLease(answer string) (relay.Lease, error) {
 	if err := json.Unmarshal([]byte(answer), &a); err != nil {
 		return relay.Lease{}, fmt.Errorf("parse answer: %w", err)
 	}
-	lease := relay.Lease{Now: a.Now, Target: a.Target, Shards: make([]relay.ShardLease, 0, len(a.Shards))}
+	lease := relay.Lease{
+		Now: a.Now, Target: a.Target, Era: a.Era, LastID: a.LastID, Begun: a.Begun, Shards: make([]relay.ShardLease, 0, len(a.Shards)),
+	}
 	for _, s := range a.Shards {
 		l := relay.ShardLease{Shard: s.Shard, Epoch: s.Epoch, Resume: relay.Position{Low: s.Low}}
 		if len(s.Lows) > 0 {

@@ -23,7 +23,8 @@ func TestLeaseOverItsWholeLife(t *testing.T) {
 	for name, mode := range modes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, store := open(t, mode)
+			pool, store := open(t, mode)
+			exec(t, pool, "select setval('outbox.events_id_seq', 1000)")
 			first := join(t, store)
 			lease := renew(t, store, relay.Renewal{RelayID: first})
 			if len(lease.Shards) != outbox.Shards || lease.Target != outbox.Shards || lease.Shards[5].Epoch != 1 || lease.Now.IsZero() {
@@ -50,10 +51,10 @@ func TestLeaseOverItsWholeLife(t *testing.T) {
 				t.Errorf("shard handed over = %+v, want epoch 2 and to resume at %+v", got, at)
 			}
 			at.Low = 200
-			if err := store.Leave(t.Context(), first, at); err != nil {
+			if err := store.Leave(t.Context(), first, eraOf(t, store), at); err != nil {
 				t.Fatal(err)
 			}
-			if err := store.Leave(t.Context(), first, relay.Position{Low: 999}); err != nil {
+			if err := store.Leave(t.Context(), first, eraOf(t, store), relay.Position{Low: 999}); err != nil {
 				t.Errorf("leaving twice: %v", err)
 			}
 			lease = renew(t, store, relay.Renewal{RelayID: second, Relays: 2})
@@ -150,6 +151,7 @@ func TestTheYoungestTakeOver(t *testing.T) {
 func TestTakeoverOfALapsedLease(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
+	exec(t, pool, "select setval('outbox.events_id_seq', 1000)")
 	dead, heir := pgstore.New(pool), pgstore.New(pool)
 	a := join(t, dead)
 	renew(t, dead, relay.Renewal{RelayID: a})
@@ -168,7 +170,7 @@ func TestTakeoverOfALapsedLease(t *testing.T) {
 	if _, err := dead.Renew(t.Context(), relay.Renewal{RelayID: a, TTL: ttl, Relays: 1}); !errors.Is(err, relay.ErrLeaseLost) {
 		t.Errorf("renewal of the dead = %v, want ErrLeaseLost", err)
 	}
-	if err := dead.Leave(t.Context(), a, relay.Position{Low: 999}); err != nil {
+	if err := dead.Leave(t.Context(), a, eraOf(t, dead), relay.Position{Low: 999}); err != nil {
 		t.Errorf("leaving after the loss: %v", err)
 	}
 	if n := query[int](t, pool, "select count(*) from outbox.shards where low = 999"); n != 0 {
@@ -203,7 +205,7 @@ func TestPositionCountsOnlyForShardsTheRelayKnows(t *testing.T) {
 		"loses the answer and leaves": {
 			func(t *testing.T, pool *pgxpool.Pool, id uuid.UUID) {
 				t.Helper()
-				if err := pgstore.New(pool).Leave(t.Context(), id, far); err != nil {
+				if err := pgstore.New(pool).Leave(t.Context(), id, eraOf(t, pgstore.New(pool)), far); err != nil {
 					t.Fatal(err)
 				}
 			},
@@ -214,6 +216,7 @@ func TestPositionCountsOnlyForShardsTheRelayKnows(t *testing.T) {
 			t.Parallel()
 			pool := outboxtest.DB(t)
 			store := pgstore.New(pool)
+			exec(t, pool, "select setval('outbox.events_id_seq', 1000)")
 			exec(t, pool, "update outbox.shards set low = 10, gaps = '{[8,9]}'")
 			id := join(t, store)
 			renew(t, store, relay.Renewal{RelayID: id, Position: far})
@@ -231,11 +234,12 @@ func TestARelayThatNeverReadKeepsThePosition(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t)
 	store := pgstore.New(pool)
+	exec(t, pool, "select setval('outbox.events_id_seq', 1000)")
 	exec(t, pool, "update outbox.shards set low = 10, gaps = '{[8,9]}'")
 	id := join(t, store)
 	renew(t, store, relay.Renewal{RelayID: id})
 	renew(t, store, relay.Renewal{RelayID: id})
-	if err := store.Leave(t.Context(), id, relay.Position{}); err != nil {
+	if err := store.Leave(t.Context(), id, eraOf(t, store), relay.Position{}); err != nil {
 		t.Fatal(err)
 	}
 	if n := query[int](t, pool, "select count(*) from outbox.shards where low = 10 and gaps = '{[8,9]}' and owner is null"); n != outbox.Shards {
@@ -254,7 +258,7 @@ func TestTakeoverDoesNotOvertakeARenewal(t *testing.T) {
 	lapse(t, pool, holder)
 
 	renewal := begin(t, pool)
-	if got := query[string](t, renewal, `select outbox.renew_relay($1::uuid, '1 hour', 2, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')::text`, holder.String()); got == "" {
+	if got := query[string](t, renewal, `select outbox.renew_relay($1::uuid, 0, false, '1 hour', 2, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')::text`, holder.String()); got == "" {
 		t.Fatal("not renewed")
 	}
 	done := make(chan relay.Lease, 1)
@@ -337,6 +341,8 @@ func TestShardsUnderRandomRelays(t *testing.T) {
 			epochs.owner[key] = id
 		}
 	}
+	exec(t, pool, "select setval('outbox.events_id_seq', 1000)")
+	era := eraOf(t, pgstore.New(pool))
 	var group sync.WaitGroup
 	for n := range relays {
 		group.Go(func() {
@@ -354,7 +360,7 @@ func TestShardsUnderRandomRelays(t *testing.T) {
 				}
 				switch random.IntN(10) {
 				case 0:
-					if err := store.Leave(t.Context(), id, relay.Position{Low: 1}); err != nil {
+					if err := store.Leave(t.Context(), id, era, relay.Position{Low: 1}); err != nil {
 						t.Errorf("leave: %v", err)
 					}
 					id = uuid.Nil
@@ -368,11 +374,11 @@ func TestShardsUnderRandomRelays(t *testing.T) {
 						t.Errorf("lapse: %v", err)
 					}
 				case 3:
-					if _, err := store.Settle(t.Context(), id, accept(1, 2, 3)); err != nil {
+					if _, err := store.Settle(t.Context(), id, identified(t, pool, accept(1, 2, 3))); err != nil {
 						t.Errorf("settle: %v", err)
 					}
 				default:
-					r := relay.Renewal{RelayID: id, TTL: ttl, Relays: 3, Position: relay.Position{Low: 1}}
+					r := relay.Renewal{RelayID: id, Era: era, TTL: ttl, Relays: 3, Position: relay.Position{Low: 1}}
 					for i := lease.Target; i < len(lease.Shards); i++ {
 						r.GiveBack = append(r.GiveBack, lease.Shards[i].Shard)
 					}
@@ -390,7 +396,7 @@ func TestShardsUnderRandomRelays(t *testing.T) {
 				}
 			}
 			if id != uuid.Nil {
-				if err := store.Leave(t.Context(), id, relay.Position{Low: 1}); err != nil {
+				if err := store.Leave(t.Context(), id, era, relay.Position{Low: 1}); err != nil {
 					t.Errorf("leave: %v", err)
 				}
 			}

@@ -123,7 +123,7 @@ func TestMigrateMakesMissingFunctions(t *testing.T) {
 func TestMigrateLeavesANewerSchemaAsItIs(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t, outboxtest.Unmigrated())
-	if _, err := pgstore.MigrateWith(t.Context(), pool, "settle", older(t, "settle", "marked integer;", "marked integer; -- newer")); err != nil {
+	if _, err := pgstore.MigrateWith(t.Context(), pool, "settle", older(t, "settle", "mismatched := 0;", "mismatched := 0; -- newer")); err != nil {
 		t.Fatal(err)
 	}
 	exec(t, pool, "insert into outbox.migrations (version_id, is_applied) values ($1, true)", pgstore.Version()+1)
@@ -142,7 +142,7 @@ func TestMigrateLeavesANewerSchemaAsItIs(t *testing.T) {
 func TestTenMigrateAnOlderSchemaAtOnce(t *testing.T) {
 	t.Parallel()
 	pool := outboxtest.DB(t, outboxtest.Unmigrated(), outboxtest.MaxConns(4))
-	if _, err := pgstore.MigrateWith(t.Context(), pool, "settle", older(t, "settle", "returns integer", "returns bigint")); err != nil {
+	if _, err := pgstore.MigrateWith(t.Context(), pool, "settle", older(t, "settle", "out mismatched integer", "out mismatched bigint")); err != nil {
 		t.Fatal(err)
 	}
 	var mu sync.Mutex
@@ -208,7 +208,7 @@ func TestAnOwnerWithoutOtherRightsMigrates(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(own.Close)
-	text := older(t, "settle", "returns integer", "returns bigint")
+	text := older(t, "settle", "out mismatched integer", "out mismatched bigint")
 	if _, err := pgstore.MigrateWith(t.Context(), own, "settle", text); err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestGrantsOfAFunctionFollowItsFile(t *testing.T) {
 	if _, err := pgstore.MigrateWith(t.Context(), pool, "settle", text); err != nil {
 		t.Fatal(err)
 	}
-	const may = "select has_function_privilege('outbox_writer', 'outbox.settle(uuid, bigint[], text[], text[])', 'execute')"
+	const may = "select has_function_privilege('outbox_writer', 'outbox.settle(uuid, bigint[], uuid[], text[], text[])', 'execute')"
 	if !query[bool](t, pool, may) {
 		t.Error("the role has no right that the file grants")
 	}

@@ -16,6 +16,7 @@ import (
 )
 
 const (
+	eraSQL      = "select era, last_id from outbox.read_era()"
 	scanSQL     = "select * from outbox.read_new($1::bigint, $2::smallint[], $3::integer, $4::integer)"
 	backfillSQL = "select * from outbox.read_deferred($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::bigint, $5::smallint[], $6::integer, $7::integer, $8::boolean, $9::integer)"
 	sweepSQL    = "select * from outbox.read_unsent($1::bigint, $2::bigint, $3::smallint[], $4::integer, $5::integer)"
@@ -25,14 +26,14 @@ const (
 )
 
 // Fetch implements [relay.Reader]. The statements go to the server as one batch, in the order of the fields of
-// [relay.Fetch]; without any it makes no call. Each takes a snapshot of its own, later than the one before it:
+// [relay.Fetch]; where all are empty it makes no call. Each takes a snapshot of its own, later than the one before it:
 // that needs the isolation level read committed, without which [Store.Join] fails. The content of large events comes
 // with a second round trip.
 func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {
 	var got relay.Fetched
 	scanner := newRecordScanner(f.Bytes)
 	batch := s.fetchBatch(f, scanner, &got)
-	if batch.Len() == 0 {
+	if batch.Len() == 1 {
 		return got, nil
 	}
 	err := s.do(ctx, "fetch", func(conn *pgxpool.Conn) error {
@@ -47,8 +48,8 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 	return got, nil
 }
 
-// fetchBatch returns the statements of f, in the order of its fields. When the batch is run, each adds its rows to
-// got, without the content that scanner withheld. An error of the batch begins with the kind of read that failed.
+// fetchBatch returns the statement that reads the era, and those of f in the order of its fields. When the batch is run,
+// each adds its rows to got, without the content that scanner withheld. An error of the batch begins with the kind of read that failed.
 func (s *Store) fetchBatch(f relay.Fetch, scanner *recordScanner, got *relay.Fetched) *pgx.Batch {
 	var batch pgx.Batch
 	shards := smallints(f.Shards)
@@ -69,6 +70,12 @@ func (s *Store) fetchBatch(f relay.Fetch, scanner *recordScanner, got *relay.Fet
 		}, backfillSQL, lane.Destination, lane.AggregateType, lane.AggregateID, p.From, shards,
 			pgdb.Limit(p.Examine), pgdb.Limit(p.Limit), blocked, pgdb.Limit(content))
 	}
+	batch.Queue(eraSQL).QueryRow(func(row pgx.Row) error {
+		if err := row.Scan(&got.Era, &got.LastID); err != nil {
+			return fmt.Errorf("era: %w", err)
+		}
+		return nil
+	})
 	for _, scan := range f.Scans {
 		of := shards
 		if scan.Shards != nil {
@@ -104,7 +111,7 @@ func (s *Store) fetchBatch(f relay.Fetch, scanner *recordScanner, got *relay.Fet
 		read("sweep", func(rows pgx.Rows) (err error) {
 			// Nothing but the limit ends the page before its last id.
 			got.Sweep, err = scanner.backfilled(rows, relay.Page{Limit: f.Sweep.Limit, Examine: math.MaxInt})
-			got.Sweep.Next = cmp.Or(got.Sweep.Next, f.Sweep.Before)
+			got.Sweep.Next = cmp.Or(got.Sweep.Next, f.Sweep.Before, math.MaxInt64)
 			return err
 		}, sweepSQL, f.Sweep.From, f.Sweep.Before, shards, pgdb.Limit(f.Sweep.Limit), pgdb.Limit(content))
 	}

@@ -1,12 +1,14 @@
 package pgstore_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
@@ -404,11 +406,13 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	all := allShards()
 	shards := make([]int16, len(all))
 	ids, apart, texts := make([]int64, 500), make([]int64, 500), make([]string, 500)
+	events, eventsApart := make([]string, 500), make([]string, 500)
 	for i := range all {
 		shards[i] = int16(i) //nolint:gosec // 0 to 63
 	}
 	for i := range ids {
 		ids[i], apart[i] = int64(20000+i), int64(30000+100*i)
+		events[i], eventsApart[i] = eventOf(ids[i]), eventOf(apart[i])
 	}
 	statements := map[string][]any{
 		"scan of many":            {"scan", int64(50000), shards, 2000, 4096},
@@ -422,8 +426,8 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 		"page of a sweep":         {"sweep", int64(60000), int64(70000), shards, 1000, 4096},
 		"content":                 {"content", ids},
 		"content far apart":       {"content", apart},
-		"settle":                  {"settle", relayID, ids, texts, texts},
-		"settle far apart":        {"settle", relayID, apart, texts, texts},
+		"settle":                  {"settle", relayID, ids, events, texts, texts},
+		"settle far apart":        {"settle", relayID, apart, eventsApart, texts, texts},
 	}
 	for _, args := range statements {
 		file, _ := args[0].(string)
@@ -431,8 +435,8 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	exec(t, pool, `insert into outbox.events (aggregate_type, aggregate_id, event_type, payload)
-		select 'order', (i % 5000)::text, 'x', to_json(repeat('x', 600)) from generate_series(1, 100000) i`)
+	exec(t, pool, `insert into outbox.events (event_id, aggregate_type, aggregate_id, event_type, payload)
+		select lpad(to_hex(i), 32, '0')::uuid, 'order', (i % 5000)::text, 'x', to_json(repeat('x', 600)) from generate_series(1, 100000) i`)
 	if blocks := query[int](t, pool, "select pg_relation_size('outbox.events_p000000') / 8192"); blocks < 9000 {
 		t.Fatalf("the backlog has %d blocks: too few to tell", blocks)
 	}
@@ -456,6 +460,13 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	if err := old.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// eventOf returns an event id that is made of a row id.
+func eventOf(id int64) string {
+	var event uuid.UUID
+	binary.BigEndian.PutUint64(event[8:], uint64(id)) //nolint:gosec // above 0
+	return event.String()
 }
 
 // While vacuum is held back the index of unsent rows keeps an entry for each row

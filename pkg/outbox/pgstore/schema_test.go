@@ -284,7 +284,7 @@ func TestRelayRoleIsEnoughForARelay(t *testing.T) {
 	})
 	s := accept(a)
 	s.DeadLetters = []relay.DeadLetter{{ID: b, Block: true}}
-	if got := settle(t, store, id, s); got != (relay.Settled{Accepted: 1, DeadLetters: 1}) {
+	if got := settle(t, store, id, identified(t, pool, s)); got != (relay.Settled{Accepted: 1, DeadLetters: 1}) {
 		t.Errorf("settled = %+v", got)
 	}
 	exec(t, pool, "update outbox.blocked set released_at = now()")
@@ -295,7 +295,7 @@ func TestRelayRoleIsEnoughForARelay(t *testing.T) {
 	if _, err := store.Backlog(t.Context(), 0, 10); err != nil {
 		t.Errorf("backlog: %v", err)
 	}
-	if err := store.Leave(t.Context(), id, relay.Position{Low: 2}); err != nil {
+	if err := store.Leave(t.Context(), id, eraOf(t, store), relay.Position{Low: 2}); err != nil {
 		t.Errorf("leave: %v", err)
 	}
 }

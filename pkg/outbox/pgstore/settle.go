@@ -1,6 +1,7 @@
 package pgstore
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	_ "embed"
@@ -15,7 +16,7 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-const settleSQL = "select outbox.settle($1::pg_catalog.uuid, $2::bigint[], $3::pg_catalog.text[], $4::pg_catalog.text[])"
+const settleSQL = "select marked, mismatched from outbox.settle($1::pg_catalog.uuid, $2::bigint[], $3::pg_catalog.text[]::pg_catalog.uuid[], $4::pg_catalog.text[], $5::pg_catalog.text[])"
 
 //go:embed sql/bury.sql
 var burySQL string
@@ -28,10 +29,12 @@ const nearby = 64
 // sent and buries its dead letters. Without events it makes no call. An event named twice is settled once; one named
 // as accepted and as a dead letter is accepted.
 func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settlement) (relay.Settled, error) {
-	accepted := byID(st.Accepted, func(a relay.Accepted) int64 { return a.ID })
-	letters := byID(st.DeadLetters, func(d relay.DeadLetter) int64 { return d.ID })
+	accepted := sorted(st.Accepted, func(a relay.Accepted) identity { return identity{a.ID, a.EventID} })
+	letters := sorted(st.DeadLetters, func(d relay.DeadLetter) identity { return identity{d.ID, d.EventID} })
 	letters = slices.DeleteFunc(letters, func(d relay.DeadLetter) bool {
-		_, found := slices.BinarySearchFunc(accepted, d.ID, func(a relay.Accepted, id int64) int { return cmp.Compare(a.ID, id) })
+		_, found := slices.BinarySearchFunc(accepted, identity{d.ID, d.EventID}, func(a relay.Accepted, of identity) int {
+			return identity{a.ID, a.EventID}.compare(of)
+		})
 		return found
 	})
 	var batch pgx.Batch
@@ -40,11 +43,12 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	if len(accepted) > 0 {
 		batch.Queue(settleSQL, id,
 			column(accepted, func(a relay.Accepted) int64 { return a.ID }),
+			column(accepted, func(a relay.Accepted) string { return a.EventID.String() }),
 			column(accepted, func(a relay.Accepted) string { return pgdb.Text(a.MessageID) }),
 			column(accepted, func(a relay.Accepted) string { return pgdb.Text(a.SequenceNumber) }),
 		).QueryRow(func(row pgx.Row) error {
 			var n *int
-			err := row.Scan(&n)
+			err := row.Scan(&n, &settled.Mismatched)
 			if n == nil {
 				settled.Fenced = true
 			} else {
@@ -61,12 +65,14 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 			column(run, func(d relay.DeadLetter) string { return pgdb.Text(d.Reason) }),
 			column(run, func(d relay.DeadLetter) bool { return d.Block }),
 			column(run, func(d relay.DeadLetter) int32 { return int32(d.Replays) }), //nolint:gosec // the database's own number
+			column(run, func(d relay.DeadLetter) string { return d.EventID.String() }),
 		).QueryRow(func(row pgx.Row) error {
 			var fenced bool
-			var n int
-			err := row.Scan(&fenced, &n)
+			var n, mismatched int
+			err := row.Scan(&fenced, &n, &mismatched)
 			settled.Fenced = settled.Fenced || fenced
 			settled.DeadLetters += n
+			settled.Mismatched += mismatched
 			return err //nolint:wrapcheck // the batch returns it
 		})
 	}
@@ -81,11 +87,22 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	return settled, nil
 }
 
-// byID returns a copy of the entries, sorted by the id that the function id returns of each. Of entries with the same
-// id it keeps the first.
-func byID[T any](entries []T, id func(T) int64) []T {
-	out := slices.SortedStableFunc(slices.Values(entries), func(a, b T) int { return cmp.Compare(id(a), id(b)) })
-	return slices.CompactFunc(out, func(a, b T) bool { return id(a) == id(b) })
+// identity is what tells one event's row from all others: the row id alone may have come again.
+type identity struct {
+	id    int64
+	event uuid.UUID
+}
+
+// compare orders identities by the row id, and those of one id by the event id.
+func (i identity) compare(other identity) int {
+	return cmp.Or(cmp.Compare(i.id, other.id), bytes.Compare(i.event[:], other.event[:]))
+}
+
+// sorted returns a copy of the entries in the order of the identities that the function of returns. Of entries with the
+// same identity it keeps the first.
+func sorted[T any](entries []T, of func(T) identity) []T {
+	out := slices.SortedStableFunc(slices.Values(entries), func(a, b T) int { return of(a).compare(of(b)) })
+	return slices.CompactFunc(out, func(a, b T) bool { return of(a) == of(b) })
 }
 
 // column returns what value returns of each entry, in the order of the entries, as an array argument of a statement.

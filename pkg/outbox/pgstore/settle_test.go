@@ -27,10 +27,10 @@ func TestSettleMarksBuriesAndHolds(t *testing.T) {
 				{ID: held, Attempts: 3, Code: "c", Reason: "broken \xff and \x00", Block: true},
 				{ID: skipped, Attempts: 2, Code: "InvalidParameter", Reason: "refused"},
 			}
-			if got := settle(t, store, id, s); got != (relay.Settled{Accepted: 1, DeadLetters: 3}) {
+			if got := settle(t, store, id, identified(t, pool, s)); got != (relay.Settled{Accepted: 1, DeadLetters: 3}) {
 				t.Errorf("settled = %+v, want 1 accepted and 3 dead", got)
 			}
-			if got := settle(t, store, id, s); got != (relay.Settled{}) {
+			if got := settle(t, store, id, identified(t, pool, s)); got != (relay.Settled{}) {
 				t.Errorf("settled again = %+v, want nothing", got)
 			}
 			if got := query[string](t, pool, "select message_id || sequence_number from outbox.events where sent_at is not null and id = $1::bigint", sent); got != fmt.Sprintf("m%ds", sent) {
@@ -57,9 +57,9 @@ func TestHoldKeepsItsLeastEventAndStartsAgain(t *testing.T) {
 	store := pgstore.New(pool)
 	id := join(t, store)
 	low, high := insert(t, pool, "a"), insert(t, pool, "a")
-	settle(t, store, id, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: high, Block: true}}})
+	settle(t, store, id, identified(t, pool, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: high, Block: true}}}))
 	exec(t, pool, "update outbox.blocked set released_at = now()")
-	settle(t, store, id, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: low, Block: true}}})
+	settle(t, store, id, identified(t, pool, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: low, Block: true}}}))
 	if got := query[int64](t, pool, "select first_id from outbox.blocked where released_at is null"); got != low {
 		t.Errorf("first id = %d, want %d", got, low)
 	}
@@ -78,7 +78,7 @@ func TestSettleAfterATakeoverIsFenced(t *testing.T) {
 			renew(t, store, relay.Renewal{RelayID: join(t, store)})
 			s := accept(a)
 			s.DeadLetters = []relay.DeadLetter{{ID: b, Block: true}}
-			if got := settle(t, store, zombie, s); got != (relay.Settled{Fenced: true}) {
+			if got := settle(t, store, zombie, identified(t, pool, s)); got != (relay.Settled{Fenced: true}) {
 				t.Errorf("settled = %+v, want only fenced", got)
 			}
 			if n := query[int](t, pool, "select count(*) from outbox.events where sent_at is null"); n != 2 {
@@ -104,11 +104,12 @@ func TestSettleRacingATakeoverHasTwoOutcomes(t *testing.T) {
 		ids := []int64{insert(t, pool, "a"), insert(t, pool, "b")}
 		heir := join(t, store)
 		lapse(t, pool, old)
+		st := identified(t, pool, accept(ids...))
 		var settled relay.Settled
 		var group sync.WaitGroup
 		group.Go(func() {
 			var err error
-			if settled, err = store.Settle(t.Context(), old, accept(ids...)); err != nil {
+			if settled, err = store.Settle(t.Context(), old, st); err != nil {
 				t.Errorf("settle: %v", err)
 			}
 		})
@@ -137,13 +138,14 @@ func TestFenceWaitsForTheTakeover(t *testing.T) {
 	pool := outboxtest.DB(t)
 	store := pgstore.New(pool)
 	old, id := join(t, store), insert(t, pool, "a")
+	st := identified(t, pool, accept(id))
 	takeover := begin(t, pool)
 	if _, err := takeover.Exec(t.Context(), "delete from outbox.relays where relay_id = $1::uuid", old.String()); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan relay.Settled, 1)
 	go func() {
-		got, err := store.Settle(t.Context(), old, accept(id))
+		got, err := store.Settle(t.Context(), old, st)
 		if err != nil {
 			t.Errorf("settle: %v", err)
 		}
@@ -206,7 +208,7 @@ func TestConcurrentSettlementsOfTheSameEvents(t *testing.T) {
 			if n%2 == 1 {
 				order = reversed
 			}
-			got, err := store.Settle(t.Context(), id, accept(order...))
+			got, err := store.Settle(t.Context(), id, identified(t, pool, accept(order...)))
 			if err != nil {
 				t.Errorf("settle: %v", err)
 			}
@@ -241,7 +243,7 @@ func TestSettleOfIDsFarApart(t *testing.T) {
 				select 'order', i::text, 'x', '{}' from generate_series(1, 1000) i`)
 			st := accept(1, 2, 66, 131, 999)
 			st.DeadLetters = []relay.DeadLetter{{ID: 500, Attempts: 1, Code: "c"}, {ID: 900, Attempts: 1, Code: "c"}}
-			if got := settle(t, store, id, st); got.Accepted != 5 || got.DeadLetters != 2 || got.Fenced {
+			if got := settle(t, store, id, identified(t, pool, st)); got.Accepted != 5 || got.DeadLetters != 2 || got.Fenced {
 				t.Errorf("settled %+v", got)
 			}
 			if got := query[string](t, pool, "select string_agg(id::text, ' ' order by id) from outbox.events where sent_at is not null"); got != "1 2 66 131 999" {
@@ -261,13 +263,13 @@ func TestSettlementFromBeforeARedriveBuriesNothing(t *testing.T) {
 	relayID := join(t, store)
 	id := insert(t, pool, "a")
 	query[int](t, pool, "with u as (update outbox.events set replays = 2 where id = $1::bigint returning 1) select count(*)::int from u", id)
-	if got := settle(t, store, relayID, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: id, Replays: 1, Block: true}}}); got != (relay.Settled{}) {
+	if got := settle(t, store, relayID, identified(t, pool, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: id, Replays: 1, Block: true}}})); got != (relay.Settled{}) {
 		t.Errorf("an old settlement did %+v", got)
 	}
 	if n := query[int](t, pool, "select (select count(*) from outbox.dead_letters)::int + (select count(*) from outbox.blocked)::int"); n != 0 {
 		t.Errorf("%d dead letters and holds", n)
 	}
-	if got := settle(t, store, relayID, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: id, Replays: 2, Block: true}}}); got.DeadLetters != 1 {
+	if got := settle(t, store, relayID, identified(t, pool, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: id, Replays: 2, Block: true}}})); got.DeadLetters != 1 {
 		t.Errorf("the settlement of its generation did %+v", got)
 	}
 }

@@ -52,10 +52,10 @@ func delivers(t *testing.T, pool *pgxpool.Pool) {
 		t.Errorf("the relay owns %d shards, want 64", len(lease.Shards))
 	}
 	fetch(t, store, relay.Fetch{Scans: []relay.Scan{{Limit: 10}}, Shards: allShards()})
-	if got := settle(t, store, id, accept(event)); got.Accepted != 1 {
+	if got := settle(t, store, id, identified(t, pool, accept(event))); got.Accepted != 1 {
 		t.Errorf("settled = %+v, want the event", got)
 	}
-	if err := store.Leave(ctx, id, relay.Position{Low: event}); err != nil {
+	if err := store.Leave(ctx, id, eraOf(t, store), relay.Position{Low: event}); err != nil {
 		t.Errorf("leave: %v", err)
 	}
 	for _, sql := range []string{
@@ -95,8 +95,8 @@ func TestAdvisoryLocksOfAStrangerStopNothing(t *testing.T) {
 	tx := begin(t, pool)
 	for _, sql := range []string{
 		"select outbox.join_relay(gen_random_uuid(), 'test', '1 minute', '1 minute', '0', 9)",
-		"select outbox.renew_relay(relay_id, '1 minute', 1, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') from outbox.relays",
-		"select outbox.leave_relay(relay_id, '{}', '{}', 0, '{}', '{}', '{}', '{}') from outbox.relays",
+		"select outbox.renew_relay(relay_id, 0, false, '1 minute', 1, false, '{}', '{}', '{}', 0, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}') from outbox.relays",
+		"select outbox.leave_relay(relay_id, 0, '{}', '{}', 0, '{}', '{}', '{}', '{}') from outbox.relays",
 		"select outbox.expire_relays(now())",
 		"select outbox.make_partitions(6)",
 	} {

@@ -57,9 +57,10 @@ func (p *prepared) items(recs []outbox.Record) []*item {
 	return out
 }
 
-// item makes the item of a record with its message, counts it in p, and sets rec.Payload and rec.Headers to nil. When the
-// message cannot be made, item.fault says why, and the size is that of the payload.
+// item makes the item of a record with its message, counts it in p, sets rec.Era, and sets rec.Payload and rec.Headers to nil.
+// When the message cannot be made, item.fault says why, and the size is that of the payload.
 func (p *prepared) item(rec *outbox.Record) *item {
+	rec.Era = p.Era
 	it := &item{rec: rec}
 	it.msg, it.fault = p.configured[rec.Destination].Encoder.Encode(rec)
 	if it.fault != nil {
@@ -93,7 +94,7 @@ func (l *loop) admit(it *item, src source) {
 	if !l.lease.works(rec.Shard) {
 		return
 	}
-	if _, buffered := l.window.items[rec.ID]; buffered {
+	if _, buffered := l.window.items[identityOf(rec)]; buffered {
 		if l.redriven(it) {
 			l.cursor.deferLane(l.window.lane(rec.Lane(), rec.Shard, l.dests[rec.Destination]), rec.ID)
 		}
@@ -148,7 +149,7 @@ func (l *loop) overfull() bool { return len(l.window.items) >= l.cfg.Window+l.cf
 // reading. Then the buffered event was given up, buried and put back by a redrive, while the answer to its
 // settlement is still awaited. The row is to be read again after that answer.
 func (l *loop) redriven(it *item) bool {
-	old := l.window.items[it.rec.ID]
+	old := l.window.items[identityOf(it.rec)]
 	return old != nil && old.rec.Replays != it.rec.Replays
 }
 

@@ -92,6 +92,19 @@ func (c *cursor) gain(shards []ShardLease) {
 	}
 }
 
+// startOver forgets all but the sweep, which begins anew, as newCursor does. The deferrals of destinations stay the same
+// values, and become empty.
+func (c *cursor) startOver() {
+	c.started, c.head = false, 0
+	c.gaps, c.catchUps = gaps{}, nil
+	for _, d := range c.destinations {
+		d.first = 0
+	}
+	clear(c.lanes)
+	clear(c.pins)
+	c.sweep.resume = 0
+}
+
 // pin records at as the position of a shard that begins to drain, and takes the shard out of its catch-up.
 // Until unpin the method position returns at or a lower position.
 func (c *cursor) pin(shard int, at Position) {

@@ -27,6 +27,8 @@
 //   - The position is where another relay would have to resume: how far was read, and how far each destination is
 //     settled. It is written with each renewal of the lease. A run
 //     is what one relay does from Join to Leave.
+//   - An era is a time in which no id comes again. A relay that learns of another era starts over: it forgets all that is
+//     buffered but what is in flight or unsettled, and reads from the stored position on.
 //   - A batch is the first events of some ready lanes, sent with one call.
 //
 // # The states of a lane

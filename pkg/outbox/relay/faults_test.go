@@ -52,11 +52,11 @@ func (v *view) Settle(ctx context.Context, id uuid.UUID, s relay.Settlement) (re
 	return v.Store.Settle(ctx, id, s)
 }
 
-func (v *view) Leave(ctx context.Context, id uuid.UUID, p relay.Position) error {
+func (v *view) Leave(ctx context.Context, id uuid.UUID, era int64, p relay.Position) error {
 	if err := v.gate(); err != nil {
 		return err
 	}
-	return v.Store.Leave(ctx, id, p)
+	return v.Store.Leave(ctx, id, era, p)
 }
 
 func TestDatabaseOutageStopsSendingWhenTheLeaseLapsesAndLosesNothing(t *testing.T) {

@@ -31,7 +31,8 @@ type Fetch struct {
 	GapLimit int
 }
 
-// Scan reads rows with an id above After, at most Limit, of any state. Example: {After: 100, Limit: 2} where the
+// Scan reads rows with an id above After, at most Limit, of any state. Rows with ids that the store has not given, which
+// were written with an explicit id, are left out: a Sweep reads them. Example: {After: 100, Limit: 2} where the
 // table has 99, 101, 105 and 106 reads 101 and 105. Only some rows come with a Record: see [Row].
 type Scan struct {
 	After int64
@@ -73,7 +74,8 @@ type LaneSearch struct {
 
 // Sweep reads the unsent rows of Fetch.Shards and of all lanes that are not blocked, with From <= id < Before.
 // The range bounds the cost. A bound like Page.Examine would not: it does not count the index entries of sent
-// rows, which stay for as long as a transaction holds back vacuum.
+// rows, which stay for as long as a transaction holds back vacuum. Where Before is 0 it reads the rows from From on with
+// ids that the store has not given.
 type Sweep struct {
 	From, Before int64
 	// Limit is the most records to return.
@@ -83,14 +85,17 @@ type Sweep struct {
 // Fetched answers a Fetch: Scans[i] answers Fetch.Scans[i], and so on for Destinations, Searches and Lanes. The
 // caller may keep and change all of the answer.
 type Fetched struct {
-	Scans [][]Row
+	// Era is the era of the row ids when the store began to read, and LastID the highest id that was given by then.
+	Era    int64
+	LastID int64
+	Scans  [][]Row
 	// More[i] says that Fetch.Bytes ended Scans[i] early. It is nil where no scan was ended so.
 	More         []bool
 	Destinations []Backfilled
 	Searches     []LaneStart
 	Lanes        []Backfilled
 	// Sweep answers Fetch.Sweep, and is zero without it. Its Next is always above 0: the page ends at Before,
-	// if not earlier.
+	// if not earlier, or at the end of all ids where Before is 0.
 	Sweep Backfilled
 	// Writers are the open transactions that have written to the outbox, or may be about to; nil when not asked
 	// for. A transaction has the same name in every answer while it is open, and no other transaction has that

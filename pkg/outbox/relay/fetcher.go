@@ -105,7 +105,7 @@ func (l *loop) fetchTimeout() time.Duration { return max(l.cfg.LeaseTTL, l.cfg.S
 
 // fetched takes in p, the answer to f.page, or the error err. It sends the next page of the gaps if there is one.
 // Otherwise the fetch is over, and the items that were settled while it was under way leave the window. A stale
-// answer, and any at the end of the run, is thrown away.
+// answer, one of another era, and any at the end of the run, is thrown away.
 func (l *loop) fetched(f plannedFetch, p prepared, err error) {
 	now := time.Now()
 	l.fetcher.running = false
@@ -119,6 +119,7 @@ func (l *loop) fetched(f plannedFetch, p prepared, err error) {
 		l.fetcher.next = now
 	case err != nil:
 		l.fetchFailed(err, now)
+	case !l.readInEra(p.Era, p.LastID, now):
 	default:
 		if l.fetcher.failures > 0 {
 			l.log.Info("reading events again", slog.Int("failures", l.fetcher.failures))

@@ -37,6 +37,9 @@ type item struct {
 	attempts int
 	// blocks says that the event was given up and blocks its lane, as a dead letter.
 	blocks bool
+	// unwritten says that the event blocks its lane, and that a settlement was answered which may not have written it:
+	// the row was settled before, or is gone.
+	unwritten bool
 	// answer is what is to be written about the event: that it was accepted (with the broker's ids), or else
 	// why it was given up. It is set when the event becomes unsettled.
 	answer outbox.Result

@@ -26,6 +26,11 @@ type lease struct {
 	draining map[int]struct{}
 	// target is how many shards the relay is to own, as the last answer to a renewal said.
 	target int
+	// era is the era of the row ids that the last answer told, 0 before the first. What was read in another era is
+	// forgotten: see loop.startOver.
+	era int64
+	// recurred is set when ids were found to have come again in this era. The next renewal says so.
+	recurred bool
 	// valid is when the lease lapses by the relay's own clock, nil before the first renewal. It is atomic
 	// because the goroutines that send read it too.
 	valid atomic.Pointer[time.Time]
@@ -102,6 +107,8 @@ func (l *loop) maybeRenew(now time.Time) {
 	}
 	r := Renewal{
 		RelayID:  l.cfg.RelayID,
+		Era:      l.lease.era,
+		Recurred: l.lease.recurred,
 		TTL:      l.cfg.LeaseTTL,
 		Relays:   l.cfg.Relays,
 		GiveBack: drained,
@@ -147,6 +154,7 @@ func (l *loop) renewed(r Renewal, got Lease, err error, sent time.Time, took tim
 		l.cursor.unpin(s)
 		l.stats.now.HandOvers++
 	}
+	l.enter(got)
 	l.unblocked(r.Unblock, got.Released)
 	l.take(got.Shards, now)
 	// An answer from before a lane was blocked may name an older release of it.

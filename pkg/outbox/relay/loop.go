@@ -65,7 +65,7 @@ func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loo
 		until:   until,
 		posted:  make(chan func(), 2*cfg.Concurrency),
 		idle:    make(chan func() func()),
-		window:  window{items: map[int64]*item{}, lanes: map[outbox.Lane]*lane{}, watch: cfg.watchLanes},
+		window:  window{items: map[identity]*item{}, lanes: map[outbox.Lane]*lane{}, watch: cfg.watchLanes},
 		cursor:  newCursor(newSweep(now, cfg)),
 		warned:  map[string]bool{},
 		lease:   lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now},
@@ -254,7 +254,7 @@ func (l *loop) leave() {
 	ctx, cancel := context.WithTimeout(l.io, l.cfg.ShutdownGrace)
 	defer cancel()
 	handed := int64(len(l.lease.owned))
-	if err := l.store.Leave(ctx, l.cfg.RelayID, l.position()); err != nil {
+	if err := l.store.Leave(ctx, l.cfg.RelayID, l.lease.era, l.position()); err != nil {
 		l.log.Warn("could not leave: the lease has to lapse", slog.Any("error", err))
 		l.stats.now.RenewErrors++
 	} else {

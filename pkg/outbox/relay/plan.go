@@ -35,7 +35,7 @@ type plannedFetch struct {
 
 // refusal is a row that was found in a gap and that admit did not buffer, or was not given yet.
 type refusal struct {
-	id    int64
+	identity
 	shard int
 	lane  outbox.Lane
 }
@@ -65,7 +65,7 @@ func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 		Gaps:     l.cursor.gaps.ranges(),
 		GapLimit: limit,
 		Shards:   l.lease.working(),
-		Sweep:    l.cursor.sweep.next(limit, now),
+		Sweep:    l.cursor.sweep.next(limit, l.cursor.head, now),
 	}}
 	for _, u := range l.cursor.catchUps {
 		f.catchUps = append(f.catchUps, u)

@@ -56,6 +56,11 @@ type Counts struct {
 	HandOvers int64 `json:"hand_overs"`
 	// Fenced is the number of events that were accepted or given up and not settled, because the lease was lost.
 	Fenced int64 `json:"fenced"`
+	// Mismatched is the number of events that were accepted or given up and not settled, because their row ids are
+	// those of other events now: ids came again.
+	Mismatched int64 `json:"mismatched"`
+	// Eras is the number of times that row ids were found to have come again, after which reading started over.
+	Eras int64 `json:"eras"`
 	// Late is the number of events buffered from a gap: they committed after a higher id had been read.
 	Late int64 `json:"late"`
 	// Strays is the number of events buffered from a sweep: no other read was to bring them.

@@ -73,10 +73,15 @@ func settlement(items []*item) Settlement {
 	for _, it := range items {
 		r := &it.answer
 		if r.Class == outbox.Accepted {
-			s.Accepted = append(s.Accepted, Accepted{ID: it.rec.ID, MessageID: r.MessageID, SequenceNumber: r.SequenceNumber})
+			s.Accepted = append(s.Accepted, Accepted{
+				ID: it.rec.ID, EventID: it.rec.EventID, MessageID: r.MessageID, SequenceNumber: r.SequenceNumber,
+			})
 			continue
 		}
-		d := DeadLetter{ID: it.rec.ID, Replays: it.rec.Replays, Attempts: max(1, it.attempts), Code: r.Code, Block: it.blocks}
+		d := DeadLetter{
+			ID: it.rec.ID, EventID: it.rec.EventID, Replays: it.rec.Replays,
+			Attempts: max(1, it.attempts), Code: r.Code, Block: it.blocks,
+		}
 		if r.Err != nil {
 			d.Reason = r.Err.Error()
 		}
@@ -128,7 +133,15 @@ func (l *loop) settled(items []*item, got Settled, err error) {
 		return
 	}
 	l.stats.now.Settled += int64(got.Accepted)
+	l.recur(items, got.Mismatched, now)
+	letters := 0
 	for _, it := range items {
+		if it.answer.Class != outbox.Accepted {
+			letters++
+		}
+	}
+	for _, it := range items {
+		it.unwritten = it.blocks && got.DeadLetters < letters
 		l.window.settled(it)
 		if it.answer.Class != outbox.Accepted {
 			l.stats.buried(it.lane.dest, it.blocks)
@@ -157,13 +170,16 @@ func (l *loop) settleFailed(items []*item, err error, now time.Time) {
 }
 
 // forgetSettled removes from the window an event whose settlement is written. If the event blocked its lane, the
-// lane is forgotten too: it is blocked in the table now, and reads leave its rows out.
+// lane is forgotten too: it is blocked in the table now, and reads leave its rows out. Where it is not sure that the
+// lane is, what the lane has deferred stays: a backfill brings the rows, or finds none.
 func (l *loop) forgetSettled(it *item) {
 	l.window.remove(it)
 	if it.blocks {
 		l.lease.blockedAt = time.Now()
 		it.lane.become(resting)
-		l.cursor.completeLane(it.lane)
+		if !it.unwritten {
+			l.cursor.completeLane(it.lane)
+		}
 		l.window.forget(it.lane)
 	}
 }

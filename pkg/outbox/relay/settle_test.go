@@ -10,7 +10,7 @@ func TestWhatIsSettledIsNotReferredToAnyMore(t *testing.T) {
 	t.Parallel()
 	var s settling
 	d := &destination{name: "d", events: shares(10, 1)(), bytes: shares(1_000, 1)()}
-	w := window{items: map[int64]*item{}, lanes: map[outbox.Lane]*lane{}}
+	w := window{items: map[identity]*item{}, lanes: map[outbox.Lane]*lane{}}
 	for i := range 5 {
 		it := &item{rec: &outbox.Record{ID: int64(i)}, msg: outbox.Message{Body: "body", Size: 4}}
 		w.add(it, w.lane(outbox.Lane{AggregateID: string(rune('a' + i))}, 0, d))

@@ -32,6 +32,7 @@ type actor struct {
 	frozen                 bool      // was ever
 	renewFaults            int
 	calls, sends           int
+	era                    int64 // that it knows
 	outcome                relay.Outcome
 	// left is set when the relay asks to leave, settleFailing while its newest
 	// settlement has failed.

@@ -253,8 +253,8 @@ func (s *sim) begin(k *simSink, msgs []outbox.Message) []*attempt {
 			s.violate(history.Phantom, outbox.Lane{}, "%s sends a message of no event: %q", k.a.name, m.DeduplicationID)
 			continue
 		}
-		t := &attempt{event: e, by: k.a, travels: true, sink: k}
-		if before := t.last(); before != nil && before.unanswered && len(msgs) > 1 {
+		t := &attempt{event: e, by: k.a, era: k.a.era, travels: true, sink: k}
+		if before := t.last(); before != nil && before.unanswered && len(msgs) > 1 && !s.failedOver {
 			s.violate(inCompany, e.rec.Lane(), "%s sends event %d with others, after a call that was not answered", k.a.name, e.rec.ID)
 		}
 		out[i] = t

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/serverless-outbox/serverless-outbox/internal/testkit/history"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
@@ -52,6 +54,10 @@ const (
 func (s *sim) judgeStart(t *attempt) {
 	a, lane, id := t.by, t.event.rec.Lane(), t.event.rec.ID
 	s.note(lane, "%s sends %d", a.name, id)
+	if s.failedOver && s.behind(t) {
+		s.excuse(t, history.Crash, s.now())
+		return
+	}
 	if s.store.IsSent(id) || s.store.IsDead(id) {
 		s.violate(sentSettled, lane, "%s sends event %d: marked %v, dead %v", a.name, id, s.store.IsSent(id), s.store.IsDead(id))
 	}
@@ -62,7 +68,7 @@ func (s *sim) judgeStart(t *attempt) {
 	if owner, until := s.store.Owner(t.event.rec.Shard); owner != a.id || time.Until(until) < simSendTimeout-simTTL/1000 {
 		s.violate(noLease, lane, "%s sends event %d without a lease that outlasts the call (%v left)", a.name, id, time.Until(until))
 	}
-	if other := s.inFlight[lane]; other != nil && !other.done && (other.by == a || !other.by.dead()) {
+	if other := s.inFlight[lane]; other != nil && !other.done && (other.by == a && other.era == t.era || other.by != a && !other.by.dead() && other.era == t.era) {
 		s.violate(twoInFlight, lane, "%s sends event %d while %s has %d in flight", a.name, id, other.by.name, other.event.rec.ID)
 	}
 	for _, before := range t.event.attempts {
@@ -154,7 +160,7 @@ func (a *actor) unsettled(shards []int) []*attempt {
 	var out []*attempt
 	for t := range a.accepted {
 		id := t.event.rec.ID
-		if a.s.store.IsSent(id) || a.s.store.IsDead(id) {
+		if t.event.lost || a.s.store.IsSent(id) || a.s.store.IsDead(id) {
 			delete(a.accepted, t)
 			continue
 		}
@@ -206,9 +212,9 @@ func (s *sim) judgeLeave(a *actor) {
 // judgeSettled looks at a settlement in the moment in which it took effect.
 func (s *sim) judgeSettled(a *actor, set relay.Settlement) {
 	now := time.Now()
-	judge := func(id int64) {
+	judge := func(id int64, event uuid.UUID) {
 		e := s.events[id]
-		if by, at := s.store.Settled(id); e == nil || by != a.id || !at.Equal(now) {
+		if by, at := s.store.Settled(id); s.failedOver || e == nil || e.rec.EventID != event || by != a.id || !at.Equal(now) {
 			return
 		}
 		if owner, _ := s.store.Owner(e.rec.Shard); owner != a.id {
@@ -216,10 +222,10 @@ func (s *sim) judgeSettled(a *actor, set relay.Settlement) {
 		}
 	}
 	for _, accepted := range set.Accepted {
-		judge(accepted.ID)
+		judge(accepted.ID, accepted.EventID)
 	}
 	for _, dead := range set.DeadLetters {
-		judge(dead.ID)
+		judge(dead.ID, dead.EventID)
 	}
 }
 

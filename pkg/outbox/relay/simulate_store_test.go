@@ -182,6 +182,11 @@ func (v simStore) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, erro
 	s.mu.Unlock()
 	r.TTL = v.stretch(r.TTL)
 	lease, err := v.Store.Renew(ctx, r)
+	if err == nil {
+		s.mu.Lock()
+		v.a.era = lease.Era
+		s.mu.Unlock()
+	}
 	lease.Now = lease.Now.Add(v.a.skew)
 	if err == nil && len(lease.Released) > 0 {
 		s.mu.Lock()
@@ -191,13 +196,13 @@ func (v simStore) Renew(ctx context.Context, r relay.Renewal) (relay.Lease, erro
 	return lease, err
 }
 
-func (v simStore) Leave(ctx context.Context, id uuid.UUID, p relay.Position) error {
+func (v simStore) Leave(ctx context.Context, id uuid.UUID, era int64, p relay.Position) error {
 	defer v.a.call()()
 	s := v.a.s
 	s.mu.Lock()
 	s.judgeLeave(v.a)
 	s.mu.Unlock()
-	return v.Store.Leave(ctx, id, p)
+	return v.Store.Leave(ctx, id, era, p)
 }
 
 func (v simStore) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error) {

@@ -196,6 +196,10 @@ func (s *sim) plan() {
 		from := between(r, 0, p.chaos)
 		s.outages["db"] = []span{{from, from + between(r, 0, 2*simTTL)}}
 	}
+	if r.IntN(3) == 0 {
+		// The deduplication id of a redrive that was lost and is made again is not new.
+		p.failovers, p.lag, p.redrive = 1+r.IntN(2), between(r, time.Millisecond, 500*time.Millisecond), 0
+	}
 	r = s.stream("plan of mute lanes")
 	p.mute = max(0, r.IntN(6)-3)
 	r = s.stream("plan of outages by entry")
@@ -218,6 +222,7 @@ func (s *sim) play() {
 		s.wg.Go(s.gapMaker)
 	}
 	s.wg.Go(s.operator)
+	s.wg.Go(s.failovers)
 	if s.p.silence > 0 {
 		s.wg.Go(s.fallSilent)
 	}

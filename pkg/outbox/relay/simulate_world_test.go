@@ -55,6 +55,9 @@ type profile struct {
 	skewed         bool
 	// mute is what becomes of calls with an event of one in four lanes: with 1 they are reset, with 2 never answered.
 	mute int
+	// failovers is how often a standby is promoted that lacks the last commits, lag how many of them at most.
+	failovers int
+	lag       time.Duration
 }
 
 // sim is one history: a store, brokers, writers, relays and what happened.
@@ -67,18 +70,20 @@ type sim struct {
 	wg      sync.WaitGroup
 	started time.Time
 
-	mu         sync.Mutex
-	healthy    bool
-	events     map[int64]*simEvent
-	byID       map[uuid.UUID]*simEvent
-	inFlight   map[outbox.Lane]*attempt
-	open       []*openTx
-	actors     []*actor
-	outages    map[string][]span
-	faults     map[string]int
-	record     *history.Recorder
-	messages   map[string]bool // ids of messages that a broker has delivered
-	clock      time.Time
+	mu       sync.Mutex
+	healthy  bool
+	events   map[int64]*simEvent
+	byID     map[uuid.UUID]*simEvent
+	inFlight map[outbox.Lane]*attempt
+	open     []*openTx
+	actors   []*actor
+	outages  map[string][]span
+	faults   map[string]int
+	record   *history.Recorder
+	messages map[string]bool // ids of messages that a broker has delivered
+	clock    time.Time
+	// failedOver is set from the first failover on.
+	failedOver bool
 	violations []violation
 	trace      []traceLine
 }
@@ -101,8 +106,10 @@ type violation struct {
 
 // simEvent is what the history knows of one event.
 type simEvent struct {
-	rec         outbox.Record
-	visible     bool
+	rec     outbox.Record
+	visible bool
+	// lost: a failover lost the commit.
+	lost        bool
 	poison      bool
 	replays     int
 	attempts    []*attempt
@@ -114,7 +121,9 @@ type simEvent struct {
 type attempt struct {
 	event *simEvent
 	by    *actor
-	sink  *simSink
+	// era is the one that the relay knew.
+	era  int64
+	sink *simSink
 	// done: the relay learned class at learned, which no other learned equals. at is the same time, not made unique.
 	done        bool
 	class       outbox.Class

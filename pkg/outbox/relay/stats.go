@@ -204,6 +204,8 @@ func (c *Counts) add(o Counts) {
 	c.RenewErrors += o.RenewErrors
 	c.HandOvers += o.HandOvers
 	c.Fenced += o.Fenced
+	c.Mismatched += o.Mismatched
+	c.Eras += o.Eras
 	c.Late += o.Late
 	c.Strays += o.Strays
 	c.Withheld += o.Withheld

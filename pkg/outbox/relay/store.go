@@ -23,15 +23,15 @@ type Leases interface {
 	// false and changes nothing. Calls take turns, so that no more relays join than needed. After an error the
 	// relay may have joined, and Join may be called again with the same id.
 	Join(ctx context.Context, j Join) (bool, error)
-	// Renew extends the lease to r.TTL from now, stores the position, frees the shards of r.GiveBack and those of
+	// Renew extends the lease to r.TTL from now, stores the position if it is of the current era, frees the shards of r.GiveBack and those of
 	// other relays' lapsed leases, which end, and takes free shards up to Lease.Target, all in one transaction. A
 	// lapsed lease that has not been ended is extended as well. The error wraps ErrLeaseLost when the lease was
 	// ended: by another relay or the janitor after it lapsed, or by Leave; after any other error the renewal may
 	// have happened.
 	Renew(ctx context.Context, r Renewal) (Lease, error)
-	// Leave frees every shard, with p as the position of its next owner, and ends the lease. Leaving twice, or
-	// after the lease was lost, is no error.
-	Leave(ctx context.Context, relayID uuid.UUID, p Position) error
+	// Leave frees every shard, with p as the position of its next owner, and ends the lease. When era is not the
+	// current one, the position stored last stays. Leaving twice, or after the lease was lost, is no error.
+	Leave(ctx context.Context, relayID uuid.UUID, era int64, p Position) error
 }
 
 // Reader reads events. Every call is one round trip.
@@ -46,9 +46,10 @@ type Reader interface {
 // Settler records what became of events.
 type Settler interface {
 	// Settle marks s.Accepted as sent and makes s.DeadLetters dead letters, in one transaction, if relayID still
-	// has its lease. It returns how many events of each changed: fewer than s names when some were settled before
-	// or a dead letter was redriven since, and none, with Settled.Fenced set, when the lease is lost. After an
-	// error it may be called again with the same s.
+	// has its lease. An event is the row with its id and its event id: a row of another event stays as it is. Settle
+	// returns how many events of each changed: fewer than s names when some were settled before, a dead letter was
+	// redriven since, or a row is gone or another event's; and none, with Settled.Fenced set, when the lease is lost.
+	// After an error it may be called again with the same s.
 	Settle(ctx context.Context, relayID uuid.UUID, s Settlement) (Settled, error)
 }
 
@@ -72,6 +73,13 @@ type Join struct {
 // Renewal asks to keep a lease.
 type Renewal struct {
 	RelayID uuid.UUID
+	// Era is the era that the relay knows, 0 before the first renewal. When it is not the current one, Position and
+	// Unblock are ignored, and every shard that the relay still owns has a new ShardLease.Epoch in the answer and is
+	// to be read from the stored position on.
+	Era int64
+	// Recurred says that the relay has found that ids came again in this era, which begins a new one. So does a
+	// position above the highest id that was given.
+	Recurred bool
 	// TTL is how long the lease lasts from now on.
 	TTL time.Duration
 	// Relays is how many relays are to share the shards.
@@ -98,6 +106,13 @@ type Lease struct {
 	// Target is how many shards are this relay's fair share: if it owns more, it drains and gives back the
 	// difference. It is 0 for a relay that leaves, or that is to end because Renewal.Relays younger ones run.
 	Target int
+	// Era is the current era of the row ids. An id names one event within an era. The era grows when ids come again,
+	// as after a failover that lost commits, a restore, or a restart of the sequence, and no era comes twice. Begun
+	// says that this renewal found that ids came again without another sign of it.
+	Era   int64
+	Begun bool
+	// LastID is the highest id that was given, 0 before the first.
+	LastID int64
 	// Released are blocked lanes of the shards owned that an operator has released and that Renewal.Unblock did
 	// not unblock yet. An answer may name a part of them, but names all of Renewal.Unblock that are still blocked.
 	// Example: lane L is blocked by event 70 and an operator releases it; each answer from then on, until L is
@@ -167,16 +182,18 @@ type Settlement struct {
 
 // Accepted is an event that its destination accepted.
 type Accepted struct {
-	// ID is the event's row id. MessageID and SequenceNumber are what the broker answered.
+	// ID is the event's row id, EventID its event id. MessageID and SequenceNumber are what the broker answered.
 	ID             int64
+	EventID        uuid.UUID
 	MessageID      string
 	SequenceNumber string
 }
 
 // DeadLetter is an event that the relay gave up.
 type DeadLetter struct {
-	// ID is the event's row id.
-	ID int64
+	// ID is the event's row id, EventID its event id.
+	ID      int64
+	EventID uuid.UUID
 	// Replays is the Replays of the record that was given up. A settlement that arrives after the event was
 	// redriven has the number from before, and does not bury the event again.
 	Replays int
@@ -196,6 +213,9 @@ type Settled struct {
 	// Accepted counts the events that were marked as sent, DeadLetters those that became dead letters.
 	Accepted    int
 	DeadLetters int
+	// Mismatched counts those whose row id is that of another event now. Example: a failover lost row 7, and a new
+	// event was given the id 7; the settlement of the lost event leaves it unsent.
+	Mismatched int
 	// Fenced says that the lease was lost and that no row was written. The counts are 0 then.
 	Fenced bool
 }

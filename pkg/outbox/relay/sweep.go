@@ -18,9 +18,9 @@ const (
 	sweepShare = 20
 )
 
-// sweep reads all unsent rows up to head, a page with a fetch, again and again. It finds what gaps cannot: a row
-// whose id was drawn long before its transaction began, from a sequence that was given a cache, or a row that was
-// put back by hand with the id it had.
+// sweep reads all unsent rows up to head, a page with a fetch, again and again, and then those with ids that were not
+// given. It finds what scans and gaps cannot: a row whose id was drawn long before its transaction began, from a
+// sequence that was given a cache, a row that was put back by hand with the id it had, or one with an explicit id.
 type sweep struct {
 	// every is the least pause between two passes, a pass being one reading of all ids up to head. Negative is
 	// for no sweeping at all.
@@ -40,13 +40,18 @@ func newSweep(now time.Time, cfg Config) sweep {
 }
 
 // next returns the page to read now, of at most limit records and at most sweepLimit, or nil when no pass is
-// under way or due. It changes nothing: the method asked does.
-func (s *sweep) next(limit int, now time.Time) *Sweep {
+// under way or due. The last page of a pass is that of the ids that were not given. next changes nothing: the method
+// asked does.
+func (s *sweep) next(limit int, head int64, now time.Time) *Sweep {
 	if s.every < 0 || s.resume == 0 && now.Before(s.at) {
 		return nil
 	}
 	first := max(s.resume, 1)
-	return &Sweep{From: first, Before: first + s.span, Limit: min(limit, sweepLimit)}
+	page := &Sweep{From: first, Before: first + s.span, Limit: min(limit, sweepLimit)}
+	if s.resume > head {
+		page.Before = 0
+	}
+	return page
 }
 
 // asked records that the page is being asked for at the time now, which begins a pass if none is under way.
@@ -56,12 +61,12 @@ func (s *sweep) asked(page *Sweep, now time.Time) {
 	}
 }
 
-// swept takes in that a page took the time took, and that the next page is to begin at the id next. When next
-// is above head the pass has ended, and the next pass is due after every, or after sweepShare times the
-// duration of the pass if that is longer.
-func (s *sweep) swept(next, head int64, took time.Duration, now time.Time) {
+// swept takes in that the page took the time took, and that the next page is to begin at the id next. After the page of
+// the ids that were not given the pass has ended, and the next pass is due after every, or after sweepShare times
+// the duration of the pass if that is longer.
+func (s *sweep) swept(page *Sweep, next, head int64, took time.Duration, now time.Time) {
 	s.pace(took, head)
-	if s.resume = next; next > head {
+	if s.resume = next; page.Before == 0 {
 		s.resume = 0
 		s.at = now.Add(max(s.every, sweepShare*now.Sub(s.began)))
 	}

@@ -57,8 +57,8 @@ func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
 		l.takeLane(lane, f.Lanes[i].From, p.Lanes[i].Next, p.lanes[i])
 	}
 	if f.Sweep != nil {
-		l.cursor.sweep.swept(p.Sweep.Next, l.cursor.head, now.Sub(f.began), now)
-		found += l.takeStrays(p.sweep)
+		l.cursor.sweep.swept(f.Sweep, p.Sweep.Next, l.cursor.head, now.Sub(f.began), now)
+		found += l.takeStrays(f.Sweep, p.sweep)
 	}
 	for _, x := range f.refused {
 		l.bringBack(x)
@@ -80,7 +80,7 @@ func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 		}
 	}
 	for _, it := range items {
-		x := refusal{id: it.rec.ID, shard: it.rec.Shard, lane: it.rec.Lane()}
+		x := refusal{identity: identityOf(it.rec), shard: it.rec.Shard, lane: it.rec.Lane()}
 		if f.first != nil && !l.comesAnyway(x) {
 			l.cursor.rewind(x.id - 1)
 			return false
@@ -114,7 +114,7 @@ func (l *loop) bringBack(x refusal) {
 // this relay.
 func (l *loop) comesAnyway(x refusal) bool {
 	d, lane := l.dests[x.lane.Destination], l.window.lanes[x.lane]
-	_, buffered := l.window.items[x.id]
+	_, buffered := l.window.items[x.identity]
 	return buffered || d == nil || !l.lease.works(x.shard) || l.cursor.catchingUp(x.shard, x.id) ||
 		d.deferred.covers(x.id) || lane != nil && lane.deferred.covers(x.id)
 }
@@ -175,18 +175,22 @@ func (l *loop) takeLane(lane *lane, asked, next int64, items []*item) {
 // knows says whether the window still has this lane. If not, it was forgotten since the fetch was planned.
 func (l *loop) knows(lane *lane) bool { return l.window.lanes[lane.key] == lane }
 
-// takeStrays admits those of the items, a page of a sweep, that no other read brings. It counts and logs the
-// events that were buffered, and returns their number. Items above head are left out: scans bring them.
-func (l *loop) takeStrays(items []*item) int {
+// takeStrays admits those of the items, the page of a sweep, that no other read brings. It counts and logs the
+// events that were buffered, and returns their number. Items above head are left out, as scans bring them, but for
+// those of ids that were not given.
+func (l *loop) takeStrays(page *Sweep, items []*item) int {
 	found := 0
-	items, _ = l.cursor.upToHead(items, 0)
+	explicit := page.Before == 0
+	if !explicit {
+		items, _ = l.cursor.upToHead(items, 0)
+	}
 	for _, it := range items {
 		if l.admit(it, fromSweep); it.lane == nil {
 			continue
 		}
 		found++
-		l.log.Warn("found an unsent event behind the position: is the cache of outbox.events_id_seq above 1?",
-			slog.Int64("id", it.rec.ID), slog.String("event_id", it.rec.EventID.String()))
+		l.log.Warn("found an unsent event that no other read brings: its id was not drawn when it was inserted, or the cache of outbox.events_id_seq is above 1",
+			slog.Int64("id", it.rec.ID), slog.String("event_id", it.rec.EventID.String()), slog.Bool("explicit_id", explicit))
 	}
 	l.stats.now.Strays += int64(found)
 	return found

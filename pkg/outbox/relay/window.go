@@ -1,11 +1,15 @@
 package relay
 
-import "github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+import (
+	"github.com/google/uuid"
+
+	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
+)
 
 // window has all buffered events, and their lanes.
 type window struct {
-	// items has the buffered events by id.
-	items map[int64]*item
+	// items has the buffered events by their identities.
+	items map[identity]*item
 	// lanes has the lanes that are not forgotten: see forget. A lane whose last events were accepted is forgotten
 	// before these events are settled.
 	lanes map[outbox.Lane]*lane
@@ -16,6 +20,16 @@ type window struct {
 	// watch becomes the watch of every new lane. It is nil but in tests.
 	watch func(was, is laneState)
 }
+
+// identity is what tells one event's row from all others: the row id alone may come again, as after a failover that
+// lost commits.
+type identity struct {
+	id    int64
+	event uuid.UUID
+}
+
+// identityOf returns the identity of a row.
+func identityOf(rec *outbox.Record) identity { return identity{rec.ID, rec.EventID} }
 
 // lane returns the lane of the key. If there is none it adds a resting one, of the shard and the destination d.
 func (w *window) lane(key outbox.Lane, shard int, d *destination) *lane {
@@ -30,7 +44,7 @@ func (w *window) lane(key outbox.Lane, shard int, d *destination) *lane {
 // add buffers an item as queued, in the queue of the lane, and sets its lane. The lane does not change its state.
 func (w *window) add(it *item, l *lane) {
 	it.lane = l
-	w.items[it.rec.ID] = it
+	w.items[identityOf(it.rec)] = it
 	w.bytes += it.msg.Size
 	l.dest.events.add(1)
 	l.dest.bytes.add(it.msg.Size)
@@ -40,7 +54,7 @@ func (w *window) add(it *item, l *lane) {
 // remove takes an item out of the buffered events, and out of the counts of events and bytes. The caller takes it
 // out of the queue of its lane.
 func (w *window) remove(it *item) {
-	delete(w.items, it.rec.ID)
+	delete(w.items, identityOf(it.rec))
 	w.freeMessage(it)
 	it.lane.dest.events.add(-1)
 }
@@ -109,9 +123,9 @@ func (w *window) forget(l *lane) {
 // lowest returns the lowest id of the buffered events of each destination that has any, by name.
 func (w *window) lowest() map[string]int64 {
 	low := map[*destination]int64{}
-	for id, it := range w.items {
-		if first, any := low[it.lane.dest]; !any || id < first {
-			low[it.lane.dest] = id
+	for of, it := range w.items {
+		if first, any := low[it.lane.dest]; !any || of.id < first {
+			low[it.lane.dest] = of.id
 		}
 	}
 	names := make(map[string]int64, len(low))

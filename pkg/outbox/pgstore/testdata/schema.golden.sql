@@ -79,6 +79,10 @@ column dlq_redrives.queue text not null
 column dlq_redrives.send_to text not null
 column dlq_redrives.request json not null
 column dlq_redrives.answer json
+column era.era bigint not null default 1
+column era.timeline bigint not null default 0
+column era.database oid not null default 0
+column era.one boolean not null default true
 column events.id bigint not null identity a
 column events.created_at timestamp with time zone not null default clock_timestamp()
 column events.sent_at timestamp with time zone
@@ -258,6 +262,7 @@ table blocked
 table dead_letters
 table deleted_dead_letters
 table dlq_redrives
+table era
 table events partition by RANGE (id)
 table events_default of outbox.events DEFAULT with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
 table events_p000000 of outbox.events FOR VALUES FROM ('0') TO ('1000000') with autovacuum_vacuum_scale_factor=0, autovacuum_vacuum_threshold=20000, autovacuum_vacuum_cost_delay=0, autovacuum_vacuum_insert_scale_factor=0, autovacuum_vacuum_insert_threshold=1000000, autovacuum_analyze_scale_factor=0, autovacuum_analyze_threshold=2000000
@@ -277,9 +282,11 @@ table shards with fillfactor=50
 constraint outbox.archive_default archive_default_pkey PRIMARY KEY (id)
 constraint outbox.archive archive_pkey PRIMARY KEY (id)
 constraint outbox.blocked blocked_pkey PRIMARY KEY (destination, aggregate_type, aggregate_id)
-constraint outbox.dead_letters dead_letters_pkey PRIMARY KEY (id)
+constraint outbox.dead_letters dead_letters_pkey PRIMARY KEY (id, event_id)
 constraint outbox.deleted_dead_letters deleted_dead_letters_pkey PRIMARY KEY (event_id, id)
 constraint outbox.dlq_redrives dlq_redrives_pkey PRIMARY KEY (redrive_id)
+constraint outbox.era era_pkey PRIMARY KEY (one)
+constraint outbox.era there_is_one_era CHECK (one)
 constraint outbox.events_default aggregate_id_has_1_to_1024_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_id) >= 1) AND (char_length(aggregate_id) <= 1024))))
 constraint outbox.events_default aggregate_id_has_only_characters_that_sqs_takes CHECK (((sent_at IS NOT NULL) OR (aggregate_id !~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]'::text)))
 constraint outbox.events_default aggregate_type_has_1_to_256_characters CHECK (((sent_at IS NOT NULL) OR ((char_length(aggregate_type) >= 1) AND (char_length(aggregate_type) <= 256))))
@@ -416,10 +423,11 @@ CREATE UNIQUE INDEX blocked_pkey ON outbox.blocked USING btree (destination, agg
 CREATE INDEX blocked_released_idx ON outbox.blocked USING btree (shard) WHERE (released_at IS NOT NULL)
 CREATE INDEX dead_letters_aggregate_idx ON outbox.dead_letters USING btree (hashtextextended(aggregate_id, hashtextextended(aggregate_type, (0)::bigint)), id)
 CREATE INDEX dead_letters_event_id_idx ON outbox.dead_letters USING btree (event_id)
-CREATE UNIQUE INDEX dead_letters_pkey ON outbox.dead_letters USING btree (id)
+CREATE UNIQUE INDEX dead_letters_pkey ON outbox.dead_letters USING btree (id, event_id)
 CREATE INDEX deleted_dead_letters_deleted_at_idx ON outbox.deleted_dead_letters USING btree (deleted_at)
 CREATE UNIQUE INDEX deleted_dead_letters_pkey ON outbox.deleted_dead_letters USING btree (event_id, id)
 CREATE UNIQUE INDEX dlq_redrives_pkey ON outbox.dlq_redrives USING btree (redrive_id)
+CREATE UNIQUE INDEX era_pkey ON outbox.era USING btree (one)
 CREATE INDEX events_default_event_id_idx ON outbox.events_default USING btree (event_id)
 CREATE INDEX events_default_id_idx ON outbox.events_default USING btree (id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX events_default_pkey ON outbox.events_default USING btree (id)
@@ -534,6 +542,35 @@ AS $function$
     insert into outbox.dlq_redrives (login, request_id, queue, send_to, request)
     values (session_user, p_request_id, p_queue, p_send_to, p_request)
     returning redrive_id;
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.begin_era(p_known bigint, p_low bigint, p_recurred boolean, OUT era bigint, OUT last_id bigint, OUT begun boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+    first bigint;
+    below int8multirange;
+    here  oid := (select d.oid from pg_database d where d.datname = current_database());
+    line  bigint := outbox.timeline();
+begin
+    era := outbox.current_era();
+    last_id := outbox.last_id();
+    begun := coalesce(p_known = era and (p_recurred or p_low > last_id), false)
+        or exists (select from outbox.shards s where s.low > begin_era.last_id)
+        or exists (select from outbox.relays r where r.low > begin_era.last_id);
+    if begun then
+        era := era + 1;
+        first := least(last_id, (select min(e.id) - 1 from outbox.events e where e.sent_at is null));
+        below := case when first > 0 then int8multirange(int8range(greatest(1, first - 999), first, '[]')) else '{}' end;
+        update outbox.shards s set low = first, gaps = below, destinations = '{}', lows = '{}' where s.low > first;
+        update outbox.relays r set low = first, gaps = below, destinations = '{}', lows = '{}' where r.low > first;
+    end if;
+    update outbox.era e
+    set era = begin_era.era, timeline = coalesce(line, e.timeline), database = here
+    where e.era <> begin_era.era or e.timeline <> coalesce(line, e.timeline) or e.database <> here;
+end
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.check_row_security()
@@ -704,6 +741,25 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.current_era()
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+declare
+    stored   outbox.era;
+    timeline constant bigint := outbox.timeline();
+begin
+    select e.* into stored from outbox.era e;
+    if stored.timeline = coalesce(timeline, stored.timeline)
+        and stored.database = (select d.oid from pg_database d where d.datname = current_database()) then
+        return stored.era;
+    end if;
+    return greatest(stored.era + 1, 10 * timeline);
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.current_partition()
  RETURNS bigint
  LANGUAGE plpgsql
@@ -784,8 +840,8 @@ declare
 begin
     with removed as (
         delete from outbox.dead_letters d
-        where d.id in (
-            select o.id from outbox.dead_letters o
+        where (d.id, d.event_id) in (
+            select o.id, o.event_id from outbox.dead_letters o
             where o.dead_at < p_before
               and not exists (
                   select from outbox.blocked b
@@ -1319,7 +1375,18 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.leave_relay(p_relay uuid, p_known_shards smallint[], p_known_epochs bigint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_names text[], p_lows bigint[])
+CREATE OR REPLACE FUNCTION outbox.last_id()
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    return (select case when s.is_called then s.last_value else s.last_value - 1 end from outbox.events_id_seq s);
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.leave_relay(p_relay uuid, p_era bigint, p_known_shards smallint[], p_known_epochs bigint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_names text[], p_lows bigint[])
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1327,9 +1394,10 @@ CREATE OR REPLACE FUNCTION outbox.leave_relay(p_relay uuid, p_known_shards small
 AS $function$
 declare
     last   outbox.relays;
-    placed boolean := p_low <> 0 or cardinality(p_gap_from) > 0;
+    placed boolean;
 begin
     perform outbox.lock_leases();
+    placed := p_era = outbox.current_era() and p_low <= outbox.last_id() and (p_low <> 0 or cardinality(p_gap_from) > 0);
     delete from outbox.relays r where r.relay_id = p_relay returning r.* into last;
     if not found then
         return false;
@@ -1736,7 +1804,7 @@ end
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.move_sent(p_number bigint, p_from bigint, p_before timestamp with time zone, p_limit integer)
- RETURNS TABLE(outcome text, moved bigint, next bigint)
+ RETURNS TABLE(outcome text, moved bigint, kept bigint, next bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
@@ -1760,6 +1828,7 @@ declare
     excluded text;
 begin
     moved := 0;
+    kept := 0;
     outcome := 'busy';
     if not outbox.lock_partitions(false) then
         return next;
@@ -1800,24 +1869,26 @@ begin
             order by e.id
             limit $4
         ), picked as materialized (
-            select e.id
+            select e.id, exists (select from outbox.archive a where a.id = e.id and a.event_id <> e.event_id) as taken
             from %1$s e
             where e.id in (select s.id from seen s) and e.sent_at < $3
             for update skip locked
         ), gone as (
             delete from %1$s e
-            where e.id in (select p.id from picked p) and e.sent_at is not null
+            where e.id in (select p.id from picked p where not p.taken) and e.sent_at is not null
             returning e.*
-        ), kept as (
+        ), added as (
             insert into outbox.archive (%2$s)
             select %2$s from gone
             -- A row that came back from the archive to be sent again is there twice.
             on conflict (id) do update set (%2$s) = row (%3$s)
             returning 1
         )
-        select (select count(*) from kept), count(*), max(s.id), coalesce(bool_and(s.young), false) from seen s
+        select (select count(*) from added), (select count(*) from picked p where p.taken),
+               count(*), max(s.id), coalesce(bool_and(s.young), false)
+        from seen s
     $move$, source, columns, excluded)
-    into moved, looked, last, young
+    into moved, kept, looked, last, young
     using greatest(p_from, number * size), (number + 1) * size, p_before, p_limit;
     next := case
         when young then null
@@ -1902,7 +1973,7 @@ begin
             get stacked diagnostics violated = constraint_name;
             return case when violated = 'being_archived' then 'archiving' else 'refused' end;
     end;
-    delete from outbox.dead_letters x where x.id = d.id;
+    delete from outbox.dead_letters x where (x.id, x.event_id) = (d.id, d.event_id);
 
     -- No two releases of a lane have the same time: it tells them apart.
     insert into outbox.blocked as b (
@@ -2022,6 +2093,18 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.read_era(OUT era bigint, OUT last_id bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    era := outbox.current_era();
+    last_id := outbox.last_id();
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.read_gaps(p_from bigint[], p_to bigint[], p_shards smallint[], p_limit integer, p_payload integer)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer, blocked boolean)
  LANGUAGE plpgsql
@@ -2081,6 +2164,8 @@ CREATE OR REPLACE FUNCTION outbox.read_new(p_after bigint, p_shards smallint[], 
  SET enable_sort TO 'off'
 AS $function$
 #variable_conflict use_column
+declare
+    last constant bigint := outbox.last_id();
 begin
     return query
     select r.id,
@@ -2107,7 +2192,7 @@ begin
                      and b.aggregate_id = e.aggregate_id
                ) as mine
         from outbox.events e
-        where e.id > p_after
+        where e.id > p_after and e.id <= last
         order by e.id
         limit p_limit
     ) as r
@@ -2166,6 +2251,9 @@ CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_
  SET enable_sort TO 'off'
 AS $function$
 #variable_conflict use_column
+declare
+    first  constant bigint := case when p_before = 0 then greatest(p_from, outbox.last_id() + 1) else p_from end;
+    before constant bigint := case when p_before = 0 then 9223372036854775807 else p_before end;
 begin
     return query
     select e.id, e.created_at, e.event_id, e.replays, e.replay_of, e.shard,
@@ -2175,8 +2263,8 @@ begin
            e.payload_bytes, 0::bigint
     from outbox.events e
     where e.sent_at is null
-      and e.id >= p_from
-      and e.id < p_before
+      and e.id >= first
+      and e.id < before
       and e.shard = any (p_shards)
       and not exists (
           select from outbox.blocked b
@@ -2212,17 +2300,26 @@ AS $function$
 #variable_conflict use_column
 declare
     picked  bigint[];
+    events  uuid[];
     d       outbox.dead_letters;
     earlier bigint;
     wanted  bigint;
 begin
-    picked := array(
-        select x.id from outbox.dead_letters x
+    -- Dead letters of one id, which are of different events, are not parted: the next call begins above the id.
+    select array_agg(n.id order by n.id), array_agg(n.event_id order by n.id) into picked, events
+    from (
+        select x.id, x.event_id from outbox.dead_letters x
         where x.id > p_after
           and outbox.passes(x, p_event_ids, p_destination, p_type, p_id, p_event_type, p_from, p_to, p_id_from, p_id_to)
         order by x.id
-        limit p_limit);
-    for d in select x.* from outbox.dead_letters x where x.id = any (picked) order by x.id for update loop
+        fetch first (p_limit) rows with ties) as n;
+    for d in
+        select x.* from outbox.dead_letters x
+        where x.id = any (picked)
+          and exists (select from unnest(picked, events) as n (id, event_id) where (n.id, n.event_id) = (x.id, x.event_id))
+        order by x.id, x.event_id
+        for update
+    loop
         id := d.id;
         event_id := d.event_id;
         destination := d.destination;
@@ -2343,7 +2440,7 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.renew_relay(p_relay uuid, p_ttl interval, p_relays integer, p_leaving boolean, p_known_shards smallint[], p_known_epochs bigint[], p_release smallint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_names text[], p_lows bigint[], p_destinations text[], p_types text[], p_ids text[], p_released timestamp with time zone[])
+CREATE OR REPLACE FUNCTION outbox.renew_relay(p_relay uuid, p_era bigint, p_recurred boolean, p_ttl interval, p_relays integer, p_leaving boolean, p_known_shards smallint[], p_known_epochs bigint[], p_release smallint[], p_low bigint, p_gap_from bigint[], p_gap_to bigint[], p_names text[], p_lows bigint[], p_destinations text[], p_types text[], p_ids text[], p_released timestamp with time zone[])
  RETURNS json
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2352,7 +2449,8 @@ AS $function$
 declare
     at       timestamptz;
     mine     outbox.relays;
-    placed   boolean := p_low <> 0 or cardinality(p_gap_from) > 0 or cardinality(p_ids) > 0;
+    placed   boolean;
+    now_is   record;
     active   integer;
     rank     integer;
     owned    integer;
@@ -2360,6 +2458,8 @@ declare
 begin
     perform outbox.lock_leases();
     at := clock_timestamp();
+    now_is := outbox.begin_era(nullif(p_era, 0), p_low, p_recurred);
+    placed := p_era = now_is.era and (p_low <> 0 or cardinality(p_gap_from) > 0 or cardinality(p_ids) > 0);
 
     update outbox.relays r
     set lease_until = at + p_ttl,
@@ -2412,6 +2512,17 @@ begin
         where s.owner = p_relay and s.shard = k.shard and s.epoch = k.epoch and s.shard = any (p_release);
     end if;
 
+    if p_era <> now_is.era then
+        update outbox.shards s
+        set epoch = s.epoch + 1,
+            covered = false,
+            low = case when s.covered then mine.low else s.low end,
+            gaps = case when s.covered then mine.gaps else s.gaps end,
+            destinations = case when s.covered then mine.destinations else s.destinations end,
+            lows = case when s.covered then mine.lows else s.lows end
+        where s.owner = p_relay;
+    end if;
+
     -- The youngest relays share the work, as many as p_relays says.
     select count(*), count(*) filter (where (r.started_at, r.relay_id) >= (me.started_at, me.relay_id))
     into active, rank
@@ -2436,7 +2547,7 @@ begin
         where s.shard = f.shard;
     end if;
 
-    if cardinality(p_ids) > 0 then
+    if cardinality(p_ids) > 0 and p_era = now_is.era then
         with resumed as materialized (
             select b.destination, b.aggregate_type, b.aggregate_id
             from outbox.blocked b
@@ -2455,6 +2566,9 @@ begin
     return json_build_object(
         'now', at,
         'target', target,
+        'era', now_is.era,
+        'last_id', now_is.last_id,
+        'begun', now_is.begun,
         'shards', (
             -- The relay has taken in the positions of the shards that it knows.
             select coalesce(json_agg(case
@@ -2469,7 +2583,8 @@ begin
                 else json_build_object('shard', s.shard, 'epoch', s.epoch)
             end order by s.shard), '[]')
             from outbox.shards s
-            left join unnest(p_known_shards, p_known_epochs) as k (shard, epoch) on k.shard = s.shard and k.epoch = s.epoch
+            left join unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
+                on k.shard = s.shard and k.epoch = s.epoch and p_era = now_is.era
             where s.owner = p_relay),
         'released', (
             select coalesce(json_agg(json_build_object(
@@ -2640,8 +2755,8 @@ begin
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.settle(p_relay uuid, p_ids bigint[], p_message_ids text[], p_sequence_numbers text[])
- RETURNS integer
+CREATE OR REPLACE FUNCTION outbox.settle(p_relay uuid, p_ids bigint[], p_event_ids uuid[], p_message_ids text[], p_sequence_numbers text[], OUT marked integer, OUT mismatched integer)
+ RETURNS record
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
@@ -2651,23 +2766,30 @@ CREATE OR REPLACE FUNCTION outbox.settle(p_relay uuid, p_ids bigint[], p_message
  SET enable_nestloop TO 'off'
  SET enable_mergejoin TO 'off'
 AS $function$
-declare
-    marked integer;
 begin
+    mismatched := 0;
     perform from outbox.relays r where r.relay_id = p_relay for key share;
     if not found then
-        return null;
+        return;
     end if;
     update outbox.events e
     set sent_at = clock_timestamp(), message_id = s.message_id, sequence_number = nullif(s.sequence_number, '')
-    from unnest(p_ids, p_message_ids, p_sequence_numbers) as s (id, message_id, sequence_number)
+    from unnest(p_ids, p_event_ids, p_message_ids, p_sequence_numbers) as s (id, event_id, message_id, sequence_number)
     where e.id = s.id
+      and e.event_id = s.event_id
       and e.sent_at is null
       -- The index is searched for the ids, and only partitions of their range are.
       and e.id = any (p_ids)
       and e.id between p_ids[1] and p_ids[cardinality(p_ids)];
     get diagnostics marked = row_count;
-    return marked;
+    if marked < cardinality(p_ids) then
+        select count(*) into mismatched
+        from unnest(p_ids, p_event_ids) as s (id, event_id)
+        join outbox.events e on e.id = s.id
+        where e.event_id <> s.event_id
+          and e.id = any (p_ids)
+          and e.id between p_ids[1] and p_ids[cardinality(p_ids)];
+    end if;
 end
 $function$
 
@@ -2686,6 +2808,20 @@ begin
     from outbox.events_id_seq s
     on conflict (replay_id) do nothing;
     return found;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.timeline()
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+begin
+    return ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint;
+exception
+    when others then
+        return null;
 end
 $function$
 
@@ -2804,6 +2940,7 @@ grant execute on nests_at_most_4000 to outbox_relay
 grant execute on read_backlog to outbox_relay
 grant execute on read_content to outbox_relay
 grant execute on read_deferred to outbox_relay
+grant execute on read_era to outbox_relay
 grant execute on read_gaps to outbox_relay
 grant execute on read_new to outbox_relay
 grant execute on read_status to outbox_relay

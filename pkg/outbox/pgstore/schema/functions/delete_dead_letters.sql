@@ -11,8 +11,8 @@ declare
 begin
     with removed as (
         delete from outbox.dead_letters d
-        where d.id in (
-            select o.id from outbox.dead_letters o
+        where (d.id, d.event_id) in (
+            select o.id, o.event_id from outbox.dead_letters o
             where o.dead_at < p_before
               and not exists (
                   select from outbox.blocked b

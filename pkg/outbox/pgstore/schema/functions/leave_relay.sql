@@ -1,8 +1,10 @@
--- Ends the lease of a relay and frees its shards. Shards among p_known_shards, with their epochs, keep p_low, the gaps
--- and what p_lows[i] says of the destination p_names[i] as the position for their next owner. Where p_low is 0 and there is no gap, the relay has read nothing, and positions
+-- Ends the lease of a relay, which knows the era p_era, and frees its shards. Shards among p_known_shards, with their epochs,
+-- keep p_low, the gaps and what p_lows[i] says of the destination p_names[i] as the position for their next owner. A position
+-- of another era is not stored. Where p_low is 0 and there is no gap, the relay has read nothing, and positions
 -- that are stored stay. It answers false when the relay has no lease.
 create or replace function outbox.leave_relay(
     p_relay        uuid,
+    p_era          bigint,
     p_known_shards smallint[],
     p_known_epochs bigint[],
     p_low          bigint,
@@ -16,9 +18,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
     last   outbox.relays;
-    placed boolean := p_low <> 0 or cardinality(p_gap_from) > 0;
+    placed boolean;
 begin
     perform outbox.lock_leases();
+    placed := p_era = outbox.current_era() and p_low <= outbox.last_id() and (p_low <> 0 or cardinality(p_gap_from) > 0);
     delete from outbox.relays r where r.relay_id = p_relay returning r.* into last;
     if not found then
         return false;

@@ -1,11 +1,12 @@
 -- Moves rows that were sent before p_before to the archive, from the id p_from on, of one partition or, where
 -- p_number is null, of outbox.events_default. It looks at p_limit rows. next is the id to go on from, null when
 -- there are no more or when all that it looked at were written since p_before. Rows that another transaction
--- has locked stay, and all unsent rows: relays and settlements look for them in outbox.events. outcome is
+-- has locked stay, and all unsent rows: relays and settlements look for them in outbox.events. A row stays too, and
+-- counts in kept, while the archive has another event of its id, as after a failover that lost commits. outcome is
 -- done, also when there is no such partition, locked (another transaction uses the archive) or busy (another transaction
 -- is changing partitions).
 create or replace function outbox.move_sent(p_number bigint, p_from bigint, p_before timestamptz, p_limit integer)
-returns table (outcome text, moved bigint, next bigint)
+returns table (outcome text, moved bigint, kept bigint, next bigint)
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set lock_timeout = '50ms'
@@ -28,6 +29,7 @@ declare
     excluded text;
 begin
     moved := 0;
+    kept := 0;
     outcome := 'busy';
     if not outbox.lock_partitions(false) then
         return next;
@@ -68,24 +70,26 @@ begin
             order by e.id
             limit $4
         ), picked as materialized (
-            select e.id
+            select e.id, exists (select from outbox.archive a where a.id = e.id and a.event_id <> e.event_id) as taken
             from %1$s e
             where e.id in (select s.id from seen s) and e.sent_at < $3
             for update skip locked
         ), gone as (
             delete from %1$s e
-            where e.id in (select p.id from picked p) and e.sent_at is not null
+            where e.id in (select p.id from picked p where not p.taken) and e.sent_at is not null
             returning e.*
-        ), kept as (
+        ), added as (
             insert into outbox.archive (%2$s)
             select %2$s from gone
             -- A row that came back from the archive to be sent again is there twice.
             on conflict (id) do update set (%2$s) = row (%3$s)
             returning 1
         )
-        select (select count(*) from kept), count(*), max(s.id), coalesce(bool_and(s.young), false) from seen s
+        select (select count(*) from added), (select count(*) from picked p where p.taken),
+               count(*), max(s.id), coalesce(bool_and(s.young), false)
+        from seen s
     $move$, source, columns, excluded)
-    into moved, looked, last, young
+    into moved, kept, looked, last, young
     using greatest(p_from, number * size), (number + 1) * size, p_before, p_limit;
     next := case
         when young then null

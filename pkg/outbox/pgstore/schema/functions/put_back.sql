@@ -2,7 +2,7 @@
 -- records it in outbox.redrives. The caller has locked the dead letter. It answers:
 --   redriven   the event is pending again
 --   archiving  its partition is about to be archived: try again
---   refused    the row as it is now breaks a rule of outbox.events
+--   refused    the row as it is now breaks a rule of outbox.events, or its id is that of another event now
 --
 -- The row is behind the position of the relay that owns the shard. The release
 -- makes that relay read the lane again from its first event on, before anything
@@ -29,7 +29,7 @@ begin
             get stacked diagnostics violated = constraint_name;
             return case when violated = 'being_archived' then 'archiving' else 'refused' end;
     end;
-    delete from outbox.dead_letters x where x.id = d.id;
+    delete from outbox.dead_letters x where (x.id, x.event_id) = (d.id, d.event_id);
 
     -- No two releases of a lane have the same time: it tells them apart.
     insert into outbox.blocked as b (

@@ -1,5 +1,8 @@
 -- Returns the rows with ids above p_after in the order of their ids, at most p_limit, of any shard and state: an id that is
--- missing between two of them is a gap. A row that the relay may send, which is unsent, of one of the shards and of no
+-- missing between two of them is a gap. Rows with ids that the sequence has not given, which were inserted with an explicit
+-- id, are left out: read_unsent has them. The sequence is read after the snapshot was taken, so that no other row is.
+--
+-- A row that the relay may send, which is unsent, of one of the shards and of no
 -- blocked lane, comes with its content, but without payload and headers where the payload has more than p_payload bytes
 -- (payload_bytes says how many it has); the others come with their id alone.
 --
@@ -21,6 +24,8 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 #variable_conflict use_column
+declare
+    last constant bigint := outbox.last_id();
 begin
     return query
     select r.id,
@@ -47,7 +52,7 @@ begin
                      and b.aggregate_id = e.aggregate_id
                ) as mine
         from outbox.events e
-        where e.id > p_after
+        where e.id > p_after and e.id <= last
         order by e.id
         limit p_limit
     ) as r

@@ -1,5 +1,6 @@
 -- Returns the unsent rows with ids from p_from to below p_before, of the shards and of no blocked lane, in the order of
--- their ids, at most p_limit. The range bounds the reading: while a transaction holds back vacuum, the index of unsent rows
+-- their ids, at most p_limit. Where p_before is 0 these are the rows from p_from on with ids that the sequence has not given,
+-- which were inserted with an explicit id. The range bounds the reading: while a transaction holds back vacuum, the index of unsent rows
 -- still has entries of rows that were sent since, and each is looked at. The column place, always 0, makes the rows look
 -- like those of outbox.read_deferred. A payload of more than p_payload bytes is left out with its headers, and payload_bytes
 -- says how many it has.
@@ -25,6 +26,9 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
 #variable_conflict use_column
+declare
+    first  constant bigint := case when p_before = 0 then greatest(p_from, outbox.last_id() + 1) else p_from end;
+    before constant bigint := case when p_before = 0 then 9223372036854775807 else p_before end;
 begin
     return query
     select e.id, e.created_at, e.event_id, e.replays, e.replay_of, e.shard,
@@ -34,8 +38,8 @@ begin
            e.payload_bytes, 0::bigint
     from outbox.events e
     where e.sent_at is null
-      and e.id >= p_from
-      and e.id < p_before
+      and e.id >= first
+      and e.id < before
       and e.shard = any (p_shards)
       and not exists (
           select from outbox.blocked b

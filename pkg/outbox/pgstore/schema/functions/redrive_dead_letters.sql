@@ -24,17 +24,26 @@ as $$
 #variable_conflict use_column
 declare
     picked  bigint[];
+    events  uuid[];
     d       outbox.dead_letters;
     earlier bigint;
     wanted  bigint;
 begin
-    picked := array(
-        select x.id from outbox.dead_letters x
+    -- Dead letters of one id, which are of different events, are not parted: the next call begins above the id.
+    select array_agg(n.id order by n.id), array_agg(n.event_id order by n.id) into picked, events
+    from (
+        select x.id, x.event_id from outbox.dead_letters x
         where x.id > p_after
           and outbox.passes(x, p_event_ids, p_destination, p_type, p_id, p_event_type, p_from, p_to, p_id_from, p_id_to)
         order by x.id
-        limit p_limit);
-    for d in select x.* from outbox.dead_letters x where x.id = any (picked) order by x.id for update loop
+        fetch first (p_limit) rows with ties) as n;
+    for d in
+        select x.* from outbox.dead_letters x
+        where x.id = any (picked)
+          and exists (select from unnest(picked, events) as n (id, event_id) where (n.id, n.event_id) = (x.id, x.event_id))
+        order by x.id, x.event_id
+        for update
+    loop
         id := d.id;
         event_id := d.event_id;
         destination := d.destination;

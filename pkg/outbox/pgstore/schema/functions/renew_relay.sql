@@ -2,12 +2,18 @@
 -- free ones until the relay owns its share, and deletes the rows of released lanes that the relay has read again. It
 -- answers a JSON object with the shards that the relay owns and its released lanes, or null when the lease is lost.
 --
+-- p_era is the era that the relay knows, 0 when it knows none, and p_recurred says that the relay has found that ids came
+-- again. Where the era is another one, positions and lanes to unblock are not stored, and each shard that the relay still
+-- owns is its own anew, with a new epoch, to be read from the stored position on.
+--
 -- p_known_shards and p_known_epochs are the shards that earlier answers named to the relay as owned. Only for those
 -- does its position count: the relay knows of no others, so that its position does not allow for their events. Where
 -- p_low is 0 and neither a gap nor a lane to unblock is given, the relay has not read yet, and the stored position
 -- stays.
 create or replace function outbox.renew_relay(
     p_relay        uuid,
+    p_era          bigint,
+    p_recurred     boolean,
     p_ttl          interval,
     p_relays       integer,
     p_leaving      boolean,
@@ -30,7 +36,8 @@ as $$
 declare
     at       timestamptz;
     mine     outbox.relays;
-    placed   boolean := p_low <> 0 or cardinality(p_gap_from) > 0 or cardinality(p_ids) > 0;
+    placed   boolean;
+    now_is   record;
     active   integer;
     rank     integer;
     owned    integer;
@@ -38,6 +45,8 @@ declare
 begin
     perform outbox.lock_leases();
     at := clock_timestamp();
+    now_is := outbox.begin_era(nullif(p_era, 0), p_low, p_recurred);
+    placed := p_era = now_is.era and (p_low <> 0 or cardinality(p_gap_from) > 0 or cardinality(p_ids) > 0);
 
     update outbox.relays r
     set lease_until = at + p_ttl,
@@ -90,6 +99,17 @@ begin
         where s.owner = p_relay and s.shard = k.shard and s.epoch = k.epoch and s.shard = any (p_release);
     end if;
 
+    if p_era <> now_is.era then
+        update outbox.shards s
+        set epoch = s.epoch + 1,
+            covered = false,
+            low = case when s.covered then mine.low else s.low end,
+            gaps = case when s.covered then mine.gaps else s.gaps end,
+            destinations = case when s.covered then mine.destinations else s.destinations end,
+            lows = case when s.covered then mine.lows else s.lows end
+        where s.owner = p_relay;
+    end if;
+
     -- The youngest relays share the work, as many as p_relays says.
     select count(*), count(*) filter (where (r.started_at, r.relay_id) >= (me.started_at, me.relay_id))
     into active, rank
@@ -114,7 +134,7 @@ begin
         where s.shard = f.shard;
     end if;
 
-    if cardinality(p_ids) > 0 then
+    if cardinality(p_ids) > 0 and p_era = now_is.era then
         with resumed as materialized (
             select b.destination, b.aggregate_type, b.aggregate_id
             from outbox.blocked b
@@ -133,6 +153,9 @@ begin
     return json_build_object(
         'now', at,
         'target', target,
+        'era', now_is.era,
+        'last_id', now_is.last_id,
+        'begun', now_is.begun,
         'shards', (
             -- The relay has taken in the positions of the shards that it knows.
             select coalesce(json_agg(case
@@ -147,7 +170,8 @@ begin
                 else json_build_object('shard', s.shard, 'epoch', s.epoch)
             end order by s.shard), '[]')
             from outbox.shards s
-            left join unnest(p_known_shards, p_known_epochs) as k (shard, epoch) on k.shard = s.shard and k.epoch = s.epoch
+            left join unnest(p_known_shards, p_known_epochs) as k (shard, epoch)
+                on k.shard = s.shard and k.epoch = s.epoch and p_era = now_is.era
             where s.owner = p_relay),
         'released', (
             select coalesce(json_agg(json_build_object(

@@ -113,7 +113,8 @@ create index archive_event_id_idx on outbox.archive (event_id);
 
 create table outbox.archive_default partition of outbox.archive default;
 
--- Events that the relay gave up, and why. A row is here or in outbox.events, never in both.
+-- Events that the relay gave up, and why. An event is here or in outbox.events, never in both. Where ids came again,
+-- as after a failover that lost commits, two events here have one id.
 create table outbox.dead_letters (
     id             bigint not null,
     created_at     timestamptz not null,
@@ -131,7 +132,7 @@ create table outbox.dead_letters (
     headers        json,
     code           text not null,
     reason         text not null,
-    constraint dead_letters_pkey primary key (id)
+    constraint dead_letters_pkey primary key (id, event_id)
 );
 
 create index dead_letters_event_id_idx on outbox.dead_letters (event_id);
@@ -219,6 +220,19 @@ create table outbox.shards (
 ) with (fillfactor = 50);
 
 insert into outbox.shards (shard) select generate_series(0, 63);
+
+-- The era of the row ids, in one row. It grows when ids come again: timeline and database are those of the server and the
+-- database when it was stored, timeline is 0 where the server does not tell it. outbox.current_era() has the era now.
+create table outbox.era (
+    era      bigint not null default 1,
+    timeline bigint not null default 0,
+    database oid not null default 0,
+    one      boolean not null default true,
+    constraint era_pkey primary key (one),
+    constraint there_is_one_era check (one)
+);
+
+insert into outbox.era default values;
 
 -- One row for each time that an event was redriven or replayed. code, reason and attempts
 -- are those of the dead letter that it was, null for a replay. row_id is the id of that
