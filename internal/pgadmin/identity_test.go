@@ -49,6 +49,20 @@ func TestTwoDeadLettersOfOneRowIDAreRedrivenAsTwoEvents(t *testing.T) {
 	}
 }
 
+// The broker answered two rows of one event id with one message id.
+func TestLookupTellsARowThatTheBrokerDroppedAsADuplicate(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	store := newStore(pool)
+	a, b := insert(t, pool, "a"), insert(t, pool, "a")
+	event := eventIDOf(t, pool, "events", a)
+	exec(t, pool, "update outbox.events set event_id = (select event_id from outbox.events where id = $1::bigint), sent_at = now(), message_id = 'm'", a)
+	l, err := store.Lookup(t.Context(), event)
+	if err != nil || l.ID != b || l.DuplicateOf != a || len(l.Others) != 1 || l.Others[0].DuplicateOf != 0 {
+		t.Errorf("lookup = %+v, %v, want row %d as a duplicate of row %d", l, err, b, a)
+	}
+}
+
 // A sent row whose id is that of an archived event of another time stays beside it.
 func TestNoArchivedEventIsOverwrittenByAnotherOfItsID(t *testing.T) {
 	t.Parallel()

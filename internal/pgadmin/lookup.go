@@ -50,6 +50,9 @@ type Location struct {
 	SentAt         *time.Time `json:"sent_at,omitempty"`
 	MessageID      string     `json:"message_id,omitempty"`
 	SequenceNumber string     `json:"sequence_number,omitempty"`
+	// DuplicateOf is the id of an earlier row with the same message id, zero when there is none: a writer used one event id
+	// twice, and the broker dropped this row's message as a duplicate.
+	DuplicateOf int64 `json:"duplicate_of,omitempty"`
 	// Of a dead letter: when and after how many attempts it was given up, and the broker's error code and text.
 	DeadAt   *time.Time `json:"dead_at,omitempty"`
 	Attempts int        `json:"attempts,omitempty"`
@@ -96,6 +99,13 @@ func (s *Store) Lookup(ctx context.Context, eventID uuid.UUID) (Location, error)
 	}
 	if len(all) == 0 {
 		return Location{}, fmt.Errorf("lookup: %w", ErrNotFound)
+	}
+	for i := range all {
+		for _, earlier := range all[i+1:] {
+			if all[i].MessageID != "" && all[i].MessageID == earlier.MessageID && all[i].Destination == earlier.Destination {
+				all[i].DuplicateOf = earlier.ID
+			}
+		}
 	}
 	l := all[0]
 	l.Others, l.Redrives = all[1:], redrives

@@ -35,7 +35,7 @@ func full() *relay.Report {
 			Fetched: 101, Published: 102, Settled: 103, DeadLetters: 104, Blocked: 105, Transient: 106, Throttled: 107,
 			Unknown: 108, Unavailable: 109, Batches: 10, BatchEntries: 95, Fetches: 112, Settles: 113,
 			FetchErrors: 114, SettleErrors: 115, RenewErrors: 116, HandOvers: 117, Fenced: 118, Late: 119,
-			Withheld: 120, NoDestination: 121, Strays: 122, Mismatched: 123, Eras: 124,
+			Withheld: 120, NoDestination: 121, Strays: 122, Mismatched: 123, Eras: 124, Swallowed: 125,
 		},
 		Latencies: []time.Duration{30 * time.Millisecond, 1500 * time.Microsecond, 20 * time.Millisecond},
 		ByDestination: map[string]relay.DestinationCounts{

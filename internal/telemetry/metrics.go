@@ -75,6 +75,7 @@ func relayMetrics() []metric[relay.Report] {
 		count("Fenced", "accepted events that could not be settled because the lease was lost", func(r *r) int64 { return r.Fenced }),
 		count("Mismatched", "events sent or given up whose ids are other events' now: ids came again", func(r *r) int64 { return r.Mismatched }),
 		count("Eras", "times that row ids were found to have come again, and reading started over", func(r *r) int64 { return r.Eras }),
+		count("Swallowed", "events that a broker took for duplicates of other events, and does not deliver", func(r *r) int64 { return r.Swallowed }),
 		count("Late", "events found in a gap, committed after a higher id had been read", func(r *r) int64 { return r.Late }),
 		count("Strays", "events that a sweep found behind the position, where none should appear", func(r *r) int64 { return r.Strays }),
 		count("Withheld", "calls not started because the lease was about to end", func(r *r) int64 { return r.Withheld }),

@@ -42,7 +42,8 @@ type Enqueuer struct {
 // Enqueue writes events in the transaction tx and returns their event ids, in the order given. After tx commits, the
 // events are published in that order within each aggregate and destination. When tx does not commit they never are.
 //
-// All events are validated first: if some are at fault nothing is written, tx can still be used, and the error holds an
+// All events are validated first, also that no two of them have one event id and one destination, as the broker would drop
+// the second for a duplicate of the first: if some are at fault nothing is written, tx can still be used, and the error holds an
 // [*EventError] for each of them. Such an error, and one for a constraint of the table, matches [ErrInvalid]. Otherwise
 // the error is [ErrNilTx], [ErrTxClosed], [ErrNoSchema], [ErrSealed], [ErrEncoding], one for rows that a rule or trigger
 // dropped, or the driver's, wrapped. After an error of the database tx is aborted, as after any failed statement; roll it
@@ -70,8 +71,9 @@ func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.U
 	rows := make([]row, len(events))
 	ids := make([]uuid.UUID, len(events))
 	var faults []error
+	var given givenIDs
 	for i := range events {
-		if err := rows[i].fill(events[i], trace); err != nil {
+		if err := errors.Join(rows[i].fill(events[i], trace), given.add(&events[i], &rows[i])); err != nil {
 			faults = append(faults, &EventError{Index: i, Err: err})
 		}
 		ids[i] = rows[i].EventID
@@ -95,8 +97,8 @@ func (q Enqueuer) Enqueue(ctx context.Context, tx Tx, events ...Event) ([]uuid.U
 }
 
 // EnqueueCopy writes events with the COPY protocol, for bulk: memory does not grow with their number. Each is
-// validated before it is sent; the first one at fault ends the copy, with an [*EventError] that matches [ErrInvalid],
-// as an error for a constraint of the table does. Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema],
+// validated before it is sent, its event id also against those of the last 65,536 events that came with one; the first
+// one at fault ends the copy, with an [*EventError] that matches [ErrInvalid], as an error for a constraint of the table does. Other errors are [ErrNilTx], [ErrTxClosed], [ErrNoSchema],
 // [ErrSealed], [ErrEncoding] or the driver's, wrapped. After every error but ErrNilTx and ErrEncoding, tx is aborted or
 // closed. EnqueueCopy returns how many events were written, 0 with an error. It fills in missing event ids, destinations
 // and trace headers as [Enqueue] does, and does not return the ids.
@@ -111,6 +113,7 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 	defer stop()
 	trace := traceContext(ctx)
 	index := 0
+	var given givenIDs
 	// The server's answer to a copy that was given up has only the text of the fault.
 	var fault *EventError
 	n, err := tx.CopyFrom(ctx, pgx.Identifier{"outbox", "events"},
@@ -121,7 +124,7 @@ func EnqueueCopy(ctx context.Context, tx pgx.Tx, events iter.Seq[Event]) (int64,
 				return nil, nil
 			}
 			var r row
-			if err := r.fill(e, trace); err != nil {
+			if err := errors.Join(r.fill(e, trace), given.add(&e, &r)); err != nil {
 				fault = &EventError{Index: index, Err: err}
 				return nil, fault
 			}
@@ -169,6 +172,51 @@ func (r *row) fill(e Event, trace map[string]string) error {
 	headers, err := r.validate()
 	r.headers = headers
 	return err
+}
+
+// maxGivenIDs is how many event ids one call remembers.
+const maxGivenIDs = 1 << 16
+
+// givenIDs are the event ids that the caller gave to the last maxGivenIDs events of one call, each with its destination. The
+// zero value is empty.
+type givenIDs struct {
+	seen map[givenID]struct{}
+	// ring has the keys of seen, the oldest at next once it is full.
+	ring []givenID
+	next int
+}
+
+// givenID is an event id at a destination.
+type givenID struct {
+	event       uuid.UUID
+	destination string
+}
+
+// add adds the event id of e, which the row r is made of. It fails when an earlier event of the call has the same id and
+// the same destination. An event without an id, which gets a new one, is passed over.
+func (g *givenIDs) add(e *Event, r *row) error {
+	if e.EventID == uuid.Nil {
+		return nil
+	}
+	id := givenID{e.EventID, r.Destination}
+	if _, twice := g.seen[id]; twice {
+		return &FieldError{
+			Field: "EventID", code: codeInvalid,
+			Problem: "an earlier event of this call has the same id and destination: the broker would drop this one as a duplicate; give it an id of its own, or none",
+		}
+	}
+	if g.seen == nil {
+		g.seen = make(map[givenID]struct{})
+	}
+	g.seen[id] = struct{}{}
+	if len(g.ring) < maxGivenIDs {
+		g.ring = append(g.ring, id)
+		return nil
+	}
+	delete(g.seen, g.ring[g.next])
+	g.ring[g.next] = id
+	g.next = (g.next + 1) % maxGivenIDs
+	return nil
 }
 
 // values returns the values of the row's columns, in the order in which EnqueueCopy names the columns.

@@ -495,3 +495,27 @@ func TestLocksAreTakenInOneOrder(t *testing.T) {
 		}
 	}
 }
+
+// Two events with one event id would be one to the broker, and the second would be lost.
+func TestEnqueueRefusesAnEventIDGivenTwice(t *testing.T) {
+	t.Parallel()
+	pool := outboxtest.DB(t)
+	first, second := placed("1"), placed("2")
+	first.EventID = uuid.New()
+	second.EventID = first.EventID
+	elsewhere := second
+	elsewhere.Destination = "elsewhere"
+	tx := begin(t, pool)
+	_, err := outbox.Enqueue(t.Context(), tx, first, placed("3"), second)
+	at, named := errors.AsType[*outbox.EventError](err)
+	if !errors.Is(err, outbox.ErrInvalid) || !named || at.Index != 2 || !strings.Contains(err.Error(), "same id") {
+		t.Errorf("error is %v, want ErrInvalid about event 2", err)
+	}
+	if _, err := outbox.Enqueue(t.Context(), tx, first, elsewhere); err != nil {
+		t.Errorf("one event for two destinations: %v", err)
+	}
+	_, err = outbox.EnqueueCopy(t.Context(), tx, slices.Values([]outbox.Event{first, second}))
+	if at, named = errors.AsType[*outbox.EventError](err); !errors.Is(err, outbox.ErrInvalid) || !named || at.Index != 1 {
+		t.Errorf("copy: error is %v, want ErrInvalid about event 1", err)
+	}
+}

@@ -42,6 +42,7 @@ func (l *loop) enter(got Lease) {
 // unsettled stay until they are settled: as identities tell them from others, they are found again or they are gone.
 func (l *loop) startOver() {
 	for _, lane := range l.window.lanes {
+		lane.sequence = "" // what was sent may be sent again
 		l.empty(lane)
 	}
 	l.cursor.startOver()

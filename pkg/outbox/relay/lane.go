@@ -72,6 +72,9 @@ type lane struct {
 	// failures counts the sends in a row after which the lane backed off, for the length of its next back-off.
 	// An accepted or buried event sets it to 0.
 	failures int
+	// sequence is the broker's sequence number of the event of the lane accepted last, empty before the first and where the
+	// broker gives none.
+	sequence string
 	// retryAt is when a lane that backs off is due. heapIndex is its index in backingOffLanes, -1 when it is
 	// not in there.
 	retryAt   time.Time

@@ -44,7 +44,9 @@ type loop struct {
 	fetcher fetcher
 	settle  settling
 	stats   stats
-	trial   trial
+	// messages tells an event that a broker took for a duplicate of another one.
+	messages messages
+	trial    trial
 
 	// ending is set by the method end, when the run begins to end. outcome says why, and is empty before. endBy
 	// is when settling is given up.
@@ -58,20 +60,21 @@ type loop struct {
 func newLoop(ctx context.Context, store Store, cfg Config, until time.Time) *loop {
 	now := time.Now()
 	l := &loop{
-		store:   store,
-		cfg:     cfg,
-		log:     cfg.Logger.With(slog.String("relay_id", cfg.RelayID.String())),
-		io:      context.WithoutCancel(ctx),
-		until:   until,
-		posted:  make(chan func(), 2*cfg.Concurrency),
-		idle:    make(chan func() func()),
-		window:  window{items: map[identity]*item{}, lanes: map[outbox.Lane]*lane{}, watch: cfg.watchLanes},
-		cursor:  newCursor(newSweep(now, cfg)),
-		warned:  map[string]bool{},
-		lease:   lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now},
-		fetcher: fetcher{next: now, active: now, pause: cfg.PollBusy, rowBytes: firstRowBytes},
-		settle:  settling{every: cfg.SettleEvery, limit: cfg.SettleLimit},
-		stats:   stats{every: 1, reportAt: now.Add(cfg.ReportEvery)},
+		store:    store,
+		cfg:      cfg,
+		log:      cfg.Logger.With(slog.String("relay_id", cfg.RelayID.String())),
+		io:       context.WithoutCancel(ctx),
+		until:    until,
+		posted:   make(chan func(), 2*cfg.Concurrency),
+		idle:     make(chan func() func()),
+		window:   window{items: map[identity]*item{}, lanes: map[outbox.Lane]*lane{}, watch: cfg.watchLanes},
+		cursor:   newCursor(newSweep(now, cfg)),
+		warned:   map[string]bool{},
+		lease:    lease{owned: map[int]int64{}, draining: map[int]struct{}{}, renewAt: now, gained: now},
+		fetcher:  fetcher{next: now, active: now, pause: cfg.PollBusy, rowBytes: firstRowBytes},
+		settle:   settling{every: cfg.SettleEvery, limit: cfg.SettleLimit},
+		messages: newMessages(),
+		stats:    stats{every: 1, reportAt: now.Add(cfg.ReportEvery)},
 	}
 	l.openDestinations()
 	return l

@@ -61,6 +61,8 @@ type Counts struct {
 	Mismatched int64 `json:"mismatched"`
 	// Eras is the number of times that row ids were found to have come again, after which reading started over.
 	Eras int64 `json:"eras"`
+	// Swallowed is the number of events that a broker accepted as duplicates of other events, and does not deliver.
+	Swallowed int64 `json:"swallowed"`
 	// Late is the number of events buffered from a gap: they committed after a higher id had been read.
 	Late int64 `json:"late"`
 	// Strays is the number of events buffered from a sweep: no other read was to bring them.

@@ -128,6 +128,7 @@ func (l *loop) result(it *item, r outbox.Result, at time.Time) {
 	lane, d := it.lane, it.lane.dest
 	l.stats.result(d, r.Class)
 	if r.Class == outbox.Accepted {
+		l.notice(it, r)
 		l.window.accept(it)
 		lane.failures = 0
 		l.settle.push(it, r, at)

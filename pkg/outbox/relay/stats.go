@@ -206,6 +206,7 @@ func (c *Counts) add(o Counts) {
 	c.Fenced += o.Fenced
 	c.Mismatched += o.Mismatched
 	c.Eras += o.Eras
+	c.Swallowed += o.Swallowed
 	c.Late += o.Late
 	c.Strays += o.Strays
 	c.Withheld += o.Withheld

@@ -46,6 +46,9 @@ func EventText(w io.Writer, style Style, l *pgadmin.Location, now time.Time) err
 	if l.ReplayOf != 0 {
 		field("replay of", "row "+strconv.FormatInt(l.ReplayOf, 10))
 	}
+	if l.DuplicateOf != 0 {
+		field("swallowed", "the broker dropped it as a duplicate of row "+strconv.FormatInt(l.DuplicateOf, 10)+", which has the same event id")
+	}
 	at("created", &l.CreatedAt)
 	at("sent", l.SentAt)
 	field("message id", Printable(l.MessageID))

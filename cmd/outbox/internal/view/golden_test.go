@@ -151,6 +151,10 @@ func TestEventGolden(t *testing.T) {
 		"sent": with(func(l *pgadmin.Location) {
 			l.State, l.SentAt, l.MessageID, l.SequenceNumber = pgadmin.Sent, &at, "b1946ac9", "18870001"
 		}),
+		"swallowed": with(func(l *pgadmin.Location) {
+			l.State, l.SentAt, l.MessageID, l.DuplicateOf = pgadmin.Sent, &at, "b1946ac9", 7
+			l.Others = []pgadmin.Location{{State: pgadmin.Sent, ID: 7, EventID: event, MessageID: "b1946ac9"}}
+		}),
 		"archived": with(func(l *pgadmin.Location) {
 			l.State, l.SentAt, l.MessageID, l.Replays = pgadmin.Archived, &at, "b1946ac9", 2
 		}),
