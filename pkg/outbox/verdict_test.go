@@ -58,6 +58,9 @@ func verdicts() map[string]verdict {
 	payload("4,001 levels", strings.Repeat(`[`, 4001)+strings.Repeat(`]`, 4001), false)
 	payload("4,001 levels of objects", strings.Repeat(`{"\"[[":`, 4001)+`1`+strings.Repeat(`}`, 4001), false)
 	payload("10,001 levels", strings.Repeat(`[`, 10_001)+strings.Repeat(`]`, 10_001), false)
+	payload("towers side by side", `[`+strings.Repeat(strings.Repeat(`[`, 1500)+strings.Repeat(`]`, 1500)+`,`, 5)+`{}]`, true)
+	payload("4,000 levels behind others", strings.Repeat(`[`, 2000)+`[{}],[],`+strings.Repeat(`[`, 2000)+strings.Repeat(`]`, 4000), true)
+	payload("4,001 levels behind others", strings.Repeat(`[`, 2001)+`[{}],[],`+strings.Repeat(`[`, 2000)+strings.Repeat(`]`, 4001), false)
 	payload("many brackets side by side", `[`+strings.Repeat(`{"a":[]},`, 9000)+`{}]`, true)
 	payload("many brackets in a string", `["\\",{"\"`+strings.Repeat(`[{`, 9000)+`":"\\\"[[[["}]`, true)
 	text := func(name string, change func(e *outbox.Event), taken bool) {

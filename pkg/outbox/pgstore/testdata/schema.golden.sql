@@ -1901,19 +1901,19 @@ $function$
 
 CREATE OR REPLACE FUNCTION outbox.nests_at_most_4000(document json)
  RETURNS boolean
- LANGUAGE plpgsql
+ LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
-declare
-    rest text := translate(regexp_replace(document::text, '(?:"(?:[^"\\]|\\.)*"|[^][{}"])+', '', 'g'), '{}', '[]');
-begin
-    for level in 1 .. 4000 loop
-        exit when rest = '';
-        rest := replace(rest, '[]', '');
-    end loop;
-    return rest = '';
-end
+    with pieces as (
+        select length(rtrim(p.piece, ']')) as ups, length(p.piece) as steps, p.place
+        from string_to_table(
+            translate(regexp_replace(document::text, '(?:"(?:[^"\\]|\\.)*"|[^][{}"])+', '', 'g'), '{}', '[]'), '][')
+            with ordinality as p (piece, place)
+    ), tops as (
+        select sum(ups - (steps - ups)) over (order by place) + (steps - ups) as level from pieces
+    )
+    select coalesce(max(level), 0) <= 4000 from tops
 $function$
 
 CREATE OR REPLACE FUNCTION outbox.next_generation(p_event uuid)
