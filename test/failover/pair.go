@@ -28,6 +28,8 @@ func openPair(ctx context.Context) (*pair, error) {
 		// A killed server leaves no shared memory behind, and a new standby finds the log that it needs.
 		"dynamic_shared_memory_type": "mmap",
 		"wal_keep_size":              "64MB",
+		// A standby whose primary is gone looks for its promotion this often.
+		"wal_retrieve_retry_interval": "100ms",
 	}})
 	if err != nil {
 		return nil, err
