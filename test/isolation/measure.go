@@ -111,8 +111,11 @@ func (r *report) phases(ctx context.Context, l *load, out io.Writer) error {
 	}
 	play := func(f *fault) error {
 		length := r.cfg.phase
-		if f.low {
-			length = r.cfg.phase * 3 / 2 // Fewer events a second need more time.
+		switch {
+		case f.low:
+			length = length * 3 / 2 // Fewer events a second need more time.
+		case l.low:
+			length = length * 3 / 4 // All calm phases count together.
 		}
 		number := l.meter.phase + 1
 		unsent, err := l.play(ctx, f, length)
