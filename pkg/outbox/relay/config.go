@@ -169,6 +169,8 @@ type Config struct {
 	spread func() float64
 	// examine is the most unsent rows that one backfill or search looks at. Defaults to backfillExamine.
 	examine int
+	// gapIDs is the most ids of gaps that every fetch reads. Defaults to maxGapIDs.
+	gapIDs int64
 	// watchLanes, when set by a test, is called at each change of a lane's state with the old and the new one.
 	watchLanes func(was, is laneState)
 }
@@ -211,6 +213,7 @@ func (c Config) WithDefaults() Config {
 	c.SweepEvery = cmp.Or(c.SweepEvery, DefaultSweepEvery)
 	c.ReportEvery = cmp.Or(c.ReportEvery, DefaultReportEvery)
 	c.examine = cmp.Or(c.examine, backfillExamine)
+	c.gapIDs = cmp.Or(c.gapIDs, maxGapIDs)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}

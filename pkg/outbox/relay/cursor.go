@@ -69,6 +69,7 @@ func (c *cursor) gain(shards []ShardLease) {
 			c.head = min(c.head, s.Resume.Low)
 		}
 	}
+	c.gaps.lookAgain()
 	handedOver := &discovery{}
 	for _, s := range shards {
 		for _, g := range s.Resume.Gaps {
@@ -174,21 +175,17 @@ func (c *cursor) catchingUp(shard int, id int64) bool {
 	return false
 }
 
-// rewind goes back to the id: everything above is read again, in order, and gaps above are dropped. Catch-ups,
-// backfills and searches that have come further go back as well, or they would bring rows ahead of lower ones.
-func (c *cursor) rewind(id int64) {
-	for _, u := range c.catchUps {
-		u.after = min(u.after, id)
-	}
+// goBack has all unsent rows above the id read again, in order, each destination for itself: late rows are among them.
+// Searches of lanes that have come further go back as well. The backfills of a fetch under way must not be taken in
+// after it: they may have passed over late rows.
+func (c *cursor) goBack(id int64) {
 	for _, d := range c.destinations {
-		d.lower(id + 1)
+		d.add(id + 1)
 	}
 	for lane := range c.lanes {
 		lane.deferred.lower(id + 1)
 		lane.deferred.bound = min(lane.deferred.bound, id)
 	}
-	c.head = min(c.head, id)
-	c.gaps.cut(id)
 }
 
 // position returns where another relay would have to resume the shards of this one. buffered has the lowest id of the

@@ -149,7 +149,8 @@ func TestThePositionAllowsForAllThatIsNotSettled(t *testing.T) {
 		{"a shard that drains", func(c *cursor) {
 			c.gaps.add(20, 30, &discovery{})
 			c.pin(1, c.position(map[string]int64{"d": 60}))
-			c.gaps.closeEnded(nil) // its row was seen and passed over
+			c.gaps.note(nil)
+			c.gaps.looked() // its row was seen and passed over
 			c.scanned(100, rowsAt(101, 102), &discovery{})
 		}, 0, at(100, 59, Range{20, 30})},
 		{"a shard that was given back", func(c *cursor) {
@@ -196,27 +197,28 @@ func TestAShardThatIsGainedDefersWhatEachDestinationHasNotSettled(t *testing.T) 
 	}
 }
 
-func TestRewindReadsEverythingAboveAgain(t *testing.T) {
+func TestGoingBackReadsEachDestinationAgain(t *testing.T) {
 	t.Parallel()
 	c := standing(100)
-	c.gain([]ShardLease{{Shard: 2, Resume: at(80, 80)}, {Shard: 3, Resume: at(30, 30)}})
 	c.gaps.add(40, 60, &discovery{})
 	c.gaps.add(90, 90, &discovery{})
-	c.destination("d").add(70)
-	c.destination("none")
+	c.destination("behind").add(30)
+	c.destination("ahead").add(70)
 	high, low := testLane("high"), testLane("low")
 	c.deferLane(high, 95)
 	c.deferLane(low, 20)
 	high.deferred.bound = 90
-	c.rewind(50)
-	if c.head != 50 || !slices.Equal(c.gaps.ranges(), []Range{{40, 50}}) {
+	c.goBack(50)
+	if c.head != 100 || !slices.Equal(c.gaps.ranges(), []Range{{40, 60}, {90, 90}}) {
 		t.Errorf("head %d, gaps %v", c.head, c.gaps.ranges())
 	}
-	if c.catchUps[0].after != 50 || c.catchUps[1].after != 30 {
-		t.Errorf("catch-ups after %d and %d", c.catchUps[0].after, c.catchUps[1].after)
+	if high.deferred.first != 51 || high.deferred.bound != 50 || low.deferred.first != 20 {
+		t.Errorf("lanes deferred: %+v, %+v", high.deferred, low.deferred)
 	}
-	if high.deferred.first != 51 || high.deferred.bound != 50 || low.deferred.first != 20 || c.destination("d").first != 51 || c.destination("none").any() {
-		t.Errorf("deferred: %+v, %+v, %+v, %+v", high.deferred, low.deferred, c.destination("d"), c.destination("none"))
+	for name, want := range map[string]int64{"d": 51, "ahead": 51, "behind": 30} {
+		if got := c.destination(name).first; got != want {
+			t.Errorf("%s defers from %d, want %d", name, got, want)
+		}
 	}
 }
 

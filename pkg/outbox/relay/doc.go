@@ -84,8 +84,8 @@
 //     from that or a backfill of its lane; no other read may bring them: admit.
 //  6. Nothing is read ahead of the head: cursor.caughtUp, cursor.upToHead, loop.takeStrays.
 //  7. Rows found in gaps are admitted before what the scans of the same fetch found: takeIn. Where that cannot be,
-//     reading goes back: cursor.rewind.
-//  8. A gap is given up only when it was read after its writers at discovery had ended: gaps.closeEnded.
+//     reading goes back: cursor.goBack.
+//  8. A gap is given up only when it was read after its writers at discovery had ended: gaps.looked.
 //  9. The position allows for every row up to the head that is not settled, but for rows of destinations that are
 //     not configured: cursor.position. Blocked and searched lanes are noted in the table.
 //  10. A shard is given back when no event of it is in flight or unsettled: loop.drained. Until then its position

@@ -8,8 +8,13 @@ import (
 
 const (
 	// writersEvery is the least time between two fetches that ask for the open transactions, whose end closes
-	// gaps. The gaps themselves are read in every fetch.
+	// gaps, while the gaps have at most maxGapIDs ids, and are themselves read in every fetch.
 	writersEvery = 100 * time.Millisecond
+	// maxGapIDs is the most ids of gaps that are read in every fetch: an uncommitted row takes 1 µs. Where there are
+	// more, as beside a large transaction, each fetch asks for the open transactions, and only gaps of which a writer
+	// has ended are read: of up to lookGaps times as many ids. Beyond that reading goes back to before them.
+	maxGapIDs = 2_000
+	lookGaps  = 5
 	// backfillExamine is the most rows that one backfill looks at, which takes about 5 ms.
 	backfillExamine = 5_000
 	// maxBackfills is the most lanes that one fetch searches or backfills.

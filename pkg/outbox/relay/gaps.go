@@ -2,6 +2,7 @@ package relay
 
 import (
 	"cmp"
+	"maps"
 	"math"
 	"slices"
 	"sort"
@@ -28,10 +29,12 @@ type gap struct {
 // discovery is one reading that found gaps. All gaps that it found share this value, and so have the same
 // writers at discovery.
 type discovery struct {
-	// writers are the transactions that may fill the gaps: those that were open when a later fetch, whenever that was,
-	// first asked for the open transactions. A writer that ended before that has committed or rolled
-	// back, and a later read of the gaps sees what it committed. Nil until then; empty means that none was open.
+	// writers are the transactions that may fill the gaps and have not ended: of those that were open when a later
+	// fetch, whenever that was, first asked for the open transactions. A writer that ended before that has committed or
+	// rolled back, and a later read of the gaps sees what it committed. Nil until then; empty means that none is open.
 	writers map[string]struct{}
+	// due is set when a writer has ended, or the writers were first asked for, and the gaps were not read since.
+	due bool
 }
 
 // add inserts the ids first to last, both included, as gaps of the discovery found. Ids that are in the list
@@ -79,37 +82,70 @@ func (g *gaps) seen(id int64) {
 	}
 }
 
-// closeEnded removes the gaps whose writers at discovery have all ended. writers are the transactions that are open
-// now. It may only be called when the gaps were read after writers were, and the rows found were removed with seen.
-func (g *gaps) closeEnded(writers []string) {
+// note takes in the transactions that are open now: it takes those that ended from the writers of each discovery, and
+// makes the discoveries due that had them. The gaps that are due are to be read after writers were, and then looked is
+// to be called.
+func (g *gaps) note(writers []string) {
 	open := make(map[string]struct{}, len(writers))
 	for _, w := range writers {
 		open[w] = struct{}{}
 	}
-	g.list = slices.DeleteFunc(g.list, func(x gap) bool { return x.found.ended(open) })
-}
-
-// ended says whether no writer at discovery is among the open transactions any more. The first call stores open
-// as the writers at discovery, and so is true only when open is empty.
-func (d *discovery) ended(open map[string]struct{}) bool {
-	if d.writers == nil {
-		d.writers = open
-		return len(open) == 0
-	}
-	for w := range d.writers {
-		if _, still := open[w]; still {
-			return false
+	noted := map[*discovery]bool{}
+	for _, x := range g.list {
+		if !noted[x.found] {
+			noted[x.found] = true
+			x.found.note(open)
 		}
 	}
-	return true
 }
 
-// cut removes all ids higher than id from the list.
-func (g *gaps) cut(id int64) {
-	g.list = slices.DeleteFunc(g.list, func(x gap) bool { return x.From > id })
-	if n := len(g.list); n > 0 {
-		g.list[n-1].To = min(g.list[n-1].To, id)
+// note takes in the transactions that are open now, as gaps.note says.
+func (d *discovery) note(open map[string]struct{}) {
+	if d.writers == nil {
+		d.writers, d.due = maps.Clone(open), true
+		return
 	}
+	for w := range d.writers {
+		if _, still := open[w]; !still {
+			delete(d.writers, w)
+			d.due = true
+		}
+	}
+}
+
+// lookAgain makes all gaps due: those that were read for the shards owned then may have rows of shards gained since.
+func (g *gaps) lookAgain() {
+	for _, x := range g.list {
+		x.found.due = true
+	}
+}
+
+// due returns the gaps that are to be read, because a writer of them has ended, and the number of their ids.
+func (g *gaps) due() (ranges []Range, ids int64) {
+	for _, x := range g.list {
+		if x.found.due {
+			ranges = append(ranges, x.Range)
+			ids += x.To - x.From + 1
+		}
+	}
+	return ranges, ids
+}
+
+// looked records that the gaps that were due have been read, and removes those without a writer: their transactions
+// have been rolled back, as the rows found were removed with seen.
+func (g *gaps) looked() {
+	for _, x := range g.list {
+		x.found.due = false
+	}
+	g.list = slices.DeleteFunc(g.list, func(x gap) bool { return x.found.writers != nil && len(x.found.writers) == 0 })
+}
+
+// ids returns the number of ids in the list.
+func (g *gaps) ids() (n int64) {
+	for _, x := range g.list {
+		n += x.To - x.From + 1
+	}
+	return n
 }
 
 // ranges returns a copy of the list, without the discoveries, for Fetch.Gaps.
@@ -148,8 +184,7 @@ func joined(ranges []Range) []Range {
 }
 
 // bound shortens the list to maxGaps by joining the ranges that are nearest to each other. A joined range also
-// has the ids between the two, whose rows are known: reading these again is harmless. Its discovery is new, so its
-// writers are the transactions that are open when a fetch next asks for them.
+// has the ids between the two, whose rows are known: reading these again is harmless. It has the writers of both.
 func (g *gaps) bound() {
 	for len(g.list) > maxGaps {
 		best, width := 0, int64(math.MaxInt64)
@@ -159,7 +194,20 @@ func (g *gaps) bound() {
 			}
 		}
 		g.list[best].To = g.list[best+1].To
-		g.list[best].found = &discovery{}
+		g.list[best].found = g.list[best].found.joined(g.list[best+1].found)
 		g.list = slices.Delete(g.list, best+1, best+2)
 	}
+}
+
+// joined returns a discovery for a range that has gaps of both d and other.
+func (d *discovery) joined(other *discovery) *discovery {
+	switch {
+	case d == other:
+		return d
+	case d.writers == nil || other.writers == nil:
+		return &discovery{} // the writers are asked for anew, and the range is read
+	}
+	both := &discovery{writers: maps.Clone(d.writers), due: d.due || other.due}
+	maps.Copy(both.writers, other.writers)
+	return both
 }

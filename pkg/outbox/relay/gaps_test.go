@@ -8,26 +8,61 @@ import (
 	"pgregory.net/rapid"
 )
 
-func TestAGapIsClosedWhenItsWritersHaveEnded(t *testing.T) {
+func TestAGapIsReadWhenAWriterEndsAndClosedAfterTheLast(t *testing.T) {
 	t.Parallel()
 	var g gaps
-	first, second := &discovery{}, &discovery{}
-	g.add(1, 5, first)
-	g.closeEnded([]string{"a", "b"})
-	g.add(8, 9, second)
-	g.closeEnded([]string{"b", "c"})
-	g.closeEnded([]string{"b"})
+	look := func(want []Range, open ...string) {
+		t.Helper()
+		g.note(open)
+		if due, ids := g.due(); !slices.Equal(due, want) || (ids == 0) != (len(want) == 0) {
+			t.Errorf("with %v open %v are due (%d ids), want %v", open, due, ids, want)
+		}
+		g.looked()
+	}
+	g.add(1, 5, &discovery{})
+	look([]Range{{1, 5}}, "a", "b")
+	g.add(8, 9, &discovery{})
+	look([]Range{{1, 5}, {8, 9}}, "b", "c")
+	look([]Range{{8, 9}}, "b")
+	look(nil, "b", "d")
 	if !slices.Equal(g.ranges(), []Range{{1, 5}, {8, 9}}) {
 		t.Errorf("while b is open: %v", g.ranges())
 	}
 	g.seen(3)
-	g.closeEnded([]string{"d", "e"})
+	look([]Range{{1, 2}, {4, 5}, {8, 9}}, "d", "e")
 	if len(g.list) != 0 {
 		t.Errorf("while others are open: %v", g.ranges())
 	}
 	g.add(20, 21, &discovery{})
-	if g.closeEnded(nil); len(g.list) != 0 {
+	look([]Range{{20, 21}})
+	if len(g.list) != 0 {
 		t.Errorf("without a writer at the first look: %v", g.ranges())
+	}
+}
+
+// Gaps that are joined wait for the writers of both, and no longer.
+func TestJoinedGapsHaveTheWritersOfBoth(t *testing.T) {
+	t.Parallel()
+	var g gaps
+	joinedAt := int64(1_000)
+	g.add(joinedAt, joinedAt, &discovery{writers: map[string]struct{}{"a": {}}})
+	g.add(joinedAt+2, joinedAt+2, &discovery{writers: map[string]struct{}{"b": {}}})
+	for i := range int64(maxGaps - 1) {
+		g.add(2_000+100*i, 2_000+100*i, &discovery{writers: map[string]struct{}{"c": {}}})
+	}
+	for _, step := range []struct {
+		open []string
+		due  bool
+	}{{[]string{"a", "b", "c"}, false}, {[]string{"b", "c"}, true}, {[]string{"b", "c"}, false}, {[]string{"c"}, true}} {
+		g.note(step.open)
+		due, _ := g.due()
+		if !slices.Equal(due, []Range{{joinedAt, joinedAt + 2}}) && step.due || len(due) != 0 && !step.due {
+			t.Errorf("with %v open %v are due", step.open, due)
+		}
+		g.looked()
+	}
+	if len(g.list) != maxGaps-1 {
+		t.Errorf("%d gaps are left, want those of c", len(g.list))
 	}
 }
 
@@ -39,7 +74,7 @@ func TestGapsAreASetOfIDs(t *testing.T) {
 		want := map[int64]bool{}
 		id := rapid.Int64Range(1, 60)
 		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			switch from := id.Draw(t, "id"); rapid.IntRange(0, 5).Draw(t, "step") {
+			switch from := id.Draw(t, "id"); rapid.IntRange(0, 4).Draw(t, "step") {
 			case 0, 1:
 				to := from + rapid.Int64Range(-1, 10).Draw(t, "length")
 				g.add(from, to, &discovery{})
@@ -49,9 +84,6 @@ func TestGapsAreASetOfIDs(t *testing.T) {
 			case 2, 3, 4:
 				g.seen(from)
 				delete(want, from)
-			case 5:
-				g.cut(from + 20)
-				maps.DeleteFunc(want, func(i int64, _ bool) bool { return i > from+20 })
 			}
 			var got []int64
 			for _, r := range g.ranges() {

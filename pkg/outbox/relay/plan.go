@@ -31,6 +31,11 @@ type plannedFetch struct {
 	// the gaps and not buffered.
 	late    int
 	refused []refusal
+	// wide says that the gaps have too many ids to read all with each fetch. Then the fetch asks for the open
+	// transactions, and reads on pages to come the gaps of which a writer has ended.
+	wide bool
+	// gapPages counts the pages of the gaps that were taken in.
+	gapPages int
 }
 
 // refusal is a row that was found in a gap and that admit did not buffer, or was not given yet.
@@ -40,8 +45,8 @@ type refusal struct {
 	lane  outbox.Lane
 }
 
-// nextPage makes f.page a read of the gaps above the id at which the answer p ended (p.Gaps.Through). The first
-// call keeps p as f.first.
+// nextPage makes f.page a read of the gaps above the id at which the answer p ended (p.Gaps.Through), or of all where
+// that is 0. The first call keeps p as f.first.
 func (f *plannedFetch) nextPage(p prepared) {
 	if f.first == nil {
 		f.first = &p
@@ -55,14 +60,14 @@ func (f *plannedFetch) nextPage(p prepared) {
 }
 
 // plan returns the fetch to send next: new rows, catch-ups, what destinations with room and the given lanes
-// deferred, a page of the sweep if one is due, the open transactions if writersEvery has passed, and the gaps. It
-// changes no state: the method planned does.
+// deferred, a page of the sweep if one is due, the open transactions if writersEvery has passed, and the gaps. Gaps of
+// more than Config.gapIDs ids are left for later pages, and the open transactions come with each fetch then. It changes
+// no state: the method planned does.
 func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 	limit := max(1, l.room())
 	f := plannedFetch{began: now, Fetch: Fetch{
 		Bytes:    max(1, min(l.cfg.FetchBytes, l.cfg.WindowBytes-l.window.bytes)),
 		Scans:    []Scan{{After: l.cursor.head, Limit: limit}},
-		Gaps:     l.cursor.gaps.ranges(),
 		GapLimit: limit,
 		Shards:   l.lease.working(),
 		Sweep:    l.cursor.sweep.next(limit, l.cursor.head, now),
@@ -71,7 +76,10 @@ func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 		f.catchUps = append(f.catchUps, u)
 		f.Scans = append(f.Scans, Scan{After: u.after, Shards: slices.Clone(u.shards), Limit: limit})
 	}
-	f.Writers = len(f.Gaps) > 0 && !now.Before(l.fetcher.nextWriters)
+	if f.wide = l.cursor.gaps.ids() > l.cfg.gapIDs; !f.wide {
+		f.Gaps = l.cursor.gaps.ranges()
+	}
+	f.Writers = f.wide || len(f.Gaps) > 0 && !now.Before(l.fetcher.nextWriters)
 	for _, name := range l.names {
 		d := l.dests[name]
 		if !d.deferred.any() || d.events.half() || d.bytes.half() || now.Before(d.pausedUntil) {

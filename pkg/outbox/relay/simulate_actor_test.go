@@ -160,7 +160,7 @@ func (s *sim) config(a *actor) relay.Config {
 		defer s.mu.Unlock()
 		s.violate(illegalState, outbox.Lane{}, "%s: a lane went from %s to %s", a.name, from, to)
 	})
-	return relay.WithExamine(relay.WithSpread(cfg, spread.Float64), s.p.examine)
+	return relay.WithGapIDs(relay.WithExamine(relay.WithSpread(cfg, spread.Float64), s.p.examine), s.p.gapIDs)
 }
 
 // run runs a relay to its end.

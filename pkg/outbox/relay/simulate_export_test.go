@@ -12,6 +12,12 @@ func WithExamine(cfg Config, n int) Config {
 	return cfg
 }
 
+// WithGapIDs returns cfg with fetches that read gaps of up to n ids each time.
+func WithGapIDs(cfg Config, n int64) Config {
+	cfg.gapIDs = n
+	return cfg
+}
+
 // WithLanes returns cfg with f called, from the relay's goroutine, for each
 // change of a lane's state that the diagram in doc.go does not have.
 func WithLanes(cfg Config, f func(from, to string)) Config {

@@ -169,6 +169,7 @@ func (s *sim) plan() {
 	p.concurrency = 1 + r.IntN(16)
 	p.manyGaps = r.IntN(100) == 0
 	p.examine = int(pick(5000, 5000, 2, 10))
+	p.gapIDs = int64(s.stream("gap ids").IntN(2) * (1 + s.stream("gap ids", 1).IntN(12))) // 0 is the default
 	p.subset = pick(0, 0, 0.1, 0.5)
 	p.trap = pick(0, 0, 0.3, 1)
 	p.lateRenew = pick(0, 0, 0.02, 0.1)

@@ -44,7 +44,9 @@ type profile struct {
 	db, broker, kill, freeze, poison float64
 	manyGaps, operator, keeperAtEnd  bool
 	concurrency, examine             int
-	commitBetween, subset            float64
+	// gapIDs is how many ids of gaps each fetch reads.
+	gapIDs                int64
+	commitBetween, subset float64
 	// trap is the chance that a relay is ended, killed or frozen just after
 	// something began that may not be cut short.
 	trap, lateRenew, lateSettle, redrive float64

@@ -6,28 +6,37 @@ import (
 	"time"
 )
 
-// takeIn takes in p, the answer to f.page. It returns true when the remaining gaps are to be read first: f.page is
-// then the next page of them, and the rest of the answer waits in f.first.
+// takeIn takes in p, the answer to f.page. It returns true when gaps are to be read first: f.page is then the next page
+// of them, and the rest of the answer waits in f.first.
 //
 // Rows found in gaps are admitted before those of the scans, which have higher ids. So the scans wait until all
-// gaps were read, in as many pages as that takes; in gaps that were joined most rows are known. Reading goes
-// back, with cursor.rewind, and the rest of the answer is thrown away, in two cases: to the end of a page when
-// the new rows in gaps reach GapLimit, and to before a new row on a later page, as a row below it may have
-// committed since the first page was read.
+// gaps were read that may have new rows, in as many pages as that takes; in gaps that were joined most rows are known.
+// Reading goes back, with cursor.goBack, and the rest of the answer is thrown away, in three cases: to before the gaps
+// to read when they have too many ids, to the end of a page when the new rows in gaps reach GapLimit, and to before a
+// new row on a later page, as a row below it may have committed since the first page was read (rows that are deferred, as
+// takeGaps says, need no such care).
 func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
-	if !l.takeGaps(f, p.Gaps, p.gaps) {
+	ok := true
+	if f.wide && f.first == nil {
+		more, ok = l.lookAtDue(f, p)
+	} else {
+		more, ok = l.takeGaps(f, p.Gaps, p.gaps)
+	}
+	switch {
+	case !ok:
 		l.fetcher.next = now
 		return false
-	}
-	if p.Gaps.Through != 0 {
+	case more:
 		f.nextPage(p)
 		return true
-	}
-	if f.first != nil {
+	case f.first != nil:
 		p = *f.first
 	}
+	if f.Writers && !f.wide {
+		l.cursor.gaps.note(p.Writers)
+	}
 	if f.Writers {
-		l.cursor.gaps.closeEnded(p.Writers)
+		l.cursor.gaps.looked()
 	}
 	found := f.late
 	full := false
@@ -67,10 +76,29 @@ func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
 	return false
 }
 
+// lookAtDue takes in the transactions that p, the answer to f, names as open, and sets f.Gaps to the gaps of which a
+// writer has ended. It returns more when these are to be read, and ok false when they have so many ids that reading has
+// gone back to before them instead.
+func (l *loop) lookAtDue(f *plannedFetch, p prepared) (more, ok bool) {
+	l.cursor.gaps.note(p.Writers)
+	due, ids := l.cursor.gaps.due()
+	if ids > lookGaps*l.cfg.gapIDs {
+		l.cursor.goBack(due[0].From - 1)
+		l.cursor.gaps.looked()
+		return false, false
+	}
+	f.Gaps = due
+	return len(due) > 0, true
+}
+
 // takeGaps admits items, the rows of got, which is a page of the gaps of f, notes those of blocked lanes as deferred,
-// and takes all ids found out of the gaps. It returns false when reading has gone back: then nothing else of the
-// fetch may be taken in. The rows that admit did not buffer are added to f.refused.
-func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
+// and takes all ids found out of the gaps. It returns more when there is another page, and ok false when reading has
+// gone back: then nothing else of the fetch may be taken in. The rows that admit did not buffer are added to f.refused.
+//
+// Where only the gaps of which a writer has ended are read, a row of them may have committed since the open transactions
+// were asked for, and after one in a gap that is not read. So these rows are not admitted but deferred: the next
+// fetch reads them again, and before it takes them in, the gaps of each writer that has ended by then.
+func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) (more, ok bool) {
 	for _, id := range got.IDs {
 		l.cursor.gaps.seen(id)
 	}
@@ -79,11 +107,17 @@ func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 			l.cursor.deferBlocked(l.window.lane(row.Lane, row.Shard, d), row.ID)
 		}
 	}
+	later := f.gapPages > 0
+	f.gapPages++
 	for _, it := range items {
 		x := refusal{identity: identityOf(it.rec), shard: it.rec.Shard, lane: it.rec.Lane()}
-		if f.first != nil && !l.comesAnyway(x) {
-			l.cursor.rewind(x.id - 1)
-			return false
+		if f.wide {
+			l.deferLate(f, x)
+			continue
+		}
+		if later && !l.comesAnyway(x) {
+			l.cursor.goBack(x.id - 1)
+			return false, false
 		}
 		l.cursor.gaps.seen(x.id)
 		if l.admit(it, fromGap); it.lane == nil {
@@ -94,10 +128,28 @@ func (l *loop) takeGaps(f *plannedFetch, got GapRows, items []*item) bool {
 		f.late++
 	}
 	if got.Through != 0 && f.late >= f.GapLimit {
-		l.cursor.rewind(got.Through)
-		return false
+		l.cursor.goBack(got.Through)
+		return false, false
 	}
-	return true
+	return got.Through != 0, true
+}
+
+// deferLate defers the row x, which was found in a gap of f, by its lane, or by its destination when that lane is one of
+// many. A row that another read is to bring is added to f.refused.
+func (l *loop) deferLate(f *plannedFetch, x refusal) {
+	l.cursor.gaps.seen(x.id)
+	if l.comesAnyway(x) {
+		f.refused = append(f.refused, x)
+		return
+	}
+	d := l.dests[x.lane.Destination]
+	if lane := l.window.lanes[x.lane]; f.late < maxBackfills || lane != nil && lane.deferred.any() {
+		l.cursor.deferLane(l.window.lane(x.lane, x.shard, d), x.id)
+	} else {
+		d.deferred.add(x.id)
+	}
+	l.stats.now.Late++
+	f.late++
 }
 
 // bringBack defers the row x, which was found in a gap and refused because a backfill or a catch-up was to
