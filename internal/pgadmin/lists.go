@@ -75,7 +75,7 @@ type BlockedLane struct {
 
 // BlockedLanes lists rows of outbox.blocked, at most limit, in the order of FirstID: those of the destination, the
 // aggregate type and the aggregate id of r, where these are set, also of lanes that were released and that no relay has
-// resumed yet. Other filters of r are ignored. Waiting counts among the first examine unsent events of the whole outbox
+// resumed yet. Other filters of r are ignored. Waiting counts among the first examine unsent events of its destination
 // only, so that the cost is bounded.
 func (s *Store) BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]BlockedLane, error) {
 	var out []BlockedLane

@@ -13,8 +13,8 @@ const statusSQL = "select outbox.read_status($1::integer)::pg_catalog.text"
 
 // Status is the state of an outbox, as an operator reads it.
 type Status struct {
-	// Destinations are the destinations of the unsent events, in the order of their names. Only the first
-	// PendingLimit unsent events of the outbox are counted.
+	// Destinations are the destinations of the unsent events, all of them, in the order of their names. Only the first
+	// PendingLimit unsent events of each are counted.
 	Destinations []DestinationStatus `json:"destinations"`
 	// Pending is the number of unsent events, those of blocked lanes included, at most PendingLimit.
 	Pending      int `json:"pending"`
@@ -37,6 +37,9 @@ type DestinationStatus struct {
 	Destination string    `json:"destination"`
 	Pending     int       `json:"pending"`
 	Oldest      time.Time `json:"oldest"`
+	// Unknown says that no relay that runs is configured for the destination: nothing sends its events. Where none
+	// runs, those that ran last count.
+	Unknown bool `json:"unknown"`
 }
 
 // RelayStatus is a row of outbox.relays: a relay that has a lease, or whose lease lapsed and was not taken over yet.

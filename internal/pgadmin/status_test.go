@@ -2,6 +2,7 @@ package pgadmin_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -11,6 +12,41 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/pgstore"
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
+
+// They are named however many others wait, while a relay runs and after it.
+func TestStatusNamesUnknownDestinations(t *testing.T) {
+	t.Parallel()
+	pool, store := open(t, 0)
+	for range 20 {
+		insertTo(t, pool, "known", "a")
+	}
+	insertTo(t, pool, "misspelt", "a")
+	named := func(want ...string) {
+		t.Helper()
+		st, err := store.Status(t.Context(), 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, d := range st.Destinations {
+			if d.Unknown {
+				got = append(got, d.Destination)
+			}
+		}
+		if !slices.Equal(got, want) || len(st.Destinations) != 2 || st.Pending != 10 {
+			t.Errorf("%d pending, unknown of %+v: %v, want %v", st.Pending, st.Destinations, got, want)
+		}
+	}
+	named()
+	id := join(t, store)
+	renew(t, store, relay.Renewal{RelayID: id})
+	at := relay.Position{Low: 21, Lows: map[string]int64{"known": 3, "more": 21}}
+	renew(t, store, relay.Renewal{RelayID: id, Position: at})
+	named("misspelt")
+	exec(t, pool, "update outbox.relays set lease_until = now() - interval '1 hour'")
+	exec(t, pool, "select outbox.expire_relays(now())")
+	named("misspelt")
+}
 
 func TestStatusAndLookup(t *testing.T) {
 	t.Parallel()

@@ -198,7 +198,7 @@ func handOver() []mutant {
 		},
 		{
 			name: "unknown destination pins the position", breaks: "events of a destination that is not configured hold the position of all",
-			edits:    []edit{{engine, "loop.unknownDestination", "l.stats.now.NoDestination++", after, "l.cursor.pins[-int(rec.ID)] = Position{Low: rec.ID - 1}"}},
+			edits:    []edit{{engine, "loop.unknownDestination", "l.stats.now.NoDestination += int64(events)", after, "l.cursor.pins[-int(first)] = Position{Low: first - 1}"}},
 			verdicts: []string{"pinned"},
 		},
 		{

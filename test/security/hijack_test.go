@@ -225,11 +225,11 @@ func relays(t *testing.T, pool *pgxpool.Pool, bury bool) {
 		Destinations: []relay.DestinationBackfill{{Destination: "default", Page: page}},
 		Searches:     []relay.LaneSearch{{Lane: lane, From: 1, Examine: 10}},
 		Lanes:        []relay.LaneBackfill{{Lane: lane, Page: page}},
-		Sweep:        &relay.Sweep{From: 1, Before: 100, Limit: 10},
+		Sweep:        &relay.Sweep{Destinations: []string{"default"}, From: 1, Before: 100, Limit: 10, Unknown: true},
 		Gaps:         []relay.Range{{From: 1, To: 2}}, GapLimit: 10, Writers: true,
 	})
 	check("fetch", err)
-	_, err = store.Backlog(ctx, 0, 10)
+	_, err = store.Backlog(ctx, map[string]int64{"default": 0}, 10)
 	check("backlog", err)
 	var s relay.Settlement
 	for _, scan := range fetched.Scans {

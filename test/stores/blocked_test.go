@@ -36,7 +36,7 @@ func hidden(t *testing.T, w *world) {
 		Destinations: []relay.DestinationBackfill{{Destination: outbox.DefaultDestination, Page: page}},
 		Searches:     []relay.LaneSearch{{Lane: laneOf("a"), From: 1, Examine: 10}},
 		Lanes:        []relay.LaneBackfill{{Lane: laneOf("a"), Page: page}},
-		Sweep:        &relay.Sweep{From: 1, Before: o + 1, Limit: 10},
+		Sweep:        &relay.Sweep{Destinations: []string{outbox.DefaultDestination, "other"}, From: 1, Before: o + 1, Limit: 10},
 		Gaps:         []relay.Range{{From: dead, To: o}},
 	})
 	all, mine := rowIDs(got.Scans[0])

@@ -81,7 +81,7 @@ func boundReads(t *testing.T, w *world) {
 			}
 		},
 		"sweep": func(from int64) (relay.Fetch, func(relay.Fetched) ([]int64, int64)) {
-			return relay.Fetch{Sweep: &relay.Sweep{From: from, Before: last + 1, Limit: limit}}, func(got relay.Fetched) ([]int64, int64) {
+			return relay.Fetch{Sweep: &relay.Sweep{Destinations: []string{outbox.DefaultDestination}, From: from, Before: last + 1, Limit: limit}}, func(got relay.Fetched) ([]int64, int64) {
 				if got.Sweep.Next == last+1 {
 					return recordIDs(got.Sweep.Records), 0
 				}
@@ -162,7 +162,7 @@ func olderFirst(t *testing.T, w *world) {
 		Scans:        []relay.Scan{{Limit: 10}, {Limit: 10}},
 		Destinations: []relay.DestinationBackfill{{Destination: outbox.DefaultDestination, Page: page}},
 		Lanes:        []relay.LaneBackfill{{Lane: laneOf("b"), Page: page}},
-		Sweep:        &relay.Sweep{From: 1, Before: b + 1, Limit: 10},
+		Sweep:        &relay.Sweep{Destinations: []string{outbox.DefaultDestination}, From: 1, Before: b + 1, Limit: 10},
 		Gaps:         []relay.Range{{From: a, To: b}},
 	}
 	got := w.fetch(t, f)

@@ -111,14 +111,14 @@ func explicitID(t *testing.T, w *world) {
 	const far = 500_000_000
 	w.explicit(t, far, event("a"))
 	b := w.write(t, "a")
-	got := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 10}}, Sweep: &relay.Sweep{From: b + 1, Limit: 10}})
+	got := w.fetch(t, relay.Fetch{Scans: []relay.Scan{{Limit: 10}}, Sweep: &relay.Sweep{Destinations: []string{"default"}, From: b + 1, Limit: 10}})
 	all, _ := rowIDs(got.Scans[0])
 	want(t, "scan", all, a, b)
 	want(t, "sweep of the ids that were not given", recordIDs(got.Sweep.Records), far)
 	if got.LastID != b || got.Era == 0 {
 		t.Errorf("era %d and last id %d, want an era and %d", got.Era, got.LastID, b)
 	}
-	if up := w.fetch(t, relay.Fetch{Sweep: &relay.Sweep{From: 1, Before: b + 1, Limit: 10}}).Sweep; !reflect.DeepEqual(recordIDs(up.Records), []int64{a, b}) {
+	if up := w.fetch(t, relay.Fetch{Sweep: &relay.Sweep{Destinations: []string{"default"}, From: 1, Before: b + 1, Limit: 10}}).Sweep; !reflect.DeepEqual(recordIDs(up.Records), []int64{a, b}) {
 		t.Errorf("sweep up to the last id = %v", recordIDs(up.Records))
 	}
 }

@@ -2,6 +2,7 @@ package stores_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox"
@@ -18,6 +19,8 @@ func readerTests() map[string]func(*testing.T, *world) {
 		"a backfill goes on where it stopped":                    backfillPages,
 		"a search finds the first row of a lane":                 searching,
 		"a page of a sweep ends at an id":                        sweepPages,
+		"a page of a backfill ends at an id":                     backfillsEnd,
+		"unknown destinations are named":                         unknownDestinations,
 		"gaps bring rows and ids, a page at a time":              gapPages,
 		"writers are named while they are open":                  writers,
 		"bytes end every kind of read, and none is missed":       boundReads,
@@ -66,7 +69,7 @@ func othersRows(t *testing.T, w *world) {
 		Scans:        []relay.Scan{{Limit: 10}, {Limit: 10, Shards: []int{mine}}},
 		Destinations: []relay.DestinationBackfill{{Destination: outbox.DefaultDestination, Page: relay.Page{From: 1, Limit: 10, Examine: 10}}},
 		Searches:     []relay.LaneSearch{{Lane: laneOf("a"), From: 1, Examine: 10}},
-		Sweep:        &relay.Sweep{From: 1, Before: sent + 1, Limit: 10},
+		Sweep:        &relay.Sweep{Destinations: []string{outbox.DefaultDestination}, From: 1, Before: sent + 1, Limit: 10},
 		Gaps:         []relay.Range{{From: a, To: sent}},
 	}
 	got := w.fetch(t, f)
@@ -174,11 +177,59 @@ func sweepPages(t *testing.T, w *world) {
 		{relay.Sweep{From: sent, Before: a2 + 1000, Limit: 10}, a2 + 1000, []int64{a2}},
 		{relay.Sweep{From: a2 + 1, Before: a2 + 1000, Limit: 10}, a2 + 1000, nil},
 	} {
+		c.page.Destinations = []string{outbox.DefaultDestination, "other"}
 		got := w.fetch(t, relay.Fetch{Sweep: &c.page}).Sweep
 		want(t, "sweep", recordIDs(got.Records), c.ids...)
 		if got.Next != c.next {
 			t.Errorf("page %d goes on at %d, want %d", i, got.Next, c.next)
 		}
+	}
+}
+
+// unknownDestinations are those of unsent rows that the sweep does not name.
+func unknownDestinations(t *testing.T, w *world) {
+	t.Helper()
+	id := w.owner(t)
+	w.write(t, "a")
+	o1, _, sent, z := w.writeTo(t, "other", "a"), w.writeTo(t, "other", "b"), w.writeTo(t, "gone", "a"), w.writeTo(t, "zulu", "a")
+	w.settle(t, id, accept(sent))
+	for _, c := range []struct {
+		known []string
+		found []relay.UnknownDestination
+	}{
+		{[]string{outbox.DefaultDestination}, []relay.UnknownDestination{{Name: "other", FirstID: o1, Events: 2}, {Name: "zulu", FirstID: z, Events: 1}}},
+		{[]string{"zulu", outbox.DefaultDestination}, []relay.UnknownDestination{{Name: "other", FirstID: o1, Events: 2}}},
+		{[]string{"zulu", outbox.DefaultDestination, "more", "other"}, nil},
+	} {
+		got := w.fetch(t, relay.Fetch{Sweep: &relay.Sweep{Destinations: c.known, From: 1, Before: z + 1, Limit: 10, Unknown: true}})
+		slices.SortFunc(got.Unknown, func(a, b relay.UnknownDestination) int { return strings.Compare(a.Name, b.Name) })
+		if !slices.Equal(got.Unknown, c.found) {
+			t.Errorf("beside %v: %+v, want %+v", c.known, got.Unknown, c.found)
+		}
+		for _, r := range got.Sweep.Records {
+			if !slices.Contains(c.known, r.Destination) {
+				t.Errorf("a sweep of %v brings event %d of %s", c.known, r.ID, r.Destination)
+			}
+		}
+	}
+	if got, err := w.store.Backlog(t.Context(), map[string]int64{outbox.DefaultDestination: z, "zulu": 0}, 10); err != nil || got.Pending != 3 {
+		t.Errorf("backlog = %+v, %v, want the 3 events of other and zulu", got, err)
+	}
+}
+
+// backfillsEnd at the id that bounds the page.
+func backfillsEnd(t *testing.T, w *world) {
+	t.Helper()
+	a1, _, a2 := w.write(t, "a"), w.write(t, "b"), w.write(t, "a")
+	page := relay.Page{From: a1, Before: a2, Limit: 10, Examine: 10}
+	got := w.fetch(t, relay.Fetch{
+		Destinations: []relay.DestinationBackfill{{Destination: outbox.DefaultDestination, Page: page}},
+		Lanes:        []relay.LaneBackfill{{Lane: laneOf("a"), Page: page}},
+	})
+	want(t, "destination", recordIDs(got.Destinations[0].Records), a1, a2-1)
+	want(t, "lane", recordIDs(got.Lanes[0].Records), a1)
+	if got.Destinations[0].Next != a2 || got.Lanes[0].Next != a2 {
+		t.Errorf("backfills go on at %d and %d, want %d", got.Destinations[0].Next, got.Lanes[0].Next, a2)
 	}
 }
 
@@ -265,7 +316,7 @@ func backlog(t *testing.T, w *world) {
 		limit int
 		want  int
 	}{{0, 10, 2}, {0, 1, 1}, {first, 10, 1}, {first + 100, 10, 0}} {
-		got, err := w.store.Backlog(t.Context(), c.low, c.limit)
+		got, err := w.store.Backlog(t.Context(), map[string]int64{outbox.DefaultDestination: c.low}, c.limit)
 		if err != nil || got.Pending != c.want || got.Oldest < 0 {
 			t.Errorf("backlog above %d up to %d = %+v, %v, want %d pending", c.low, c.limit, got, err, c.want)
 		}

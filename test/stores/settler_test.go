@@ -33,7 +33,7 @@ func settledOnce(t *testing.T, w *world) {
 	if got := w.settle(t, id, relay.Settlement{DeadLetters: []relay.DeadLetter{{ID: a, Attempts: 1, Code: "C", Reason: "R"}}}); got.DeadLetters != 0 {
 		t.Errorf("a sent event was buried: %+v", got)
 	}
-	want(t, "unsent", recordIDs(w.fetch(t, relay.Fetch{Sweep: &relay.Sweep{From: 1, Before: b + 1, Limit: 10}}).Sweep.Records))
+	want(t, "unsent", recordIDs(w.fetch(t, relay.Fetch{Sweep: &relay.Sweep{Destinations: []string{"default"}, From: 1, Before: b + 1, Limit: 10}}).Sweep.Records))
 }
 
 func buried(t *testing.T, w *world) {

@@ -73,8 +73,8 @@ func (s *Store) backfills(ctx context.Context, f relay.Fetch, out *relay.Fetched
 			return err
 		}
 		out.Destinations = append(out.Destinations, s.page(b.Page, func(r *row) bool {
-			return s.mine(r, f.Shards) && r.rec.Destination == b.Destination
-		}))
+			return s.mine(r, f.Shards)
+		}, b.Destination))
 	}
 	for _, b := range f.Searches {
 		if err := step(); err != nil {
@@ -82,7 +82,7 @@ func (s *Store) backfills(ctx context.Context, f relay.Fetch, out *relay.Fetched
 		}
 		got := s.page(relay.Page{From: b.From, Limit: 1, Examine: b.Examine}, func(r *row) bool {
 			return slices.Contains(f.Shards, r.rec.Shard) && r.rec.Lane() == b.Lane
-		})
+		}, b.Lane.Destination)
 		start := relay.LaneStart{Next: got.Next}
 		if len(got.Records) > 0 {
 			start = relay.LaneStart{First: got.Records[0].ID}
@@ -95,13 +95,16 @@ func (s *Store) backfills(ctx context.Context, f relay.Fetch, out *relay.Fetched
 		}
 		out.Lanes = append(out.Lanes, s.page(b.Page, func(r *row) bool {
 			return s.mine(r, f.Shards) && r.rec.Lane() == b.Lane
-		}))
+		}, b.Lane.Destination))
 	}
 	if f.Sweep != nil {
 		if err := step(); err != nil {
 			return err
 		}
 		out.Sweep = s.sweep(*f.Sweep, f.Shards)
+		if f.Sweep.Unknown {
+			out.Unknown = s.unknown(f.Sweep.Destinations)
+		}
 	}
 	return nil
 }
@@ -147,15 +150,20 @@ func (s *Store) scan(scan relay.Scan, shards []int) []relay.Row {
 	return out
 }
 
-// page returns up to p.Limit unsent rows from p.From on for which wanted is true, after a look at up to p.Examine
-// unsent ones. Next is the id of the first unsent row that it did not look at, 0 when there is none.
-func (s *Store) page(p relay.Page, wanted func(*row) bool) relay.Backfilled {
+// page returns up to p.Limit unsent rows of the destination from p.From on, and below p.Before if that is not 0, for
+// which wanted is true, after a look at up to p.Examine unsent ones. Next is the id of the first unsent row that it did
+// not look at, p.Before when it looked at all below, 0 when there is none.
+func (s *Store) page(p relay.Page, wanted func(*row) bool, destination string) relay.Backfilled {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out relay.Backfilled
 	examined := 0
+	out.Next = p.Before
 	s.from(p.From, func(r *row) bool {
-		if !r.sentAt.IsZero() {
+		if p.Before != 0 && r.rec.ID >= p.Before {
+			return false
+		}
+		if !r.sentAt.IsZero() || r.rec.Destination != destination {
 			return true
 		}
 		if len(out.Records) == p.Limit || examined == p.Examine {
@@ -189,8 +197,26 @@ func (s *Store) sweep(p relay.Sweep, shards []int) relay.Backfilled {
 		case len(out.Records) == p.Limit:
 			out.Next = r.rec.ID
 			return false
-		case s.mine(r, shards):
+		case s.mine(r, shards) && slices.Contains(p.Destinations, r.rec.Destination):
 			out.Records = append(out.Records, r.rec)
+		}
+		return true
+	})
+	return out
+}
+
+// unknown returns the destinations of unsent rows that are not among known.
+func (s *Store) unknown(known []string) (out []relay.UnknownDestination) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.from(1, func(r *row) bool {
+		if name := r.rec.Destination; r.sentAt.IsZero() && !slices.Contains(known, name) {
+			at := slices.IndexFunc(out, func(d relay.UnknownDestination) bool { return d.Name == name })
+			if at < 0 {
+				at = len(out)
+				out = append(out, relay.UnknownDestination{Name: name, FirstID: r.rec.ID})
+			}
+			out[at].Events++
 		}
 		return true
 	})
@@ -226,15 +252,15 @@ func (s *Store) gaps(f relay.Fetch) (out relay.GapRows) {
 }
 
 // Backlog implements relay.Reader.
-func (s *Store) Backlog(ctx context.Context, low int64, limit int) (relay.Backlog, error) {
+func (s *Store) Backlog(ctx context.Context, lows map[string]int64, limit int) (relay.Backlog, error) {
 	var b relay.Backlog
 	if err := s.before(ctx, "backlog"); err != nil {
 		return b, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.from(low+1, func(r *row) bool {
-		if r.sentAt.IsZero() {
+	s.from(1, func(r *row) bool {
+		if r.sentAt.IsZero() && r.rec.ID > lows[r.rec.Destination] {
 			b.Pending++
 			b.Oldest = max(b.Oldest, time.Since(r.rec.CreatedAt))
 		}

@@ -18,11 +18,12 @@ import (
 const (
 	eraSQL      = "select era, last_id from outbox.read_era()"
 	scanSQL     = "select * from outbox.read_new($1::bigint, $2::smallint[], $3::integer, $4::integer)"
-	backfillSQL = "select * from outbox.read_deferred($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::bigint, $5::smallint[], $6::integer, $7::integer, $8::boolean, $9::integer)"
-	sweepSQL    = "select * from outbox.read_unsent($1::bigint, $2::bigint, $3::smallint[], $4::integer, $5::integer)"
+	backfillSQL = "select * from outbox.read_deferred($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.text, $4::bigint, $5::bigint, $6::smallint[], $7::integer, $8::integer, $9::boolean, $10::integer)"
+	sweepSQL    = "select * from outbox.read_unsent($1::pg_catalog.text[], $2::bigint, $3::bigint, $4::smallint[], $5::integer, $6::integer)"
+	unknownSQL  = "select * from outbox.unknown_destinations($1::pg_catalog.text[])"
 	gapsSQL     = "select * from outbox.read_gaps($1::bigint[], $2::bigint[], $3::smallint[], $4::integer, $5::integer)"
 	writersSQL  = "select * from outbox.list_writers()"
-	backlogSQL  = "select pending, oldest from outbox.read_backlog($1::bigint, $2::integer)"
+	backlogSQL  = "select pending, oldest from outbox.read_backlog($1::pg_catalog.text[], $2::bigint[], $3::integer)"
 )
 
 // Fetch implements [relay.Reader]. The statements go to the server as one batch, in the order of the fields of
@@ -67,7 +68,7 @@ func (s *Store) fetchBatch(f relay.Fetch, scanner *recordScanner, got *relay.Fet
 			found, err := scanner.backfilled(rows, p)
 			add(found)
 			return err
-		}, backfillSQL, lane.Destination, lane.AggregateType, lane.AggregateID, p.From, shards,
+		}, backfillSQL, lane.Destination, lane.AggregateType, lane.AggregateID, p.From, cmp.Or(p.Before, math.MaxInt64), shards,
 			pgdb.Limit(p.Examine), pgdb.Limit(p.Limit), blocked, pgdb.Limit(content))
 	}
 	batch.Queue(eraSQL).QueryRow(func(row pgx.Row) error {
@@ -113,7 +114,13 @@ func (s *Store) fetchBatch(f relay.Fetch, scanner *recordScanner, got *relay.Fet
 			got.Sweep, err = scanner.backfilled(rows, relay.Page{Limit: f.Sweep.Limit, Examine: math.MaxInt})
 			got.Sweep.Next = cmp.Or(got.Sweep.Next, f.Sweep.Before, math.MaxInt64)
 			return err
-		}, sweepSQL, f.Sweep.From, f.Sweep.Before, shards, pgdb.Limit(f.Sweep.Limit), pgdb.Limit(content))
+		}, sweepSQL, texts(f.Sweep.Destinations), f.Sweep.From, f.Sweep.Before, shards, pgdb.Limit(f.Sweep.Limit), pgdb.Limit(content))
+	}
+	if f.Sweep != nil && f.Sweep.Unknown {
+		read("unknown destinations", func(rows pgx.Rows) (err error) {
+			got.Unknown, err = pgx.CollectRows(rows, pgx.RowToStructByPos[relay.UnknownDestination])
+			return err //nolint:wrapcheck // named by read
+		}, unknownSQL, texts(f.Sweep.Destinations))
 	}
 	if f.Writers {
 		read("writers", func(rows pgx.Rows) error {
@@ -133,13 +140,17 @@ func (s *Store) fetchBatch(f relay.Fetch, scanner *recordScanner, got *relay.Fet
 	return &batch
 }
 
-// Backlog implements [relay.Reader]: it counts the unsent rows above the id low, limit at most, and returns the age of
-// the oldest of those by the database's clock.
-func (s *Store) Backlog(ctx context.Context, low int64, limit int) (relay.Backlog, error) {
+// texts returns names as an array argument of a statement. It is never nil.
+func texts(names []string) []string { return append([]string{}, names...) }
+
+// Backlog implements [relay.Reader]: it counts the unsent rows above the ids of their destinations in lows, limit at
+// most, and returns the age of the oldest of those by the database's clock.
+func (s *Store) Backlog(ctx context.Context, lows map[string]int64, limit int) (relay.Backlog, error) {
+	names, ids := lowest(lows)
 	var b relay.Backlog
 	var oldest float64
 	err := s.do(ctx, "backlog", func(conn *pgxpool.Conn) error {
-		return conn.QueryRow(ctx, backlogSQL, low, pgdb.Limit(limit)).Scan(&b.Pending, &oldest)
+		return conn.QueryRow(ctx, backlogSQL, names, ids, pgdb.Limit(limit)).Scan(&b.Pending, &oldest)
 	})
 	b.Oldest = max(0, time.Duration(oldest*float64(time.Second)))
 	return b, err

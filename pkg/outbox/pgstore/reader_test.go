@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -42,7 +43,7 @@ func TestFetchAnswersEveryReadInOneBatch(t *testing.T) {
 					{Destination: "other", Page: page(1)},
 				},
 				Lanes:   []relay.LaneBackfill{{Lane: orderLane("a"), Page: page(1)}},
-				Sweep:   &relay.Sweep{From: 1, Before: d + 1, Limit: 10},
+				Sweep:   &relay.Sweep{Destinations: []string{"default", "other"}, From: 1, Before: d + 1, Limit: 10},
 				Gaps:    []relay.Range{{From: b, To: b}, {From: d, To: d + 1000}},
 				Shards:  allShards(),
 				Writers: true,
@@ -378,7 +379,7 @@ func TestBacklogIsBounded(t *testing.T) {
 				limit int
 				want  int
 			}{{0, 100, 20}, {5, 100, 15}, {0, 7, 7}, {20, 7, 0}} {
-				got, err := store.Backlog(t.Context(), c.low, c.limit)
+				got, err := store.Backlog(t.Context(), map[string]int64{"default": c.low}, c.limit)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -417,13 +418,13 @@ func TestReadingABacklogWithoutStatisticsIsBounded(t *testing.T) {
 	statements := map[string][]any{
 		"scan of many":            {"scan", int64(50000), shards, 2000, 4096},
 		"scan of few":             {"scan", int64(99999), shards, 2000, 4096},
-		"lane":                    {"backfill", "default", "order", "7", int64(1), shards, 5000, 100, true, 4096},
-		"destination":             {"backfill", "default", "", "", int64(1), shards, 5000, 2000, false, 4096},
-		"destination of no event": {"backfill", "other", "", "", int64(1), shards, 5000, 2000, false, 4096},
+		"lane":                    {"backfill", "default", "order", "7", int64(1), int64(math.MaxInt64), shards, 5000, 100, true, 4096},
+		"destination":             {"backfill", "default", "", "", int64(1), int64(math.MaxInt64), shards, 5000, 2000, false, 4096},
+		"destination of no event": {"backfill", "other", "", "", int64(1), int64(math.MaxInt64), shards, 5000, 2000, false, 4096},
 		"gaps":                    {"gaps", []int64{7, 60000}, []int64{9, 60010}, shards, 2001, 4096},
 		"wide gap":                {"gaps", []int64{7}, []int64{90000}, shards, 2001, 4096},
-		"backlog":                 {"backlog", int64(0), 1000},
-		"page of a sweep":         {"sweep", int64(60000), int64(70000), shards, 1000, 4096},
+		"backlog":                 {"backlog", []string{"default"}, []int64{0}, 1000},
+		"page of a sweep":         {"sweep", []string{"default", "other"}, int64(60000), int64(70000), shards, 1000, 4096},
 		"content":                 {"content", ids},
 		"content far apart":       {"content", apart},
 		"settle":                  {"settle", relayID, ids, events, texts, texts},
@@ -500,7 +501,7 @@ func TestAPageOfASweepIsBoundedWhileVacuumIsHeldBack(t *testing.T) {
 		tx := begin(t, pool)
 		var text []byte
 		for range 2 { // the first time, a new session reads the catalogue as well
-			text = query[[]byte](t, tx, explain+pgstore.Statements()["sweep"], from, before, shards, 1000, 4096)
+			text = query[[]byte](t, tx, explain+pgstore.Statements()["sweep"], []string{"default"}, from, before, shards, 1000, 4096)
 		}
 		if err := tx.Rollback(t.Context()); err != nil {
 			t.Fatal(err)

@@ -68,7 +68,8 @@ func (s *recordScanner) collect(rows pgx.Rows, capacity int) ([]relay.Row, error
 
 // backfilled returns the records of the page p, whose rows are those of outbox.read_deferred or outbox.read_unsent. The
 // column place counts the unsent rows that were looked at up to a row. When p.Examine ends the page, its last row is
-// there as an id alone, if not as a record. Next is set when p.Limit or p.Examine ended the page, to the id behind it.
+// there as an id alone, if not as a record. Next is the id behind the page when p.Limit or p.Examine
+// ended it, and else p.Before.
 func (s *recordScanner) backfilled(rows pgx.Rows, p relay.Page) (relay.Backfilled, error) {
 	var out relay.Backfilled
 	var place int64
@@ -86,6 +87,7 @@ func (s *recordScanner) backfilled(rows pgx.Rows, p relay.Page) (relay.Backfille
 			out.Records = append(out.Records, *record)
 		}
 	}
+	out.Next = p.Before
 	if n > 0 && (n == p.Limit || place == int64(p.Examine)) {
 		out.Next = s.id + 1
 	}

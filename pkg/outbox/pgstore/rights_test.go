@@ -187,7 +187,7 @@ func TestRolesWithAPrefixAreThoseOfOneDatabase(t *testing.T) {
 		insert(t, own.pool, "a")
 		for role, statement := range map[string]string{
 			"writer":  "select outbox.enqueue('order', '1', 'placed', '{}')",
-			"relay":   "select * from outbox.read_backlog(0, 10)",
+			"relay":   "select * from outbox.read_backlog('{default}', '{0}', 10)",
 			"redrive": "select outbox.read_status(10)",
 			"janitor": "select outbox.health('1 minute', 10)",
 		} {

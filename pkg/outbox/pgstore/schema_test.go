@@ -292,7 +292,7 @@ func TestRelayRoleIsEnoughForARelay(t *testing.T) {
 	if n := query[int](t, pool, "select count(*) from outbox.blocked"); n != 0 {
 		t.Error("the hold is still there")
 	}
-	if _, err := store.Backlog(t.Context(), 0, 10); err != nil {
+	if _, err := store.Backlog(t.Context(), nil, 10); err != nil {
 		t.Errorf("backlog: %v", err)
 	}
 	if err := store.Leave(t.Context(), id, eraOf(t, store), relay.Position{Low: 2}); err != nil {

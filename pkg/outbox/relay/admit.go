@@ -105,7 +105,7 @@ func (l *loop) admit(it *item, src source) {
 	}
 	d := l.dests[rec.Destination]
 	if d == nil {
-		l.unknownDestination(rec)
+		l.unknownDestination(rec.Destination, rec.ID, 1)
 		return
 	}
 	lane := l.window.lane(rec.Lane(), rec.Shard, d)
@@ -153,15 +153,15 @@ func (l *loop) redriven(it *item) bool {
 	return old != nil && old.rec.Replays != it.rec.Replays
 }
 
-// unknownDestination counts a reading of an event whose destination is not configured, and logs it if it is the
-// first of the destination, for at most maxWarned destinations. The event stays in the table. The position does not
-// allow for it: no entry of Position.Lows says that its destination was read.
-func (l *loop) unknownDestination(rec *outbox.Record) {
-	l.stats.now.NoDestination++
-	if name := rec.Destination; !l.warned[name] && len(l.warned) < maxWarned {
+// unknownDestination counts events of a destination with the name that is not configured, of which first is the lowest
+// id, and logs them if they are the first of the destination, for at most maxWarned destinations. They stay in the
+// table. The position does not allow for them: no entry of Position.Lows says that their destination was read.
+func (l *loop) unknownDestination(name string, first int64, events int) {
+	l.stats.now.NoDestination += int64(events)
+	if !l.warned[name] && len(l.warned) < maxWarned {
 		l.warned[name] = true
 		l.log.Error("events wait for a destination that is not configured: add it to the relay's destinations",
-			slog.String("destination", name), slog.Int64("first_id", rec.ID))
+			slog.String("destination", name), slog.Int64("first_id", first))
 	}
 }
 

@@ -1,9 +1,35 @@
 package relay
 
+import "time"
+
 // deferral is the rows that a lane or a destination left in the table for later: all its unsent rows with the id
 // first or a higher one that are not buffered. They come back with a backfill, in order. A deferred row that
 // another read finds is ignored, as it would get before an earlier one. first is 0 when nothing is deferred.
-type deferral struct{ first int64 }
+type deferral struct {
+	first int64
+	// span is the number of ids that the next page of the backfill looks at, 0 for backfillSpan.
+	span int64
+}
+
+const (
+	// backfillSpan is the number of ids that the first page of a backfill looks at. It doubles after a page that took
+	// at most sweepQuick, and is backfillSpan again after one that took sweepSlow or longer. An uncommitted row is
+	// passed over in 1 µs: a page that looked at all ids of a large transaction would take seconds.
+	backfillSpan = 10_000
+)
+
+// before returns the id that the next page of the backfill is to stop at.
+func (d *deferral) before() int64 { return d.first + max(d.span, backfillSpan) }
+
+// pace sets the span of the next page by the time that the last one took.
+func (d *deferral) pace(took time.Duration) {
+	switch {
+	case took <= sweepQuick:
+		d.span = 2 * max(d.span, backfillSpan)
+	case took >= sweepSlow:
+		d.span = 0
+	}
+}
 
 // any says whether rows are deferred.
 func (d *deferral) any() bool { return d.first != 0 }
@@ -14,13 +40,17 @@ func (d *deferral) covers(id int64) bool { return d.first != 0 && id >= d.first 
 // add defers the rows from id on: it lowers first to id, or sets it when nothing is deferred.
 func (d *deferral) add(id int64) {
 	if d.first == 0 || id < d.first {
-		d.first = id
+		d.first, d.span = id, 0
 	}
 }
 
 // lower lowers first to id, so that the rows from id on are deferred. It does nothing when first is lower, which
 // the 0 of an empty deferral is as well.
-func (d *deferral) lower(id int64) { d.first = min(d.first, id) }
+func (d *deferral) lower(id int64) {
+	if id < d.first {
+		d.first, d.span = id, 0
+	}
+}
 
 // lowest returns the lower of id and the lowest deferred id, which is id when nothing is deferred.
 func (d *deferral) lowest(id int64) int64 {

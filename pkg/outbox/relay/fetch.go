@@ -43,15 +43,15 @@ type Scan struct {
 
 // Page says which part of the rows that a lane or a destination deferred is to be read.
 type Page struct {
-	// From is the lowest id to read.
-	From int64
-	// Limit is the most records to return. Examine is the most unsent rows, of all lanes, to look at for them:
-	// those of one lane may be thinly spread over a backlog.
+	// From is the lowest id to read. Before, where it is not 0, is the id to stop at: a bound of the uncommitted rows
+	// that are passed over.
+	From, Before int64
+	// Limit is the most records to return. Examine is the most unsent rows, of all lanes of the destination, to look at
+	// for them: those of one lane may be thinly spread over a backlog.
 	Limit, Examine int
 }
 
-// DestinationBackfill reads the unsent rows of a destination, of Fetch.Shards, from Page.From on without an upper bound:
-// none of a lane that has a row in outbox.blocked, released or not.
+// DestinationBackfill reads the unsent rows of a destination, of Fetch.Shards: none of a lane that has a row in outbox.blocked, released or not.
 type DestinationBackfill struct {
 	Destination string
 	Page
@@ -67,19 +67,30 @@ type LaneBackfill struct {
 // LaneSearch looks for the lowest unsent row of a lane, blocked or not.
 type LaneSearch struct {
 	Lane outbox.Lane
-	// From is the lowest id to look at. Examine is the most unsent rows, of all lanes, to look at.
+	// From is the lowest id to look at. Examine is the most unsent rows, of all lanes of the destination, to look at.
 	From    int64
 	Examine int
 }
 
-// Sweep reads the unsent rows of Fetch.Shards and of all lanes that are not blocked, with From <= id < Before.
-// The range bounds the cost. A bound like Page.Examine would not: it does not count the index entries of sent
-// rows, which stay for as long as a transaction holds back vacuum. Where Before is 0 it reads the rows from From on with
-// ids that the store has not given.
+// Sweep reads the unsent rows of Fetch.Shards and of all lanes of Destinations that are not blocked, with
+// From <= id < Before. The range bounds the cost. A bound like Page.Examine would not: it does not count the index entries
+// of sent rows, which stay for as long as a transaction holds back vacuum. Where Before is 0 it reads the rows from From on
+// with ids that the store has not given.
 type Sweep struct {
+	Destinations []string
 	From, Before int64
 	// Limit is the most records to return.
 	Limit int
+	// Unknown asks for Fetched.Unknown, the destinations of unsent rows that are not among Destinations.
+	Unknown bool
+}
+
+// UnknownDestination is a destination that has unsent rows, of any shard, and is not among those of a Sweep.
+type UnknownDestination struct {
+	Name string
+	// FirstID is the lowest id of its unsent rows, Events their number, at most a thousand.
+	FirstID int64
+	Events  int
 }
 
 // Fetched answers a Fetch: Scans[i] answers Fetch.Scans[i], and so on for Destinations, Searches and Lanes. The
@@ -97,6 +108,8 @@ type Fetched struct {
 	// Sweep answers Fetch.Sweep, and is zero without it. Its Next is always above 0: the page ends at Before,
 	// if not earlier, or at the end of all ids where Before is 0.
 	Sweep Backfilled
+	// Unknown answers Sweep.Unknown: at most a hundred destinations, in any order.
+	Unknown []UnknownDestination
 	// Writers are the open transactions that have written to the outbox, or may be about to; nil when not asked
 	// for. A transaction has the same name in every answer while it is open, and no other transaction has that
 	// name.
@@ -114,7 +127,8 @@ type Row struct {
 // Backfilled is the answer to a page of a backfill or a sweep: unsent rows, in order of id.
 type Backfilled struct {
 	Records []outbox.Record
-	// Next is the lowest id of the next page, 0 when there are no more rows.
+	// Next is the lowest id of the next page, which is Page.Before when that ended the page; 0 when there are no more
+	// rows.
 	Next int64
 }
 

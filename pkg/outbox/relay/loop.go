@@ -263,7 +263,7 @@ func (l *loop) leave() {
 	} else {
 		l.stats.now.HandOvers += handed
 	}
-	backlog, err := l.store.Backlog(ctx, l.position().Settled(), backlogLimit)
+	backlog, err := l.store.Backlog(ctx, l.position().Lows, backlogLimit)
 	if err != nil {
 		l.log.Warn("could not count the backlog", slog.Any("error", err))
 	}

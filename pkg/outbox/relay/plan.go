@@ -70,7 +70,7 @@ func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 		Scans:    []Scan{{After: l.cursor.head, Limit: limit}},
 		GapLimit: limit,
 		Shards:   l.lease.working(),
-		Sweep:    l.cursor.sweep.next(limit, l.cursor.head, now),
+		Sweep:    l.cursor.sweep.next(l.names, limit, l.cursor.head, now),
 	}}
 	for _, u := range l.cursor.catchUps {
 		f.catchUps = append(f.catchUps, u)
@@ -86,7 +86,7 @@ func (l *loop) plan(lanes []*lane, now time.Time) plannedFetch {
 			continue
 		}
 		f.destinations = append(f.destinations, d)
-		page := Page{From: d.deferred.first, Limit: min(limit, d.events.limit()-d.events.used), Examine: l.cfg.examine}
+		page := Page{From: d.deferred.first, Before: d.deferred.before(), Limit: min(limit, d.events.limit()-d.events.used), Examine: l.cfg.examine}
 		f.Destinations = append(f.Destinations, DestinationBackfill{Destination: d.name, Page: page})
 	}
 	f.planLanes(lanes, l.fetcher.turn, l.cfg)
@@ -109,7 +109,7 @@ func (f *plannedFetch) planLanes(lanes []*lane, turn int, cfg Config) {
 			continue
 		}
 		f.lanes = append(f.lanes, lane)
-		page := Page{From: first, Limit: cfg.LaneWindow - len(lane.queue), Examine: cfg.examine}
+		page := Page{From: first, Before: lane.deferred.before(), Limit: cfg.LaneWindow - len(lane.queue), Examine: cfg.examine}
 		f.Lanes = append(f.Lanes, LaneBackfill{Lane: lane.key, Page: page})
 	}
 }

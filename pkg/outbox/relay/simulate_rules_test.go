@@ -245,7 +245,12 @@ func (s *sim) judgePositions() {
 		}
 	}
 	for shard := range outbox.Shards {
-		if p := s.store.Position(shard); p.Settled() < first {
+		p := s.store.Position(shard)
+		low := p.Low
+		for _, settled := range p.Lows {
+			low = min(low, settled)
+		}
+		if low < first {
 			s.violate(pinned, outbox.Lane{}, "shard %d is resumed at %+v, although only event %d and others of an unknown destination wait", shard, p, first)
 			return
 		}

@@ -227,9 +227,9 @@ func (v simStore) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, erro
 	return got, err
 }
 
-func (v simStore) Backlog(ctx context.Context, low int64, limit int) (relay.Backlog, error) {
+func (v simStore) Backlog(ctx context.Context, lows map[string]int64, limit int) (relay.Backlog, error) {
 	defer v.a.call()()
-	return v.Store.Backlog(ctx, low, limit)
+	return v.Store.Backlog(ctx, lows, limit)
 }
 
 func (v simStore) Settle(ctx context.Context, id uuid.UUID, set relay.Settlement) (relay.Settled, error) {

@@ -108,11 +108,11 @@ func (l *loop) maybeReport(now time.Time) {
 		return
 	}
 	l.stats.reporting = true
-	low := l.position().Settled()
+	lows := l.position().Lows
 	l.call(func() func() {
 		ctx, cancel := context.WithTimeout(l.io, l.cfg.SendTimeout)
 		defer cancel()
-		backlog, err := l.store.Backlog(ctx, low, backlogLimit)
+		backlog, err := l.store.Backlog(ctx, lows, backlogLimit)
 		return func() {
 			l.stats.reporting = false
 			if err != nil {

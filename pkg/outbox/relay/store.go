@@ -38,9 +38,10 @@ type Leases interface {
 type Reader interface {
 	// Fetch answers the reads of f, as the type Fetch says. After an error the answer is to be ignored.
 	Fetch(ctx context.Context, f Fetch) (Fetched, error)
-	// Backlog counts the unsent events above the id low, of all shards and also of blocked lanes. It stops at
-	// limit events, so that its cost is bounded.
-	Backlog(ctx context.Context, low int64, limit int) (Backlog, error)
+	// Backlog counts the unsent events, of all shards and also of blocked lanes: of each destination in lows those
+	// above the id there, and all of the destinations that are not in lows. It stops at limit events, so that its cost
+	// is bounded.
+	Backlog(ctx context.Context, lows map[string]int64, limit int) (Backlog, error)
 }
 
 // Settler records what became of events.
@@ -159,16 +160,6 @@ type Position struct {
 	Lows map[string]int64
 }
 
-// Settled returns the lowest id of p: below it, every row of the destinations in Lows is settled or of a blocked lane,
-// but for those in Gaps.
-func (p Position) Settled() int64 {
-	low := p.Low
-	for _, l := range p.Lows {
-		low = min(low, l)
-	}
-	return low
-}
-
 // Range is a range of ids, both ends included.
 type Range struct {
 	From, To int64
@@ -220,7 +211,7 @@ type Settled struct {
 	Fenced bool
 }
 
-// Backlog is the number and the age of the unsent events above an id.
+// Backlog is the number and the age of unsent events.
 type Backlog struct {
 	// Pending is the number of these events, at most the limit asked for.
 	Pending int

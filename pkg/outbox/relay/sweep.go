@@ -40,14 +40,14 @@ func newSweep(now time.Time, cfg Config) sweep {
 }
 
 // next returns the page to read now, of at most limit records and at most sweepLimit, or nil when no pass is
-// under way or due. The last page of a pass is that of the ids that were not given. next changes nothing: the method
-// asked does.
-func (s *sweep) next(limit int, head int64, now time.Time) *Sweep {
+// under way or due. The first page of a pass asks for the destinations with unsent rows that are not among names, the
+// last one is that of the ids that were not given. next changes nothing: the method asked does.
+func (s *sweep) next(names []string, limit int, head int64, now time.Time) *Sweep {
 	if s.every < 0 || s.resume == 0 && now.Before(s.at) {
 		return nil
 	}
 	first := max(s.resume, 1)
-	page := &Sweep{From: first, Before: first + s.span, Limit: min(limit, sweepLimit)}
+	page := &Sweep{Destinations: names, From: first, Before: first + s.span, Limit: min(limit, sweepLimit), Unknown: s.resume == 0}
 	if s.resume > head {
 		page.Before = 0
 	}

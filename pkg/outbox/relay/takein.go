@@ -50,6 +50,7 @@ func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
 		found += len(p.destinations[i])
 		full = full || p.Destinations[i].Next != 0
 		l.takeDestination(d, f.Destinations[i].From, p.Destinations[i].Next, p.destinations[i])
+		d.deferred.pace(now.Sub(f.began))
 	}
 	for i, lane := range f.searches {
 		if p.Searches[i].First != 0 {
@@ -64,9 +65,13 @@ func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
 		found += len(p.lanes[i])
 		full = full || p.Lanes[i].Next != 0
 		l.takeLane(lane, f.Lanes[i].From, p.Lanes[i].Next, p.lanes[i])
+		lane.deferred.pace(now.Sub(f.began))
 	}
 	if f.Sweep != nil {
 		l.cursor.sweep.swept(f.Sweep, p.Sweep.Next, l.cursor.head, now.Sub(f.began), now)
+		for _, d := range p.Unknown {
+			l.unknownDestination(d.Name, d.FirstID, d.Events)
+		}
 		found += l.takeStrays(f.Sweep, p.sweep)
 	}
 	for _, x := range f.refused {

@@ -20,7 +20,7 @@ type Lists interface {
 	// ids, limit at most. With content they have payload and headers.
 	DeadLetters(ctx context.Context, r *redrive.Request, after int64, limit int, content bool) ([]pgadmin.DeadLetter, error)
 	// BlockedLanes lists blocked lanes of the destination and the aggregate of r, all where r names none, limit
-	// at most. Only the first examine unsent events of the whole outbox are looked at to count those that wait in
+	// at most. Only the first examine unsent events of its destination are looked at to count those that wait in
 	// a lane.
 	BlockedLanes(ctx context.Context, r *redrive.Request, limit, examine int) ([]pgadmin.BlockedLane, error)
 	// DLQRedrives lists the latest runs over dead-letter queues, the latest first, limit at most.

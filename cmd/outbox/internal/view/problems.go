@@ -73,9 +73,12 @@ func (s *Status) findProblems() {
 		s.add(hint, "shards_without_owner", "shards %s have no relay at this moment: running relays take them within seconds; look again", Ranges(s.ShardsWithoutOwner))
 	}
 	for _, d := range s.Destinations {
-		if oldestRelay > stall && d.oldest > stall {
+		switch {
+		case d.Unknown:
+			s.add(warning, "unknown_destination", "events wait for %q, which no relay is configured for: add it to OUTBOX_DESTINATIONS, or correct what writes it", d.Destination)
+		case oldestRelay > stall && d.oldest > stall:
 			s.add(warning, "destination_waits", "events for %q have waited for %s though a relay runs: "+
-				"the name may be missing from OUTBOX_DESTINATIONS, the destination may refuse or throttle, or their aggregates are blocked; the log of the relay says which",
+				"the destination may refuse or throttle, or their aggregates are blocked; the log of the relay says which",
 				d.Destination, Duration(d.oldest))
 		}
 	}

@@ -33,6 +33,8 @@ type Destination struct {
 	Destination   string  `json:"destination"`
 	Pending       int     `json:"pending"`
 	OldestSeconds float64 `json:"oldest_seconds"`
+	// Unknown says that no relay is configured for the destination.
+	Unknown bool `json:"unknown,omitempty"`
 
 	oldest time.Duration
 }
@@ -77,7 +79,7 @@ func NewStatus(st *pgadmin.Status) Status {
 	for _, d := range st.Destinations {
 		age := st.Now.Sub(d.Oldest)
 		s.Destinations = append(s.Destinations, Destination{
-			Destination: d.Destination, Pending: d.Pending, OldestSeconds: seconds(age), oldest: age,
+			Destination: d.Destination, Pending: d.Pending, OldestSeconds: seconds(age), Unknown: d.Unknown, oldest: age,
 		})
 		s.oldest = max(s.oldest, age)
 	}

@@ -10,7 +10,7 @@ with fence as materialized (
       and e.event_id = s.event_id
       and e.replays = s.replays
       and e.id between $3::bigint and $4::bigint
-      and e.sent_at is null
+      and e.message_id is null
       and exists (select from fence)
     returning e.*
 ), buried as (

@@ -428,24 +428,24 @@ CREATE INDEX deleted_dead_letters_deleted_at_idx ON outbox.deleted_dead_letters 
 CREATE UNIQUE INDEX deleted_dead_letters_pkey ON outbox.deleted_dead_letters USING btree (event_id, id)
 CREATE UNIQUE INDEX dlq_redrives_pkey ON outbox.dlq_redrives USING btree (redrive_id)
 CREATE UNIQUE INDEX era_pkey ON outbox.era USING btree (one)
+CREATE INDEX events_default_destination_id_idx ON outbox.events_default USING btree (destination, id) WHERE (sent_at IS NULL)
 CREATE INDEX events_default_event_id_idx ON outbox.events_default USING btree (event_id)
-CREATE INDEX events_default_id_idx ON outbox.events_default USING btree (id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX events_default_pkey ON outbox.events_default USING btree (id)
 CREATE INDEX events_event_id_idx ON ONLY outbox.events USING btree (event_id)
+CREATE INDEX events_p000000_destination_id_idx ON outbox.events_p000000 USING btree (destination, id) WHERE (sent_at IS NULL)
 CREATE INDEX events_p000000_event_id_idx ON outbox.events_p000000 USING btree (event_id)
-CREATE INDEX events_p000000_id_idx ON outbox.events_p000000 USING btree (id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX events_p000000_pkey ON outbox.events_p000000 USING btree (id)
+CREATE INDEX events_p000001_destination_id_idx ON outbox.events_p000001 USING btree (destination, id) WHERE (sent_at IS NULL)
 CREATE INDEX events_p000001_event_id_idx ON outbox.events_p000001 USING btree (event_id)
-CREATE INDEX events_p000001_id_idx ON outbox.events_p000001 USING btree (id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX events_p000001_pkey ON outbox.events_p000001 USING btree (id)
+CREATE INDEX events_p000002_destination_id_idx ON outbox.events_p000002 USING btree (destination, id) WHERE (sent_at IS NULL)
 CREATE INDEX events_p000002_event_id_idx ON outbox.events_p000002 USING btree (event_id)
-CREATE INDEX events_p000002_id_idx ON outbox.events_p000002 USING btree (id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX events_p000002_pkey ON outbox.events_p000002 USING btree (id)
+CREATE INDEX events_p000003_destination_id_idx ON outbox.events_p000003 USING btree (destination, id) WHERE (sent_at IS NULL)
 CREATE INDEX events_p000003_event_id_idx ON outbox.events_p000003 USING btree (event_id)
-CREATE INDEX events_p000003_id_idx ON outbox.events_p000003 USING btree (id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX events_p000003_pkey ON outbox.events_p000003 USING btree (id)
 CREATE UNIQUE INDEX events_pkey ON ONLY outbox.events USING btree (id)
-CREATE INDEX events_unsent_idx ON ONLY outbox.events USING btree (id) WHERE (sent_at IS NULL)
+CREATE INDEX events_unsent_idx ON ONLY outbox.events USING btree (destination, id) WHERE (sent_at IS NULL)
 CREATE UNIQUE INDEX exports_number_idx ON outbox.exports USING btree (number, from_id) WHERE (removed_at IS NULL)
 CREATE UNIQUE INDEX exports_pkey ON outbox.exports USING btree (location)
 CREATE UNIQUE INDEX functions_pkey ON outbox.functions USING btree (name)
@@ -1283,10 +1283,15 @@ begin
     end loop;
     return (
         with unsent as materialized (
-            select e.id, e.created_at, e.shard, e.destination, e.aggregate_type, e.aggregate_id
-            from outbox.events e
-            where e.sent_at is null
-            order by e.id
+            select u.*
+            from outbox.unknown_destinations('{}') as d
+            cross join lateral (
+                select e.id, e.created_at, e.shard, e.destination, e.aggregate_type, e.aggregate_id
+                from outbox.events e
+                where e.destination = d.name and e.sent_at is null
+                order by e.destination, e.id
+                limit p_limit
+            ) as u
             limit p_limit
         ), positions as materialized (
             select s.shard,
@@ -1473,11 +1478,15 @@ CREATE OR REPLACE FUNCTION outbox.list_blocked(p_limit integer, p_examine intege
  SET enable_sort TO 'off'
 AS $function$
     with pending as materialized (
-        select e.destination, e.aggregate_type, e.aggregate_id
-        from outbox.events e
-        where e.sent_at is null
-        order by e.id
-        limit p_examine
+        select u.*
+        from (select distinct b.destination from outbox.blocked b) as d
+        cross join lateral (
+            select e.destination, e.aggregate_type, e.aggregate_id
+            from outbox.events e
+            where e.destination = d.destination and e.sent_at is null
+            order by e.destination, e.id
+            limit p_examine
+        ) as u
     )
     select coalesce(json_agg(json_strip_nulls(json_build_object(
         'first_id', x.first_id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,
@@ -1999,7 +2008,7 @@ CREATE OR REPLACE FUNCTION outbox.ranges(p_from bigint[], p_to bigint[])
  IMMUTABLE
 RETURN (SELECT COALESCE(range_agg(int8range(g.a, g.b, '[]'::text)), '{}'::int8multirange) AS "coalesce" FROM UNNEST(ranges.p_from, ranges.p_to) g(a, b))
 
-CREATE OR REPLACE FUNCTION outbox.read_backlog(p_low bigint, p_limit integer)
+CREATE OR REPLACE FUNCTION outbox.read_backlog(p_destinations text[], p_lows bigint[], p_limit integer)
  RETURNS TABLE(pending bigint, oldest double precision)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
@@ -2013,10 +2022,19 @@ begin
     return query
     select count(*), coalesce(extract(epoch from clock_timestamp() - min(p.created_at)), 0)::double precision
     from (
-        select e.created_at
-        from outbox.events e
-        where e.sent_at is null and e.id > p_low
-        order by e.id
+        select found.created_at
+        from (
+            select * from unnest(p_destinations, p_lows)
+            union all
+            select u.name, 0 from outbox.unknown_destinations(p_destinations) as u
+        ) as d (name, low)
+        cross join lateral (
+            select e.created_at
+            from outbox.events e
+            where e.destination = d.name and e.sent_at is null and e.id > d.low
+            order by e.destination, e.id
+            limit p_limit
+        ) as found
         limit p_limit
     ) as p;
 end
@@ -2039,11 +2057,11 @@ begin
     from outbox.events e
     where e.id = any (p_ids)
       and e.id between p_ids[1] and p_ids[cardinality(p_ids)]
-      and e.sent_at is null;
+      and e.message_id is null;
 end
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_deferred(p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer, p_blocked boolean, p_payload integer)
+CREATE OR REPLACE FUNCTION outbox.read_deferred(p_destination text, p_type text, p_id text, p_from bigint, p_before bigint, p_shards smallint[], p_examine integer, p_limit integer, p_blocked boolean, p_payload integer)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer, place bigint)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
@@ -2074,7 +2092,6 @@ begin
         select e.*,
                row_number() over () as place,
                e.shard = any (p_shards)
-               and (p_destination = '' or e.destination = p_destination)
                and (p_id = '' or e.aggregate_type = p_type and e.aggregate_id = p_id)
                and (p_blocked or not exists (
                    select from outbox.blocked b
@@ -2083,8 +2100,8 @@ begin
                      and b.aggregate_id = e.aggregate_id)) as wanted
         from (
             select * from outbox.events x
-            where x.sent_at is null and x.id >= p_from
-            order by x.id
+            where x.destination = p_destination and x.sent_at is null and x.id >= p_from and x.id < p_before
+            order by x.destination, x.id
             limit p_examine
         ) as e
     ) as r
@@ -2210,16 +2227,31 @@ CREATE OR REPLACE FUNCTION outbox.read_status(p_limit integer)
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
 AS $function$
-    with pending as materialized (
-        select e.destination, e.created_at
-        from outbox.events e
-        where e.sent_at is null
-        order by e.id
-        limit p_limit
-    ), destinations as (
-        select p.destination, count(*) as pending, min(p.created_at) as oldest
-        from pending p
-        group by p.destination
+    with recursive names as (
+        (select e.destination as name from outbox.events e where e.sent_at is null order by e.destination limit 1)
+        union all
+        select (
+            select e.destination from outbox.events e
+            where e.sent_at is null and e.destination > n.name
+            order by e.destination limit 1)
+        from names n
+        where n.name is not null
+    ), configured as materialized (
+        select unnest(r.destinations) as name from outbox.relays r
+        union
+        select unnest(s.destinations) from outbox.shards s where s.owner is null
+    ), destinations as materialized (
+        select n.name as destination, count(*) as pending, min(u.created_at) as oldest,
+               exists (select from configured) and not exists (select from configured c where c.name = n.name) as unknown
+        from names n
+        cross join lateral (
+            select e.created_at
+            from outbox.events e
+            where e.destination = n.name and e.sent_at is null
+            order by e.destination, e.id
+            limit p_limit
+        ) as u
+        group by n.name
     ), relays as (
         select r.relay_id, r.name, r.started_at, r.run_until, r.lease_until, r.leaving, r.low,
                (select count(*) from outbox.shards s where s.owner = r.relay_id) as shards
@@ -2228,7 +2260,7 @@ AS $function$
     select json_build_object(
         'now', clock_timestamp(),
         'schema_version', (select coalesce(max(m.version_id), 0) from outbox.migrations m where m.is_applied),
-        'pending', (select count(*) from pending),
+        'pending', (select least(coalesce(sum(d.pending), 0), p_limit)::bigint from destinations d),
         'destinations', (select coalesce(json_agg(d order by d.destination), '[]') from destinations d),
         'relays', (select coalesce(json_agg(r order by r.started_at desc, r.relay_id desc), '[]') from relays r),
         'shards', (
@@ -2239,7 +2271,7 @@ AS $function$
         'blocked', (select count(*) from outbox.blocked b where b.released_at is null))
 $function$
 
-CREATE OR REPLACE FUNCTION outbox.read_unsent(p_from bigint, p_before bigint, p_shards smallint[], p_limit integer, p_payload integer)
+CREATE OR REPLACE FUNCTION outbox.read_unsent(p_destinations text[], p_from bigint, p_before bigint, p_shards smallint[], p_limit integer, p_payload integer)
  RETURNS TABLE(id bigint, created_at timestamp with time zone, event_id uuid, replays integer, replay_of bigint, shard smallint, aggregate_type text, aggregate_id text, event_type text, destination text, payload json, headers json, payload_bytes integer, place bigint)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
@@ -2261,17 +2293,24 @@ begin
            case when e.payload_bytes <= p_payload then e.payload end,
            case when e.payload_bytes <= p_payload then e.headers end,
            e.payload_bytes, 0::bigint
-    from outbox.events e
-    where e.sent_at is null
-      and e.id >= first
-      and e.id < before
-      and e.shard = any (p_shards)
-      and not exists (
-          select from outbox.blocked b
-          where b.destination = e.destination
-            and b.aggregate_type = e.aggregate_type
-            and b.aggregate_id = e.aggregate_id
-      )
+    from unnest(p_destinations) as d (name)
+    cross join lateral (
+        select *
+        from outbox.events x
+        where x.destination = d.name
+          and x.sent_at is null
+          and x.id >= first
+          and x.id < before
+          and x.shard = any (p_shards)
+          and not exists (
+              select from outbox.blocked b
+              where b.destination = x.destination
+                and b.aggregate_type = x.aggregate_type
+                and b.aggregate_id = x.aggregate_id
+          )
+        order by x.destination, x.id
+        limit p_limit
+    ) as e
     order by e.id
     limit p_limit;
 end
@@ -2777,7 +2816,8 @@ begin
     from unnest(p_ids, p_event_ids, p_message_ids, p_sequence_numbers) as s (id, event_id, message_id, sequence_number)
     where e.id = s.id
       and e.event_id = s.event_id
-      and e.sent_at is null
+      -- As unsent rows have no message id. With sent_at, the plan could read the whole index of unsent rows.
+      and e.message_id is null
       -- The index is searched for the ids, and only partitions of their range are.
       and e.id = any (p_ids)
       and e.id between p_ids[1] and p_ids[cardinality(p_ids)];
@@ -2822,6 +2862,46 @@ begin
 exception
     when others then
         return null;
+end
+$function$
+
+CREATE OR REPLACE FUNCTION outbox.unknown_destinations(p_known text[])
+ RETURNS TABLE(name text, first_id bigint, events bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+declare
+    known text[] := array(select k.name from unnest(p_known) as k (name) order by k.name);
+    found integer := 0;
+    below text;
+begin
+    name := ''; -- no destination has an empty name
+    for i in 1 .. cardinality(known) + 1 loop
+        below := known[i];
+        while found < 100 loop
+            if below is null then
+                select e.destination, e.id into name, first_id from outbox.events e
+                where e.sent_at is null and e.destination > name
+                order by e.destination, e.id limit 1;
+            else
+                select e.destination, e.id into name, first_id from outbox.events e
+                where e.sent_at is null and e.destination > name and e.destination < below
+                order by e.destination, e.id limit 1;
+            end if;
+            exit when name is null;
+            select count(*) into events from (
+                select from outbox.events e where e.sent_at is null and e.destination = name limit 1000) as c;
+            found := found + 1;
+            return next;
+        end loop;
+        name := below;
+    end loop;
 end
 $function$
 
@@ -2958,6 +3038,7 @@ grant execute on sample_ids to outbox_janitor
 grant execute on seal_partition to outbox_janitor
 grant execute on settle to outbox_relay
 grant execute on start_replay to outbox_redrive
+grant execute on unknown_destinations to outbox_relay
 grant execute on unseal_partition to outbox_janitor
 grant execute on uuidv7 to outbox_writer
 grant execute on validate_partition to outbox_janitor

@@ -19,10 +19,15 @@ begin
     end loop;
     return (
         with unsent as materialized (
-            select e.id, e.created_at, e.shard, e.destination, e.aggregate_type, e.aggregate_id
-            from outbox.events e
-            where e.sent_at is null
-            order by e.id
+            select u.*
+            from outbox.unknown_destinations('{}') as d
+            cross join lateral (
+                select e.id, e.created_at, e.shard, e.destination, e.aggregate_type, e.aggregate_id
+                from outbox.events e
+                where e.destination = d.name and e.sent_at is null
+                order by e.destination, e.id
+                limit p_limit
+            ) as u
             limit p_limit
         ), positions as materialized (
             select s.shard,

@@ -1,5 +1,6 @@
 -- Returns the first p_limit blocked lanes that pass the filters, as a JSON array with the keys of Go's
--- pgadmin.BlockedLane. waiting is how many events of the lane are among the first p_examine unsent events of the outbox.
+-- pgadmin.BlockedLane. waiting is how many events of the lane are among the first p_examine unsent events of its
+-- destination.
 create or replace function outbox.list_blocked(
     p_limit integer, p_examine integer, p_destination text, p_type text, p_id text
 ) returns json
@@ -11,11 +12,15 @@ set enable_bitmapscan = off
 set enable_sort = off
 as $$
     with pending as materialized (
-        select e.destination, e.aggregate_type, e.aggregate_id
-        from outbox.events e
-        where e.sent_at is null
-        order by e.id
-        limit p_examine
+        select u.*
+        from (select distinct b.destination from outbox.blocked b) as d
+        cross join lateral (
+            select e.destination, e.aggregate_type, e.aggregate_id
+            from outbox.events e
+            where e.destination = d.destination and e.sent_at is null
+            order by e.destination, e.id
+            limit p_examine
+        ) as u
     )
     select coalesce(json_agg(json_strip_nulls(json_build_object(
         'first_id', x.first_id, 'event_id', x.event_id, 'destination', x.destination, 'aggregate_type', x.aggregate_type,

@@ -20,7 +20,7 @@ begin
     from outbox.events e
     where e.id = any (p_ids)
       and e.id between p_ids[1] and p_ids[cardinality(p_ids)]
-      and e.sent_at is null;
+      and e.message_id is null;
 end
 $$;
 

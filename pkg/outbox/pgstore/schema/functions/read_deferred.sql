@@ -1,5 +1,5 @@
--- Returns the unsent rows of a lane, or of a destination where p_id is empty, or of all destinations where p_destination
--- is empty as well, from the id p_from on and of the given shards; those of blocked lanes only with p_blocked. It looks at
+-- Returns the unsent rows of a lane, or of a destination where p_id is empty, from the id p_from on, below p_before and of
+-- the given shards; those of blocked lanes only with p_blocked. It looks at
 -- p_examine unsent rows at most and returns p_limit rows at most. place counts the rows looked at up to a row. Unless
 -- p_limit rows came before it, row number p_examine comes too, as an id alone when it is none of those: the next call goes
 -- on behind it. A payload of more than p_payload bytes is left out with its headers, and payload_bytes says how many it has.
@@ -9,8 +9,8 @@
 -- time. Compiling the plan (jit) would take longer than running it. They are settings of the function, because as
 -- settings of the session they would pin the session behind RDS Proxy.
 create or replace function outbox.read_deferred(
-    p_destination text, p_type text, p_id text, p_from bigint, p_shards smallint[], p_examine integer, p_limit integer,
-    p_blocked boolean, p_payload integer
+    p_destination text, p_type text, p_id text, p_from bigint, p_before bigint, p_shards smallint[], p_examine integer,
+    p_limit integer, p_blocked boolean, p_payload integer
 )
 returns table (
     id bigint, created_at timestamptz, event_id uuid, replays integer, replay_of bigint, shard smallint,
@@ -45,7 +45,6 @@ begin
         select e.*,
                row_number() over () as place,
                e.shard = any (p_shards)
-               and (p_destination = '' or e.destination = p_destination)
                and (p_id = '' or e.aggregate_type = p_type and e.aggregate_id = p_id)
                and (p_blocked or not exists (
                    select from outbox.blocked b
@@ -54,8 +53,8 @@ begin
                      and b.aggregate_id = e.aggregate_id)) as wanted
         from (
             select * from outbox.events x
-            where x.sent_at is null and x.id >= p_from
-            order by x.id
+            where x.destination = p_destination and x.sent_at is null and x.id >= p_from and x.id < p_before
+            order by x.destination, x.id
             limit p_examine
         ) as e
     ) as r

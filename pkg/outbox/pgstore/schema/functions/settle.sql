@@ -32,7 +32,8 @@ begin
     from unnest(p_ids, p_event_ids, p_message_ids, p_sequence_numbers) as s (id, event_id, message_id, sequence_number)
     where e.id = s.id
       and e.event_id = s.event_id
-      and e.sent_at is null
+      -- As unsent rows have no message id. With sent_at, the plan could read the whole index of unsent rows.
+      and e.message_id is null
       -- The index is searched for the ids, and only partitions of their range are.
       and e.id = any (p_ids)
       and e.id between p_ids[1] and p_ids[cardinality(p_ids)];

@@ -70,7 +70,8 @@ create table outbox.events (
     constraint sent_events_have_a_message_id check ((sent_at is null) = (message_id is null))
 ) partition by range (id);
 
-create index events_unsent_idx on outbox.events (id) where sent_at is null;
+-- The unsent events of each destination, in their order.
+create index events_unsent_idx on outbox.events (destination, id) where sent_at is null;
 create index events_event_id_idx on outbox.events (event_id);
 
 -- The events of ids for which no partition was made in time.
