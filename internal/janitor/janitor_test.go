@@ -308,7 +308,7 @@ func TestFindingsSayWhatIsWrong(t *testing.T) {
 	}
 	w.write(3)
 	w.exec("update outbox.events set created_at = now() - interval '10 minutes'")
-	w.exec("update outbox.shards set low = 1000")
+	w.exec("update outbox.shards set low = 1000, destinations = '{default}', lows = '{1000}'")
 	w.exec("insert into outbox.blocked (first_id, blocked_at, event_id, shard, destination, aggregate_type, aggregate_id, reason) values (2, now() - interval '1 hour', outbox.uuidv7(), 0, 'default', 'order', '2', 'r')")
 	w.exec("insert into outbox.events (id, aggregate_type, aggregate_id, event_type, payload) overriding system value values (99000000, 'order', 'x', 'x', '{}')")
 	w.exec(`insert into outbox.archive (id, created_at, sent_at, event_id, replays, aggregate_type, aggregate_id, event_type, destination, payload)
