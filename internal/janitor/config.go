@@ -49,7 +49,8 @@ type Config struct {
 
 	// ArchiveRetention is how long after it was sent an event stays in the archive, and how long the record of a
 	// redrive or of a deleted dead letter stays; at least Retention. With a Target rows may stay a day longer, unless
-	// all ids of their partition were drawn and all its rows are so old. Zero is for ever.
+	// all ids of their partition were drawn and all its rows are so old. Both stay for outbox.settings.keep at least, a
+	// day where the owner of the schema chose nothing else. Zero is for ever.
 	ArchiveRetention time.Duration
 	// Target is where rows are stored before ArchiveRetention, which must be set then, removes them from the
 	// archive. When it is nil they are removed without a copy.
