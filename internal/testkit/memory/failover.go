@@ -86,6 +86,13 @@ func (s *Store) Era() int64 {
 	return s.currentEra()
 }
 
+// failedOver says whether there was a failover since the timeline was the current one. It broke all connections.
+func (s *Store) failedOver(timeline int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.timeline != timeline
+}
+
 // currentEra returns the stored era, or a new one after a failover. s.mu is locked.
 func (s *Store) currentEra() int64 {
 	if s.eraOf == s.timeline {

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"time"
@@ -21,6 +22,7 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 	}
 	s.mu.Lock()
 	out.Era, out.LastID = s.currentEra(), s.nextID
+	timeline := s.timeline
 	s.mu.Unlock()
 	for _, scan := range f.Scans {
 		if err := s.before(ctx, "fetch.scan"); err != nil {
@@ -46,6 +48,9 @@ func (s *Store) Fetch(ctx context.Context, f relay.Fetch) (relay.Fetched, error)
 		return out, err
 	}
 	out.Gaps = s.gaps(f)
+	if s.failedOver(timeline) {
+		return relay.Fetched{}, errors.New("fetch: the connection broke")
+	}
 	if f.Bytes > 0 {
 		out.Bound(f.Bytes, contentBytes)
 	}

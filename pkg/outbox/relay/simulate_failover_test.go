@@ -19,10 +19,20 @@ func (s *sim) failovers() {
 		replica := s.store.Replica()
 		pass(between(r, 0, s.p.lag))
 		s.mu.Lock()
-		if !s.healthy {
+		healthy := s.healthy
+		if !healthy {
 			s.failover(replica, int64(r.IntN(4)))
 		}
 		s.mu.Unlock()
+		if healthy {
+			return
+		}
+		// The writers were waiting for the new primary, and their events take the ids of lost ones at once.
+		for range 1 + r.IntN(12) {
+			o := s.beginTx()
+			s.write(r, o, 1+r.IntN(3))
+			s.finish(o, true)
+		}
 	}
 }
 
