@@ -511,7 +511,7 @@ func TestEnqueueRefusesAnEventIDGivenTwice(t *testing.T) {
 	if !errors.Is(err, outbox.ErrInvalid) || !named || at.Index != 2 || !strings.Contains(err.Error(), "same id") {
 		t.Errorf("error is %v, want ErrInvalid about event 2", err)
 	}
-	if _, err := outbox.Enqueue(t.Context(), tx, first, elsewhere); err != nil {
+	if _, err = outbox.Enqueue(t.Context(), tx, first, elsewhere); err != nil {
 		t.Errorf("one event for two destinations: %v", err)
 	}
 	_, err = outbox.EnqueueCopy(t.Context(), tx, slices.Values([]outbox.Event{first, second}))

@@ -16,7 +16,7 @@ import (
 // new row on a later page, as a row below it may have committed since the first page was read (rows that are deferred, as
 // takeGaps says, need no such care).
 func (l *loop) takeIn(f *plannedFetch, p prepared, now time.Time) (more bool) {
-	ok := true
+	var ok bool
 	if f.wide && f.first == nil {
 		more, ok = l.lookAtDue(f, p)
 	} else {
