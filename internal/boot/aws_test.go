@@ -154,6 +154,10 @@ func TestAQueueIsCalledAtTheHostOfItsURL(t *testing.T) {
 			t.Setenv("AWS_ACCESS_KEY_ID", "key")
 			t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 			t.Setenv("AWS_REGION", "eu-west-1")
+			// A suite beside an emulator has these.
+			for _, k := range []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_SQS", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT"} {
+				t.Setenv(k, "")
+			}
 			for k, v := range c.variables {
 				t.Setenv(k, v)
 			}
