@@ -166,8 +166,9 @@ func TestLongTransactionsNeitherStopNorSlowDelivery(t *testing.T) {
 		w.cost(int64((round+1)*count), nil)
 	}
 	t.Logf("blocks read for 100 events: by a fetch %v, by a poll for what is not sent %v", fetches, polls)
-	if slices.Max(fetches) > 2*slices.Min(fetches) {
-		t.Errorf("a fetch read %d to %d blocks, want it to stay the same", slices.Min(fetches), slices.Max(fetches))
+	// A fetch whose plan is made again reads a few blocks more.
+	if early, late := slices.Min(fetches[:rounds/2]), slices.Min(fetches[rounds/2:]); late > 2*early {
+		t.Errorf("a fetch read %d blocks at first and %d in the end, want it to stay the same", early, late)
 	}
 	if polls[rounds-1] < 3*polls[0] {
 		t.Errorf("the poll read %d blocks in the first round, %d in the last: nothing was kept, so this proves nothing", polls[0], polls[rounds-1])
@@ -195,13 +196,16 @@ func TestRenewalsStayCheapBehindALongTransaction(t *testing.T) {
 	number(t, reader, "select count(*) from outbox.relays")
 	probe := w.session()
 	id := uuid.New()
-	if _, err := pgstore.New(probe.pool).Join(t.Context(), relay.Join{RelayID: id, Name: "r", TTL: time.Minute, RunFor: time.Hour, JoinWindow: time.Minute, Relays: 1}); err != nil {
+	_, err = pgstore.New(probe.pool).Join(t.Context(), relay.Join{RelayID: id, Name: "r", TTL: time.Minute, RunFor: time.Hour, JoinWindow: time.Minute, Relays: 1})
+	if err != nil {
 		t.Fatal(err)
 	}
+	var lease relay.Lease
 	renew := func(times int) int {
 		return probe.reads("[rs]%s", func(pool *pgxpool.Pool) {
 			for range times {
-				if _, err := pgstore.New(pool).Renew(t.Context(), relay.Renewal{RelayID: id, TTL: time.Minute, Relays: 1}); err != nil {
+				lease, err = pgstore.New(pool).Renew(t.Context(), relay.Renewal{RelayID: id, TTL: time.Minute, Relays: 1, Era: lease.Era})
+				if err != nil {
 					t.Fatal(err)
 				}
 			}

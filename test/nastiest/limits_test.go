@@ -24,8 +24,8 @@ func (w *world) sized(aggregate, destination string, size int) {
 	x := w.begin(w.pool)
 	x.write(event(aggregate, destination, `{}`))
 	rec := outbox.Record{ID: x.events[0].Row}
-	err := x.tx.QueryRow(w.t.Context(), "select event_id, aggregate_type, aggregate_id, event_type, destination, created_at from outbox.events where id = $1", rec.ID).
-		Scan(&rec.EventID, &rec.AggregateType, &rec.AggregateID, &rec.Type, &rec.Destination, &rec.CreatedAt)
+	err := x.tx.QueryRow(w.t.Context(), "select event_id, aggregate_type, aggregate_id, event_type, destination, created_at, outbox.current_era() from outbox.events where id = $1", rec.ID).
+		Scan(&rec.EventID, &rec.AggregateType, &rec.AggregateID, &rec.Type, &rec.Destination, &rec.CreatedAt, &rec.Era)
 	if err != nil {
 		w.t.Fatal(err)
 	}
