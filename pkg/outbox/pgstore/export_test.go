@@ -10,7 +10,7 @@ import (
 func Statements() map[string]string {
 	return map[string]string{
 		"scan": scanSQL, "backfill": backfillSQL, "sweep": sweepSQL, "gaps": gapsSQL, "backlog": backlogSQL, "settle": settleSQL,
-		"content": contentSQL,
+		"bury": burySQL, "content": contentSQL,
 	}
 }
 

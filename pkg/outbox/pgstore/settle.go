@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	_ "embed"
-	"iter"
 	"slices"
 
 	"github.com/google/uuid"
@@ -16,14 +14,11 @@ import (
 	"github.com/serverless-outbox/serverless-outbox/pkg/outbox/relay"
 )
 
-const settleSQL = "select marked, mismatched from outbox.settle($1::pg_catalog.uuid, $2::bigint[], $3::pg_catalog.text[]::pg_catalog.uuid[], $4::pg_catalog.text[], $5::pg_catalog.text[])"
-
-//go:embed sql/bury.sql
-var burySQL string
-
-// nearby is how far apart two neighbouring ids in one burySQL may lie. Its plan may read every unsent row between the
-// lowest and the highest id, so that a statement of n ids reads at most nearby times n entries of an index.
-const nearby = 64
+const (
+	settleSQL = "select marked, mismatched from outbox.settle($1::pg_catalog.uuid, $2::bigint[], $3::pg_catalog.text[]::pg_catalog.uuid[], $4::pg_catalog.text[], $5::pg_catalog.text[])"
+	burySQL   = "select buried, mismatched from outbox.bury($1::pg_catalog.uuid, $2::bigint[], $3::pg_catalog.text[]::pg_catalog.uuid[], $4::integer[]," +
+		" $5::integer[], $6::pg_catalog.text[], $7::pg_catalog.text[], $8::boolean[])"
+)
 
 // Settle implements [relay.Settler], in one round trip and one transaction: it marks the accepted events of st as
 // sent and buries its dead letters. Without events it makes no call. An event named twice is settled once; one named
@@ -40,41 +35,38 @@ func (s *Store) Settle(ctx context.Context, relayID uuid.UUID, st relay.Settleme
 	var batch pgx.Batch
 	var settled relay.Settled
 	id := relayID.String()
-	if len(accepted) > 0 {
-		batch.Queue(settleSQL, id,
-			column(accepted, func(a relay.Accepted) int64 { return a.ID }),
-			column(accepted, func(a relay.Accepted) string { return a.EventID.String() }),
-			column(accepted, func(a relay.Accepted) string { return pgdb.Text(a.MessageID) }),
-			column(accepted, func(a relay.Accepted) string { return pgdb.Text(a.SequenceNumber) }),
-		).QueryRow(func(row pgx.Row) error {
+	// queue adds a statement that returns how many events it settled, null when the relay has no lease, and how many ids
+	// have a row of another event.
+	queue := func(count *int, sql string, args ...any) {
+		batch.Queue(sql, args...).QueryRow(func(row pgx.Row) error {
 			var n *int
-			err := row.Scan(&n, &settled.Mismatched)
+			var mismatched int
+			err := row.Scan(&n, &mismatched)
 			if n == nil {
 				settled.Fenced = true
 			} else {
-				settled.Accepted = *n
+				*count = *n
 			}
-			return err //nolint:wrapcheck // the batch returns it
-		})
-	}
-	for run := range runs(letters) {
-		batch.Queue(burySQL, id,
-			column(run, func(d relay.DeadLetter) int64 { return d.ID }), run[0].ID, run[len(run)-1].ID,
-			column(run, func(d relay.DeadLetter) int32 { return int32(d.Attempts) }), //nolint:gosec // a small count
-			column(run, func(d relay.DeadLetter) string { return pgdb.Text(d.Code) }),
-			column(run, func(d relay.DeadLetter) string { return pgdb.Text(d.Reason) }),
-			column(run, func(d relay.DeadLetter) bool { return d.Block }),
-			column(run, func(d relay.DeadLetter) int32 { return int32(d.Replays) }), //nolint:gosec // the database's own number
-			column(run, func(d relay.DeadLetter) string { return d.EventID.String() }),
-		).QueryRow(func(row pgx.Row) error {
-			var fenced bool
-			var n, mismatched int
-			err := row.Scan(&fenced, &n, &mismatched)
-			settled.Fenced = settled.Fenced || fenced
-			settled.DeadLetters += n
 			settled.Mismatched += mismatched
 			return err //nolint:wrapcheck // the batch returns it
 		})
+	}
+	if len(accepted) > 0 {
+		queue(&settled.Accepted, settleSQL, id,
+			column(accepted, func(a relay.Accepted) int64 { return a.ID }),
+			column(accepted, func(a relay.Accepted) string { return a.EventID.String() }),
+			column(accepted, func(a relay.Accepted) string { return pgdb.Text(a.MessageID) }),
+			column(accepted, func(a relay.Accepted) string { return pgdb.Text(a.SequenceNumber) }))
+	}
+	if len(letters) > 0 {
+		queue(&settled.DeadLetters, burySQL, id,
+			column(letters, func(d relay.DeadLetter) int64 { return d.ID }),
+			column(letters, func(d relay.DeadLetter) string { return d.EventID.String() }),
+			column(letters, func(d relay.DeadLetter) int32 { return int32(d.Replays) }),  //nolint:gosec // the database's own number
+			column(letters, func(d relay.DeadLetter) int32 { return int32(d.Attempts) }), //nolint:gosec // a small count
+			column(letters, func(d relay.DeadLetter) string { return pgdb.Text(d.Code) }),
+			column(letters, func(d relay.DeadLetter) string { return pgdb.Text(d.Reason) }),
+			column(letters, func(d relay.DeadLetter) bool { return d.Block }))
 	}
 	if batch.Len() == 0 {
 		return settled, nil
@@ -112,21 +104,4 @@ func column[T, V any](entries []T, value func(T) V) []V {
 		out[i] = value(e)
 	}
 	return out
-}
-
-// runs cuts dead letters, which are sorted by id, into parts, each for one statement burySQL: a new part begins where
-// an id is more than nearby above the id before it.
-func runs(letters []relay.DeadLetter) iter.Seq[[]relay.DeadLetter] {
-	return func(yield func([]relay.DeadLetter) bool) {
-		from := 0
-		for to := 1; to <= len(letters); to++ {
-			if to < len(letters) && letters[to].ID-letters[to-1].ID <= nearby {
-				continue
-			}
-			if !yield(letters[from:to]) {
-				return
-			}
-			from = to
-		}
-	}
 }

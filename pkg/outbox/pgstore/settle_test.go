@@ -231,7 +231,6 @@ func TestSettleOfNothingAsksNothing(t *testing.T) {
 	}
 }
 
-// Ids that lie far apart are settled by statements of their own.
 func TestSettleOfIDsFarApart(t *testing.T) {
 	t.Parallel()
 	for name, mode := range modes() {

@@ -573,6 +573,74 @@ begin
 end
 $function$
 
+CREATE OR REPLACE FUNCTION outbox.bury(p_relay uuid, p_ids bigint[], p_event_ids uuid[], p_replays integer[], p_attempts integer[], p_codes text[], p_reasons text[], p_blocks boolean[], OUT buried integer, OUT mismatched integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+ SET jit TO 'off'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_nestloop TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+begin
+    mismatched := 0;
+    perform from outbox.relays r where r.relay_id = p_relay for key share;
+    if not found then
+        return;
+    end if;
+    with removed as (
+        delete from outbox.events e
+        using unnest(p_ids, p_event_ids, p_replays) as s (id, event_id, replays)
+        where e.id = s.id
+          and e.event_id = s.event_id
+          and e.replays = s.replays
+          and e.message_id is null -- as unsent rows have none
+          -- The index is searched for the ids, and only partitions of their range are.
+          and e.id = any (p_ids)
+          and e.id between p_ids[1] and p_ids[cardinality(p_ids)]
+        returning e.*
+    ), dead as (
+        select r.*, s.attempts, s.code, s.reason, s.block
+        from removed r
+        join unnest(p_ids, p_event_ids, p_attempts, p_codes, p_reasons, p_blocks)
+            as s (id, event_id, attempts, code, reason, block) on (s.id, s.event_id) = (r.id, r.event_id)
+    ), letters as (
+        insert into outbox.dead_letters as d (
+            id, created_at, event_id, replays, replay_of, attempts, shard,
+            aggregate_type, aggregate_id, event_type, destination, payload, headers, code, reason)
+        select r.id, r.created_at, r.event_id, r.replays, r.replay_of, r.attempts, r.shard,
+               r.aggregate_type, r.aggregate_id, r.event_type, r.destination, r.payload, r.headers, r.code, r.reason
+        from dead r
+        order by r.id
+        on conflict (id, event_id) do update
+        set dead_at = excluded.dead_at, replays = excluded.replays, attempts = excluded.attempts,
+            code = excluded.code, reason = excluded.reason
+    ), blocked as (
+        insert into outbox.blocked as b (first_id, event_id, shard, destination, aggregate_type, aggregate_id, reason)
+        select distinct on (r.destination, r.aggregate_type, r.aggregate_id)
+               r.id, r.event_id, r.shard, r.destination, r.aggregate_type, r.aggregate_id, r.reason
+        from dead r
+        where r.block
+        order by r.destination, r.aggregate_type, r.aggregate_id, r.id
+        on conflict (destination, aggregate_type, aggregate_id) do update
+        set first_id = least(b.first_id, excluded.first_id),
+            event_id = excluded.event_id, reason = excluded.reason,
+            blocked_at = excluded.blocked_at, released_at = null
+    )
+    select count(*) into buried from dead;
+    if buried < cardinality(p_ids) then
+        select count(*) into mismatched
+        from unnest(p_ids, p_event_ids) as s (id, event_id)
+        join outbox.events e on e.id = s.id
+        where e.event_id <> s.event_id
+          and e.id = any (p_ids)
+          and e.id between p_ids[1] and p_ids[cardinality(p_ids)];
+    end if;
+end
+$function$
+
 CREATE OR REPLACE FUNCTION outbox.check_row_security()
  RETURNS TABLE(login text, tables text[])
  LANGUAGE sql
@@ -1248,11 +1316,7 @@ begin
                                ' on outbox.events to %I', role);
             when 'janitor' then
                 execute format('grant select on outbox.archive, outbox.exports to %I', role);
-            when 'relay' then
-                execute format('grant select, delete, update (sent_at, message_id, sequence_number) on outbox.events to %I', role);
-                execute format('grant select, insert, update on outbox.dead_letters, outbox.blocked to %I', role);
-                execute format('grant select, update on outbox.relays to %I', role);
-            when 'redrive' then
+            when 'relay', 'redrive' then
                 null; -- functions alone
         end case;
     end loop;
@@ -2797,6 +2861,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.settle(p_relay uuid, p_ids bigint[], p_event_ids uuid[], p_message_ids text[], p_sequence_numbers text[], OUT marked integer, OUT mismatched integer)
  RETURNS record
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET jit TO 'off'
@@ -2868,7 +2933,7 @@ $function$
 CREATE OR REPLACE FUNCTION outbox.unknown_destinations(p_known text[])
  RETURNS TABLE(name text, first_id bigint, events bigint)
  LANGUAGE plpgsql
- STABLE
+ STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET jit TO 'off'
@@ -2958,9 +3023,7 @@ $function$
 grant execute on archive_partition to outbox_janitor
 grant SELECT on archive to outbox_janitor
 grant execute on begin_dlq_redrive to outbox_redrive
-grant INSERT on blocked to outbox_relay
-grant SELECT on blocked to outbox_relay
-grant UPDATE on blocked to outbox_relay
+grant execute on bury to outbox_relay
 grant execute on check_row_security to outbox_relay
 grant execute on check_row_security to outbox_redrive
 grant execute on check_row_security to outbox_janitor
@@ -2969,9 +3032,6 @@ grant execute on check_schema to outbox_redrive
 grant execute on check_schema to outbox_janitor
 grant execute on copy_replay to outbox_redrive
 grant execute on count_replay to outbox_redrive
-grant INSERT on dead_letters to outbox_relay
-grant SELECT on dead_letters to outbox_relay
-grant UPDATE on dead_letters to outbox_relay
 grant execute on delete_archived to outbox_janitor
 grant execute on delete_dead_letters to outbox_janitor
 grant execute on delete_dlq_redrives to outbox_janitor
@@ -2982,11 +3042,6 @@ grant execute on drop_vacant to outbox_janitor
 grant execute on end_dlq_redrive to outbox_redrive
 grant execute on end_janitor to outbox_janitor
 grant execute on enqueue to outbox_writer
-grant DELETE on events to outbox_relay
-grant SELECT on events to outbox_relay
-grant UPDATE (message_id) on events to outbox_relay
-grant UPDATE (sent_at) on events to outbox_relay
-grant UPDATE (sequence_number) on events to outbox_relay
 grant INSERT (aggregate_id) on events to outbox_writer
 grant INSERT (aggregate_type) on events to outbox_writer
 grant INSERT (destination) on events to outbox_writer
@@ -3030,8 +3085,6 @@ grant execute on read_unsent to outbox_relay
 grant execute on record_export to outbox_janitor
 grant execute on redrive_dead_letters to outbox_redrive
 grant execute on refuse_encoding to outbox_writer
-grant SELECT on relays to outbox_relay
-grant UPDATE on relays to outbox_relay
 grant execute on release_blocked to outbox_redrive
 grant execute on renew_relay to outbox_relay
 grant execute on sample_ids to outbox_janitor

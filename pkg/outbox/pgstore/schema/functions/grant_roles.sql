@@ -33,11 +33,7 @@ begin
                                ' on outbox.events to %I', role);
             when 'janitor' then
                 execute format('grant select on outbox.archive, outbox.exports to %I', role);
-            when 'relay' then
-                execute format('grant select, delete, update (sent_at, message_id, sequence_number) on outbox.events to %I', role);
-                execute format('grant select, insert, update on outbox.dead_letters, outbox.blocked to %I', role);
-                execute format('grant select, update on outbox.relays to %I', role);
-            when 'redrive' then
+            when 'relay', 'redrive' then
                 null; -- functions alone
         end case;
     end loop;

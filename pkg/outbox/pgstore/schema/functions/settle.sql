@@ -12,7 +12,7 @@ create or replace function outbox.settle(
     p_relay uuid, p_ids bigint[], p_event_ids uuid[], p_message_ids text[], p_sequence_numbers text[],
     out marked integer, out mismatched integer
 )
-language plpgsql volatile
+language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set jit = off

@@ -3,7 +3,7 @@
 -- transaction holds back vacuum, that of a known one may have many entries of rows that were sent since.
 create or replace function outbox.unknown_destinations(p_known text[])
 returns table (name text, first_id bigint, events bigint)
-language plpgsql stable
+language plpgsql stable security definer
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set jit = off
