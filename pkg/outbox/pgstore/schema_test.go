@@ -32,11 +32,19 @@ func dump(t *testing.T, pool *pgxpool.Pool) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := pool.Query(t.Context(), string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	var lines []string
+	err = pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		// The server writes defaults in the style of the session.
+		if _, refused := tx.Exec(t.Context(), "set local intervalstyle = 'postgres'"); refused != nil {
+			return refused
+		}
+		rows, refused := tx.Query(t.Context(), string(text))
+		if refused != nil {
+			return refused
+		}
+		lines, refused = pgx.CollectRows(rows, pgx.RowTo[string])
+		return refused
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
