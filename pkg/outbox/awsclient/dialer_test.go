@@ -72,7 +72,7 @@ func (n *network) dial(ctx context.Context, _, address string) (net.Conn, error)
 		<-ctx.Done()
 		return nil, &net.OpError{Op: "dial", Err: ctx.Err()}
 	}
-	// The connection is made although nobody waits for it any more.
+	// The connection is made although its dial was given up.
 	<-time.After(after)
 	c := &conn{address: address, closed: make(chan struct{})}
 	n.mu.Lock()
